@@ -1,0 +1,35 @@
+import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
+
+/** Float64 in plain TypeScript, written to be read: what every other device is compared with. */
+export class ReferenceDevice implements Device {
+  readonly kind = "reference";
+  readonly elementBytes = 8;
+  owner: Set<Tensor> | undefined;
+  liveBytes = 0;
+  peakBytes = 0;
+
+  allocate(elements: number): Block {
+    this.liveBytes += elements * 8;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    // NaN, so that a kernel that leaves a hole is seen.
+    return { offset: 0, elements, data: new Float64Array(elements).fill(Number.NaN) };
+  }
+
+  release(block: Block): void {
+    this.liveBytes -= block.elements * 8;
+  }
+
+  write(tensor: Tensor, values: ArrayLike<number>): void {
+    tensor.data.set(values);
+  }
+
+  async read(tensor: Tensor): Promise<Numbers> {
+    return tensor.data.slice();
+  }
+
+  resetPeak(): void {
+    this.peakBytes = this.liveBytes;
+  }
+
+  close(): void {}
+}

@@ -1,0 +1,141 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { type Kernels, recorded, recorderOf } from "../op.ts";
+import { attendBackwardReference, attendReference } from "./reference.ts";
+import { attendBackwardWasm, attendWasm } from "./wasm.ts";
+
+/** What each query sees, and how scores are scaled. */
+export interface View {
+  /** Factor on the summed scores, e.g. (n + r)^-0.5. */
+  readonly scale: number;
+  /** Sequences laid one after the other along axis 0 of queries and keys; 1 unless given. */
+  readonly batch?: number;
+  /** The last query stands at the newest key, and no query sees a later one; true unless given. */
+  readonly causal?: boolean;
+  /** Only this many newest visible keys, the query's own included; all unless given. */
+  readonly window?: number;
+}
+
+/** A query and the key it is compared with: `[batch t, h, e]` and `[batch s, g, e]`, or `[batch s, e]` shared by all heads. */
+export type Term = readonly [query: Tensor, key: Tensor];
+
+/** All that a kernel needs. Shapes: q `[b t, h, e]`, k and v `[b s, g, e]`, out `[b t, h, sum of v]`, lse `[b t, h]`. */
+export interface AttendCall {
+  readonly batch: number;
+  readonly t: number;
+  readonly s: number;
+  readonly h: number;
+  readonly scale: number;
+  readonly causal: boolean;
+  /** 0 means no window. */
+  readonly window: number;
+  readonly terms: readonly { readonly q: Tensor; readonly k: Tensor; readonly e: number; readonly g: number }[];
+  readonly values: readonly { readonly v: Tensor; readonly e: number; readonly g: number }[];
+}
+
+/** Fills `out`, and `lse` (log of the summed exponentials of the scaled scores; -Infinity where nothing is seen) if given. */
+export type AttendKernel = (call: AttendCall, out: Tensor, lse: Tensor | undefined) => void;
+
+/** Fills dq and dk per term and dv per value, given the output's gradient `g`; an absent one is not wanted. */
+export type AttendBackwardKernel = (
+  call: AttendCall,
+  out: Tensor,
+  lse: Tensor,
+  g: Tensor,
+  grads: {
+    readonly dq: readonly (Tensor | undefined)[];
+    readonly dk: readonly (Tensor | undefined)[];
+    readonly dv: readonly (Tensor | undefined)[];
+  },
+) => void;
+
+const forward: Kernels<AttendKernel> = { reference: attendReference, wasm: attendWasm };
+const backward: Kernels<AttendBackwardKernel> = { reference: attendBackwardReference, wasm: attendBackwardWasm };
+
+/** (query, key, head) triples weighed and their arithmetic since the count was last reset. */
+export const attended = { pairs: 0, flops: 0 };
+
+/**
+ * Softmax attention whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and each value, is per head, per
+ * group of heads, or shared by all. A value may be the very tensor of a key: it is then read once (MLA absorbed, K = V).
+ * Several values are laid side by side in the result. No t x s matrix is ever stored.
+ * @returns `[batch t, h, sum of value widths]`; zeros for a query that sees nothing. Throws ShapeError.
+ */
+export function attend(values: Tensor | readonly Tensor[], view: View, ...terms: readonly Term[]): Tensor {
+  const list: readonly Tensor[] = values instanceof Tensor ? [values] : values;
+  const call = checked(list, view, terms);
+  const width = call.values.reduce((sum, v) => sum + v.e, 0);
+  const { device } = terms[0]![0];
+  const queries = terms.map(([q]) => q);
+  const keys = terms.map(([, k]) => k);
+  const inputs = [...queries, ...keys, ...list];
+  const output = new Tensor(device, [call.batch * call.t, call.h, width]);
+  const lse = recorderOf(inputs) ? new Tensor(device, [call.batch * call.t, call.h]) : undefined;
+  forward[device.kind](call, output, lse);
+  const pairs = call.batch * call.h * visiblePairs(call);
+  attended.pairs += pairs;
+  attended.flops += 2 * pairs * (width + call.terms.reduce((sum, term) => sum + term.e, 0));
+  if (!lse) return output;
+  return recorded({
+    name: "attend",
+    inputs,
+    output,
+    saved: [lse],
+    backward(g, wanted) {
+      const grads = inputs.map((t, i) => (wanted[i] ? new Tensor(device, t.shape) : undefined));
+      const n = terms.length;
+      backward[device.kind](call, output, lse, g, {
+        dq: grads.slice(0, n),
+        dk: grads.slice(n, 2 * n),
+        dv: grads.slice(2 * n),
+      });
+      return grads;
+    },
+  });
+}
+
+/** Number of (query, key) pairs of one head and sequence that the mask lets through. */
+export function visiblePairs(call: Pick<AttendCall, "t" | "s" | "causal" | "window">): number {
+  let pairs = 0;
+  for (let i = 0; i < call.t; i++) {
+    const end = call.causal ? Math.max(0, Math.min(call.s, i + call.s - call.t + 1)) : call.s;
+    const start = call.window ? Math.max(0, i + call.s - call.t + 1 - call.window) : 0;
+    pairs += Math.max(0, end - start);
+  }
+  return pairs;
+}
+
+function checked(values: readonly Tensor[], view: View, terms: readonly Term[]): AttendCall {
+  const batch = view.batch ?? 1;
+  const first = terms[0];
+  if (!first || !values[0] || terms.length > 4 || values.length > 2)
+    throw new ShapeError(`attend: got ${terms.length} terms and ${values.length} values, expected 1 to 4 and 1 to 2`);
+  const [rows = 0, h = 0] = first[0].shape;
+  const keyRows = first[1].shape[0]!;
+  if (rows % batch || keyRows % batch)
+    throw new ShapeError(`attend: got ${rows} query and ${keyRows} key rows, expected multiples of the batch ${batch}`);
+  if (view.window !== undefined && !(view.window >= 1))
+    throw new ShapeError(`attend: got window ${view.window}, expected 1 or more`);
+  const groups = (x: Tensor, what: string) => {
+    const g = x.shape.length === 2 ? 1 : x.shape.length === 3 ? x.shape[1]! : 0;
+    if (x.shape[0] !== keyRows || g === 0 || h % g)
+      throw new ShapeError(`attend: ${what} got [${x.shape}], expected [${keyRows}, groups dividing ${h}, width]`);
+    return g;
+  };
+  return {
+    batch,
+    t: rows / batch,
+    s: keyRows / batch,
+    h,
+    scale: view.scale,
+    causal: view.causal ?? true,
+    window: view.window ?? 0,
+    terms: terms.map(([q, k]) => {
+      const e = k.shape.at(-1)!;
+      if (q.shape.length !== 3 || q.shape[0] !== rows || q.shape[1] !== h || q.shape[2] !== e)
+        throw new ShapeError(`attend: query got [${q.shape}], expected [${rows}, ${h}, ${e}] to meet its key [${k.shape}]`);
+      return { q, k, e, g: groups(k, "key") };
+    }),
+    values: values.map((v) => ({ v, e: v.shape.at(-1)!, g: groups(v, "value") })),
+  };
+}

@@ -1,0 +1,53 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { type Kernels, recorded } from "../op.ts";
+import { type Plan, planOf } from "./plan.ts";
+import { contractReference } from "./reference.ts";
+import { contractWasm } from "./wasm.ts";
+
+/** Writes the contraction to `out`, or adds it to what `out` holds. */
+export type ContractKernel = (plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add") => void;
+
+const contract: Kernels<ContractKernel> = { reference: contractReference, wasm: contractWasm };
+
+/** Arithmetic done by contractions since the count was last reset; the cost law compares it with what a variant declares. */
+export const counted = { flops: 0 };
+
+/**
+ * Contracts two tensors: letters name axes, a letter missing on the right is summed over.
+ * `einsum("t d, d h e -> t h e", x, w)` projects tokens to heads. No transposed or broadcast copies are made.
+ * Each letter must stand in at least two of the three places. Throws ShapeError.
+ */
+export function einsum(spec: string, a: Tensor, b: Tensor): Tensor {
+  const plan = planOf(spec, a.shape, b.shape);
+  const output = new Tensor(a.device, plan.shape);
+  run(plan, a, b, output, "set");
+  return recorded({
+    name: spec,
+    inputs: [a, b],
+    output,
+    saved: [],
+    backward(g, wanted, into) {
+      const [specA, specB] = plan.gradients;
+      return [
+        wanted[0] ? einsumInto(specA, g, b, a.shape, into[0]) : undefined,
+        wanted[1] ? einsumInto(specB, g, a, b.shape, into[1]) : undefined,
+      ];
+    },
+  });
+}
+
+/** `einsum` that adds to `into` where that is given. Not recorded. */
+export function einsumInto(spec: string, a: Tensor, b: Tensor, shape: readonly number[], into?: Tensor): Tensor {
+  const plan = planOf(spec, a.shape, b.shape);
+  if (plan.shape.some((n, i) => n !== shape[i]) || plan.shape.length !== shape.length)
+    throw new ShapeError(`einsum "${spec}": got [${plan.shape}], expected [${shape}]`);
+  const output = into ?? new Tensor(a.device, plan.shape);
+  run(plan, a, b, output, into ? "add" : "set");
+  return output;
+}
+
+function run(plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
+  counted.flops += plan.flops;
+  contract[a.device.kind](plan, a, b, out, mode);
+}

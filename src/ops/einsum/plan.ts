@@ -1,0 +1,115 @@
+import { ShapeError } from "../../tensor/error.ts";
+
+/** A loop of a contraction: its length, and the step it makes in each operand and in the result, in elements. */
+export interface Axis {
+  readonly size: number;
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+}
+
+/**
+ * A contraction as a strided, batched matrix product C[m, n] = sum_k A[m, k] B[k, n]. Every letter is of one of four kinds:
+ * in a, b and c (batch); a and c (m); b and c (n); a and b (k). Neighbouring letters of one kind are fused into one axis
+ * where all strides allow, so `"t d, d h e -> t h e"` is a single product.
+ */
+export interface Plan {
+  readonly shape: readonly number[];
+  readonly batch: readonly Axis[];
+  readonly m: readonly Axis[];
+  readonly n: readonly Axis[];
+  readonly k: readonly Axis[];
+  /** Multiplications and additions. */
+  readonly flops: number;
+  /** The specs of the two gradients: of a from (gradient of c, b), of b from (gradient of c, a). */
+  readonly gradients: readonly [string, string];
+}
+
+const plans = new Map<string, Plan>();
+
+/** The plan of `spec` at these shapes; computed once, then looked up. Throws ShapeError. */
+export function planOf(spec: string, a: readonly number[], b: readonly number[]): Plan {
+  const key = `${spec}|${a}|${b}`;
+  let plan = plans.get(key);
+  if (!plan) {
+    // Sequence lengths vary without end in decoding: the table is dropped before it could grow without bound.
+    if (plans.size >= 4096) plans.clear();
+    plan = makePlan(spec, a, b);
+    plans.set(key, plan);
+  }
+  return plan;
+}
+
+function makePlan(spec: string, aShape: readonly number[], bShape: readonly number[]): Plan {
+  const [left = "", right = ""] = spec.split("->");
+  const operands = left.split(",").map((s) => s.trim().split(/\s+/).filter(Boolean));
+  const out = right.trim().split(/\s+/).filter(Boolean);
+  const [la, lb] = operands;
+  if (operands.length !== 2 || !la || !lb || !spec.includes("->"))
+    throw new ShapeError(`einsum "${spec}": expected the form "a b, b c -> a c"`);
+  const sizes = new Map<string, number>();
+  for (const [letters, shape] of [
+    [la, aShape],
+    [lb, bShape],
+  ] as const) {
+    if (letters.length !== shape.length || new Set(letters).size !== letters.length)
+      throw new ShapeError(`einsum "${spec}": got shape [${shape}], expected axes ${letters.join(" ")}`);
+    letters.forEach((letter, i) => {
+      const known = sizes.get(letter);
+      if (known !== undefined && known !== shape[i])
+        throw new ShapeError(`einsum "${spec}": axis ${letter} got ${shape[i]}, expected ${known}`);
+      sizes.set(letter, shape[i]!);
+    });
+  }
+  const a = strides(la, sizes);
+  const b = strides(lb, sizes);
+  const c = strides(out, sizes);
+  const groups = { batch: [] as Axis[], m: [] as Axis[], n: [] as Axis[], k: [] as Axis[] };
+  for (const letter of [...out, ...la.filter((l) => !out.includes(l))]) {
+    const where = `${a.has(letter) ? "a" : ""}${b.has(letter) ? "b" : ""}${c.has(letter) ? "c" : ""}`;
+    const kind = ({ abc: "batch", ac: "m", bc: "n", ab: "k" } as const)[where];
+    if (!kind) throw new ShapeError(`einsum "${spec}": axis ${letter} stands alone; name it in two places`);
+    const at = (s: Map<string, number>) => s.get(letter) ?? 0;
+    groups[kind].push({ size: sizes.get(letter)!, a: at(a), b: at(b), c: at(c) });
+  }
+  const lone = lb.find((l) => !a.has(l) && !c.has(l));
+  if (lone) throw new ShapeError(`einsum "${spec}": axis ${lone} stands alone; name it in two places`);
+  let flops = 2;
+  for (const n of sizes.values()) flops *= n;
+  return {
+    shape: out.map((l) => sizes.get(l)!),
+    batch: fuse(groups.batch),
+    m: fuse(groups.m),
+    n: fuse(groups.n),
+    k: fuse(groups.k),
+    flops,
+    gradients: [
+      `${out.join(" ")}, ${lb.join(" ")} -> ${la.join(" ")}`,
+      `${out.join(" ")}, ${la.join(" ")} -> ${lb.join(" ")}`,
+    ],
+  };
+}
+
+function strides(letters: readonly string[], sizes: ReadonlyMap<string, number>): Map<string, number> {
+  const result = new Map<string, number>();
+  let step = 1;
+  for (const letter of letters.toReversed()) {
+    result.set(letter, step);
+    step *= sizes.get(letter) ?? 1;
+  }
+  return result;
+}
+
+/** Axes of length 1 vanish; an outer axis that continues its neighbour in all three operands joins it. */
+function fuse(axes: readonly Axis[]): Axis[] {
+  const result: Axis[] = [];
+  for (const axis of axes) {
+    if (axis.size === 1) continue;
+    const outer = result.at(-1);
+    const { size, a, b, c } = axis;
+    if (outer && outer.a === a * size && outer.b === b * size && outer.c === c * size)
+      result[result.length - 1] = { size: outer.size * size, a, b, c };
+    else result.push(axis);
+  }
+  return result;
+}

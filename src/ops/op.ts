@@ -1,0 +1,25 @@
+import { ShapeError } from "../tensor/error.ts";
+import type { Device, Recorder, TapeNode, Tensor } from "../tensor/tensor.ts";
+
+/** One implementation of an op per kind of device. Adding a device adds a column to each op, and nothing above changes. */
+export type Kernels<K> = Readonly<Record<Device["kind"], K>>;
+
+/** The tape that the inputs are recorded on, if any of them is. */
+export function recorderOf(inputs: readonly (Tensor | undefined)[]): Recorder | undefined {
+  for (const t of inputs) if (t?.recorder) return t.recorder;
+  return undefined;
+}
+
+/** Records `node` where an input is on a tape, and returns its output either way. */
+export function recorded(node: TapeNode): Tensor {
+  const recorder = recorderOf(node.inputs);
+  if (recorder) recorder.record(node);
+  else for (const t of node.saved) t.free();
+  return node.output;
+}
+
+/** Throws unless `t` has exactly this shape; `-1` stands for any size. */
+export function expectShape(subject: string, t: Tensor, shape: readonly number[]): void {
+  if (t.shape.length !== shape.length || shape.some((n, i) => n >= 0 && n !== t.shape[i]))
+    throw new ShapeError(`${subject}: got [${t.shape}], expected [${shape.map((n) => (n < 0 ? "any" : n))}]`);
+}

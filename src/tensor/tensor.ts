@@ -1,0 +1,200 @@
+import { DeviceError, ShapeError } from "./error.ts";
+
+/** Numbers of either precision, as they lie in a device's memory. */
+export type Numbers = Float64Array | Float32Array;
+
+/** What a tensor needs of the device it lives on: memory, and a way in and out. `device/` implements it. */
+export interface Device {
+  /** Which column of an op's kernel table serves this device. */
+  readonly kind: "reference" | "wasm";
+  /** Bytes per element: 8 (float64) or 4 (float32). */
+  readonly elementBytes: 4 | 8;
+  /** Memory for `elements` numbers, contents undefined. */
+  allocate(elements: number): Block;
+  release(block: Block): void;
+  /** Copies numbers from the host. */
+  write(tensor: Tensor, values: ArrayLike<number>): void;
+  /** Copies numbers to the host once all work enqueued before is done. The only awaited operation. */
+  read(tensor: Tensor): Promise<Numbers>;
+  /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
+  readonly liveBytes: number;
+  readonly peakBytes: number;
+  resetPeak(): void;
+  /** The innermost open scope: tensors made now belong to it (see `scope`). */
+  owner: Set<Tensor> | undefined;
+  /** Ends threads and drops memory. */
+  close(): void;
+}
+
+/** A piece of a device's memory. `offset` is in bytes (wasm); `data` is the memory itself (reference). */
+export interface Block {
+  readonly offset: number;
+  readonly elements: number;
+  readonly data?: Float64Array;
+}
+
+/** What records operations for the reverse pass; `grad/tape.ts` implements it. */
+export interface Recorder {
+  record(node: TapeNode): void;
+}
+
+/** One recorded operation. */
+export interface TapeNode {
+  readonly name: string;
+  readonly inputs: readonly (Tensor | undefined)[];
+  readonly output: Tensor;
+  /** Tensors made for the reverse pass alone. */
+  readonly saved: readonly Tensor[];
+  /**
+   * Gradients of the inputs, given that of the output. `wanted[i]` says which are needed; `into[i]`, where present, holds
+   * what has been summed so far and may be added to in place (return that same tensor then).
+   */
+  readonly backward: (g: Tensor, wanted: readonly boolean[], into: readonly (Tensor | undefined)[]) => (Tensor | undefined)[];
+}
+
+/** A dense row-major array of numbers on a device. Axis 0 usually counts tokens. */
+export class Tensor {
+  readonly device: Device;
+  readonly shape: readonly number[];
+  /** First element, counted in elements from the start of the block. */
+  readonly start: number;
+  #block: Block | undefined;
+  readonly #base: Tensor | undefined;
+  /** Set while a tape records this tensor's history. */
+  recorder: Recorder | undefined;
+
+  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0) {
+    this.device = device;
+    this.shape = shape;
+    this.#base = base;
+    this.start = start;
+    if (base) {
+      this.recorder = base.recorder;
+    } else {
+      this.#block = device.allocate(sizeOf(shape));
+      device.owner?.add(this);
+    }
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  get block(): Block {
+    const block = this.#base ? this.#base.block : this.#block;
+    if (!block) throw new DeviceError(`internal: tensor [${this.shape}] used after it was freed`);
+    return block;
+  }
+
+  get freed(): boolean {
+    return this.#base ? this.#base.freed : this.#block === undefined;
+  }
+
+  /** Byte address of the first element in the device's memory (wasm). */
+  get address(): number {
+    return this.block.offset + this.start * this.device.elementBytes;
+  }
+
+  /** The numbers themselves (reference device only). */
+  get data(): Float64Array {
+    const { data } = this.block;
+    if (!data) throw new DeviceError("internal: data of a tensor that does not live on the reference device");
+    return data.subarray(this.start, this.start + this.size);
+  }
+
+  /** The tensor whose memory a view shows; itself where it is no view. */
+  get origin(): Tensor {
+    return this.#base ? this.#base.origin : this;
+  }
+
+  /** The same numbers under another shape of equal size: no copy. Not recorded: use `ops/reshape` where gradients flow. */
+  reshape(shape: readonly number[]): Tensor {
+    if (sizeOf(shape) !== this.size) throw new ShapeError(`reshape: got [${shape}], expected ${this.size} elements`);
+    return new Tensor(this.device, shape, this.origin, this.start);
+  }
+
+  /** Rows [from, to) of axis 0: no copy. */
+  rows(from: number, to: number): Tensor {
+    const [n = 0, ...rest] = this.shape;
+    if (from < 0 || to < from || to > n) throw new ShapeError(`rows: got ${from}..${to}, expected within 0..${n}`);
+    return new Tensor(this.device, [to - from, ...rest], this.origin, this.start + from * sizeOf(rest));
+  }
+
+  /** Gives the memory back. Freeing twice is harmless; freeing a view does nothing. */
+  free(): void {
+    if (!this.#block) return;
+    this.device.release(this.#block);
+    this.device.owner?.delete(this);
+    this.#block = undefined;
+  }
+
+  write(values: ArrayLike<number>): this {
+    if (values.length !== this.size)
+      throw new ShapeError(`write: got ${values.length} numbers, expected ${this.size} for [${this.shape}]`);
+    this.device.write(this, values);
+    return this;
+  }
+
+  read(): Promise<Numbers> {
+    return this.device.read(this);
+  }
+}
+
+/** Product of the sizes; 1 for a scalar. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
+}
+
+/** A tensor on `device` holding `values` in row-major order. */
+export function tensor(device: Device, shape: readonly number[], values: ArrayLike<number>): Tensor {
+  return new Tensor(device, shape).write(values);
+}
+
+/**
+ * Runs `body`; every tensor made inside is freed at the end, except those in its result (a tensor, or an array or record of
+ * them). An asynchronous body is awaited first; scopes must then not interleave.
+ */
+export function scope<T>(device: Device, body: () => T): T {
+  const outer = device.owner;
+  const own = new Set<Tensor>();
+  device.owner = own;
+  const end = (result: unknown): void => {
+    device.owner = outer;
+    const kept = new Set<Tensor>();
+    collect(result, kept);
+    for (const t of own) {
+      if (!kept.has(t)) t.free();
+      else outer?.add(t);
+    }
+  };
+  let result: T;
+  try {
+    result = body();
+  } catch (error) {
+    end(undefined);
+    throw error;
+  }
+  if (result instanceof Promise) {
+    return result.then(
+      (value) => {
+        end(value);
+        return value;
+      },
+      (error) => {
+        end(undefined);
+        throw error;
+      },
+    ) as T;
+  }
+  end(result);
+  return result;
+}
+
+function collect(value: unknown, into: Set<Tensor>): void {
+  if (value instanceof Tensor) into.add(value.origin);
+  else if (Array.isArray(value) || value instanceof Set) for (const item of value) collect(item, into);
+  else if (value instanceof Map) for (const item of value.values()) collect(item, into);
+  else if (value && Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) collect(item, into);
+}
