@@ -1,0 +1,119 @@
+import { ShapeError } from "../tensor/error.ts";
+import { combine } from "../ops/add/index.ts";
+import type { View } from "../ops/attend/index.ts";
+import type { Rotation } from "../ops/rope/index.ts";
+import { type Device, Tensor } from "../tensor/tensor.ts";
+import { cacheValues, type Parts, shapeOf, type Sizes, stateValues, type Variant } from "./define.ts";
+
+/** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
+export interface Attention {
+  readonly variant: Variant;
+  readonly sizes: Sizes;
+  readonly rotation: Rotation;
+  /** Instead of the variant's own, e.g. with YaRN's factor. */
+  readonly scale?: number;
+  readonly window?: number;
+}
+
+/** Throws ShapeError naming the variant, the axis and the rule that the sizes break. */
+export function checkSizes(variant: Variant, z: Sizes): void {
+  for (const [axis, size] of Object.entries(z))
+    if (typeof size === "number" && !(Number.isSafeInteger(size) && size >= 0))
+      throw new ShapeError(`${variant.name}: axis ${axis} got ${size}, expected a whole number, 0 or more`);
+  for (const axis of ["d", "h", "v", "e"] as const)
+    if (z[axis] === 0) throw new ShapeError(`${variant.name}: axis ${axis} got 0, expected at least 1`);
+  if (z.e !== z.n + z.r) throw new ShapeError(`${variant.name}: axis e got ${z.e}, expected n + r = ${z.n + z.r}`);
+  for (const [holds, axis, rule] of variant.rules(z))
+    if (!holds) throw new ShapeError(`${variant.name}: axis ${axis} got ${z[axis as "d"]}, expected that ${rule}`);
+}
+
+/** What one layer keeps of one sequence: rows per token, and for linear variants a state of fixed size. */
+export class Cache {
+  readonly rows: Parts;
+  state: Parts;
+  readonly capacity: number;
+  length = 0;
+
+  constructor(device: Device, { variant, sizes }: Pick<Attention, "variant" | "sizes">, capacity: number) {
+    const make = (axes: Readonly<Record<string, string>>, lead: readonly number[]) =>
+      Object.fromEntries(
+        Object.entries(axes).map(([name, a]) => [name, new Tensor(device, [...lead, ...shapeOf(a, sizes)])]),
+      );
+    this.capacity = capacity;
+    this.rows = make(variant.cache(sizes), [capacity]);
+    this.state = make(variant.state?.(sizes) ?? {}, []);
+    for (const t of Object.values(this.state)) t.write(new Float64Array(t.size));
+  }
+
+  /** Bytes of memory held. */
+  get bytes(): number {
+    return [...Object.values(this.rows), ...Object.values(this.state)].reduce(
+      (sum, t) => sum + t.size * t.device.elementBytes,
+      0,
+    );
+  }
+
+  /** Appends the new tokens' parts and gives all parts so far, as views. */
+  append(parts: Parts): Parts {
+    const all: Record<string, Tensor> = {};
+    let added = 0;
+    for (const [name, buffer] of Object.entries(this.rows)) {
+      const part = parts[name]!;
+      added = part.shape[0]!;
+      const end = this.length + added;
+      if (end > this.capacity)
+        throw new ShapeError(`cache: got ${end} tokens, expected at most its capacity ${this.capacity}; make it larger`);
+      combine(1, part, 0, undefined, buffer.rows(this.length, end));
+      all[name] = buffer.rows(0, end);
+    }
+    this.length += added;
+    return all;
+  }
+
+  free(): void {
+    for (const t of [...Object.values(this.rows), ...Object.values(this.state)]) t.free();
+  }
+}
+
+/** Bytes that `tokens` cached tokens of one layer take by the variant's declaration. */
+export function declaredBytes({ variant, sizes }: Attention, tokens: number, elementBytes: number): number {
+  return (cacheValues(variant, sizes) * tokens + stateValues(variant, sizes)) * elementBytes;
+}
+
+/** How to run a layer: which tokens, which form, over which cache. */
+export interface Pass {
+  readonly positions: Int32Array;
+  /** One of the variant's forms; its first unless given. */
+  readonly form?: string;
+  /** Sequences laid one after the other; 1 with a cache. */
+  readonly batch?: number;
+  readonly cache?: Cache;
+}
+
+/** Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. */
+export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass): Tensor {
+  const { variant, sizes, rotation } = layer;
+  const at = { positions: pass.positions, rotation };
+  const form = formOf(variant, pass.form);
+  const view: View = {
+    scale: layer.scale ?? variant.scale(sizes),
+    batch: pass.batch ?? 1,
+    ...(layer.window ? { window: layer.window } : {}),
+  };
+  const own = variant.project(p, x, at, sizes);
+  const parts = pass.cache ? { ...own, ...pass.cache.append(own), ...pass.cache.state } : own;
+  const result = form.run(p, parts, view, sizes);
+  if (result instanceof Tensor) return variant.output(p, result, at, sizes);
+  if (pass.cache) {
+    for (const [name, t] of Object.entries(pass.cache.state)) combine(1, result.state[name]!, 0, undefined, t);
+  }
+  return variant.output(p, result.out, at, sizes);
+}
+
+/** The form of this name, or the first. Throws ShapeError listing the forms there are. */
+export function formOf(variant: Variant, name?: string): Variant["forms"][string] {
+  const names = Object.keys(variant.forms);
+  const form = variant.forms[name ?? names[0]!];
+  if (!form) throw new ShapeError(`${variant.name}: got form "${name}", expected one of ${names.join(", ")}`);
+  return form;
+}

@@ -1,0 +1,66 @@
+import { Random } from "../tensor/random.ts";
+
+/** Sequences to learn from, flattened row by row: [count * length] each. */
+export interface Batch {
+  readonly count: number;
+  /** Tokens per row. */
+  readonly length: number;
+  readonly ids: Int32Array;
+  /** What follows each id; -1 where the prediction is not counted in the loss. */
+  readonly targets: Int32Array;
+}
+
+/**
+ * Where training data come from. A batch is a function of the source's seed and the step alone: the same on every machine and
+ * for every variant that is compared, and a resumed run needs no reading position.
+ */
+export interface Source {
+  readonly name: string;
+  /** Ids are below this. */
+  readonly vocabulary: number;
+  /**
+   * Bytes of text per token on the held-out part, so that bits per byte = nats per token / ln 2 / bytesPerToken; undefined
+   * where tokens are no text.
+   */
+  readonly bytesPerToken: number | undefined;
+  /** The shortest and longest rows this source can give, in tokens. */
+  readonly lengths: { readonly least: number; readonly most: number };
+  /** The training batch of a step (0, 1, ...). Throws ShapeError for a length the source cannot give. */
+  batch(step: number, count: number, length: number): Batch;
+  /**
+   * At most `batches` batches no training batch shares, the same on every call. Every batch is full; rows beyond the end of a
+   * finite text have no counted targets.
+   */
+  heldOut(batches: number, count: number, length: number): Batch[];
+  /** Ids as people read them. Throws ShapeError for an id outside the vocabulary. */
+  decode(ids: ArrayLike<number>): string;
+}
+
+/** Which of a source's two endless streams. */
+export type Part = "train" | "heldOut";
+
+/**
+ * The random numbers of one step. Steps of both parts start from different states for every seed, since the mixing of the
+ * seed is added to a count of steps, even for training and odd for what is held out.
+ */
+export function stepRandom(seed: number, part: Part, step: number): Random {
+  let z = Math.imul(seed ^ (seed >>> 16), 0x21f0aaad);
+  z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+  z ^= z >>> 15;
+  return new Random((z + 2 * step + (part === "train" ? 0 : 1)) >>> 0);
+}
+
+/** A batch from a function that fills one row of ids and targets. */
+export function fillBatch(
+  count: number,
+  length: number,
+  fill: (ids: Int32Array, targets: Int32Array, row: number) => void,
+): Batch {
+  const ids = new Int32Array(count * length);
+  const targets = new Int32Array(count * length).fill(-1);
+  for (let row = 0; row < count; row++) {
+    const [from, to] = [row * length, (row + 1) * length];
+    fill(ids.subarray(from, to), targets.subarray(from, to), row);
+  }
+  return { count, length, ids, targets };
+}

@@ -1,0 +1,117 @@
+import { DeviceError } from "../tensor/error.ts";
+
+const PAGE = 65536;
+/** Blocks begin at multiples of this many bytes: a cache line. */
+const ALIGN = 64;
+
+/** A free stretch of memory, in bytes. */
+interface Gap {
+  start: number;
+  size: number;
+}
+
+/**
+ * Hands out aligned stretches of a wasm memory from `start` on: best fit, neighbours merged when given back, memory grown
+ * when nothing fits. Best fit keeps the large gaps that the next training step asks for again.
+ */
+export class Heap {
+  readonly memory: WebAssembly.Memory;
+  /** Gaps by size, then address. */
+  readonly #gaps: Gap[] = [];
+  readonly #byStart = new Map<number, Gap>();
+  readonly #byEnd = new Map<number, Gap>();
+  readonly #sizes = new Map<number, number>();
+  #end: number;
+
+  constructor(memory: WebAssembly.Memory, start: number) {
+    this.memory = memory;
+    this.#end = memory.buffer.byteLength;
+    if (start < this.#end) this.#insert({ start, size: this.#end - start });
+  }
+
+  /** Address of `bytes` bytes, contents undefined. Throws DeviceError where the memory is full. */
+  take(bytes: number): number {
+    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    let at = this.#firstAtLeast(size);
+    if (at === this.#gaps.length) {
+      this.#grow(size);
+      at = this.#firstAtLeast(size);
+    }
+    const gap = this.#gaps[at]!;
+    this.#remove(at);
+    if (gap.size > size) this.#insert({ start: gap.start + size, size: gap.size - size });
+    this.#sizes.set(gap.start, size);
+    return gap.start;
+  }
+
+  /** Gives back what `take` returned. */
+  give(start: number): void {
+    let size = this.#sizes.get(start);
+    if (size === undefined) throw new DeviceError(`internal: address ${start} given back but not taken`);
+    this.#sizes.delete(start);
+    let from = start;
+    const before = this.#byEnd.get(start);
+    if (before) {
+      this.#remove(this.#indexOf(before));
+      from = before.start;
+      size += before.size;
+    }
+    const after = this.#byStart.get(from + size);
+    if (after) {
+      this.#remove(this.#indexOf(after));
+      size += after.size;
+    }
+    this.#insert({ start: from, size });
+  }
+
+  #grow(size: number): void {
+    const last = this.#byEnd.get(this.#end);
+    const missing = size - (last?.size ?? 0);
+    // A sixteenth more than asked, so that many small requests do not each grow the memory.
+    const most = 65536 - this.#end / PAGE;
+    const needed = Math.ceil(missing / PAGE);
+    const pages = Math.min(Math.max(needed, Math.ceil(this.#end / PAGE / 16)), most);
+    try {
+      if (pages < needed) throw new RangeError();
+      this.memory.grow(pages);
+    } catch {
+      const [got, used] = [size, this.#end].map((n) => Math.ceil(n / 2 ** 20));
+      throw new DeviceError(
+        `wasm memory: got a request for ${got} MiB on top of ${used} MiB, expected at most 4096 MiB in all; ` +
+          "use a smaller batch, context or model, or free tensors",
+      );
+    }
+    const start = last?.start ?? this.#end;
+    if (last) this.#remove(this.#indexOf(last));
+    this.#end += pages * PAGE;
+    this.#insert({ start, size: this.#end - start });
+  }
+
+  #insert(gap: Gap): void {
+    this.#gaps.splice(this.#indexOf(gap), 0, gap);
+    this.#byStart.set(gap.start, gap);
+    this.#byEnd.set(gap.start + gap.size, gap);
+  }
+
+  #remove(at: number): void {
+    const [gap] = this.#gaps.splice(at, 1);
+    this.#byStart.delete(gap!.start);
+    this.#byEnd.delete(gap!.start + gap!.size);
+  }
+
+  #firstAtLeast(size: number): number {
+    return this.#indexOf({ start: 0, size });
+  }
+
+  /** Where `gap` stands, or belongs, in the order by size and address. */
+  #indexOf(gap: Gap): number {
+    let [low, high] = [0, this.#gaps.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = this.#gaps[middle]!;
+      if (other.size < gap.size || (other.size === gap.size && other.start < gap.start)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

@@ -1,0 +1,125 @@
+import { DeviceError } from "../tensor/error.ts";
+import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
+import { SCRATCH, SCRATCH_BYTES } from "./layout.ts";
+import { Heap } from "./memory.ts";
+import { availableThreads, Pool } from "./pool.ts";
+import { type Build, chooseBuild } from "./revectorize.ts";
+
+/** How to open a wasm device. */
+export interface WasmOptions {
+  /** Threads, this one included; as many as the machine has unless given. */
+  readonly threads?: number;
+  /** Which build of the kernels; the fastest that works here unless given (or set in BIFORM_WASM). */
+  readonly build?: Build;
+  /** For tests: new memory is filled with NaN, and writing past the end of a block is noticed when it is released. */
+  readonly poison?: boolean;
+}
+
+/** What stands behind every block where memory is poisoned: a NaN that no kernel computes. */
+const GUARD = 0x7fdead77;
+const GUARD_WORDS = 16;
+
+/** Float32 on WebAssembly SIMD kernels, over threads that share one memory of at most 4 GiB. */
+export class WasmDevice implements Device {
+  readonly kind = "wasm";
+  readonly elementBytes = 4;
+  /** The build of the kernels that runs. */
+  readonly build: Build;
+  owner: Set<Tensor> | undefined;
+  liveBytes = 0;
+  peakBytes = 0;
+  readonly #pool: Pool;
+  readonly #heap: Heap;
+  readonly #poison: boolean;
+  #floats: Float32Array;
+
+  private constructor(build: Build, pool: Pool, heap: Heap, options: { poison: boolean }) {
+    this.build = build;
+    this.#pool = pool;
+    this.#heap = heap;
+    this.#poison = options.poison;
+    this.#floats = new Float32Array(heap.memory.buffer);
+  }
+
+  /** Compiles the kernels and starts the threads. Throws DeviceError where the machine has no SIMD or shared memory. */
+  static async open(options: WasmOptions = {}): Promise<WasmDevice> {
+    const threads = options.threads ?? availableThreads();
+    if (!Number.isInteger(threads) || threads < 1 || threads > 64)
+      throw new DeviceError(`wasm threads: got ${threads}, expected a whole number from 1 to 64`);
+    const start = SCRATCH + threads * SCRATCH_BYTES;
+    const memory = sharedMemory(start);
+    const { build, module } = await chooseBuild(options.build);
+    const pool = await Pool.start(module, memory, threads);
+    return new WasmDevice(build, pool, new Heap(memory, start), { poison: options.poison ?? false });
+  }
+
+  get threads(): number {
+    return this.#pool.threads;
+  }
+
+  /** The whole memory as floats; ask again after anything that allocates. */
+  get floats(): Float32Array {
+    if (this.#floats.buffer !== this.#heap.memory.buffer) this.#floats = new Float32Array(this.#heap.memory.buffer);
+    return this.#floats;
+  }
+
+  /**
+   * Runs a kernel on all threads, or at most `threads` of them, and returns when it is done. Addresses are in bytes
+   * (`tensor.address`). Small work is best done with `threads` 1: meeting the others costs about a microsecond.
+   */
+  launch(kernel: string, args: readonly number[], threads?: number): void {
+    this.#pool.launch(kernel, args, threads);
+  }
+
+  allocate(elements: number): Block {
+    const bytes = elements * 4;
+    const offset = this.#heap.take(bytes + (this.#poison ? GUARD_WORDS * 4 : 0));
+    this.liveBytes += bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    if (this.#poison) {
+      this.floats.fill(Number.NaN, offset / 4, offset / 4 + elements);
+      this.#guard(offset, elements).fill(GUARD);
+    }
+    return { offset, elements };
+  }
+
+  release(block: Block): void {
+    const damaged = this.#poison && this.#guard(block.offset, block.elements).some((word) => word !== GUARD);
+    if (this.#poison) this.floats.fill(Number.NaN, block.offset / 4, block.offset / 4 + block.elements);
+    this.liveBytes -= block.elements * 4;
+    this.#heap.give(block.offset);
+    if (damaged) throw new DeviceError(`internal: a kernel wrote past the end of a block of ${block.elements} numbers`);
+  }
+
+  write(tensor: Tensor, values: ArrayLike<number>): void {
+    this.floats.set(values, tensor.address / 4);
+  }
+
+  async read(tensor: Tensor): Promise<Numbers> {
+    const start = tensor.address / 4;
+    return Float32Array.from(this.floats.subarray(start, start + tensor.size));
+  }
+
+  resetPeak(): void {
+    this.peakBytes = this.liveBytes;
+  }
+
+  close(): void {
+    this.#pool.close();
+  }
+
+  #guard(offset: number, elements: number): Int32Array {
+    return new Int32Array(this.#heap.memory.buffer, offset + elements * 4, GUARD_WORDS);
+  }
+}
+
+function sharedMemory(bytes: number): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: Math.ceil(bytes / 65536), maximum: 65536, shared: true });
+  } catch (error) {
+    throw new DeviceError(
+      `wasm memory: got "${(error as Error).message}", expected shared memory of up to 4 GiB; ` +
+        "in a page, serve it with COOP and COEP headers; elsewhere, lift the limit on virtual memory",
+    );
+  }
+}

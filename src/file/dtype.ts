@@ -1,0 +1,211 @@
+import { FormatError } from "../tensor/error.ts";
+
+/** Bytes per element of every element type this reader knows, under the names of the safetensors format. */
+export const dtypeBytes = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+export type Dtype = keyof typeof dtypeBytes;
+
+/** Numbers as they come out of a file. */
+export type Values =
+  | Float64Array
+  | Float32Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | Uint32Array
+  | Uint16Array
+  | Uint8Array;
+
+export function isDtype(name: string): name is Dtype {
+  return Object.hasOwn(dtypeBytes, name);
+}
+
+/** The element type that holds an array's numbers exactly. */
+export function dtypeOf(values: Values): Dtype {
+  if (values instanceof Float64Array) return "F64";
+  if (values instanceof Float32Array) return "F32";
+  if (values instanceof Int32Array) return "I32";
+  if (values instanceof Int16Array) return "I16";
+  if (values instanceof Int8Array) return "I8";
+  if (values instanceof Uint32Array) return "U32";
+  return values instanceof Uint16Array ? "U16" : "U8";
+}
+
+/**
+ * Little-endian bytes of one tensor to numbers: floats of less than 32 bits become float32 (exactly), 64-bit integers become
+ * float64, the rest keeps its type and its memory. `subject` names the tensor in errors.
+ *
+ * Errors: FormatError for a 64-bit integer beyond 2^53 or a BOOL that is neither 0 nor 1.
+ */
+export function decode(dtype: Dtype, buffer: ArrayBuffer, subject: string): Values {
+  switch (dtype) {
+    case "F64":
+      return new Float64Array(buffer);
+    case "F32":
+      return new Float32Array(buffer);
+    case "F16":
+      return new Float32Array(new Float16Array(buffer));
+    case "BF16":
+      return wide(new Uint16Array(buffer));
+    case "F8_E4M3":
+      return Float32Array.from(new Uint8Array(buffer), e4m3);
+    case "F8_E5M2":
+      // The upper byte of a half-precision number.
+      return new Float32Array(new Float16Array(Uint16Array.from(new Uint8Array(buffer), (x) => x << 8).buffer));
+    case "I64":
+      return safe(new BigInt64Array(buffer), subject);
+    case "U64":
+      return safe(new BigUint64Array(buffer), subject);
+    case "I32":
+      return new Int32Array(buffer);
+    case "I16":
+      return new Int16Array(buffer);
+    case "I8":
+      return new Int8Array(buffer);
+    case "U32":
+      return new Uint32Array(buffer);
+    case "U16":
+      return new Uint16Array(buffer);
+    case "U8":
+      return new Uint8Array(buffer);
+    case "BOOL": {
+      const values = new Uint8Array(buffer);
+      const wrong = values.findIndex((x) => x > 1);
+      if (wrong >= 0)
+        throw new FormatError(`${subject}: element ${wrong}: got ${values[wrong]}, expected 0 or 1 for BOOL`);
+      return values;
+    }
+  }
+}
+
+/**
+ * Numbers to the little-endian bytes of `dtype`: floats are rounded to nearest, ties to even.
+ *
+ * Errors: FormatError for a number the type cannot hold (an overflow, a fraction in an integer type) and for 8-bit floats,
+ * which are only read.
+ */
+export function encode(dtype: Dtype, values: ArrayLike<number>, subject: string): Uint8Array {
+  switch (dtype) {
+    case "F64":
+      return bytesOf(values instanceof Float64Array ? values : Float64Array.from(values));
+    case "F32":
+      return bytesOf(
+        values instanceof Float32Array ? values : finite(Float32Array.from(values), values, dtype, subject),
+      );
+    case "F16":
+      return bytesOf(finite(Float16Array.from(values), values, dtype, subject));
+    case "BF16": {
+      const narrow = Uint16Array.from(narrowed(Float32Array.from(values)));
+      finite(wide(narrow), values, dtype, subject);
+      return bytesOf(narrow);
+    }
+    case "F8_E4M3":
+    case "F8_E5M2":
+      throw new FormatError(`${subject}: got dtype ${dtype}, expected one that can be written; use BF16 or F32`);
+    case "I64":
+      return bytesOf(BigInt64Array.from(whole(values, -(2 ** 53), 2 ** 53, dtype, subject), BigInt));
+    case "U64":
+      return bytesOf(BigUint64Array.from(whole(values, 0, 2 ** 53, dtype, subject), BigInt));
+    case "I32":
+      return bytesOf(Int32Array.from(whole(values, -(2 ** 31), 2 ** 31 - 1, dtype, subject)));
+    case "I16":
+      return bytesOf(Int16Array.from(whole(values, -(2 ** 15), 2 ** 15 - 1, dtype, subject)));
+    case "I8":
+      return bytesOf(Int8Array.from(whole(values, -128, 127, dtype, subject)));
+    case "U32":
+      return bytesOf(Uint32Array.from(whole(values, 0, 2 ** 32 - 1, dtype, subject)));
+    case "U16":
+      return bytesOf(Uint16Array.from(whole(values, 0, 2 ** 16 - 1, dtype, subject)));
+    case "U8":
+      return bytesOf(Uint8Array.from(whole(values, 0, 255, dtype, subject)));
+    case "BOOL":
+      return bytesOf(Uint8Array.from(whole(values, 0, 1, dtype, subject)));
+  }
+}
+
+function bytesOf(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+/** bfloat16 is the upper half of float32. */
+function wide(narrow: Uint16Array): Float32Array {
+  const bits = new Uint32Array(narrow.length);
+  for (let i = 0; i < narrow.length; i++) bits[i] = narrow[i]! << 16;
+  return new Float32Array(bits.buffer);
+}
+
+function narrowed(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const narrow = new Uint16Array(values.length);
+  for (let i = 0; i < narrow.length; i++) {
+    const x = bits[i]!;
+    // Rounding would carry a NaN with a low payload into infinity.
+    narrow[i] = Number.isNaN(values[i]) ? (x >>> 16) | 0x40 : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
+  }
+  return narrow;
+}
+
+/** 4 exponent bits of bias 7, 3 fraction bits, no infinities (the "fn" kind that checkpoints use). */
+function e4m3(byte: number): number {
+  const sign = byte & 0x80 ? -1 : 1;
+  const exponent = (byte >> 3) & 15;
+  const fraction = byte & 7;
+  if (exponent === 15 && fraction === 7) return Number.NaN;
+  return sign * (exponent ? (8 + fraction) * 2 ** (exponent - 10) : fraction * 2 ** -9);
+}
+
+function safe(values: BigInt64Array | BigUint64Array, subject: string): Float64Array {
+  const result = new Float64Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const x = Number(values[i]);
+    if (!Number.isSafeInteger(x))
+      throw new FormatError(`${subject}: element ${i}: got ${values[i]}, expected at most 2^53 - 1 in size`);
+    result[i] = x;
+  }
+  return result;
+}
+
+function finite<T extends { readonly length: number; [i: number]: number }>(
+  rounded: T,
+  values: ArrayLike<number>,
+  dtype: Dtype,
+  subject: string,
+): T {
+  for (let i = 0; i < rounded.length; i++)
+    if (!Number.isFinite(rounded[i]) && Number.isFinite(values[i]))
+      throw new FormatError(
+        `${subject}: element ${i}: got ${values[i]}, expected a number that ${dtype} can hold; use F32 or F64`,
+      );
+  return rounded;
+}
+
+function whole(
+  values: ArrayLike<number>,
+  least: number,
+  most: number,
+  dtype: Dtype,
+  subject: string,
+): ArrayLike<number> {
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i]!;
+    if (!Number.isSafeInteger(x) || x < least || x > most)
+      throw new FormatError(`${subject}: element ${i}: got ${x}, expected a whole number that ${dtype} can hold`);
+  }
+  return values;
+}

@@ -1,0 +1,193 @@
+import { FormatError, ShapeError } from "../tensor/error.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import { writeAtomic } from "./atomic.ts";
+import { allocateBytes, type ByteSource, fileSource, memorySource } from "./bytes.ts";
+import { type Dtype, decode, dtypeBytes, dtypeOf, encode, type Values } from "./dtype.ts";
+import { clip, type Entry, HEADER_LIMIT, headerBytes, parseHeader } from "./header.ts";
+
+/** Named tensors in one file or several. Only the header is in memory; each `read` fetches that tensor's bytes alone. */
+export interface TensorReader {
+  /** What errors call it: the path. */
+  readonly file: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** Throws FormatError for a name that is not there. */
+  entry(name: string): Entry;
+  /**
+   * The tensor's numbers, row-major: F64 as float64; F32, F16, BF16 and 8-bit floats as float32; I64 and U64 as float64
+   * (checked to be exact); other integers in their own type.
+   */
+  read(name: string): Promise<Values>;
+}
+
+/** One tensor to be written. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** By default the type of `data`, or F32 where data is a function. */
+  readonly dtype?: Dtype;
+  /** The numbers, or a function called when their turn comes, so that one tensor at a time is in memory. */
+  readonly data: Values | (() => Values | Promise<Values>);
+}
+
+/** A tensor whose numbers are in memory. */
+export type TensorInMemory = TensorToWrite & { readonly data: Values };
+
+/** Opens a safetensors file. Errors: FormatError naming file, byte and limit for anything that is not one. */
+export async function openSafetensors(path: string): Promise<TensorReader> {
+  return readSafetensors(await fileSource(path));
+}
+
+/** A safetensors file that is in memory. Errors: as `openSafetensors`; `name` stands for the path. */
+export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader> {
+  return readSafetensors(memorySource(name, bytes));
+}
+
+/** Opens safetensors over any source of bytes. Errors: as `openSafetensors`. */
+export async function readSafetensors(source: ByteSource): Promise<TensorReader> {
+  const file = source.name;
+  const first = new Uint8Array(Math.min(8, source.size));
+  await source.read(0, first);
+  const bytes = new Uint8Array(allocateBytes(file, headerBytes(first, source.size, file)));
+  await source.read(0, bytes);
+  const { metadata, entries } = parseHeader(bytes, source.size, file);
+  const entry = (name: string): Entry => {
+    const found = entries.get(name);
+    if (!found) throw missing(file, name, entries.keys());
+    return found;
+  };
+  return {
+    file,
+    metadata,
+    names: [...entries.keys()],
+    has: (name) => entries.has(name),
+    entry,
+    async read(name) {
+      const { dtype, begin, end } = entry(name);
+      const subject = `${file}: ${clip(name)}`;
+      const buffer = allocateBytes(subject, end - begin);
+      if (end > begin) await source.read(begin, new Uint8Array(buffer));
+      return decode(dtype, buffer, subject);
+    },
+  };
+}
+
+/** The error for a tensor that a file should have and has not. */
+export function missing(file: string, name: string, names: Iterable<string>): FormatError {
+  const some = [...names].slice(0, 4).map(clip).join(", ");
+  return new FormatError(
+    `${file}: got no tensor ${clip(name)}, expected it beside ${some || "none"}; is this the right checkpoint?`,
+  );
+}
+
+/**
+ * Writes a safetensors file, atomically, one tensor at a time. The same tensors give the same bytes whatever their order:
+ * wider element types first, then by name, so every tensor is aligned; the header is padded to 8 bytes. Loaders that read
+ * the metadata expect `{ format: "pt" }`.
+ *
+ * Errors: ShapeError where numbers and shape differ, FormatError for names or numbers that cannot be stored, DeviceError
+ * where the disk refuses (the old file stays).
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await writeAtomic(path, safetensorsChunks(path, tensors, metadata));
+}
+
+/** The bytes of a safetensors file piece by piece, for `writeFolder`. Errors: as `writeSafetensors`; `file` stands in them. */
+export async function* safetensorsChunks(
+  file: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = {},
+): AsyncGenerator<Uint8Array> {
+  const { header, parts } = layout(file, tensors, metadata);
+  yield header;
+  for (const { tensor, dtype } of parts)
+    yield part(file, tensor, dtype, typeof tensor.data === "function" ? await tensor.data() : tensor.data);
+}
+
+/** A safetensors file in memory. Errors: as `writeSafetensors`, without the disk's. */
+export function encodeSafetensors(
+  tensors: readonly TensorInMemory[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const file = "safetensors";
+  const { header, parts, size } = layout(file, tensors, metadata);
+  const bytes = new Uint8Array(allocateBytes(file, size));
+  bytes.set(header);
+  let at = header.length;
+  for (const { tensor, dtype } of parts) {
+    const data = part(file, tensor, dtype, tensor.data);
+    bytes.set(data, at);
+    at += data.length;
+  }
+  return bytes;
+}
+
+function part(file: string, tensor: TensorToWrite, dtype: Dtype, values: Values): Uint8Array {
+  const subject = `${file}: ${clip(tensor.name)}`;
+  if (values.length !== sizeOf(tensor.shape))
+    throw new ShapeError(
+      `${subject}: got ${values.length} numbers, expected ${sizeOf(tensor.shape)} for [${tensor.shape}]`,
+    );
+  return encode(dtype, values, subject);
+}
+
+function layout<T extends TensorToWrite>(
+  file: string,
+  tensors: readonly T[],
+  metadata: Readonly<Record<string, string>>,
+) {
+  const parts = tensors.map((tensor) => {
+    const dtype = tensor.dtype ?? (typeof tensor.data === "function" ? "F32" : dtypeOf(tensor.data));
+    if (!tensor.shape.every((n) => Number.isSafeInteger(n) && n >= 0))
+      throw new ShapeError(
+        `${file}: ${clip(tensor.name)}: got [${tensor.shape}], expected whole sizes that are not negative`,
+      );
+    return { tensor, dtype, bytes: sizeOf(tensor.shape) * dtypeBytes[dtype] };
+  });
+  parts.sort((a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.tensor.name < b.tensor.name ? -1 : 1));
+  const seen = new Set<string>();
+  // By hand: an object would put names that look like numbers first.
+  const members: string[] = [];
+  const pairs = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (pairs.length) {
+    for (const [key, value] of pairs) checkText(file, key, value);
+    members.push(`"__metadata__":{${pairs.map(([k, v]) => `${JSON.stringify(k)}:${JSON.stringify(v)}`).join()}}`);
+  }
+  let offset = 0;
+  for (const { tensor, dtype, bytes } of parts) {
+    const { name, shape } = tensor;
+    checkText(file, name);
+    if (seen.has(name) || name === "__metadata__")
+      throw new FormatError(
+        `${file}: got the tensor name ${clip(name)} ${seen.has(name) ? "twice" : "(reserved)"}, expected each name once`,
+      );
+    seen.add(name);
+    members.push(
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${offset},${offset + bytes}]}`,
+    );
+    offset += bytes;
+  }
+  const text = new TextEncoder().encode(`{${members.join()}}`);
+  const length = Math.ceil(text.length / 8) * 8;
+  if (length > HEADER_LIMIT)
+    throw new FormatError(
+      `${file}: got a header of ${length} bytes, expected at most ${HEADER_LIMIT}; write several files`,
+    );
+  if (!Number.isSafeInteger(8 + length + offset))
+    throw new ShapeError(`${file}: got tensors of ${offset} bytes, expected fewer than 2^53`);
+  const header = new Uint8Array(8 + length).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(text, 8);
+  return { header, parts, size: header.length + offset };
+}
+
+function checkText(file: string, ...texts: string[]): void {
+  for (const text of texts)
+    if (typeof text !== "string" || !text.isWellFormed())
+      throw new FormatError(`${file}: got the name or metadata ${clip(String(text))}, expected well-formed text`);
+}

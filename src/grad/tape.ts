@@ -1,0 +1,119 @@
+import { combine } from "../ops/add/index.ts";
+import { type Recorder, scope, Tensor, type TapeNode, tensor } from "../tensor/tensor.ts";
+
+/** The value of a scalar function and its gradient for each parameter, in the order given. */
+export interface Gradients {
+  readonly value: Tensor;
+  readonly gradients: readonly Tensor[];
+}
+
+/**
+ * Runs `forward` once, recording, then walks back through the record. What the walk has passed is freed at once, so memory
+ * falls while gradients grow. `forward` returns `[1]`. Parameters it does not use get a gradient of zeros.
+ */
+export function gradients(parameters: readonly Tensor[], forward: () => Tensor): Gradients {
+  const device = parameters[0]!.device;
+  return scope(device, () => {
+    const tape = new Tape();
+    for (const p of parameters) p.recorder = tape;
+    try {
+      const value = forward();
+      const found = tape.backward(value, new Set(parameters));
+      return {
+        value,
+        gradients: parameters.map((p) => found.get(p) ?? tensor(device, p.shape, new Float64Array(p.size))),
+      };
+    } finally {
+      for (const p of parameters) p.recorder = undefined;
+    }
+  });
+}
+
+/** What ran, in order. */
+class Tape implements Recorder {
+  readonly #nodes: TapeNode[] = [];
+
+  record(node: TapeNode): void {
+    node.output.recorder = this;
+    this.#nodes.push(node);
+  }
+
+  /** Gradients of `value` (`[1]`) for the tensors in `wanted`. Frees every recorded tensor but `value`. */
+  backward(value: Tensor, wanted: ReadonlySet<Tensor>): Map<Tensor, Tensor> {
+    const sums = new Sums();
+    sums.set(value, tensor(value.device, value.shape, new Float64Array(value.size).fill(1)));
+    for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) {
+      const { inputs, output, saved } = node;
+      const g = sums.take(output);
+      if (g) {
+        const needed = inputs.map((t) => t?.recorder === this);
+        const into = inputs.map((t, i) => (needed[i] ? sums.own(t!) : undefined));
+        const found = node.backward(g, needed, into);
+        found.forEach((gradient, i) => {
+          if (gradient && needed[i] && gradient !== into[i]) sums.add(inputs[i]!, gradient);
+          else if (gradient && !needed[i] && gradient.origin !== g.origin) gradient.free();
+        });
+        sums.release(g);
+      }
+      for (const t of saved) t.free();
+      if (output !== value) output.free();
+      output.recorder = undefined;
+    }
+    return sums.keep(wanted);
+  }
+}
+
+/** Sums of gradients per tensor. Two may share memory (both sides of an addition); such a one is copied before it grows. */
+class Sums {
+  readonly #sums = new Map<Tensor, Tensor>();
+  readonly #uses = new Map<Tensor, number>();
+
+  set(t: Tensor, gradient: Tensor): void {
+    this.#sums.set(t, gradient);
+    this.#use(gradient, 1);
+  }
+
+  /** Removes and returns the sum for `t`; the caller releases it. */
+  take(t: Tensor): Tensor | undefined {
+    const g = this.#sums.get(t);
+    this.#sums.delete(t);
+    return g;
+  }
+
+  release(gradient: Tensor): void {
+    this.#use(gradient, -1);
+  }
+
+  /** The sum for `t` if its memory belongs to it alone. */
+  own(t: Tensor): Tensor | undefined {
+    const g = this.#sums.get(t);
+    return g && this.#uses.get(g.origin) === 1 ? g : undefined;
+  }
+
+  add(t: Tensor, gradient: Tensor): void {
+    const known = this.#sums.get(t);
+    if (!known) return this.set(t, gradient);
+    const target = this.own(t) ?? new Tensor(t.device, t.shape);
+    combine(1, known, 1, gradient, target);
+    if (target !== known) {
+      this.set(t, target);
+      this.release(known);
+    }
+    // Its memory goes, unless another sum still stands on it.
+    if (!this.#uses.get(gradient.origin)) gradient.origin.free();
+  }
+
+  keep(wanted: ReadonlySet<Tensor>): Map<Tensor, Tensor> {
+    const kept = new Map<Tensor, Tensor>();
+    for (const [t, g] of this.#sums) if (wanted.has(t)) kept.set(t, g);
+    for (const [t, g] of this.#sums) if (!wanted.has(t)) this.release(g);
+    return kept;
+  }
+
+  #use(gradient: Tensor, change: 1 | -1): void {
+    const { origin } = gradient;
+    const uses = (this.#uses.get(origin) ?? 0) + change;
+    this.#uses.set(origin, uses);
+    if (uses === 0) origin.free();
+  }
+}

@@ -1,0 +1,53 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor, tensor } from "../../tensor/tensor.ts";
+import { einsum } from "../einsum/index.ts";
+import { type Kernels, recorded } from "../op.ts";
+import { combineReference } from "./reference.ts";
+import { combineWasm } from "./wasm.ts";
+
+/** out = alpha x + beta y, number by number; y may be absent, and out may be x or y. */
+export type CombineKernel = (alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor) => void;
+
+const kernel: Kernels<CombineKernel> = { reference: combineReference, wasm: combineWasm };
+
+/** a + b of equal shapes. Throws ShapeError. */
+export function add(a: Tensor, b: Tensor): Tensor {
+  if (a.size !== b.size) throw new ShapeError(`add: got [${b.shape}], expected [${a.shape}]`);
+  const output = new Tensor(a.device, a.shape);
+  kernel[a.device.kind](1, a, 1, b, output);
+  return recorded({ name: "add", inputs: [a, b], output, saved: [], backward: (g) => [g, g] });
+}
+
+/** x `[t, ...]` plus the same `bias` `[...]` for every t; x itself where there is none. */
+export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
+  if (!bias) return x;
+  const t = x.shape[0]!;
+  // As a product with a column of ones, so that its gradient is one too.
+  const ones = tensor(x.device, [t, 1], new Float64Array(t).fill(1));
+  return reshape(add(x, einsum("t u, u e -> t e", ones, reshape(bias, [1, bias.size]))), x.shape);
+}
+
+/** `factor` times x. */
+export function scaled(x: Tensor, factor: number): Tensor {
+  const output = new Tensor(x.device, x.shape);
+  kernel[x.device.kind](factor, x, 0, undefined, output);
+  return recorded({ name: "scaled", inputs: [x], output, saved: [], backward: (g) => [scaled(g, factor)] });
+}
+
+/** Writes alpha x + beta y over `out`, which may be x or y. Not recorded: for optimisers and gradient sums. */
+export function combine(alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor): void {
+  if (x.size !== out.size || (y && y.size !== out.size))
+    throw new ShapeError(`combine: got [${x.shape}] and [${y?.shape}], expected [${out.shape}]`);
+  kernel[out.device.kind](alpha, x, beta, y, out);
+}
+
+/** The same numbers under another shape; gradients flow. Throws ShapeError. */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  return recorded({
+    name: "reshape",
+    inputs: [x],
+    output: x.reshape(shape),
+    saved: [],
+    backward: (g) => [g.reshape(x.shape)],
+  });
+}

@@ -1,0 +1,160 @@
+// The call a thread works on, read once from its arguments (written by wasm.ts in this order), and where its rows lie.
+// "Row" is a query of a piece: the m heads that share all keys and values are folded into it, row = i m + head.
+import { COLUMNS } from "../einsum/micro.as";
+import { real, whole, address } from "../../device/thread.as";
+import { FIRST, LAST, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
+import { padded } from "./tile.as";
+
+/** Arguments before those of the operands. */
+const HEAD: i32 = 24;
+const PER_OPERAND: i32 = 8;
+
+let call: usize = 0;
+export let batch: i32 = 0;
+export let t: i32 = 0;
+export let s: i32 = 0;
+export let h: i32 = 0;
+export let scale: f32 = 0;
+export let causal: i32 = 0;
+export let window: i32 = 0;
+/** Heads folded into rows, and how many such groups there are. */
+export let m: i32 = 0;
+export let groups: i32 = 0;
+export let terms: i32 = 0;
+export let values: i32 = 0;
+/** Summed widths of the terms and of the values. */
+export let E: i32 = 0;
+export let V: i32 = 0;
+export let out: usize = 0;
+export let lse: usize = 0;
+/** Keys of a block, rows and keys of a piece, and how many pieces rows and keys make. */
+export let block: i32 = 0;
+export let rowsPerPiece: i32 = 0;
+export let rowPieces: i32 = 0;
+export let keysPerPiece: i32 = 0;
+export let keyPieces: i32 = 0;
+/** Memory for unfinished results. */
+export let part: usize = 0;
+export let gout: usize = 0;
+
+export function open(args: usize): void {
+  call = args;
+  batch = whole(args, 0);
+  t = whole(args, 1);
+  s = whole(args, 2);
+  h = whole(args, 3);
+  scale = real(args, 4);
+  causal = whole(args, 5);
+  window = whole(args, 6);
+  m = whole(args, 7);
+  groups = whole(args, 8);
+  terms = whole(args, 9);
+  values = whole(args, 10);
+  E = whole(args, 11);
+  V = whole(args, 12);
+  out = address(args, 13);
+  lse = address(args, 14);
+  block = whole(args, 15);
+  rowsPerPiece = whole(args, 16);
+  rowPieces = whole(args, 17);
+  keysPerPiece = whole(args, 18);
+  keyPieces = whole(args, 19);
+  part = address(args, 20);
+  gout = address(args, 21);
+}
+
+// Operand i: the terms first, then the values.
+
+/** Width of operand i. */
+export function widthOf(i: i32): i32 {
+  return whole(call, HEAD + i * PER_OPERAND);
+}
+
+/** Key heads of operand i. */
+export function groupsOf(i: i32): i32 {
+  return whole(call, HEAD + i * PER_OPERAND + 1);
+}
+
+/** Where the key gradient of operand i goes, 0 if unwanted. */
+export function keyGradient(i: i32): usize {
+  return address(call, HEAD + i * PER_OPERAND + 4);
+}
+
+/** Memory for the copies of that gradient that have to be summed, and their number (1: written in place). */
+export function keyCopies(i: i32): usize {
+  return address(call, HEAD + i * PER_OPERAND + 6);
+}
+
+export function copiesOf(i: i32): i32 {
+  return whole(call, HEAD + i * PER_OPERAND + 7);
+}
+
+/** Where the query gradient of term i goes, 0 if unwanted. */
+export function queryGradient(i: i32): usize {
+  return address(call, HEAD + i * PER_OPERAND + 5);
+}
+
+/** Query rows of term i. */
+export function queryOf(i: i32): usize {
+  return address(call, HEAD + i * PER_OPERAND + 3);
+}
+
+/** Bytes from one key row of operand i to the next. */
+export function keyStride(i: i32): usize {
+  return <usize>(groupsOf(i) * widthOf(i)) << 2;
+}
+
+/** Key (or value) row `key` of operand i for the heads of a group, or its place in a gradient at `base`. */
+export function keyAt(base: usize, i: i32, b: i32, group: i32, key: i32): usize {
+  const g = groupsOf(i);
+  const head = (group * m * g) / h;
+  return base + ((((<usize>(b * s + key)) * g + head) * widthOf(i)) << 2);
+}
+
+export function keyRow(i: i32, b: i32, group: i32, key: i32): usize {
+  return keyAt(address(call, HEAD + i * PER_OPERAND + 2), i, b, group, key);
+}
+
+/** Row `row` of a tensor `[batch t, h, width]` at `base`. */
+export function rowAt(base: usize, width: i32, b: i32, group: i32, row: i32): usize {
+  const i = row / m;
+  return base + ((((<usize>(b * t + i)) * h + group * m + (row - i * m)) * width) << 2);
+}
+
+/** Last and first key that a row sees. */
+export function lastSeen(row: i32): i32 {
+  return causal ? row / m + s - t : s - 1;
+}
+
+export function firstSeen(row: i32): i32 {
+  return window ? max(0, row / m + s - t - window + 1) : 0;
+}
+
+/** Floats that the values take once each is filled up to whole tiles; place of value i among them. */
+export function valueRoom(upTo: i32): i32 {
+  let room = 0;
+  for (let i = 0; i < upTo; i++) room += padded(widthOf(terms + i));
+  return room;
+}
+
+/** The same for the terms. */
+export function termRoom(upTo: i32): i32 {
+  let room = 0;
+  for (let i = 0; i < upTo; i++) room += padded(widthOf(i));
+  return room;
+}
+
+/** Sets up the panels of rows `row0` to `row0 + rows - 1`; lanes left over repeat the last row. */
+export function openPanels(panel: usize, row0: i32, rows: i32): void {
+  for (let r = 0; r < rows; r += COLUMNS, panel += PANEL) {
+    for (let lane = 0; lane < COLUMNS; lane++) {
+      const row = row0 + min(r + lane, rows - 1);
+      const at = panel + (<usize>lane << 2);
+      store<f32>(at, NONE, TOP);
+      store<f32>(at, 0, SUM);
+      store<i32>(at, lastSeen(row), LAST);
+      store<i32>(at, firstSeen(row), FIRST);
+    }
+    store<i32>(panel, 0, MET);
+  }
+}

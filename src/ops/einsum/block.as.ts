@@ -1,0 +1,92 @@
+// Products of blocks that lie packed in cache, and of whole small matrices; other ops (attention) build on these too.
+import { COLUMNS, ROWS, tile } from "./micro.as";
+import { packColumns, packRows } from "./pack.as";
+
+/** Longest run of k summed in registers before C is touched. The same in all builds: it fixes the order of summation. */
+export const DEPTH: i32 = 256;
+/** Most rows of A packed at once: 120 x DEPTH floats stay in the second-level cache. Divisible by 4 and 6. */
+export const HEIGHT: i32 = 120;
+/** Most columns of B packed at once by one thread alone. */
+export const WIDTH: i32 = 1024;
+/** Bytes of scratch that `product` uses. */
+export const PRODUCT_BYTES: usize = 4 * (HEIGHT * DEPTH + WIDTH * DEPTH + 256);
+
+/** `n` rounded up to a multiple of `step`. */
+// @ts-ignore: decorator
+@inline
+export function roundUp(n: i32, step: i32): i32 {
+  return ((n + step - 1) / step) * step;
+}
+
+/** Length of the k blocks: all as equal as can be, none above DEPTH. */
+export function depth(k: i32): i32 {
+  const blocks = (k + DEPTH - 1) / DEPTH;
+  return blocks > 1 ? (k + blocks - 1) / blocks : k;
+}
+
+/**
+ * C[m, n] = (or += if `add`) packed A[m, k] times packed B[k, n]. Steps of C in bytes; fast where `column` is 4.
+ * `spare`: 4 * ROWS * COLUMNS bytes.
+ */
+export function multiply(
+  m: i32, n: i32, k: i32, a: usize, b: usize, c: usize, row: usize, column: usize, add: i32, spare: usize,
+): void {
+  const panelA = <usize>(k * ROWS) << 2;
+  const panelB = <usize>(k * COLUMNS) << 2;
+  for (let j = 0; j < n; j += COLUMNS) {
+    const columns = min(COLUMNS, n - j);
+    const whole = columns == COLUMNS && column == 4;
+    let x = a;
+    let y = c;
+    for (let i = 0; i < m; i += ROWS) {
+      if (whole && m - i >= ROWS) tile(k, x, b, y, row, add);
+      else {
+        tile(k, x, b, spare, COLUMNS << 2, 0);
+        place(min(ROWS, m - i), columns, spare, y, row, column, add);
+      }
+      x += panelA;
+      y += ROWS * row;
+    }
+    b += panelB;
+    c += COLUMNS * column;
+  }
+}
+
+/** Copies or adds the valid part of a tile to C. */
+function place(m: i32, n: i32, from: usize, c: usize, row: usize, column: usize, add: i32): void {
+  for (let i = 0; i < m; i++) {
+    let y = c;
+    for (let j = 0; j < n; j++) {
+      const x = load<f32>(from + (<usize>j << 2));
+      store<f32>(y, add ? load<f32>(y) + x : x);
+      y += column;
+    }
+    from += COLUMNS << 2;
+    c += row;
+  }
+}
+
+/**
+ * C[m, n] = (or += if `add`) A[m, k] B[k, n] on one thread, any steps (bytes). `space`: PRODUCT_BYTES of scratch.
+ */
+export function product(
+  m: i32, n: i32, k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, bn: usize,
+  c: usize, cm: usize, cn: usize, add: i32, space: usize,
+): void {
+  const packedA = space + 1024;
+  const packedB = packedA + 4 * HEIGHT * DEPTH;
+  const step = depth(k);
+  for (let j = 0; j < n; j += WIDTH) {
+    const columns = min(WIDTH, n - j);
+    for (let p = 0; p < k; p += step) {
+      const deep = min(step, k - p);
+      packColumns(packedB, b + <usize>j * bn + <usize>p * bk, columns, deep, bn, bk);
+      for (let i = 0; i < m; i += HEIGHT) {
+        const rows = min(HEIGHT, m - i);
+        packRows(packedA, a + <usize>i * am + <usize>p * ak, rows, deep, am, ak);
+        const to = c + <usize>i * cm + <usize>j * cn;
+        multiply(rows, columns, deep, packedA, packedB, to, cm, cn, add | p, space);
+      }
+    }
+  }
+}

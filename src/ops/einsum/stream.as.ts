@@ -1,0 +1,207 @@
+// At most 4 rows of A (decoding): B is read once, in the order it lies in memory, and nothing is packed. The time is that of
+// reading B.
+import { address, scratch, stride, ticket, whole } from "../../device/thread.as";
+import { madd, sum4 } from "../simd.as";
+
+/** Floats of a thread's copy of A's rows, and of its part of C: 1 MiB each of scratch. */
+const MOST: i32 = 262144;
+
+/**
+ * Arguments as `contract`, then the columns per piece. Requires m <= 4, and B contiguous in n or in k. The sum runs over k in
+ * one order whatever the pieces are.
+ */
+export function stream(args: usize, thread: i32, threads: i32): void {
+  const m = whole(args, 3);
+  const n = whole(args, 4);
+  const k = whole(args, 5);
+  const ak = stride(args, 7);
+  const bk = stride(args, 8);
+  const bn = stride(args, 9);
+  const cn = stride(args, 11);
+  const inner = whole(args, 16);
+  const batch = whole(args, 12) * inner;
+  const wide = whole(args, 21);
+  const across = (n + wide - 1) / wide;
+  const x = scratch(thread);
+  const y = x + (MOST << 2);
+  for (let t = ticket(); t < batch * across; t = ticket()) {
+    const at = t / across;
+    const j = (t - at * across) * wide;
+    const columns = min(wide, n - j);
+    const b1 = <usize>(at / inner);
+    const b2 = <usize>at - b1 * inner;
+    const a = address(args, 1) + b1 * stride(args, 13) + b2 * stride(args, 17);
+    const b = address(args, 2) + b1 * stride(args, 14) + b2 * stride(args, 18) + <usize>j * bn;
+    const c = address(args, 0) + b1 * stride(args, 15) + b2 * stride(args, 19) + <usize>j * cn;
+    // k in pieces only where the copy of A would not fit.
+    const deep = MOST / m;
+    for (let p = 0; p < k; p += deep) {
+      const length = min(deep, k - p);
+      for (let i = 0; i < m; i++) gatherRow(x + (<usize>(i * length) << 2), a + <usize>i * stride(args, 6) + <usize>p * ak, ak, length);
+      const from = b + <usize>p * bk;
+      if (bn == 4) addRows(m, columns, length, x, from, bk, y);
+      else dotColumns(m, columns, length, x, from, bn, y);
+      for (let i = 0; i < m; i++)
+        scatterRow(c + <usize>i * stride(args, 10), cn, y + (<usize>(i * columns) << 2), columns, whole(args, 20) | p);
+    }
+  }
+}
+
+/** Copies a row with any step to one without gaps. */
+function gatherRow(to: usize, from: usize, step: usize, n: i32): void {
+  if (step == 4) {
+    memory.copy(to, from, <usize>n << 2);
+    return;
+  }
+  for (; n > 0; n--, to += 4, from += step) store<f32>(to, load<f32>(from));
+}
+
+/** Sets or adds to a row with any step. */
+function scatterRow(to: usize, step: usize, from: usize, n: i32, add: i32): void {
+  if (step == 4 && !add) {
+    memory.copy(to, from, <usize>n << 2);
+    return;
+  }
+  for (; n > 0; n--, from += 4, to += step) store<f32>(to, add ? load<f32>(to) + load<f32>(from) : load<f32>(from));
+}
+
+/** y[i, :] = sum_k x[i, k] B[k, :], eight rows of B at a time so that y is touched seldom. */
+function addRows(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
+  memory.fill(y, 0, <usize>(m * n) << 2);
+  const row = <usize>k << 2;
+  const width = <usize>n << 2;
+  let left = k;
+  for (; left >= 8; left -= 8) {
+    let xi = x;
+    let yi = y;
+    for (let i = 0; i < m; i++) {
+      addEight(n, xi, b, step, yi);
+      xi += row;
+      yi += width;
+    }
+    x += 32;
+    b += step << 3;
+  }
+  for (; left > 0; left--) {
+    for (let i = 0; i < m; i++) addOne(n, load<f32>(x + <usize>i * row), b, y + <usize>i * width);
+    x += 4;
+    b += step;
+  }
+}
+
+function addEight(n: i32, x: usize, b: usize, step: usize, y: usize): void {
+  const x0 = v128.load_splat<f32>(x);
+  const x1 = v128.load_splat<f32>(x, 4);
+  const x2 = v128.load_splat<f32>(x, 8);
+  const x3 = v128.load_splat<f32>(x, 12);
+  const x4 = v128.load_splat<f32>(x, 16);
+  const x5 = v128.load_splat<f32>(x, 20);
+  const x6 = v128.load_splat<f32>(x, 24);
+  const x7 = v128.load_splat<f32>(x, 28);
+  const step2 = step + step;
+  const step3 = step2 + step;
+  let b4 = b + (step << 2);
+  for (; n >= 4; n -= 4) {
+    let s = madd(x0, v128.load(b), v128.load(y));
+    let t = f32x4.mul(x1, v128.load(b + step));
+    s = madd(x2, v128.load(b + step2), s);
+    t = madd(x3, v128.load(b + step3), t);
+    s = madd(x4, v128.load(b4), s);
+    t = madd(x5, v128.load(b4 + step), t);
+    s = madd(x6, v128.load(b4 + step2), s);
+    t = madd(x7, v128.load(b4 + step3), t);
+    v128.store(y, f32x4.add(s, t));
+    y += 16;
+    b += 16;
+    b4 += 16;
+  }
+  for (; n > 0; n--) {
+    let s = one(x0, b, load<f32>(y));
+    let t = f32x4.extract_lane(x1, 0) * load<f32>(b + step);
+    s = one(x2, b + step2, s);
+    t = one(x3, b + step3, t);
+    s = one(x4, b4, s);
+    t = one(x5, b4 + step, t);
+    s = one(x6, b4 + step2, s);
+    t = one(x7, b4 + step3, t);
+    store<f32>(y, s + t);
+    y += 4;
+    b += 4;
+    b4 += 4;
+  }
+}
+
+/** c + x b for one number, rounded like a lane of `madd`. */
+// @ts-ignore: decorator
+@inline
+function one(x: v128, b: usize, c: f32): f32 {
+  return f32x4.extract_lane(madd(x, v128.load_splat<f32>(b), f32x4.splat(c)), 0);
+}
+
+function addOne(n: i32, x: f32, b: usize, y: usize): void {
+  const x0 = f32x4.splat(x);
+  for (; n >= 4; n -= 4, y += 16, b += 16) v128.store(y, madd(x0, v128.load(b), v128.load(y)));
+  for (; n > 0; n--, y += 4, b += 4) store<f32>(y, one(x0, b, load<f32>(y)));
+}
+
+/** y[i, j] = x[i, :] . B[:, j], where each column of B lies in one piece. */
+function dotColumns(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
+  let j = 0;
+  for (; j + 4 <= n; j += 4) {
+    for (let i = 0; i < m; i++) dotFour(k, x + (<usize>(i * k) << 2), b, step, y + (<usize>(i * n + j) << 2));
+    b += step << 2;
+  }
+  for (; j < n; j++) {
+    for (let i = 0; i < m; i++) store<f32>(y + (<usize>(i * n + j) << 2), dotOne(k, x + (<usize>(i * k) << 2), b));
+    b += step;
+  }
+}
+
+function dotFour(k: i32, x: usize, b: usize, step: usize, y: usize): void {
+  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
+  let t0 = f32x4.splat(0), t1 = f32x4.splat(0), t2 = f32x4.splat(0), t3 = f32x4.splat(0);
+  let b1 = b + step;
+  let b2 = b1 + step;
+  let b3 = b2 + step;
+  let left = k;
+  for (; left >= 8; left -= 8) {
+    const u = v128.load(x);
+    const v = v128.load(x, 16);
+    s0 = madd(u, v128.load(b), s0);
+    t0 = madd(v, v128.load(b, 16), t0);
+    s1 = madd(u, v128.load(b1), s1);
+    t1 = madd(v, v128.load(b1, 16), t1);
+    s2 = madd(u, v128.load(b2), s2);
+    t2 = madd(v, v128.load(b2, 16), t2);
+    s3 = madd(u, v128.load(b3), s3);
+    t3 = madd(v, v128.load(b3, 16), t3);
+    x += 32;
+    b += 32;
+    b1 += 32;
+    b2 += 32;
+    b3 += 32;
+  }
+  store<f32>(y, ending(left, x, b, sum4(f32x4.add(s0, t0))));
+  store<f32>(y, ending(left, x, b1, sum4(f32x4.add(s1, t1))), 4);
+  store<f32>(y, ending(left, x, b2, sum4(f32x4.add(s2, t2))), 8);
+  store<f32>(y, ending(left, x, b3, sum4(f32x4.add(s3, t3))), 12);
+}
+
+/** One column, summed in the order of `dotFour`. */
+function dotOne(k: i32, x: usize, b: usize): f32 {
+  let s = f32x4.splat(0);
+  let t = f32x4.splat(0);
+  for (; k >= 8; k -= 8, x += 32, b += 32) {
+    s = madd(v128.load(x), v128.load(b), s);
+    t = madd(v128.load(x, 16), v128.load(b, 16), t);
+  }
+  return ending(k, x, b, sum4(f32x4.add(s, t)));
+}
+
+/** The last k mod 8 products. */
+// @ts-ignore: decorator
+@inline
+function ending(k: i32, x: usize, b: usize, s: f32): f32 {
+  for (; k > 0; k--, x += 4, b += 4) s += load<f32>(x) * load<f32>(b);
+  return s;
+}

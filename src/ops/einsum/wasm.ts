@@ -1,0 +1,107 @@
+import type { WasmDevice } from "../../device/wasm.ts";
+import type { ContractKernel } from "./index.ts";
+import type { Axis, Plan } from "./plan.ts";
+
+/** A plan as launches: the kernel does one axis each of m, n and k and two batch axes; further ones become loops here. */
+interface Form {
+  readonly kernel: "contract" | "contractEach" | "stream";
+  /** Arguments with the addresses still missing. */
+  readonly args: number[];
+  readonly outer: readonly Axis[];
+  /** Whether the operands change places: C^T = B^T A^T. */
+  readonly swapped: boolean;
+  readonly threads: number | undefined;
+}
+
+const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
+/** Rows up to which B is streamed from memory unpacked. */
+const FEW = 4;
+/** Multiplications below which one thread is faster than two. */
+const SMALL = 1 << 15;
+/** Batch axes, m and n in their places among the arguments. */
+const [M, N, K, BATCH, ADD, WIDE] = [3, 4, 5, 12, 20, 21];
+
+const forms = new WeakMap<Plan, Map<number, Form>>();
+
+export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
+  const device = out.device as WasmDevice;
+  if (out.size === 0) return;
+  let byThreads = forms.get(plan);
+  if (!byThreads) forms.set(plan, (byThreads = new Map()));
+  let form = byThreads.get(device.threads);
+  if (!form) byThreads.set(device.threads, (form = formOf(plan, device.threads)));
+  const { args, outer, swapped } = form;
+  const [x, y] = swapped ? [b.address, a.address] : [a.address, b.address];
+  if (args[K] === 0) {
+    if (mode === "set") device.floats.fill(0, out.address / 4, out.address / 4 + out.size);
+    return;
+  }
+  if (outer.length === 0) {
+    args[0] = out.address;
+    args[1] = x;
+    args[2] = y;
+    args[ADD] = mode === "add" ? 1 : 0;
+    device.launch(form.kernel, args, form.threads);
+    return;
+  }
+  for (const at of positions(outer)) {
+    args[0] = out.address + 4 * at.c;
+    args[1] = x + 4 * at.a;
+    args[2] = y + 4 * at.b;
+    args[ADD] = mode === "add" || at.later ? 1 : 0;
+    device.launch(form.kernel, args, form.threads);
+  }
+};
+
+function formOf(plan: Plan, threads: number): Form {
+  let [m, n] = [main(plan.m, "c"), main(plan.n, "c")];
+  const k = main(plan.k, "a");
+  // The kernel wants few rows rather than few columns, and C's columns side by side.
+  const [few, side] = [m.size <= FEW || n.size <= FEW, (x: Axis) => x.c === 1 || x.size === 1];
+  const swapped = few ? n.size < m.size : !side(n) && side(m);
+  const turn = (x: Axis): Axis => (swapped ? { ...x, a: x.b, b: x.a } : x);
+  const rest = [...plan.batch, ...without(plan.m, m), ...without(plan.n, n)].map(turn);
+  const kRest = without(plan.k, k).map(turn);
+  [m, n] = swapped ? [turn(n), turn(m)] : [m, n];
+  const kk = turn(k);
+  const batch = rest.toSorted((x, y) => y.size - x.size).slice(0, 2);
+  const outer = [...kRest, ...rest.filter((x) => !batch.includes(x))];
+  const [first = NONE, second = NONE] = batch;
+  const args = [0, 0, 0, m.size, n.size, kk.size, m.a, kk.a, kk.b, n.b, m.c, n.c];
+  for (const axis of [first, second]) args.push(axis.size, axis.a, axis.b, axis.c);
+  const many = first.size * second.size;
+  const work = m.size * n.size * kk.size * many;
+  let kernel: Form["kernel"] = many >= 2 * threads || m.size < 32 ? "contractEach" : "contract";
+  // Pieces of columns: enough of them for all threads, but wide enough to be worth packing.
+  const pieces = Math.max(1, Math.ceil((4 * threads) / many));
+  const wide = Math.max(64, Math.ceil(n.size / pieces / 16) * 16);
+  if (m.size <= FEW && (n.b === 1 || kk.b === 1)) kernel = "stream";
+  args.push(0, wide);
+  return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined };
+}
+
+/** The axis for the kernel's own loop: the one with stride 1 in `operand`, else the longest. */
+function main(axes: readonly Axis[], operand: "a" | "c"): Axis {
+  return axes.find((axis) => axis[operand] === 1) ?? axes.toSorted((x, y) => y.size - x.size)[0] ?? NONE;
+}
+
+function without(axes: readonly Axis[], axis: Axis): Axis[] {
+  return axes.filter((other) => other !== axis);
+}
+
+/** Offsets in elements of nested loops; `later` where an earlier step of a summed axis has filled C already. */
+function positions(axes: readonly Axis[]): { a: number; b: number; c: number; later: boolean }[] {
+  let all = [{ a: 0, b: 0, c: 0, later: false }];
+  for (const axis of axes) {
+    const summed = axis.c === 0;
+    all = all.flatMap(({ a, b, c, later }) =>
+      Array.from({ length: axis.size }, (_, i) => ({
+        a: a + i * axis.a,
+        b: b + i * axis.b,
+        c: c + i * axis.c,
+        later: later || (summed && i > 0),
+      })),
+    );
+  }
+  return all;
+}

@@ -1,0 +1,46 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { type Kernels, recorded } from "../op.ts";
+import { normBackwardReference, normReference } from "./reference.ts";
+import { normBackwardWasm, normWasm } from "./wasm.ts";
+
+/** out = x / sqrt(mean(x^2) + eps) * gain over the last axis; gain of 1 where absent. */
+export type NormKernel = (x: Tensor, gain: Tensor | undefined, eps: number, out: Tensor) => void;
+
+/** Fills dx and dgain (each where given) from the output's gradient `g`. */
+export type NormBackwardKernel = (
+  x: Tensor,
+  gain: Tensor | undefined,
+  eps: number,
+  g: Tensor,
+  dx: Tensor | undefined,
+  dgain: Tensor | undefined,
+) => void;
+
+const forward: Kernels<NormKernel> = { reference: normReference, wasm: normWasm };
+const backward: Kernels<NormBackwardKernel> = { reference: normBackwardReference, wasm: normBackwardWasm };
+
+/**
+ * Root mean square norm over the last axis, `x / sqrt(mean(x^2) + eps) * gain`.
+ * Source: Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019), equation 4.
+ * @param gain `[e]`, or undefined for none. Throws ShapeError.
+ */
+export function rmsNorm(x: Tensor, gain: Tensor | undefined, eps = 1e-6): Tensor {
+  const e = x.shape.at(-1)!;
+  if (gain && gain.size !== e) throw new ShapeError(`rmsNorm: gain got [${gain.shape}], expected [${e}]`);
+  const { device } = x;
+  const output = new Tensor(device, x.shape);
+  forward[device.kind](x, gain, eps, output);
+  return recorded({
+    name: "rmsNorm",
+    inputs: [x, gain],
+    output,
+    saved: [],
+    backward(g, wanted) {
+      const dx = wanted[0] ? new Tensor(device, x.shape) : undefined;
+      const dgain = gain && wanted[1] ? new Tensor(device, gain.shape) : undefined;
+      backward[device.kind](x, gain, eps, g, dx, dgain);
+      return [dx, dgain];
+    },
+  });
+}

@@ -1,0 +1,107 @@
+// Four floats at a time: what the kernels of all ops are written with.
+
+/** a b + c; rounded once where the build has relaxed SIMD and the machine a fused multiply-add. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** c - a b. */
+// @ts-ignore: decorator
+@inline
+export function nmadd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_nmadd(a, b, c);
+  return f32x4.sub(c, f32x4.mul(a, b));
+}
+
+/** Sum of the four lanes: (0 + 2) + (1 + 3). */
+// @ts-ignore: decorator
+@inline
+export function sum4(x: v128): f32 {
+  const y = f32x4.add(x, v128.shuffle<f32>(x, x, 2, 3, 2, 3));
+  return f32x4.extract_lane(y, 0) + f32x4.extract_lane(y, 1);
+}
+
+/** Largest of the four lanes. */
+// @ts-ignore: decorator
+@inline
+export function max4(x: v128): f32 {
+  const y = f32x4.max(x, v128.shuffle<f32>(x, x, 2, 3, 2, 3));
+  return max<f32>(f32x4.extract_lane(y, 0), f32x4.extract_lane(y, 1));
+}
+
+/** The first `count` (0 to 4) floats at `from`, the other lanes `fill`. */
+export function loadPart(from: usize, count: i32, fill: f32): v128 {
+  if (count >= 4) return v128.load(from);
+  let x = f32x4.splat(fill);
+  if (count > 0) x = f32x4.replace_lane(x, 0, load<f32>(from));
+  if (count > 1) x = f32x4.replace_lane(x, 1, load<f32>(from, 4));
+  if (count > 2) x = f32x4.replace_lane(x, 2, load<f32>(from, 8));
+  return x;
+}
+
+/** Stores the first `count` (0 to 4) lanes of x. */
+export function storePart(to: usize, count: i32, x: v128): void {
+  if (count >= 4) {
+    v128.store(to, x);
+    return;
+  }
+  if (count > 0) store<f32>(to, f32x4.extract_lane(x, 0));
+  if (count > 1) store<f32>(to, f32x4.extract_lane(x, 1), 4);
+  if (count > 2) store<f32>(to, f32x4.extract_lane(x, 2), 8);
+}
+
+/**
+ * e^x, relative error below 2e-7. Below -87.3 (and at -Infinity) 0; above 88.37 it stays at 2.4e38.
+ * Range reduction by ln 2 in two parts, then a polynomial of degree 6 on [-ln2/2, ln2/2] (Cephes, S. L. Moshier).
+ */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const y = f32x4.max(f32x4.min(x, f32x4.splat(88.37)), f32x4.splat(-87.3));
+  const n = f32x4.nearest(f32x4.mul(y, f32x4.splat(1.44269504)));
+  const r = nmadd(n, f32x4.splat(-2.12194440e-4), nmadd(n, f32x4.splat(0.693359375), y));
+  let p = madd(f32x4.splat(1.9875691500e-4), r, f32x4.splat(1.3981999507e-3));
+  p = madd(p, r, f32x4.splat(8.3334519073e-3));
+  p = madd(p, r, f32x4.splat(4.1665795894e-2));
+  p = madd(p, r, f32x4.splat(1.6666665459e-1));
+  p = madd(p, r, f32x4.splat(5.0000001201e-1));
+  p = madd(p, f32x4.mul(r, r), f32x4.add(r, f32x4.splat(1)));
+  // 2^n by adding n to the exponent bits.
+  const e = i32x4.add(p, i32x4.shl(i32x4.trunc_sat_f32x4_s(n), 23));
+  return v128.andnot(e, f32x4.lt(x, f32x4.splat(-87.3)));
+}
+
+/** 1 / (1 + e^-x). */
+// @ts-ignore: decorator
+@inline
+export function sigmoid4(x: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
+}
+
+/** Natural logarithm of normal positive numbers, relative error below 2e-7 (absolute near 1). Source: as exp4. */
+// @ts-ignore: decorator
+@inline
+export function log4(x: v128): v128 {
+  // x = m 2^e with m in [sqrt(1/2), sqrt(2)).
+  const bits = i32x4.sub(x, i32x4.splat(0x3f3504f3));
+  const e = f32x4.convert_i32x4_s(i32x4.shr_s(bits, 23));
+  const m = i32x4.add(v128.and(bits, i32x4.splat(0x007fffff)), i32x4.splat(0x3f3504f3));
+  const r = f32x4.sub(m, f32x4.splat(1));
+  let p = madd(f32x4.splat(7.0376836292e-2), r, f32x4.splat(-1.1514610310e-1));
+  p = madd(p, r, f32x4.splat(1.1676998740e-1));
+  p = madd(p, r, f32x4.splat(-1.2420140846e-1));
+  p = madd(p, r, f32x4.splat(1.4249322787e-1));
+  p = madd(p, r, f32x4.splat(-1.6668057665e-1));
+  p = madd(p, r, f32x4.splat(2.0000714765e-1));
+  p = madd(p, r, f32x4.splat(-2.4999993993e-1));
+  p = madd(p, r, f32x4.splat(3.3333331174e-1));
+  const r2 = f32x4.mul(r, r);
+  p = f32x4.mul(f32x4.mul(p, r), r2);
+  p = madd(e, f32x4.splat(-2.12194440e-4), p);
+  p = nmadd(r2, f32x4.splat(0.5), p);
+  return madd(e, f32x4.splat(0.693359375), f32x4.add(r, p));
+}

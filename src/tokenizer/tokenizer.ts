@@ -1,0 +1,122 @@
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
+import { FormatError, ShapeError } from "../tensor/error.ts";
+
+/** Text to token ids and back. */
+export interface Tokenizer {
+  /** Ids are below this. */
+  readonly vocabulary: number;
+  /** The text's ids; no special tokens are added. */
+  encode(text: string): Int32Array;
+  /** The ids' text, special tokens included. Throws ShapeError for an id outside the vocabulary. */
+  decode(ids: ArrayLike<number>): string;
+}
+
+/** One token per byte of UTF-8: needs no file, knows every text. Ids cut inside a character decode to U+FFFD. */
+export const byteTokenizer: Tokenizer = {
+  vocabulary: 256,
+  encode: (text) => Int32Array.from(new TextEncoder().encode(text)),
+  decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(checked(ids, 256))),
+};
+
+/** More than any tokenizer.json in use (about 35 MB for 262,144 tokens). */
+const FILE_LIMIT = 256_000_000;
+
+/**
+ * Loads a Hugging Face tokenizer.json, with the tokenizer_config.json beside it where there is one.
+ *
+ * Errors: FormatError naming the file where it is missing, damaged or of a kind the library does not know.
+ */
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  const text = await readText(path);
+  const config = await readText(join(dirname(path), "tokenizer_config.json")).catch(() => "{}");
+  return parseTokenizer(path, text, config);
+}
+
+/** As `loadTokenizer`, from the files' texts; `file` stands in errors. */
+export function parseTokenizer(file: string, text: string, config = "{}"): Tokenizer {
+  const tokenizer = parseObject(file, text);
+  if (!("model" in tokenizer))
+    throw new FormatError(`${file}: got no "model", expected a tokenizer.json; check the path`);
+  let hub: HubTokenizer;
+  let vocabulary = 0;
+  try {
+    hub = new HubTokenizer(tokenizer, parseObject(`${file} (its tokenizer_config.json)`, config));
+    for (const id of [...hub.get_vocab(true).values(), ...hub.get_added_tokens_decoder().keys()]) {
+      // An id sizes the embedding, so it may not exceed what the file can list.
+      if (!Number.isSafeInteger(id) || id < 0 || id >= text.length)
+        throw new FormatError(`${file}: got the token id ${id}, expected a whole number in [0, ${text.length})`);
+      vocabulary = Math.max(vocabulary, id + 1);
+    }
+    hub.encode("a", { add_special_tokens: false });
+  } catch (error) {
+    if (error instanceof FormatError) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new FormatError(
+      `${file}: got a tokenizer that cannot be built (${reason.slice(0, 120)}), expected a tokenizer.json of the tokenizers library; fetch it again`,
+      { cause: error },
+    );
+  }
+  if (vocabulary === 0) throw new FormatError(`${file}: got an empty vocabulary, expected tokens; fetch it again`);
+  return {
+    vocabulary,
+    encode(plain) {
+      if (plain === "") return new Int32Array();
+      return Int32Array.from(hub.encode(plain, { add_special_tokens: false }).ids, (id) => {
+        if (id === undefined || id === null)
+          throw new FormatError(
+            `${file}: got text with no token for it, expected a tokenizer with an unknown token; use bytes`,
+          );
+        return id;
+      });
+    },
+    decode(ids) {
+      const list = [...checked(ids, vocabulary)];
+      return list.length ? hub.decode(list, { skip_special_tokens: false, clean_up_tokenization_spaces: false }) : "";
+    },
+  };
+}
+
+function* checked(ids: ArrayLike<number>, vocabulary: number): Generator<number> {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
+      throw new ShapeError(`decode: got the id ${id} at ${i}, expected a whole number in [0, ${vocabulary})`);
+    yield id;
+  }
+}
+
+function parseObject(file: string, text: string): object {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(
+      `${file}: got no valid JSON (${String(error).slice(0, 120)}), expected a tokenizer; fetch it again`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new FormatError(`${file}: got JSON that is no object, expected a tokenizer; fetch it again`);
+  return value;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    const bytes = await readFile(path);
+    if (bytes.length > FILE_LIMIT)
+      throw new FormatError(
+        `${path}: got ${bytes.length} bytes, expected at most ${FILE_LIMIT}; this is no tokenizer.json`,
+      );
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (error instanceof FormatError) throw error;
+    const reason = error instanceof Error && "code" in error ? error.code : "no UTF-8 text";
+    throw new FormatError(`${path}: got ${reason}, expected a readable tokenizer.json; check the path`, {
+      cause: error,
+    });
+  }
+}
