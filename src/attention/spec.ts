@@ -14,6 +14,8 @@ export interface Host {
   readonly heads: number;
   /** `scaled` (unless given): dims in the spec are those at 128 = width / heads and shrink in proportion; `exact`: as written. */
   readonly dims?: "scaled" | "exact";
+  /** A further factor on the scaled dims; 1 unless given. */
+  readonly scale?: number;
   /** Rotary base; 10000 unless given. */
   readonly base?: number;
   readonly layout?: Rotation["layout"];
@@ -50,7 +52,7 @@ export function parseSpec(spec: string, host: Host): Attention & { readonly spec
   }
   if (host.width < 1 || host.heads < 1 || !Number.isInteger(host.width) || !Number.isInteger(host.heads))
     throw new ShapeError(`${spec}: got width ${host.width} and ${host.heads} heads, expected whole numbers from 1`);
-  const ratio = host.dims === "exact" ? 1 : host.width / host.heads / 128;
+  const ratio = host.dims === "exact" ? 1 : (host.width / host.heads / 128) * (host.scale ?? 1);
   const whole = (n: number) => Math.max(1, Math.round(n * ratio));
   const even = (n: number) => Math.max(2, 2 * Math.round((n * ratio) / 2));
   const given = { single: single && !nope ? Number(single) : 0, nope: Number(nope ?? 0), roped: Number(roped ?? 0) };

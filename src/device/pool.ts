@@ -51,7 +51,8 @@ export class Pool {
   /** Runs `kernel` on at most `threads` threads, this one included, and returns when all are done. */
   launch(kernel: string, args: readonly number[], threads = this.threads): void {
     const found = this.#kernels.get(kernel);
-    if (!found || this.#failed) throw new DeviceError(`internal: kernel ${kernel} ${found ? "after a trap" : "unknown"}`);
+    if (!found || this.#failed)
+      throw new DeviceError(`internal: kernel ${kernel} ${found ? "after a trap" : "unknown"}`);
     for (let i = 0; i < args.length; i++) this.#args[i] = args[i]!;
     const ints = this.#ints;
     ints[TICKET >> 2] = 0;
@@ -114,7 +115,10 @@ async function startWorker(start: Start): Promise<Thread> {
       return { stop: () => worker.terminate() };
     }
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const worker = new node.Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: start, execArgv: [] });
+    const worker = new node.Worker(new URL(`./worker.${extension}`, import.meta.url), {
+      workerData: start,
+      execArgv: [],
+    });
     await new Promise((resolve, reject) => {
       worker.once("message", resolve);
       worker.once("error", reject);

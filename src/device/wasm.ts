@@ -32,6 +32,7 @@ export class WasmDevice implements Device {
   readonly #heap: Heap;
   readonly #poison: boolean;
   #floats: Float32Array;
+  #staged = { address: 0, bytes: 0 };
 
   private constructor(build: Build, pool: Pool, heap: Heap, options: { poison: boolean }) {
     this.build = build;
@@ -69,6 +70,16 @@ export class WasmDevice implements Device {
    */
   launch(kernel: string, args: readonly number[], threads?: number): void {
     this.#pool.launch(kernel, args, threads);
+  }
+
+  /** Copies whole numbers (ids, targets) to where a kernel finds them, until the next call. @returns their address. */
+  stage(values: Int32Array): number {
+    if (this.#staged.bytes < values.byteLength) {
+      if (this.#staged.bytes) this.#heap.give(this.#staged.address);
+      this.#staged = { address: this.#heap.take(values.byteLength), bytes: values.byteLength };
+    }
+    new Int32Array(this.#heap.memory.buffer, this.#staged.address, values.length).set(values);
+    return this.#staged.address;
   }
 
   allocate(elements: number): Block {
@@ -111,6 +122,11 @@ export class WasmDevice implements Device {
   #guard(offset: number, elements: number): Int32Array {
     return new Int32Array(this.#heap.memory.buffer, offset + elements * 4, GUARD_WORDS);
   }
+}
+
+/** How many threads an elementwise kernel over `elements` numbers is worth: one below about 10 us of work. */
+export function threadsFor(elements: number): number | undefined {
+  return elements < 16384 ? 1 : undefined;
 }
 
 function sharedMemory(bytes: number): WebAssembly.Memory {

@@ -103,6 +103,6 @@ async function openShards(dir: string): Promise<TensorReader> {
     names: [...map.keys()],
     has: (name) => map.has(name),
     entry: (name) => reader(name).entry(name),
-    read: (name) => reader(name).read(name),
+    read: async (name) => reader(name).read(name),
   };
 }

@@ -4,6 +4,12 @@ import { type Dtype, dtypeBytes, isDtype } from "./dtype.ts";
 /** The largest header the format allows, in bytes. */
 export const HEADER_LIMIT = 100_000_000;
 
+/** Names and keys, four per tensor: far more than any file has, so that memory stays bounded. */
+const NAME_LIMIT = 1_000_000;
+
+/** More axes than any tensor has. */
+const RANK_LIMIT = 64;
+
 /** Where one tensor lies in a safetensors file. */
 export interface Entry {
   readonly name: string;
@@ -144,6 +150,9 @@ function checkTiling(scan: Scanner, places: { at: number; entry: Entry }[], data
     );
 }
 
+/** One for all strings: making a decoder takes longer than most names. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 const damaged = "the file is damaged or no safetensors file, fetch it again";
 
 /** Walks over the JSON of a header; knows only what headers are made of. */
@@ -151,6 +160,7 @@ class Scanner {
   readonly #bytes: Uint8Array;
   readonly file: string;
   at = 8;
+  #names = 0;
 
   constructor(bytes: Uint8Array, file: string) {
     this.#bytes = bytes;
@@ -170,6 +180,7 @@ class Scanner {
     do {
       this.#space();
       const at = this.at;
+      if (++this.#names > NAME_LIMIT) this.fail(`at most ${NAME_LIMIT} names and keys`);
       const key = this.string();
       this.#expect(0x3a, "':'");
       this.#space();
@@ -193,9 +204,7 @@ class Scanner {
       this.at++;
     }
     try {
-      const raw = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-        this.#bytes.subarray(begin, this.at),
-      );
+      const raw = utf8.decode(this.#bytes.subarray(begin, this.at));
       const text: string = escaped ? JSON.parse(`"${raw}"`) : raw;
       if (!text.isWellFormed()) throw new SyntaxError();
       this.at++;
@@ -205,13 +214,14 @@ class Scanner {
     }
   }
 
-  /** An array of whole numbers in [0, 2^53). */
+  /** An array of at most 64 whole numbers in [0, 2^53). */
   numbers(): number[] {
     const result: number[] = [];
     this.#expect(0x5b, "'['");
     if (this.#skips(0x5d)) return result;
     do {
       this.#space();
+      if (result.length === RANK_LIMIT) this.fail(`at most ${RANK_LIMIT} numbers`);
       result.push(this.#number());
     } while (this.#skips(0x2c));
     this.#expect(0x5d, "',' or ']'");

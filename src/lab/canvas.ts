@@ -62,11 +62,12 @@ export function around(values: readonly number[], margin: number, length: number
   return { low: least - pad, high: most + pad, log: false, length };
 }
 
-/** A logarithmic axis around positive `values`; at least a factor of four long before its margins. */
-export function decades(values: readonly number[], margin: number, length: number): Axis {
+/** A logarithmic axis around positive `values`, `free` pixels empty at both ends; at least a factor of four between. */
+export function decades(values: readonly number[], free: number, length: number): Axis {
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  const widen = Math.sqrt(Math.max(1, 4 / (most / least))) * Math.max(most / least, 4) ** margin;
-  return { low: least / widen, high: most * widen, log: true, length };
+  const span = Math.max(most / least, 4);
+  const [middle, half] = [Math.sqrt(most * least), Math.sqrt(span) * span ** (free / (length - 2 * free))];
+  return { low: middle / half, high: middle * half, log: true, length };
 }
 
 /** Pixels from the low end of an axis to `value`. */
@@ -93,9 +94,10 @@ export function powers({ low, high }: Axis, most: number): number[] {
   return found;
 }
 
-/** Decimals that tell about five ticks of a linear axis apart. */
-export function tickDigits({ low, high }: Axis): number {
-  return Math.max(0, Math.ceil(-Math.log10((high - low) / 5)));
+/** Decimals that tell neighbouring ticks apart. */
+export function tickDigits(ticks: readonly number[]): number {
+  const step = ticks.length > 1 ? ticks[1]! - ticks[0]! : 1;
+  return Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
 }
 
 /** Names beside the right-hand ends of lines, moved apart and joined to their line by a stroke of its colour. */
@@ -137,4 +139,48 @@ export function draw(
   svg.setAttribute("aria-label", `${title}. ${description}`);
   svg.setAttribute("font-size", String(fontSize));
   return svg;
+}
+
+const gridLine = { stroke: "currentColor", strokeOpacity: 0.12 };
+
+/** Room around the axes, in pixels, for their labels and names. */
+export const margins = { marginTop: 36, marginBottom: 48, marginLeft: 52, marginRight: 16 };
+
+/** Horizontal grid and labels of a y axis; its name stands above the axis, where it is read without turning the head. */
+export function axisY(
+  axis: Axis,
+  name: string,
+  text: (value: number) => string,
+  ticks: readonly number[],
+): Plot.Markish[] {
+  return [
+    Plot.gridY(ticks, gridLine),
+    Plot.axisY(ticks, { tickSize: 0, text, label: null }),
+    Plot.text([name], { frameAnchor: "top-left", dx: -44, dy: -20, textAnchor: "start", fontWeight: 600 }),
+    Plot.ruleY([axis.low], { strokeOpacity: 0.4 }),
+  ];
+}
+
+/** Labels of an x axis, and its name below them at the right. */
+export function axisX(name: string, text: (value: number) => string, ticks: readonly number[]): Plot.Markish[] {
+  return [
+    Plot.axisX(ticks, { text, tickSize: 4, label: null }),
+    Plot.text([name], { frameAnchor: "bottom-right", dy: 36, textAnchor: "end", fontWeight: 600 }),
+  ];
+}
+
+/** Round values along a linear axis, `apart` pixels or more from each other. */
+export function round({ low, high, length }: Axis, apart: number): number[] {
+  const rough = ((high - low) * apart) / length;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9))!;
+  const found = [];
+  for (let count = Math.ceil(low / step - 1e-9); count * step <= high + step * 1e-9; count++) found.push(count * step);
+  return found;
+}
+
+/** As many of the values as have `apart` pixels each, the last always among them. */
+export function thinned(values: readonly number[], { length }: Axis, apart: number): number[] {
+  const each = Math.max(1, Math.ceil((values.length * apart) / length));
+  return values.filter((_, index) => (values.length - 1 - index) % each === 0);
 }

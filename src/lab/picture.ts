@@ -1,18 +1,21 @@
-/** The pictures of a comparison. Each returns undefined where the result holds nothing to draw it from. */
+/** The pictures of what a variant is worth: its loss. Each is undefined where the result holds nothing to draw. */
 import * as Plot from "@observablehq/plot";
 import {
   type Axis,
   around,
+  axisX,
+  axisY,
   type Canvas,
   colour,
   dash,
-  dashes,
   decades,
   draw,
   endLabels,
   lineHeight,
+  margins,
   pixels,
   powers,
+  round,
   scale,
   short,
   symbol,
@@ -21,30 +24,9 @@ import {
   valueAt,
 } from "./canvas.ts";
 import { type Box, place, spread } from "./label.ts";
-import { bytes, context, loss, signed } from "./quantity.ts";
+import { bytes, loss, signed } from "./quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
-import { exceeds } from "./statistics.ts";
 import { rank } from "./verdict.ts";
-
-const grid = { stroke: "currentColor", strokeOpacity: 0.12 };
-
-/** Horizontal grid and labels of a y axis; its name stands above the axis, where it is read without turning the head. */
-function axisY(axis: Axis, label: string, tickFormat: (value: number) => string, ticks?: number[]): Plot.Markish[] {
-  const values = ticks ? { ticks } : { ticks: 5 };
-  return [
-    Plot.gridY({ ...values, ...grid }),
-    Plot.axisY({ ...values, tickSize: 0, tickFormat, label: null }),
-    Plot.text([label], { frameAnchor: "top-left", dx: -46, dy: -20, textAnchor: "start", fontWeight: 600 }),
-    Plot.ruleY([axis.low], { strokeOpacity: 0.4 }),
-  ];
-}
-
-function axisX(label: string, ticks: number[], tickFormat: (value: number) => string): Plot.Markish[] {
-  return [
-    Plot.axisX(ticks, { tickFormat, tickSize: 4, label: null }),
-    Plot.text([label], { frameAnchor: "bottom-right", dy: 36, textAnchor: "end", fontWeight: 600 }),
-  ];
-}
 
 /** Loss against cache bytes per token: a point per variant with the interval of its mean. */
 export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGSVGElement | undefined {
@@ -57,10 +39,12 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
   });
   if (shown.length === 0) return undefined;
   const height = 340;
+  const length = canvas.width - 68;
+  const free = Math.min(0.36 * length, 12 + Math.max(...shown.map(({ name }) => textWidth(name))));
   const x = decades(
     shown.map(({ size }) => size),
-    0.25,
-    canvas.width - 68,
+    free,
+    length,
   );
   const y = around(
     shown.flatMap(({ low, high }) => [low, high]),
@@ -94,10 +78,13 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
         text: () => name,
         textAnchor: label.anchor,
         fontWeight: 600,
+        fill: "currentColor",
+        stroke: "var(--paper)",
+        strokeWidth: 3,
       }),
     ];
   });
-  const ticks = powers(x, canvas.width < 420 ? 4 : 7);
+  const [ticks, losses] = [powers(x, x.length / 60), round(y, 45)];
   const name = inBytes ? "cache per token, all layers →" : "cache values per token and layer →";
   const words = {
     title: "Held-out loss against cache size per token",
@@ -105,15 +92,12 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
   };
   return draw(canvas, words, {
     height,
-    marginLeft: 52,
-    marginRight: 16,
-    marginTop: 36,
-    marginBottom: 48,
+    ...margins,
     x: scale(x),
     y: scale(y),
     marks: [
-      ...axisY(y, "↑ held-out loss, nats per token", (value) => loss(value, tickDigits(y))),
-      ...axisX(name, ticks, inBytes ? bytes : String),
+      ...axisY(y, "↑ held-out loss, nats per token", (value) => loss(value, tickDigits(losses)), losses),
+      ...axisX(name, inBytes ? bytes : String, ticks),
       ...marks,
     ],
   });
@@ -126,12 +110,12 @@ export function differences(result: Comparison, canvas: Canvas): SVGSVGElement |
     variant === best || !Number.isFinite(difference.mean) ? [] : [{ variant, difference, separated, index }],
   );
   if (!best || rows.length === 0) return undefined;
-  const rowHeight = 40;
+  const rowHeight = 46;
   const ends = rows.flatMap(({ difference: { mean, low, high } }) => [mean, low ?? mean, high ?? mean]);
   const x = around([0, ...ends], 0.08, canvas.width - 28);
   const marks = rows.flatMap(({ variant, difference, separated, index }, row) => {
     const { mean } = difference;
-    const [low, high, stroke, y] = [difference.low ?? mean, difference.high ?? mean, colour(index), row + 0.66];
+    const [low, high, stroke, y] = [difference.low ?? mean, difference.high ?? mean, colour(index), row + 0.64];
     const said = difference.low === null ? "one seed" : separated ? "beyond its interval" : "within its interval";
     return [
       Plot.ruleY([y], { y, x1: low, x2: high, stroke, strokeWidth: 2 }),
@@ -148,13 +132,17 @@ export function differences(result: Comparison, canvas: Canvas): SVGSVGElement |
       Plot.text([y], {
         x: x.low,
         y: row + 0.2,
-        text: () => short(variant.spec, 30),
+        text: () => short(variant.spec, canvas.width < 420 ? 16 : 30),
         textAnchor: "start",
         fontWeight: 600,
+        fill: "currentColor",
+        stroke: "var(--paper)",
+        strokeWidth: 3,
       }),
       Plot.text([y], { x: x.high, y: row + 0.2, text: () => `${signed(mean, 4)}, ${said}`, textAnchor: "end" }),
     ];
   });
+  const ticks = round(x, 60);
   const words = {
     title: `Held-out loss minus that of ${best.spec}`,
     description:
@@ -170,18 +158,11 @@ export function differences(result: Comparison, canvas: Canvas): SVGSVGElement |
     y: { domain: [0, rows.length], reverse: true, axis: null },
     marks: [
       Plot.ruleX([0], { strokeOpacity: 0.6 }),
-      Plot.axisX({
-        ticks: canvas.width < 420 ? 4 : 6,
-        tickSize: 4,
-        label: null,
-        tickFormat: (value: number) => (value === 0 ? "0" : signed(value, tickDigits(x))),
-      }),
-      Plot.text([`loss minus that of ${short(best.spec)}, nats per token →`], {
-        frameAnchor: "bottom-right",
-        dy: 36,
-        textAnchor: "end",
-        fontWeight: 600,
-      }),
+      ...axisX(
+        `loss minus that of ${short(best.spec)}, nats per token →`,
+        (value) => (value === 0 ? "0" : signed(value, tickDigits(ticks))),
+        ticks,
+      ),
       ...marks,
     ],
   });
@@ -237,8 +218,8 @@ export function lossCurves(
     log: false,
     length: canvas.width - 52 - marginRight,
   };
-  // The first tenth of a run falls steeply and alike for all; the axis is for what comes after.
-  const late = lines.flatMap(({ points }) => points.filter(({ step }) => step - x.low >= (x.high - x.low) / 10));
+  // The first quarter of a run falls steeply and alike for all; the axis is for what comes after.
+  const late = lines.flatMap(({ points }) => points.filter(({ step }) => step - x.low >= (x.high - x.low) / 4));
   const y = around(
     late.flatMap(({ least, most }) => [least, most]),
     0.06,
@@ -274,172 +255,22 @@ export function lossCurves(
           label: `↑ loss minus that of ${short(first.spec)}`,
           description: "The same seeds and batches on both sides; mean over the seeds, band from lowest to highest.",
         };
-  const digits = tickDigits(y);
+  const ticks = round(y, 45);
+  const digits = tickDigits(ticks);
   return draw(canvas, words, {
     height,
-    marginLeft: 52,
+    ...margins,
     marginRight,
-    marginTop: 36,
-    marginBottom: 48,
     x: scale(x),
     y: scale(y),
     marks: [
-      ...axisY(y, words.label, (value) =>
-        view === "loss" || value === 0 ? loss(value, digits) : signed(value, digits),
+      ...axisY(
+        y,
+        words.label,
+        (value) => (view === "loss" || value === 0 ? loss(value, digits) : signed(value, digits)),
+        ticks,
       ),
-      ...axisX("step →", stepTicks(x, canvas.width), String),
-      ...marks,
-      ...endLabels(ends, x, y),
-    ],
-  });
-}
-
-/** Round steps, as many as there is room for. */
-function stepTicks({ low, high, length }: Axis, _width: number): number[] {
-  const rough = (high - low) / Math.max(2, Math.floor(length / 60));
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = Math.max(1, power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10));
-  const found = [];
-  for (let tick = Math.ceil(low / step) * step; tick <= high; tick += step) found.push(tick);
-  return found;
-}
-
-/** Milliseconds per decoded token against cached tokens for one variant: a line per form, the others' best in grey. */
-export function decodeTime({ variants }: Comparison, at: number, canvas: Canvas): SVGSVGElement | undefined {
-  const times = variants.map(({ decode }) =>
-    Map.groupBy(
-      decode.map(({ form, context, tokensPerSecond }) => ({ form, context, time: 1000 / tokensPerSecond })),
-      ({ form }) => form,
-    ),
-  );
-  const forms = [...(times[at] ?? new Map())] as [string, { context: number; time: number }[]][];
-  if (forms.length === 0) return undefined;
-  const all = times.flatMap((own) => [...own.values()].flat());
-  const height = 230;
-  const lengths = [...new Set(all.map(({ context }) => context))].sort((a, b) => a - b);
-  const marginRight =
-    22 + Math.max(...times.flatMap((own) => [...own.keys()].map((form) => textWidth(short(form, 12)))));
-  const x: Axis = {
-    low: lengths[0]!,
-    high: Math.max(lengths.at(-1)!, lengths[0]! * 1.01),
-    log: true,
-    length: canvas.width - 44 - marginRight,
-  };
-  const slowest = Math.max(...all.map(({ time }) => time));
-  const y: Axis = { low: 0, high: slowest * 1.05, log: false, length: height - 84 };
-  const best = (own: (typeof times)[number]) =>
-    lengths.flatMap((context) => {
-      const here = [...own.values()].flat().filter((entry) => entry.context === context);
-      return here.length > 0 ? [{ context, time: Math.min(...here.map(({ time }) => time)) }] : [];
-    });
-  const line = { x: "context", y: "time" } as const;
-  const others = times.flatMap((own, other) =>
-    other === at ? [] : [Plot.lineY(best(own), { ...line, stroke: "currentColor", strokeOpacity: 0.25 })],
-  );
-  const own = forms.flatMap(([, points], form) => [
-    Plot.lineY(points, {
-      ...line,
-      sort: "context",
-      stroke: colour(at),
-      strokeWidth: 2,
-      strokeDasharray: dashes[form % dashes.length]!,
-    }),
-    Plot.dot(points, { ...line, r: 3, fill: colour(at), symbol: symbol(at) }),
-  ]);
-  const ends = forms.map(([form, points]) => {
-    const last = points.reduce((far, point) => (point.context > far.context ? point : far));
-    return { x: last.context, y: last.time, text: short(form, 12), index: at };
-  });
-  const words = {
-    title: `Decode time per token of ${variants[at]!.spec}`,
-    description:
-      "Milliseconds per token against tokens in the cache, a line per form; in grey the best of each other variant.",
-  };
-  const room = Math.max(1, Math.ceil((lengths.length * 34) / x.length));
-  return draw(canvas, words, {
-    height,
-    marginLeft: 44,
-    marginRight,
-    marginTop: 36,
-    marginBottom: 48,
-    x: scale(x),
-    y: scale(y),
-    marks: [
-      ...axisY(y, "↑ ms per token", (value) => String(Number(value.toPrecision(6)))),
-      ...axisX(
-        "tokens in the cache →",
-        lengths.filter((_, index) => (lengths.length - 1 - index) % room === 0),
-        context,
-      ),
-      ...others,
-      ...own,
-      ...endLabels(ends, x, y),
-    ],
-  });
-}
-
-/** Cache bytes of the whole model against context: a line per variant, dashed in turn where lines coincide. */
-export function memoryAgainstContext({ variants }: Comparison, canvas: Canvas): SVGSVGElement | undefined {
-  const lines = variants.flatMap(({ spec, memory }, index) => {
-    const points = (memory ?? []).filter(({ context, bytes }) => context > 0 && bytes > 0);
-    return points.length > 1 ? [{ index, spec, points, key: JSON.stringify(points) }] : [];
-  });
-  if (lines.length === 0) return undefined;
-  const height = 340;
-  const roomy = canvas.width >= 420;
-  const texts = lines.map(({ spec, points }) =>
-    roomy ? `${short(spec)} ${bytes(points.at(-1)!.bytes)}` : short(spec, 16),
-  );
-  const marginRight = 24 + Math.max(...texts.map(textWidth));
-  const contexts = [...new Set(lines.flatMap(({ points }) => points.map(({ context }) => context)))].sort(
-    (a, b) => a - b,
-  );
-  const x: Axis = { low: contexts[0]!, high: contexts.at(-1)!, log: true, length: canvas.width - 66 - marginRight };
-  const y = decades(
-    lines.flatMap(({ points }) => points.map(({ bytes }) => bytes)),
-    0.04,
-    height - 84,
-  );
-  const marks = lines.map(({ index, points, key }) => {
-    const alike = lines.filter((line) => line.key === key);
-    const [turn, period] = [alike.findIndex((line) => line.index === index), 8];
-    return Plot.lineY(points, {
-      x: "context",
-      y: "bytes",
-      stroke: colour(index),
-      strokeWidth: 2.5,
-      strokeLinecap: "butt",
-      ...(alike.length > 1
-        ? { strokeDasharray: `${period} ${period * (alike.length - 1)}`, strokeDashoffset: -period * turn }
-        : {}),
-    });
-  });
-  const ends = lines.map(({ index, points }, at) => ({
-    x: points.at(-1)!.context,
-    y: points.at(-1)!.bytes,
-    text: texts[at]!,
-    index,
-  }));
-  const words = {
-    title: "Cache of the whole model against context",
-    description: `Both axes are logarithmic. At ${contexts.at(-1)} tokens: ${lines.map(({ spec, points }) => `${spec} ${bytes(points.at(-1)!.bytes)}`).join(", ")}.`,
-  };
-  const room = Math.max(1, Math.ceil((contexts.length * 34) / x.length));
-  return draw(canvas, words, {
-    height,
-    marginLeft: 66,
-    marginRight,
-    marginTop: 36,
-    marginBottom: 48,
-    x: scale(x),
-    y: scale(y),
-    marks: [
-      ...axisY(y, "↑ cache, one sequence", bytes, powers(y, 6)),
-      ...axisX(
-        "tokens in the cache →",
-        contexts.filter((_, index) => (contexts.length - 1 - index) % room === 0),
-        context,
-      ),
+      ...axisX("step →", String, round(x, 60)),
       ...marks,
       ...endLabels(ends, x, y),
     ],

@@ -1,2 +1,7 @@
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const combineWasm = (): never => { throw new Error('internal: not yet'); };
+import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import type { CombineKernel } from "./index.ts";
+
+export const combineWasm: CombineKernel = (alpha, x, beta, y, out) => {
+  const device = out.device as WasmDevice;
+  device.launch("combine", [out.address, x.address, y?.address ?? 0, out.size, alpha, beta], threadsFor(out.size));
+};

@@ -38,7 +38,7 @@ import { copyRows, lift4, liftRows, lower4 } from "./pack.as";
 import { MET, NONE, PANEL, SUM, TABLE, TOP, exp2Once, exponential, hide, shrink, weigh } from "./softmax.as";
 import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileAlong } from "./tile.as";
 
-const LOG2E: f32 = 1.4426950408889634;
+export const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
 /** Columns of the terms contracted at a time: a panel of as many rows stays in the first-level cache. */
 export const DEPTH: i32 = 256;

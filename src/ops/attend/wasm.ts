@@ -1,4 +1,131 @@
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const attendWasm = (): never => { throw new Error('internal: not yet'); };
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const attendBackwardWasm = (): never => { throw new Error('internal: not yet'); };
+import type { WasmDevice } from "../../device/wasm.ts";
+import { SCRATCH_BYTES } from "../../device/layout.ts";
+import { DeviceError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
+
+/** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
+const PIECES = 16;
+/** Memory of a piece of queries: what stays near the core while keys stream by. */
+const NEAR = 768 * 1024;
+/** Queries of a panel, and keys that fill whole tiles, in any build. */
+const PANEL = 16;
+const TILES = 12;
+
+/** How a call is cut up: see call.as.ts. */
+interface Plan {
+  /** Heads that share every key and value, taken as rows of one group. */
+  readonly m: number;
+  readonly block: number;
+  readonly rowsPerPiece: number;
+  readonly rowPieces: number;
+  readonly keysPerPiece: number;
+  readonly keyPieces: number;
+}
+
+export const attendWasm: AttendKernel = (call, out, lse) => {
+  const device = out.device as WasmDevice;
+  const plan = planForward(call);
+  const parts =
+    plan.keyPieces > 1 ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2]) : undefined;
+  const args = head(call, plan, out, lse);
+  args[20] = parts?.address ?? 0;
+  for (const { q, k, e, g } of call.terms) args.push(e, g, k.address, q.address, 0, 0, 0, 1);
+  for (const { v, e, g } of call.values) args.push(e, g, v.address, 0, 0, 0, 0, 1);
+  device.launch("attend", args);
+  parts?.free();
+};
+
+export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, { dq, dk, dv }) => {
+  const device = out.device as WasmDevice;
+  const plan = planBackward(call);
+  const groups = call.h / plan.m;
+  const args = head(call, plan, out, lse);
+  args[21] = gout.address;
+  const copies: Tensor[] = [];
+  const operand = (e: number, g: number, key: Tensor, q: Tensor | undefined, dkey?: Tensor, dquery?: Tensor) => {
+    const n = (groups / g) * plan.rowPieces;
+    const copy = dkey && n > 1 ? new Tensor(device, [n, key.size]) : undefined;
+    if (copy) copies.push(copy);
+    args.push(e, g, key.address, q?.address ?? 0, dkey?.address ?? 0, dquery?.address ?? 0, copy?.address ?? 0, n);
+  };
+  call.terms.forEach(({ q, k, e, g }, i) => {
+    operand(e, g, k, q, dk[i], dq[i]);
+  });
+  call.values.forEach(({ v, e, g }, i) => {
+    operand(e, g, v, undefined, dv[i]);
+  });
+  device.launch("attendBackward", args);
+  for (const copy of copies) copy.free();
+};
+
+/** The arguments up to those of the operands. */
+function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
+  const { batch, t, s, h, scale, causal, window, terms, values } = call;
+  const { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces } = plan;
+  return [
+    ...[batch, t, s, h, scale, causal ? 1 : 0, window, m, h / m, terms.length, values.length],
+    ...[termWidth(call), valueWidth(call), out.address, lse?.address ?? 0],
+    ...[block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, 0, 0, 0, 0],
+  ];
+}
+
+function planForward(call: AttendCall): Plan {
+  const m = foldedHeads(call);
+  const rows = call.t * m;
+  const width = fill(call.terms) + fill(call.values);
+  const block = blockOf(width);
+  const rowsPerPiece = piece(rows, (call.batch * call.h) / m, (SCRATCH_BYTES - 4 * block * (width + PANEL)) / (width + 8), NEAR / width);
+  const rowPieces = Math.ceil(rows / rowsPerPiece);
+  // Few queries, many keys: pieces of the keys, at least two blocks each, whose results are merged.
+  const others = ((call.batch * call.h) / m) * rowPieces;
+  const most = rows <= 128 ? Math.max(1, Math.floor(call.s / (2 * block))) : 1;
+  const wanted = Math.min(most, Math.ceil(PIECES / others));
+  const keysPerPiece = Math.max(1, Math.ceil(call.s / wanted / block)) * block;
+  return { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces: Math.max(1, Math.ceil(call.s / keysPerPiece)) };
+}
+
+function planBackward(call: AttendCall): Plan {
+  const m = foldedHeads(call);
+  const rows = call.t * m;
+  const width = 3 * fill(call.terms) + 2 * fill(call.values);
+  const block = blockOf(width / 2);
+  const room = SCRATCH_BYTES - 4 * block * (width + 2 * 64);
+  const rowsPerPiece = piece(rows, (call.batch * call.h) / m, room / (width + 8), room / (width + 8));
+  return { m, block, rowsPerPiece, rowPieces: Math.ceil(rows / rowsPerPiece), keysPerPiece: call.s, keyPieces: 1 };
+}
+
+/** Rows of a piece: as many as fit (in floats of memory), fewer where there would be too few pieces. */
+function piece(rows: number, others: number, room: number, near: number): number {
+  const most = Math.floor(room / 4 / PANEL) * PANEL;
+  if (most < PANEL) throw new DeviceError("attend: keys and values too wide for a thread's memory; use narrower heads");
+  const enough = Math.ceil((rows * others) / PIECES / 64) * 64;
+  return Math.max(PANEL, Math.min(most, Math.max(64, Math.floor(near / 4 / 64) * 64), Math.max(64, enough)));
+}
+
+/** Keys of a block: fewer where rows are wide, so that they stay in the second-level cache while all queries pass. */
+function blockOf(width: number): number {
+  return Math.max(2, Math.min(8, Math.floor(49152 / width / TILES))) * TILES;
+}
+
+/** Heads that share every key and value. */
+function foldedHeads({ h, terms, values }: AttendCall): number {
+  return [...terms, ...values].reduce((m, { g }) => gcd(m, h / g), 0);
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
+
+/** Floats of a row, each operand filled up to whole tiles in any build. */
+function fill(operands: readonly { readonly e: number }[]): number {
+  return operands.reduce((sum, { e }) => sum + Math.ceil(e / PANEL) * PANEL, 0);
+}
+
+function termWidth(call: AttendCall): number {
+  return call.terms.reduce((sum, { e }) => sum + e, 0);
+}
+
+function valueWidth(call: AttendCall): number {
+  return call.values.reduce((sum, { e }) => sum + e, 0);
+}

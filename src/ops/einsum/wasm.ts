@@ -11,6 +11,8 @@ interface Form {
   /** Whether the operands change places: C^T = B^T A^T. */
   readonly swapped: boolean;
   readonly threads: number | undefined;
+  /** The device's thread count that the pieces were cut for. */
+  readonly forThreads: number;
 }
 
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
@@ -18,18 +20,15 @@ const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
 const FEW = 4;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
-/** Batch axes, m and n in their places among the arguments. */
-const [M, N, K, BATCH, ADD, WIDE] = [3, 4, 5, 12, 20, 21];
+/** Places among the arguments. */
+const [K, ADD] = [5, 20];
 
-const forms = new WeakMap<Plan, Map<number, Form>>();
+const forms = new WeakMap<Plan, Form>();
 
 export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
-  let byThreads = forms.get(plan);
-  if (!byThreads) forms.set(plan, (byThreads = new Map()));
-  let form = byThreads.get(device.threads);
-  if (!form) byThreads.set(device.threads, (form = formOf(plan, device.threads)));
+  const form = knownForm(plan, device.threads);
   const { args, outer, swapped } = form;
   const [x, y] = swapped ? [b.address, a.address] : [a.address, b.address];
   if (args[K] === 0) {
@@ -52,6 +51,14 @@ export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
     device.launch(form.kernel, args, form.threads);
   }
 };
+
+function knownForm(plan: Plan, threads: number): Form {
+  const known = forms.get(plan);
+  if (known?.forThreads === threads) return known;
+  const form = formOf(plan, threads);
+  forms.set(plan, form);
+  return form;
+}
 
 function formOf(plan: Plan, threads: number): Form {
   let [m, n] = [main(plan.m, "c"), main(plan.n, "c")];
@@ -77,7 +84,7 @@ function formOf(plan: Plan, threads: number): Form {
   const wide = Math.max(64, Math.ceil(n.size / pieces / 16) * 16);
   if (m.size <= FEW && (n.b === 1 || kk.b === 1)) kernel = "stream";
   args.push(0, wide);
-  return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined };
+  return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined, forThreads: threads };
 }
 
 /** The axis for the kernel's own loop: the one with stride 1 in `operand`, else the longest. */

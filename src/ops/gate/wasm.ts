@@ -1,4 +1,13 @@
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const gateWasm = (): never => { throw new Error('internal: not yet'); };
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const gateBackwardWasm = (): never => { throw new Error('internal: not yet'); };
+import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import type { GateBackwardKernel, GateKernel } from "./index.ts";
+
+export const gateWasm: GateKernel = (a, b, out) => {
+  const device = out.device as WasmDevice;
+  device.launch("gate", [out.address, a.address, b.address, out.size], threadsFor(out.size));
+};
+
+export const gateBackwardWasm: GateBackwardKernel = (a, b, g, da, db) => {
+  const device = g.device as WasmDevice;
+  const args = [da.address, db.address, a.address, b.address, g.address, g.size];
+  device.launch("gateBackward", args, threadsFor(g.size));
+};

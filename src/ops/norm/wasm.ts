@@ -1,4 +1,21 @@
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const normWasm = (): never => { throw new Error('internal: not yet'); };
-// PLACEHOLDER until the wasm kernel lands: overwrite this file
-export const normBackwardWasm = (): never => { throw new Error('internal: not yet'); };
+import { SHARED_BYTES } from "../../device/layout.ts";
+import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { DeviceError } from "../../tensor/error.ts";
+import type { NormBackwardKernel, NormKernel } from "./index.ts";
+
+/** Widest row whose gain gradient fits the shared memory in 16 runs (kernel.as.ts). */
+const WIDEST = SHARED_BYTES / 4 / 16;
+
+export const normWasm: NormKernel = (x, gain, eps, out) => {
+  const e = x.shape.at(-1)!;
+  const args = [out.address, x.address, gain?.address ?? 0, x.size / e, e, eps];
+  (out.device as WasmDevice).launch("norm", args, threadsFor(x.size));
+};
+
+export const normBackwardWasm: NormBackwardKernel = (x, gain, eps, g, dx, dgain) => {
+  const e = x.shape.at(-1)!;
+  if (dgain && e > WIDEST) throw new DeviceError(`rmsNorm: got width ${e}, expected at most ${WIDEST} on wasm`);
+  const [to, toGain, by] = [dx?.address ?? 0, dgain?.address ?? 0, gain?.address ?? 0];
+  const args = [to, toGain, x.address, by, g.address, x.size / e, e, eps];
+  (x.device as WasmDevice).launch("normBackward", args, threadsFor(x.size));
+};

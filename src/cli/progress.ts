@@ -1,0 +1,182 @@
+/**
+ * Live progress of a long run: on a terminal a bar with the time left, the curve of the run at work and those of the
+ * runs before it, drawn by listr2; elsewhere a plain line every few seconds, so that a log stays short.
+ * It draws while the event loop turns: a long computation has to await something now and then.
+ */
+import { DefaultRenderer, Listr, ListrLogger, ProcessOutput } from "listr2";
+
+/** Where a run stands: work done in the units of `total`, what is at work (variant, seed, step), and its latest loss. */
+export interface Standing {
+  done: number;
+  label: string;
+  loss?: number;
+  /** What stands beside the label and changes with every step, such as "step 40 of 200". */
+  detail?: string;
+}
+
+export interface Progress {
+  update(standing: Standing): void;
+  /** Ends the display and leaves its last state, or `message`, on the stream. Call it on failure too. */
+  finish(message?: string): Promise<void>;
+}
+
+const blocks = "▁▂▃▄▅▆▇█";
+const curveWidth = 28;
+const kept = 6;
+const every = 5000;
+
+/** A curve as `width` characters, each the mean of its share of the values; what is not finite is left out. */
+export function sparkline(values: readonly number[], width = curveWidth): string {
+  const known = values.filter(Number.isFinite);
+  const cells = Math.min(width, known.length);
+  const means = Array.from({ length: cells }, (_, cell) => {
+    const part = known.slice(
+      Math.floor((cell * known.length) / cells),
+      Math.floor(((cell + 1) * known.length) / cells),
+    );
+    return part.reduce((sum, value) => sum + value, 0) / part.length;
+  });
+  const [least, most] = [Math.min(...means), Math.max(...means)];
+  const level = (mean: number) =>
+    most > least ? Math.round(((mean - least) / (most - least)) * (blocks.length - 1)) : 0;
+  return means.map((mean) => blocks[level(mean)]).join("");
+}
+
+/** Seconds in a fixed short form: 0:42, 3:20, 1:05:00. */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, String(whole % 60).padStart(2, "0")];
+  return h > 0 ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
+}
+
+/** What a display shows: the standing as a sentence, and a line per run with its curve, the one at work last. */
+class Story {
+  #title: string;
+  #total: number;
+  #now: () => number;
+  #start: number;
+  #standing: Standing = { done: 0, label: "" };
+  #losses: number[] = [];
+  #past: string[] = [];
+
+  constructor(title: string, total: number, now: () => number) {
+    this.#title = title;
+    this.#total = total;
+    this.#now = now;
+    this.#start = now();
+  }
+
+  take(standing: Standing): void {
+    if (standing.label !== this.#standing.label && this.#losses.length > 0) {
+      this.#past = [...this.#past, this.#run()].slice(-kept);
+      this.#losses = [];
+    }
+    if (standing.loss !== undefined) this.#losses.push(standing.loss);
+    this.#standing = standing;
+  }
+
+  #run(): string {
+    const loss = this.#losses.at(-1);
+    const curve = loss === undefined ? "" : `  ${sparkline(this.#losses)} ${loss.toFixed(4)}`;
+    return `${this.#standing.label}${curve}`;
+  }
+
+  head(): string {
+    const share = this.#total > 0 ? Math.min(1, this.#standing.done / this.#total) : 0;
+    const spent = (this.#now() - this.#start) / 1000;
+    const left = share > 0 && share < 1 ? `, ${clock((spent * (1 - share)) / share)} left` : "";
+    const bar = "━".repeat(Math.round(share * 20)).padEnd(20, "┄");
+    return `${this.#title} ${bar} ${Math.floor(share * 100)} %, ${clock(spent)} spent${left}`;
+  }
+
+  runs(): string[] {
+    const { label, detail } = this.#standing;
+    return label === "" ? this.#past : [...this.#past, detail ? `${this.#run()}  ${detail}` : this.#run()];
+  }
+}
+
+/** listr2 asks the process's standard output whether it is a terminal; here the stream given was asked already. */
+class StreamRenderer extends DefaultRenderer {
+  static override nonTTY = true;
+}
+
+function onTerminal(story: Story, stream: NodeJS.WriteStream): Progress {
+  let settle = (): void => {};
+  const ended = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+  let show = (): void => {};
+  const tasks = new Listr(
+    {
+      title: story.head(),
+      task: (_, task) => {
+        show = () => {
+          task.title = story.head();
+          task.output = story.runs().join("\n");
+        };
+        show();
+        return ended;
+      },
+      rendererOptions: { persistentOutput: true, outputBar: kept + 1 },
+    },
+    {
+      renderer: StreamRenderer,
+      // Ctrl-C belongs to the run, which saves before it ends.
+      registerSignalListeners: false,
+      rendererOptions: {
+        formatOutput: "truncate",
+        logger: new ListrLogger({ processOutput: new ProcessOutput(stream, stream), useIcons: true }),
+      },
+    },
+  );
+  const running = tasks.run();
+  return {
+    update(standing) {
+      story.take(standing);
+      show();
+    },
+    async finish(message) {
+      show();
+      settle();
+      await running;
+      if (message !== undefined) stream.write(`${message}\n`);
+    },
+  };
+}
+
+function inLog(story: Story, stream: NodeJS.WritableStream, now: () => number): Progress {
+  let last = now();
+  const line = () => stream.write(`${[story.head(), story.runs().at(-1)].filter(Boolean).join("; ")}\n`);
+  return {
+    update(standing) {
+      story.take(standing);
+      if (now() - last < every) return;
+      last = now();
+      line();
+    },
+    async finish(message) {
+      if (message === undefined) line();
+      else stream.write(`${message}\n`);
+    },
+  };
+}
+
+/**
+ * Starts a display of `total` units of work on `stream` (standard error, where results on standard output stay clean).
+ * `now` gives milliseconds; tests give their own.
+ */
+export function progress({
+  title,
+  total,
+  stream = process.stderr,
+  now = () => performance.now(),
+}: {
+  title: string;
+  total: number;
+  stream?: NodeJS.WritableStream;
+  now?: () => number;
+}): Progress {
+  const story = new Story(title, total, now);
+  const terminal = stream as NodeJS.WriteStream;
+  return terminal.isTTY ? onTerminal(story, terminal) : inLog(story, stream, now);
+}

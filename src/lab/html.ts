@@ -1,0 +1,54 @@
+/** The few pieces of HTML a report is made of. What is not marked as HTML is escaped here. */
+import { colour } from "./canvas.ts";
+
+const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
+
+/** Text as HTML shows it, in content and in attributes. */
+export function escaped(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character]!);
+}
+
+/** A variant's name behind a square of its colour, which joins tables, texts and pictures; short names stay whole. */
+export function named(spec: string, index: number): string {
+  const name = `<span class="swatch" style="background:${colour(index)}"></span>${escaped(spec)}`;
+  return spec.length > 24 ? name : `<span class="name">${name}</span>`;
+}
+
+/** A table whose cells are HTML already; the first cell of a row names it. */
+export function grid(
+  caption: string,
+  heads: readonly string[],
+  rows: readonly { cells: readonly string[]; best?: boolean }[],
+): string {
+  const head = heads.map((text, at) => `<th scope="col"${at === 0 ? ' class="text"' : ""}>${text}</th>`).join("");
+  const body = rows.map(({ cells: [name, ...rest], best }) => {
+    const cells = rest.map((cell) => `<td>${cell}</td>`).join("");
+    return `<tr${best ? ' class="best"' : ""}><th scope="row">${name}</th>${cells}</tr>`;
+  });
+  return `<div class="scroll" role="region" tabindex="0" aria-label="${escaped(caption)}"><table><caption>${escaped(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>`;
+}
+
+/** Names and values of nested settings as rows; lists of plain values stay on one line. */
+export function facts(caption: string, record: object): string {
+  const rows: { cells: string[] }[] = [];
+  const walk = (value: unknown, name: string): void => {
+    const plainList = Array.isArray(value) && value.every((item) => item === null || typeof item !== "object");
+    if (value !== null && typeof value === "object" && !plainList)
+      for (const [key, inner] of Object.entries(value)) walk(inner, name === "" ? key : `${name}.${key}`);
+    else if (value !== undefined)
+      rows.push({ cells: [escaped(name), escaped(plainList ? (value as unknown[]).join(", ") : String(value))] });
+  };
+  walk(record, "");
+  if (rows.length === 0) return "";
+  return grid(caption, ["name", "value"], rows).replaceAll("<td>", '<td class="text">');
+}
+
+/** A section under a heading, or nothing where it would be empty. */
+export function section(heading: string, content: string): string {
+  return content === "" ? "" : `<section><h2>${escaped(heading)}</h2>${content}</section>`;
+}
+
+/** A cell of two lines, the second smaller; both are escaped. */
+export function stacked(first: string, second: string): string {
+  return `${escaped(first)}<br><span class="soft">${escaped(second)}</span>`;
+}

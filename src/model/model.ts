@@ -1,0 +1,104 @@
+import { paramsOf, shapeOf } from "../attention/define.ts";
+import { type Attention, checkSizes } from "../attention/layer.ts";
+import { ShapeError } from "../tensor/error.ts";
+
+/** The feed-forward half of a block: SwiGLU of width f, or a choice of experts beside shared ones. */
+export type FeedForward =
+  | { readonly kind: "dense"; readonly f: number; readonly bias?: boolean }
+  | {
+      readonly kind: "experts";
+      /** Width of each expert, number of experts, and width of the shared one (0: none). */
+      readonly f: number;
+      readonly x: number;
+      readonly shared: number;
+      readonly routing: Routing;
+    };
+
+/** Which experts a token visits. */
+export interface Routing {
+  readonly perToken: number;
+  readonly groups: number;
+  readonly perGroup: number;
+  readonly factor: number;
+}
+
+/** A decoder-only transformer: pre-norm blocks of one attention and one feed-forward each. */
+export interface Model {
+  readonly vocabulary: number;
+  readonly width: number;
+  readonly layers: readonly { readonly attention: Attention; readonly feed: FeedForward }[];
+  /** The output projection is the embedding's transpose. */
+  readonly tied: boolean;
+  /** Of the norms outside attention. */
+  readonly eps: number;
+}
+
+/** A parameter: its name, its axes for the optimiser and for initialisation, and its shape. */
+export interface Parameter {
+  readonly name: string;
+  readonly axes: string;
+  readonly shape: readonly number[];
+}
+
+/** All parameters of a model, in a fixed order. Throws ShapeError where sizes do not fit. */
+export function parametersOf(model: Model): Parameter[] {
+  const { vocabulary, width: d } = model;
+  const list: Parameter[] = [{ name: "embed", axes: "vocabulary d", shape: [vocabulary, d] }];
+  const add = (name: string, axes: string, ...shape: number[]) => list.push({ name, axes, shape });
+  model.layers.forEach(({ attention, feed }, i) => {
+    const { variant, sizes } = attention;
+    checkSizes(variant, sizes);
+    if (sizes.d !== d) throw new ShapeError(`layer ${i}: attention width got ${sizes.d}, expected the model's ${d}`);
+    add(`layers.${i}.normAttention`, "d", d);
+    for (const [name, axes] of paramsOf(variant, sizes)) add(`layers.${i}.attention.${name}`, axes, ...shapeOf(axes, sizes));
+    add(`layers.${i}.normFeed`, "d", d);
+    const mlp = (prefix: string, f: number, bias = false) => {
+      add(`${prefix}wGate`, "d f", d, f);
+      if (bias) add(`${prefix}bGate`, "f", f);
+      add(`${prefix}wUp`, "d f", d, f);
+      if (bias) add(`${prefix}bUp`, "f", f);
+      add(`${prefix}wDown`, "f d", f, d);
+      if (bias) add(`${prefix}bDown`, "d", d);
+    };
+    if (feed.kind === "dense") mlp(`layers.${i}.feed.`, feed.f, feed.bias);
+    else {
+      add(`layers.${i}.feed.wRoute`, "d x", d, feed.x);
+      add(`layers.${i}.feed.wGate`, "x d f", feed.x, d, feed.f);
+      add(`layers.${i}.feed.wUp`, "x d f", feed.x, d, feed.f);
+      add(`layers.${i}.feed.wDown`, "x f d", feed.x, feed.f, d);
+      if (feed.shared) mlp(`layers.${i}.feed.shared.`, feed.shared);
+    }
+  });
+  add("norm", "d", d);
+  if (!model.tied) add("head", "d vocabulary", d, vocabulary);
+  return list;
+}
+
+/** Number of parameters, the embedding once. */
+export function modelSize(model: Model): number {
+  return parametersOf(model).reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+}
+
+/**
+ * FLOPs of one forward pass over a sequence of `t` new tokens after `cached` ones: projections, attention by its form's
+ * declared cost, feed-forward, head. Embedding look-up, norms and softmax are not counted, as is usual.
+ */
+export function forwardFlops(model: Model, t: number, cached = 0, form?: string): number {
+  const s = t + cached;
+  const pairs = (window?: number) => {
+    let sum = 0;
+    for (let i = cached + 1; i <= s; i++) sum += window ? Math.min(i, window) : i;
+    return sum;
+  };
+  let flops = 2 * t * model.width * model.vocabulary;
+  for (const { attention, feed } of model.layers) {
+    const { variant, sizes, window } = attention;
+    const name = form && variant.forms[form] ? form : Object.keys(variant.forms)[0]!;
+    const cost = variant.forms[name]!.cost(sizes);
+    flops += t * cost.token + s * cost.cached + pairs(window) * cost.pair;
+    const d = model.width;
+    if (feed.kind === "dense") flops += 6 * t * d * feed.f;
+    else flops += t * (2 * d * feed.x + 6 * d * (feed.x * feed.f + feed.shared));
+  }
+  return flops;
+}

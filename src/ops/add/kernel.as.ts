@@ -1,0 +1,41 @@
+// out = alpha x + beta y.
+import { address, real, share, whole } from "../../device/thread.as";
+import { loadPart, madd, storePart } from "../simd.as";
+
+/** Arguments: out x y (0 for none), n in elements, alpha, beta. out may be x or y. */
+export function combine(args: usize, thread: i32, threads: i32): void {
+  const n = whole(args, 3);
+  const from = share(n >> 10, thread, threads) << 10;
+  const to = thread == threads - 1 ? n : share(n >> 10, thread + 1, threads) << 10;
+  const skip = <usize>from << 2;
+  const y = address(args, 2);
+  if (y) combineTwo(to - from, address(args, 0) + skip, address(args, 1) + skip, y + skip, real(args, 4), real(args, 5));
+  else combineOne(to - from, address(args, 0) + skip, address(args, 1) + skip, real(args, 4));
+}
+
+function combineTwo(n: i32, out: usize, x: usize, y: usize, alpha: f32, beta: f32): void {
+  const a = f32x4.splat(alpha);
+  const b = f32x4.splat(beta);
+  for (; n >= 8; n -= 8) {
+    const s = madd(a, v128.load(x), f32x4.mul(b, v128.load(y)));
+    const t = madd(a, v128.load(x, 16), f32x4.mul(b, v128.load(y, 16)));
+    v128.store(out, s);
+    v128.store(out, t, 16);
+    out += 32;
+    x += 32;
+    y += 32;
+  }
+  for (; n > 0; n -= 4, out += 16, x += 16, y += 16)
+    storePart(out, n, madd(a, loadPart(x, n, 0), f32x4.mul(b, loadPart(y, n, 0))));
+}
+
+function combineOne(n: i32, out: usize, x: usize, alpha: f32): void {
+  const a = f32x4.splat(alpha);
+  for (; n >= 8; n -= 8, out += 32, x += 32) {
+    const s = f32x4.mul(a, v128.load(x));
+    const t = f32x4.mul(a, v128.load(x, 16));
+    v128.store(out, s);
+    v128.store(out, t, 16);
+  }
+  for (; n > 0; n -= 4, out += 16, x += 16) storePart(out, n, f32x4.mul(a, loadPart(x, n, 0)));
+}

@@ -1,0 +1,352 @@
+// Attention in reverse. For a block of keys and a panel of queries, weights P^T and score gradients dS^T are panels
+// [keys][COLUMNS] as in kernel.as.ts; dQ^T = K^T dS^T reads them as the right operand, dV = P^T dO and dK = dS^T Q as the
+// left one. README.md has the equations.
+import { barrier, scratch, ticket } from "../../device/thread.as";
+import { COLUMNS } from "../einsum/micro.as";
+import { loadPart, storePart, sum4, madd } from "../simd.as";
+import {
+  E,
+  V,
+  batch,
+  block,
+  copiesOf,
+  firstSeen,
+  gout,
+  groups,
+  groupsOf,
+  keyAt,
+  keyCopies,
+  keyGradient,
+  keyRow,
+  keyStride,
+  lastSeen,
+  lse,
+  m,
+  open,
+  openPanels,
+  out,
+  queryGradient,
+  queryOf,
+  rowAt,
+  rowPieces,
+  rowsPerPiece,
+  s,
+  scale,
+  t,
+  termRoom,
+  terms,
+  values,
+  widthOf,
+} from "./call.as";
+import { LOG2E, contract, maskPanel, packQueries } from "./kernel.as";
+import { copyAcross, copyRows, lift4, liftRows, lower4 } from "./pack.as";
+import { MET, PANEL, SHRINK, SUM, TABLE, TOP, differentiate, exponential } from "./softmax.as";
+import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileAlong } from "./tile.as";
+
+/** Panels whose P and dS are held at once: 64 rows, so that a tile of dK is summed over as many before it is stored. */
+const HELD: i32 = 64 / COLUMNS;
+/** First and last key row of a panel in the block at hand; the forward pass keeps SHRINK there. */
+const BEGIN: usize = SHRINK;
+const END: usize = SHRINK + 4;
+
+// Where this thread keeps what. L: lifted [width][COLUMNS]; A: across [width / COLUMNS][rows][COLUMNS].
+let table: usize = 0;
+let state: usize = 0;
+let weights: usize = 0;
+let slopes: usize = 0;
+let queriesL: usize = 0;
+let queriesA: usize = 0;
+let goutL: usize = 0;
+let goutA: usize = 0;
+let queryGrads: usize = 0;
+let keysL: usize = 0;
+let valsL: usize = 0;
+let keysC: usize = 0;
+let grads: usize = 0;
+/** Floats of a panel of dQ^T, and of a row of all terms and values laid across. */
+let room: i32 = 0;
+let across: i32 = 0;
+/** Bytes between panels of P and of dS. */
+let gap: usize = 0;
+
+// @ts-ignore: decorator
+@inline
+function roundUp(n: i32): i32 {
+  return (n + COLUMNS - 1) & -COLUMNS;
+}
+
+/** Gradients of attend: see index.ts for shapes, wasm.ts for the arguments. */
+export function attendBackward(args: usize, thread: i32, threads: i32): void {
+  open(args);
+  room = termRoom(terms);
+  across = 0;
+  for (let i = 0; i < terms + values; i++) across += roundUp(widthOf(i));
+  const rows = <usize>roundUp(min(rowsPerPiece, t * m));
+  gap = <usize>block * WIDTH;
+  table = scratch(thread);
+  state = table + TABLE;
+  weights = state + (rows / COLUMNS) * PANEL;
+  slopes = weights + HELD * gap;
+  queriesL = slopes + HELD * gap;
+  goutL = queriesL + ((rows * E) << 2);
+  queriesA = goutL + ((rows * V) << 2);
+  queryGrads = queriesA + ((rows * across) << 2);
+  keysL = queryGrads + ((rows * room) << 2);
+  valsL = keysL + ((<usize>(block * E)) << 2);
+  keysC = valsL + ((<usize>(block * V)) << 2);
+  grads = keysC + ((<usize>(block * room)) << 2);
+  exponential(table);
+
+  const pieces = batch * groups * rowPieces;
+  for (let piece = ticket(); piece < pieces; piece = ticket()) {
+    const b = piece % batch;
+    const rest = piece / batch;
+    reversePiece(b, rest % groups, rowPieces - 1 - rest / groups);
+  }
+  barrier(threads);
+  sumCopies();
+}
+
+function reversePiece(b: i32, group: i32, rowPiece: i32): void {
+  const row0 = rowPiece * rowsPerPiece;
+  const rows = min(rowsPerPiece, t * m - row0);
+  openPanels(state, row0, rows);
+  packQueries(b, group, row0, rows, LOG2E * scale, queriesL);
+  packRows(b, group, row0, rows);
+  const from = firstSeen(row0), to = lastSeen(row0 + rows - 1) + 1;
+  for (let key = 0; key < s; key += block) {
+    const n = min(block, s - key);
+    memory.fill(grads, 0, <usize>(padded(n) * across) << 2);
+    if (key < to && key + n > from) {
+      packKeys(b, group, key, n);
+      for (let r = 0; r < rows; r += HELD * COLUMNS) reverseBlock(row0, rows, r, key, n);
+    }
+    writeKeys(b, group, rowPiece, key, n);
+  }
+  writeQueries(b, group, row0, rows);
+}
+
+/** Output gradients lifted, queries and output gradients across, and of each row log2 of the sum and sum(g * out). */
+function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
+  const all = roundUp(rows), last = row0 + rows - 1;
+  for (let r = 0; r < rows; r += 4) {
+    const to = goutL + <usize>(r / COLUMNS * V) * WIDTH + (<usize>(r % COLUMNS) << 2);
+    const row = row0 + r;
+    lift4(
+      rowAt(gout, V, b, group, row),
+      rowAt(gout, V, b, group, min(row + 1, last)),
+      rowAt(gout, V, b, group, min(row + 2, last)),
+      rowAt(gout, V, b, group, min(row + 3, last)),
+      V,
+      to,
+      WIDTH,
+      1,
+    );
+  }
+  for (let r = (rows + 3) & ~3; r < all; r += 4) {
+    // Lanes beyond the last row: any finite number will do.
+    const to = goutL + <usize>(r / COLUMNS * V) * WIDTH + (<usize>(r % COLUMNS) << 2);
+    for (let c = 0; c < V; c++) v128.store(to + <usize>c * WIDTH, f32x4.splat(0));
+  }
+  for (let r = 0; r < all; r++) {
+    const row = row0 + r, some = r < rows;
+    let to = queriesA;
+    for (let i = 0; i < terms; i++) {
+      const e = widthOf(i);
+      copyAcross(some ? rowAt(queryOf(i), e, b, group, row) : 0, e, to, all, r);
+      to += <usize>(roundUp(e) * all) << 2;
+    }
+    let g = some ? rowAt(gout, V, b, group, row) : 0;
+    for (let i = terms; i < terms + values; i++) {
+      const e = widthOf(i);
+      copyAcross(g, e, to, all, r);
+      if (some) g += <usize>e << 2;
+      to += <usize>(roundUp(e) * all) << 2;
+    }
+    const at = state + <usize>(r / COLUMNS) * PANEL + (<usize>(r % COLUMNS) << 2);
+    const sum: f32 = some ? load<f32>(rowAt(lse, 1, b, group, row)) : -Infinity;
+    // Rows that see nothing, and lanes without a row, weigh every key 0.
+    store<f32>(at, sum > -Infinity ? sum * LOG2E : <f32>1e30, TOP);
+    store<f32>(at, some ? dot(rowAt(gout, V, b, group, row), rowAt(out, V, b, group, row), V) : 0, SUM);
+  }
+}
+
+function dot(x: usize, y: usize, n: i32): f32 {
+  let sum = f32x4.splat(0);
+  for (; n > 0; n -= 4, x += 16, y += 16) sum = madd(loadPart(x, n, 0), loadPart(y, n, 0), sum);
+  return sum4(sum);
+}
+
+function packKeys(b: i32, group: i32, key: i32, n: i32): void {
+  let copy = keysC;
+  for (let i = 0, at = 0; i < terms; i++) {
+    const e = widthOf(i), from = keyRow(i, b, group, key), stride = keyStride(i);
+    liftRows(from, stride, n, e, keysL, E, at);
+    copyRows(from, stride, n, e, copy);
+    at += e;
+    copy += <usize>(n * padded(e)) << 2;
+  }
+  for (let i = terms, at = 0; i < terms + values; i++) {
+    const e = widthOf(i);
+    liftRows(keyRow(i, b, group, key), keyStride(i), n, e, valsL, V, at);
+    at += e;
+  }
+}
+
+/** Up to HELD panels from row `r` of the piece on against the packed keys. */
+function reverseBlock(row0: i32, rows: i32, r: i32, key: i32, n: i32): void {
+  const six = sixes(n);
+  const panels = min(HELD, (rows - r + COLUMNS - 1) / COLUMNS);
+  const index = <usize>(r / COLUMNS);
+  let some = false;
+  for (let p = 0; p < panels; p++) {
+    const first = row0 + r + p * COLUMNS, last = min(first + COLUMNS, row0 + rows) - 1;
+    const panel = state + (index + p) * PANEL;
+    const from = max(firstSeen(first) - key, 0), to = min(lastSeen(last) + 1 - key, n);
+    const begin = from < to ? floorRow(from, six) : 0, end = from < to ? ceilRow(to, six) : 0;
+    store<i32>(panel, begin, BEGIN);
+    store<i32>(panel, end, END);
+    if (begin == end) continue;
+    some = true;
+    const w = weights + p * gap, d = slopes + p * gap;
+    contract(begin, end, six, E, keysL, queriesL + (index + p) * <usize>E * WIDTH, w);
+    contract(begin, end, six, V, valsL, goutL + (index + p) * <usize>V * WIDTH, d);
+    maskPanel(first, last, key, begin, end, w, panel);
+    const at = d + <usize>begin * WIDTH;
+    differentiate(w + <usize>begin * WIDTH, at, end - begin, panel, table);
+    addQueries(panel, queryGrads + (index + p) * <usize>room * WIDTH, begin, to, n, at);
+  }
+  if (some) addKeys(rows, r, panels, n, six, index);
+}
+
+/** dQ^T += K^T dS^T. */
+function addQueries(panel: usize, to: usize, begin: i32, end: i32, n: i32, slope: usize): void {
+  const met = load<i32>(panel, MET);
+  store<i32>(panel, 1, MET);
+  let k = keysC;
+  for (let i = 0; i < terms; i++) {
+    const e = widthOf(i), all = padded(e), most = sixes(e);
+    if (!queryGradient(i)) {
+      k += <usize>(n * all) << 2;
+      to += <usize>all * WIDTH;
+      continue;
+    }
+    for (let j = 0; j < all; ) {
+      const height = j < most ? 6 : 4;
+      const step = <usize>height << 2;
+      tile(height, end - begin, k + <usize>begin * step, step, slope, to, met);
+      k += <usize>n * step;
+      to += <usize>height * WIDTH;
+      j += height;
+    }
+  }
+}
+
+/** dK += dS^T Q and dV += P^T dO, a few keys at a time, over those panels that see any of them. */
+function addKeys(rows: i32, r: i32, panels: i32, n: i32, six: i32, index: usize): void {
+  const all = roundUp(rows), room = padded(n);
+  for (let j = 0; j < room; ) {
+    const height = j < six ? 6 : 4;
+    let p = 0, end = panels;
+    while (p < end && !sees(index + p, j)) p++;
+    while (end > p && !sees(index + end - 1, j)) end--;
+    if (p < end) {
+      const left = <usize>p * gap + <usize>j * WIDTH;
+      let right = queriesA + <usize>(r + p * COLUMNS) * WIDTH, to = grads + <usize>j * WIDTH;
+      for (let i = 0; i < terms + values; i++) {
+        const a = (i < terms ? slopes : weights) + left;
+        const wanted = keyGradient(i) != 0;
+        for (let c = widthOf(i); c > 0; c -= COLUMNS) {
+          if (wanted) tileAlong(height, end - p, a, gap, right, to, 1);
+          right += <usize>all * WIDTH;
+          to += <usize>room * WIDTH;
+        }
+      }
+    }
+    j += height;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function sees(panel: usize, key: i32): bool {
+  const at = state + panel * PANEL;
+  return key >= load<i32>(at, BEGIN) && key < load<i32>(at, END);
+}
+
+/** Key and value gradients of a block, to where they belong or to this piece's copy. */
+function writeKeys(b: i32, group: i32, rowPiece: i32, key: i32, n: i32): void {
+  let from = grads;
+  for (let i = 0; i < terms + values; i++) {
+    const e = widthOf(i);
+    const panel = <usize>padded(n) * WIDTH;
+    let base = keyGradient(i);
+    if (base) {
+      if (copiesOf(i) > 1) {
+        const copy = (group % (groups / groupsOf(i))) * rowPieces + rowPiece;
+        base = keyCopies(i) + ((<usize>copy * batch * s * groupsOf(i) * e) << 2);
+      }
+      const factor = f32x4.splat(i < terms ? scale : 1);
+      for (let j = 0; j < n; j++) {
+        const to = keyAt(base, i, b, group, key + j);
+        for (let c = 0; c < e; c += 4) {
+          const at = from + <usize>(c / COLUMNS) * panel + <usize>j * WIDTH + (<usize>(c % COLUMNS) << 2);
+          storePart(to + (<usize>c << 2), e - c, f32x4.mul(factor, v128.load(at)));
+        }
+      }
+    }
+    from += <usize>(roundUp(e) / COLUMNS) * panel;
+  }
+}
+
+function writeQueries(b: i32, group: i32, row0: i32, rows: i32): void {
+  const factor = f32x4.splat(scale);
+  for (let r = 0; r < rows; r += 4) {
+    const panel = <usize>(r / COLUMNS);
+    const met = load<i32>(state + panel * PANEL, MET);
+    let from = queryGrads + panel * <usize>room * WIDTH + (<usize>(r % COLUMNS) << 2);
+    for (let i = 0; i < terms; i++) {
+      const e = widthOf(i), base = queryGradient(i), row = row0 + r, left = rows - r;
+      if (base && met)
+        lower4(
+          from,
+          e,
+          factor,
+          rowAt(base, e, b, group, row),
+          left > 1 ? rowAt(base, e, b, group, row + 1) : 0,
+          left > 2 ? rowAt(base, e, b, group, row + 2) : 0,
+          left > 3 ? rowAt(base, e, b, group, row + 3) : 0,
+        );
+      else if (base)
+        for (let j = 0; j < min(left, 4); j++) memory.fill(rowAt(base, e, b, group, row + j), 0, <usize>e << 2);
+      from += <usize>padded(e) * WIDTH;
+    }
+  }
+}
+
+/** Adds up the copies of gradients that several pieces share, in the order of the pieces. */
+function sumCopies(): void {
+  const part = 8192;
+  let done = 0;
+  let piece = ticket();
+  for (let i = 0; i < terms + values; i++) {
+    const copies = copiesOf(i);
+    if (copies == 1 || !keyGradient(i)) continue;
+    const size = batch * s * groupsOf(i) * widthOf(i);
+    const pieces = (size + part - 1) / part;
+    for (; piece < done + pieces; piece = ticket()) {
+      const begin = (piece - done) * part, end = min(begin + part, size);
+      for (let c = begin; c < end; c += 4) {
+        const left = end - c;
+        let from = keyCopies(i) + (<usize>c << 2);
+        let sum = loadPart(from, left, 0);
+        for (let k = 1; k < copies; k++) {
+          from += <usize>size << 2;
+          sum = f32x4.add(sum, loadPart(from, left, 0));
+        }
+        storePart(keyGradient(i) + (<usize>c << 2), left, sum);
+      }
+    }
+    done += pieces;
+  }
+}

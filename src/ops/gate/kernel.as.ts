@@ -1,0 +1,70 @@
+// The gate of SwiGLU: silu(a) b.
+import { address, share, whole } from "../../device/thread.as";
+import { loadPart, madd, sigmoid4, storePart } from "../simd.as";
+
+/** Arguments: out a b, n in elements. */
+export function gate(args: usize, thread: i32, threads: i32): void {
+  const n = whole(args, 3);
+  const from = share(n >> 8, thread, threads) << 8;
+  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
+  const skip = <usize>from << 2;
+  gateRun(to - from, address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip);
+}
+
+function gateRun(n: i32, out: usize, a: usize, b: usize): void {
+  for (; n >= 8; n -= 8) {
+    const x = v128.load(a);
+    const y = v128.load(a, 16);
+    const s = f32x4.mul(f32x4.mul(x, sigmoid4(x)), v128.load(b));
+    const t = f32x4.mul(f32x4.mul(y, sigmoid4(y)), v128.load(b, 16));
+    v128.store(out, s);
+    v128.store(out, t, 16);
+    a += 32;
+    b += 32;
+    out += 32;
+  }
+  for (; n > 0; n -= 4, a += 16, b += 16, out += 16) {
+    const x = loadPart(a, n, 0);
+    storePart(out, n, f32x4.mul(f32x4.mul(x, sigmoid4(x)), loadPart(b, n, 0)));
+  }
+}
+
+/** Arguments: da db a b g, n in elements. */
+export function gateBackward(args: usize, thread: i32, threads: i32): void {
+  const n = whole(args, 5);
+  const from = share(n >> 8, thread, threads) << 8;
+  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
+  const skip = <usize>from << 2;
+  backRun(
+    to - from, address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip,
+    address(args, 3) + skip, address(args, 4) + skip,
+  );
+}
+
+function backRun(n: i32, da: usize, db: usize, a: usize, b: usize, g: usize): void {
+  for (; n >= 4; n -= 4) {
+    const x = v128.load(a);
+    const s = sigmoid4(x);
+    const gs = f32x4.mul(v128.load(g), s);
+    v128.store(da, slope(gs, v128.load(b), x, s));
+    v128.store(db, f32x4.mul(gs, x));
+    da += 16;
+    db += 16;
+    a += 16;
+    b += 16;
+    g += 16;
+  }
+  const x = loadPart(a, n, 0);
+  const s = sigmoid4(x);
+  const gs = f32x4.mul(loadPart(g, n, 0), s);
+  storePart(da, n, slope(gs, loadPart(b, n, 0), x, s));
+  storePart(db, n, f32x4.mul(gs, x));
+}
+
+/** g s b (1 + x (1 - s)), given g s. */
+// @ts-ignore: decorator
+@inline
+function slope(gs: v128, b: v128, x: v128, s: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.mul(f32x4.mul(gs, b), madd(x, f32x4.sub(one, s), one));
+}

@@ -1,0 +1,86 @@
+// Cross entropy over rows of logits; the softmax is never stored.
+import { address, barrier, share, whole } from "../../device/thread.as";
+import { exp4, loadPart, log4, max4, storePart, sum4 } from "../simd.as";
+
+/** Arguments: out lse logits targets (int32), rows, vocabulary, counted rows. */
+export function loss(args: usize, thread: i32, threads: i32): void {
+  const rows = whole(args, 4);
+  const v = whole(args, 5);
+  const lse = address(args, 1);
+  const step = <usize>v << 2;
+  const to = share(rows, thread + 1, threads);
+  for (let row = share(rows, thread, threads); row < to; row++) {
+    const x = address(args, 2) + <usize>row * step;
+    const most = greatest(v, x);
+    const log = f32x4.extract_lane(log4(f32x4.splat(exponentials(v, x, most))), 0);
+    store<f32>(lse + (<usize>row << 2), most + log);
+  }
+  barrier(threads);
+  if (thread) return;
+  let total: f64 = 0;
+  for (let row = 0; row < rows; row++) {
+    const target = load<i32>(address(args, 3) + (<usize>row << 2));
+    if (target < 0) continue;
+    const x = load<f32>(address(args, 2) + <usize>row * step + (<usize>target << 2));
+    total += <f64>load<f32>(lse + (<usize>row << 2)) - <f64>x;
+  }
+  store<f32>(address(args, 0), <f32>(total / whole(args, 6)));
+}
+
+function greatest(n: i32, x: usize): f32 {
+  let s = f32x4.splat(-Infinity);
+  let t = s;
+  for (; n >= 8; n -= 8, x += 32) {
+    s = f32x4.max(s, v128.load(x));
+    t = f32x4.max(t, v128.load(x, 16));
+  }
+  for (; n > 0; n -= 4, x += 16) s = f32x4.max(s, loadPart(x, n, -Infinity));
+  return max4(f32x4.max(s, t));
+}
+
+/** sum of e^(x - most). */
+function exponentials(n: i32, x: usize, most: f32): f32 {
+  const m = f32x4.splat(most);
+  let s = f32x4.splat(0);
+  let t = s;
+  for (; n >= 8; n -= 8, x += 32) {
+    s = f32x4.add(s, exp4(f32x4.sub(v128.load(x), m)));
+    t = f32x4.add(t, exp4(f32x4.sub(v128.load(x, 16), m)));
+  }
+  for (; n > 0; n -= 4, x += 16) s = f32x4.add(s, exp4(f32x4.sub(loadPart(x, n, -Infinity), m)));
+  return sum4(f32x4.add(s, t));
+}
+
+/** Arguments: dlogits lse logits targets (int32), rows, vocabulary, counted rows, g (address of one number). */
+export function lossBackward(args: usize, thread: i32, threads: i32): void {
+  const rows = whole(args, 4);
+  const v = whole(args, 5);
+  const step = <usize>v << 2;
+  const factor = load<f32>(address(args, 7)) / <f32>whole(args, 6);
+  const to = share(rows, thread + 1, threads);
+  for (let row = share(rows, thread, threads); row < to; row++) {
+    const target = load<i32>(address(args, 3) + (<usize>row << 2));
+    const out = address(args, 0) + <usize>row * step;
+    if (target < 0) {
+      memory.fill(out, 0, step);
+      continue;
+    }
+    const x = address(args, 2) + <usize>row * step;
+    probabilities(v, x, load<f32>(address(args, 1) + (<usize>row << 2)), factor, out);
+    const at = out + (<usize>target << 2);
+    store<f32>(at, load<f32>(at) - factor);
+  }
+}
+
+/** out = factor e^(x - lse). */
+function probabilities(n: i32, x: usize, lse: f32, factor: f32, out: usize): void {
+  const m = f32x4.splat(lse);
+  const f = f32x4.splat(factor);
+  for (; n >= 8; n -= 8, x += 32, out += 32) {
+    const s = f32x4.mul(f, exp4(f32x4.sub(v128.load(x), m)));
+    const t = f32x4.mul(f, exp4(f32x4.sub(v128.load(x, 16), m)));
+    v128.store(out, s);
+    v128.store(out, t, 16);
+  }
+  for (; n > 0; n -= 4, x += 16, out += 16) storePart(out, n, f32x4.mul(f, exp4(f32x4.sub(loadPart(x, n, 0), m))));
+}

@@ -1,0 +1,138 @@
+// Root mean square norm over rows of e numbers.
+import { address, barrier, real, share, shared, ticket, whole } from "../../device/thread.as";
+import { loadPart, madd, nmadd, storePart, sum4 } from "../simd.as";
+
+/** Rows are summed into the gain's gradient in this many runs, whatever the number of threads. */
+const RUNS: i32 = 16;
+
+/** Arguments: out x gain (0 for none), rows, e, eps. */
+export function norm(args: usize, thread: i32, threads: i32): void {
+  const rows = whole(args, 3);
+  const e = whole(args, 4);
+  const step = <usize>e << 2;
+  const to = share(rows, thread + 1, threads);
+  for (let row = share(rows, thread, threads); row < to; row++) {
+    const skip = <usize>row * step;
+    const x = address(args, 1) + skip;
+    scaleRow(e, x, address(args, 2), inverse(e, x, real(args, 5)), address(args, 0) + skip);
+  }
+}
+
+/** Arguments: dx dgain (0 for not wanted), x gain g, rows, e, eps. Needs 4 e bytes of shared memory per run. */
+export function normBackward(args: usize, thread: i32, threads: i32): void {
+  const dgain = address(args, 1);
+  const rows = whole(args, 5);
+  const e = whole(args, 6);
+  const step = <usize>e << 2;
+  for (let run = ticket(); run < RUNS; run = ticket()) {
+    const sum = dgain ? shared() + <usize>run * step : 0;
+    if (sum) memory.fill(sum, 0, step);
+    const to = share(rows, run + 1, RUNS);
+    for (let row = share(rows, run, RUNS); row < to; row++) {
+      const skip = <usize>row * step;
+      const x = address(args, 2) + skip;
+      const g = address(args, 4) + skip;
+      const r = inverse(e, x, real(args, 7));
+      if (address(args, 0)) backRow(e, x, address(args, 3), g, r, address(args, 0) + skip);
+      if (sum) addRow(e, x, g, r, sum);
+    }
+  }
+  if (!dgain) return;
+  barrier(threads);
+  const end = share(e, thread + 1, threads);
+  for (let i = share(e, thread, threads); i < end; i++) {
+    let total: f32 = 0;
+    for (let run = 0; run < RUNS; run++) total += load<f32>(shared() + <usize>run * step + (<usize>i << 2));
+    store<f32>(dgain + (<usize>i << 2), total);
+  }
+}
+
+/** 1 / sqrt(mean(x^2) + eps). */
+function inverse(e: i32, x: usize, eps: f32): f32 {
+  return 1 / sqrt<f32>(dot(e, x, x, 0) / <f32>e + eps);
+}
+
+/** sum of x y z; z of 1 where it is 0. */
+function dot(e: i32, x: usize, y: usize, z: usize): f32 {
+  let s = f32x4.splat(0);
+  let t = f32x4.splat(0);
+  let n = e;
+  if (z) {
+    for (; n >= 8; n -= 8, x += 32, y += 32, z += 32) {
+      s = madd(f32x4.mul(v128.load(x), v128.load(z)), v128.load(y), s);
+      t = madd(f32x4.mul(v128.load(x, 16), v128.load(z, 16)), v128.load(y, 16), t);
+    }
+    for (; n > 0; n -= 4, x += 16, y += 16, z += 16)
+      s = madd(f32x4.mul(loadPart(x, n, 0), loadPart(z, n, 0)), loadPart(y, n, 0), s);
+  } else {
+    for (; n >= 8; n -= 8, x += 32, y += 32) {
+      s = madd(v128.load(x), v128.load(y), s);
+      t = madd(v128.load(x, 16), v128.load(y, 16), t);
+    }
+    for (; n > 0; n -= 4, x += 16, y += 16) s = madd(loadPart(x, n, 0), loadPart(y, n, 0), s);
+  }
+  return sum4(f32x4.add(s, t));
+}
+
+function scaleRow(e: i32, x: usize, gain: usize, r: f32, out: usize): void {
+  const v = f32x4.splat(r);
+  let n = e;
+  if (!gain) {
+    for (; n > 0; n -= 4, x += 16, out += 16) storePart(out, n, f32x4.mul(loadPart(x, n, 0), v));
+    return;
+  }
+  for (; n >= 8; n -= 8) {
+    const s = f32x4.mul(f32x4.mul(v128.load(x), v), v128.load(gain));
+    const t = f32x4.mul(f32x4.mul(v128.load(x, 16), v), v128.load(gain, 16));
+    v128.store(out, s);
+    v128.store(out, t, 16);
+    x += 32;
+    gain += 32;
+    out += 32;
+  }
+  for (; n > 0; n -= 4, x += 16, gain += 16, out += 16)
+    storePart(out, n, f32x4.mul(f32x4.mul(loadPart(x, n, 0), v), loadPart(gain, n, 0)));
+}
+
+/** dx = r (g gain - x r^2 sum(g gain x) / e). */
+function backRow(e: i32, x: usize, gain: usize, g: usize, r: f32, dx: usize): void {
+  const q = f32x4.splat((r * r * dot(e, g, x, gain)) / <f32>e);
+  const v = f32x4.splat(r);
+  let n = e;
+  if (!gain) {
+    for (; n > 0; n -= 4, x += 16, g += 16, dx += 16)
+      storePart(dx, n, f32x4.mul(v, nmadd(loadPart(x, n, 0), q, loadPart(g, n, 0))));
+    return;
+  }
+  for (; n >= 8; n -= 8) {
+    const s = nmadd(v128.load(x), q, f32x4.mul(v128.load(g), v128.load(gain)));
+    const t = nmadd(v128.load(x, 16), q, f32x4.mul(v128.load(g, 16), v128.load(gain, 16)));
+    v128.store(dx, f32x4.mul(v, s));
+    v128.store(dx, f32x4.mul(v, t), 16);
+    x += 32;
+    g += 32;
+    gain += 32;
+    dx += 32;
+  }
+  for (; n > 0; n -= 4, x += 16, g += 16, gain += 16, dx += 16) {
+    const s = nmadd(loadPart(x, n, 0), q, f32x4.mul(loadPart(g, n, 0), loadPart(gain, n, 0)));
+    storePart(dx, n, f32x4.mul(v, s));
+  }
+}
+
+/** sum += g x r. */
+function addRow(e: i32, x: usize, g: usize, r: f32, sum: usize): void {
+  const v = f32x4.splat(r);
+  let n = e;
+  for (; n >= 8; n -= 8) {
+    const s = madd(v128.load(g), f32x4.mul(v128.load(x), v), v128.load(sum));
+    const t = madd(v128.load(g, 16), f32x4.mul(v128.load(x, 16), v), v128.load(sum, 16));
+    v128.store(sum, s);
+    v128.store(sum, t, 16);
+    x += 32;
+    g += 32;
+    sum += 32;
+  }
+  for (; n > 0; n -= 4, x += 16, g += 16, sum += 16)
+    storePart(sum, n, madd(loadPart(g, n, 0), f32x4.mul(loadPart(x, n, 0), v), loadPart(sum, n, 0)));
+}

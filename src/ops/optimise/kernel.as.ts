@@ -1,0 +1,84 @@
+// What an optimiser does to a parameter in place, and the sum of squares it clips by.
+import { address, barrier, real, share, shared, ticket, whole } from "../../device/thread.as";
+import { loadPart, madd, storePart, sum4 } from "../simd.as";
+
+/** Squares are summed in runs of this many numbers, whatever the number of threads. */
+const RUN: i32 = 16384;
+
+/** Arguments: out (address of one number) x, n in elements. */
+export function squares(args: usize, thread: i32, threads: i32): void {
+  const n = whole(args, 2);
+  const runs = (n + RUN - 1) / RUN;
+  for (let run = ticket(); run < runs; run = ticket()) {
+    const from = run * RUN;
+    store<f32>(shared() + (<usize>run << 2), sumSquares(min(RUN, n - from), address(args, 1) + (<usize>from << 2)));
+  }
+  barrier(threads);
+  if (thread) return;
+  let total: f64 = 0;
+  for (let run = 0; run < runs; run++) total += load<f32>(shared() + (<usize>run << 2));
+  store<f32>(address(args, 0), <f32>total);
+}
+
+function sumSquares(n: i32, x: usize): f32 {
+  let s = f32x4.splat(0);
+  let t = s;
+  for (; n >= 8; n -= 8, x += 32) {
+    const a = v128.load(x);
+    const b = v128.load(x, 16);
+    s = madd(a, a, s);
+    t = madd(b, b, t);
+  }
+  for (; n > 0; n -= 4, x += 16) {
+    const a = loadPart(x, n, 0);
+    s = madd(a, a, s);
+  }
+  return sum4(f32x4.add(s, t));
+}
+
+/**
+ * Arguments: p g m v, n in elements, squares (address), number of squares, max norm, beta1, 1 - beta1, beta2, 1 - beta2,
+ * 1 / correction1, 1 / correction2, eps, rate, 1 - rate * decay.
+ */
+export function adamw(args: usize, thread: i32, threads: i32): void {
+  const n = whole(args, 4);
+  let sum: f64 = 0;
+  for (let i = 0; i < whole(args, 6); i++) sum += load<f32>(address(args, 5) + (<usize>i << 2));
+  const length = sqrt<f64>(sum);
+  const most = load<f64>(args + 56);
+  const clip: f32 = length > most ? <f32>(most / length) : 1;
+  const from = share(n >> 8, thread, threads) << 8;
+  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
+  const skip = <usize>from << 2;
+  step(
+    to - from, address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip, address(args, 3) + skip,
+    clip, args,
+  );
+}
+
+function step(n: i32, p: usize, g: usize, m: usize, v: usize, clip: f32, args: usize): void {
+  const scale = f32x4.splat(clip);
+  const b1 = f32x4.splat(real(args, 8));
+  const c1 = f32x4.splat(real(args, 9));
+  const b2 = f32x4.splat(real(args, 10));
+  const c2 = f32x4.splat(real(args, 11));
+  const i1 = f32x4.splat(real(args, 12));
+  const i2 = f32x4.splat(real(args, 13));
+  const eps = f32x4.splat(real(args, 14));
+  const rate = f32x4.splat(real(args, 15));
+  const keep = f32x4.splat(real(args, 16));
+  for (; n > 0; n -= 4) {
+    const x = f32x4.mul(loadPart(g, n, 0), scale);
+    const first = madd(b1, loadPart(m, n, 0), f32x4.mul(c1, x));
+    const second = madd(b2, loadPart(v, n, 0), f32x4.mul(f32x4.mul(c2, x), x));
+    storePart(m, n, first);
+    storePart(v, n, second);
+    const root = f32x4.add(f32x4.sqrt(f32x4.mul(second, i2)), eps);
+    const update = f32x4.mul(rate, f32x4.div(f32x4.mul(first, i1), root));
+    storePart(p, n, f32x4.sub(f32x4.mul(keep, loadPart(p, n, 0)), update));
+    p += 16;
+    g += 16;
+    m += 16;
+    v += 16;
+  }
+}

@@ -1,0 +1,128 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { recoverFolder, writeFolder } from "../file/atomic.ts";
+import { openFolder, readJson } from "../file/folder.ts";
+import { openSafetensors, safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
+import type { Weights } from "../model/transformer.ts";
+import { FormatError } from "../tensor/error.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Optimiser } from "./optimiser.ts";
+import type { Progress, TrainSettings } from "./run.ts";
+
+const curve = z.object({ steps: z.array(z.int()), losses: z.array(z.number().nullable()) });
+const training = z.object({
+  settings: z.record(z.string(), z.unknown()),
+  progress: z.object({ step: z.int().nonnegative(), training: curve, heldOut: curve, seconds: z.number() }),
+});
+
+/** The files that a checkpoint folder is made of; a save replaces these and refuses to remove any other. */
+const own = ["config.json", "model.safetensors", "optimiser.safetensors", "training.json"];
+
+/**
+ * Saves a run as a folder: config.json and model.safetensors as on the Hugging Face hub (names and layouts are Biform's own),
+ * optimiser.safetensors and training.json to go on from. The whole folder appears at once. Throws DeviceError, FormatError.
+ */
+export async function saveCheckpoint(
+  dir: string,
+  settings: TrainSettings,
+  weights: Weights,
+  optimiser: Optimiser,
+  progress: Progress,
+): Promise<void> {
+  const moments = [...optimiser.moments].flatMap(([name, { m, v }]): TensorToWrite[] => [
+    stored(`m.${name}`, m),
+    ...(v ? [stored(`v.${name}`, v)] : []),
+  ]);
+  const tensors = [...weights].map(([name, t]) => stored(name, t));
+  await writeFolder(
+    dir,
+    [
+      { name: "config.json", chunks: [json(configOf(settings))] },
+      { name: "model.safetensors", chunks: safetensorsChunks(join(dir, "model.safetensors"), tensors, { format: "pt" }) },
+      { name: "optimiser.safetensors", chunks: safetensorsChunks(join(dir, "optimiser.safetensors"), moments) },
+      { name: "training.json", chunks: [json({ settings, progress })] },
+    ],
+    (name) => own.includes(name),
+  );
+}
+
+/**
+ * Puts a saved run's weights and moments in place and gives where it stood; undefined where there is no checkpoint.
+ * Throws FormatError where the checkpoint was made with other settings, or is damaged.
+ */
+export async function loadCheckpoint(
+  dir: string,
+  settings: TrainSettings,
+  weights: Weights,
+  optimiser: Optimiser,
+): Promise<Progress | undefined> {
+  await recoverFolder(dir);
+  if (!(await stat(dir).catch(() => undefined))) return undefined;
+  const folder = await openFolder(dir);
+  const saved = await readJson(join(dir, "training.json"), 256_000_000, training);
+  const [was, is] = [flat(saved.settings), flat(settings as unknown as Record<string, unknown>)];
+  for (const key of new Set([...was.keys(), ...is.keys()]))
+    if (was.get(key) !== is.get(key))
+      throw new FormatError(
+        `${dir}: got a checkpoint with ${key} ${was.get(key) ?? "unset"}, expected ${is.get(key) ?? "unset"}; ` +
+          "name another folder, or the settings it was made with",
+      );
+  await fill(folder.tensors, [...weights]);
+  const moments = await openSafetensors(join(dir, "optimiser.safetensors"));
+  await fill(
+    moments,
+    [...optimiser.moments].flatMap(([name, { m, v }]) => [[`m.${name}`, m], ...(v ? [[`v.${name}`, v]] : [])] as [string, Tensor][]),
+  );
+  optimiser.steps = saved.progress.step;
+  return saved.progress;
+}
+
+async function fill(from: TensorReader, tensors: readonly (readonly [string, Tensor])[]): Promise<void> {
+  for (const [name, t] of tensors) {
+    const { shape } = from.entry(name);
+    if (`${shape}` !== `${t.shape}`)
+      throw new FormatError(`${from.file}: tensor ${name} got [${shape}], expected [${t.shape}]; is it of another spec?`);
+    t.write((await from.read(name)) as ArrayLike<number>);
+  }
+}
+
+function configOf(settings: TrainSettings) {
+  const { model, pattern, length } = settings;
+  return {
+    architectures: ["BiformForCausalLM"],
+    model_type: "biform",
+    attention: pattern,
+    vocab_size: model.vocabulary,
+    hidden_size: model.width,
+    num_hidden_layers: model.layers,
+    num_attention_heads: model.heads,
+    intermediate_size: model.intermediate ?? null,
+    tie_word_embeddings: model.tied ?? true,
+    attention_dims: model.dims ?? "scaled",
+    attention_scale: model.scale ?? 1,
+    rope_theta: model.base ?? 10000,
+    rms_norm_eps: 1e-6,
+    max_position_embeddings: length,
+    dtype: "float32",
+  };
+}
+
+function stored(name: string, t: Tensor): TensorToWrite {
+  return { name, shape: [...t.shape], dtype: t.device.elementBytes === 8 ? "F64" : "F32", data: () => t.read() };
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 1)}\n`;
+}
+
+/** Nested settings as dotted keys, to say which one differs. */
+function flat(value: Readonly<Record<string, unknown>>, prefix = ""): Map<string, string> {
+  const result = new Map<string, string>();
+  for (const [key, item] of Object.entries(value)) {
+    if (item && typeof item === "object")
+      for (const [k, v] of flat(item as Record<string, unknown>, `${prefix}${key}.`)) result.set(k, v);
+    else if (item !== undefined) result.set(prefix + key, String(item));
+  }
+  return result;
+}

@@ -1,0 +1,68 @@
+import type { Batch, Source } from "../data/source.ts";
+import { gradients } from "../grad/tape.ts";
+import type { Model } from "../model/model.ts";
+import { forward, type Weights } from "../model/transformer.ts";
+import { crossEntropy } from "../ops/loss/index.ts";
+import { positionsOf } from "../ops/rope/index.ts";
+import { scope } from "../tensor/tensor.ts";
+import type { Optimiser } from "./optimiser.ts";
+
+const positions = new Map<string, Int32Array>();
+
+/** Positions of a batch, the same array each time, so that tables made for it are found again. */
+function positionsFor({ count, length }: Batch): Int32Array {
+  const key = `${count}x${length}`;
+  let found = positions.get(key);
+  if (!found) {
+    if (positions.size > 16) positions.clear();
+    positions.set(key, (found = positionsOf(0, length, count)));
+  }
+  return found;
+}
+
+/** Mean loss of a batch in nats per counted token, recorded where a tape runs. */
+export function lossOf(model: Model, weights: Weights, batch: Batch) {
+  const run = { positions: positionsFor(batch), batch: batch.count };
+  return crossEntropy(forward(model, weights, batch.ids, run), batch.targets);
+}
+
+/** One step of training in place; the loss before it, read back last so that the device never waits. */
+export async function trainStep(
+  model: Model,
+  weights: Weights,
+  optimiser: Optimiser,
+  batch: Batch,
+  rate: number,
+): Promise<number> {
+  const { device } = weights.get("embed")!;
+  const parameters = [...weights.values()];
+  const value = scope(device, () => {
+    const found = gradients(parameters, () => lossOf(model, weights, batch));
+    optimiser.step(weights, found.gradients, rate);
+    return found.value;
+  });
+  const [loss = Number.NaN] = await value.read();
+  value.free();
+  return loss;
+}
+
+/** Mean held-out loss in nats per counted token, over the same batches on every call. */
+export async function heldOutLoss(
+  model: Model,
+  weights: Weights,
+  source: Source,
+  { batches, count, length }: { batches: number; count: number; length: number },
+): Promise<number> {
+  const { device } = weights.get("embed")!;
+  let total = 0;
+  let counted = 0;
+  for (const batch of source.heldOut(batches, count, length)) {
+    const here = batch.targets.reduce((n, target) => n + (target >= 0 ? 1 : 0), 0);
+    if (here === 0) continue;
+    const value = scope(device, () => lossOf(model, weights, batch));
+    total += (await value.read())[0]! * here;
+    counted += here;
+    value.free();
+  }
+  return total / counted;
+}
