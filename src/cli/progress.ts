@@ -23,7 +23,9 @@ export interface Progress {
 const blocks = "▁▂▃▄▅▆▇█";
 const curveWidth = 28;
 const kept = 6;
+/** Milliseconds between lines of a log, and between pictures on a terminal. */
 const every = 5000;
+const frame = 100;
 
 /** A curve as `width` characters, each the mean of its share of the values; what is not finite is left out. */
 export function sparkline(values: readonly number[], width = curveWidth): string {
@@ -81,6 +83,10 @@ class Story {
     return `${this.#standing.label}${curve}`;
   }
 
+  complete(): boolean {
+    return this.#standing.done >= this.#total;
+  }
+
   head(): string {
     const share = this.#total > 0 ? Math.min(1, this.#standing.done / this.#total) : 0;
     const spent = (this.#now() - this.#start) / 1000;
@@ -100,24 +106,27 @@ class StreamRenderer extends DefaultRenderer {
   static override nonTTY = true;
 }
 
-function onTerminal(story: Story, stream: NodeJS.WriteStream): Progress {
+function onTerminal(story: Story, stream: NodeJS.WriteStream, now: () => number): Progress {
   let settle = (): void => {};
   const ended = new Promise<void>((resolve) => {
     settle = resolve;
   });
+  const text = () => [story.head(), ...story.runs()].join("\n");
   let show = (): void => {};
+  let leave = (): void => {};
+  let last = now();
   const tasks = new Listr(
     {
-      title: story.head(),
+      title: text(),
       task: (_, task) => {
         show = () => {
-          task.title = story.head();
-          task.output = story.runs().join("\n");
+          task.title = text();
         };
-        show();
+        leave = () => {
+          task.skip(text());
+        };
         return ended;
       },
-      rendererOptions: { persistentOutput: true, outputBar: kept + 1 },
     },
     {
       renderer: StreamRenderer,
@@ -133,10 +142,14 @@ function onTerminal(story: Story, stream: NodeJS.WriteStream): Progress {
   return {
     update(standing) {
       story.take(standing);
+      if (now() - last < frame) return;
+      last = now();
       show();
     },
     async finish(message) {
-      show();
+      // A run cut short is not ticked off as done.
+      if (story.complete()) show();
+      else leave();
       settle();
       await running;
       if (message !== undefined) stream.write(`${message}\n`);
@@ -178,5 +191,8 @@ export function progress({
 }): Progress {
   const story = new Story(title, total, now);
   const terminal = stream as NodeJS.WriteStream;
-  return terminal.isTTY ? onTerminal(story, terminal) : inLog(story, stream, now);
+  // A terminal without a size (some containers) can show lines only.
+  return terminal.isTTY && terminal.rows > 0 && terminal.columns > 0
+    ? onTerminal(story, terminal, now)
+    : inLog(story, stream, now);
 }

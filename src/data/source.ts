@@ -1,3 +1,4 @@
+import { ShapeError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 
 /** Sequences to learn from, flattened row by row: [count * length] each. */
@@ -50,12 +51,14 @@ export function stepRandom(seed: number, part: Part, step: number): Random {
   return new Random((z + 2 * step + (part === "train" ? 0 : 1)) >>> 0);
 }
 
-/** A batch from a function that fills one row of ids and targets. */
+/** A batch from a function that fills one row of ids and targets. Throws ShapeError for a size that is no size. */
 export function fillBatch(
   count: number,
   length: number,
   fill: (ids: Int32Array, targets: Int32Array, row: number) => void,
 ): Batch {
+  for (const [what, n] of Object.entries({ rows: count, "tokens a row": length }))
+    if (!Number.isSafeInteger(n) || n < 1) throw new ShapeError(`batch: got ${n} ${what}, expected at least 1`);
   const ids = new Int32Array(count * length);
   const targets = new Int32Array(count * length).fill(-1);
   for (let row = 0; row < count; row++) {

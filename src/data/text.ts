@@ -11,8 +11,14 @@ export interface TextSettings {
   readonly length: number;
   /** Bytes by default. */
   readonly tokenizer?: Tokenizer;
-  /** The share of each file, at its end, that is held out: 0.1 by default. */
+  /** The share of each file, at its end, that is held out: 0.1 by default, at most 0.5. */
   readonly heldOutShare?: number;
+}
+
+/** A text in memory; the name stands in errors. */
+export interface NamedText {
+  readonly name: string;
+  readonly bytes: Uint8Array;
 }
 
 /** Texts are held in memory, with 4 bytes per token beside them. */
@@ -25,7 +31,7 @@ const LIMIT = 1_000_000_000;
  */
 export async function openText(paths: readonly string[], settings: TextSettings): Promise<Source> {
   if (paths.length === 0) throw new FormatError("text: got no files, expected at least one; name a text file");
-  const files: { name: string; bytes: Uint8Array }[] = [];
+  const files: NamedText[] = [];
   let total = 0;
   for (const path of paths) {
     const bytes = await readWhole(path);
@@ -39,43 +45,31 @@ export async function openText(paths: readonly string[], settings: TextSettings)
 
 /**
  * Texts as a source: rows are windows at random places of the first 90 % of each text (joined); the last 10 % of each is
- * held out and read in order. In bytes, or in a tokenizer's tokens.
+ * held out and read in order. In bytes, or in a tokenizer's tokens. From a small text more is held out, up to half, so that
+ * it makes one whole row.
  *
- * Errors: FormatError where a text is empty, not UTF-8 (with a tokenizer only), or all are too short for rows of
+ * Errors: FormatError where a text is empty, not UTF-8 (with a tokenizer only), or all are too short for one row of
  * `length` tokens on both sides, saying how many bytes are needed.
  */
-export function textSource(files: readonly { name: string; bytes: Uint8Array }[], settings: TextSettings): Source {
+export function textSource(files: readonly NamedText[], settings: TextSettings): Source {
   const { seed, length: most, tokenizer, heldOutShare = 0.1 } = settings;
   if (!Number.isSafeInteger(most) || most < 1)
     throw new ShapeError(`text: got rows of ${most} tokens, expected at least 1`);
-  if (!(heldOutShare > 0 && heldOutShare < 1))
-    throw new ShapeError(`text: got a held-out share of ${heldOutShare}, expected between 0 and 1`);
-  const trainParts: Int32Array[] = [];
-  const heldParts: Int32Array[] = [];
-  let bytes = 0;
-  let heldBytes = 0;
-  for (const file of files) {
-    if (file.bytes.length === 0)
-      throw new FormatError(`${file.name}: got an empty file, expected text; name another file`);
-    const cut = boundary(file.bytes, Math.floor(file.bytes.length * (1 - heldOutShare)));
-    trainParts.push(tokens(file.name, file.bytes.subarray(0, cut), tokenizer));
-    heldParts.push(tokens(file.name, file.bytes.subarray(cut), tokenizer));
-    bytes += file.bytes.length;
-    heldBytes += file.bytes.length - cut;
-  }
-  const train = join(trainParts);
-  const held = join(heldParts);
-  // One row to train on and one target to score are the least; the smaller part decides.
-  const scale = Math.max((most + 1) / Math.max(train.length, 1), 2 / Math.max(held.length, 1));
-  if (scale > 1) {
-    const needed = Math.ceil(bytes * scale);
+  if (!(heldOutShare > 0 && heldOutShare <= 0.5))
+    throw new ShapeError(`text: got a held-out share of ${heldOutShare}, expected above 0 and at most 0.5`);
+  const shares = [heldOutShare, 0.2, 0.3, 0.4, 0.5].filter((share) => share >= heldOutShare);
+  let parts = split(files, heldOutShare, tokenizer);
+  for (const share of shares) if (parts.held.length <= most) parts = split(files, share, tokenizer);
+  const { train, held, heldBytes, bytes } = parts;
+  if (Math.min(train.length, held.length) <= most) {
+    const needed = Math.ceil((bytes / (train.length + held.length)) * 2 * (most + 1));
     throw new FormatError(
-      `${files.map((file) => file.name).join(", ")}: got ${bytes} bytes of text, expected at least ${needed} for rows of ${most} tokens; give more text or a shorter context`,
+      `${files.map((file) => file.name).join(", ")}: got ${bytes} bytes of text, expected at least ${Math.max(needed, bytes + 1)} for rows of ${most} tokens; give more text or a shorter context`,
     );
   }
 
   const check = (length: number): void => {
-    if (length < 1 || length > most) throw new ShapeError(`text: got rows of ${length} tokens, expected 1 to ${most}`);
+    if (length > most) throw new ShapeError(`text: got rows of ${length} tokens, expected at most ${most}`);
   };
   return {
     name: files.map((file) => basename(file.name)).join(" + "),
@@ -95,6 +89,24 @@ export function textSource(files: readonly { name: string; bytes: Uint8Array }[]
     },
     decode: (tokenizer ?? byteTokenizer).decode,
   };
+}
+
+/** Both parts of all texts as tokens: the last `share` of each text is held out. */
+function split(files: readonly NamedText[], share: number, tokenizer: Tokenizer | undefined) {
+  const train: Int32Array[] = [];
+  const held: Int32Array[] = [];
+  let bytes = 0;
+  let heldBytes = 0;
+  for (const file of files) {
+    if (file.bytes.length === 0)
+      throw new FormatError(`${file.name}: got an empty file, expected text; name another file`);
+    const cut = boundary(file.bytes, Math.floor(file.bytes.length * (1 - share)));
+    train.push(tokens(file.name, file.bytes.subarray(0, cut), tokenizer));
+    held.push(tokens(file.name, file.bytes.subarray(cut), tokenizer));
+    bytes += file.bytes.length;
+    heldBytes += file.bytes.length - cut;
+  }
+  return { train: join(train), held: join(held), bytes, heldBytes };
 }
 
 /** Windows that do not overlap, spread evenly over the text where there are more than are wanted. */

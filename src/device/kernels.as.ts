@@ -1,6 +1,8 @@
 // Everything the wasm module exports: the kernels of every op, and what the threads run between kernels.
 export { finish, gather, rest } from "./thread.as";
 export { combine } from "../ops/add/kernel.as";
+export { attend } from "../ops/attend/kernel.as";
+export { attendBackward } from "../ops/attend/backward.as";
 export { contract, contractEach } from "../ops/einsum/kernel.as";
 export { stream } from "../ops/einsum/stream.as";
 export { gatherRows, scatterRows } from "../ops/embed/kernel.as";

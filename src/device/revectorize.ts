@@ -1,16 +1,144 @@
 import { DeviceError } from "../tensor/error.ts";
 import { binaries } from "./binary.ts";
+import { ARGUMENTS, SCRATCH, SCRATCH_BYTES } from "./layout.ts";
 
-/** A build of the kernels: see scripts/kernels.ts. */
+/** A build of the kernels: `simd` runs anywhere, `relaxed` needs relaxed SIMD, `wide` also V8's revectorisation. */
 export type Build = keyof typeof binaries;
 
-/** Compiles a build of the kernels. */
-export async function chooseBuild(wanted?: Build): Promise<{ build: Build; module: WebAssembly.Module }> {
+interface Chosen {
+  readonly build: Build;
+  readonly module: WebAssembly.Module;
+}
+
+const compiled = new Map<Build, Promise<WebAssembly.Module>>();
+let best: Promise<Chosen> | undefined;
+
+/**
+ * The build asked for, by argument or by BIFORM_WASM, else the fastest that computes rightly here; tried once per process.
+ * Throws DeviceError where the build is unknown or this machine cannot run it.
+ */
+export async function chooseBuild(wanted?: Build): Promise<Chosen> {
+  const name = wanted ?? globalThis.process?.env?.BIFORM_WASM;
+  if (name) {
+    if (!Object.hasOwn(binaries, name))
+      throw new DeviceError(`wasm build: got "${name}", expected one of ${Object.keys(binaries).join(", ")}`);
+    if (name === "wide") allowRevectorisation();
+    return { build: name as Build, module: await compile(name as Build) };
+  }
+  best ??= fastest();
+  return best;
+}
+
+/** V8's pass that joins two 128-bit operations into one of 256 bits; experimental, so nothing relies on its being there. */
+function allowRevectorisation(): boolean {
   const v8 = globalThis.process?.getBuiltinModule?.("node:v8");
   v8?.setFlagsFromString("--experimental-wasm-revectorize");
-  const build = wanted ?? (globalThis.process?.env?.BIFORM_WASM as Build) ?? "wide";
-  if (!(build in binaries))
-    throw new DeviceError(`wasm build: got "${build}", expected ${Object.keys(binaries).join(", ")}`);
-  const bytes = Uint8Array.from(atob(binaries[build]), (c) => c.charCodeAt(0));
-  return { build, module: await WebAssembly.compile(bytes) };
+  return v8 !== undefined;
+}
+
+async function fastest(): Promise<Chosen> {
+  let relaxed: WebAssembly.Module;
+  try {
+    relaxed = await compile("relaxed");
+  } catch {
+    return { build: "simd", module: await compile("simd") };
+  }
+  const fallback: Chosen = { build: "relaxed", module: relaxed };
+  if (!globalThis.process?.versions?.v8) return fallback;
+  // First without the flag, since it would also change (and slow down) the code of this build.
+  const plain = new Probe(relaxed).time();
+  if (!allowRevectorisation()) return fallback;
+  try {
+    const module = await compile("wide");
+    const wide = new Probe(module);
+    if (wide.time() < 0.8 * plain && wide.right()) return { build: "wide", module };
+  } catch {
+    // A V8 that cannot compile or run it: the plain build serves.
+  }
+  return fallback;
+}
+
+function compile(build: Build): Promise<WebAssembly.Module> {
+  let module = compiled.get(build);
+  if (!module) {
+    const bytes = Uint8Array.from(atob(binaries[build]), (c) => c.charCodeAt(0));
+    module = WebAssembly.compile(bytes).catch((error: Error) => {
+      throw new DeviceError(
+        `wasm kernels: the ${build} build got "${error.message}", expected SIMD and threads; use a newer engine`,
+      );
+    });
+    compiled.set(build, module);
+  }
+  return module;
+}
+
+type Kernel = (args: number, thread: number, threads: number) => void;
+type Sizes = readonly [m: number, n: number, k: number];
+
+/** Where the operands of a probe lie: behind what the contraction itself uses of the first thread's scratch. */
+const OPERANDS = SCRATCH + SCRATCH_BYTES / 2;
+
+/** Tries the contraction of a build, on one thread, in a memory of its own. */
+class Probe {
+  readonly #run: Kernel;
+  readonly #floats: Float32Array;
+  readonly #args: Float64Array;
+
+  constructor(module: WebAssembly.Module) {
+    const pages = (SCRATCH + SCRATCH_BYTES) / 65536;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: 65536, shared: true });
+    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+    this.#run = exports.contract as Kernel;
+    this.#floats = new Float32Array(memory.buffer);
+    this.#args = new Float64Array(memory.buffer, ARGUMENTS);
+  }
+
+  /** Shortest time of one product, in milliseconds, once the optimising compiler has had its turn (25 ms on a free machine). */
+  time(): number {
+    const start = performance.now();
+    let [best, now] = [Number.POSITIVE_INFINITY, start];
+    while (now - start < 40) {
+      this.#multiply([48, 64, 128], "set");
+      const then = now;
+      now = performance.now();
+      best = Math.min(best, now - then);
+    }
+    return best;
+  }
+
+  /** Whether odd and even sizes, set and added to, agree with the definition. */
+  right(): boolean {
+    const sizes: Sizes[] = [
+      [6, 16, 8],
+      [13, 35, 17],
+      [48, 64, 64],
+      [31, 50, 300],
+    ];
+    return sizes.every((size) => this.#agrees(size, "set") && this.#agrees(size, "add"));
+  }
+
+  #multiply([m, n, k]: Sizes, mode: "set" | "add"): { a: number; b: number; c: number } {
+    const a = OPERANDS / 4;
+    const [b, c] = [a + m * k, a + m * k + k * n];
+    this.#args.set([c * 4, a * 4, b * 4, m, n, k, k, 1, n, 1, n, 1, 1, 0, 0, 0, 1, 0, 0, 0, mode === "add" ? 1 : 0]);
+    this.#run(ARGUMENTS, 0, 1);
+    return { a, b, c };
+  }
+
+  #agrees(size: Sizes, mode: "set" | "add"): boolean {
+    const [m, n, k] = size;
+    const floats = this.#floats;
+    const start = OPERANDS / 4;
+    // Small whole numbers: every sum is exact, whatever its order.
+    for (let i = 0; i < m * k + k * n + m * n; i++) floats[start + i] = ((i * 7919) % 31) - 15;
+    const before = floats.slice(start + m * k + k * n, start + m * k + k * n + m * n);
+    const { a, b, c } = this.#multiply(size, mode);
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++) {
+        let sum = mode === "add" ? before[i * n + j]! : 0;
+        for (let p = 0; p < k; p++) sum += floats[a + i * k + p]! * floats[b + p * n + j]!;
+        if (floats[c + i * n + j] !== sum) return false;
+      }
+    return true;
+  }
 }

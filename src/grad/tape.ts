@@ -103,10 +103,15 @@ class Sums {
     if (!this.#uses.get(gradient.origin)) gradient.origin.free();
   }
 
+  /** The sums for `wanted`, each with memory of its own, so that the caller can free it; a view or a shared one is copied. */
   keep(wanted: ReadonlySet<Tensor>): Map<Tensor, Tensor> {
     const kept = new Map<Tensor, Tensor>();
-    for (const [t, g] of this.#sums) if (wanted.has(t)) kept.set(t, g);
-    for (const [t, g] of this.#sums) if (!wanted.has(t)) this.release(g);
+    for (const [t, g] of this.#sums) {
+      const alone = g.origin === g && this.#uses.get(g) === 1;
+      if (wanted.has(t)) kept.set(t, alone ? g : new Tensor(t.device, t.shape));
+      if (wanted.has(t) && !alone) combine(1, g, 0, undefined, kept.get(t)!);
+      if (!wanted.has(t) || !alone) this.release(g);
+    }
     return kept;
   }
 

@@ -119,7 +119,7 @@ function ratioText(ratio: number, spec: string): string {
 function speedFindings({ variants }: Comparison): string[] {
   const tops = variants.flatMap(({ spec, decode }) => {
     const top = fastest(decode, ({ context }) => context);
-    return top ? [{ spec, ...top, forms: decode.filter(({ context }) => context === top.context) }] : [];
+    return top ? [{ spec, ...top }] : [];
   });
   const first = tops.reduce<(typeof tops)[number] | undefined>(
     (most, top) => (most && most.tokensPerSecond >= top.tokensPerSecond ? most : top),
@@ -129,13 +129,27 @@ function speedFindings({ variants }: Comparison): string[] {
   const found = [
     `Fastest decode at ${first.context} cached tokens, on this machine: ${first.spec}, ${first.form} form, ${compact(first.tokensPerSecond)} tokens/s.`,
   ];
-  for (const { spec, form, tokensPerSecond, context, forms } of tops) {
-    const slowest = forms.reduce((least, entry) => (entry.tokensPerSecond < least.tokensPerSecond ? entry : least));
-    if (slowest.form === form) continue;
-    const times = (tokensPerSecond / slowest.tokensPerSecond).toFixed(1);
-    found.push(`${spec} decodes ${times} times faster in its ${form} form than ${slowest.form} at ${context} tokens.`);
+  for (const { spec, decode } of variants) {
+    const said = formFinding(decode);
+    if (said) found.push(`${spec} ${said}`);
   }
   return found;
+}
+
+/** Which of a variant's forms decodes faster at the longest context, by how much, and up to where another one does. */
+function formFinding(decode: VariantResult["decode"]): string | undefined {
+  const top = fastest(decode, ({ context }) => context);
+  const others = decode.filter(({ form, context }) => context === top?.context && form !== top.form);
+  if (!top || others.length === 0) return undefined;
+  const other = others.reduce((least, entry) => (entry.tokensPerSecond < least.tokensPerSecond ? entry : least));
+  const times = (top.tokensPerSecond / other.tokensPerSecond).toFixed(1);
+  const leaders = [...Map.groupBy(decode, ({ context }) => context)].flatMap(([context, entries]) => {
+    const leader = fastest(entries, () => 0);
+    return leader && leader.form !== top.form ? [{ context, form: leader.form }] : [];
+  });
+  const last = leaders.sort((a, b) => a.context - b.context).at(-1);
+  const turn = last ? `; at ${last.context} tokens its ${last.form} form is still the faster` : "";
+  return `decodes ${times} times faster in its ${top.form} form than ${other.form} at ${top.context} tokens${turn}.`;
 }
 
 function limits(result: Comparison, { best, standings }: Ranking): string[] {
@@ -143,8 +157,7 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
   const said: string[] = [];
   const seeds = Math.min(...variants.map(({ seeds }) => seeds.length));
   const pairs = variants.length - 1;
-  if (seeds < 2)
-    said.push("One seed has no interval: run at least three (`--seeds 3`) before believing any difference.");
+  if (seeds < 2) said.push("One seed has no interval: run at least three (--seeds 3) before believing any difference.");
   else if (pairs > 0)
     said.push(
       `Each interval holds with 95 % on its own, over ${seeds} seeds. With ${pairs} differences to the best, at least one stands out by chance in up to ${Math.min(100, 5 * pairs)} of 100 such runs, and the best is chosen by the same numbers it is judged by.`,

@@ -1,4 +1,4 @@
-import { layerSpecs, parseSpec, type Host } from "../attention/spec.ts";
+import { type Host, layerSpecs, parseSpec } from "../attention/spec.ts";
 import type { Model } from "./model.ts";
 
 /** The sizes of a model around its attention. */

@@ -50,7 +50,8 @@ export function parametersOf(model: Model): Parameter[] {
     checkSizes(variant, sizes);
     if (sizes.d !== d) throw new ShapeError(`layer ${i}: attention width got ${sizes.d}, expected the model's ${d}`);
     add(`layers.${i}.normAttention`, "d", d);
-    for (const [name, axes] of paramsOf(variant, sizes)) add(`layers.${i}.attention.${name}`, axes, ...shapeOf(axes, sizes));
+    for (const [name, axes] of paramsOf(variant, sizes))
+      add(`layers.${i}.attention.${name}`, axes, ...shapeOf(axes, sizes));
     add(`layers.${i}.normFeed`, "d", d);
     const mlp = (prefix: string, f: number, bias = false) => {
       add(`${prefix}wGate`, "d f", d, f);

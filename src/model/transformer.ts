@@ -1,5 +1,5 @@
-import { type Cache, runAttention } from "../attention/layer.ts";
 import type { Parts } from "../attention/define.ts";
+import { type Cache, runAttention } from "../attention/layer.ts";
 import { add, addBias } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
@@ -48,9 +48,7 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   const last = rmsNorm(run.rows ? x.rows(...run.rows) : x, weights.get("norm"), model.eps);
   run.watch?.(last);
   const head = weights.get("head");
-  return head
-    ? einsum("t d, d w -> t w", last, head)
-    : einsum("t d, w d -> t w", last, weights.get("embed")!);
+  return head ? einsum("t d, d w -> t w", last, head) : einsum("t d, w d -> t w", last, weights.get("embed")!);
 }
 
 function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {

@@ -108,7 +108,7 @@ export async function train(
     diverged = !Number.isFinite(loss);
     if (progress.step % settings.evaluateEvery === 0 || progress.step === steps) await evaluate();
     hooks.onStep?.(progress, loss);
-    if (checkpoint && (progress.step % checkpoint.every === 0 || progress.step === steps))
+    if (checkpoint && Number.isFinite(checkpoint.every) && (progress.step % checkpoint.every === 0 || progress.step === steps))
       await saveCheckpoint(checkpoint.dir, settings, weights, optimiser, progress);
     // Lets signals and timers through between steps.
     await new Promise((resolve) => setImmediate(resolve));

@@ -12,7 +12,8 @@ const kernel: Kernels<CombineKernel> = { reference: combineReference, wasm: comb
 
 /** a + b of equal shapes. Throws ShapeError. */
 export function add(a: Tensor, b: Tensor): Tensor {
-  if (a.size !== b.size) throw new ShapeError(`add: got [${b.shape}], expected [${a.shape}]`);
+  if (a.shape.length !== b.shape.length || a.shape.some((n, i) => n !== b.shape[i]))
+    throw new ShapeError(`add: got [${b.shape}], expected [${a.shape}]`);
   const output = new Tensor(a.device, a.shape);
   kernel[a.device.kind](1, a, 1, b, output);
   return recorded({ name: "add", inputs: [a, b], output, saved: [], backward: (g) => [g, g] });
@@ -24,7 +25,8 @@ export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
   const t = x.shape[0]!;
   // As a product with a column of ones, so that its gradient is one too.
   const ones = tensor(x.device, [t, 1], new Float64Array(t).fill(1));
-  return reshape(add(x, einsum("t u, u e -> t e", ones, reshape(bias, [1, bias.size]))), x.shape);
+  const rows = einsum("t u, u e -> t e", ones, reshape(bias, [1, bias.size]));
+  return reshape(add(reshape(x, rows.shape), rows), x.shape);
 }
 
 /** `factor` times x. */

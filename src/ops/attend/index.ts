@@ -133,7 +133,9 @@ function checked(values: readonly Tensor[], view: View, terms: readonly Term[]):
     terms: terms.map(([q, k]) => {
       const e = k.shape.at(-1)!;
       if (q.shape.length !== 3 || q.shape[0] !== rows || q.shape[1] !== h || q.shape[2] !== e)
-        throw new ShapeError(`attend: query got [${q.shape}], expected [${rows}, ${h}, ${e}] to meet its key [${k.shape}]`);
+        throw new ShapeError(
+          `attend: query got [${q.shape}], expected [${rows}, ${h}, ${e}] to meet its key [${k.shape}]`,
+        );
       return { q, k, e, g: groups(k, "key") };
     }),
     values: values.map((v) => ({ v, e: v.shape.at(-1)!, g: groups(v, "value") })),

@@ -1,5 +1,5 @@
-import type { WasmDevice } from "../../device/wasm.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
@@ -27,7 +27,9 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
   const device = out.device as WasmDevice;
   const plan = planForward(call);
   const parts =
-    plan.keyPieces > 1 ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2]) : undefined;
+    plan.keyPieces > 1
+      ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2])
+      : undefined;
   const args = head(call, plan, out, lse);
   args[20] = parts?.address ?? 0;
   for (const { q, k, e, g } of call.terms) args.push(e, g, k.address, q.address, 0, 0, 0, 1);
@@ -75,7 +77,12 @@ function planForward(call: AttendCall): Plan {
   const rows = call.t * m;
   const width = fill(call.terms) + fill(call.values);
   const block = blockOf(width);
-  const rowsPerPiece = piece(rows, (call.batch * call.h) / m, (SCRATCH_BYTES - 4 * block * (width + PANEL)) / (width + 8), NEAR / width);
+  const rowsPerPiece = piece(
+    rows,
+    (call.batch * call.h) / m,
+    (SCRATCH_BYTES - 4 * block * (width + PANEL)) / (width + 8),
+    NEAR / width,
+  );
   const rowPieces = Math.ceil(rows / rowsPerPiece);
   // Few queries, many keys: pieces of the keys, at least two blocks each, whose results are merged.
   const others = ((call.batch * call.h) / m) * rowPieces;

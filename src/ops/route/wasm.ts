@@ -2,8 +2,9 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import type { RouteKernel } from "./index.ts";
 import { routeRows } from "./reference.ts";
 
+/** The reference over views of the device's memory: a few dozen scores per token are no work for a kernel. */
 export const routeWasm: RouteKernel = (logits, choice, out) => {
   const { floats } = logits.device as WasmDevice;
-  const [from, to] = [logits.address / 4, out.address / 4];
-  routeRows(floats.subarray(from, from + logits.size), logits.shape[1]!, choice, floats.subarray(to, to + out.size));
+  const view = (t: typeof logits) => floats.subarray(t.address / 4, t.address / 4 + t.size);
+  routeRows(view(logits), logits.shape[1]!, choice, view(out));
 };

@@ -1,0 +1,188 @@
+/**
+ * The adapter: Biform's side of every measurement, over the library's own entry points. Where the library changes, this is
+ * the only file here that follows.
+ */
+import { parseSpec } from "../src/attention/spec.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import type { Model } from "../src/model/model.ts";
+import { parametersOf } from "../src/model/model.ts";
+import { attend } from "../src/ops/attend/index.ts";
+import { einsum } from "../src/ops/einsum/index.ts";
+import { Random } from "../src/tensor/random.ts";
+import { type TapeNode, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
+import { trainStep } from "../src/train/step.ts";
+import { elements, parameters, sizes } from "./model.ts";
+import type { AttentionCase, Steps, Timing } from "./peer.ts";
+
+export type Build = WasmDevice["build"];
+
+/** A wasm device with this build of the kernels. */
+export function openDevice(build: Build, threads: number): Promise<WasmDevice> {
+  return WasmDevice.open({ build, threads });
+}
+
+/** C = A B through `einsum`, the result's allocation included. Throws when the product is wrong. */
+export async function gemm(device: WasmDevice, m: number, n: number, k: number, seconds: number): Promise<Timing> {
+  const random = new Random(1);
+  const a = randomTensor(device, random, [m, k]);
+  const b = randomTensor(device, random, [k, n]);
+  const once = () => einsum("m k, k n -> m n", a, b);
+  const c = once();
+  await check([a, b, c], [m, n, k], random);
+  c.free();
+  const timing = measure(() => once().free(), seconds);
+  for (const t of [a, b]) t.free();
+  return timing;
+}
+
+/** y = A x through `einsum`. */
+export function gemv(device: WasmDevice, m: number, k: number, seconds: number): Timing {
+  const random = new Random(1);
+  const a = randomTensor(device, random, [m, k]);
+  const x = randomTensor(device, random, [k]);
+  const timing = measure(() => einsum("m k, k -> m", a, x).free(), seconds);
+  for (const t of [a, x]) t.free();
+  return timing;
+}
+
+/** One `attend`, or its gradient for queries, keys and values alone (the forward pass then runs once, unmeasured). */
+export function attention(device: WasmDevice, z: AttentionCase, pass: "forward" | "backward", seconds: number): Timing {
+  const random = new Random(1);
+  const make = (rows: number, groups: number, width: number) =>
+    randomTensor(device, random, groups === 1 ? [z.batch * rows, width] : [z.batch * rows, groups, width]);
+  const queries = z.terms.map(({ width }) => randomTensor(device, random, [z.batch * z.queries, z.heads, width]));
+  const keys = z.terms.map(({ width, groups }) => make(z.keys, groups, width));
+  const values = z.values === "firstKey" ? keys[0]! : make(z.keys, z.values.groups, z.values.width);
+  const inputs = new Set([...queries, ...keys, values]);
+  const scale = z.terms.reduce((sum, { width }) => sum + width, 0) ** -0.5;
+  const view = { scale, batch: z.batch };
+  const run = () => attend(values, view, ...queries.map((q, i) => [q, keys[i]!] as const));
+  let timing: Timing;
+  if (pass === "forward") timing = measure(() => run().free(), seconds);
+  else {
+    const nodes: TapeNode[] = [];
+    for (const t of inputs) t.recorder = { record: (node) => nodes.push(node) };
+    const out = run();
+    const [node] = nodes;
+    if (!node) throw new Error("bench: attend recorded nothing");
+    const g = randomTensor(device, random, out.shape);
+    const wanted = node.inputs.map(() => true);
+    const none = node.inputs.map(() => undefined);
+    timing = measure(() => {
+      for (const t of node.backward(g, wanted, none)) t?.free();
+    }, seconds);
+    for (const t of [out, g, ...node.saved]) t.free();
+  }
+  for (const t of inputs) t.free();
+  return timing;
+}
+
+/** The training case of model.ts. @returns a function that runs further steps. */
+export function training(
+  device: WasmDevice,
+  numbers: Float32Array,
+  rows: Int32Array,
+): (steps: number) => Promise<Steps> {
+  const { width, heads, headDim, layers, vocabulary, intermediate, tokens: length, batch: count } = sizes;
+  if (headDim * heads !== width) throw new Error("bench: MHA's heads fill the width");
+  const { base, layout } = { base: sizes.ropeBase, layout: "half" as const };
+  const attention = parseSpec("MHA", { width, heads, base, layout });
+  const feed = { kind: "dense", f: intermediate } as const;
+  const model: Model = {
+    vocabulary,
+    width,
+    layers: Array.from({ length: layers }, () => ({ attention, feed })),
+    tied: false,
+    eps: sizes.normEpsilon,
+  };
+  const filed = new Map(parameters().map((p) => [p.name, p]));
+  const weights = new Map<string, Tensor>();
+  for (const { name, shape } of parametersOf(model)) {
+    const p = filed.get(fileName(name));
+    if (!p) throw new Error(`bench: no weights for ${name}`);
+    weights.set(name, tensor(device, shape, numbers.subarray(p.offset, p.offset + elements(p))));
+  }
+  const optimiser = new Optimiser(device, parametersOf(model), {
+    ...optimiserDefaults,
+    beta1: sizes.beta1,
+    beta2: sizes.beta2,
+    eps: sizes.epsilon,
+    decay: 0,
+    clip: Number.POSITIVE_INFINITY,
+  });
+  const pick = (shift: number) =>
+    Int32Array.from(
+      { length: count * length },
+      (_, i) => rows[Math.floor(i / length) * (length + 1) + (i % length) + shift]!,
+    );
+  const data = { count, length, ids: pick(0), targets: pick(1) };
+  return async (steps) => {
+    const seconds: number[] = [];
+    const losses: number[] = [];
+    device.resetPeak();
+    for (let i = 0; i < steps; i++) {
+      const start = performance.now();
+      losses.push(await trainStep(model, weights, optimiser, data, sizes.learningRate));
+      seconds.push((performance.now() - start) / 1000);
+    }
+    return { seconds, losses, peakBytes: device.peakBytes, memoryBytes: device.floats.byteLength };
+  };
+}
+
+/** A parameter's name in model.ts. */
+function fileName(name: string): string {
+  const names: Record<string, string> = {
+    embed: "embedding",
+    normAttention: "norm1",
+    normFeed: "norm2",
+    wGate: "gate",
+    wUp: "up",
+    wDown: "down",
+  };
+  const parts = name.split(".");
+  const last = parts.at(-1)!;
+  return parts[0] === "layers" ? `${parts[1]}.${names[last] ?? last}` : (names[last] ?? last);
+}
+
+function randomTensor(device: WasmDevice, random: Random, shape: readonly number[]): Tensor {
+  const t = new Tensor(device, shape);
+  return t.write(Float32Array.from({ length: t.size }, () => random.uniform() * 2 - 1));
+}
+
+/** Compares some elements of a product with float64. */
+async function check(
+  tensors: readonly [Tensor, Tensor, Tensor],
+  size: readonly [number, number, number],
+  random: Random,
+) {
+  const [a, b, c] = await Promise.all(tensors.map((t) => t.read()));
+  const [m, n, k] = size;
+  for (let i = 0; i < 16; i++) {
+    const [row, column] = [random.integer(m), random.integer(n)];
+    let sum = 0;
+    for (let j = 0; j < k; j++) sum += a![row * k + j]! * b![j * n + column]!;
+    const got = c![row * n + column]!;
+    if (!(Math.abs(got - sum) < 1e-5 * k))
+      throw new Error(`bench: element ${row},${column} got ${got}, expected ${sum}`);
+  }
+}
+
+let warm = false;
+
+/** Repeats `call` for about `seconds`, at least three times; the first call of a process warms up for half a second. */
+function measure(call: () => void, seconds: number): Timing {
+  const warmUntil = performance.now() + (warm ? 50 : 500);
+  do call();
+  while (performance.now() < warmUntil);
+  warm = true;
+  const times: number[] = [];
+  const end = performance.now() + seconds * 1000;
+  while (times.length < 3 || performance.now() < end) {
+    const start = performance.now();
+    call();
+    times.push((performance.now() - start) / 1000);
+  }
+  times.sort((x, y) => x - y);
+  return { median: times[Math.floor(times.length / 2)]!, best: times[0]!, runs: times.length };
+}

@@ -1,0 +1,70 @@
+/** Which peers there are and how each is started. */
+import { existsSync, globSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Build } from "./biform.ts";
+import { Peer } from "./peer.ts";
+
+const python = process.env.BENCH_PYTHON ?? "/usr/bin/python3";
+const file = (name: string) => fileURLToPath(new URL(`peers/${name}`, import.meta.url));
+
+/** The builds that are measured by default, in the order of the tables. */
+export const builds: readonly Build[] = ["relaxed", "wide"];
+
+/** OpenBLAS through numpy, with this many threads. */
+export function openblas(threads: number): Promise<Peer> {
+  return Peer.start(`OpenBLAS ${threads}T`, python, [file("gemm.py")], { OPENBLAS_NUM_THREADS: `${threads}` });
+}
+
+/**
+ * PyTorch, tuned as far as environment variables go: one thread pool (the OpenMP build of OpenBLAS where it is installed,
+ * since two pools that spin fight for the cores), and an allocator that keeps its memory instead of returning it each step.
+ */
+export function pytorch(folder: string, threads: number): Promise<Peer> {
+  const [openmp] = globSync("/usr/lib/*/openblas-openmp");
+  return Peer.start(`PyTorch ${threads}T`, python, [file("train.py"), folder, `${threads}`], {
+    OMP_NUM_THREADS: `${threads}`,
+    OPENBLAS_NUM_THREADS: `${threads}`,
+    MALLOC_MMAP_THRESHOLD_: `${2 ** 25}`,
+    MALLOC_TRIM_THRESHOLD_: `${2 ** 33}`,
+    MALLOC_TOP_PAD_: `${2 ** 28}`,
+    ...(openmp ? { LD_LIBRARY_PATH: openmp } : { GOMP_SPINCOUNT: "0" }),
+  });
+}
+
+/** jax-js on wasm; more than one thread by way of a stand-in for the browser's Worker. */
+export function jax(folder: string, threads: number): Promise<Peer> {
+  const name = threads === 1 ? "jax-js 1T (as shipped)" : `jax-js ${threads}T (Worker stand-in)`;
+  return Peer.start(name, process.execPath, [installed("jax.ts"), folder, `${threads}`]);
+}
+
+/** TensorFlow.js on wasm, which has one thread in Node. */
+export function tfjs(folder: string): Promise<Peer> {
+  return Peer.start("TensorFlow.js 1T", process.execPath, [installed("tfjs.ts"), folder]);
+}
+
+/** Biform with one build of its kernels. */
+export function biform(folder: string, build: Build, threads: number): Promise<Peer> {
+  return Peer.start(`Biform ${build} ${threads}T`, process.execPath, [file("biform.ts"), folder, build, `${threads}`]);
+}
+
+/** Starts what can be started; `report` hears of the rest. */
+export async function startAll(
+  starts: readonly { name: string; start: () => Promise<Peer> }[],
+  report: (line: string) => void,
+): Promise<Peer[]> {
+  const peers: Peer[] = [];
+  for (const { name, start } of starts) {
+    try {
+      peers.push(await start());
+    } catch (error) {
+      report(`${name} not measured: ${(error as Error).message.split("\n").at(-1)}`);
+    }
+  }
+  return peers;
+}
+
+function installed(name: string): string {
+  if (!existsSync(new URL("node_modules", import.meta.url)))
+    throw new Error("bench: got no packages, expected those of bench/package.json; run `npm ci --prefix bench`");
+  return file(name);
+}

@@ -1,0 +1,101 @@
+/** A peer: an engine in a process of its own, which measures what it is asked, one request at a time. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface, type Interface } from "node:readline";
+
+/** What a peer may be asked. `seconds` is how long to repeat the call; `steps` how many training steps to run. */
+export type Request =
+  | { op: "gemm"; m: number; n: number; k: number; seconds: number }
+  | { op: "gemv"; m: number; k: number; seconds: number }
+  | { op: "attention"; case: AttentionCase; pass: "forward" | "backward"; seconds: number }
+  | { op: "train"; steps: number };
+
+/** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */
+export interface AttentionCase {
+  readonly name: string;
+  readonly batch: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly heads: number;
+  readonly terms: readonly { readonly width: number; readonly groups: number }[];
+  /** `firstKey`: the values are the first term's very keys, as in MLA absorbed. */
+  readonly values: { readonly width: number; readonly groups: number } | "firstKey";
+}
+
+/** Seconds per call (`median`, `best`), or the seconds and losses of training steps; `unsupported` says why there is none. */
+export type Answer = Timing | Steps | { unsupported: string };
+export interface Timing {
+  readonly median: number;
+  readonly best: number;
+  readonly runs: number;
+}
+export interface Steps {
+  readonly seconds: number[];
+  readonly losses: number[];
+  /** Most bytes its tensors held during a step, and all the memory it has taken, where the engine can tell. */
+  readonly peakBytes?: number;
+  readonly memoryBytes?: number;
+}
+
+/** First line of a peer. */
+export interface Greeting {
+  readonly engine: string;
+  readonly version: string;
+}
+
+/** A running peer. Between requests it waits for its stdin, so that it leaves the cores to the others. */
+export class Peer {
+  readonly name: string;
+  greeting: Greeting = { engine: "", version: "" };
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #reader: Interface;
+  #stderr = "";
+
+  private constructor(name: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.name = name;
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, ...env } });
+    this.#child.on("error", (error) => {
+      this.#stderr += error.message;
+    });
+    this.#child.stderr!.on("data", (chunk) => {
+      this.#stderr = (this.#stderr + chunk).slice(-2000);
+    });
+    this.#child.stdin!.on("error", () => {});
+    this.#reader = createInterface({ input: this.#child.stdout! });
+    this.#lines = this.#reader[Symbol.asyncIterator]();
+  }
+
+  /** Starts `command` and waits for its greeting. Throws with what it wrote to stderr when it ends before. */
+  static async start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Peer> {
+    const peer = new Peer(name, command, args, env);
+    peer.greeting = (await peer.#next()) as unknown as Greeting;
+    return peer;
+  }
+
+  /** One request, one answer. */
+  async ask(request: Request): Promise<Answer> {
+    this.#child.stdin!.write(`${JSON.stringify(request)}\n`);
+    return (await this.#next()) as Answer;
+  }
+
+  /** Ends the process: it leaves when its stdin does, and is ended if it has not after a second. */
+  async close(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.stdin!.end();
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 1000);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  async #next(): Promise<object> {
+    const { value, done } = await this.#lines.next();
+    if (done) throw new Error(`${this.name}: the process ended; it said:\n${this.#stderr.trim() || "nothing"}`);
+    return JSON.parse(value) as object;
+  }
+}

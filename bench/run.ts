@@ -1,0 +1,66 @@
+/**
+ * Measures Biform beside other engines, in turns, and prints ratios.
+ *
+ *   node bench/run.ts [gemm|attention|decode|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { attention } from "./attention.ts";
+import { decode } from "./decode.ts";
+import { gemm } from "./gemm.ts";
+import { disturbance, machine, ticks } from "./machine.ts";
+import { writeModel } from "./model.ts";
+import { type Plan, print, type Table } from "./section.ts";
+import { train } from "./train.ts";
+
+const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = { gemm, attention, decode, train };
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "string" },
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "0.3" },
+    threads: { type: "string", default: "1,2" },
+  },
+});
+const [wanted = "all"] = positionals;
+const chosen = wanted === "all" ? Object.keys(sections) : [wanted];
+const rounds = Number(values.rounds);
+const seconds = Number(values.seconds);
+const threads = values.threads.split(",").map(Number);
+if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
+  console.error(
+    "bench: expected [gemm|attention|decode|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+  );
+  process.exit(2);
+}
+
+const folder = mkdtempSync(join(tmpdir(), "biform-bench-"));
+const facts = machine();
+console.log(
+  `${facts.cpu}, ${facts.cores} cores (${facts.features.join(" ")}), ${facts.memoryGiB} GiB, ${facts.kernel}`,
+);
+console.log(`Node ${facts.node}, V8 ${facts.v8}; ${rounds} rounds, threads ${threads.join(" and ")}\n`);
+const before = ticks();
+const found: Record<string, Table[]> = {};
+try {
+  writeModel(folder);
+  const report = (line: string) => console.error(`  ${line}`);
+  for (const name of chosen) {
+    found[name] = await sections[name]!({ rounds, seconds, threads, folder, report });
+    for (const table of found[name]) console.log(`${print(table)}\n`);
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+const disturbed = disturbance(before, ticks());
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+console.log(
+  `Of the processor time meanwhile, other processes used ${percent(disturbed.others)} and the host took ${percent(disturbed.stolen)}.`,
+);
+if (values.json) {
+  const settings = { rounds, seconds, threads };
+  writeFileSync(values.json, `${JSON.stringify({ machine: facts, settings, disturbed, sections: found }, null, 1)}\n`);
+}

@@ -1,0 +1,29 @@
+import { createRequire } from "node:module";
+import { Command } from "commander";
+import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
+import { compareCommand } from "./compare.ts";
+import { trainCommand } from "./train.ts";
+import { variantsCommand } from "./variants.ts";
+import { verifyCommand } from "./verify.ts";
+
+const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+
+const program = new Command("biform")
+  .description("Attention with a small KV cache: every variant defined once, in every form, trained and compared.")
+  .version(version)
+  .showHelpAfterError("(add --help for what there is)")
+  .configureHelp({ helpWidth: 100 });
+compareCommand(program);
+trainCommand(program);
+verifyCommand(program);
+variantsCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const own = error instanceof ShapeError || error instanceof FormatError || error instanceof DeviceError;
+  // A user's mistake is told in a line; a mistake of ours keeps its stack.
+  if (own && !error.message.startsWith("internal:")) console.error(`biform: ${error.message}`);
+  else console.error(error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,103 @@
+import type { Command } from "commander";
+import { openText } from "../data/text.ts";
+import { recallSource } from "../data/recall.ts";
+import type { Source } from "../data/source.ts";
+import { storySource } from "../data/story.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { loadTokenizer } from "../tokenizer/tokenizer.ts";
+import { type OptimiserSettings, optimiserDefaults } from "../train/optimiser.ts";
+import { listOption, positiveOption, wholeOption } from "./option.ts";
+
+/** Options that `train` and `compare` share, as the command line gives them. */
+export interface Options {
+  text?: string[];
+  data: string;
+  tokenizer?: string;
+  dataSeed: number;
+  pairs: number;
+  width: number;
+  heads: number;
+  layers: number;
+  intermediate?: number;
+  untied?: true;
+  dims: "scaled" | "exact";
+  ropeBase: number;
+  length: number;
+  batch: number;
+  steps?: number;
+  tokens?: number;
+  budget?: number;
+  minutes?: number;
+  optimiser: string;
+  rate: number[];
+  warmup: number;
+  decay: number;
+  clip: number;
+  threads?: number;
+}
+
+/** Adds the shared options to a command. */
+export function sharedOptions(command: Command): Command {
+  return command
+    .option("--text <file...>", "text files to learn from, in bytes unless --tokenizer is given")
+    .option("--data <name>", "without --text: recall (associative recall) or story (a story grammar)", "story")
+    .option("--tokenizer <file>", "a tokenizer.json for --text")
+    .option("--data-seed <n>", "seed of the data", wholeOption("--data-seed", 0), 1)
+    .option("--pairs <n>", "key-value pairs of --data recall", wholeOption("--pairs"), 8)
+    .option("--width <n>", "hidden width", wholeOption("--width"), 128)
+    .option("--heads <n>", "query heads", wholeOption("--heads"), 8)
+    .option("--layers <n>", "layers", wholeOption("--layers"), 4)
+    .option("--intermediate <n>", "MLP width (default: 8/3 of the width)", wholeOption("--intermediate"))
+    .option("--untied", "a head of its own instead of the embedding's transpose")
+    .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written", "scaled")
+    .option("--rope-base <x>", "rotary base", positiveOption("--rope-base"), 10000)
+    .option("--length <n>", "tokens per row", wholeOption("--length"), 128)
+    .option("--batch <n>", "rows per step", wholeOption("--batch"), 16)
+    .option("--steps <n>", "budget: training steps (default 200)", wholeOption("--steps"))
+    .option("--tokens <n>", "budget: training tokens", positiveOption("--tokens"))
+    .option("--budget <flops>", "budget: training FLOPs per run, e.g. 2e13", positiveOption("--budget"))
+    .option("--minutes <n>", "budget: minutes for everything, measured beforehand", positiveOption("--minutes"))
+    .option("--optimiser <name>", "adamw or muon (matrices by Muon, attention head by head)", "adamw")
+    .option("--rate <x,...>", "peak learning rate; several: swept per variant", listOption(positiveOption("--rate")), [0.003])
+    .option("--warmup <n>", "warm-up steps (at most a fifth of all)", wholeOption("--warmup", 0), 20)
+    .option("--decay <x>", "weight decay", Number, optimiserDefaults.decay)
+    .option("--clip <x>", "largest gradient norm", positiveOption("--clip"), optimiserDefaults.clip)
+    .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"));
+}
+
+/** The optimiser that the options describe. Throws ShapeError. */
+export function optimiserOf(options: Options): OptimiserSettings {
+  const { optimiser, decay, clip } = options;
+  if (optimiser !== "adamw" && optimiser !== "muon")
+    throw new ShapeError(`--optimiser: got "${optimiser}", expected adamw or muon`);
+  if (!Number.isFinite(decay) || decay < 0) throw new ShapeError(`--decay: got ${decay}, expected 0 or more`);
+  return { ...optimiserDefaults, kind: optimiser, decay, clip };
+}
+
+/**
+ * Where training data come from. Each training seed reads other batches of the same source; what is held out is the same for
+ * all, so that losses can be compared.
+ */
+export async function sourceOf(options: Options): Promise<(seed: number) => Source> {
+  if (options.dims !== "scaled" && options.dims !== "exact")
+    throw new ShapeError(`--dims: got "${options.dims}", expected scaled or exact`);
+  const source = await openSource(options);
+  return (seed) => ({ ...source, batch: (step, count, length) => source.batch(step + (seed - 1) * 2 ** 24, count, length) });
+}
+
+async function openSource({ text, data, dataSeed: seed, length, pairs, tokenizer }: Options): Promise<Source> {
+  if (text) return openText(text, { seed, length, ...(tokenizer ? { tokenizer: await loadTokenizer(tokenizer) } : {}) });
+  if (tokenizer) throw new ShapeError("--tokenizer: got no --text, expected text files for it; add --text FILE");
+  if (data === "story") return storySource(seed);
+  if (data === "recall") return recallSource(seed, { pairs });
+  throw new ShapeError(`--data: got "${data}", expected recall or story; for files use --text`);
+}
+
+/** Steps for the budget options; undefined where it is given in FLOPs or minutes. Throws ShapeError where two are given. */
+export function stepsOf(options: Options): number | undefined {
+  const given = (["steps", "tokens", "budget", "minutes"] as const).filter((name) => options[name] !== undefined);
+  if (given.length > 1) throw new ShapeError(`budget: got --${given.join(" and --")}, expected one of them`);
+  if (options.budget !== undefined || options.minutes !== undefined) return undefined;
+  if (options.tokens !== undefined) return Math.max(1, Math.round(options.tokens / (options.batch * options.length)));
+  return options.steps ?? 200;
+}

@@ -1,0 +1,129 @@
+import type { Command } from "commander";
+import { WasmDevice } from "../device/wasm.ts";
+import { generate } from "../generate/session.ts";
+import { flopsForMinutes } from "../lab/budget.ts";
+import { match } from "../lab/match.ts";
+import { buildModel } from "../model/build.ts";
+import { modelSize } from "../model/model.ts";
+import { Random } from "../tensor/random.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { train } from "../train/run.ts";
+import { interruptible } from "./interrupt.ts";
+import { machineFacts, wholeOption } from "./option.ts";
+import { progress } from "./progress.ts";
+import { type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
+import { versions } from "./version.ts";
+
+interface TrainOptions extends Options {
+  attention: string;
+  seed: number;
+  out?: string;
+  saveEvery: number;
+  json?: true;
+}
+
+/** `biform train`: one model, saved as a checkpoint folder that training goes on from. */
+export function trainCommand(program: Command): void {
+  sharedOptions(
+    program
+      .command("train")
+      .description("train one model; --out keeps it, and the same command goes on where it stopped")
+      .option("--attention <spec>", "a variant, or a pattern of layers such as [GQA2-128*3,MLA]", "MLA")
+      .option("--seed <n>", "seed of weights and batches", wholeOption("--seed"), 1)
+      .option("--out <dir>", "checkpoint folder")
+      .option("--save-every <n>", "steps between checkpoints", wholeOption("--save-every"), 100)
+      .option("--json", "print the result as JSON"),
+  )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  biform train --attention MLA --steps 300 --out runs/mla
+  biform train --attention "[GQA2-128*3,MLA]" --text book.txt --minutes 10 --out runs/hybrid
+  biform train --attention "GQA2-(192+64)-S2" --optimiser muon --data recall --json`,
+    )
+    .action(run);
+}
+
+async function run(options: TrainOptions): Promise<void> {
+  const source = (await sourceOf(options))(options.seed);
+  const { width, heads, layers, dims, ropeBase, intermediate, untied, batch, length } = options;
+  if (options.rate.length > 1) throw new ShapeError("--rate: got several, expected one; `biform compare` sweeps rates");
+  const base = {
+    vocabulary: source.vocabulary,
+    width,
+    heads,
+    layers,
+    dims,
+    base: ropeBase,
+    tied: !untied,
+    ...(intermediate ? { intermediate } : {}),
+  };
+  const steps = stepsOf(options);
+  const { attention, minutes, rate } = options;
+  const trial = { model: base, optimiser: optimiserOf(options), rate: rate[0]!, batch, length };
+  buildModel(attention, base);
+  const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
+  const flops = minutes ? await flopsForMinutes(minutes, 1, [attention], trial, source, device) : options.budget;
+  const budget = steps !== undefined ? { steps } : { flops: flops! };
+  const [matched] = match([attention], base, { match: new Set(["none"]), length, batch, budget });
+  const interrupt = interruptible();
+  const display = progress({ title: `${options.attention} on ${source.name}`, total: matched!.steps, stream: process.stderr });
+  try {
+    const result = await train(
+      {
+        ...trial,
+        pattern: attention,
+        warmup: Math.min(options.warmup, Math.ceil(matched!.steps / 5)),
+        floor: 0.1,
+        steps: matched!.steps,
+        seed: options.seed,
+        evaluateEvery: Math.max(1, Math.ceil(matched!.steps / 10)),
+        heldOutBatches: 8,
+        source: source.name,
+      },
+      source,
+      device,
+      {
+        signal: interrupt.signal,
+        ...(options.out ? { checkpoint: { dir: options.out, every: options.saveEvery } } : {}),
+        onStep: (at, loss) => display.update({ done: at.step, label: `step ${at.step} of ${matched!.steps}`, loss }),
+      },
+    );
+    const kept = options.out ? `; run the same command to go on from ${options.out}` : "";
+    await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${kept}`);
+    const prompt = source.heldOut(1, 1, Math.min(32, source.lengths.most))[0]!.ids;
+    const text =
+      source.bytesPerToken === undefined
+        ? undefined
+        : source.decode(await generate(result.model, result.weights, prompt, { count: 160, random: new Random(options.seed) }));
+    const bits = result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
+    if (options.json) {
+      const { model, weights: _, ...rest } = result;
+      console.log(
+        JSON.stringify({
+          spec: options.attention,
+          parameters: modelSize(model),
+          ...rest,
+          bitsPerByte: bits,
+          sample: text,
+          machine: machineFacts(device),
+          versions: versions(),
+        }),
+      );
+    } else {
+      console.log(`${options.attention}: ${modelSize(result.model)} parameters, ${result.step} steps`);
+      console.log(`held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`);
+      console.log(`${Math.round(result.tokensPerSecond)} tokens/s`);
+      if (text) console.log(`\n${source.decode(prompt)} >>> ${text}`);
+      if (options.out) console.log(`\ncheckpoint: ${options.out}`);
+    }
+    if (!result.complete) process.exitCode = 130;
+  } catch (error) {
+    await display.finish("stopped");
+    throw error;
+  } finally {
+    interrupt.end();
+    device.close();
+  }
+}

@@ -1,0 +1,215 @@
+import type { Source } from "../data/source.ts";
+import { cacheBytes, generate } from "../generate/session.ts";
+import type { ModelSettings } from "../model/build.ts";
+import { modelSize } from "../model/model.ts";
+import { Random } from "../tensor/random.ts";
+import type { Device } from "../tensor/tensor.ts";
+import type { OptimiserSettings } from "../train/optimiser.ts";
+import { type Curve, type Progress, type TrainSettings, train, trainFlopsPerToken } from "../train/run.ts";
+import { cachePerLayer, type Goal, type Matched, match } from "./match.ts";
+import { measure, type Speeds } from "./measure.ts";
+import type { VariantResult } from "./result.ts";
+import type { Shelf } from "./shelf.ts";
+import { meanInterval, pairedDifference } from "./statistics.ts";
+
+/** All that decides a comparison. */
+export interface CompareSettings {
+  readonly variants: readonly string[];
+  readonly seeds: number;
+  readonly model: Omit<ModelSettings, "vocabulary">;
+  readonly goal: Goal;
+  readonly optimiser: OptimiserSettings;
+  /** Peak learning rates; with several, each variant keeps the one whose first seed ends lowest. */
+  readonly rates: readonly number[];
+  readonly warmup: number;
+  readonly floor: number;
+  readonly evaluations: number;
+  readonly heldOutBatches: number;
+  readonly contexts: readonly number[];
+}
+
+/** One finished run, as it is kept to resume from. */
+export interface RunRecord {
+  readonly seed: number;
+  readonly rate: number;
+  readonly loss: number | null;
+  readonly training: Curve;
+  readonly heldOut: Curve;
+  readonly tokensPerSecond: number;
+  readonly sample: { readonly prompt: string; readonly text: string } | null;
+  /** Measured after the first seed. */
+  readonly speeds: Speeds | null;
+}
+
+/** Follows a comparison: which run, how far all is (0 to 1), and that run's losses so far. */
+export type Watch = (now: { spec: string; seed: number; done: number; progress: Progress; loss: number }) => void;
+
+/** What stands about a run in progress and about finished ones, so that an interrupted comparison goes on. */
+export interface CompareHooks {
+  readonly signal: AbortSignal;
+  readonly watch: Watch;
+  readonly shelf: Shelf<RunRecord>;
+}
+
+/**
+ * Trains every variant at the matched budget with every seed, on the same batches in the same order, and measures its speeds.
+ * Undefined where it was interrupted: what is on the shelf then lets a later call go on exactly.
+ */
+export async function compare(
+  settings: CompareSettings,
+  source: (seed: number) => Source,
+  device: Device,
+  { signal, watch, shelf }: CompareHooks,
+): Promise<VariantResult[] | undefined> {
+  const vocabulary = source(1).vocabulary;
+  const matched = match(settings.variants, { ...settings.model, vocabulary }, settings.goal);
+  const runs = plan(settings, matched);
+  const work = (m: Matched) => m.steps * trainFlopsPerToken(m.model, settings.goal.length);
+  const total = runs.reduce((sum, run) => sum + work(run.matched), 0);
+  let done = 0;
+  const records = new Map<Matched, RunRecord[]>(matched.map((m) => [m, []]));
+  for (const { matched: m, seed, sweep } of runs) {
+    const kept = records.get(m)!;
+    const rate = sweep ?? bestRate(kept, settings.rates);
+    let record = sweep === undefined ? kept.find((r) => r.seed === seed && r.rate === rate) : undefined;
+    const name = `${m.pattern}, seed ${seed}, rate ${rate}`;
+    record ??= await shelf.get(name);
+    if (!record) {
+      const data = source(seed);
+      const result = await train(trainSettings(settings, m, seed, rate, data.name), data, device, {
+        signal,
+        checkpoint: { dir: shelf.folder(name), every: Number.POSITIVE_INFINITY },
+        onStep: (progress, loss) =>
+          watch({ spec: m.pattern, seed, done: (done + (work(m) * progress.step) / m.steps) / total, progress, loss }),
+      });
+      if (!result.complete) {
+        for (const t of result.weights.values()) t.free();
+        return undefined;
+      }
+      record = {
+        seed,
+        rate,
+        loss: result.loss,
+        training: thinned(result.training, 200),
+        heldOut: result.heldOut,
+        tokensPerSecond: result.tokensPerSecond,
+        sample: seed === 1 && data.bytesPerToken !== undefined ? await write(result, data) : null,
+        speeds: seed === 1 ? await measure(m.model, result.weights, settings.contexts, { signal }) : null,
+      };
+      for (const t of result.weights.values()) t.free();
+      if (signal.aborted && record.speeds) return undefined;
+      await shelf.put(name, record);
+    }
+    if (!kept.includes(record)) kept.push(record);
+    done += work(m);
+  }
+  const results = matched.map((m) => summary(m, records.get(m)!, settings, source(1)));
+  return results.map((result, i) =>
+    i === 0
+      ? result
+      : { ...result, versus: { spec: results[0]!.spec, ...pairedDifference(result.seeds, results[0]!.seeds) } },
+  );
+}
+
+/** Seed by seed, so that an interruption leaves pairs; before that the sweep of rates, where there are several. */
+function plan({ rates, seeds }: CompareSettings, matched: readonly Matched[]) {
+  const runs: { matched: Matched; seed: number; sweep?: number }[] = [];
+  if (rates.length > 1) for (const m of matched) for (const sweep of rates) runs.push({ matched: m, seed: 1, sweep });
+  for (let seed = 1; seed <= seeds; seed++) for (const m of matched) runs.push({ matched: m, seed });
+  return runs;
+}
+
+function bestRate(kept: readonly RunRecord[], rates: readonly number[]): number {
+  if (rates.length === 1) return rates[0]!;
+  const loss = (rate: number) => kept.find((r) => r.rate === rate && r.seed === 1)?.loss ?? Number.POSITIVE_INFINITY;
+  return rates.toSorted((a, b) => loss(a) - loss(b))[0]!;
+}
+
+function trainSettings(
+  settings: CompareSettings,
+  m: Matched,
+  seed: number,
+  rate: number,
+  source: string,
+): TrainSettings {
+  return {
+    pattern: m.pattern,
+    model: m.settings,
+    optimiser: settings.optimiser,
+    rate,
+    warmup: Math.min(settings.warmup, Math.ceil(m.steps / 5)),
+    floor: settings.floor,
+    steps: m.steps,
+    batch: settings.goal.batch,
+    length: settings.goal.length,
+    seed,
+    evaluateEvery: Math.max(1, Math.ceil(m.steps / settings.evaluations)),
+    heldOutBatches: settings.heldOutBatches,
+    source,
+  };
+}
+
+function summary(m: Matched, all: readonly RunRecord[], settings: CompareSettings, source: Source): VariantResult {
+  const rate = bestRate(all, settings.rates);
+  const records = all.filter((r) => r.rate === rate);
+  const { length, batch } = settings.goal;
+  const perByte = source.bytesPerToken;
+  const bits = (loss: number) => loss / Math.LN2 / perByte!;
+  const losses = records.flatMap((r) => (r.loss === null ? [] : [r.loss]));
+  const whole = losses.length === records.length;
+  const nothing = { mean: null, low: null, high: null };
+  const speeds = records.find((r) => r.speeds)?.speeds;
+  const { g, h, n, r, v, c, q, o, d } = m.model.layers[0]!.attention.sizes;
+  const rates = records.map((record) => record.tokensPerSecond).sort((a, b) => a - b);
+  return {
+    spec: m.pattern,
+    parameters: modelSize(m.model),
+    cacheValuesPerTokenPerLayer: cachePerLayer(m.model),
+    cacheBytes: cacheBytes(m.model, 1, 4),
+    trainFlops: m.steps * batch * length * trainFlopsPerToken(m.model, length),
+    steps: m.steps,
+    tokens: m.steps * batch * length,
+    dims: { d, h, g, n, r, v, c, q, o, ...(settings.rates.length > 1 ? { rate } : {}) },
+    ...(m.model.layers[0]!.feed.kind === "dense" ? { intermediate: m.model.layers[0]!.feed.f } : {}),
+    unmatched: [...m.unmatched],
+    seeds: records.map((record) => ({
+      seed: record.seed,
+      loss: record.loss,
+      ...(perByte && record.loss !== null ? { bitsPerByte: bits(record.loss) } : {}),
+      training: record.training,
+      heldOut: record.heldOut,
+    })),
+    loss: whole ? meanInterval(losses) : nothing,
+    ...(perByte ? { bitsPerByte: whole ? meanInterval(losses.map(bits)) : nothing } : {}),
+    train: { tokensPerSecond: rates[rates.length >> 1]! },
+    prefill: speeds?.prefill ?? [],
+    decode: speeds?.decode ?? [],
+    ...(speeds ? { memory: speeds.memory } : {}),
+    samples: records.flatMap((record) => (record.sample ? [{ seed: record.seed, ...record.sample }] : [])),
+  };
+}
+
+async function write(result: { model: Matched["model"]; weights: Parameters<typeof generate>[1] }, source: Source) {
+  const [held] = source.heldOut(1, 1, Math.min(32, source.lengths.most));
+  const prompt = held!.ids;
+  const ids = await generate(result.model, result.weights, prompt, {
+    count: 200,
+    temperature: 0.7,
+    random: new Random(1),
+  });
+  return { prompt: source.decode(prompt), text: source.decode(ids) };
+}
+
+/** At most about `most` points: each the mean of its neighbourhood, so that a curve stays small and calm. */
+function thinned({ steps, losses }: Curve, most: number): Curve {
+  const every = Math.ceil(steps.length / most);
+  if (every <= 1) return { steps: [...steps], losses: [...losses] };
+  const result: Curve = { steps: [], losses: [] };
+  for (let i = 0; i < steps.length; i += every) {
+    const part = losses.slice(i, i + every);
+    const sum = part.reduce<number | null>((a, b) => (a === null || b === null ? null : a + b), 0);
+    result.steps.push(steps[Math.min(i + every, steps.length) - 1]!);
+    result.losses.push(sum === null ? null : sum / part.length);
+  }
+  return result;
+}

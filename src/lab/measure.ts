@@ -1,0 +1,81 @@
+import { Session } from "../generate/session.ts";
+import type { Model } from "../model/model.ts";
+import type { Weights } from "../model/transformer.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { Random } from "../tensor/random.ts";
+
+/** Speeds of one model on this machine. */
+export interface Speeds {
+  readonly prefill: { form: string; tokens: number; tokensPerSecond: number }[];
+  readonly decode: { form: string; context: number; tokensPerSecond: number }[];
+  /** Bytes the caches hold at each context, as allocated. */
+  readonly memory: { context: number; bytes: number }[];
+}
+
+/** The forms of a model's layers, by name; a layer without a form of a name runs in its first. */
+export function formsOf(model: Model): string[] {
+  return [...new Set(model.layers.flatMap(({ attention }) => Object.keys(attention.variant.forms)))];
+}
+
+/**
+ * Median speed of prefilling `context` tokens and of single-token decoding after that many, in every form. Costs do not
+ * depend on the numbers, so the cache before a decode step is filled with random rows. Speeds include the whole model.
+ */
+export async function measure(
+  model: Model,
+  weights: Weights,
+  contexts: readonly number[],
+  { rounds = 7, signal }: { rounds?: number; signal?: AbortSignal } = {},
+): Promise<Speeds> {
+  const speeds: Speeds = { prefill: [], decode: [], memory: [] };
+  const random = new Random(1);
+  const ids = (n: number) => Int32Array.from({ length: n }, () => random.integer(model.vocabulary));
+  for (const context of contexts) {
+    for (const form of formsOf(model)) {
+      if (signal?.aborted) return speeds;
+      const prompt = ids(context);
+      const seconds = await median(Math.min(rounds, context > 1024 ? 3 : 5), async () => {
+        const session = new Session(model, weights, context);
+        const start = performance.now();
+        const logits = session.append(prompt, { form, logits: "last" });
+        await logits.read();
+        const taken = performance.now() - start;
+        logits.free();
+        session.free();
+        return taken / 1000;
+      });
+      speeds.prefill.push({ form, tokens: context, tokensPerSecond: context / seconds });
+      const session = new Session(model, weights, context + 3 * rounds + 3);
+      fill(session, context, random);
+      const step = await median(3 * rounds, async () => {
+        const start = performance.now();
+        const logits = session.append(ids(1), { form, logits: "last" });
+        await logits.read();
+        logits.free();
+        return (performance.now() - start) / 1000;
+      });
+      speeds.decode.push({ form, context, tokensPerSecond: 1 / step });
+      session.free();
+    }
+    const session = new Session(model, weights, context);
+    speeds.memory.push({ context, bytes: session.bytes });
+    session.free();
+  }
+  return speeds;
+}
+
+function fill(session: Session, tokens: number, random: Random): void {
+  for (const cache of session.caches) {
+    for (const t of Object.values(cache.rows))
+      t.rows(0, tokens).write(random.normals((t.size / cache.capacity) * tokens, 0.5));
+    cache.length = tokens;
+  }
+}
+
+async function median(rounds: number, run: () => Promise<number>): Promise<number> {
+  if (rounds < 1) throw new ShapeError(`measure: got ${rounds} rounds, expected at least 1`);
+  await run();
+  const times: number[] = [];
+  for (let i = 0; i < rounds; i++) times.push(await run());
+  return times.sort((a, b) => a - b)[rounds >> 1]!;
+}

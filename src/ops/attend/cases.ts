@@ -1,0 +1,299 @@
+import { Random } from "../../tensor/random.ts";
+import { type Device, sizeOf, Tensor, tensor } from "../../tensor/tensor.ts";
+import { type AttendBackwardKernel, type AttendCall, type AttendKernel, visiblePairs } from "./index.ts";
+
+/** Sizes and options of a call. A value given as `key: i` is the very tensor of term i's key. */
+export interface AttendSizes {
+  readonly batch?: number;
+  readonly t: number;
+  readonly s: number;
+  readonly h: number;
+  readonly causal?: boolean;
+  readonly window?: number;
+  readonly terms: readonly { readonly e: number; readonly g: number }[];
+  readonly values: readonly ({ readonly e: number; readonly g: number } | { readonly key: number })[];
+}
+
+/** One case with four uses: correctness, gradients, overrun and poisoned memory, speed. Inputs are standard normal. */
+export interface AttendCase extends AttendSizes {
+  readonly name: string;
+  /** Arithmetic of the visible pairs, forward and backward. */
+  readonly flops: number;
+  readonly backwardFlops: number;
+  /** Bytes that the forward pass must read and write at least once, in float32. */
+  readonly bytes: number;
+  /** Largest absolute error in float32 of each result: see `tolerance`. */
+  readonly tolerance: Tolerance;
+}
+
+export interface Tolerance {
+  readonly out: number;
+  readonly lse: number;
+  readonly dq: number;
+  readonly dk: number;
+  readonly dv: number;
+}
+
+/** What a kernel makes of a case: numbers of the output, lse and the gradients per term and value. */
+export interface AttendResult {
+  readonly out: ArrayLike<number>;
+  readonly lse: ArrayLike<number>;
+  readonly dq: readonly ArrayLike<number>[];
+  readonly dk: readonly ArrayLike<number>[];
+  readonly dv: readonly ArrayLike<number>[];
+}
+
+/** A case from its sizes. */
+export function attendCase(name: string, sizes: AttendSizes): AttendCase {
+  const { batch = 1, t, s, h, terms, values } = sizes;
+  const [E, V] = [sum(terms.map(({ e }) => e)), sum(values.map((v) => widthOf(sizes, v)))];
+  const pairs = batch * h * visiblePairs({ t, s, causal: sizes.causal ?? true, window: sizes.window ?? 0 });
+  const keys = [...terms, ...values.filter((v) => "e" in v)];
+  return {
+    ...sizes,
+    name,
+    flops: 2 * pairs * (E + V),
+    backwardFlops: 2 * pairs * (3 * E + 2 * V),
+    bytes: 4 * batch * (t * h * (E + V) + sum(keys.map(({ e, g }) => s * g * e))),
+    tolerance: tolerance(sizes, E, V),
+  };
+}
+
+/**
+ * Bounds on rounding, with u = 2^-24, for standard normal inputs: a row of width n is no longer than r(n) = sqrt(n) + 4, no
+ * element larger than 6, and errors of a sum of n add up as sqrt(n).
+ * A score of at most A = scale r(E)^2 is off by (sqrt(E) + 4) u A, hence a weight by twice that (score and normaliser), 4e-7
+ * (two exponentials) and 2 sqrt(s) u (the sum), relatively: w. Weights sum to 1, so the output is off by 6 w + sqrt(s) u.
+ * With B = r(V)^2 the bound on g v, a score's gradient is off by weight * scale * x where x = 2 B w + 2 (sqrt(V) + 4) u B
+ * + r(V) out; dq sums those over keys, dk and dv over the T = t h / g queries that share a key.
+ */
+function tolerance({ t, s, h, terms, values }: AttendSizes, E: number, V: number): Tolerance {
+  const u = 2 ** -24;
+  const length = (n: number) => Math.sqrt(n) + 4;
+  const scale = E ** -0.5;
+  const score = (Math.sqrt(E) + 4) * u * scale * length(E) ** 2;
+  const w = 2 * score + 4e-7 + 2 * Math.sqrt(s) * u;
+  const out = 6 * (w + Math.sqrt(s) * u);
+  const B = length(V) ** 2;
+  const x = scale * (2 * B * w + 2 * (Math.sqrt(V) + 4) * u * B + length(V) * out);
+  const shared = Math.sqrt(Math.max(...[...terms, ...values].map((k) => (t * h) / ("g" in k ? k.g : terms[k.key]!.g))));
+  return {
+    out,
+    lse: score + 4e-7 + 2 * u * Math.log(s + 1),
+    dq: 6 * x,
+    dk: 6 * shared * x,
+    dv: 6 * shared * (w + shared * u),
+  };
+}
+
+/** Runs a case on a device: inputs from `seed`, every result read back. */
+export async function runCase(
+  device: Device,
+  sizes: AttendSizes,
+  seed: number,
+  [forward, backward]: readonly [AttendKernel, AttendBackwardKernel],
+): Promise<AttendResult> {
+  const random = new Random(seed);
+  const input = (shape: number[]) => tensor(device, shape, Float32Array.from(random.normals(sizeOf(shape))));
+  const { batch = 1, t, s, h } = sizes;
+  const terms = sizes.terms.map(({ e, g }) => ({ q: input([batch * t, h, e]), k: input([batch * s, g, e]), e, g }));
+  const values = sizes.values.map((v) => {
+    if (!("key" in v)) return { v: input([batch * s, v.g, v.e]), e: v.e, g: v.g };
+    const { k, e, g } = terms[v.key]!;
+    return { v: k, e, g };
+  });
+  const scale = sum(terms.map(({ e }) => e)) ** -0.5;
+  const { causal = true, window = 0 } = sizes;
+  const call: AttendCall = { batch, t, s, h, scale, causal, window, terms, values };
+  const width = sum(values.map(({ e }) => e));
+  const out = new Tensor(device, [batch * t, h, width]);
+  const lse = new Tensor(device, [batch * t, h]);
+  const g = input([batch * t, h, width]);
+  const like = (x: Tensor) => new Tensor(device, x.shape);
+  const dq = terms.map(({ q }) => like(q));
+  const dk = terms.map(({ k }) => like(k));
+  const dv = values.map(({ v }) => like(v));
+  forward(call, out, lse);
+  backward(call, out, lse, g, { dq, dk, dv });
+  const read = (list: Tensor[]) => Promise.all(list.map((x) => x.read()));
+  const result = {
+    out: await out.read(),
+    lse: await lse.read(),
+    dq: await read(dq),
+    dk: await read(dk),
+    dv: await read(dv),
+  };
+  // Freeing is where a device that guards its blocks says that a kernel wrote past their end.
+  for (const x of [
+    out,
+    lse,
+    g,
+    ...dq,
+    ...dk,
+    ...dv,
+    ...terms.flatMap(({ q, k }) => [q, k]),
+    ...values.map(({ v }) => v),
+  ])
+    x.free();
+  return result;
+}
+
+const per = (e: number, g: number) => ({ e, g });
+
+/** Awkward sizes, one trait at a time. */
+export const cases: readonly AttendCase[] = [
+  attendCase("one query, one key, width 1", { t: 1, s: 1, h: 1, terms: [per(1, 1)], values: [per(1, 1)] }),
+  attendCase("three tokens, widths 3 and 5", { t: 3, s: 3, h: 2, terms: [per(3, 2)], values: [per(5, 2)] }),
+  attendCase("63 tokens per head", { t: 63, s: 63, h: 2, terms: [per(20, 2)], values: [per(20, 2)] }),
+  attendCase("65 tokens, one key for all heads", { t: 65, s: 65, h: 3, terms: [per(20, 1)], values: [per(60, 1)] }),
+  attendCase("130 tokens in a batch of 2, groups", {
+    batch: 2,
+    t: 130,
+    s: 130,
+    h: 4,
+    terms: [per(64, 2)],
+    values: [per(64, 2)],
+  }),
+  attendCase("queries after a cache", { batch: 2, t: 3, s: 130, h: 4, terms: [per(20, 4)], values: [per(5, 4)] }),
+  attendCase("more queries than keys: the first see nothing", {
+    t: 65,
+    s: 3,
+    h: 2,
+    terms: [per(20, 1)],
+    values: [per(20, 2)],
+  }),
+  attendCase("every query sees every key", {
+    t: 63,
+    s: 65,
+    h: 2,
+    causal: false,
+    terms: [per(60, 2)],
+    values: [per(3, 1)],
+  }),
+  attendCase("window of 1", { t: 65, s: 65, h: 2, window: 1, terms: [per(5, 1)], values: [per(5, 1)] }),
+  attendCase("window of 17 after a cache", {
+    t: 63,
+    s: 130,
+    h: 2,
+    window: 17,
+    terms: [per(20, 2)],
+    values: [per(20, 2)],
+  }),
+  attendCase("window without causality", {
+    t: 65,
+    s: 63,
+    h: 2,
+    window: 9,
+    causal: false,
+    terms: [per(5, 2)],
+    values: [per(5, 2)],
+  }),
+  attendCase("two values of unequal groups", {
+    t: 65,
+    s: 65,
+    h: 4,
+    terms: [per(20, 2)],
+    values: [per(3, 4), per(60, 1)],
+  }),
+  attendCase("four terms", {
+    t: 63,
+    s: 63,
+    h: 4,
+    terms: [per(3, 1), per(5, 4), per(1, 2), per(20, 1)],
+    values: [per(5, 2)],
+  }),
+  attendCase("six heads in groups of two and three", {
+    t: 65,
+    s: 65,
+    h: 6,
+    terms: [per(5, 2), per(20, 3)],
+    values: [per(5, 6)],
+  }),
+  attendCase("MLA expanded", { batch: 2, t: 65, s: 65, h: 4, terms: [per(32, 4), per(16, 1)], values: [per(32, 4)] }),
+  attendCase("MLA absorbed", { batch: 2, t: 63, s: 63, h: 4, terms: [per(60, 1), per(20, 1)], values: [{ key: 0 }] }),
+  attendCase("MLA absorbed, wide", { t: 9, s: 65, h: 4, terms: [per(512, 1), per(64, 1)], values: [{ key: 0 }] }),
+  attendCase("K = V, and the rotary part a value too", {
+    ...{ t: 65, s: 65, h: 4, terms: [per(20, 2), per(5, 2)], values: [{ key: 0 }, { key: 1 }] },
+  }),
+  attendCase("one token over a long latent cache", {
+    t: 1,
+    s: 1500,
+    h: 16,
+    terms: [per(128, 1), per(16, 1)],
+    values: [{ key: 0 }],
+  }),
+  attendCase("one token over a long cache per head", {
+    batch: 2,
+    t: 1,
+    s: 700,
+    h: 4,
+    terms: [per(20, 4)],
+    values: [per(60, 4)],
+  }),
+  attendCase("one token over a long cache in groups", {
+    t: 1,
+    s: 1100,
+    h: 6,
+    terms: [per(64, 2)],
+    values: [per(64, 2)],
+  }),
+  attendCase("three tokens, a window in a long cache", {
+    t: 3,
+    s: 1300,
+    h: 2,
+    window: 300,
+    terms: [per(20, 2)],
+    values: [per(5, 2)],
+  }),
+];
+
+/** What is timed. */
+export const speed: readonly AttendCase[] = [
+  attendCase("MHA, batch 8, 256 tokens", { batch: 8, t: 256, s: 256, h: 4, terms: [per(64, 4)], values: [per(64, 4)] }),
+  attendCase("MHA, 1024 tokens", { t: 1024, s: 1024, h: 8, terms: [per(64, 8)], values: [per(64, 8)] }),
+  attendCase("GQA, 512 tokens", { batch: 2, t: 512, s: 512, h: 8, terms: [per(128, 2)], values: [per(128, 2)] }),
+  attendCase("MLA expanded, batch 8, 256 tokens", {
+    ...{ batch: 8, t: 256, s: 256, h: 4, terms: [per(32, 4), per(16, 1)], values: [per(32, 4)] },
+  }),
+  attendCase("MLA expanded, 1024 tokens", {
+    t: 1024,
+    s: 1024,
+    h: 8,
+    terms: [per(32, 8), per(16, 1)],
+    values: [per(32, 8)],
+  }),
+  attendCase("MLA absorbed 512+64, 64 tokens", {
+    t: 64,
+    s: 256,
+    h: 16,
+    terms: [per(512, 1), per(64, 1)],
+    values: [{ key: 0 }],
+  }),
+  attendCase("MLA absorbed 128+16, 256 tokens", {
+    ...{ batch: 2, t: 256, s: 256, h: 8, terms: [per(128, 1), per(16, 1)], values: [{ key: 0 }] },
+  }),
+  attendCase("decode, MLA absorbed 512+64", {
+    t: 1,
+    s: 4096,
+    h: 16,
+    terms: [per(512, 1), per(64, 1)],
+    values: [{ key: 0 }],
+  }),
+  attendCase("decode, MLA absorbed 128+16", {
+    t: 1,
+    s: 4096,
+    h: 8,
+    terms: [per(128, 1), per(16, 1)],
+    values: [{ key: 0 }],
+  }),
+  attendCase("decode, MHA", { t: 1, s: 4096, h: 8, terms: [per(64, 8)], values: [per(64, 8)] }),
+  attendCase("decode, GQA", { t: 1, s: 4096, h: 16, terms: [per(128, 4)], values: [per(128, 4)] }),
+];
+
+function widthOf(sizes: AttendSizes, v: AttendSizes["values"][number]): number {
+  return "key" in v ? sizes.terms[v.key]!.e : v.e;
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}

@@ -1,0 +1,147 @@
+import { createHash } from "node:crypto";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import {
+  type AttendCase,
+  type AttendResult,
+  type AttendSizes,
+  attendCase,
+  cases,
+  runCase,
+} from "../src/ops/attend/cases.ts";
+import { attendBackwardReference, attendReference } from "../src/ops/attend/reference.ts";
+import { attendBackwardWasm, attendWasm } from "../src/ops/attend/wasm.ts";
+
+const reference = new ReferenceDevice();
+const wasm = [attendWasm, attendBackwardWasm] as const;
+
+/** The largest error of each result in units of its tolerance; NaN, and an infinity out of place, count as infinite. */
+function excess(got: AttendResult, want: AttendResult, { tolerance }: AttendCase): Record<string, number> {
+  const worst = (a: readonly ArrayLike<number>[], b: readonly ArrayLike<number>[]) => {
+    let most = 0;
+    a.forEach((x, k) => {
+      for (let i = 0; i < x.length; i++) {
+        const error = x[i] === b[k]![i] ? 0 : Math.abs(x[i]! - b[k]![i]!);
+        most = Math.max(most, Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);
+      }
+    });
+    return most;
+  };
+  return {
+    out: worst([got.out], [want.out]) / tolerance.out,
+    lse: worst([got.lse], [want.lse]) / tolerance.lse,
+    dq: worst(got.dq, want.dq) / tolerance.dq,
+    dk: worst(got.dk, want.dk) / tolerance.dk,
+    dv: worst(got.dv, want.dv) / tolerance.dv,
+  };
+}
+
+/** The reference is slow: each case is computed once for all builds. */
+const known = new Map<string, Promise<AttendResult>>();
+
+function expected(c: AttendCase, seed: number): Promise<AttendResult> {
+  const key = `${seed} ${JSON.stringify(c)}`;
+  const result = known.get(key) ?? runCase(reference, c, seed, [attendReference, attendBackwardReference]);
+  known.set(key, result);
+  return result;
+}
+
+/** Every bit of a result, NaN included. */
+function bits({ out, lse, dq, dk, dv }: AttendResult): string {
+  const hash = createHash("sha256");
+  for (const numbers of [out, lse, ...dq, ...dk, ...dv]) hash.update(Float32Array.from(numbers));
+  return hash.digest("hex");
+}
+
+async function expectWithin(device: WasmDevice, c: AttendCase, seed: number): Promise<AttendResult> {
+  const want = await expected(c, seed);
+  const got = await runCase(device, c, seed, wasm);
+  const found = excess(got, want, c);
+  for (const [what, error] of Object.entries(found)) expect(error, `${c.name}: ${what}`).toBeLessThan(1);
+  return got;
+}
+
+describe.each(["simd", "relaxed", "wide"] as const)("attend on the %s build", (build) => {
+  let one: WasmDevice;
+  let two: WasmDevice;
+  beforeAll(async () => {
+    one = await WasmDevice.open({ build, threads: 1, poison: true });
+    two = await WasmDevice.open({ build, threads: 2, poison: true });
+  });
+  afterAll(() => {
+    one.close();
+    two.close();
+  });
+
+  test.each(cases.map((c) => [c.name, c] as const))(
+    "%s: output and gradients are those of the reference, and the same bits on two threads",
+    async (_, c) => {
+      const got = await expectWithin(one, c, 7);
+      expect(bits(await runCase(two, c, 7, wasm))).toBe(bits(got));
+    },
+  );
+
+  test("random geometries agree with the reference in poisoned memory", async () => {
+    await fc.assert(
+      fc.asyncProperty(geometry, fc.nat(), async (sizes, seed) => {
+        await expectWithin(two, attendCase(JSON.stringify(sizes), sizes), seed);
+      }),
+      { numRuns: 40, seed: 11 },
+    );
+  });
+
+  test("a gradient that is not wanted is not computed, and the others do not change", async () => {
+    const sizes: AttendSizes = {
+      t: 17,
+      s: 17,
+      h: 4,
+      terms: [
+        { e: 5, g: 4 },
+        { e: 3, g: 1 },
+      ],
+      values: [{ e: 5, g: 2 }],
+    };
+    const all = await runCase(one, sizes, 3, wasm);
+    const some = await runCase(one, sizes, 3, [
+      attendWasm,
+      (call, out, lse, g, { dq, dk }) =>
+        attendBackwardWasm(call, out, lse, g, { dq: [undefined, dq[1]], dk: [dk[0], undefined], dv: [undefined] }),
+    ]);
+    expect(some.dq[1]).toEqual(all.dq[1]);
+    expect(some.dk[0]).toEqual(all.dk[0]);
+    for (const left of [some.dq[0]!, some.dk[1]!, some.dv[0]!]) expect(Array.from(left).every(Number.isNaN)).toBe(true);
+  });
+
+  test("later keys, however wild, do not reach an earlier query", async () => {
+    const sizes: AttendSizes = { t: 33, s: 33, h: 2, terms: [{ e: 20, g: 2 }], values: [{ e: 20, g: 2 }] };
+    const tame = await runCase(one, sizes, 5, wasm);
+    const wild = await runCase(one, sizes, 5, [
+      (call, out, lse) => {
+        const last = [call.terms[0]!.k, call.values[0]!.v].map((x) => x.rows(32, 33));
+        for (const x of last) x.write(Float32Array.from({ length: x.size }, () => 1e30));
+        attendWasm(call, out, lse);
+      },
+      () => {},
+    ]);
+    expect(Array.from(wild.out).slice(0, 32 * 40)).toEqual(Array.from(tame.out).slice(0, 32 * 40));
+  });
+});
+
+const width = fc.constantFrom(1, 3, 5, 20, 60, 64);
+const geometry: fc.Arbitrary<AttendSizes> = fc.constantFrom(1, 2, 4, 6).chain((h) => {
+  const operand = fc.record({ e: width, g: fc.constantFrom(...[1, 2, 3, 6, 4].filter((g) => h % g === 0)) });
+  return fc.array(operand, { minLength: 1, maxLength: 4 }).chain((terms) =>
+    fc.record({
+      batch: fc.constantFrom(1, 2),
+      t: fc.constantFrom(1, 3, 16, 63, 65, 130),
+      s: fc.constantFrom(1, 3, 63, 65, 130, 200),
+      h: fc.constant(h),
+      causal: fc.boolean(),
+      window: fc.constantFrom(0, 0, 1, 7, 64),
+      terms: fc.constant(terms),
+      values: fc.array(fc.oneof(operand, fc.record({ key: fc.nat(terms.length - 1) })), { minLength: 1, maxLength: 2 }),
+    }),
+  );
+});

@@ -1,0 +1,82 @@
+import type { Variant } from "../../src/attention/define.ts";
+import { parameterCount } from "../../src/attention/define.ts";
+import { Cache, declaredBytes, runAttention } from "../../src/attention/layer.ts";
+import { attended, visiblePairs } from "../../src/ops/attend/index.ts";
+import { counted } from "../../src/ops/einsum/index.ts";
+import { positionsOf } from "../../src/ops/rope/index.ts";
+import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Violation } from "./check.ts";
+import { type Case, tokensOf } from "./geometry.ts";
+import { inChunks, onto, partsOf, subjectOf } from "./subject.ts";
+
+/** Makes the cache that a law is about. */
+export type MakeCache = (device: Device, attention: ConstructorParameters<typeof Cache>[1], capacity: number) => Cache;
+const makeCache: MakeCache = (device, attention, capacity) => new Cache(device, attention, capacity);
+
+/**
+ * Law: the declared cache is the memory taken, when it is made and after it has been filled, and all of it goes when it is freed;
+ * the declared parameters are the numbers allocated, and a pass reads every one of them and no other.
+ */
+export function declaredIsHeld(variant: Variant, drawn: Case, device: Device, make = makeCache): Promise<Violation> {
+  const subject = subjectOf(variant, drawn, 1);
+  const capacity = tokensOf(drawn);
+  const declared = declaredBytes(subject.attention, capacity, device.elementBytes);
+  return scope(device, async () => {
+    const start = device.liveBytes;
+    const tensors = subject.parameters.map((parameter) => onto(device, parameter));
+    const held = (device.liveBytes - start) / device.elementBytes;
+    if (held !== parameterCount(variant, drawn.sizes))
+      return `${variant.name}: parameters hold ${held} numbers, expected ${parameterCount(variant, drawn.sizes)}`;
+    const x = onto(device, subject.x);
+    const before = device.liveBytes;
+    const cache = make(device, subject.attention, capacity);
+    const taken = device.liveBytes - before;
+    if (taken !== declared || cache.bytes !== declared)
+      return `${variant.name}: the cache takes ${taken} bytes and says ${cache.bytes}, expected ${declared}`;
+    const read = new Set<string>();
+    const p = new Proxy(partsOf(subject.parameters, tensors), {
+      get: (parts, name: string) => {
+        if (parts[name]) read.add(name);
+        return parts[name];
+      },
+    });
+    await scope(device, () => inChunks(subject, drawn, cache, p, x));
+    const unread = subject.parameters.filter(({ name }) => !read.has(name)).map(({ name }) => name);
+    if (unread.length > 0) return `${variant.name}: no form reads the declared parameters ${unread}`;
+    if (cache.bytes !== declared) return `${variant.name}: the cache grew to ${cache.bytes} bytes from ${declared}`;
+    const filled = device.liveBytes;
+    cache.free();
+    const freed = filled - device.liveBytes;
+    return freed === declared ? undefined : `${variant.name}: a freed cache gave back ${freed} bytes, expected ${declared}`;
+  });
+}
+
+/**
+ * Law: declared FLOPs are those counted. The last chunk over the cache of those before costs exactly token x new + cached x all +
+ * pair x visible pairs. Adding biases is left out of declarations; it is counted here as two FLOPs each and taken off.
+ */
+export function declaredIsCounted(variant: Variant, drawn: Case, device: Device): Promise<Violation> {
+  const subject = subjectOf(variant, drawn, 1);
+  const s = tokensOf(drawn);
+  const t = drawn.chunks.at(-1)!.tokens;
+  const biases = subject.parameters.filter(({ name }) => name.startsWith("b"));
+  return scope(device, async () => {
+    const tensors = subject.parameters.map((parameter) => onto(device, parameter));
+    const p = partsOf(subject.parameters, tensors);
+    const x = onto(device, subject.x);
+    for (const [form, { cost }] of Object.entries(variant.forms)) {
+      const cache = new Cache(device, subject.attention, s);
+      await inChunks(subject, { ...drawn, chunks: drawn.chunks.slice(0, -1) }, cache, p, x);
+      const before = counted.flops + attended.flops;
+      runAttention(subject.attention, p, x.rows(s - t, s), { positions: positionsOf(s - t, t), form, cache });
+      const found = counted.flops + attended.flops - before;
+      const { token, cached, pair } = cost(drawn.sizes);
+      const pairs = visiblePairs({ t, s, causal: true, window: drawn.window });
+      const bias = 2 * t * biases.reduce((sum, { values }) => sum + values.length, 0);
+      const declared = token * t + cached * s + pair * pairs + bias;
+      if (found !== declared)
+        return `${variant.name} ${form}: counted ${found} FLOPs for ${t} new of ${s} tokens, declared ${declared}`;
+    }
+    return undefined;
+  });
+}

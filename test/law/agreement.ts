@@ -1,0 +1,58 @@
+import { gradients } from "../../src/grad/tape.ts";
+import { type Device, type Numbers, scope } from "../../src/tensor/tensor.ts";
+import { differ, type Violation, unequal } from "./check.ts";
+import { type Bounded, boundedGradients, boundedOutput, probe } from "./shaken.ts";
+import { onto, type Program } from "./subject.ts";
+
+/** Law: a device computes what the float64 reference computes, output and gradients, within the bound of float32 rounding. */
+export async function agrees(what: string, program: Program, device: Device): Promise<Violation> {
+  const results = await resultsOn(device, program);
+  const expected: Bounded[] = [boundedOutput(program), ...boundedGradients(program)];
+  const names = ["output", ...program.inputs.map(({ name }) => `gradient of ${name}`)];
+  for (const [i, { exact, bound }] of expected.entries()) {
+    const violation = differ(`${what}: ${names[i]}`, exact, results[i]!, 0, bound);
+    if (violation) return violation;
+  }
+  return undefined;
+}
+
+/** Law: one seed, one result. Two devices (two thread counts, or one device twice) give the same numbers bit for bit. */
+export async function repeats(what: string, program: Program, one: Device, other: Device): Promise<Violation> {
+  const [first, second] = [await resultsOn(one, program), await resultsOn(other, program)];
+  for (const [i, numbers] of first.entries()) {
+    const violation = unequal(`${what}: result ${i}`, numbers, second[i]!);
+    if (violation) return violation;
+  }
+  return undefined;
+}
+
+/**
+ * Law: what a gradient takes it gives back. Once its results are freed, the device holds the bytes it held before, and while
+ * it ran nothing was lost.
+ */
+export async function givesBack(what: string, program: Program, device: Device): Promise<Violation> {
+  const inputs = program.inputs.map((input) => onto(device, input));
+  const once = () => {
+    const found = gradients(inputs, () => probe(program.run(inputs)));
+    for (const t of [found.value, ...found.gradients]) t.free();
+  };
+  // Tables of angles are kept as long as the positions they belong to: the first pass makes them.
+  once();
+  const before = device.liveBytes;
+  once();
+  const after = device.liveBytes;
+  for (const t of inputs) t.free();
+  return after === before ? undefined : `${what}: the device holds ${after} bytes after a gradient, ${before} before`;
+}
+
+/** The output, without a tape, and then the gradients of the inputs. */
+function resultsOn(device: Device, program: Program): Promise<Numbers[]> {
+  return scope(device, async () => {
+    const inputs = program.inputs.map((input) => onto(device, input));
+    const output = await program.run(inputs).read();
+    const found = gradients(inputs, () => probe(program.run(inputs)));
+    const results = [output];
+    for (const t of found.gradients) results.push(await t.read());
+    return results;
+  });
+}

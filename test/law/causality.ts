@@ -1,0 +1,42 @@
+import type { Variant } from "../../src/attention/define.ts";
+import { Random } from "../../src/tensor/random.ts";
+import { type Device, scope } from "../../src/tensor/tensor.ts";
+import { type Violation, unequal } from "./check.ts";
+import { type Case, tokensOf } from "./geometry.ts";
+import { layerProgram, onto } from "./subject.ts";
+
+/**
+ * Law: a later token never changes an earlier output; nor does a token that has left the window, nor one of another sequence.
+ * One token's hidden state becomes other numbers, then NaN; all outputs that may not see it must stay the same bit for bit,
+ * and its own must change (else nothing was tried).
+ */
+export function causal(variant: Variant, drawn: Case, device: Device): Promise<Violation> {
+  const tokens = tokensOf(drawn);
+  const d = drawn.sizes.d;
+  const random = new Random(drawn.seed + 1);
+  const [sequence, place] = [random.integer(drawn.batch), random.integer(tokens)];
+  const row = sequence * tokens + place;
+  const end = drawn.window ? Math.min(tokens, place + drawn.window) : tokens;
+  const blind = (numbers: ArrayLike<number>) =>
+    Array.from(numbers).filter((_, i) => {
+      const at = Math.floor(i / d);
+      return at < row || at >= sequence * tokens + end;
+    });
+  return scope(device, async () => {
+    for (const form of Object.keys(variant.forms)) {
+      const program = layerProgram(variant, drawn, form);
+      const inputs = program.inputs.map((input) => onto(device, input));
+      const before = await program.run(inputs).read();
+      for (const change of [random.normals(d, 10), new Float64Array(d).fill(Number.NaN)]) {
+        inputs.at(-1)!.rows(row, row + 1).write(change);
+        const after = await program.run(inputs).read();
+        const what = `${variant.name} ${form}: outputs that may not see token ${place} of sequence ${sequence}`;
+        const violation = unequal(what, blind(before), blind(after));
+        if (violation) return violation;
+        const own = (numbers: ArrayLike<number>) => Array.from({ length: d }, (_, i) => numbers[row * d + i]!);
+        if (!unequal("", own(before), own(after))) return `${variant.name} ${form}: an output does not see its own token`;
+      }
+    }
+    return undefined;
+  });
+}

@@ -1,0 +1,31 @@
+import type { Variant } from "../../src/attention/define.ts";
+import { Cache } from "../../src/attention/layer.ts";
+import { type Device, scope } from "../../src/tensor/tensor.ts";
+import { differ, type Violation } from "./check.ts";
+import { type Case, tokensOf } from "./geometry.ts";
+import { boundedOutput } from "./shaken.ts";
+import { formName, inChunks, layerProgram, onto, partsOf, subjectOf } from "./subject.ts";
+
+/**
+ * Law: a step continues a prefill. However a sequence is cut into chunks, and whichever form runs each of them over the cache
+ * that the chunks before left, the outputs are those of one pass over the whole.
+ */
+export function continues(variant: Variant, drawn: Case, device: Device): Promise<Violation> {
+  const subject = subjectOf(variant, drawn, 1);
+  const program = (i: number) => layerProgram(variant, { ...drawn, batch: 1 }, formName(variant, i));
+  const used = new Set([0, ...drawn.chunks.map(({ form }) => form % Object.keys(variant.forms).length)]);
+  let bound = 0;
+  if (device.elementBytes === 4) for (const form of used) bound += boundedOutput(program(form)).bound;
+  return scope(device, async () => {
+    const tensors = subject.parameters.map((parameter) => onto(device, parameter));
+    const x = onto(device, subject.x);
+    const whole = program(0).run([...tensors, x]);
+    // One token more than needed: its rows are unset memory, which no form may read.
+    const cache = new Cache(device, subject.attention, tokensOf(drawn) + 1);
+    const stepped = await inChunks(subject, drawn, cache, partsOf(subject.parameters, tensors), x);
+    if (cache.length !== tokensOf(drawn))
+      return `${variant.name}: the cache counts ${cache.length} tokens, expected ${tokensOf(drawn)}`;
+    const exactness = device.elementBytes === 8 ? 1e-9 : 0;
+    return differ(`${variant.name}: in chunks against whole`, await whole.read(), stepped, exactness, 2 * bound);
+  });
+}

@@ -1,0 +1,132 @@
+import { einsum } from "../../src/ops/einsum/index.ts";
+import { planOf } from "../../src/ops/einsum/plan.ts";
+import { type TapeNode, Tensor, tensor } from "../../src/tensor/tensor.ts";
+
+// How far one float32 op may be from its exact result: what the bound on a whole program is made of (see shaken.ts).
+// A sum of K products, each rounded by at most u relative, and rounded again as it is added, errs by about
+// u (sqrt(K) + 2) sum |a b|: K steps of random sign. (The worst case, u K sum |a b|, is never near; Higham and Mary,
+// "A New Approach to Probabilistic Rounding Error Analysis", 2019.) Constants beside the roots pay for the few
+// roundings of a formula, and for an exponential that is good to a few units in the last place.
+
+/** Half the distance of 1 to the next float32: what one rounding may change, relative. */
+export const unit = 2 ** -24;
+
+/** Size of the error of each number of a result, or one for all. */
+export type Errors = Float64Array | number;
+
+/** Errors of the result of a recorded op. `scale` is the factor on attention scores. */
+export function forwardErrors(node: TapeNode, scale: number): Errors {
+  const { name, inputs, output } = node;
+  const [a, b] = inputs;
+  if (name.includes("->")) return contractionErrors(name, a!, b!);
+  switch (name) {
+    case "reshape":
+    case "gather":
+      return 0;
+    case "add":
+    case "scaled":
+      return output.data.map((x) => unit * Math.abs(x));
+    case "rope":
+      return 4 * unit * largest(a!);
+    case "rmsNorm":
+      return output.data.map((x) => unit * (Math.sqrt(width(a!)) + 8) * Math.abs(x));
+    case "gate":
+      return output.data.map((x, i) => unit * (16 + 2 * Math.abs(a!.data[i]!)) * Math.abs(x));
+    case "crossEntropy":
+      return unit * (Math.sqrt(width(a!)) + Math.sqrt(a!.shape[0]!) + 8) * (largest(a!) + Math.log(width(a!)));
+    case "attend": {
+      const { values, weights } = attention(node, scale);
+      return weights * Math.max(...values.map(largest));
+    }
+    default:
+      throw new Error(`rounding: op "${name}" has no bound yet; add one`);
+  }
+}
+
+/** Errors of each input's gradient, given that of the output. */
+export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors[] {
+  const { name, inputs } = node;
+  const [a, b] = inputs;
+  if (name.includes("->")) {
+    const [specA, specB] = planOf(name, a!.shape, b!.shape).gradients;
+    return [contractionErrors(specA, g, b!), contractionErrors(specB, g, a!)];
+  }
+  const top = largest(g);
+  switch (name) {
+    case "reshape":
+    case "add":
+      return [0, 0];
+    case "scaled":
+      return [unit * top];
+    case "gather":
+      return [unit * Math.sqrt(g.shape[0]!) * top * 2];
+    case "rope":
+      return [4 * unit * top];
+    case "rmsNorm": {
+      // dx = r (u - x r^2 mean(u x)): the difference may cancel, so its terms' sizes count, and r is 1 / rms of the worst row.
+      const e = width(a!);
+      const inverse = Math.max(...rowNorms(a!).map((norm) => 1 / Math.sqrt(norm ** 2 / e + 1e-6)));
+      const gain = b ? largest(b) : 1;
+      const steps = unit * (2 * Math.sqrt(e) + 16);
+      return [steps * inverse * gain * top * Math.sqrt(e), steps * Math.sqrt((a!.size / e) * e) * top];
+    }
+    case "gate": {
+      const size = unit * 16 * (1 + largest(a!)) * top;
+      return [size * largest(b!), size * largest(a!)];
+    }
+    case "crossEntropy":
+      return [unit * (Math.sqrt(width(a!)) + 8) * (largest(a!) + 2) * top];
+    case "attend": {
+      // dS = P (g v - D) scale. Weights sum to 1 over keys, so dq has no factor; dk and dv sum over all queries of a key.
+      const { queries, keys, values, weights } = attention(node, scale);
+      const seen = Math.max(...rowNorms(g)) * Math.hypot(...values.map((v) => Math.max(...rowNorms(v))));
+      const rows = Math.sqrt(g.size / width(g));
+      const score = scale * 2 * seen * (weights + unit * Math.sqrt(width(g)));
+      return [
+        ...keys.map((k) => score * Math.max(...rowNorms(k))),
+        ...queries.map((q) => score * rows * Math.max(...rowNorms(q))),
+        ...values.map(() => weights * rows * top),
+      ];
+    }
+    default:
+      throw new Error(`rounding: the gradient of op "${name}" has no bound yet; add one`);
+  }
+}
+
+/** u (sqrt(K) + 2) times the contraction of magnitudes. */
+function contractionErrors(spec: string, a: Tensor, b: Tensor): Errors {
+  const plan = planOf(spec, a.shape, b.shape);
+  const length = plan.k.reduce((product, { size }) => product * size, 1);
+  const magnitudes = einsum(spec, magnitude(a), magnitude(b)).data;
+  return magnitudes.map((x) => unit * (Math.sqrt(length) + 2) * x);
+}
+
+/**
+ * An attend's operands, and the relative error of its weights. Scores are at most S = scale sum |q| |k| (Cauchy and Schwarz)
+ * and err by u (sqrt(e) + 4) (S + 1); a weight moves by that relative to its size, its sum by as much again; then the sum
+ * over keys.
+ */
+function attention({ inputs }: TapeNode, scale: number) {
+  const list = inputs as Tensor[];
+  // Queries, as many keys, then one or two values.
+  const terms = list.length % 2 ? (list.length - 1) / 2 : (list.length - 2) / 2;
+  const [queries, keys, values] = [list.slice(0, terms), list.slice(terms, 2 * terms), list.slice(2 * terms)];
+  let scores = 0;
+  let summed = 0;
+  for (let i = 0; i < terms; i++) {
+    scores += scale * Math.max(...rowNorms(queries[i]!)) * Math.max(...rowNorms(keys[i]!));
+    summed += width(queries[i]!);
+  }
+  const weights = unit * (2 * (Math.sqrt(summed) + 4) * (scores + 1) + Math.sqrt(keys[0]!.shape[0]!) + 8);
+  return { queries, keys, values, weights };
+}
+
+const width = (t: Tensor) => t.shape.at(-1)!;
+const largest = (t: Tensor) => t.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+const magnitude = (t: Tensor) => tensor(t.device, t.shape, t.data.map(Math.abs));
+
+/** Euclidean length of each vector along the last axis. */
+function rowNorms(t: Tensor): number[] {
+  const e = width(t);
+  return Array.from({ length: t.size / e }, (_, i) => Math.hypot(...t.data.subarray(i * e, (i + 1) * e)));
+}

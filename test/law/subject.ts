@@ -1,0 +1,100 @@
+import { paramsOf, shapeOf, type Variant } from "../../src/attention/define.ts";
+import { type Attention, type Cache, runAttention } from "../../src/attention/layer.ts";
+import { positionsOf, rotation } from "../../src/ops/rope/index.ts";
+import { Random } from "../../src/tensor/random.ts";
+import { type Device, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { type Case, tokensOf } from "./geometry.ts";
+
+/** Numbers of a shape, rounded to float32 so that every device starts from the same ones. */
+export interface Operand {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly values: Float64Array;
+}
+
+/** `name` filled with N(mean, deviation). */
+export function operand(name: string, shape: readonly number[], random: Random, deviation = 1, mean = 0): Operand {
+  return { name, shape, values: random.normals(sizeOf(shape), deviation).map((x) => Math.fround(x + mean)) };
+}
+
+export const onto = (device: Device, { shape, values }: Operand): Tensor => tensor(device, shape, values);
+
+/** A case's attention, and its numbers as a model would have them: matrices by fan-in, gains near 1. */
+export interface Subject {
+  readonly attention: Attention;
+  readonly parameters: readonly Operand[];
+  /** Hidden states `[batch t, d]`. */
+  readonly x: Operand;
+}
+
+/** The attention that a case describes, with `batch` sequences. */
+export function subjectOf(variant: Variant, drawn: Case, batch = drawn.batch): Subject {
+  const { sizes, layout, base, window } = drawn;
+  const random = new Random(drawn.seed);
+  const parameters = paramsOf(variant, sizes).map(([name, axes]) => {
+    const shape = shapeOf(axes, sizes);
+    if (name.startsWith("g")) return operand(name, shape, random, 0.3, 1);
+    if (name.startsWith("b")) return operand(name, shape, random, 0.5);
+    // Heads' outputs are summed over heads and dims; everything else over its first axis.
+    const fan = axes.startsWith("h ") ? sizeOf(shape.slice(0, -1)) : shape[0]!;
+    return operand(name, shape, random, fan ** -0.5);
+  });
+  return {
+    attention: { variant, sizes, rotation: rotation(sizes.r, base, layout), ...(window ? { window } : {}) },
+    parameters,
+    x: operand("x", [batch * tokensOf(drawn), sizes.d], random),
+  };
+}
+
+/** The parameters as the variant takes them. */
+export function partsOf(parameters: readonly Operand[], tensors: readonly Tensor[]): Readonly<Record<string, Tensor>> {
+  return Object.fromEntries(parameters.map(({ name }, i) => [name, tensors[i]!]));
+}
+
+/** Form number `i` of a variant, counted around. */
+export function formName(variant: Variant, i: number): string {
+  const names = Object.keys(variant.forms);
+  return names[i % names.length]!;
+}
+
+/** A function of tensors, with the numbers it is to be tried on: what the laws about devices and gradients are about. */
+export interface Program {
+  readonly inputs: readonly Operand[];
+  run(inputs: readonly Tensor[]): Tensor;
+  /** Factor on attention scores, for the bound on rounding. */
+  readonly scale?: number;
+}
+
+/** A whole layer in one form, as a function of its parameters and of x. */
+export function layerProgram(variant: Variant, drawn: Case, form: string): Program {
+  const { attention, parameters, x } = subjectOf(variant, drawn);
+  const positions = positionsOf(0, tokensOf(drawn), drawn.batch);
+  return {
+    inputs: [...parameters, x],
+    scale: variant.scale(drawn.sizes),
+    run: (tensors) =>
+      runAttention(attention, partsOf(parameters, tensors), tensors.at(-1)!, { positions, form, batch: drawn.batch }),
+  };
+}
+
+/** Feeds one sequence through a cache chunk by chunk, each in its own form; the outputs one after the other. */
+export async function inChunks(
+  subject: Subject,
+  drawn: Case,
+  cache: Cache,
+  p: Readonly<Record<string, Tensor>>,
+  x: Tensor,
+): Promise<number[]> {
+  const outputs: number[] = [];
+  let from = 0;
+  for (const { tokens, form } of drawn.chunks) {
+    const y = runAttention(subject.attention, p, x.rows(from, from + tokens), {
+      positions: positionsOf(from, tokens),
+      form: formName(subject.attention.variant, form),
+      cache,
+    });
+    outputs.push(...(await y.read()));
+    from += tokens;
+  }
+  return outputs;
+}

@@ -1,0 +1,51 @@
+import { describe, test } from "vitest";
+import { variants } from "../../src/attention/variants.ts";
+import { ReferenceDevice } from "../../src/device/reference.ts";
+import { declaredIsCounted, declaredIsHeld } from "./account.ts";
+import { givesBack, repeats } from "./agreement.ts";
+import { causal } from "./causality.ts";
+import { holds } from "./check.ts";
+import { continues } from "./continuation.ts";
+import { formsAgree } from "./forms.ts";
+import { cases } from "./geometry.ts";
+import { gradientIsDifference } from "./gradient.ts";
+import { formName, layerProgram } from "./subject.ts";
+
+// In float64, over the list of variants: a new one is tested the moment it is listed.
+describe.each(variants.map((variant) => [variant.name, variant] as const))("%s", (_name, variant) => {
+  const device = new ReferenceDevice();
+  test("its forms are the same function", () => holds(cases(variant), (drawn) => formsAgree(variant, drawn, device)));
+
+  test("a step continues a prefill, for every split and in every form", () =>
+    holds(cases(variant), (drawn) => continues(variant, drawn, device)));
+
+  test("a later token never changes an earlier output", () =>
+    holds(cases(variant, 4), (drawn) => causal(variant, drawn, device)));
+
+  test("its gradient is the finite difference, in every form", () =>
+    holds(cases(variant, 4), (drawn) => {
+      for (const form of Object.keys(variant.forms)) {
+        const violation = gradientIsDifference(`${variant.name} ${form}`, layerProgram(variant, drawn, form), drawn.seed);
+        if (violation) return violation;
+      }
+      return undefined;
+    }));
+
+  test("the declared cache and parameters are the memory taken", () =>
+    holds(cases(variant), (drawn) => declaredIsHeld(variant, drawn, device)));
+
+  test("the declared FLOPs are those counted while running", () =>
+    holds(cases(variant), (drawn) => declaredIsCounted(variant, drawn, device)));
+
+  test("one seed gives one result", () =>
+    holds(cases(variant, 4), (drawn) => {
+      const form = formName(variant, drawn.chunks[0]!.form);
+      return repeats(`${variant.name} ${form}`, layerProgram(variant, drawn, form), device, new ReferenceDevice());
+    }));
+
+  test("a gradient gives back the memory it took", () =>
+    holds(cases(variant, 4), (drawn) => {
+      const form = formName(variant, drawn.chunks[0]!.form);
+      return givesBack(`${variant.name} ${form}`, layerProgram(variant, drawn, form), device);
+    }));
+});
