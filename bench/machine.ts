@@ -42,7 +42,11 @@ export interface Ticks {
 export function ticks(): Ticks {
   const fields = (text("/proc/stat").split("\n")[0] ?? "").split(/\s+/).slice(1, 9).map(Number);
   // The fields after the name in brackets; 11 to 14 of them are user and system time, own and of children.
-  const own = text("/proc/self/stat").replace(/^.*\) /, "").split(" ").slice(11, 15).map(Number);
+  const own = text("/proc/self/stat")
+    .replace(/^.*\) /, "")
+    .split(" ")
+    .slice(11, 15)
+    .map(Number);
   const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
   return { all: sum(fields), idle: (fields[3] ?? 0) + (fields[4] ?? 0), stolen: fields[7] ?? 0, own: sum(own) };
 }

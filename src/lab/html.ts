@@ -40,7 +40,7 @@ export function facts(caption: string, record: object): string {
   };
   walk(record, "");
   if (rows.length === 0) return "";
-  return grid(caption, ["name", "value"], rows).replaceAll("<td>", '<td class="text">');
+  return grid(caption, ["name", "value"], rows).replaceAll(/<(td|th scope="col")>/g, '<$1 class="text">');
 }
 
 /** A section under a heading, or nothing where it would be empty. */

@@ -116,7 +116,7 @@ function speed(result: Comparison, document: Document): string {
   const prefill = result.variants.flatMap(({ spec, prefill }, index) =>
     measuredRows(spec, index, prefill, ({ tokens }) => tokens),
   );
-  const numbers = `<details><summary>Prefill and decode in numbers</summary>${rates("Decode, tokens per second, by tokens in the cache", decode)}${rates("Prefill, tokens per second, by tokens of the prompt", prefill)}</details>`;
+  const numbers = `<details><summary>Prefill and decode in numbers</summary><div class="grid">${rates("Decode, tokens per second, by tokens in the cache", decode)}${rates("Prefill, tokens per second, by tokens of the prompt", prefill)}</div></details>`;
   return `<p class="soft">Milliseconds per token against tokens in the cache, both logarithmic, a line per form; in grey, the best form of each other variant.</p><div class="grid three">${panels.join("")}</div>${numbers}`;
 }
 
@@ -257,7 +257,7 @@ export function report(result: Comparison): string {
     section("Memory", memory(result, document)),
     section("The forms are one function", proof(result)),
     section("What the models write", samples(result)),
-    `<section><h2>How this was made</h2>${result.command === undefined ? "" : `<pre>${escaped(result.command)}</pre>`}<details><summary>Every size, setting, version and machine fact</summary>${sizes(result)}${facts("Settings", result.settings)}${facts("Machine", result.machine)}${facts("Versions", { ...result.versions, started: result.started, finished: result.finished })}</details></section>`,
+    `<section><h2>How this was made</h2>${result.command === undefined ? "" : `<pre>${escaped(result.command)}</pre>`}<details><summary>Every size, setting, version and machine fact</summary>${sizes(result)}<div class="grid three">${facts("Settings", result.settings)}${facts("Machine", result.machine)}${facts("Versions", { ...result.versions, started: result.started, finished: result.finished })}</div></details></section>`,
   ];
   window.close();
   return `<!doctype html>

@@ -1,0 +1,157 @@
+import type { Command } from "commander";
+import { parseSpec } from "../attention/spec.ts";
+import { WasmDevice } from "../device/wasm.ts";
+import { type Agreement, agree, type Difference, randomSpec } from "../lab/agree.ts";
+import { type GoldenCase, verifyGolden } from "../lab/golden.ts";
+import { FormatError } from "../tensor/error.ts";
+import { Random } from "../tensor/random.ts";
+import { wholeOption } from "./option.ts";
+import { shownSpecs } from "./variants.ts";
+
+interface Options {
+  random?: number | true;
+  seed: number;
+  width: number;
+  heads: number;
+  tokens: number;
+  golden?: string;
+  json?: true;
+}
+
+const examples = `
+Examples:
+  biform verify                         every kind of variant at width 256
+  biform verify MLA GQA2-128 --width 512 --heads 8
+  biform verify --random 20 --seed 7    twenty geometries that nobody chose
+  biform verify --golden DIR            outputs of the variants' authors' own code
+  biform verify --golden DIR --json     { cases: [{ name, kind, status, maxError, tolerance, reason? }],
+                                          pass, fail, unsupported }
+
+Differences are the largest between any two forms, prefill and step by step, relative to the largest output.
+The exit code is 1 where anything fails.`;
+
+/** `biform verify`: are the forms of a variant one function here, and do we agree with golden vectors? */
+export function verifyCommand(program: Command): void {
+  program
+    .command("verify")
+    .description("check that the forms of a variant are the same function on this machine, or run golden vectors")
+    .argument("[spec...]", "variants, such as MLA or GQA2-128; all kinds unless given")
+    .option("--random [n]", "draw n geometries instead (1)", wholeOption("--random"))
+    .option("--seed <n>", "seed of weights, inputs and random geometries", wholeOption("--seed", 0), 1)
+    .option("--width <n>", "hidden width", wholeOption("--width"), 256)
+    .option("--heads <n>", "query heads", wholeOption("--heads"), 4)
+    .option("--tokens <n>", "tokens of the sequence", wholeOption("--tokens", 2), 24)
+    .option("--golden <dir>", "run every golden case of a directory instead")
+    .option("--json", "print JSON")
+    .addHelpText("after", examples)
+    .action(async (specs: string[], options: Options) => {
+      if (options.golden !== undefined && (specs.length || options.random))
+        throw new FormatError(
+          "verify: got --golden beside variants, expected one of them; run them one after the other",
+        );
+      const failed =
+        options.golden === undefined ? await verifySpecs(specs, options) : await golden(options.golden, options);
+      if (failed) process.exitCode = 1;
+    });
+}
+
+async function verifySpecs(specs: readonly string[], options: Options): Promise<number> {
+  const { seed, tokens, width, heads } = options;
+  if (specs.length && options.random)
+    throw new FormatError("verify: got --random beside variants, expected one of them; leave one out");
+  const random = new Random(seed);
+  const hosted = options.random
+    ? Array.from({ length: options.random === true ? 1 : options.random }, () => randomSpec(random))
+    : (specs.length ? specs : shownSpecs).map((spec) => ({ spec, width, heads }));
+  // All are read before any is run, so that a misspelt one costs no wait.
+  const all = hosted.map((host) => ({ ...host, attention: parseSpec(host.spec, host) }));
+  const wasm = await WasmDevice.open();
+  const results: (Agreement & { width: number; heads: number })[] = [];
+  try {
+    if (!options.json) console.log(row(["variant", "form", "cache/token", "unfolded", "float64", "float32", "result"]));
+    for (const { attention, ...host } of all) {
+      const result = { ...(await agree(attention, { tokens, seed, wasm })), width: host.width, heads: host.heads };
+      results.push(result);
+      if (!options.json) printAgreement(result);
+    }
+  } finally {
+    wasm.close();
+  }
+  const fail = results.filter(({ passed }) => !passed).length;
+  const pass = results.length - fail;
+  if (options.json) console.log(JSON.stringify({ cases: results.map(asCase), pass, fail, unsupported: 0 }, null, 2));
+  else {
+    console.log(`\n${pass} agree, ${fail} do not (${tokens} tokens, seed ${seed}; ${settings(options)}).`);
+    console.log(
+      "cache: values kept per token and layer, bytes at float32; unfolded: values made of them on every run.",
+    );
+  }
+  return fail;
+}
+
+function settings({ random, width, heads }: Options): string {
+  return random ? "a geometry's own width w and heads h are in its name" : `width ${width}, ${heads} heads`;
+}
+
+/** The same keys as a golden case, and all that was found. */
+function asCase(found: Agreement) {
+  const { relative, tolerance } = worst(found);
+  const { spec: name, passed, ...rest } = found;
+  return { name, kind: "forms", status: passed ? "pass" : "fail", maxError: relative, tolerance, ...rest };
+}
+
+function worst({ float64, float32 }: Agreement): Difference {
+  return float32 && float32.relative * float64.tolerance > float64.relative * float32.tolerance ? float32 : float64;
+}
+
+function printAgreement(found: Agreement & { width: number; heads: number }): void {
+  const { spec, sizes, forms, float64, float32, passed } = found;
+  const name = spec.includes(":") ? `${spec} w${sizes.d} h${sizes.h}` : spec;
+  // A long name has its line to itself.
+  if (name.length > 27) console.log(name);
+  forms.forEach(({ form, values, bytes, unfoldedValues }, i) => {
+    const last =
+      i === 0 ? [scientific(float64.relative), scientific(float32?.relative), passed ? "agree" : "DIFFER"] : [];
+    const first = i === 0 && name.length <= 27 ? name : "";
+    console.log(row([first, form, `${values} (${bytes} B)`, String(unfoldedValues), ...last]));
+  });
+}
+
+function row([
+  name = "",
+  form = "",
+  cache = "",
+  unfolded = "",
+  float64 = "",
+  float32 = "",
+  result = "",
+]: string[]): string {
+  return `${name.padEnd(28)}${form.padEnd(10)}${cache.padStart(17)}${unfolded.padStart(11)}${float64.padStart(11)}${float32.padStart(11)}  ${result}`.trimEnd();
+}
+
+function scientific(x: number | undefined | null): string {
+  return x === undefined || x === null ? "-" : x === 0 ? "0" : x.toExponential(1);
+}
+
+async function golden(dir: string, options: Options): Promise<number> {
+  if (!options.json)
+    console.log(`${"case".padEnd(34)}${"status".padEnd(13)}${"error".padStart(9)}${"tolerance".padStart(11)}`);
+  const report = await verifyGolden(dir, options.json ? {} : { onCase: printCase });
+  const { pass, fail, unsupported } = report;
+  if (options.json) console.log(JSON.stringify(report, null, 2));
+  else console.log(`\n${pass} pass, ${fail} fail, ${unsupported} unsupported.`);
+  return fail;
+}
+
+function printCase({ name, status, maxError, tolerance, reason }: GoldenCase): void {
+  const numbers = `${scientific(maxError).padStart(9)}${scientific(tolerance).padStart(11)}`;
+  const head = `${name.padEnd(34)}${(status === "fail" ? "FAIL" : status).padEnd(13)}${numbers}`;
+  // Why a case failed is shown whole, below; why one was left out, as far as the line goes.
+  const room = (process.stdout.columns ?? 100) - head.length - 2;
+  const short = !reason
+    ? ""
+    : status === "fail"
+      ? `\n    ${reason}`
+      : `  ${reason.length > room ? `${reason.slice(0, Math.max(0, room - 1))}…` : reason}`;
+  console.log(head + short);
+}

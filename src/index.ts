@@ -1,0 +1,50 @@
+// The public library: what a user imports from "biform". docs/api.md lists it with signatures.
+export {
+  type At,
+  type Cost,
+  cacheValues,
+  type Definition,
+  defineAttention,
+  type Form,
+  parameterCount,
+  type Sizes,
+  stateValues,
+  type Variant,
+} from "./attention/define.ts";
+export { type Attention, Cache, checkSizes, declaredBytes, formOf, type Pass, runAttention } from "./attention/layer.ts";
+export { type Host, parseSpec, specHelp } from "./attention/spec.ts";
+export { variants } from "./attention/variants.ts";
+export { recallSource } from "./data/recall.ts";
+export type { Batch, Source } from "./data/source.ts";
+export { storySource } from "./data/story.ts";
+export { openText } from "./data/text.ts";
+export { ReferenceDevice } from "./device/reference.ts";
+export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
+export { loadModel } from "./file/load.ts";
+export { decodeSafetensors, encodeSafetensors, openSafetensors, writeSafetensors } from "./file/safetensors.ts";
+export { cacheBytes, generate, Session } from "./generate/session.ts";
+export { type Gradients, gradients } from "./grad/tape.ts";
+export { agree } from "./lab/agree.ts";
+export { type CompareSettings, compare } from "./lab/compare.ts";
+export { verifyGolden } from "./lab/golden.ts";
+export { match } from "./lab/match.ts";
+export { measure } from "./lab/measure.ts";
+export { report } from "./lab/report.ts";
+export { type Comparison, comparisonSchema, parseComparison } from "./lab/result.ts";
+export { buildModel, type ModelSettings } from "./model/build.ts";
+export { forwardFlops, type Model, modelSize, parametersOf } from "./model/model.ts";
+export { forward, type Weights } from "./model/transformer.ts";
+export { add, addBias, reshape, scaled } from "./ops/add/index.ts";
+export { attend, type Term, type View } from "./ops/attend/index.ts";
+export { einsum } from "./ops/einsum/index.ts";
+export { gather } from "./ops/embed/index.ts";
+export { gate } from "./ops/gate/index.ts";
+export { crossEntropy } from "./ops/loss/index.ts";
+export { rmsNorm } from "./ops/norm/index.ts";
+export { positionsOf, type Rotation, rope, rotation } from "./ops/rope/index.ts";
+export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
+export { Random } from "./tensor/random.ts";
+export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";
+export { initialWeights } from "./train/initial.ts";
+export { Optimiser, type OptimiserSettings, optimiserDefaults } from "./train/optimiser.ts";
+export { type TrainHooks, type TrainResult, type TrainSettings, train, trainFlopsPerToken } from "./train/run.ts";

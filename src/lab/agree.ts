@@ -1,0 +1,209 @@
+import { cacheValues, type Parts, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
+import { type Attention, Cache, runAttention } from "../attention/layer.ts";
+import { ReferenceDevice } from "../device/reference.ts";
+import { positionsOf } from "../ops/rope/index.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { Random } from "../tensor/random.ts";
+import { type Device, scope, sizeOf, tensor } from "../tensor/tensor.ts";
+
+/** How far apart results lie that should be the same. */
+export interface Difference {
+  readonly absolute: number;
+  /** Divided by the largest magnitude of any result. */
+  readonly relative: number;
+  /** The relative difference that rounding may explain. */
+  readonly tolerance: number;
+}
+
+/** What one form needs per cached token: numbers kept, and numbers it makes of them anew whenever it runs. */
+export interface FormCache {
+  readonly form: string;
+  readonly values: number;
+  /** At float32. */
+  readonly bytes: number;
+  /** Measured: memory taken while one query runs, per cached token. */
+  readonly unfoldedValues: number;
+}
+
+/** Whether the forms of an attention are one function. */
+export interface Agreement {
+  readonly spec: string;
+  readonly sizes: Sizes;
+  readonly tokens: number;
+  readonly seed: number;
+  /** What was compared: all forms, at once and step by step; or, of a single form, at once and step by step. */
+  readonly compared: "forms" | "steps";
+  readonly float64: Difference;
+  /** Absent without a float32 device. */
+  readonly float32?: Difference;
+  readonly forms: readonly FormCache[];
+  readonly passed: boolean;
+}
+
+/** What to run: random weights and hidden states of `tokens` tokens, from a seed. */
+export interface AgreeOptions {
+  readonly tokens: number;
+  readonly seed: number;
+  /** A float32 device to run on besides. */
+  readonly wasm?: Device;
+}
+
+/**
+ * Runs an attention with random weights in each of its forms, on all tokens at once and then half of them at once and the rest
+ * one by one over a cache, and gives the largest difference between any two results. Throws ShapeError.
+ */
+export async function agree(
+  attention: Attention & { readonly spec?: string },
+  options: AgreeOptions,
+): Promise<Agreement> {
+  const { variant, sizes, spec = variant.name } = attention;
+  const { tokens, seed, wasm } = options;
+  if (!Number.isSafeInteger(tokens) || tokens < 2)
+    throw new ShapeError(`tokens: got ${tokens}, expected at least 2, so that there is a step to compare`);
+  const numbers = drawn(attention, options);
+  const reference = new ReferenceDevice();
+  const float64 = await spreadOf(attention, numbers, tokens, reference, 1e-9);
+  const float32 = wasm && (await spreadOf(attention, numbers, tokens, wasm, roundingOf(sizes, tokens)));
+  const values = cacheValues(variant, sizes);
+  const names = Object.keys(variant.forms);
+  return {
+    ...{ spec, sizes, tokens, seed, float64 },
+    ...(float32 && { float32 }),
+    compared: names.length > 1 ? "forms" : "steps",
+    forms: names.map((form) => ({
+      ...{ form, values, bytes: 4 * values },
+      unfoldedValues: unfolded(attention, numbers, form),
+    })),
+    passed: [float64, float32].every((d) => !d || d.relative <= d.tolerance),
+  };
+}
+
+/**
+ * What float32 may add up to, relative to the largest result: each contraction of length k errs by at most k units of 2^-24
+ * relative to the sum of its terms' magnitudes (Higham, "Accuracy and Stability", section 3.1), one form folds the ups into
+ * others, so each length counts for both forms, and the softmax doubles what its scores bring in.
+ */
+function roundingOf(z: Sizes, tokens: number): number {
+  return 2 ** -24 * 4 * (z.d + z.q + z.c + 2 * z.e + z.h * z.v + z.o + Math.max(1, z.g) * (z.e + z.v) + tokens);
+}
+
+interface Numbers {
+  readonly params: readonly (readonly [name: string, shape: readonly number[], values: Float64Array])[];
+  readonly x: Float64Array;
+}
+
+/** Matrices N(0, 1 / fan-in), gains near 1, small biases, and hidden states N(0, 1), all exact in float32. */
+function drawn({ variant, sizes }: Attention, { tokens, seed }: AgreeOptions): Numbers {
+  const random = new Random(seed);
+  const normals = (n: number, deviation: number, mean = 0) =>
+    random.normals(n, deviation).map((value) => Math.fround(value + mean));
+  const params = paramsOf(variant, sizes).map(([name, axes]) => {
+    const shape = shapeOf(axes, sizes);
+    const size = sizeOf(shape);
+    if (name.startsWith("g")) return [name, shape, normals(size, 0.2, 1)] as const;
+    if (name.startsWith("b")) return [name, shape, normals(size, 0.2)] as const;
+    // Heads' outputs are summed over heads and dims, everything else over its first axis.
+    const fan = axes.startsWith("h ") ? sizeOf(shape.slice(0, -1)) : shape[0]!;
+    return [name, shape, normals(size, fan ** -0.5)] as const;
+  });
+  return { params, x: normals(tokens * sizes.d, 1) };
+}
+
+function partsOn(device: Device, { params }: Numbers): Parts {
+  return Object.fromEntries(params.map(([name, shape, values]) => [name, tensor(device, shape, values)]));
+}
+
+/** The largest difference between any two runs, over all forms and both ways of feeding the tokens. */
+function spreadOf(
+  attention: Attention,
+  numbers: Numbers,
+  tokens: number,
+  device: Device,
+  tolerance: number,
+): Promise<Difference> {
+  const { d } = attention.sizes;
+  return scope(device, async () => {
+    const p = partsOn(device, numbers);
+    const x = tensor(device, [tokens, d], numbers.x);
+    const low = new Float64Array(tokens * d).fill(Number.POSITIVE_INFINITY);
+    const high = new Float64Array(tokens * d).fill(Number.NEGATIVE_INFINITY);
+    const half = tokens >> 1;
+    const cuts = [[tokens], [half, ...Array.from({ length: tokens - half }, () => 1)]];
+    for (const form of Object.keys(attention.variant.forms))
+      for (const chunks of cuts) {
+        const cache = new Cache(device, attention, tokens);
+        let at = 0;
+        for (const n of chunks) {
+          const start = cache.length;
+          const out = scope(device, () =>
+            runAttention(attention, p, x.rows(start, start + n), { positions: positionsOf(start, n), form, cache }),
+          );
+          for (const value of await out.read()) {
+            // NaN spreads through Math.min and Math.max, and so to the difference.
+            low[at] = Math.min(low[at]!, value);
+            high[at] = Math.max(high[at]!, value);
+            at++;
+          }
+          out.free();
+        }
+        cache.free();
+      }
+    let absolute = 0;
+    let size = 0;
+    for (let i = 0; i < low.length; i++) {
+      absolute = Math.max(absolute, high[i]! - low[i]!);
+      size = Math.max(size, Math.abs(low[i]!), Math.abs(high[i]!));
+    }
+    return { absolute, relative: size ? absolute / size : absolute, tolerance };
+  });
+}
+
+/** Numbers a form allocates per cached token while one query runs: the slope of peak memory between two lengths. */
+function unfolded(attention: Attention, numbers: Numbers, form: string): number {
+  const { d } = attention.sizes;
+  const taken = (cached: number) => {
+    const device = new ReferenceDevice();
+    const p = partsOn(device, numbers);
+    const cache = new Cache(device, attention, cached + 1);
+    const feed = (n: number) => {
+      const start = cache.length;
+      const x = tensor(device, [n, d], new Float64Array(n * d).fill(1));
+      const before = device.liveBytes;
+      device.resetPeak();
+      scope(device, () => runAttention(attention, p, x, { positions: positionsOf(start, n), form, cache }));
+      return (device.peakBytes - before) / device.elementBytes;
+    };
+    feed(cached);
+    return feed(1);
+  };
+  return (taken(24) - taken(8)) / 16;
+}
+
+/** A random geometry: a spec whose sizes are all set by their letters, and the model it is for. */
+export interface RandomSpec {
+  readonly spec: string;
+  readonly width: number;
+  readonly heads: number;
+}
+
+/** Draws a spec of any kind with awkward sizes. `parseSpec(spec, { width, heads })` reads it. */
+export function randomSpec(random: Random): RandomSpec {
+  const upTo = (n: number) => 1 + random.integer(n);
+  const [width, heads] = [upTo(64), upTo(8)];
+  const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((g) => heads % g === 0);
+  const groups = `GQA${random.pick(divisors)}`;
+  const [n, r] = [upTo(24), 2 * upTo(12)];
+  const kind = random.pick(["MLA", "plain", "partial", "S1", "S2", "S3"] as const);
+  const low = random.pick(["", "", "-QLoRA", "-OLoRA", "-QOLoRA"] as const);
+  const ranks = `${/Q/.test(low) ? `:q${upTo(24)}` : ""}${/-OL|QO/.test(low) ? `:o${upTo(24)}` : ""}`;
+  switch (kind) {
+    case "MLA":
+      return { spec: `MLA${low}:n${n}:r${r}:v${upTo(24)}:c${upTo(32)}${ranks}`, width, heads };
+    case "plain":
+      return { spec: `${groups}${low}:r${r}${ranks}`, width, heads };
+    case "partial":
+      return { spec: `${groups}-PR${low}:n${n}:r${r}${ranks}`, width, heads };
+    default:
+      return { spec: `${groups}-${kind}${low}:n${n}:r${r}${ranks}`, width, heads };
+  }
+}
