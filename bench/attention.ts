@@ -7,22 +7,22 @@ import { type Line, type Plan, ratio, type Table } from "./section.ts";
 /** A training step's attention, the same work in longer rows, MLA's two forms, and a group per two heads. */
 export const cases: readonly AttentionCase[] = [
   {
-    ...sized("MHA, 8 x 256 tokens, 4 x 64", 8, 256, 4),
+    ...sized("MHA, 8 x 256, 4 x 64", 8, 256, 4),
     terms: [{ width: 64, groups: 4 }],
     values: { width: 64, groups: 4 },
   },
   {
-    ...sized("MHA, 2048 tokens, 4 x 64", 1, 2048, 4),
+    ...sized("MHA, 2048, 4 x 64", 1, 2048, 4),
     terms: [{ width: 64, groups: 4 }],
     values: { width: 64, groups: 4 },
   },
   {
-    ...sized("GQA4, 1024 tokens, 8 x 128", 1, 1024, 8),
+    ...sized("GQA4, 1024, 8 x 128", 1, 1024, 8),
     terms: [{ width: 128, groups: 4 }],
     values: { width: 128, groups: 4 },
   },
   {
-    ...sized("MLA expanded, 1024 tokens, 8 x (128+64)", 1, 1024, 8),
+    ...sized("MLA expanded, 1024, 8 x (128+64)", 1, 1024, 8),
     terms: [
       { width: 128, groups: 8 },
       { width: 64, groups: 1 },
@@ -30,7 +30,7 @@ export const cases: readonly AttentionCase[] = [
     values: { width: 128, groups: 8 },
   },
   {
-    ...sized("MLA absorbed, 512 tokens, 8 x (512+64)", 1, 512, 8),
+    ...sized("MLA absorbed, 512, 8 x (512+64)", 1, 512, 8),
     terms: [
       { width: 512, groups: 1 },
       { width: 64, groups: 1 },
@@ -43,12 +43,13 @@ export const cases: readonly AttentionCase[] = [
 const target = 0.6;
 
 /** GFLOP/s per case, pass, build and thread count; the contraction at 512^3 takes turns with them. */
-export async function attention({ rounds, seconds, threads, folder, report }: Plan): Promise<Table[]> {
+export async function attention(plan: Plan): Promise<Table[]> {
+  const { rounds, seconds, threads, folder } = plan;
   const tables: Table[] = [];
   for (const t of threads) {
     for (const build of builds) {
       const name = `Biform ${build} ${t}T`;
-      for (const peer of await startAll([{ name, start: () => biform(folder, build, t) }], report)) {
+      for (const peer of await startAll([{ name, start: () => biform(folder, build, t) }], plan)) {
         const [m, n, k] = [512, 512, 512];
         const lines: Line[] = [];
         for (const z of cases) {

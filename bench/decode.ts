@@ -8,21 +8,21 @@ const one = { batch: 1, queries: 1, heads: 16 };
 const cases: readonly AttentionCase[] = [
   {
     ...one,
-    name: "MHA, 4096 cached, 16 x 128",
+    name: "MHA, 4096, 16 x 128",
     keys: 4096,
     terms: [{ width: 128, groups: 16 }],
     values: { width: 128, groups: 16 },
   },
   {
     ...one,
-    name: "GQA2, 16384 cached, 16 x 128",
+    name: "GQA2, 16384, 16 x 128",
     keys: 16384,
     terms: [{ width: 128, groups: 2 }],
     values: { width: 128, groups: 2 },
   },
   {
     ...one,
-    name: "MLA absorbed, 16384 cached, 512+64",
+    name: "MLA absorbed, 16384, 512+64",
     keys: 16384,
     terms: [
       { width: 512, groups: 1 },
@@ -34,7 +34,8 @@ const cases: readonly AttentionCase[] = [
 const [rows, columns] = [8192, 2048];
 
 /** GB/s of cache rows (each counted once) per case, build and thread count, beside y = A x over 64 MiB. */
-export async function decode({ rounds, seconds, threads, folder, report }: Plan): Promise<Table[]> {
+export async function decode(plan: Plan): Promise<Table[]> {
+  const { rounds, seconds, threads, folder } = plan;
   const tables: Table[] = [];
   for (const t of threads) {
     const peers = await startAll(
@@ -42,7 +43,7 @@ export async function decode({ rounds, seconds, threads, folder, report }: Plan)
         { name: `OpenBLAS ${t}T`, start: () => openblas(t) },
         ...builds.map((build) => ({ name: `Biform ${build} ${t}T`, start: () => biform(folder, build, t) })),
       ],
-      report,
+      plan,
     );
     const ownBytes = rows * columns * 4;
     const work = peers.flatMap((peer) => {

@@ -3,6 +3,7 @@ import { existsSync, globSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Build } from "./biform.ts";
 import { Peer } from "./peer.ts";
+import type { Plan } from "./section.ts";
 
 const python = process.env.BENCH_PYTHON ?? "/usr/bin/python3";
 const file = (name: string) => fileURLToPath(new URL(`peers/${name}`, import.meta.url));
@@ -47,15 +48,17 @@ export function biform(folder: string, build: Build, threads: number): Promise<P
   return Peer.start(`Biform ${build} ${threads}T`, process.execPath, [file("biform.ts"), folder, build, `${threads}`]);
 }
 
-/** Starts what can be started; `report` hears of the rest. */
+/** Starts what can be started and notes its version; `report` hears of the rest. */
 export async function startAll(
   starts: readonly { name: string; start: () => Promise<Peer> }[],
-  report: (line: string) => void,
+  { report, versions }: Pick<Plan, "report" | "versions">,
 ): Promise<Peer[]> {
   const peers: Peer[] = [];
   for (const { name, start } of starts) {
     try {
-      peers.push(await start());
+      const peer = await start();
+      versions.set(peer.greeting.engine, peer.greeting.version);
+      peers.push(peer);
     } catch (error) {
       report(`${name} not measured: ${(error as Error).message.split("\n").at(-1)}`);
     }

@@ -15,7 +15,8 @@ const shapes = [
 const targets: Readonly<Record<string, number>> = { relaxed: 0.5, wide: 0.75 };
 
 /** GFLOP/s of `m k, k n -> m n` per size, thread count and engine. */
-export async function gemm({ rounds, seconds, threads, folder, report }: Plan): Promise<Table[]> {
+export async function gemm(plan: Plan): Promise<Table[]> {
+  const { rounds, seconds, threads, folder } = plan;
   const tables: Table[] = [];
   for (const t of threads) {
     const peers = await startAll(
@@ -23,7 +24,7 @@ export async function gemm({ rounds, seconds, threads, folder, report }: Plan): 
         { name: `OpenBLAS ${t}T`, start: () => openblas(t) },
         ...builds.map((build) => ({ name: `Biform ${build} ${t}T`, start: () => biform(folder, build, t) })),
       ],
-      report,
+      plan,
     );
     for (const [m, n, k] of shapes) {
       const ask = (peer: Peer) => ({

@@ -45,11 +45,12 @@ console.log(
 console.log(`Node ${facts.node}, V8 ${facts.v8}; ${rounds} rounds, threads ${threads.join(" and ")}\n`);
 const before = ticks();
 const found: Record<string, Table[]> = {};
+const versions = new Map<string, string>();
 try {
   writeModel(folder);
   const report = (line: string) => console.error(`  ${line}`);
   for (const name of chosen) {
-    found[name] = await sections[name]!({ rounds, seconds, threads, folder, report });
+    found[name] = await sections[name]!({ rounds, seconds, threads, folder, report, versions });
     for (const table of found[name]) console.log(`${print(table)}\n`);
   }
 } finally {
@@ -60,7 +61,11 @@ const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 console.log(
   `Of the processor time meanwhile, other processes used ${percent(disturbed.others)} and the host took ${percent(disturbed.stolen)}.`,
 );
+for (const [engine, version] of versions) if (engine !== "Biform") console.log(`${engine}: ${version}`);
 if (values.json) {
   const settings = { rounds, seconds, threads };
-  writeFileSync(values.json, `${JSON.stringify({ machine: facts, settings, disturbed, sections: found }, null, 1)}\n`);
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ machine: facts, versions: Object.fromEntries(versions), settings, disturbed, sections: found }, null, 1)}\n`,
+  );
 }

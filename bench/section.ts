@@ -30,6 +30,8 @@ export interface Plan {
   /** Where the training case lies. */
   readonly folder: string;
   readonly report: (line: string) => void;
+  /** Filled with the version of every engine that was started. */
+  readonly versions: Map<string, string>;
 }
 
 /** Ratio of two lines' rates, or none where the peer is missing. */
@@ -47,7 +49,7 @@ export function ratio(line: Line, peer: Line | undefined, target?: number): Rati
 
 /** The table as text of at most 100 columns. */
 export function print(table: Table): string {
-  const rows = [[table.title, `median ${table.unit}`, "best", "ratio to", "of medians", "of bests", "asked"]];
+  const rows = [[`${table.title} (${table.unit})`, "median", "best", "ratio to", "median", "best", "asked"]];
   for (const line of table.lines) {
     const cells = [line.engine, number(line.median), number(line.best)];
     const ratios = line.ratios?.length ? line.ratios : [undefined];

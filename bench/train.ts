@@ -12,7 +12,8 @@ const stepsOf = (name: string) => (name.startsWith("TensorFlow") ? 1 : name.star
 const tolerance = 2e-4;
 
 /** Tokens/s per engine and thread count, after three warm-up steps whose losses must agree. */
-export async function train({ rounds, threads, folder, report }: Plan): Promise<Table[]> {
+export async function train(plan: Plan): Promise<Table[]> {
+  const { rounds, threads, folder, report } = plan;
   const peers = await startAll(
     [
       ...threads.map((t) => ({ name: `PyTorch ${t}T`, start: () => pytorch(folder, t) })),
@@ -22,7 +23,7 @@ export async function train({ rounds, threads, folder, report }: Plan): Promise<
         builds.map((build) => ({ name: `Biform ${build} ${t}T`, start: () => biform(folder, build, t) })),
       ),
     ],
-    report,
+    plan,
   );
   const first = new Map<string, Steps>();
   const ready: Peer[] = [];

@@ -45,10 +45,14 @@ function tree(): string {
     const entries = readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) => a.name.localeCompare(b.name));
     for (const entry of entries) {
       const path = `${folder}/${entry.name}`;
-      if (entry.isDirectory()) {
+      if (entry.isDirectory() && folder === "src/ops") {
+        // Every op folder holds the same files: index, reference, wasm, kernels.
+        const clause = firstSentence(readFileSync(join(root, path, "index.ts"), "utf8").replace(/[\s\S]*?\nexport function/, (head) => head.slice(head.lastIndexOf("/**"))));
+        lines.push(`${"  ".repeat(depth)}${`${entry.name}/`.padEnd(26 - 2 * depth)} ${clause}`);
+      } else if (entry.isDirectory()) {
         lines.push(`${"  ".repeat(depth)}${entry.name}/`);
         visit(path, depth + 1);
-      } else if (entry.name.endsWith(".ts") && entry.name !== "binary.ts") {
+      } else if (/(?<!\.as)\.ts$/.test(entry.name) && entry.name !== "binary.ts") {
         const clause = firstSentence(readFileSync(join(root, path), "utf8"));
         if (!clause) throw new Error(`${path}: got no doc comment, expected one whose first sentence says what the file is`);
         lines.push(`${"  ".repeat(depth)}${entry.name.padEnd(Math.max(1, 26 - 2 * depth))} ${clause}`);

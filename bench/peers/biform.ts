@@ -32,5 +32,7 @@ async function answer(request: Request): Promise<Answer> {
   }
 }
 
-await serve({ engine: "Biform", version: `${build}, ${device.threads} threads` }, answer);
+const source = readFileSync(join(import.meta.dirname, "../../package.json"), "utf8");
+const { version } = JSON.parse(source) as { version: string };
+await serve({ engine: "Biform", version }, answer);
 process.exit(0);

@@ -1,9 +1,9 @@
-import { ShapeError } from "../tensor/error.ts";
 import { combine } from "../ops/add/index.ts";
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { type Device, Tensor } from "../tensor/tensor.ts";
-import { cacheValues, type Parts, shapeOf, type Sizes, stateValues, type Variant } from "./define.ts";
+import { cacheValues, type Parts, type Sizes, shapeOf, stateValues, type Variant } from "./define.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
 export interface Attention {
@@ -35,14 +35,14 @@ export class Cache {
   length = 0;
 
   constructor(device: Device, { variant, sizes }: Pick<Attention, "variant" | "sizes">, capacity: number) {
-    const make = (axes: Readonly<Record<string, string>>, lead: readonly number[]) =>
-      Object.fromEntries(
-        Object.entries(axes).map(([name, a]) => [name, new Tensor(device, [...lead, ...shapeOf(a, sizes)])]),
-      );
     this.capacity = capacity;
-    this.rows = make(variant.cache(sizes), [capacity]);
-    this.state = make(variant.state?.(sizes) ?? {}, []);
-    for (const t of Object.values(this.state)) t.write(new Float64Array(t.size));
+    this.rows = Object.fromEntries(
+      Object.entries(variant.cache(sizes)).map(([name, axes]) => [
+        name,
+        new Tensor(device, [capacity, ...shapeOf(axes, sizes)]),
+      ]),
+    );
+    this.state = firstState(device, variant, sizes);
   }
 
   /** Bytes of memory held. */
@@ -53,26 +53,35 @@ export class Cache {
     );
   }
 
-  /** Appends the new tokens' parts and gives all parts so far, as views. */
-  append(parts: Parts): Parts {
+  /** Appends the parts of `added` new tokens and gives all parts so far, as views. A state alone has no capacity to fill. */
+  append(parts: Parts, added: number): Parts {
     const all: Record<string, Tensor> = {};
-    let added = 0;
+    const end = this.length + added;
     for (const [name, buffer] of Object.entries(this.rows)) {
-      const part = parts[name]!;
-      added = part.shape[0]!;
-      const end = this.length + added;
       if (end > this.capacity)
-        throw new ShapeError(`cache: got ${end} tokens, expected at most its capacity ${this.capacity}; make it larger`);
-      combine(1, part, 0, undefined, buffer.rows(this.length, end));
+        throw new ShapeError(
+          `cache: got ${end} tokens, expected at most its capacity ${this.capacity}; make it larger`,
+        );
+      combine(1, parts[name]!, 0, undefined, buffer.rows(this.length, end));
       all[name] = buffer.rows(0, end);
     }
-    this.length += added;
+    this.length = end;
     return all;
   }
 
   free(): void {
     for (const t of [...Object.values(this.rows), ...Object.values(this.state)]) t.free();
   }
+}
+
+/** The state of a sequence that has not begun: zeros. Empty for variants without one. */
+function firstState(device: Device, variant: Variant, sizes: Sizes): Parts {
+  return Object.fromEntries(
+    Object.entries(variant.state?.(sizes) ?? {}).map(([name, axes]) => {
+      const t = new Tensor(device, shapeOf(axes, sizes));
+      return [name, t.write(new Float64Array(t.size))];
+    }),
+  );
 }
 
 /** Bytes that `tokens` cached tokens of one layer take by the variant's declaration. */
@@ -101,7 +110,10 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
     ...(layer.window ? { window: layer.window } : {}),
   };
   const own = variant.project(p, x, at, sizes);
-  const parts = pass.cache ? { ...own, ...pass.cache.append(own), ...pass.cache.state } : own;
+  // Without a cache, every sequence of the batch starts from the first state.
+  const parts = pass.cache
+    ? { ...own, ...pass.cache.append(own, x.shape[0]!), ...pass.cache.state }
+    : { ...own, ...firstState(x.device, variant, sizes) };
   const result = form.run(p, parts, view, sizes);
   if (result instanceof Tensor) return variant.output(p, result, at, sizes);
   if (pass.cache) {

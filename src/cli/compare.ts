@@ -6,7 +6,6 @@ import { agree } from "../lab/agree.ts";
 import { flopsForMinutes } from "../lab/budget.ts";
 import { type CompareSettings, compare, type RunRecord } from "../lab/compare.ts";
 import { type Matching, match } from "../lab/match.ts";
-import { report } from "../lab/report.ts";
 import { type Comparison, comparisonSchema } from "../lab/result.ts";
 import { Shelf } from "../lab/shelf.ts";
 import { table } from "../lab/table.ts";
@@ -132,7 +131,8 @@ async function run(options: CompareOptions): Promise<void> {
       return;
     }
     await display.finish();
-    const forms = await Promise.all(agreeing(wanted).map((spec) => agreement(spec, options, device)));
+    const forms = [];
+    for (const spec of agreeing(wanted)) forms.push(await agreement(spec, options, device));
     const result: Comparison = {
       machine: machineFacts(device),
       settings: {
@@ -169,7 +169,11 @@ async function run(options: CompareOptions): Promise<void> {
       agreement: forms,
     };
     if (options.json) await writeAtomic(options.json, [`${JSON.stringify(result, null, 2)}\n`]);
-    if (options.html) await writeAtomic(options.html, [report(result)]);
+    if (options.html) {
+      // Drawing needs a document and a plotting library, which take a second to load.
+      const { report } = await import("../lab/report.ts");
+      await writeAtomic(options.html, [report(result)]);
+    }
     console.log(table(result));
     for (const { spec, forms: names = [], float64, float32 } of forms)
       console.log(`${spec}: ${names.join(" and ")} differ by at most ${float64.toExponential(1)} (float64), ${float32.toExponential(1)} (float32)`);
@@ -225,5 +229,10 @@ function agreeing(wanted: readonly string[]): string[] {
 
 async function agreement(spec: string, options: CompareOptions, device: WasmDevice) {
   const found = await agree(spec, { width: options.width, heads: options.heads, tokens: 48, seed: 1, wasm: device });
-  return { spec, forms: found.forms, float64: found.float64, float32: found.float32 };
+  return {
+    spec,
+    forms: found.forms.map(({ form }) => form),
+    float64: found.float64.absolute,
+    float32: found.float32!.absolute,
+  };
 }

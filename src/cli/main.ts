@@ -1,3 +1,4 @@
+// The command line: one file per command, and how errors end it.
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";

@@ -82,9 +82,7 @@ async function verifySpecs(specs: readonly string[], options: Options): Promise<
   if (options.json) console.log(JSON.stringify({ cases: results.map(asCase), pass, fail, unsupported: 0 }, null, 2));
   else {
     console.log(`\n${pass} agree, ${fail} do not (${tokens} tokens, seed ${seed}; ${settings(options)}).`);
-    console.log(
-      "cache: values kept per token and layer, bytes at float32; unfolded: values made of them on every run.",
-    );
+    console.log("cache: values kept per token and layer, bytes at float32; unfolded: values made of them on each run.");
   }
   return fail;
 }
@@ -134,9 +132,13 @@ function scientific(x: number | undefined | null): string {
 }
 
 async function golden(dir: string, options: Options): Promise<number> {
-  if (!options.json)
-    console.log(`${"case".padEnd(34)}${"status".padEnd(13)}${"error".padStart(9)}${"tolerance".padStart(11)}`);
-  const report = await verifyGolden(dir, options.json ? {} : { onCase: printCase });
+  let shown = 0;
+  const onCase = (result: GoldenCase) => {
+    if (shown++ === 0)
+      console.log(`${"case".padEnd(33)}${"status".padEnd(12)}${"error".padStart(8)}${"tolerance".padStart(11)}`);
+    printCase(result);
+  };
+  const report = await verifyGolden(dir, options.json ? {} : { onCase });
   const { pass, fail, unsupported } = report;
   if (options.json) console.log(JSON.stringify(report, null, 2));
   else console.log(`\n${pass} pass, ${fail} fail, ${unsupported} unsupported.`);
@@ -144,8 +146,8 @@ async function golden(dir: string, options: Options): Promise<number> {
 }
 
 function printCase({ name, status, maxError, tolerance, reason }: GoldenCase): void {
-  const numbers = `${scientific(maxError).padStart(9)}${scientific(tolerance).padStart(11)}`;
-  const head = `${name.padEnd(34)}${(status === "fail" ? "FAIL" : status).padEnd(13)}${numbers}`;
+  const numbers = `${scientific(maxError).padStart(8)}${scientific(tolerance).padStart(11)}`;
+  const head = `${name.padEnd(33)}${(status === "fail" ? "FAIL" : status).padEnd(12)}${numbers}`;
   // Why a case failed is shown whole, below; why one was left out, as far as the line goes.
   const room = (process.stdout.columns ?? 100) - head.length - 2;
   const short = !reason

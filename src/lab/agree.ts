@@ -1,5 +1,6 @@
 import { cacheValues, type Parts, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
 import { type Attention, Cache, runAttention } from "../attention/layer.ts";
+import { type Host, parseSpec } from "../attention/spec.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
@@ -40,8 +41,8 @@ export interface Agreement {
   readonly passed: boolean;
 }
 
-/** What to run: random weights and hidden states of `tokens` tokens, from a seed. */
-export interface AgreeOptions {
+/** What to run: random weights and hidden states of `tokens` tokens, from a seed; `width` and `heads` read a spec. */
+export interface AgreeOptions extends Partial<Host> {
   readonly tokens: number;
   readonly seed: number;
   /** A float32 device to run on besides. */
@@ -49,13 +50,15 @@ export interface AgreeOptions {
 }
 
 /**
- * Runs an attention with random weights in each of its forms, on all tokens at once and then half of them at once and the rest
- * one by one over a cache, and gives the largest difference between any two results. Throws ShapeError.
+ * Runs an attention, or the one a spec names (256 wide with 4 heads unless given), with random weights in each of its forms,
+ * on all tokens at once and then half of them at once and the rest one by one over a cache, and gives the largest difference
+ * between any two results. Throws ShapeError.
  */
 export async function agree(
-  attention: Attention & { readonly spec?: string },
+  subject: string | (Attention & { readonly spec?: string }),
   options: AgreeOptions,
 ): Promise<Agreement> {
+  const attention = typeof subject === "string" ? parseSpec(subject, { width: 256, heads: 4, ...options }) : subject;
   const { variant, sizes, spec = variant.name } = attention;
   const { tokens, seed, wasm } = options;
   if (!Number.isSafeInteger(tokens) || tokens < 2)
@@ -114,7 +117,7 @@ function partsOn(device: Device, { params }: Numbers): Parts {
 }
 
 /** The largest difference between any two runs, over all forms and both ways of feeding the tokens. */
-function spreadOf(
+async function spreadOf(
   attention: Attention,
   numbers: Numbers,
   tokens: number,
@@ -122,40 +125,50 @@ function spreadOf(
   tolerance: number,
 ): Promise<Difference> {
   const { d } = attention.sizes;
-  return scope(device, async () => {
+  const low = new Float64Array(tokens * d).fill(Number.POSITIVE_INFINITY);
+  const high = new Float64Array(tokens * d).fill(Number.NEGATIVE_INFINITY);
+  const half = tokens >> 1;
+  const cuts = [[tokens], [half, ...Array.from({ length: tokens - half }, () => 1)]];
+  for (const form of Object.keys(attention.variant.forms))
+    for (const chunks of cuts)
+      (await outputs(attention, numbers, chunks, device, form)).forEach((value, i) => {
+        // NaN spreads through Math.min and Math.max, and so to the difference.
+        low[i] = Math.min(low[i]!, value);
+        high[i] = Math.max(high[i]!, value);
+      });
+  let absolute = 0;
+  let size = 0;
+  for (let i = 0; i < low.length; i++) {
+    absolute = Math.max(absolute, high[i]! - low[i]!);
+    size = Math.max(size, Math.abs(low[i]!), Math.abs(high[i]!));
+  }
+  return { absolute, relative: size ? absolute / size : absolute, tolerance };
+}
+
+/** Outputs of all tokens, fed in chunks over a cache in one form. Nothing is left on the device. */
+async function outputs(
+  attention: Attention,
+  numbers: Numbers,
+  chunks: readonly number[],
+  device: Device,
+  form: string,
+): Promise<number[]> {
+  const { d } = attention.sizes;
+  const made = scope(device, () => {
     const p = partsOn(device, numbers);
-    const x = tensor(device, [tokens, d], numbers.x);
-    const low = new Float64Array(tokens * d).fill(Number.POSITIVE_INFINITY);
-    const high = new Float64Array(tokens * d).fill(Number.NEGATIVE_INFINITY);
-    const half = tokens >> 1;
-    const cuts = [[tokens], [half, ...Array.from({ length: tokens - half }, () => 1)]];
-    for (const form of Object.keys(attention.variant.forms))
-      for (const chunks of cuts) {
-        const cache = new Cache(device, attention, tokens);
-        let at = 0;
-        for (const n of chunks) {
-          const start = cache.length;
-          const out = scope(device, () =>
-            runAttention(attention, p, x.rows(start, start + n), { positions: positionsOf(start, n), form, cache }),
-          );
-          for (const value of await out.read()) {
-            // NaN spreads through Math.min and Math.max, and so to the difference.
-            low[at] = Math.min(low[at]!, value);
-            high[at] = Math.max(high[at]!, value);
-            at++;
-          }
-          out.free();
-        }
-        cache.free();
-      }
-    let absolute = 0;
-    let size = 0;
-    for (let i = 0; i < low.length; i++) {
-      absolute = Math.max(absolute, high[i]! - low[i]!);
-      size = Math.max(size, Math.abs(low[i]!), Math.abs(high[i]!));
-    }
-    return { absolute, relative: size ? absolute / size : absolute, tolerance };
+    const x = tensor(device, [numbers.x.length / d, d], numbers.x);
+    const cache = new Cache(device, attention, numbers.x.length / d);
+    return chunks.map((n) => {
+      const [start, end] = [cache.length, cache.length + n];
+      return runAttention(attention, p, x.rows(start, end), { positions: positionsOf(start, n), form, cache });
+    });
   });
+  const all: number[] = [];
+  for (const out of made) {
+    all.push(...(await out.read()));
+    out.free();
+  }
+  return all;
 }
 
 /** Numbers a form allocates per cached token while one query runs: the slope of peak memory between two lengths. */

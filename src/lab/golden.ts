@@ -119,7 +119,7 @@ async function runCase(
     const said = await readJson(join(path, "manifest.json"), SMALL, manifest);
     kind = said.kind;
     const run = kind === "whole_model" ? wholeModel : kind === "attention_layer" ? attentionLayer : undefined;
-    if (!run) throw new Unsupported(`cases of kind ${JSON.stringify(kind)} are not supported`);
+    if (!run) throw new Unsupported(`kind ${JSON.stringify(kind)} is not supported`);
     const ledger = new Ledger();
     const missed = (await run(path, said, devices, ledger)).filter(
       (tensor) => tensor !== "input_ids" && !ledger.compared.has(tensor),
@@ -181,7 +181,7 @@ async function attentionLayer(
 ): Promise<string[]> {
   const layer = await readLayerCase(path, said);
   for (const device of devices) {
-    const weights = await layer.load(device);
+    const weights = await readWeights(layer.reader, layer.parameters, layer.sources, device);
     try {
       await compareLayer(layer.attention, Object.fromEntries(weights), layer.input, layer.oracle, ledger);
     } finally {
@@ -202,22 +202,19 @@ const layerSchema = z.object({
   seq_len: z.number().optional(),
 });
 
-/** An MLA layer case: the layer, its input, what is expected of it, and a way to put its weights on a device. */
+/** An MLA layer case: the layer, where its weights lie, its input and what is expected of it. Throws FormatError. */
 export async function readLayerCase(path: string, said?: Manifest) {
   const { tolerance } = said ?? (await readJson(join(path, "manifest.json"), SMALL, manifest));
   const raw = await readJson(join(path, "config.json"), SMALL, z.record(z.string(), z.unknown()));
-  if (!("kv_lora_rank" in raw))
-    throw new Unsupported(
-      "attention layers without kv_lora_rank in their config are not supported: it is no MLA layer",
-    );
+  if (!("kv_lora_rank" in raw)) throw new Unsupported("no kv_lora_rank: layers other than MLA are not supported");
   const config = readConfig(raw, layerSchema);
   const attention = latentAttention(config, config.rope_interleave ? "interleaved" : "half");
   const { variant, sizes } = attention;
   checkSizes(variant, sizes);
   const sources = new Map(Object.entries(latentSources(sizes, "")));
   const parameters = paramsOf(variant, sizes).map(([name, axes]) => ({ name, axes, shape: shapeOf(axes, sizes) }));
-  const weights = await openSafetensors(join(path, "weights.safetensors"));
-  checkTensors(weights, sources);
+  const reader = await openSafetensors(join(path, "weights.safetensors"));
+  checkTensors(reader, sources);
   const input = (await expectedOf(await openSafetensors(join(path, "inputs.safetensors")))).get("hidden_states");
   if (!input) throw new FormatError(`${path}/inputs.safetensors: got no tensor hidden_states, expected it`);
   const oracle: Oracle = {
@@ -225,7 +222,7 @@ export async function readLayerCase(path: string, said?: Manifest) {
     prefill: config.decode_prefill_len,
     tolerance: (name) => positive(path, name, (tolerance?.[name] as { max_abs?: unknown } | undefined)?.max_abs),
   };
-  return { attention, input, oracle, load: (device: Device) => readWeights(weights, parameters, sources, device) };
+  return { attention, reader, parameters, sources, input, oracle };
 }
 
 function positive(path: string, key: string, value: unknown): number {

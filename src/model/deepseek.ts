@@ -74,7 +74,7 @@ export function latentAttention(
   layout: Rotation["layout"] = "interleaved",
 ): Attention {
   const [n, r] = [config.qk_nope_head_dim, config.qk_rope_head_dim];
-  if (r % 2) throw new FormatError(`qk_rope_head_dim: got ${r}, expected an even number`);
+  if (r % 2) throw new FormatError(`qk_rope_head_dim: got ${r}, expected an even number; rotary dims come in pairs`);
   const sizes: Sizes = {
     d: config.hidden_size,
     h: config.num_attention_heads,
@@ -149,18 +149,27 @@ function expertsOf(config: DeepSeek): FeedForward | undefined {
   if (!x || first >= layers) return undefined;
   const need = (key: "num_experts_per_tok" | "moe_intermediate_size" | "n_group" | "topk_group"): number => {
     const value = config[key];
-    if (!value) throw new FormatError(`${key}: got nothing, expected a number beside n_routed_experts ${x}`);
+    if (!value)
+      throw new FormatError(
+        `${key}: got nothing, expected a number beside n_routed_experts ${x}; add it to the config`,
+      );
     return value;
   };
   // A bound on names to be made up, before any is looked for in the file.
   if (x * layers > 200_000)
-    throw new FormatError(`n_routed_experts: got ${x} in ${layers} layers, expected at most 200000 experts in all`);
+    throw new FormatError(
+      `n_routed_experts: got ${x} in ${layers} layers, expected at most 200000 experts in all; correct the config`,
+    );
   const [perToken, f] = [need("num_experts_per_tok"), need("moe_intermediate_size")];
   const [groups, perGroup] = config.topk_method === "greedy" ? [1, 1] : [need("n_group"), need("topk_group")];
-  if (x % groups) throw new FormatError(`n_group: got ${groups}, expected a divisor of the ${x} experts`);
-  if (perGroup > groups) throw new FormatError(`topk_group: got ${perGroup}, expected at most n_group ${groups}`);
+  if (x % groups)
+    throw new FormatError(`n_group: got ${groups}, expected a divisor of the ${x} experts; correct the config`);
+  if (perGroup > groups)
+    throw new FormatError(`topk_group: got ${perGroup}, expected at most n_group ${groups}; correct the config`);
   if (perToken > (x / groups) * perGroup)
-    throw new FormatError(`num_experts_per_tok: got ${perToken}, expected at most ${(x / groups) * perGroup}`);
+    throw new FormatError(
+      `num_experts_per_tok: got ${perToken}, expected at most ${(x / groups) * perGroup}; correct the config`,
+    );
   const routing = { perToken, groups, perGroup, factor: config.routed_scaling_factor };
   return { kind: "experts", f, x, shared: f * (config.n_shared_experts ?? 0), routing };
 }

@@ -83,13 +83,14 @@ export function readConfig<T>(config: Config, schema: z.ZodObject<z.ZodRawShape>
     );
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  const key = String(issue.path[0] ?? "config");
-  const value = JSON.stringify(config[key]) ?? "nothing";
-  const wanted = issue.message.replace(/^Invalid (input|option): /, "").replace(/^expected /, "");
-  throw new FormatError(
-    `${issue.path.join(".") || "config"}: got ${value.slice(0, 80)}, expected ${wanted.replace(/^Too \w+: expected /, "")}; ` +
-      "this is not supported",
-  );
+  throw refused(issue.path.join(".") || "config", config[String(issue.path[0])], issue.message);
+}
+
+/** The error for a config's value, from what zod says of it. */
+export function refused(key: string, value: unknown, message: string): FormatError {
+  const wanted = message.replace(/^[^:]*: (?=expected )/, "").replace(/^expected |, received .*$/g, "");
+  const got = (JSON.stringify(value) ?? "nothing").slice(0, 80);
+  return new FormatError(`${key}: got ${got}, expected ${wanted}; anything else is not supported`);
 }
 
 /** A linear layer's weight `[out, in]`, or some of its rows. */

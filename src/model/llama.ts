@@ -31,8 +31,13 @@ export const llama: Family = {
     const g = config.num_key_value_heads ?? h;
     const e = config.head_dim ?? d / h;
     if (!Number.isInteger(e) || e % 2)
-      throw new FormatError(`head_dim: got ${e} (hidden_size ${d} / ${h} heads), expected an even number`);
-    if (h % g) throw new FormatError(`num_key_value_heads: got ${g}, expected a divisor of the ${h} attention heads`);
+      throw new FormatError(
+        `head_dim: got ${e} (hidden_size ${d} / ${h} heads), expected an even number; rotary dims come in pairs`,
+      );
+    if (h % g)
+      throw new FormatError(
+        `num_key_value_heads: got ${g}, expected a divisor of the ${h} attention heads; correct the config`,
+      );
     const sizes: Sizes = {
       ...{ d, h, g, n: 0, r: e, e, v: e, c: 0, q: 0, o: 0 },
       ...(config.attention_bias ? { bias: "all" as const } : {}),

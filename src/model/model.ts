@@ -99,7 +99,8 @@ export function forwardFlops(model: Model, t: number, cached = 0, form?: string)
     flops += t * cost.token + s * cost.cached + pairs(window) * cost.pair;
     const d = model.width;
     if (feed.kind === "dense") flops += 6 * t * d * feed.f;
-    else flops += t * (2 * d * feed.x + 6 * d * (feed.x * feed.f + feed.shared));
+    // Experts: the router, every expert on every token (and its weight on what is inside), the shared one.
+    else flops += t * (2 * d * feed.x + (6 * d + 2) * feed.x * feed.f + 6 * d * feed.shared);
   }
   return flops;
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Rotation, rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
+import { refused } from "./family.ts";
 
 const positive = z.number().positive().max(1e12);
 const magnitude = z.number().min(0).max(1e6);
@@ -78,10 +79,12 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
   const result = schema.safeParse(raw);
   if (!result.success) {
     const issue = result.error.issues[0]!;
-    const names = issue.code === "unrecognized_keys" ? issue.keys : issue.path;
-    const why =
-      issue.code === "unrecognized_keys" ? `got a key that "${kind}" has not, expected it absent` : issue.message;
-    throw new FormatError(`${key}.${names.join(".")}: ${why}; it could change the numbers, so it is not ignored`);
+    if (issue.code === "unrecognized_keys")
+      throw new FormatError(
+        `${key}.${issue.keys[0]}: got a key that ${JSON.stringify(kind)} has not, expected it absent; ` +
+          "it could change the numbers, so it is not ignored",
+      );
+    throw refused(`${key}.${issue.path.join(".")}`, raw[String(issue.path[0])], issue.message);
   }
   const plain = rotation(dims, result.data.rope_theta ?? config.rope_theta ?? 10000, layout);
   const turned = (frequencies: Float64Array, size = 1): Rotation => ({ ...plain, frequencies, magnitude: size });
@@ -91,7 +94,10 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
       return { rotation: turned(plain.frequencies.map((f) => f / factor)), softmax: 1 };
     }
     case "llama3":
-      return { rotation: turned(llama3(plain.frequencies, result.data as z.infer<typeof kinds.llama3>)), softmax: 1 };
+      return {
+        rotation: turned(llama3(plain.frequencies, result.data as z.infer<typeof kinds.llama3>, key)),
+        softmax: 1,
+      };
     case "yarn":
       return yarn(plain, result.data as Yarn, config, key);
     default:
@@ -100,10 +106,12 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
 }
 
 /** Long waves are stretched by the factor, short ones left alone, those between blended. */
-function llama3(frequencies: Float64Array, s: z.infer<typeof kinds.llama3>): Float64Array {
+function llama3(frequencies: Float64Array, s: z.infer<typeof kinds.llama3>, key: string): Float64Array {
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = s;
   if (low >= high)
-    throw new FormatError(`rope low_freq_factor: got ${low}, expected less than high_freq_factor (${high})`);
+    throw new FormatError(
+      `${key}.low_freq_factor: got ${low}, expected less than high_freq_factor (${high}); correct the config`,
+    );
   return frequencies.map((f) => {
     const turns = (length * f) / (2 * Math.PI);
     const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
@@ -116,7 +124,9 @@ function yarn(plain: Rotation, s: Yarn, config: RopeConfig, key: string): Scaled
   const length = s.original_max_position_embeddings ?? longest;
   const factor = s.factor ?? (longest && length ? longest / length : undefined);
   if (!length || !factor)
-    throw new FormatError(`${key}: got yarn without factor and original_max_position_embeddings, expected both`);
+    throw new FormatError(
+      `${key}: got yarn without factor and original_max_position_embeddings, expected both; add them`,
+    );
   const { frequencies } = plain;
   const dims = 2 * frequencies.length;
   const base = s.rope_theta ?? config.rope_theta ?? 10000;

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { FormatError, ShapeError } from "../tensor/error.ts";
@@ -30,42 +30,45 @@ const FILE_LIMIT = 256_000_000;
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const text = await readText(path);
-  const config = await readText(join(dirname(path), "tokenizer_config.json")).catch(() => "{}");
+  const config = await readText(join(dirname(path), "tokenizer_config.json")).catch((error: FormatError) => {
+    if (error.message.includes("got ENOENT")) return "{}";
+    throw error;
+  });
   return parseTokenizer(path, text, config);
 }
 
 /** As `loadTokenizer`, from the files' texts; `file` stands in errors. */
 export function parseTokenizer(file: string, text: string, config = "{}"): Tokenizer {
   const tokenizer = parseObject(file, text);
-  if (!("model" in tokenizer))
-    throw new FormatError(`${file}: got no "model", expected a tokenizer.json; check the path`);
-  let hub: HubTokenizer;
+  const ids = idsOf(file, tokenizer);
   let vocabulary = 0;
+  for (const id of ids) {
+    // An id sizes tables here and in the library, so it may not exceed what the file can list.
+    if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= text.length)
+      throw new FormatError(
+        `${file}: got the token id ${typeof id === "object" ? "of no number" : String(id).slice(0, 40)}, expected a whole number in [0, ${text.length}); ${again}`,
+      );
+    vocabulary = Math.max(vocabulary, id + 1);
+  }
+  let hub: HubTokenizer;
   try {
     hub = new HubTokenizer(tokenizer, parseObject(`${file} (its tokenizer_config.json)`, config));
-    for (const id of [...hub.get_vocab(true).values(), ...hub.get_added_tokens_decoder().keys()]) {
-      // An id sizes the embedding, so it may not exceed what the file can list.
-      if (!Number.isSafeInteger(id) || id < 0 || id >= text.length)
-        throw new FormatError(`${file}: got the token id ${id}, expected a whole number in [0, ${text.length})`);
-      vocabulary = Math.max(vocabulary, id + 1);
-    }
     hub.encode("a", { add_special_tokens: false });
   } catch (error) {
     if (error instanceof FormatError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new FormatError(
-      `${file}: got a tokenizer that cannot be built (${reason.slice(0, 120)}), expected a tokenizer.json of the tokenizers library; fetch it again`,
+      `${file}: got a tokenizer that cannot be built (${reason.slice(0, 120)}), expected a tokenizer.json of the tokenizers library; ${again}`,
       { cause: error },
     );
   }
-  if (vocabulary === 0) throw new FormatError(`${file}: got an empty vocabulary, expected tokens; fetch it again`);
   return {
     vocabulary,
     encode(plain) {
       if (plain === "") return new Int32Array();
       // The library leaves a hole where its model has no token for unknown text.
-      const ids: readonly (number | undefined)[] = hub.encode(plain, { add_special_tokens: false }).ids;
-      return Int32Array.from(ids, (id) => {
+      const found: readonly (number | undefined)[] = hub.encode(plain, { add_special_tokens: false }).ids;
+      return Int32Array.from(found, (id) => {
         if (id === undefined)
           throw new FormatError(
             `${file}: got text with no token for it, expected a tokenizer with an unknown token; use bytes`,
@@ -78,6 +81,31 @@ export function parseTokenizer(file: string, text: string, config = "{}"): Token
       return list.length ? hub.decode(list, { skip_special_tokens: false, clean_up_tokenization_spaces: false }) : "";
     },
   };
+}
+
+const again = "fetch the file again";
+
+const kinds = ["BPE", "WordPiece", "Unigram"];
+
+/** All token ids that the file lists, unchecked: of the model (a record of ids, or a list whose places are the ids) and added. */
+function idsOf(file: string, tokenizer: object): Iterable<unknown> {
+  const { model, added_tokens: added } = tokenizer as {
+    model?: { vocab?: unknown; type?: unknown } | null;
+    added_tokens?: unknown;
+  };
+  const vocab = model?.vocab;
+  if (typeof vocab !== "object" || vocab === null)
+    throw new FormatError(`${file}: got no model with a vocab, expected a tokenizer.json; check the path`);
+  // The library would take other kinds for a list of words.
+  const type = model?.type ?? "BPE";
+  if (typeof type !== "string" || !kinds.includes(type))
+    throw new FormatError(
+      `${file}: got a model of type ${typeof type === "string" ? type.slice(0, 40) : typeof type}, expected ${kinds.join(", ")}`,
+    );
+  const own: unknown[] = Array.isArray(vocab) ? [...vocab.keys()] : Object.values(vocab);
+  if (own.length === 0) throw new FormatError(`${file}: got an empty vocabulary, expected tokens; ${again}`);
+  const extra = Array.isArray(added) ? added.map((token) => token?.id) : [];
+  return [...own, ...extra];
 }
 
 function* checked(ids: ArrayLike<number>, vocabulary: number): Generator<number> {
@@ -108,15 +136,14 @@ function parseObject(file: string, text: string): object {
 
 async function readText(path: string): Promise<string> {
   try {
+    const { size } = await stat(path);
+    if (size > FILE_LIMIT)
+      throw new FormatError(`${path}: got ${size} bytes, expected at most ${FILE_LIMIT}; this is no tokenizer.json`);
     const bytes = await readFile(path);
-    if (bytes.length > FILE_LIMIT)
-      throw new FormatError(
-        `${path}: got ${bytes.length} bytes, expected at most ${FILE_LIMIT}; this is no tokenizer.json`,
-      );
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
     if (error instanceof FormatError) throw error;
-    const reason = error instanceof Error && "code" in error ? error.code : "no UTF-8 text";
+    const reason = error instanceof Error && "syscall" in error ? Reflect.get(error, "code") : "no UTF-8 text";
     throw new FormatError(`${path}: got ${reason}, expected a readable tokenizer.json; check the path`, {
       cause: error,
     });

@@ -47,7 +47,9 @@ export function declaredIsHeld(variant: Variant, drawn: Case, device: Device, ma
     const filled = device.liveBytes;
     cache.free();
     const freed = filled - device.liveBytes;
-    return freed === declared ? undefined : `${variant.name}: a freed cache gave back ${freed} bytes, expected ${declared}`;
+    return freed === declared
+      ? undefined
+      : `${variant.name}: a freed cache gave back ${freed} bytes, expected ${declared}`;
   });
 }
 

@@ -1,13 +1,21 @@
 import { gradients } from "../../src/grad/tape.ts";
 import { type Device, type Numbers, scope } from "../../src/tensor/tensor.ts";
-import { differ, type Violation, unequal } from "./check.ts";
+import { differ, unequal, type Violation } from "./check.ts";
 import { type Bounded, boundedGradients, boundedOutput, probe } from "./shaken.ts";
 import { onto, type Program } from "./subject.ts";
 
+/** What is compared: the output alone (of what no tape records), or the inputs' gradients too. */
+export type Extent = "output" | "gradients";
+
 /** Law: a device computes what the float64 reference computes, output and gradients, within the bound of float32 rounding. */
-export async function agrees(what: string, program: Program, device: Device): Promise<Violation> {
-  const results = await resultsOn(device, program);
-  const expected: Bounded[] = [boundedOutput(program), ...boundedGradients(program)];
+export async function agrees(
+  what: string,
+  program: Program,
+  device: Device,
+  extent: Extent = "gradients",
+): Promise<Violation> {
+  const results = await resultsOn(device, program, extent);
+  const expected: Bounded[] = [boundedOutput(program), ...(extent === "output" ? [] : boundedGradients(program))];
   const names = ["output", ...program.inputs.map(({ name }) => `gradient of ${name}`)];
   for (const [i, { exact, bound }] of expected.entries()) {
     const violation = differ(`${what}: ${names[i]}`, exact, results[i]!, 0, bound);
@@ -17,8 +25,14 @@ export async function agrees(what: string, program: Program, device: Device): Pr
 }
 
 /** Law: one seed, one result. Two devices (two thread counts, or one device twice) give the same numbers bit for bit. */
-export async function repeats(what: string, program: Program, one: Device, other: Device): Promise<Violation> {
-  const [first, second] = [await resultsOn(one, program), await resultsOn(other, program)];
+export async function repeats(
+  what: string,
+  program: Program,
+  one: Device,
+  other: Device,
+  extent: Extent = "gradients",
+): Promise<Violation> {
+  const [first, second] = [await resultsOn(one, program, extent), await resultsOn(other, program, extent)];
   for (const [i, numbers] of first.entries()) {
     const violation = unequal(`${what}: result ${i}`, numbers, second[i]!);
     if (violation) return violation;
@@ -46,10 +60,11 @@ export async function givesBack(what: string, program: Program, device: Device):
 }
 
 /** The output, without a tape, and then the gradients of the inputs. */
-function resultsOn(device: Device, program: Program): Promise<Numbers[]> {
+function resultsOn(device: Device, program: Program, extent: Extent): Promise<Numbers[]> {
   return scope(device, async () => {
     const inputs = program.inputs.map((input) => onto(device, input));
     const output = await program.run(inputs).read();
+    if (extent === "output") return [output];
     const found = gradients(inputs, () => probe(program.run(inputs)));
     const results = [output];
     for (const t of found.gradients) results.push(await t.read());

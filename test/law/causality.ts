@@ -1,7 +1,7 @@
 import type { Variant } from "../../src/attention/define.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
-import { type Violation, unequal } from "./check.ts";
+import { unequal, type Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { layerProgram, onto } from "./subject.ts";
 
@@ -28,13 +28,17 @@ export function causal(variant: Variant, drawn: Case, device: Device): Promise<V
       const inputs = program.inputs.map((input) => onto(device, input));
       const before = await program.run(inputs).read();
       for (const change of [random.normals(d, 10), new Float64Array(d).fill(Number.NaN)]) {
-        inputs.at(-1)!.rows(row, row + 1).write(change);
+        inputs
+          .at(-1)!
+          .rows(row, row + 1)
+          .write(change);
         const after = await program.run(inputs).read();
         const what = `${variant.name} ${form}: outputs that may not see token ${place} of sequence ${sequence}`;
         const violation = unequal(what, blind(before), blind(after));
         if (violation) return violation;
         const own = (numbers: ArrayLike<number>) => Array.from({ length: d }, (_, i) => numbers[row * d + i]!);
-        if (!unequal("", own(before), own(after))) return `${variant.name} ${form}: an output does not see its own token`;
+        if (!unequal("", own(before), own(after)))
+          return `${variant.name} ${form}: an output does not see its own token`;
       }
     }
     return undefined;

@@ -7,7 +7,11 @@ export type Violation = string | undefined;
 export const seed = 10907;
 
 /** Asserts a law over `runs` cases; a broken one is shrunk to the smallest that breaks. */
-export function holds<T>(from: fc.Arbitrary<T>, law: (drawn: T) => Violation | Promise<Violation>, runs = 200): Promise<void> {
+export function holds<T>(
+  from: fc.Arbitrary<T>,
+  law: (drawn: T) => Violation | Promise<Violation>,
+  runs = 200,
+): Promise<void> {
   return fc.assert(
     fc.asyncProperty(from, async (drawn) => {
       const violation = await law(drawn);
@@ -30,7 +34,13 @@ export function compare(expected: ArrayLike<number>, got: ArrayLike<number>): { 
 }
 
 /** A violation where two lists differ by more than `tolerance` times the first's size plus `bound`. */
-export function differ(what: string, expected: ArrayLike<number>, got: ArrayLike<number>, tolerance: number, bound = 0): Violation {
+export function differ(
+  what: string,
+  expected: ArrayLike<number>,
+  got: ArrayLike<number>,
+  tolerance: number,
+  bound = 0,
+): Violation {
   const { error, size } = compare(expected, got);
   const limit = tolerance * size + bound;
   return error <= limit ? undefined : `${what}: differ by ${error}, expected at most ${limit} at size ${size}`;

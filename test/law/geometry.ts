@@ -40,38 +40,41 @@ export function fits(variant: Variant, z: Sizes): boolean {
  * together in few ways, so drawing ties often (g a divisor of h, r even, v = e or v = n) makes most draws hold.
  */
 export function sizes(variant: Variant): fc.Arbitrary<Sizes> {
-  return fc
-    .record({
-      d: fc.constantFrom(1, 2, 3, 5, 7, 8, 13),
-      h: fc.constantFrom(1, 2, 3, 4, 5, 6, 7),
-      divisor: fc.nat(3),
-      n: fc.nat(7),
-      half: fc.nat(3),
-      value: fc.constantFrom("key", "shared", "own"),
-      own: fc.constantFrom(1, 2, 3, 5, 7, 8),
-      c: fc.constantFrom(1, 2, 3, 5, 8, 11, 0),
-      q: fc.constantFrom(0, 0, 1, 3, 7),
-      o: fc.constantFrom(0, 0, 1, 4, 5),
-      bias: fc.constantFrom(undefined, undefined, "all", "inputs"),
-    })
-    .map(({ divisor, half, value, own, bias, ...letters }): Sizes => {
-      const { h, n } = letters;
-      const r = 2 * half;
-      const divisors = [h, 1, 2, 3].filter((g) => h % g === 0);
-      const v = { key: n + r, shared: n, own }[value];
-      return { ...letters, g: divisors[divisor % divisors.length]!, r, e: n + r, v, ...(bias ? { bias } : {}) };
-    })
-    // The widest row a form makes of a token is bounded too, for the sake of the time that 200 cases take.
-    .filter((z) => z.g * (z.e + z.v) <= 40 && fits(variant, z));
+  return (
+    fc
+      .record({
+        d: fc.constantFrom(1, 2, 3, 5, 7, 8, 13),
+        h: fc.constantFrom(1, 2, 3, 4, 5, 6, 7),
+        divisor: fc.nat(3),
+        n: fc.nat(7),
+        half: fc.nat(3),
+        value: fc.constantFrom("key", "shared", "own"),
+        own: fc.constantFrom(1, 2, 3, 5, 7, 8),
+        c: fc.constantFrom(1, 2, 3, 5, 8, 11, 0),
+        q: fc.constantFrom(0, 0, 1, 3, 7),
+        o: fc.constantFrom(0, 0, 1, 4, 5),
+        bias: fc.constantFrom(undefined, undefined, "all", "inputs"),
+      })
+      .map(({ divisor, half, value, own, bias, ...letters }): Sizes => {
+        const { h, n } = letters;
+        const r = 2 * half;
+        const divisors = [h, 1, 2, 3].filter((g) => h % g === 0);
+        const v = { key: n + r, shared: n, own }[value];
+        return { ...letters, g: divisors[divisor % divisors.length]!, r, e: n + r, v, ...(bias ? { bias } : {}) };
+      })
+      // The widest row a form makes of a token is bounded too, for the sake of the time that 200 cases take.
+      .filter((z) => z.g * (z.e + z.v) <= 40 && fits(variant, z))
+  );
 }
 
 /** How long and how cut sequences are: `long` puts many cached tokens before few new ones too. */
 function chunks(most: number): fc.Arbitrary<Chunk[]> {
   const form = fc.nat(2);
   const small = fc.array(fc.record({ tokens: fc.integer({ min: 1, max: 3 }), form }), { minLength: 1, maxLength: 4 });
-  const far = fc
-    .tuple(fc.integer({ min: 4, max: most }), form, form)
-    .map(([tokens, a, b]) => [{ tokens, form: a }, { tokens: 1, form: b }]);
+  const far = fc.tuple(fc.integer({ min: 4, max: most }), form, form).map(([tokens, a, b]) => [
+    { tokens, form: a },
+    { tokens: 1, form: b },
+  ]);
   return most > 4 ? fc.oneof(small, far) : small;
 }
 

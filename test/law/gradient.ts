@@ -26,15 +26,15 @@ export function gradientIsDifference(what: string, program: Program, seed: numbe
     const found = gradients(inputs, () => probe(program.run(inputs)));
     let slope = 0;
     let size = 0;
-    found.gradients.forEach((g, i) =>
-      g.data.forEach((x, j) => {
+    for (const [i, g] of found.gradients.entries())
+      for (const [j, x] of g.data.entries()) {
         slope += x * directions[i]![j]!;
         size += (x * directions[i]![j]!) ** 2;
-      }),
-    );
+      }
     const at = (step: number) =>
       scope(device, () => {
-        inputs.forEach((t, i) => t.write(program.inputs[i]!.values.map((x, j) => x + step * directions[i]![j]!)));
+        for (const [i, t] of inputs.entries())
+          t.write(program.inputs[i]!.values.map((x, j) => x + step * directions[i]![j]!));
         return probe(program.run(inputs)).data[0]!;
       });
     let best = Number.POSITIVE_INFINITY;

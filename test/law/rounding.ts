@@ -1,6 +1,6 @@
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { planOf } from "../../src/ops/einsum/plan.ts";
-import { type TapeNode, Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 
 // How far one float32 op may be from its exact result: what the bound on a whole program is made of (see shaken.ts).
 // A sum of K products, each rounded by at most u relative, and rounded again as it is added, errs by about
@@ -36,7 +36,8 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       return unit * (Math.sqrt(width(a!)) + Math.sqrt(a!.shape[0]!) + 8) * (largest(a!) + Math.log(width(a!)));
     case "attend": {
       const { values, weights } = attention(node, scale);
-      return weights * Math.max(...values.map(largest));
+      const top = Math.max(...values.map(largest));
+      return output.data.map((_, i) => weights[Math.floor(i / width(output))]! * top);
     }
     default:
       throw new Error(`rounding: op "${name}" has no bound yet; add one`);
@@ -77,15 +78,19 @@ export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors
     case "crossEntropy":
       return [unit * (Math.sqrt(width(a!)) + 8) * (largest(a!) + 2) * top];
     case "attend": {
-      // dS = P (g v - D) scale. Weights sum to 1 over keys, so dq has no factor; dk and dv sum over all queries of a key.
+      // dS = P (g v - D) scale for a query. Its weights sum to 1 over the keys, so dq takes the error once; what a key or a
+      // value receives is summed over all queries, with errors of random signs.
       const { queries, keys, values, weights } = attention(node, scale);
-      const seen = Math.max(...rowNorms(g)) * Math.hypot(...values.map((v) => Math.max(...rowNorms(v))));
-      const rows = Math.sqrt(g.size / width(g));
-      const score = scale * 2 * seen * (weights + unit * Math.sqrt(width(g)));
+      const longest = Math.hypot(...values.map((v) => Math.max(...rowNorms(v))));
+      const steps = unit * Math.sqrt(width(g));
+      const scores = rowNorms(g).map((norm, row) => scale * 2 * norm * longest * (weights[row]! + steps));
       return [
-        ...keys.map((k) => score * Math.max(...rowNorms(k))),
-        ...queries.map((q) => score * rows * Math.max(...rowNorms(q))),
-        ...values.map(() => weights * rows * top),
+        ...queries.map((q, i) => {
+          const key = Math.max(...rowNorms(keys[i]!));
+          return q.data.map((_, at) => scores[Math.floor(at / width(q))]! * key);
+        }),
+        ...queries.map((q) => Math.hypot(...rowNorms(q).map((norm, row) => norm * scores[row]!))),
+        ...values.map(() => top * Math.hypot(...weights)),
       ];
     }
     default:
@@ -102,22 +107,23 @@ function contractionErrors(spec: string, a: Tensor, b: Tensor): Errors {
 }
 
 /**
- * An attend's operands, and the relative error of its weights. Scores are at most S = scale sum |q| |k| (Cauchy and Schwarz)
- * and err by u (sqrt(e) + 4) (S + 1); a weight moves by that relative to its size, its sum by as much again; then the sum
- * over keys.
+ * An attend's operands, and for each query (row and head) the relative error of its weights. A score is at most
+ * S = scale sum |q| |k| (Cauchy and Schwarz) and errs by u (sqrt(e) + 4) (S + 1); the exponential turns that into a relative
+ * error; then come the sums over keys.
  */
 function attention({ inputs }: TapeNode, scale: number) {
   const list = inputs as Tensor[];
   // Queries, as many keys, then one or two values.
   const terms = list.length % 2 ? (list.length - 1) / 2 : (list.length - 2) / 2;
   const [queries, keys, values] = [list.slice(0, terms), list.slice(terms, 2 * terms), list.slice(2 * terms)];
-  let scores = 0;
-  let summed = 0;
-  for (let i = 0; i < terms; i++) {
-    scores += scale * Math.max(...rowNorms(queries[i]!)) * Math.max(...rowNorms(keys[i]!));
-    summed += width(queries[i]!);
-  }
-  const weights = unit * (2 * (Math.sqrt(summed) + 4) * (scores + 1) + Math.sqrt(keys[0]!.shape[0]!) + 8);
+  const steps = Math.sqrt(queries.reduce((sum, q) => sum + width(q), 0)) + 4;
+  const summing = Math.sqrt(keys[0]!.shape[0]!) + 8;
+  const longest = keys.map((k) => Math.max(...rowNorms(k)));
+  const norms = queries.map(rowNorms);
+  const weights = norms[0]!.map((_, row) => {
+    const score = norms.reduce((sum, list, i) => sum + scale * list[row]! * longest[i]!, 0);
+    return unit * (steps * (score + 1) + summing);
+  });
   return { queries, keys, values, weights };
 }
 

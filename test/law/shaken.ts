@@ -1,7 +1,7 @@
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { gradients } from "../../src/grad/tape.ts";
-import { einsum } from "../../src/ops/einsum/index.ts";
 import { reshape } from "../../src/ops/add/index.ts";
+import { einsum } from "../../src/ops/einsum/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Recorder, scope, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { compare } from "./check.ts";
@@ -9,12 +9,12 @@ import { backwardErrors, type Errors, forwardErrors, unit } from "./rounding.ts"
 import { onto, type Program } from "./subject.ts";
 
 // The bound on what float32 does to a whole program, derived for its very numbers: the program runs in float64 with every
-// op's result moved by the op's own error (rounding.ts) with random signs, which carries each error through all that
+// op's result moved at random by about the op's own error (rounding.ts), which carries each error through all that
 // follows, exactly as the program carries it. What the result moves by, over a few runs, times a margin for runs that
 // happened to move little, is the bound. (Monte Carlo arithmetic; Parker, 1997.)
 
 const RUNS = 4;
-const MARGIN = 8;
+const MARGIN = 2;
 
 /** The exact numbers and how far float32 may be from them. */
 export interface Bounded {
@@ -105,6 +105,7 @@ function move(t: Tensor, errors: Errors, random: Random): void {
   const { data } = t;
   for (let i = 0; i < data.length; i++) {
     const error = typeof errors === "number" ? errors : errors[i]!;
-    data[i]! += random.uniform() < 0.5 ? error : -error;
+    // Of any size up to twice the error, about the error in the mean: equal ones would cancel to nothing too often.
+    data[i]! += (4 * random.uniform() - 2) * error;
   }
 }

@@ -25,7 +25,11 @@ describe.each(variants.map((variant) => [variant.name, variant] as const))("%s",
   test("its gradient is the finite difference, in every form", () =>
     holds(cases(variant, 4), (drawn) => {
       for (const form of Object.keys(variant.forms)) {
-        const violation = gradientIsDifference(`${variant.name} ${form}`, layerProgram(variant, drawn, form), drawn.seed);
+        const violation = gradientIsDifference(
+          `${variant.name} ${form}`,
+          layerProgram(variant, drawn, form),
+          drawn.seed,
+        );
         if (violation) return violation;
       }
       return undefined;

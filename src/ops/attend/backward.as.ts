@@ -173,8 +173,8 @@ function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
 
 function dot(x: usize, y: usize, n: i32): f32 {
   let sum = f32x4.splat(0);
-  for (; n > 0; n -= 4, x += 16, y += 16) sum = madd(loadPart(x, n, 0), loadPart(y, n, 0), sum);
-  return sum4(sum);
+  for (; n >= 4; n -= 4, x += 16, y += 16) sum = madd(v128.load(x), v128.load(y), sum);
+  return sum4(madd(loadPart(x, n, 0), loadPart(y, n, 0), sum));
 }
 
 function packKeys(b: i32, group: i32, key: i32, n: i32): void {
@@ -287,15 +287,28 @@ function writeKeys(b: i32, group: i32, rowPiece: i32, key: i32, n: i32): void {
         base = keyCopies(i) + ((<usize>copy * batch * s * groupsOf(i) * e) << 2);
       }
       const factor = f32x4.splat(i < terms ? scale : 1);
-      for (let j = 0; j < n; j++) {
-        const to = keyAt(base, i, b, group, key + j);
-        for (let c = 0; c < e; c += 4) {
-          const at = from + <usize>(c / COLUMNS) * panel + <usize>j * WIDTH + (<usize>(c % COLUMNS) << 2);
-          storePart(to + (<usize>c << 2), e - c, f32x4.mul(factor, v128.load(at)));
-        }
-      }
+      let to = keyAt(base, i, b, group, key), at = from;
+      for (let c = e; c > 0; c -= COLUMNS, to += WIDTH, at += panel) lowerAcross(at, n, c, factor, to, keyStride(i));
     }
     from += <usize>(roundUp(e) / COLUMNS) * panel;
+  }
+}
+
+/** A panel [n][COLUMNS], or its first `width` columns, times a factor, as rows `stride` bytes apart. */
+function lowerAcross(from: usize, n: i32, width: i32, factor: v128, to: usize, stride: usize): void {
+  if (width < COLUMNS) {
+    for (; n > 0; n--, from += WIDTH, to += stride)
+      for (let c = 0; c < width; c += 4) {
+        const at = <usize>c << 2;
+        storePart(to + at, width - c, f32x4.mul(factor, v128.load(from + at)));
+      }
+    return;
+  }
+  for (; n > 0; n--, from += WIDTH, to += stride) {
+    v128.store(to, f32x4.mul(factor, v128.load(from)));
+    v128.store(to, f32x4.mul(factor, v128.load(from, 16)), 16);
+    if (WIDE) v128.store(to, f32x4.mul(factor, v128.load(from, 32)), 32);
+    if (WIDE) v128.store(to, f32x4.mul(factor, v128.load(from, 48)), 48);
   }
 }
 
@@ -333,18 +346,20 @@ function sumCopies(): void {
     const copies = copiesOf(i);
     if (copies == 1 || !keyGradient(i)) continue;
     const size = batch * s * groupsOf(i) * widthOf(i);
+    const first = keyCopies(i), to = keyGradient(i);
     const pieces = (size + part - 1) / part;
     for (; piece < done + pieces; piece = ticket()) {
       const begin = (piece - done) * part, end = min(begin + part, size);
       for (let c = begin; c < end; c += 4) {
-        const left = end - c;
-        let from = keyCopies(i) + (<usize>c << 2);
-        let sum = loadPart(from, left, 0);
+        // The copies end in three floats to spare.
+        let from = first + (<usize>c << 2);
+        let sum = v128.load(from);
         for (let k = 1; k < copies; k++) {
           from += <usize>size << 2;
-          sum = f32x4.add(sum, loadPart(from, left, 0));
+          sum = f32x4.add(sum, v128.load(from));
         }
-        storePart(keyGradient(i) + (<usize>c << 2), left, sum);
+        if (end - c >= 4) v128.store(to + (<usize>c << 2), sum);
+        else storePart(to + (<usize>c << 2), end - c, sum);
       }
     }
     done += pieces;

@@ -101,13 +101,16 @@ export function copyRows(base: usize, stride: usize, n: i32, e: i32, to: usize):
 /** One row of `e` floats (all zero where `from` is 0) as row `row` of panels `[rows][COLUMNS]`, filled up with zeros. */
 export function copyAcross(from: usize, e: i32, to: usize, rows: i32, row: i32): void {
   to += <usize>row * WIDTH;
-  for (let i = 0; i < e; i += COLUMNS) {
-    for (let c = 0; c < COLUMNS; c += 4) {
-      const left = from ? e - i - c : 0;
-      v128.store(to + (<usize>c << 2), loadPart(from + (<usize>(i + c) << 2), left, 0));
-    }
-    to += <usize>rows * WIDTH;
+  const next = <usize>rows * WIDTH;
+  let left = from ? e : 0;
+  for (; left >= COLUMNS; left -= COLUMNS, from += WIDTH, to += next) {
+    v128.store(to, v128.load(from));
+    v128.store(to, v128.load(from, 16), 16);
+    if (WIDE) v128.store(to, v128.load(from, 32), 32);
+    if (WIDE) v128.store(to, v128.load(from, 48), 48);
   }
+  for (let rest = e - (from ? e - left : 0); rest > 0; rest -= COLUMNS, left -= COLUMNS, to += next)
+    for (let c = 0; c < COLUMNS; c += 4) v128.store(to + (<usize>c << 2), loadPart(from + (<usize>c << 2), left - c, 0));
 }
 
 /** Lanes `lane` to `lane + 3` of a panel [e][COLUMNS], times `factors`, written out as up to four rows of `e` floats. */

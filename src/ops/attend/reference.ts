@@ -40,9 +40,9 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, _lse, g
       let at = base;
       values.forEach(({ v, e, g: groups }, which) => {
         const from = (key * groups + Math.floor((head * groups) / h)) * e;
-        const target = dv[which]?.data;
+        const [x, target] = [v.data, dv[which]?.data];
         for (let i = 0; i < e; i++) {
-          dp += go[at + i]! * v.data[from + i]!;
+          dp += go[at + i]! * x[from + i]!;
           if (target) target[from + i]! += p * go[at + i]!;
         }
         at += e;
@@ -51,10 +51,10 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, _lse, g
       terms.forEach(({ q, k, e, g: groups }, which) => {
         const from = (key * groups + Math.floor((head * groups) / h)) * e;
         const query = (row * h + head) * e;
-        const [tq, tk] = [dq[which]?.data, dk[which]?.data];
+        const [x, y, tq, tk] = [q.data, k.data, dq[which]?.data, dk[which]?.data];
         for (let i = 0; i < e; i++) {
-          if (tq) tq[query + i]! += ds * k.data[from + i]!;
-          if (tk) tk[from + i]! += ds * q.data[query + i]!;
+          if (tq) tq[query + i]! += ds * y[from + i]!;
+          if (tk) tk[from + i]! += ds * x[query + i]!;
         }
       });
     });
@@ -75,12 +75,13 @@ function* queries(call: AttendCall): Generator<{ row: number; head: number; keys
 }
 
 function softmax(call: AttendCall, row: number, head: number, keys: readonly number[]) {
+  const terms = call.terms.map(({ q, k, e, g }) => ({ x: q.data, y: k.data, e, g }));
   const scores = keys.map((key) => {
     let score = 0;
-    for (const { q, k, e, g } of call.terms) {
+    for (const { x, y, e, g } of terms) {
       const query = (row * call.h + head) * e;
       const from = (key * g + Math.floor((head * g) / call.h)) * e;
-      for (let i = 0; i < e; i++) score += q.data[query + i]! * k.data[from + i]!;
+      for (let i = 0; i < e; i++) score += x[query + i]! * y[from + i]!;
     }
     return score * call.scale;
   });

@@ -5,7 +5,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
-const PIECES = 16;
+const PIECES = 8;
 /** Memory of a piece of queries: what stays near the core while keys stream by. */
 const NEAR = 768 * 1024;
 /** Queries of a panel, and keys that fill whole tiles, in any build. */
@@ -47,7 +47,7 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   const copies: Tensor[] = [];
   const operand = (e: number, g: number, key: Tensor, q: Tensor | undefined, dkey?: Tensor, dquery?: Tensor) => {
     const n = (groups / g) * plan.rowPieces;
-    const copy = dkey && n > 1 ? new Tensor(device, [n, key.size]) : undefined;
+    const copy = dkey && n > 1 ? new Tensor(device, [n * key.size + 3]) : undefined;
     if (copy) copies.push(copy);
     args.push(e, g, key.address, q?.address ?? 0, dkey?.address ?? 0, dquery?.address ?? 0, copy?.address ?? 0, n);
   };

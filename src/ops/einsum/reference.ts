@@ -6,23 +6,24 @@ export const contractReference: ContractKernel = (plan, a, b, out, mode) => {
   const [x, y, z] = [a.data, b.data, out.data];
   const outer = offsets([...plan.batch, ...plan.m, ...plan.n]);
   const inner = offsets(plan.k);
-  for (const [ia, ib, ic] of outer) {
+  for (let i = 0; i < outer.c.length; i++) {
+    const [ia, ib, ic] = [outer.a[i]!, outer.b[i]!, outer.c[i]!];
     let sum = 0;
-    for (const [ja, jb] of inner) sum += x[ia + ja]! * y[ib + jb]!;
+    for (let j = 0; j < inner.c.length; j++) sum += x[ia + inner.a[j]!]! * y[ib + inner.b[j]!]!;
     z[ic] = mode === "add" ? z[ic]! + sum : sum;
   }
 };
 
 /** The element offsets that nested loops over `axes` visit in a, b and c. */
-function offsets(axes: readonly Axis[]): [number, number, number][] {
-  let all: [number, number, number][] = [[0, 0, 0]];
-  for (const axis of axes)
-    all = all.flatMap(([a, b, c]) =>
-      Array.from({ length: axis.size }, (_, i): [number, number, number] => [
-        a + i * axis.a,
-        b + i * axis.b,
-        c + i * axis.c,
-      ]),
-    );
-  return all;
+function offsets(axes: readonly Axis[]): Readonly<Record<"a" | "b" | "c", Int32Array>> {
+  const visited = (operand: "a" | "b" | "c") => {
+    let starts = new Int32Array(1);
+    for (const { size, [operand]: step } of axes) {
+      const all = new Int32Array(starts.length * size);
+      for (let i = 0; i < all.length; i++) all[i] = starts[Math.floor(i / size)]! + (i % size) * step;
+      starts = all;
+    }
+    return starts;
+  };
+  return { a: visited("a"), b: visited("b"), c: visited("c") };
 }

@@ -9,7 +9,8 @@ export const gatherReference: GatherKernel = (table, ids, out) => {
 
 export const scatterReference: ScatterKernel = (g, ids, out) => {
   const width = out.size / out.shape[0]!;
+  const [from, to] = [g.data, out.data];
   ids.forEach((id, i) => {
-    for (let j = 0; j < width; j++) out.data[id * width + j]! += g.data[i * width + j]!;
+    for (let j = 0; j < width; j++) to[id * width + j]! += from[i * width + j]!;
   });
 };

@@ -1,7 +1,8 @@
 import type { GateBackwardKernel, GateKernel } from "./index.ts";
 
 export const gateReference: GateKernel = (a, b, out) => {
-  for (let i = 0; i < a.size; i++) out.data[i] = (a.data[i]! / (1 + Math.exp(-a.data[i]!))) * b.data[i]!;
+  const [x, y, z] = [a.data, b.data, out.data];
+  for (let i = 0; i < x.length; i++) z[i] = (x[i]! / (1 + Math.exp(-x[i]!))) * y[i]!;
 };
 
 /** silu'(x) = s (1 + x (1 - s)), with s the logistic function of x. */

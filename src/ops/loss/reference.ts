@@ -16,10 +16,11 @@ export const lossReference: LossKernel = (logits, targets, counted, out, lse) =>
 export const lossBackwardReference: LossBackwardKernel = (logits, targets, counted, lse, g, dlogits) => {
   const v = logits.shape[1]!;
   const factor = g.data[0]! / counted;
+  const [x, sums, dx] = [logits.data, lse.data, dlogits.data];
   targets.forEach((target, row) => {
     for (let i = 0; i < v; i++) {
-      const p = Math.exp(logits.data[row * v + i]! - lse.data[row]!);
-      dlogits.data[row * v + i] = target < 0 ? 0 : factor * (p - (i === target ? 1 : 0));
+      const p = Math.exp(x[row * v + i]! - sums[row]!);
+      dx[row * v + i] = target < 0 ? 0 : factor * (p - (i === target ? 1 : 0));
     }
   });
 };

@@ -9,7 +9,7 @@ export function routeRows(logits: Numbers, x: number, choice: Choice, out: Numbe
   const size = x / choice.groups;
   for (let row = 0; row < logits.length; row += x) {
     const scores = logits.subarray(row, row + x);
-    const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+    const max = Math.max(...scores);
     const weights = Array.from(scores, (score) => Math.exp(score - max));
     const sum = weights.reduce((a, b) => a + b, 0);
     const best = (group: number) => Math.max(...weights.slice(group * size, (group + 1) * size));

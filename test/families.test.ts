@@ -1,0 +1,206 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import { families, familyOf, loadModel } from "../src/file/load.ts";
+import { Session } from "../src/generate/session.ts";
+import { formsOf } from "../src/lab/oracle.ts";
+import { parametersOf } from "../src/model/model.ts";
+import { scaledRotation } from "../src/model/scaling.ts";
+import { FormatError } from "../src/tensor/error.ts";
+import type { Device } from "../src/tensor/tensor.ts";
+import { deepseek, llama, llama3, saveCheckpoint, yarn } from "./fixture/checkpoint.ts";
+import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
+
+let dir = "";
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-families-"));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+const ids = [3, 17, 8, 39, 0, 21, 21, 5, 30];
+
+/** Largest difference of any form's logits, prefill of 4 and then one by one, from the loops of plain.ts. */
+async function distance(config: Json, device: Device): Promise<number> {
+  const tensors = randomCheckpoint(config, 5);
+  await saveCheckpoint(dir, config, tensors);
+  const { model, weights } = await loadModel(dir, device);
+  const expected = plainLogits(config, tensors, ids).flat();
+  let worst = 0;
+  for (const form of formsOf(model)) {
+    const session = new Session(model, weights, ids.length);
+    const got: number[] = [];
+    for (const chunk of [ids.slice(0, 4), ...ids.slice(4).map((id) => [id])])
+      got.push(...(await session.append(Int32Array.from(chunk), { form }).read()));
+    expect(got).toHaveLength(expected.length);
+    got.forEach((x, i) => {
+      worst = Math.max(worst, Number.isNaN(x) ? Number.POSITIVE_INFINITY : Math.abs(x - expected[i]!));
+    });
+  }
+  return worst;
+}
+
+const features: [what: string, config: Json][] = [
+  ["Llama with grouped heads", llama],
+  [
+    "Llama with as many keys as heads, an explicit head_dim and tied embeddings",
+    { ...llama, num_key_value_heads: null, head_dim: 10, tie_word_embeddings: true },
+  ],
+  ["Llama with biases everywhere", { ...llama, attention_bias: true, mlp_bias: true }],
+  ["Llama with llama3 scaling", { ...llama, rope_theta: 500, rope_scaling: llama3 }],
+  ["Llama with linear scaling", { ...llama, rope_scaling: { type: "linear", factor: 4 } }],
+  [
+    "Llama with YaRN, written as transformers v5 does",
+    {
+      ...llama,
+      rope_theta: undefined,
+      rope_parameters: { ...yarn, type: undefined, rope_type: "yarn", rope_theta: 5000 },
+    },
+  ],
+  ["DeepSeek-V2 without query LoRA", deepseek],
+  [
+    "DeepSeek-V2 with query LoRA, biases and tied embeddings",
+    { ...deepseek, q_lora_rank: 9, attention_bias: true, tie_word_embeddings: true },
+  ],
+  [
+    "DeepSeek-V2 with YaRN and two equal mscales",
+    { ...deepseek, rope_scaling: { ...yarn, mscale: 0.75, mscale_all_dim: 0.75 } },
+  ],
+  [
+    "DeepSeek-V2 with YaRN and two different mscales",
+    { ...deepseek, rope_scaling: { ...yarn, mscale: 1.5, mscale_all_dim: 0.6 } },
+  ],
+  ["DeepSeek-V2 with YaRN and no mscale", { ...deepseek, rope_scaling: yarn }],
+  [
+    "DeepSeek-V2 with groups of experts and a routed factor",
+    {
+      ...deepseek,
+      topk_method: "group_limited_greedy",
+      n_group: 4,
+      topk_group: 2,
+      routed_scaling_factor: 2.5,
+      norm_topk_prob: true,
+    },
+  ],
+  [
+    "DeepSeek-V2 with experts in every second layer and none shared",
+    { ...deepseek, first_k_dense_replace: 0, moe_layer_freq: 2, n_shared_experts: null },
+  ],
+  ["DeepSeek-V2 with dense layers only", { ...deepseek, n_routed_experts: null }],
+];
+
+describe("a family computes what its checkpoint's own formulas say", () => {
+  test.each(features)("%s, in float64", async (_what, config) => {
+    expect(await distance(config, new ReferenceDevice())).toBeLessThan(1e-11);
+  });
+
+  test.each(features)("%s, in float32", async (_what, config) => {
+    const device = await WasmDevice.open({ threads: 1 });
+    try {
+      expect(await distance(config, device)).toBeLessThan(1e-4);
+    } finally {
+      device.close();
+    }
+  });
+});
+
+describe("a config", () => {
+  const refused = (config: Json) => {
+    try {
+      familyOf(config.model_type)!.model(config);
+    } catch (error) {
+      expect(error).toBeInstanceOf(FormatError);
+      return (error as Error).message;
+    }
+    throw new Error("accepted");
+  };
+
+  test.each<[string, Json]>([
+    ["hidden_act", { ...llama, hidden_act: "gelu" }],
+    ["hidden_size", { ...llama, hidden_size: undefined }],
+    ["hidden_size", { ...llama, hidden_size: "24" }],
+    ["num_hidden_layers", { ...llama, num_hidden_layers: 1e9 }],
+    ["num_hidden_layers", { ...llama, num_hidden_layers: 0 }],
+    ["vocab_size", { ...llama, vocab_size: 1.5 }],
+    ["num_key_value_heads", { ...llama, num_key_value_heads: 3 }],
+    ["head_dim", { ...llama, head_dim: 7 }],
+    ["rms_norm_eps", { ...llama, rms_norm_eps: -1 }],
+    ["sliding_window", { ...llama, sliding_window: 64 }],
+    ["quantization_config", { ...llama, quantization_config: { quant_method: "fp8" } }],
+    ["rope_scaling.rope_type", { ...llama, rope_scaling: { rope_type: "dynamic", factor: 2 } }],
+    ["rope_scaling.rope_type", { ...llama, rope_scaling: { type: "toString" } }],
+    ["rope_scaling.factor", { ...llama, rope_scaling: { type: "linear" } }],
+    [
+      "rope_scaling.low_freq_factor",
+      { ...llama, rope_scaling: { rope_type: "linear", factor: 2, low_freq_factor: 1 } },
+    ],
+    ["rope_scaling.low_freq_factor", { ...llama, rope_scaling: { ...llama3, low_freq_factor: 4 } }],
+    ["rope_scaling and rope_parameters", { ...llama, rope_scaling: yarn, rope_parameters: yarn }],
+    ["rope_parameters.partial_rotary_factor", { ...llama, rope_parameters: { partial_rotary_factor: 0.5 } }],
+    ["topk_method", { ...deepseek, topk_method: "noaux_tc" }],
+    ["scoring_func", { ...deepseek, scoring_func: "sigmoid" }],
+    ["mlp_bias", { ...deepseek, mlp_bias: true }],
+    ["rope_interleave", { ...deepseek, rope_interleave: false }],
+    ["num_key_value_heads", { ...deepseek, num_key_value_heads: 1 }],
+    ["qk_rope_head_dim", { ...deepseek, qk_rope_head_dim: 7 }],
+    ["num_experts_per_tok", { ...deepseek, num_experts_per_tok: 9 }],
+    ["num_experts_per_tok", { ...deepseek, num_experts_per_tok: undefined }],
+    ["n_group", { ...deepseek, topk_method: "group_limited_greedy", n_group: 3 }],
+    ["topk_group", { ...deepseek, topk_method: "group_limited_greedy", n_group: 2, topk_group: 3 }],
+    ["n_routed_experts", { ...deepseek, n_routed_experts: 4096, num_hidden_layers: 512 }],
+  ])("that asks for an unknown or impossible %s is refused by that name", (key, config) => {
+    const message = refused(config);
+    expect(message.startsWith(key)).toBe(true);
+    expect(message).toMatch(/: got .+, expected .+; /);
+  });
+
+  test("may hold bookkeeping, training settings and keys that are null", () => {
+    const more = {
+      ...{ torch_dtype: "bfloat16", transformers_version: "5.0.0", use_cache: true, _name_or_path: "x" },
+      ...{ bos_token_id: 1, attention_dropout: 0, initializer_range: 0.02, sliding_window: null },
+    };
+    expect(familyOf("llama")!.model({ ...llama, ...more })).toEqual(familyOf("llama")!.model(llama));
+  });
+
+  test("gives a model each of whose parameters has one source", () => {
+    for (const [, config] of features) {
+      const family = familyOf(config.model_type)!;
+      const model = family.model(config);
+      const named = parametersOf(model).map(({ name }) => name);
+      expect([...family.sources(model, config).keys()].sort()).toEqual(named.sort());
+    }
+  });
+
+  test("of a model type that no family reads has no family", () => {
+    expect(familyOf("gpt2")).toBeUndefined();
+    expect(familyOf(undefined)).toBeUndefined();
+    expect(families.flatMap(({ modelTypes }) => modelTypes)).toEqual(["llama", "deepseek_v2"]);
+  });
+});
+
+describe("YaRN", () => {
+  const of = (scaling: Json) => scaledRotation({ rope_theta: 10000, rope_scaling: { ...yarn, ...scaling } }, 8, "half");
+
+  test("multiplies cos and sin by the ratio of its mscales and the softmax by the square of the second", () => {
+    const m = (multiplier: number) => 0.1 * multiplier * Math.log(40) + 1;
+    expect(of({ mscale: 1.5, mscale_all_dim: 0.6 }).rotation.magnitude).toBeCloseTo(m(1.5) / m(0.6), 14);
+    expect(of({ mscale: 1.5, mscale_all_dim: 0.6 }).softmax).toBeCloseTo(m(0.6) ** 2, 14);
+    expect(of({})).toMatchObject({ rotation: { magnitude: m(1) }, softmax: 1 });
+    expect(of({ attention_factor: 1.25 }).rotation.magnitude).toBe(1.25);
+    expect(of({ factor: 1 }).rotation.magnitude).toBe(1);
+  });
+
+  test("leaves the fastest pair as it is and stretches the slowest by the factor", () => {
+    const { frequencies } = of({ original_max_position_embeddings: 4096 }).rotation;
+    expect(frequencies[0]).toBe(1);
+    expect(frequencies[3]).toBeCloseTo(1e-3 / 40, 15);
+  });
+
+  test("takes the factor from the two lengths where it is not given, and needs one of the two", () => {
+    const lengths = { max_position_embeddings: 1280, rope_scaling: { ...yarn, factor: undefined } };
+    expect(scaledRotation(lengths, 8, "half")).toEqual(of({}));
+    expect(() => scaledRotation({ rope_scaling: { ...yarn, factor: undefined } }, 8, "half")).toThrow(/factor/);
+  });
+});
