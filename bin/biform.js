@@ -19,7 +19,9 @@ if (Number(process.versions.node.split(".")[0]) >= 24) {
     node = join(dirname(createRequire(import.meta.url).resolve("node/package.json")), "bin", "node");
   } catch {}
   if (!node || !existsSync(node)) {
-    console.error(`biform: got Node ${process.versions.node}, expected 24 or newer; install it, or run npm install node@24 here`);
+    console.error(
+      `biform: got Node ${process.versions.node}, expected 24 or newer; install it, or run npm install node@24 here`,
+    );
     process.exit(1);
   }
   const forward = () => {};

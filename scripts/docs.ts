@@ -27,7 +27,10 @@ function variantTable(): string {
       `| \`${spec}\` | ${(parameters / 1e6).toFixed(2)} M | ${cacheValues} | ${forms.map((f) => `${f.name} ${f.flopsPerPair}`).join(", ")} |`,
   );
   const files = variants.map(
-    (v) => `- **${v.name}** (${v.source}): ${Object.entries(v.forms).map(([name, form]) => `\`${name}\` ${form.about}`).join("; ")}.`,
+    (v) =>
+      `- **${v.name}** (${v.source}): ${Object.entries(v.forms)
+        .map(([name, form]) => `\`${name}\` ${form.about}`)
+        .join("; ")}.`,
   );
   return [
     "| spec | parameters per layer | cache, numbers per token and layer | forms, FLOPs per query-key pair |",
@@ -42,19 +45,26 @@ function variantTable(): string {
 function tree(): string {
   const lines: string[] = [];
   const visit = (folder: string, depth: number): void => {
-    const entries = readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) => a.name.localeCompare(b.name));
+    const entries = readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) =>
+      a.name.localeCompare(b.name),
+    );
     for (const entry of entries) {
       const path = `${folder}/${entry.name}`;
       if (entry.isDirectory() && folder === "src/ops") {
         // Every op folder holds the same files: index, reference, wasm, kernels.
-        const clause = firstSentence(readFileSync(join(root, path, "index.ts"), "utf8").replace(/[\s\S]*?\nexport function/, (head) => head.slice(head.lastIndexOf("/**"))));
+        const clause = firstSentence(
+          readFileSync(join(root, path, "index.ts"), "utf8").replace(/[\s\S]*?\nexport function/, (head) =>
+            head.slice(head.lastIndexOf("/**")),
+          ),
+        );
         lines.push(`${"  ".repeat(depth)}${`${entry.name}/`.padEnd(26 - 2 * depth)} ${clause}`);
       } else if (entry.isDirectory()) {
         lines.push(`${"  ".repeat(depth)}${entry.name}/`);
         visit(path, depth + 1);
       } else if (/(?<!\.as)\.ts$/.test(entry.name) && entry.name !== "binary.ts") {
         const clause = firstSentence(readFileSync(join(root, path), "utf8"));
-        if (!clause) throw new Error(`${path}: got no doc comment, expected one whose first sentence says what the file is`);
+        if (!clause)
+          throw new Error(`${path}: got no doc comment, expected one whose first sentence says what the file is`);
         lines.push(`${"  ".repeat(depth)}${entry.name.padEnd(Math.max(1, 26 - 2 * depth))} ${clause}`);
       }
     }
@@ -66,7 +76,10 @@ function tree(): string {
 function firstSentence(text: string): string | undefined {
   const block = /\/\*\*([\s\S]*?)\*\//.exec(text)?.[1];
   const line = /^\/\/ (.*)/m.exec(text)?.[1];
-  const words = (block ?? line)?.replace(/^\s*\* ?/gm, "").replace(/\s+/g, " ").trim();
+  const words = (block ?? line)
+    ?.replace(/^\s*\* ?/gm, "")
+    .replace(/\s+/g, " ")
+    .trim();
   const sentence = words?.split(/(?<=[a-z0-9)`\]"])[.;:] /)[0]?.replace(/\.$/, "");
   return sentence && sentence.length > 110 ? `${sentence.slice(0, 107)}...` : sentence;
 }
@@ -77,13 +90,19 @@ function api(): string {
   const lines: string[] = [];
   for (const [, names, module] of index.matchAll(/export (?:type )?\{([^}]*)\} from "(.*?)"/g)) {
     const text = readFileSync(join(root, "dist", module!.replace(/\.[jt]s$/, ".d.ts")), "utf8");
-    for (const name of names!.split(",").map((n) => n.replace("type ", "").trim()).filter(Boolean)) {
+    for (const name of names!
+      .split(",")
+      .map((n) => n.replace("type ", "").trim())
+      .filter(Boolean)) {
       const declaration = new RegExp(
         `^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) ${name}\\b[\\s\\S]*?(?=^export |^/\\*\\*|^declare |^import |(?![\\s\\S]))`,
         "m",
       ).exec(text);
       if (!declaration) throw new Error(`api: got no declaration of ${name} in ${module}, expected one`);
-      const bare = declaration[0].replace(/\/\*\*[\s\S]*?\*\/\s*/g, "").replace(/^\/\/#.*$/gm, "").trim();
+      const bare = declaration[0]
+        .replace(/\/\*\*[\s\S]*?\*\/\s*/g, "")
+        .replace(/^\/\/#.*$/gm, "")
+        .trim();
       lines.push(bare);
     }
   }

@@ -24,7 +24,11 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["tests", "vitest", ["run"]],
   ["forms agree", "node", ["bin/biform.js", "verify", "MLA", "GQA2-128", "--width", "64", "--heads", "4"]],
   ["main job", "node", ["bin/biform.js", ...smoke.split(" ")]],
-  ["built main job", "node", ["--input-type=module", "-e", `await import(${JSON.stringify(join(root, "dist", "index.js"))})`]],
+  [
+    "built main job",
+    "node",
+    ["--input-type=module", "-e", `await import(${JSON.stringify(join(root, "dist", "index.js"))})`],
+  ],
 ];
 
 const failed: string[] = [];
@@ -33,7 +37,9 @@ for (const [name, command, args] of steps) {
   console.log(`\n== ${name}`);
   const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
   if (status !== 0) failed.push(name);
-  console.log(`== ${name}: ${status === 0 ? "ok" : `failed (${status})`}, ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  console.log(
+    `== ${name}: ${status === 0 ? "ok" : `failed (${status})`}, ${((performance.now() - start) / 1000).toFixed(1)} s`,
+  );
 }
 
 if (!failed.includes("main job")) {

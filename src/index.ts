@@ -11,7 +11,15 @@ export {
   stateValues,
   type Variant,
 } from "./attention/define.ts";
-export { type Attention, Cache, checkSizes, declaredBytes, formOf, type Pass, runAttention } from "./attention/layer.ts";
+export {
+  type Attention,
+  Cache,
+  checkSizes,
+  declaredBytes,
+  formOf,
+  type Pass,
+  runAttention,
+} from "./attention/layer.ts";
 export { type Host, parseSpec, specHelp } from "./attention/spec.ts";
 export { variants } from "./attention/variants.ts";
 export { recallSource } from "./data/recall.ts";

@@ -36,7 +36,11 @@ export const s2 = defineAttention({
     },
     shared: {
       about: "multi-query: the groups' entries side by side are one key and value of every head",
-      cost: (z) => ({ token: projections(z) + 4 * z.h * z.e * row(z), cached: 2 * row(z) ** 2, pair: 4 * z.h * row(z) }),
+      cost: (z) => ({
+        token: projections(z) + 4 * z.h * z.e * row(z),
+        cached: 2 * row(z) ** 2,
+        pair: 4 * z.h * row(z),
+      }),
       run(_p, { q, c }, view, z) {
         const places = placement(q, z.g, z.e, 0, row(z));
         const all = flatten(c, places);

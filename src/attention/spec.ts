@@ -1,5 +1,5 @@
-import { ShapeError } from "../tensor/error.ts";
 import { type Rotation, rotation } from "../ops/rope/index.ts";
+import { ShapeError } from "../tensor/error.ts";
 import type { Sizes, Variant } from "./define.ts";
 import { gqa } from "./gqa.ts";
 import { type Attention, checkSizes } from "./layer.ts";
@@ -57,14 +57,19 @@ export function parseSpec(spec: string, host: Host): Attention & { readonly spec
   const even = (n: number) => Math.max(2, 2 * Math.round((n * ratio) / 2));
   const given = { single: single && !nope ? Number(single) : 0, nope: Number(nope ?? 0), roped: Number(roped ?? 0) };
   // A size of zero asked for by name is an error, not a default.
-  if ((single !== undefined && !nope && given.single === 0) || groups === "0" || (nope !== undefined && given.nope === 0))
+  if (
+    (single !== undefined && !nope && given.single === 0) ||
+    groups === "0" ||
+    (nope !== undefined && given.nope === 0)
+  )
     throw new ShapeError(`${spec}: got a size of 0, expected at least 1`);
   const g = family === "MHA" ? host.heads : family === "MQA" ? 1 : Number(groups ?? 0);
   const [variant, dims] = family === "MLA" ? latentDims(given) : groupedDims(given, options);
   const lora = (name: string, fallback: number) => {
     const text = options.get(name) ?? options.get("QOLoRA");
     if (text === undefined) return 0;
-    if (text !== "" && Number(text) === 0) throw new ShapeError(`${spec}: got rank 0, expected at least 1; leave -${name} out`);
+    if (text !== "" && Number(text) === 0)
+      throw new ShapeError(`${spec}: got rank 0, expected at least 1; leave -${name} out`);
     return text ? whole(Number(text)) : Math.round(fallback);
   };
   const n = dims.n ? whole(dims.n) : 0;
@@ -91,7 +96,12 @@ export function parseSpec(spec: string, host: Host): Attention & { readonly spec
   } catch (error) {
     throw error instanceof ShapeError ? new ShapeError(`${spec}: ${error.message}`) : error;
   }
-  return { spec: spec.trim(), variant, sizes: z, rotation: rotation(z.r, host.base ?? 10000, host.layout ?? "interleaved") };
+  return {
+    spec: spec.trim(),
+    variant,
+    sizes: z,
+    rotation: rotation(z.r, host.base ?? 10000, host.layout ?? "interleaved"),
+  };
 }
 
 interface Dims {
@@ -138,7 +148,8 @@ export function layerSpecs(pattern: string, layers: number): string[] {
   const inner = pattern.trim().replace(/^\[(.*)\]$/, "$1");
   const cycle = splitSpecs(inner).flatMap((part) => {
     const [spec = "", times = "1"] = part.split("*");
-    if (!/^[1-9]\d?$/.test(times)) throw new ShapeError(`pattern: got "${part}", expected SPEC or SPEC*TIMES, TIMES from 1 to 99`);
+    if (!/^[1-9]\d?$/.test(times))
+      throw new ShapeError(`pattern: got "${part}", expected SPEC or SPEC*TIMES, TIMES from 1 to 99`);
     return Array.from({ length: Number(times) }, () => spec.trim());
   });
   if (cycle.length === 0) throw unknown(pattern);

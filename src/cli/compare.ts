@@ -39,9 +39,9 @@ const demo = {
   width: 64,
   heads: 8,
   layers: 2,
-  length: 64,
-  batch: 16,
-  steps: 300,
+  length: 128,
+  batch: 8,
+  steps: 250,
   contexts: [128, 512],
   html: "biform-report.html",
 } as const;
@@ -52,11 +52,19 @@ export function compareCommand(program: Command): void {
     program
       .command("compare")
       .description("train several variants at a matched budget with several seeds, and measure what each costs")
-      .option("--variants <specs>", "comma-separated; the first is the reference", "MHA,GQA2-128,GQA1-256-PR,MLA,GQA2-(192+64)-S2")
+      .option(
+        "--variants <specs>",
+        "comma-separated; the first is the reference",
+        "MHA,GQA2-128,GQA1-256-PR,MLA,GQA2-(192+64)-S2",
+      )
       .option("--seeds <n>", "training seeds per variant, on paired batches", wholeOption("--seeds"), 3),
   )
     .option("--match <what>", "parameters, flops, parameters,flops or none: what to make equal", "parameters,flops")
-    .option("--max-cache <n>", "shrink variants above this many cache numbers per token and layer", positiveOption("--max-cache"))
+    .option(
+      "--max-cache <n>",
+      "shrink variants above this many cache numbers per token and layer",
+      positiveOption("--max-cache"),
+    )
     .option("--contexts <n,...>", "context lengths to time", listOption(wholeOption("--contexts")), [128, 1024])
     .option("--evaluations <n>", "held-out evaluations per run", wholeOption("--evaluations"), 20)
     .option("--held-out <n>", "batches per held-out evaluation", wholeOption("--held-out"), 8)
@@ -92,7 +100,8 @@ async function run(options: CompareOptions): Promise<void> {
   const started = new Date().toISOString();
   const source = await sourceOf(options);
   const wanted = splitSpecs(options.variants);
-  if (new Set(wanted).size !== wanted.length) throw new ShapeError(`--variants: got "${options.variants}", expected each once`);
+  if (new Set(wanted).size !== wanted.length)
+    throw new ShapeError(`--variants: got "${options.variants}", expected each once`);
   // Every spec is read before anything is opened or trained, so that a typing error costs nothing.
   const shape = { ...modelOf(options), vocabulary: source(1).vocabulary };
   for (const pattern of wanted) buildModel(pattern, shape);
@@ -161,7 +170,9 @@ async function run(options: CompareOptions): Promise<void> {
         ...(options.data === "recall" && !options.text ? { pairs: options.pairs } : {}),
       },
       versions: versions(),
-      command: ["biform", ...process.argv.slice(2).map((a) => (/[^\w=.,/-]/.test(a) ? JSON.stringify(a) : a))].join(" "),
+      command: ["biform", ...process.argv.slice(2).map((a) => (/[^\w=.,/-]/.test(a) ? JSON.stringify(a) : a))].join(
+        " ",
+      ),
       date: started.slice(0, 10),
       started,
       finished: new Date().toISOString(),
@@ -176,7 +187,9 @@ async function run(options: CompareOptions): Promise<void> {
     }
     console.log(table(result));
     for (const { spec, forms: names = [], float64, float32 } of forms)
-      console.log(`${spec}: ${names.join(" and ")} differ by at most ${float64.toExponential(1)} (float64), ${float32.toExponential(1)} (float32)`);
+      console.log(
+        `${spec}: ${names.join(" and ")} differ by at most ${float64.toExponential(1)} (float64), ${float32.toExponential(1)} (float32)`,
+      );
     if (options.json) console.log(`result: ${options.json}`);
     if (options.html) console.log(`report: ${options.html}`);
     await shelf.clear();

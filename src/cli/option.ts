@@ -15,7 +15,8 @@ export function wholeOption(name: string, least = 1): (text: string) => number {
 export function positiveOption(name: string): (text: string) => number {
   return (text) => {
     const n = Number(text);
-    if (!Number.isFinite(n) || n <= 0) throw new InvalidArgumentError(`${name}: got "${text}", expected a number above 0.`);
+    if (!Number.isFinite(n) || n <= 0)
+      throw new InvalidArgumentError(`${name}: got "${text}", expected a number above 0.`);
     return n;
   };
 }

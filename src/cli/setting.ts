@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { openText } from "../data/text.ts";
 import { recallSource } from "../data/recall.ts";
 import type { Source } from "../data/source.ts";
 import { storySource } from "../data/story.ts";
+import { openText } from "../data/text.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type OptimiserSettings, optimiserDefaults } from "../train/optimiser.ts";
@@ -58,7 +58,12 @@ export function sharedOptions(command: Command): Command {
     .option("--budget <flops>", "budget: training FLOPs per run, e.g. 2e13", positiveOption("--budget"))
     .option("--minutes <n>", "budget: minutes for everything, measured beforehand", positiveOption("--minutes"))
     .option("--optimiser <name>", "adamw or muon (matrices by Muon, attention head by head)", "adamw")
-    .option("--rate <x,...>", "peak learning rate; several: swept per variant", listOption(positiveOption("--rate")), [0.003])
+    .option(
+      "--rate <x,...>",
+      "peak learning rate; several: swept per variant",
+      listOption(positiveOption("--rate")),
+      [0.003],
+    )
     .option("--warmup <n>", "warm-up steps (at most a fifth of all)", wholeOption("--warmup", 0), 20)
     .option("--decay <x>", "weight decay", Number, optimiserDefaults.decay)
     .option("--clip <x>", "largest gradient norm", positiveOption("--clip"), optimiserDefaults.clip)
@@ -82,11 +87,15 @@ export async function sourceOf(options: Options): Promise<(seed: number) => Sour
   if (options.dims !== "scaled" && options.dims !== "exact")
     throw new ShapeError(`--dims: got "${options.dims}", expected scaled or exact`);
   const source = await openSource(options);
-  return (seed) => ({ ...source, batch: (step, count, length) => source.batch(step + (seed - 1) * 2 ** 24, count, length) });
+  return (seed) => ({
+    ...source,
+    batch: (step, count, length) => source.batch(step + (seed - 1) * 2 ** 24, count, length),
+  });
 }
 
 async function openSource({ text, data, dataSeed: seed, length, pairs, tokenizer }: Options): Promise<Source> {
-  if (text) return openText(text, { seed, length, ...(tokenizer ? { tokenizer: await loadTokenizer(tokenizer) } : {}) });
+  if (text)
+    return openText(text, { seed, length, ...(tokenizer ? { tokenizer: await loadTokenizer(tokenizer) } : {}) });
   if (tokenizer) throw new ShapeError("--tokenizer: got no --text, expected text files for it; add --text FILE");
   if (data === "story") return storySource(seed);
   if (data === "recall") return recallSource(seed, { pairs });

@@ -5,8 +5,8 @@ import { flopsForMinutes } from "../lab/budget.ts";
 import { match } from "../lab/match.ts";
 import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
-import { Random } from "../tensor/random.ts";
 import { ShapeError } from "../tensor/error.ts";
+import { Random } from "../tensor/random.ts";
 import { train } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
@@ -68,7 +68,11 @@ async function run(options: TrainOptions): Promise<void> {
   const budget = steps !== undefined ? { steps } : { flops: flops! };
   const [matched] = match([attention], base, { match: new Set(["none"]), length, batch, budget });
   const interrupt = interruptible();
-  const display = progress({ title: `${options.attention} on ${source.name}`, total: matched!.steps, stream: process.stderr });
+  const display = progress({
+    title: `${options.attention} on ${source.name}`,
+    total: matched!.steps,
+    stream: process.stderr,
+  });
   try {
     const result = await train(
       {
@@ -92,12 +96,18 @@ async function run(options: TrainOptions): Promise<void> {
     );
     const kept = options.out ? `; run the same command to go on from ${options.out}` : "";
     await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${kept}`);
-    const prompt = source.heldOut(1, 1, Math.min(32, source.lengths.most))[0]!.ids;
+    const prompt = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)))[0]!.ids;
     const text =
       source.bytesPerToken === undefined
         ? undefined
-        : source.decode(await generate(result.model, result.weights, prompt, { count: 160, random: new Random(options.seed) }));
-    const bits = result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
+        : source.decode(
+            await generate(result.model, result.weights, prompt, {
+              count: length - prompt.length,
+              random: new Random(options.seed),
+            }),
+          );
+    const bits =
+      result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
     if (options.json) {
       const { model, weights: _, ...rest } = result;
       console.log(
@@ -113,7 +123,9 @@ async function run(options: TrainOptions): Promise<void> {
       );
     } else {
       console.log(`${options.attention}: ${modelSize(result.model)} parameters, ${result.step} steps`);
-      console.log(`held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`);
+      console.log(
+        `held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`,
+      );
       console.log(`${Math.round(result.tokensPerSecond)} tokens/s`);
       if (text) console.log(`\n${source.decode(prompt)} >>> ${text}`);
       if (options.out) console.log(`\ncheckpoint: ${options.out}`);

@@ -57,10 +57,14 @@ export function variantsCommand(program: Command): void {
         return;
       }
       console.log(`Per layer and token, width ${options.width}, ${options.heads} heads:\n`);
-      console.log(`${"variant".padEnd(26)}${"parameters".padStart(12)}${"cache".padStart(8)}  forms (FLOPs per query-key pair)`);
+      console.log(
+        `${"variant".padEnd(26)}${"parameters".padStart(12)}${"cache".padStart(8)}  forms (FLOPs per query-key pair)`,
+      );
       for (const row of rows) {
         const forms = row.forms.map(({ name, flopsPerPair }) => `${name} ${flopsPerPair}`).join(", ");
-        console.log(`${row.spec.padEnd(26)}${String(row.parameters).padStart(12)}${String(row.cacheValues).padStart(8)}  ${forms}`);
+        console.log(
+          `${row.spec.padEnd(26)}${String(row.parameters).padStart(12)}${String(row.cacheValues).padStart(8)}  ${forms}`,
+        );
       }
       console.log("\nNames:");
       for (const [example, meaning] of specHelp) console.log(`  ${example.padEnd(30)}${meaning}`);

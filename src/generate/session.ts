@@ -33,7 +33,10 @@ export class Session {
    * Runs new tokens through the model in one form; logits of all of them, or of the last alone, `[rows, vocabulary]`.
    * The caller frees the result.
    */
-  append(ids: Int32Array, options: { form?: string; logits?: "all" | "last"; watch?: (hidden: Tensor) => void } = {}): Tensor {
+  append(
+    ids: Int32Array,
+    options: { form?: string; logits?: "all" | "last"; watch?: (hidden: Tensor) => void } = {},
+  ): Tensor {
     const { model, weights, caches } = this;
     return scope(weights.get("embed")!.device, () =>
       forward(model, weights, ids, {

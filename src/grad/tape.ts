@@ -1,5 +1,5 @@
 import { combine } from "../ops/add/index.ts";
-import { type Recorder, scope, Tensor, type TapeNode, tensor } from "../tensor/tensor.ts";
+import { type Recorder, scope, type TapeNode, Tensor, tensor } from "../tensor/tensor.ts";
 
 /** The value of a scalar function and its gradient for each parameter, in the order given. */
 export interface Gradients {
@@ -92,7 +92,10 @@ class Sums {
 
   add(t: Tensor, gradient: Tensor): void {
     const known = this.#sums.get(t);
-    if (!known) return this.set(t, gradient);
+    if (!known) {
+      this.set(t, gradient);
+      return;
+    }
     const target = this.own(t) ?? new Tensor(t.device, t.shape);
     combine(1, known, 1, gradient, target);
     if (target !== known) {

@@ -2,6 +2,7 @@ import type { Source } from "../data/source.ts";
 import { cacheBytes, generate } from "../generate/session.ts";
 import type { ModelSettings } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
+import type { Weights } from "../model/transformer.ts";
 import { Random } from "../tensor/random.ts";
 import type { Device } from "../tensor/tensor.ts";
 import type { OptimiserSettings } from "../train/optimiser.ts";
@@ -93,7 +94,7 @@ export async function compare(
         training: thinned(result.training, 200),
         heldOut: result.heldOut,
         tokensPerSecond: result.tokensPerSecond,
-        sample: seed === 1 && data.bytesPerToken !== undefined ? await write(result, data) : null,
+        sample: seed === 1 && data.bytesPerToken !== undefined ? await write(result, data, settings.goal.length) : null,
         speeds: seed === 1 ? await measure(m.model, result.weights, settings.contexts, { signal }) : null,
       };
       for (const t of result.weights.values()) t.free();
@@ -189,11 +190,12 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
   };
 }
 
-async function write(result: { model: Matched["model"]; weights: Parameters<typeof generate>[1] }, source: Source) {
-  const [held] = source.heldOut(1, 1, Math.min(32, source.lengths.most));
+/** A text of the length the model was trained on, continued from held-out text: further out, positions would be new to it. */
+async function write(result: { model: Matched["model"]; weights: Weights }, source: Source, length: number) {
+  const [held] = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)));
   const prompt = held!.ids;
   const ids = await generate(result.model, result.weights, prompt, {
-    count: 200,
+    count: Math.min(400, length - prompt.length),
     temperature: 0.7,
     random: new Random(1),
   });

@@ -76,7 +76,10 @@ const parts = new WeakMap<Weights, Map<string, Parts>>();
 /** The weights whose name starts with `prefix`, by the rest of the name; looked up once per prefix. */
 function part(weights: Weights, prefix: string): Parts {
   let known = parts.get(weights);
-  if (!known) parts.set(weights, (known = new Map()));
+  if (!known) {
+    known = new Map();
+    parts.set(weights, known);
+  }
   let found = known.get(prefix);
   if (!found) {
     found = Object.fromEntries(

@@ -39,7 +39,10 @@ export async function saveCheckpoint(
     dir,
     [
       { name: "config.json", chunks: [json(configOf(settings))] },
-      { name: "model.safetensors", chunks: safetensorsChunks(join(dir, "model.safetensors"), tensors, { format: "pt" }) },
+      {
+        name: "model.safetensors",
+        chunks: safetensorsChunks(join(dir, "model.safetensors"), tensors, { format: "pt" }),
+      },
       { name: "optimiser.safetensors", chunks: safetensorsChunks(join(dir, "optimiser.safetensors"), moments) },
       { name: "training.json", chunks: [json({ settings, progress })] },
     ],
@@ -72,7 +75,9 @@ export async function loadCheckpoint(
   const moments = await openSafetensors(join(dir, "optimiser.safetensors"));
   await fill(
     moments,
-    [...optimiser.moments].flatMap(([name, { m, v }]) => [[`m.${name}`, m], ...(v ? [[`v.${name}`, v]] : [])] as [string, Tensor][]),
+    [...optimiser.moments].flatMap(
+      ([name, { m, v }]) => [[`m.${name}`, m], ...(v ? [[`v.${name}`, v]] : [])] as [string, Tensor][],
+    ),
   );
   optimiser.steps = saved.progress.step;
   return saved.progress;
@@ -82,7 +87,9 @@ async function fill(from: TensorReader, tensors: readonly (readonly [string, Ten
   for (const [name, t] of tensors) {
     const { shape } = from.entry(name);
     if (`${shape}` !== `${t.shape}`)
-      throw new FormatError(`${from.file}: tensor ${name} got [${shape}], expected [${t.shape}]; is it of another spec?`);
+      throw new FormatError(
+        `${from.file}: tensor ${name} got [${shape}], expected [${t.shape}]; is it of another spec?`,
+      );
     t.write((await from.read(name)) as ArrayLike<number>);
   }
 }

@@ -67,5 +67,9 @@ function orthogonal(x: Tensor, axes: string, heads: number, rows: number, column
     y = next;
   }
   const back = head ? `${lead} ${a} ${b}` : `one ${a} ${b}`;
-  return einsum(`${back}, ${head ? "one" : "one two"} -> ${axes} ${head ? "one" : "two"}`, y, head ? one : one.reshape([1, 1])).reshape(x.shape);
+  return einsum(
+    `${back}, ${head ? "one" : "one two"} -> ${axes} ${head ? "one" : "two"}`,
+    y,
+    head ? one : one.reshape([1, 1]),
+  ).reshape(x.shape);
 }

@@ -1,6 +1,6 @@
-import { type AdamwStep, adamw, squares } from "../ops/optimise/index.ts";
-import type { Weights } from "../model/transformer.ts";
 import type { Parameter } from "../model/model.ts";
+import type { Weights } from "../model/transformer.ts";
+import { type AdamwStep, adamw, squares } from "../ops/optimise/index.ts";
 import { type Device, Tensor, tensor } from "../tensor/tensor.ts";
 import { kindOf } from "./initial.ts";
 import { muon } from "./muon.ts";
@@ -42,7 +42,10 @@ export class Optimiser {
     const zeros = ({ shape }: Parameter) =>
       tensor(device, shape, new Float64Array(shape.reduce((product, n) => product * n, 1)));
     for (const p of parameters)
-      this.moments.set(p.name, settings.kind === "muon" && kindOf(p) === "matrix" ? { m: zeros(p) } : { m: zeros(p), v: zeros(p) });
+      this.moments.set(
+        p.name,
+        settings.kind === "muon" && kindOf(p) === "matrix" ? { m: zeros(p) } : { m: zeros(p), v: zeros(p) },
+      );
     this.#sums = new Tensor(device, [parameters.length]);
   }
 
@@ -57,7 +60,10 @@ export class Optimiser {
       const p = weights.get(parameter.name)!;
       const { m, v } = this.moments.get(parameter.name)!;
       const kind = kindOf(parameter);
-      if (!v) return muon(p, gradients[i]!, m, parameter.axes, { rate, beta: momentum, decay });
+      if (!v) {
+        muon(p, gradients[i]!, m, parameter.axes, { rate, beta: momentum, decay });
+        return;
+      }
       const step: AdamwStep = {
         rate,
         beta1,

@@ -101,14 +101,19 @@ export async function train(
     const loss = await trainStep(model, weights, optimiser, tokens, rateAt(settings, step));
     times.push((performance.now() - start) / 1000);
     progress.seconds += times.at(-1)!;
-    if (step === 0 && settings.optimiser.kind === "adamw") checkFlops(counted.flops + 3 * attended.flops - before, model, batch, length);
+    if (step === 0 && settings.optimiser.kind === "adamw")
+      checkFlops(counted.flops + 3 * attended.flops - before, model, batch, length);
     progress.step++;
     progress.training.steps.push(progress.step);
     progress.training.losses.push(Number.isFinite(loss) ? loss : null);
     diverged = !Number.isFinite(loss);
     if (progress.step % settings.evaluateEvery === 0 || progress.step === steps) await evaluate();
     hooks.onStep?.(progress, loss);
-    if (checkpoint && Number.isFinite(checkpoint.every) && (progress.step % checkpoint.every === 0 || progress.step === steps))
+    if (
+      checkpoint &&
+      Number.isFinite(checkpoint.every) &&
+      (progress.step % checkpoint.every === 0 || progress.step === steps)
+    )
       await saveCheckpoint(checkpoint.dir, settings, weights, optimiser, progress);
     // Lets signals and timers through between steps.
     await new Promise((resolve) => setImmediate(resolve));

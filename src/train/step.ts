@@ -15,7 +15,8 @@ function positionsFor({ count, length }: Batch): Int32Array {
   let found = positions.get(key);
   if (!found) {
     if (positions.size > 16) positions.clear();
-    positions.set(key, (found = positionsOf(0, length, count)));
+    found = positionsOf(0, length, count);
+    positions.set(key, found);
   }
   return found;
 }

@@ -8,11 +8,13 @@ import { layerProgram, onto } from "./subject.ts";
 /**
  * Law: a later token never changes an earlier output; nor does a token that has left the window, nor one of another sequence.
  * One token's hidden state becomes other numbers, then NaN; all outputs that may not see it must stay the same bit for bit,
- * and its own must change (else nothing was tried).
+ * and its own must turn NaN (else nothing was tried). A kernel that works in tiles multiplies what is masked by a weight of
+ * zero, which NaN survives: in float32 the token becomes so large instead that its scores overflow.
  */
 export function causal(variant: Variant, drawn: Case, device: Device): Promise<Violation> {
   const tokens = tokensOf(drawn);
   const d = drawn.sizes.d;
+  const extreme = device.elementBytes === 8 ? Number.NaN : 1e30;
   const random = new Random(drawn.seed + 1);
   const [sequence, place] = [random.integer(drawn.batch), random.integer(tokens)];
   const row = sequence * tokens + place;
@@ -27,7 +29,7 @@ export function causal(variant: Variant, drawn: Case, device: Device): Promise<V
       const program = layerProgram(variant, drawn, form);
       const inputs = program.inputs.map((input) => onto(device, input));
       const before = await program.run(inputs).read();
-      for (const change of [random.normals(d, 10), new Float64Array(d).fill(Number.NaN)]) {
+      for (const change of [random.normals(d, 10), new Float64Array(d).fill(extreme)]) {
         inputs
           .at(-1)!
           .rows(row, row + 1)
@@ -36,8 +38,8 @@ export function causal(variant: Variant, drawn: Case, device: Device): Promise<V
         const what = `${variant.name} ${form}: outputs that may not see token ${place} of sequence ${sequence}`;
         const violation = unequal(what, blind(before), blind(after));
         if (violation) return violation;
-        const own = (numbers: ArrayLike<number>) => Array.from({ length: d }, (_, i) => numbers[row * d + i]!);
-        if (!unequal("", own(before), own(after)))
+        const own = after.slice(row * d, (row + 1) * d);
+        if (Number.isNaN(change[0]) && !own.every(Number.isNaN))
           return `${variant.name} ${form}: an output does not see its own token`;
       }
     }

@@ -31,7 +31,8 @@ export function crossEntropy(logits: Tensor, targets: Int32Array): Tensor {
     if (target >= vocabulary) throw new ShapeError(`crossEntropy: got target ${target}, expected below ${vocabulary}`);
     if (target >= 0) counted++;
   }
-  if (counted === 0) throw new ShapeError("crossEntropy: got no target to count, expected at least one that is not negative");
+  if (counted === 0)
+    throw new ShapeError("crossEntropy: got no target to count, expected at least one that is not negative");
   const { device } = logits;
   const output = new Tensor(device, [1]);
   const lse = new Tensor(device, [rows]);

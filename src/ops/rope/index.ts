@@ -20,7 +20,12 @@ const kernel: Kernels<RopeKernel> = { reference: ropeReference, wasm: ropeWasm }
  * RoPE). `direction: "inverse"` turns back by the same angles (VO-RoPE: kexue.fm/archives/10862).
  * @param x `[rows, ..., e]`; @param positions one per row. Throws ShapeError.
  */
-export function rope(x: Tensor, turn: Rotation, positions: Int32Array, direction: "forward" | "inverse" = "forward"): Tensor {
+export function rope(
+  x: Tensor,
+  turn: Rotation,
+  positions: Int32Array,
+  direction: "forward" | "inverse" = "forward",
+): Tensor {
   const e = x.shape.at(-1)!;
   if (positions.length !== x.shape[0])
     throw new ShapeError(`rope: got ${positions.length} positions, expected one for each of ${x.shape[0]} rows`);

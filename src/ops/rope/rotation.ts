@@ -1,5 +1,5 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { type Device, Tensor, tensor } from "../../tensor/tensor.ts";
+import { type Device, type Tensor, tensor } from "../../tensor/tensor.ts";
 
 /**
  * How positions become angles. Pair i turns by `position * frequencies[i]`. `interleaved` pairs are (2i, 2i + 1), as in
@@ -16,8 +16,13 @@ export interface Rotation {
  * Source: Su et al., "RoFormer" (2021), section 3.2. Throws ShapeError where dims is odd.
  */
 export function rotation(dims: number, base = 10000, layout: Rotation["layout"] = "interleaved"): Rotation {
-  if (dims % 2 || dims < 0) throw new ShapeError(`rotary dims r: got ${dims}, expected an even number; choose ${dims + 1}`);
-  return { frequencies: Float64Array.from({ length: dims / 2 }, (_, i) => base ** ((-2 * i) / dims)), layout, magnitude: 1 };
+  if (dims % 2 || dims < 0)
+    throw new ShapeError(`rotary dims r: got ${dims}, expected an even number; choose ${dims + 1}`);
+  return {
+    frequencies: Float64Array.from({ length: dims / 2 }, (_, i) => base ** ((-2 * i) / dims)),
+    layout,
+    magnitude: 1,
+  };
 }
 
 /** Positions 0 .. length-1 after `start`, for each of `batch` sequences laid one after the other. */

@@ -26,7 +26,9 @@ export function route(logits: Tensor, choice: Choice): Tensor {
   const x = logits.shape[1]!;
   if (x % choice.groups) throw new ShapeError(`route: groups got ${choice.groups}, expected a divisor of ${x} experts`);
   if (choice.perToken > (x / choice.groups) * choice.perGroup)
-    throw new ShapeError(`route: got ${choice.perToken} experts per token, expected at most those of ${choice.perGroup} groups`);
+    throw new ShapeError(
+      `route: got ${choice.perToken} experts per token, expected at most those of ${choice.perGroup} groups`,
+    );
   const out = new Tensor(logits.device, logits.shape);
   kernel[logits.device.kind](logits, choice, out);
   return out;

@@ -1,0 +1,94 @@
+import { globSync, readFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "../src");
+const files = globSync("**/*.ts", { cwd: root }).toSorted();
+const text = (file: string) => readFileSync(join(root, file), "utf8");
+
+/** Each folder may import those above it, and itself. */
+const layers = [
+  ["tensor"],
+  ["device"],
+  ["ops"],
+  ["grad"],
+  ["attention"],
+  ["model"],
+  ["file", "tokenizer"],
+  ["generate", "train"],
+  ["convert", "lab"],
+  ["server"],
+  ["cli"],
+  // The entry of the package, which gives names from anywhere.
+  ["."],
+];
+const layerOf = (folder: string) => layers.findIndex((layer) => layer.includes(folder));
+const folderOf = (file: string) => file.split("/").at(-2) === undefined ? "." : file.split("/")[0]!;
+
+/** What a file imports from this package, as paths under src. */
+function importsOf(file: string): string[] {
+  const found = text(file).matchAll(/(?:^|[;\n])\s*(?:import|export)\b[^;"']*["'](\.[^"']*)["']|import\(\s*["'](\.[^"']*)["']/g);
+  return [...found].map(([, fixed, lazy]) => relative(root, join(root, dirname(file), (fixed ?? lazy)!)));
+}
+
+const pairs = files.flatMap((file) => importsOf(file).map((target) => [file, target] as const));
+
+test("the imports are found", () => {
+  expect(pairs.length).toBeGreaterThan(100);
+  expect(pairs).toContainEqual(["attention/mla.ts", "ops/attend/index.ts"]);
+});
+
+test("every folder has a place among the layers", () => {
+  const unknown = new Set(files.map(folderOf).filter((folder) => folder !== "data" && layerOf(folder) < 0));
+  expect([...unknown]).toEqual([]);
+});
+
+test("imports point one way", () => {
+  const wrong = pairs.filter(([file, target]) => {
+    const [from, to] = [folderOf(file), folderOf(target)];
+    // data/ stands beside: it knows only tensors and tokenizers, and is for those who train, compare and command.
+    if (from === "data") return !["data", "tensor", "tokenizer"].includes(to);
+    if (to === "data") return !["train", "lab", "cli", "."].includes(from);
+    // What is compiled to wasm is gathered for one module by device/kernels.as.ts: it is no part of what device.ts imports.
+    if (file === "device/kernels.as.ts") return !target.endsWith(".as");
+    return from !== to && layerOf(to) >= layerOf(from);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test("only an op's kernels know a device, and attention, model and grad know none", () => {
+  const wrong = pairs.filter(([file, target]) => {
+    if (folderOf(target) !== "device") return false;
+    const folder = folderOf(file);
+    if (folder === "ops") return !/(^|\/)wasm\.ts$|\.as\.ts$/.test(file);
+    return ["grad", "attention", "model"].includes(folder);
+  });
+  expect(wrong).toEqual([]);
+});
+
+test("only a kernel is reached by its own op: others import an op's index", () => {
+  const wrong = pairs.filter(([file, target]) => {
+    const op = /^ops\/([^/]+)\/(reference|wasm)\.ts$/.exec(target);
+    return op && dirname(file) !== dirname(target) && basename(file) !== basename(target);
+  });
+  expect(wrong).toEqual([]);
+});
+
+describe("files", () => {
+  test("have at most 300 lines", () => {
+    const long = files.filter((file) => text(file).trimEnd().split("\n").length > 300);
+    expect(long).toEqual([]);
+  });
+
+  test("have no default export", () => {
+    expect(files.filter((file) => /^export default\b|\bas default\b/m.test(text(file)))).toEqual([]);
+  });
+
+  test("are each named by one lower-case word", () => {
+    const named = /^[a-z]+(\.as)?\.ts$/;
+    const vague = /^(utils?|helpers?|commons?|managers?|base|misc|shared|tools?|lib|stuff)\b/;
+    const wrong = files.flatMap((file) => file.split("/").filter((part) => vague.test(part) || !/^[a-z]+$|(?:)/.test(part)));
+    expect(wrong).toEqual([]);
+    expect(files.filter((file) => !named.test(basename(file)))).toEqual([]);
+  });
+});
