@@ -179,11 +179,13 @@ export const unrecorded: Readonly<Record<string, Op>> = {
     const choice = { perToken: 1 + random.integer(size * perGroup), groups, perGroup, factor: 1.5 };
     return {
       inputs: [operand("logits", [rows, groups * size], random)],
+      steps: 8,
       run: ([logits]) => route(logits!, choice),
     };
   }),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],
+    steps: Math.sqrt(sizeOf(shape)) + 2,
     run([x]) {
       const out = new Tensor(x!.device, [3]).write([0, 0, 0]);
       squares(x!, out, 1);
@@ -198,6 +200,7 @@ export const unrecorded: Readonly<Record<string, Op>> = {
     const moments = { beta1: 0.9, beta2: 0.95, correction1: 0.3, correction2: 0.2 };
     return {
       inputs,
+      steps: 8,
       run([p, g, m, v]) {
         const sums = new Tensor(p!.device, [1]);
         squares(g!, sums, 0);

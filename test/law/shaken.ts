@@ -3,7 +3,7 @@ import { gradients } from "../../src/grad/tape.ts";
 import { reshape } from "../../src/ops/add/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { type Recorder, scope, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { type Recorder, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { compare } from "./check.ts";
 import { backwardErrors, type Errors, forwardErrors, unit } from "./rounding.ts";
 import { onto, type Program } from "./subject.ts";
@@ -24,21 +24,12 @@ export interface Bounded {
 
 /** A program's output in float64, and its float32 bound. */
 export function boundedOutput(program: Program): Bounded {
-  const exact = outputOf(program);
-  const shaken = Array.from({ length: RUNS }, (_, run) => outputOf(program, new Random(run + 1)));
-  return bounded(exact, shaken);
+  return bounded(program, (shake) => [outputOf(program, shake)])[0]!;
 }
 
-/** The gradient of `probe(output)` for each input in float64, with float32 bounds. */
+/** Its output, then the gradient of `probe(output)` for each input, in float64, with float32 bounds. */
 export function boundedGradients(program: Program): Bounded[] {
-  const exact = gradientsOf(program);
-  const shaken = Array.from({ length: RUNS }, (_, run) => gradientsOf(program, new Random(run + 1)));
-  return exact.map((values, i) =>
-    bounded(
-      values,
-      shaken.map((run) => run[i]!),
-    ),
-  );
+  return bounded(program, (shake) => gradientsOf(program, shake));
 }
 
 /** A scalar `[1]` that weighs every number of an output: with fixed random weights no error can hide from its gradient. */
@@ -48,64 +39,89 @@ export function probe(output: Tensor): Tensor {
   return einsum("u a, a -> u", reshape(output, [1, n]), weights);
 }
 
-function bounded(exact: Float64Array, shaken: readonly Float64Array[]): Bounded {
-  const moved = Math.max(...shaken.map((values) => compare(exact, values).error));
-  return { exact, bound: MARGIN * (moved + unit * compare(exact, exact).size) };
-}
+/** The errors of a run's results, in the order in which they are made: listed in an exact run, then used to move others. */
+class Shake {
+  readonly errors: Errors[];
+  readonly #random: Random | undefined;
+  #next = 0;
 
-function outputOf(program: Program, random?: Random): Float64Array {
-  const device = new ReferenceDevice();
-  const inputs = program.inputs.map((input) => onto(device, input));
-  if (random) {
-    const recorder: Recorder = {
-      record(node) {
-        move(node.output, forwardErrors(node, program.scale ?? 1), random);
-        node.output.recorder = recorder;
-      },
-    };
-    for (const t of inputs) t.recorder = recorder;
+  constructor(errors: Errors[], random?: Random) {
+    this.errors = errors;
+    this.#random = random;
   }
-  return program.run(inputs).data.slice();
+
+  /** Lists the errors of some results, or moves the results by them. */
+  pass(results: readonly (Tensor | undefined)[], errors: () => readonly Errors[]): void {
+    const random = this.#random;
+    if (!random) {
+      const found = errors();
+      results.forEach((_, i) => {
+        this.errors.push(found[i] ?? 0);
+      });
+      return;
+    }
+    for (const t of results) {
+      const error = this.errors[this.#next++]!;
+      if (!t || error === 0) continue;
+      const { data } = t;
+      // Of any size up to twice the error, about the error in the mean: equal ones would cancel to nothing too often.
+      for (let i = 0; i < data.length; i++)
+        data[i]! += (4 * random.uniform() - 2) * (typeof error === "number" ? error : error[i]!);
+    }
+  }
 }
 
-function gradientsOf(program: Program, random?: Random): Float64Array[] {
-  const device = new ReferenceDevice();
-  return scope(device, () => {
-    const inputs = program.inputs.map((input) => onto(device, input));
-    const found = gradients(inputs, () => {
-      const tape = inputs[0]!.recorder!;
-      if (random) tape.record = shakenRecord(tape, program.scale ?? 1, random);
-      return probe(program.run(inputs));
-    });
-    return found.gradients.map((t) => t.data.slice());
+function bounded(program: Program, run: (shake: Shake) => Float64Array[]): Bounded[] {
+  const listing = new Shake([]);
+  const results = run(listing);
+  const shaken = Array.from({ length: RUNS }, (_, i) => run(new Shake(listing.errors, new Random(i + 1))));
+  return results.map((exact, i) => {
+    const moved = Math.max(...shaken.map((list) => compare(exact, list[i]!).error));
+    return { exact, bound: MARGIN * (moved + (program.steps ?? 1) * unit * compare(exact, exact).size) };
   });
 }
 
+function outputOf(program: Program, shake: Shake): Float64Array {
+  const device = new ReferenceDevice();
+  const inputs = program.inputs.map((input) => onto(device, input));
+  const recorder: Recorder = {
+    record(node) {
+      shake.pass([node.output], () => [forwardErrors(node, program.scale ?? 1)]);
+      node.output.recorder = recorder;
+    },
+  };
+  for (const t of inputs) t.recorder = recorder;
+  return program.run(inputs).data.slice();
+}
+
+function gradientsOf(program: Program, shake: Shake): Float64Array[] {
+  const device = new ReferenceDevice();
+  const inputs = program.inputs.map((input) => onto(device, input));
+  const results: Float64Array[] = [];
+  const found = gradients(inputs, () => {
+    const tape = inputs[0]!.recorder!;
+    tape.record = shakenRecord(tape, shake, program.scale ?? 1);
+    const output = program.run(inputs);
+    results.push(output.data.slice());
+    return probe(output);
+  });
+  return [...results, ...found.gradients.map((t) => t.data.slice())];
+}
+
 /** A tape's own `record`, with results and gradients moved. */
-function shakenRecord(tape: Recorder, scale: number, random: Random): (node: TapeNode) => void {
+function shakenRecord(tape: Recorder, shake: Shake, scale: number): (node: TapeNode) => void {
   const record = tape.record.bind(tape);
   return (node) => {
-    move(node.output, forwardErrors(node, scale), random);
+    shake.pass([node.output], () => [forwardErrors(node, scale)]);
     record({
       ...node,
       backward(g, wanted, into) {
-        const errors = backwardErrors(node, g, scale);
         const found = node.backward(g, wanted, into);
-        found.forEach((t, i) => {
-          // A gradient that is g itself under another name is exact.
-          if (t && wanted[i] && t.origin !== g.origin) move(t, errors[i] ?? 0, random);
-        });
+        // A gradient that is g itself under another name is exact.
+        const moved = found.map((t, i) => (t && wanted[i] && t.origin !== g.origin ? t : undefined));
+        shake.pass(moved, () => backwardErrors(node, g, scale));
         return found;
       },
     });
   };
-}
-
-function move(t: Tensor, errors: Errors, random: Random): void {
-  const { data } = t;
-  for (let i = 0; i < data.length; i++) {
-    const error = typeof errors === "number" ? errors : errors[i]!;
-    // Of any size up to twice the error, about the error in the mean: equal ones would cancel to nothing too often.
-    data[i]! += (4 * random.uniform() - 2) * error;
-  }
 }

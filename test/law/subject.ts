@@ -61,8 +61,9 @@ export function formName(variant: Variant, i: number): string {
 export interface Program {
   readonly inputs: readonly Operand[];
   run(inputs: readonly Tensor[]): Tensor;
-  /** Factor on attention scores, for the bound on rounding. */
+  /** For the bound on rounding: the factor on attention scores, and how many roundings a result that no tape saw has had. */
   readonly scale?: number;
+  readonly steps?: number;
 }
 
 /** A whole layer in one form, as a function of its parameters and of x. */

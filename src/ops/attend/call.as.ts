@@ -36,6 +36,8 @@ export let keyPieces: i32 = 0;
 /** Memory for unfinished results. */
 export let part: usize = 0;
 export let gout: usize = 0;
+/** Whether a group has so few rows that they are taken one by one. */
+export let few: i32 = 0;
 
 export function open(args: usize): void {
   call = args;
@@ -61,6 +63,7 @@ export function open(args: usize): void {
   keyPieces = whole(args, 19);
   part = address(args, 20);
   gout = address(args, 21);
+  few = whole(args, 22);
 }
 
 // Operand i: the terms first, then the values.

@@ -2,12 +2,13 @@
 // out of the first contraction is, once weighed, the very operand that the second, O^T = V^T S^T, wants. README.md has more.
 import { barrier, scratch, ticket } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
-import { log4 } from "../simd.as";
+import { log4, madd } from "../simd.as";
 import {
   E,
   V,
   batch,
   block,
+  few,
   firstSeen,
   groups,
   h,
@@ -34,14 +35,17 @@ import {
   values,
   widthOf,
 } from "./call.as";
+import { attendFew } from "./few.as";
 import { copyRows, lift4, liftRows, lower4 } from "./pack.as";
 import { MET, NONE, PANEL, SUM, TABLE, TOP, exp2Once, exponential, hide, shrink, weigh } from "./softmax.as";
-import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileAlong } from "./tile.as";
+import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileRows } from "./tile.as";
 
 export const LOG2E: f32 = 1.4426950408889634;
 const LN2: f32 = 0.6931471805599453;
 /** Columns of the terms contracted at a time: a panel of as many rows stays in the first-level cache. */
 export const DEPTH: i32 = 256;
+/** Up to so many rows, keys are read where they lie: copying them would take longer than it saves. */
+const CLOSE: i32 = 32;
 
 // Where this thread keeps what, set by `attend` from its scratch memory.
 let table: usize = 0;
@@ -57,6 +61,10 @@ let room: i32 = 0;
 /** attend(values, view, ...terms): see index.ts for shapes, wasm.ts for the arguments. */
 export function attend(args: usize, thread: i32, threads: i32): void {
   open(args);
+  if (few) {
+    attendPieces(scratch(thread), threads);
+    return;
+  }
   room = valueRoom(values);
   const panels = <usize>((min(rowsPerPiece, t * m) + COLUMNS - 1) / COLUMNS);
   table = scratch(thread);
@@ -83,6 +91,19 @@ export function attend(args: usize, thread: i32, threads: i32): void {
   if (keyPieces > 1) mergePieces();
 }
 
+/** The way for few rows: pieces are ranges of keys, whatever the group. */
+function attendPieces(space: usize, threads: i32): void {
+  table = space;
+  exponential(table);
+  const step = partRow(0, 0, 1, 0) - partRow(0, 0, 0, 0);
+  for (let piece = ticket(); piece < batch * keyPieces; piece = ticket()) {
+    const b = piece % batch, keyPiece = piece / batch;
+    attendFew(b, keyPiece, LOG2E * scale, table + TABLE, table, partRow(b, 0, 0, keyPiece), step);
+  }
+  barrier(threads);
+  mergePieces();
+}
+
 function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
   const row0 = rowPiece * rowsPerPiece;
   const rows = min(rowsPerPiece, t * m - row0);
@@ -95,21 +116,36 @@ function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
   for (let key = key0; key < to; key += block) {
     const n = min(block, key1 - key);
     if (key + n <= from) continue;
-    for (let i = 0, at = 0; i < terms; i++) {
-      const e = widthOf(i);
-      liftRows(keyRow(i, b, group, key), keyStride(i), n, e, keys, E, at);
-      at += e;
-    }
-    let to = vals;
-    for (let i = terms; i < terms + values; i++) {
-      const e = widthOf(i);
-      copyRows(keyRow(i, b, group, key), keyStride(i), n, e, to);
-      to += (<usize>(n * padded(e))) << 2;
-    }
-    attendBlock(row0, rows, key, n);
+    if (rows > CLOSE) packKeys(b, group, key, n);
+    packValues(b, group, key, n, rows);
+    attendBlock(b, group, row0, rows, key, n);
   }
   if (keyPieces > 1) keepPiece(b, group, row0, rows, keyPiece);
   else writePiece(b, group, row0, rows);
+}
+
+function packKeys(b: i32, group: i32, key: i32, n: i32): void {
+  for (let i = 0, at = 0; i < terms; i++) {
+    const e = widthOf(i);
+    liftRows(keyRow(i, b, group, key), keyStride(i), n, e, keys, E, at);
+    at += e;
+  }
+}
+
+function packValues(b: i32, group: i32, key: i32, n: i32, rows: i32): void {
+  let to = vals;
+  for (let i = terms; i < terms + values; i++) {
+    const e = widthOf(i);
+    if (!inPlace(rows, e)) copyRows(keyRow(i, b, group, key), keyStride(i), n, e, to);
+    to += (<usize>(n * padded(e))) << 2;
+  }
+}
+
+/** Whether values of width `e` are read where they lie: no tile may reach beyond them. */
+// @ts-ignore: decorator
+@inline
+function inPlace(rows: i32, e: i32): bool {
+  return rows <= CLOSE && e % 4 == 0;
 }
 
 /** Rows `[rows][terms]` times `factor`, lifted into panels `[terms][COLUMNS]`; lanes left over repeat the last row. */
@@ -138,8 +174,8 @@ export function packQueries(b: i32, group: i32, row0: i32, rows: i32, factor: f3
   }
 }
 
-/** All panels of the piece against the `n` keys from `key` on, which lie packed. */
-function attendBlock(row0: i32, rows: i32, key: i32, n: i32): void {
+/** All panels of the piece against the `n` keys from `key` on. */
+function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32): void {
   const six = sixes(n);
   let q = queries, o = sums, panel = state;
   for (let r = 0; r < rows; r += COLUMNS) {
@@ -147,7 +183,8 @@ function attendBlock(row0: i32, rows: i32, key: i32, n: i32): void {
     const from = max(firstSeen(first) - key, 0), to = min(lastSeen(last) + 1 - key, n);
     if (from < to) {
       const begin = floorRow(from, six), end = ceilRow(to, six);
-      contract(begin, end, six, E, keys, q, scores);
+      if (rows > CLOSE) contract(begin, end, six, E, keys, q, scores);
+      else contractInPlace(b, group, key, n, begin, end, six, q, scores);
       maskPanel(first, last, key, begin, to, scores, panel);
       const at = scores + <usize>begin * WIDTH;
       const met = load<i32>(panel, MET);
@@ -156,10 +193,13 @@ function attendBlock(row0: i32, rows: i32, key: i32, n: i32): void {
       let v = vals, c = o;
       for (let i = terms; i < terms + values; i++) {
         const e = widthOf(i), all = padded(e), most = sixes(e);
+        const near = inPlace(rows, e);
+        const stride = keyStride(i), row = keyRow(i, b, group, key + begin);
         for (let j = 0; j < all; ) {
           const height = j < most ? 6 : 4;
           const step = <usize>height << 2;
-          tile(height, to - begin, v + <usize>begin * step, step, at, c, met);
+          if (near) tile(height, to - begin, row + (<usize>j << 2), stride, at, c, met);
+          else tile(height, to - begin, v + <usize>begin * step, step, at, c, met);
           v += <usize>n * step;
           c += <usize>height * WIDTH;
           j += height;
@@ -182,6 +222,24 @@ export function contract(begin: i32, end: i32, six: i32, width: i32, packed: usi
       const a = packed + ((<usize>(j * width)) << 2) + <usize>k * step;
       tile(height, depth, a, step, panel + <usize>k * WIDTH, to + <usize>j * WIDTH, k);
       j += height;
+    }
+  }
+}
+
+/** As `contract`, from the `n` keys from `key` on where they lie. */
+function contractInPlace(b: i32, group: i32, key: i32, n: i32, begin: i32, end: i32, six: i32, q: usize, to: usize): void {
+  let add = 0;
+  for (let i = 0; i < terms; i++) {
+    const e = widthOf(i), stride = keyStride(i), row = keyRow(i, b, group, key), last = row + <usize>(n - 1) * stride;
+    for (let k = 0; k < e; k += DEPTH) {
+      const depth = min(DEPTH, e - k), at = <usize>k << 2;
+      for (let j = begin; j < end; ) {
+        const height = j < six ? 6 : 4;
+        tileRows(height, depth, row + at + <usize>j * stride, stride, last + at, q, to + <usize>j * WIDTH, add);
+        j += height;
+      }
+      q += <usize>depth * WIDTH;
+      add = 1;
     }
   }
 }
@@ -294,12 +352,15 @@ function mergePieces(): void {
     if (lse) store<f32>(rowAt(lse, 1, b, group, row), logSum(top, sum));
     const inverse: f32 = sum > 0 ? 1 / sum : 0;
     const to = rowAt(out, V, b, group, row);
-    for (let c: usize = 0; c < <usize>V << 2; c += 4) {
-      let o: f32 = 0;
-      for (let p = 0; p < keyPieces; p++) {
-        const at = from + <usize>p * stride;
-        o += load<f32>(at) * load<f32>(at + c, 8);
-      }
+    let c: usize = 0;
+    for (const end = (<usize>V << 2) & ~15; c < end; c += 16) {
+      let o = f32x4.splat(0), at = from;
+      for (let p = 0; p < keyPieces; p++, at += stride) o = madd(v128.load_splat<f32>(at), v128.load(at + c, 8), o);
+      v128.store(to + c, f32x4.mul(o, f32x4.splat(inverse)));
+    }
+    for (; c < <usize>V << 2; c += 4) {
+      let o: f32 = 0, at = from;
+      for (let p = 0; p < keyPieces; p++, at += stride) o += load<f32>(at) * load<f32>(at + c, 8);
       store<f32>(to + c, o * inverse);
     }
   }

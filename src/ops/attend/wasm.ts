@@ -11,6 +11,9 @@ const NEAR = 768 * 1024;
 /** Queries of a panel, and keys that fill whole tiles, in any build. */
 const PANEL = 16;
 const TILES = 12;
+/** Rows of a group up to which they are taken one by one, and keys of a block then. */
+const FEW = 4;
+const FEW_BLOCK = 64;
 
 /** How a call is cut up: see call.as.ts. */
 interface Plan {
@@ -21,13 +24,15 @@ interface Plan {
   readonly rowPieces: number;
   readonly keysPerPiece: number;
   readonly keyPieces: number;
+  /** Rows are taken one by one. */
+  readonly few: boolean;
 }
 
 export const attendWasm: AttendKernel = (call, out, lse) => {
   const device = out.device as WasmDevice;
   const plan = planForward(call);
   const parts =
-    plan.keyPieces > 1
+    plan.few || plan.keyPieces > 1
       ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2])
       : undefined;
   const args = head(call, plan, out, lse);
@@ -64,17 +69,24 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
 /** The arguments up to those of the operands. */
 function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
   const { batch, t, s, h, scale, causal, window, terms, values } = call;
-  const { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces } = plan;
+  const { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, few } = plan;
   return [
     ...[batch, t, s, h, scale, causal ? 1 : 0, window, m, h / m, terms.length, values.length],
     ...[termWidth(call), valueWidth(call), out.address, lse?.address ?? 0],
-    ...[block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, 0, 0, 0, 0],
+    ...[block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, 0, 0, few ? 1 : 0, 0],
   ];
 }
 
 function planForward(call: AttendCall): Plan {
   const m = foldedHeads(call);
   const rows = call.t * m;
+  if (rows <= FEW) {
+    const most = Math.max(1, Math.floor(call.s / (2 * FEW_BLOCK)));
+    const wanted = Math.min(most, Math.ceil((2 * PIECES) / call.batch));
+    const keysPerPiece = Math.ceil(call.s / wanted / FEW_BLOCK) * FEW_BLOCK;
+    const keyPieces = Math.ceil(call.s / keysPerPiece);
+    return { m, block: FEW_BLOCK, rowsPerPiece: rows, rowPieces: 1, keysPerPiece, keyPieces, few: true };
+  }
   const width = fill(call.terms) + fill(call.values);
   const block = blockOf(width);
   const rowsPerPiece = piece(
@@ -89,7 +101,15 @@ function planForward(call: AttendCall): Plan {
   const most = rows <= 128 ? Math.max(1, Math.floor(call.s / (2 * block))) : 1;
   const wanted = Math.min(most, Math.ceil(PIECES / others));
   const keysPerPiece = Math.max(1, Math.ceil(call.s / wanted / block)) * block;
-  return { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces: Math.max(1, Math.ceil(call.s / keysPerPiece)) };
+  return {
+    m,
+    block,
+    rowsPerPiece,
+    rowPieces,
+    keysPerPiece,
+    keyPieces: Math.max(1, Math.ceil(call.s / keysPerPiece)),
+    few: false,
+  };
 }
 
 function planBackward(call: AttendCall): Plan {
@@ -99,7 +119,15 @@ function planBackward(call: AttendCall): Plan {
   const block = blockOf(width / 2);
   const room = SCRATCH_BYTES - 4 * block * (width + 2 * 64);
   const rowsPerPiece = piece(rows, (call.batch * call.h) / m, room / (width + 8), room / (width + 8));
-  return { m, block, rowsPerPiece, rowPieces: Math.ceil(rows / rowsPerPiece), keysPerPiece: call.s, keyPieces: 1 };
+  return {
+    m,
+    block,
+    rowsPerPiece,
+    rowPieces: Math.ceil(rows / rowsPerPiece),
+    keysPerPiece: call.s,
+    keyPieces: 1,
+    few: false,
+  };
 }
 
 /** Rows of a piece: as many as fit (in floats of memory), fewer where there would be too few pieces. */

@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { ReferenceDevice } from "../../src/device/reference.ts";
+import { WasmDevice } from "../../src/device/wasm.ts";
+import { cacheBytes, generate, Session } from "../../src/generate/session.ts";
+import { buildModel } from "../../src/model/build.ts";
+import type { Model } from "../../src/model/model.ts";
+import { Random } from "../../src/tensor/random.ts";
+import { type Device, scope } from "../../src/tensor/tensor.ts";
+import { initialWeights } from "../../src/train/initial.ts";
+import { agrees, givesBack, repeats } from "./agreement.ts";
+import { differ, holds, unequal, type Violation } from "./check.ts";
+import { gradientIsDifference } from "./gradient.ts";
+import { linear } from "./linear.ts";
+import { lossProgram, type ModelCase, modelIsCounted, models, named, weightsOf } from "./model.ts";
+import { onto } from "./subject.ts";
+
+const reference = new ReferenceDevice();
+let one: WasmDevice;
+let two: WasmDevice;
+beforeAll(async () => {
+  [one, two] = [
+    await WasmDevice.open({ threads: 1, poison: true }),
+    await WasmDevice.open({ threads: 2, poison: true }),
+  ];
+});
+afterAll(() => {
+  one.close();
+  two.close();
+});
+
+test("the gradient of a whole model's loss is the finite difference", () =>
+  holds(models("dense"), (drawn) => gradientIsDifference("loss", lossProgram(drawn), drawn.seed)));
+
+test("a whole model on wasm agrees with the reference, loss and gradients", () =>
+  holds(models("dense"), (drawn) => agrees("loss", lossProgram(drawn), two)));
+
+test("a whole model gives the same numbers on one and two threads", () =>
+  holds(models("dense"), (drawn) => repeats("loss", lossProgram(drawn), one, two)));
+
+test("a training step gives back the memory it took", async () => {
+  await holds(models("dense"), (drawn) => givesBack("loss", lossProgram(drawn), reference));
+  await holds(models("dense"), (drawn) => givesBack("loss", lossProgram(drawn), two));
+});
+
+test("a model's declared FLOPs and parameters are those counted", () =>
+  holds(models(), (drawn) => modelIsCounted(drawn, reference)));
+
+test("a session continues a prefill over layers of any variants, and holds the declared bytes", () =>
+  holds(models(), (drawn) => sessionContinues(drawn, reference)));
+
+test("a session goes over layers with rows and layers with a state alike", () =>
+  holds(models("dense"), (drawn) => sessionContinues({ ...drawn, model: hybrid(drawn.model) }, reference)));
+
+test("one seed gives one model and one text", async () => {
+  const model = buildModel("[MLA,GQA2-128]", { vocabulary: 13, width: 16, heads: 2, layers: 2 });
+  const text = async (device: Device, seed: number) => {
+    const weights = initialWeights(model, device, seed);
+    const numbers = await weights.get("layers.0.attention.wUK")!.read();
+    const tokens = await generate(model, weights, Int32Array.of(1, 2), { count: 12, random: new Random(seed) });
+    return { numbers, tokens };
+  };
+  for (const device of [reference, two]) {
+    const [first, again, other] = [await text(device, 7), await text(device, 7), await text(device, 8)];
+    expect(unequal("weights", first.numbers, again.numbers)).toBeUndefined();
+    expect([...again.tokens]).toEqual([...first.tokens]);
+    expect([...other.tokens]).not.toEqual([...first.tokens]);
+  }
+  expect([...(await text(one, 7)).tokens]).toEqual([...(await text(two, 7)).tokens]);
+});
+
+/** The tokens of a sequence one by one give the logits that they give at once; the caches take what is declared. */
+function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> {
+  const { model, tokens, form } = drawn;
+  const random = new Random(drawn.seed + 2);
+  const ids = Int32Array.from({ length: tokens }, () => random.integer(model.vocabulary));
+  const options = form ? { form } : {};
+  return scope(device, async () => {
+    const inputs = weightsOf(drawn);
+    const weights = named(
+      inputs,
+      inputs.map((input) => onto(device, input)),
+    );
+    const whole = new Session(model, weights, tokens);
+    const expected = await whole.append(ids, options).read();
+    const before = device.liveBytes;
+    const session = new Session(model, weights, tokens);
+    const taken = device.liveBytes - before;
+    const declared = cacheBytes(model, tokens, device.elementBytes);
+    if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    const stepped: number[] = [];
+    for (const id of ids) stepped.push(...(await session.append(Int32Array.of(id), options).read()));
+    if (session.length !== tokens) return `the session counts ${session.length} tokens, expected ${tokens}`;
+    return differ("logits step by step", expected, stepped, 1e-9);
+  });
+}
+
+/** The same model with a layer of linear attention before the others. */
+function hybrid(model: Model): Model {
+  const { attention, feed } = model.layers[0]!;
+  const sizes = { ...attention.sizes, n: 2, r: 0, e: 2, v: 3 };
+  return { ...model, layers: [{ attention: { ...attention, variant: linear, sizes }, feed }, ...model.layers] };
+}

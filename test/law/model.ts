@@ -1,0 +1,146 @@
+import fc from "fast-check";
+import { variants } from "../../src/attention/variants.ts";
+import { gradients } from "../../src/grad/tape.ts";
+import { type FeedForward, forwardFlops, type Model, modelSize, parametersOf } from "../../src/model/model.ts";
+import { forward } from "../../src/model/transformer.ts";
+import { attended } from "../../src/ops/attend/index.ts";
+import { counted } from "../../src/ops/einsum/index.ts";
+import { crossEntropy } from "../../src/ops/loss/index.ts";
+import { positionsOf } from "../../src/ops/rope/index.ts";
+import { Random } from "../../src/tensor/random.ts";
+import { type Device, scope, sizeOf, type Tensor } from "../../src/tensor/tensor.ts";
+import type { Violation } from "./check.ts";
+import { type Case, cases } from "./geometry.ts";
+import { type Operand, onto, operand, type Program, subjectOf } from "./subject.ts";
+
+/** A small model: any variants in any order, and how many tokens of it to run. */
+export interface ModelCase {
+  readonly model: Model;
+  readonly form: string | undefined;
+  readonly batch: number;
+  readonly tokens: number;
+  readonly seed: number;
+}
+
+/** Models of one to three layers, each of a variant of the list at sizes of its own. */
+export function models(feed: "dense" | "experts" | "any" = "any"): fc.Arbitrary<ModelCase> {
+  const layer = fc.oneof(...variants.map((v) => cases(v, 4).map((drawn) => ({ v, drawn: plain(drawn) }))));
+  const dense = fc.record({ kind: fc.constant("dense" as const), f: fc.constantFrom(1, 3, 8) });
+  const experts = fc
+    .record({
+      f: fc.constantFrom(1, 3),
+      size: fc.constantFrom(1, 2, 3),
+      groups: fc.constantFrom(1, 2),
+      shared: fc.constantFrom(0, 5),
+    })
+    .map(({ f, size, groups, shared }): FeedForward => {
+      const routing = { perToken: Math.min(2, size), groups, perGroup: 1, factor: 1.5 };
+      return { kind: "experts", f, x: size * groups, shared, routing };
+    });
+  const kinds: fc.Arbitrary<FeedForward>[] = { dense: [dense], experts: [experts], any: [dense, experts] }[feed];
+  return fc
+    .record({
+      width: fc.constantFrom(1, 2, 5, 8),
+      vocabulary: fc.constantFrom(1, 2, 7, 11),
+      tied: fc.boolean(),
+      layers: fc.array(fc.tuple(layer, fc.oneof(...kinds)), { minLength: 1, maxLength: 3 }),
+      form: fc.constantFrom(undefined, ...new Set(variants.flatMap((v) => Object.keys(v.forms)))),
+      batch: fc.constantFrom(1, 2),
+      tokens: fc.integer({ min: 1, max: 6 }),
+      seed: fc.nat(2 ** 31 - 1),
+    })
+    .map(({ width, vocabulary, tied, layers, ...rest }) => ({
+      ...rest,
+      model: {
+        width,
+        vocabulary,
+        tied,
+        eps: 1e-6,
+        layers: layers.map(([{ v, drawn }, feed]) => ({
+          // No rule ties the width to the rest.
+          attention: subjectOf(v, { ...drawn, sizes: { ...drawn.sizes, d: width } }).attention,
+          feed,
+        })),
+      },
+    }));
+}
+
+/** Without biases, whose addition no declaration of FLOPs counts. */
+function plain(drawn: Case): Case {
+  const { bias: _, ...sizes } = drawn.sizes;
+  return { ...drawn, sizes };
+}
+
+/** Numbers for all parameters: gains near 1, matrices by fan-in. */
+export function weightsOf({ model, seed }: ModelCase): Operand[] {
+  const random = new Random(seed);
+  return parametersOf(model).map(({ name, axes, shape }) =>
+    axes.includes(" ") ? operand(name, shape, random, shape[0]! ** -0.5) : operand(name, shape, random, 0.3, 1),
+  );
+}
+
+/** Token ids and what should follow them, some of it not counted. */
+function textOf({ model, batch, tokens, seed }: ModelCase): { ids: Int32Array; targets: Int32Array } {
+  const random = new Random(seed + 1);
+  const draw = (least: number) =>
+    Int32Array.from({ length: batch * tokens }, () => least + random.integer(model.vocabulary - least));
+  const targets = draw(-1);
+  targets[0] = 0;
+  return { ids: draw(0), targets };
+}
+
+/** The loss of a whole model, as a function of its parameters. */
+export function lossProgram(drawn: ModelCase): Program {
+  const { model, batch, tokens, form } = drawn;
+  const inputs = weightsOf(drawn);
+  const { ids, targets } = textOf(drawn);
+  const positions = positionsOf(0, tokens, batch);
+  return {
+    inputs,
+    scale: Math.max(...model.layers.map(({ attention: { variant, sizes } }) => variant.scale(sizes))),
+    run: (tensors) =>
+      crossEntropy(
+        forward(model, named(inputs, tensors), ids, { positions, batch, ...(form ? { form } : {}) }),
+        targets,
+      ),
+  };
+}
+
+export const named = (inputs: readonly Operand[], tensors: readonly Tensor[]): Map<string, Tensor> =>
+  new Map(inputs.map(({ name }, i) => [name, tensors[i]!]));
+
+/**
+ * Law: a model's declared FLOPs and parameters are those counted. A training step costs three forward passes: a contraction's two
+ * gradients are one contraction each; attention's are twice its products, which the op does not count as it runs them back,
+ * so that its forward count stands for a third here. Counted in every layer's first form, which has no operand (such as a
+ * placement) that asks for no gradient.
+ */
+export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
+  const { model, batch, tokens, form } = drawn;
+  const count = (run: () => void) => {
+    const [contracted, weighed] = [counted.flops, attended.flops];
+    run();
+    return { contracted: counted.flops - contracted, weighed: attended.flops - weighed };
+  };
+  return scope(device, () => {
+    const start = device.liveBytes;
+    const inputs = weightsOf(drawn);
+    const tensors = inputs.map((input) => onto(device, input));
+    const held = (device.liveBytes - start) / device.elementBytes;
+    const declared = inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    if (held !== modelSize(model) || declared !== held)
+      return `parameters: hold ${held} numbers, declared ${modelSize(model)}`;
+    const { run } = lossProgram(drawn);
+    const once = count(() => run(tensors));
+    const expected = batch * forwardFlops(model, tokens, 0, form);
+    if (once.contracted + once.weighed !== expected)
+      return `forward: counted ${once.contracted + once.weighed} FLOPs, declared ${expected}`;
+    if (model.layers.some(({ feed }) => feed.kind === "experts")) return undefined;
+    const first = lossProgram({ ...drawn, form: undefined });
+    const step = count(() => gradients(tensors, () => first.run(tensors)));
+    const thrice = 3 * batch * forwardFlops(model, tokens);
+    if (step.contracted + 3 * step.weighed !== thrice)
+      return `training step: counted ${step.contracted} and ${step.weighed} FLOPs, declared ${thrice}`;
+    return undefined;
+  });
+}
