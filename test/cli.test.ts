@@ -1,0 +1,119 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, test } from "vitest";
+import { parseComparison } from "../src/lab/result.ts";
+
+const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
+const scratch = mkdtempSync(join(tmpdir(), "biform-cli-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const small =
+  "--seeds 2 --steps 6 --width 16 --heads 2 --layers 1 --length 32 --batch 2 --contexts 8 --threads 1".split(" ");
+const biform = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { cwd: scratch, encoding: "utf8" });
+const put = (name: string, text: string) => {
+  writeFileSync(join(scratch, name), text);
+  return name;
+};
+put("empty.txt", "");
+put("tiny.txt", "abc");
+put("text.txt", "To be, or not to be, that is the question. ".repeat(60));
+put("broken.json", '{"model":');
+
+test.each([
+  [["compare", "--variants", "MHX"], /got "MHX"/],
+  [["compare", "--variants", "GQA3-128", "--heads", "4"], /groups divide the heads/],
+  [["compare", "--variants", "MLA:r5"], /rotary dims are even/],
+  [["compare", "--variants", "MLA:c0"], /axis c got 0/],
+  [["compare", "--variants", "MHA,MHA"], /expected each once/],
+  [["compare", "--width", "0"], /--width: got "0", expected a whole number from 1/],
+  [["compare", "--steps", "5", "--budget", "1e9"], /got --steps and --budget, expected one/],
+  [["compare", "--match", "speed"], /--match: got "speed"/],
+  [["compare", "--data", "poems"], /--data: got "poems"/],
+  [["compare", "--tokenizer", "x.json"], /--tokenizer: got no --text/],
+  [["compare", "--optimiser", "sgd"], /--optimiser: got "sgd"/],
+  [["compare", "--dims", "big"], /--dims: got "big"/],
+  [["compare", "--text", "nothing.txt"], /nothing\.txt/],
+  [["compare", "--text", "empty.txt"], /empty\.txt: got an empty file/],
+  [["compare", "--text", "tiny.txt"], /tiny\.txt: got 3 bytes of text, expected at least/],
+  [["compare", "--text", "."], /got a folder|EISDIR/],
+  [["compare", "--text", "text.txt", "--tokenizer", "broken.json"], /broken\.json/],
+  [["compare", "--data", "recall", "--length", "8"], /recall/],
+  [["train", "--attention", "[]"], /variant: got/],
+  [["train", "--rate", "1,2"], /--rate: got several/],
+  [["verify", "MLA", "--golden", "missing"], /got --golden beside variants/],
+  [["verify", "--golden", "missing"], /missing/],
+  [["verify", "MLX"], /got "MLX"/],
+  [["nonsense"], /unknown command/],
+] as const)("biform %j says in a line what is wrong", (args, message) => {
+  const { status, stderr } = biform(...args);
+  expect(stderr).toMatch(message);
+  expect(status).not.toBe(0);
+  expect(stderr).not.toMatch(/^\s+at /m);
+});
+
+test("compare writes a result that its schema accepts, a report, and a table", () => {
+  const { status, stdout, stderr } = biform(
+    ...[
+      "compare",
+      ...small,
+      "--data",
+      "recall",
+      "--pairs",
+      "4",
+      "--variants",
+      "MHA,MLA",
+      "--json",
+      "r.json",
+      "--html",
+      "r.html",
+    ],
+  );
+  expect(stderr).not.toMatch(/^\s+at /m);
+  expect(status).toBe(0);
+  const result = parseComparison(JSON.parse(readFileSync(join(scratch, "r.json"), "utf8")));
+  expect(result.variants.map((v) => [v.spec, v.seeds.length, v.decode.length])).toEqual([
+    ["MHA", 2, 2],
+    ["MLA", 2, 2],
+  ]);
+  expect(result.agreement![0]!.float64).toBeLessThan(1e-12);
+  expect(readFileSync(join(scratch, "r.html"), "utf8")).toContain("<svg");
+  expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+  // What was kept to resume from is gone once it is done.
+  expect(existsSync(join(scratch, "runs")) && statSync(join(scratch, "runs")).nlink > 2).toBe(false);
+});
+
+test("Ctrl-C stops a training run and the same command ends as if it had not been stopped", async () => {
+  const command = ["train", "--attention", "MLA", "--text", "text.txt", "--json", "--save-every", "1000"];
+  const sizes = [...small.slice(4), "--steps", "2500"].filter(
+    (word, i, all) => word !== "--contexts" && all[i - 1] !== "--contexts",
+  );
+  const whole = biform(...command, ...sizes, "--out", "whole");
+  expect(whole.stderr).not.toMatch(/^\s+at /m);
+  const child = spawn(process.execPath, [bin, ...command, ...sizes, "--out", "part"], { cwd: scratch });
+  const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
+  // The first line of progress says that the run, and its answer to Ctrl-C, is there.
+  child.stderr.once("data", () => child.kill("SIGINT"));
+  expect(await ended).toBe(130);
+  const rest = biform(...command, ...sizes, "--out", "part");
+  const losses = (text: string) => JSON.parse(text).training.losses;
+  expect(losses(rest.stdout)).toEqual(losses(whole.stdout));
+});
+
+test("every command has help with examples", () => {
+  for (const command of ["compare", "train", "verify", "variants"]) {
+    const { stdout, status } = biform(command, "--help");
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/Examples?:/);
+  }
+});
+
+test("variants lists what the essay printed, as JSON too", () => {
+  const { variants } = JSON.parse(biform("variants", "--json").stdout);
+  expect(variants.find((v: { spec: string }) => v.spec === "MLA")).toMatchObject({
+    cacheValues: 576,
+    parameters: 13_763_072,
+  });
+});
