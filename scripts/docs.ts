@@ -41,47 +41,35 @@ function variantTable(): string {
   ].join("\n");
 }
 
-/** Every source file with the first sentence of its first doc comment. */
-function tree(): string {
-  const lines: string[] = [];
-  const visit = (folder: string, depth: number): void => {
-    const entries = readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) =>
-      a.name.localeCompare(b.name),
-    );
-    for (const entry of entries) {
-      const path = `${folder}/${entry.name}`;
-      if (entry.isDirectory() && folder === "src/ops") {
-        // Every op folder holds the same files: index, reference, wasm, kernels.
-        const clause = firstSentence(
-          readFileSync(join(root, path, "index.ts"), "utf8").replace(/[\s\S]*?\nexport function/, (head) =>
-            head.slice(head.lastIndexOf("/**")),
-          ),
-        );
-        lines.push(`${"  ".repeat(depth)}${`${entry.name}/`.padEnd(26 - 2 * depth)} ${clause}`);
-      } else if (entry.isDirectory()) {
-        lines.push(`${"  ".repeat(depth)}${entry.name}/`);
-        visit(path, depth + 1);
-      } else if (/(?<!\.as)\.ts$/.test(entry.name) && entry.name !== "binary.ts") {
-        const clause = firstSentence(readFileSync(join(root, path), "utf8"));
-        if (!clause)
-          throw new Error(`${path}: got no doc comment, expected one whose first sentence says what the file is`);
-        lines.push(`${"  ".repeat(depth)}${entry.name.padEnd(Math.max(1, 26 - 2 * depth))} ${clause}`);
-      }
+/** Checks that the README's tree names every source file and op once, and nothing that is not there. */
+function checkTree(text: string): void {
+  const listed = new Set<string>();
+  const path: string[] = [];
+  for (const line of /```text\n(src\/[\s\S]*?)```/.exec(text)?.[1]?.split("\n") ?? []) {
+    const match = /^( *)(\S+)(?: +(\S.*))?$/.exec(line);
+    if (!match) continue;
+    const [, indent, name, clause] = match;
+    path.length = indent!.length / 2;
+    path.push(name!.replace(/\/$/, ""));
+    if (!name!.endsWith("/") || path[1] === "ops") {
+      listed.add(path.join("/"));
+      if (!clause && path.join("/") !== "src/ops")
+        throw new Error(`README tree: ${path.join("/")} got no clause, expected what it is for`);
+    }
+  }
+  const there = new Set<string>();
+  const visit = (folder: string): void => {
+    for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
+      const at = `${folder}/${entry.name}`;
+      if (entry.isDirectory() && folder !== "src/ops") visit(at);
+      else if (entry.isDirectory()) there.add(at);
+      else if (/(?<!\.as)\.ts$/.test(entry.name) && entry.name !== "binary.ts") there.add(at);
     }
   };
-  visit("src", 0);
-  return `\`\`\`text\n${lines.join("\n")}\n\`\`\``;
-}
-
-function firstSentence(text: string): string | undefined {
-  const block = /\/\*\*([\s\S]*?)\*\//.exec(text)?.[1];
-  const line = /^\/\/ (.*)/m.exec(text)?.[1];
-  const words = (block ?? line)
-    ?.replace(/^\s*\* ?/gm, "")
-    .replace(/\s+/g, " ")
-    .trim();
-  const sentence = words?.split(/(?<=[a-z0-9)`\]"])[.;:] /)[0]?.replace(/\.$/, "");
-  return sentence && sentence.length > 110 ? `${sentence.slice(0, 107)}...` : sentence;
+  visit("src");
+  listed.delete("src/ops");
+  const wrong = [...there].filter((f) => !listed.has(f)).concat([...listed].filter((f) => !there.has(f)));
+  if (wrong.length) throw new Error(`README tree: got ${wrong.join(", ")} on one side only, expected the files of src`);
 }
 
 /** Every public name with its declaration, from the built types. */
@@ -109,11 +97,12 @@ function api(): string {
   return `# Public API\n\nGenerated from the types; \`npm run docs\` writes it.\n\n\`\`\`ts\n${lines.sort().join("\n")}\n\`\`\`\n`;
 }
 
-const blocks: Record<string, () => string> = { variants: variantTable, tree };
+const blocks: Record<string, () => string> = { variants: variantTable };
 const readme = readFileSync(join(root, "README.md"), "utf8").replace(
   /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
   (_, start, name, end) => start + blocks[name]!() + end,
 );
+checkTree(readme);
 emit("README.md", readme);
 emit("docs/api.md", api());
 if (stale.length) {

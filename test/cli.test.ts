@@ -94,7 +94,7 @@ test("Ctrl-C stops a training run and the same command ends as if it had not bee
   expect(whole.stderr).not.toMatch(/^\s+at /m);
   const child = spawn(process.execPath, [bin, ...command, ...sizes, "--out", "part"], { cwd: scratch });
   const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
-  // The first line of progress says that the run, and its answer to Ctrl-C, is there.
+  // Its first line says that the run, and its answer to Ctrl-C, is there.
   child.stderr.once("data", () => child.kill("SIGINT"));
   expect(await ended).toBe(130);
   const rest = biform(...command, ...sizes, "--out", "part");

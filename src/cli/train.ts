@@ -68,6 +68,7 @@ async function run(options: TrainOptions): Promise<void> {
   const budget = steps !== undefined ? { steps } : { flops: flops! };
   const [matched] = match([attention], base, { match: new Set(["none"]), length, batch, budget });
   const interrupt = interruptible();
+  process.stderr.write(`${attention}: ${modelSize(matched!.model)} parameters, ${matched!.steps} steps\n`);
   const display = progress({
     title: `${options.attention} on ${source.name}`,
     total: matched!.steps,
@@ -91,7 +92,8 @@ async function run(options: TrainOptions): Promise<void> {
       {
         signal: interrupt.signal,
         ...(options.out ? { checkpoint: { dir: options.out, every: options.saveEvery } } : {}),
-        onStep: (at, loss) => display.update({ done: at.step, label: `step ${at.step} of ${matched!.steps}`, loss }),
+        onStep: (at, loss) =>
+          display.update({ done: at.step, label: attention, detail: `step ${at.step} of ${matched!.steps}`, loss }),
       },
     );
     const kept = options.out ? `; run the same command to go on from ${options.out}` : "";
@@ -122,7 +124,6 @@ async function run(options: TrainOptions): Promise<void> {
         }),
       );
     } else {
-      console.log(`${options.attention}: ${modelSize(result.model)} parameters, ${result.step} steps`);
       console.log(
         `held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`,
       );

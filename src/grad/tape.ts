@@ -1,4 +1,5 @@
 import { combine } from "../ops/add/index.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { type Recorder, scope, type TapeNode, Tensor, tensor } from "../tensor/tensor.ts";
 
 /** The value of a scalar function and its gradient for each parameter, in the order given. */
@@ -14,7 +15,7 @@ export interface Gradients {
 export function gradients(parameters: readonly Tensor[], forward: () => Tensor): Gradients {
   const device = parameters[0]!.device;
   return scope(device, () => {
-    const tape = new Tape();
+    const tape = new Tape(parameters);
     for (const p of parameters) p.recorder = tape;
     try {
       const value = forward();
@@ -32,8 +33,21 @@ export function gradients(parameters: readonly Tensor[], forward: () => Tensor):
 /** What ran, in order. */
 class Tape implements Recorder {
   readonly #nodes: TapeNode[] = [];
+  /** Parameters and recorded results: where a gradient can go on from. */
+  readonly #reached: WeakSet<Tensor>;
 
+  constructor(parameters: readonly Tensor[]) {
+    this.#reached = new WeakSet(parameters);
+  }
+
+  /** Throws ShapeError at a view that no op made (`tensor.rows`): its gradient would be lost without a word. */
   record(node: TapeNode): void {
+    for (const t of node.inputs)
+      if (t?.recorder === this && !this.#reached.has(t))
+        throw new ShapeError(
+          `${node.name}: got a bare view [${t.shape}], expected what an op recorded; use ops/add's reshape`,
+        );
+    this.#reached.add(node.output);
     node.output.recorder = this;
     this.#nodes.push(node);
   }
