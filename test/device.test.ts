@@ -58,8 +58,8 @@ async function agree(tolerance: number, body: (give: Give, device: Device) => Te
     const got = await run(device);
     const name = `${device.build} on ${device.threads} threads`;
     got.forEach((numbers, which) => {
-      const scale = expected[which]!.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-30);
-      const worst = numbers.reduce((a, x, i) => {
+      const scale = Array.from(expected[which]!).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-30);
+      const worst = Array.from(numbers).reduce((a, x, i) => {
         const difference = Math.abs(x - expected[which]![i]!) / scale;
         return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(a, difference);
       }, 0);

@@ -49,7 +49,11 @@ export interface TapeNode {
    * Gradients of the inputs, given that of the output. `wanted[i]` says which are needed; `into[i]`, where present, holds
    * what has been summed so far and may be added to in place (return that same tensor then).
    */
-  readonly backward: (g: Tensor, wanted: readonly boolean[], into: readonly (Tensor | undefined)[]) => (Tensor | undefined)[];
+  readonly backward: (
+    g: Tensor,
+    wanted: readonly boolean[],
+    into: readonly (Tensor | undefined)[],
+  ) => (Tensor | undefined)[];
 }
 
 /** A dense row-major array of numbers on a device. Axis 0 usually counts tokens. */

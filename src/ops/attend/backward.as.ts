@@ -3,19 +3,16 @@
 // left one. README.md has the equations.
 import { barrier, scratch, ticket } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
-import { loadPart, storePart, sum4, madd } from "../simd.as";
+import { loadPart, madd, sum4 } from "../simd.as";
+import { tileAlong } from "./along.as";
 import {
   E,
   V,
   batch,
   block,
-  copiesOf,
   firstSeen,
   gout,
   groups,
-  groupsOf,
-  keyAt,
-  keyCopies,
   keyGradient,
   keyRow,
   keyStride,
@@ -38,13 +35,14 @@ import {
   values,
   widthOf,
 } from "./call.as";
-import { LOG2E, contract, maskPanel, packQueries } from "./kernel.as";
-import { copyAcross, copyRows, lift4, liftRows, lower4 } from "./pack.as";
+import { sumCopies, writeKeys, writeQueries } from "./gradient.as";
+import { copyAcross, copyRows, lift4, liftRows } from "./pack.as";
+import { LOG2E, contract, maskPanel, packQueries } from "./panel.as";
 import { MET, PANEL, SHRINK, SUM, TABLE, TOP, differentiate, exponential } from "./softmax.as";
-import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileAlong } from "./tile.as";
+import { WIDTH, ceilRow, floorRow, padded, sixes, tile } from "./tile.as";
 
-/** Panels whose P and dS are held at once: 64 rows, so that a tile of dK is summed over as many before it is stored. */
-const HELD: i32 = 64 / COLUMNS;
+/** Panels whose P and dS are held at once: 128 rows, so that a tile of dK is summed over as many before it is stored. */
+const HELD: i32 = 128 / COLUMNS;
 /** First and last key row of a panel in the block at hand; the forward pass keeps SHRINK there. */
 const BEGIN: usize = SHRINK;
 const END: usize = SHRINK + 4;
@@ -99,9 +97,8 @@ export function attendBackward(args: usize, thread: i32, threads: i32): void {
 
   const pieces = batch * groups * rowPieces;
   for (let piece = ticket(); piece < pieces; piece = ticket()) {
-    const b = piece % batch;
-    const rest = piece / batch;
-    reversePiece(b, rest % groups, rowPieces - 1 - rest / groups);
+    const rest = piece / groups;
+    reversePiece(rest % batch, piece % groups, rowPieces - 1 - rest / batch);
   }
   barrier(threads);
   sumCopies();
@@ -121,9 +118,9 @@ function reversePiece(b: i32, group: i32, rowPiece: i32): void {
       packKeys(b, group, key, n);
       for (let r = 0; r < rows; r += HELD * COLUMNS) reverseBlock(row0, rows, r, key, n);
     }
-    writeKeys(b, group, rowPiece, key, n);
+    writeKeys(b, group, rowPiece, key, n, grads);
   }
-  writeQueries(b, group, row0, rows);
+  writeQueries(b, group, row0, rows, state, queryGrads, room);
 }
 
 /** Output gradients lifted, queries and output gradients across, and of each row log2 of the sum and sum(g * out). */
@@ -272,96 +269,4 @@ function addKeys(rows: i32, r: i32, panels: i32, n: i32, six: i32, index: usize)
 function sees(panel: usize, key: i32): bool {
   const at = state + panel * PANEL;
   return key >= load<i32>(at, BEGIN) && key < load<i32>(at, END);
-}
-
-/** Key and value gradients of a block, to where they belong or to this piece's copy. */
-function writeKeys(b: i32, group: i32, rowPiece: i32, key: i32, n: i32): void {
-  let from = grads;
-  for (let i = 0; i < terms + values; i++) {
-    const e = widthOf(i);
-    const panel = <usize>padded(n) * WIDTH;
-    let base = keyGradient(i);
-    if (base) {
-      if (copiesOf(i) > 1) {
-        const copy = (group % (groups / groupsOf(i))) * rowPieces + rowPiece;
-        base = keyCopies(i) + ((<usize>copy * batch * s * groupsOf(i) * e) << 2);
-      }
-      const factor = f32x4.splat(i < terms ? scale : 1);
-      let to = keyAt(base, i, b, group, key), at = from;
-      for (let c = e; c > 0; c -= COLUMNS, to += WIDTH, at += panel) lowerAcross(at, n, c, factor, to, keyStride(i));
-    }
-    from += <usize>(roundUp(e) / COLUMNS) * panel;
-  }
-}
-
-/** A panel [n][COLUMNS], or its first `width` columns, times a factor, as rows `stride` bytes apart. */
-function lowerAcross(from: usize, n: i32, width: i32, factor: v128, to: usize, stride: usize): void {
-  if (width < COLUMNS) {
-    for (; n > 0; n--, from += WIDTH, to += stride)
-      for (let c = 0; c < width; c += 4) {
-        const at = <usize>c << 2;
-        storePart(to + at, width - c, f32x4.mul(factor, v128.load(from + at)));
-      }
-    return;
-  }
-  for (; n > 0; n--, from += WIDTH, to += stride) {
-    v128.store(to, f32x4.mul(factor, v128.load(from)));
-    v128.store(to, f32x4.mul(factor, v128.load(from, 16)), 16);
-    if (WIDE) v128.store(to, f32x4.mul(factor, v128.load(from, 32)), 32);
-    if (WIDE) v128.store(to, f32x4.mul(factor, v128.load(from, 48)), 48);
-  }
-}
-
-function writeQueries(b: i32, group: i32, row0: i32, rows: i32): void {
-  const factor = f32x4.splat(scale);
-  for (let r = 0; r < rows; r += 4) {
-    const panel = <usize>(r / COLUMNS);
-    const met = load<i32>(state + panel * PANEL, MET);
-    let from = queryGrads + panel * <usize>room * WIDTH + (<usize>(r % COLUMNS) << 2);
-    for (let i = 0; i < terms; i++) {
-      const e = widthOf(i), base = queryGradient(i), row = row0 + r, left = rows - r;
-      if (base && met)
-        lower4(
-          from,
-          e,
-          factor,
-          rowAt(base, e, b, group, row),
-          left > 1 ? rowAt(base, e, b, group, row + 1) : 0,
-          left > 2 ? rowAt(base, e, b, group, row + 2) : 0,
-          left > 3 ? rowAt(base, e, b, group, row + 3) : 0,
-        );
-      else if (base)
-        for (let j = 0; j < min(left, 4); j++) memory.fill(rowAt(base, e, b, group, row + j), 0, <usize>e << 2);
-      from += <usize>padded(e) * WIDTH;
-    }
-  }
-}
-
-/** Adds up the copies of gradients that several pieces share, in the order of the pieces. */
-function sumCopies(): void {
-  const part = 8192;
-  let done = 0;
-  let piece = ticket();
-  for (let i = 0; i < terms + values; i++) {
-    const copies = copiesOf(i);
-    if (copies == 1 || !keyGradient(i)) continue;
-    const size = batch * s * groupsOf(i) * widthOf(i);
-    const first = keyCopies(i), to = keyGradient(i);
-    const pieces = (size + part - 1) / part;
-    for (; piece < done + pieces; piece = ticket()) {
-      const begin = (piece - done) * part, end = min(begin + part, size);
-      for (let c = begin; c < end; c += 4) {
-        // The copies end in three floats to spare.
-        let from = first + (<usize>c << 2);
-        let sum = v128.load(from);
-        for (let k = 1; k < copies; k++) {
-          from += <usize>size << 2;
-          sum = f32x4.add(sum, v128.load(from));
-        }
-        if (end - c >= 4) v128.store(to + (<usize>c << 2), sum);
-        else storePart(to + (<usize>c << 2), end - c, sum);
-      }
-    }
-    done += pieces;
-  }
 }

@@ -120,7 +120,7 @@ export function keyRow(i: i32, b: i32, group: i32, key: i32): usize {
 
 /** Row `row` of a tensor `[batch t, h, width]` at `base`. */
 export function rowAt(base: usize, width: i32, b: i32, group: i32, row: i32): usize {
-  const i = row / m;
+  const i = m == 1 ? row : row / m;
   return base + ((((<usize>(b * t + i)) * h + group * m + (row - i * m)) * width) << 2);
 }
 

@@ -60,30 +60,26 @@ export function attendCase(name: string, sizes: AttendSizes): AttendCase {
 }
 
 /**
- * Bounds on rounding, with u = 2^-24, for standard normal inputs: a row of width n is no longer than r(n) = sqrt(n) + 4, no
- * element larger than 6, and errors of a sum of n add up as sqrt(n).
- * A score of at most A = scale r(E)^2 is off by (sqrt(E) + 4) u A, hence a weight by twice that (score and normaliser), 4e-7
- * (two exponentials) and 2 sqrt(s) u (the sum), relatively: w. Weights sum to 1, so the output is off by 6 w + sqrt(s) u.
- * With B = r(V)^2 the bound on g v, a score's gradient is off by weight * scale * x where x = 2 B w + 2 (sqrt(V) + 4) u B
- * + r(V) out; dq sums those over keys, dk and dv over the T = t h / g queries that share a key.
+ * Bounds on rounding, with u = 2^-24, for standard normal inputs. Elements, and products of rows of width n over sqrt(n), are
+ * taken to be at most 4; rounding errors to be independent, so that n of them add up as sqrt(n) and a product of rows
+ * of width n, whose partial sums grow as sqrt(k), is off by 4 u n.
+ * A score is thus off by 4 u (sqrt(E) + 2) with scale = 1 / sqrt(E), and a weight, relatively, by w: twice that (score and
+ * normaliser), 4e-7 (two exponentials) and 2 sqrt(s) u (the sum). Weights sum to 1: the output is off by 4 w + 4 sqrt(s) u.
+ * A score's gradient is off by weight times x: w on two numbers of size sqrt(V), u V on each, and sqrt(V) times the error
+ * of the output, through sum(g out). dq sums weight * x * key over weights that sum to 1. The weights that one key gets from all
+ * queries sum to about t / s, plus log t for the first keys of a causal mask, times the h / g heads that share it: n, and
+ * dk and dv to sqrt(n).
  */
 function tolerance({ t, s, h, terms, values }: AttendSizes, E: number, V: number): Tolerance {
   const u = 2 ** -24;
-  const length = (n: number) => Math.sqrt(n) + 4;
-  const scale = E ** -0.5;
-  const score = (Math.sqrt(E) + 4) * u * scale * length(E) ** 2;
+  const score = 4 * u * (Math.sqrt(E) + 2);
   const w = 2 * score + 4e-7 + 2 * Math.sqrt(s) * u;
-  const out = 6 * (w + Math.sqrt(s) * u);
-  const B = length(V) ** 2;
-  const x = scale * (2 * B * w + 2 * (Math.sqrt(V) + 4) * u * B + length(V) * out);
-  const shared = Math.sqrt(Math.max(...[...terms, ...values].map((k) => (t * h) / ("g" in k ? k.g : terms[k.key]!.g))));
-  return {
-    out,
-    lse: score + 4e-7 + 2 * u * Math.log(s + 1),
-    dq: 6 * x,
-    dk: 6 * shared * x,
-    dv: 6 * shared * (w + shared * u),
-  };
+  const out = 4 * w + 4 * Math.sqrt(s) * u;
+  const x = E ** -0.5 * (2 * Math.sqrt(V) * w + 2 * u * V + Math.sqrt(V) * out);
+  const groups = Math.min(...[...terms, ...values].map((k) => ("g" in k ? k.g : terms[k.key]!.g)));
+  const shared = Math.sqrt((h / groups) * (t / s + Math.log(t) + 1));
+  const lse = score + 4e-7 + 2 * u * Math.log(s + 1);
+  return { out, lse, dq: 4 * x, dk: 4 * shared * x, dv: 4 * shared * (w + shared * u) };
 }
 
 /** Runs a case on a device: inputs from `seed`, every result read back. */

@@ -2,29 +2,21 @@
 // out of the first contraction is, once weighed, the very operand that the second, O^T = V^T S^T, wants. README.md has more.
 import { barrier, scratch, ticket } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
-import { log4, madd } from "../simd.as";
 import {
   E,
-  V,
   batch,
   block,
   few,
   firstSeen,
   groups,
-  h,
   keyPieces,
   keyRow,
   keyStride,
   keysPerPiece,
   lastSeen,
-  lse,
   m,
   open,
   openPanels,
-  out,
-  part,
-  queryOf,
-  rowAt,
   rowPieces,
   rowsPerPiece,
   s,
@@ -36,14 +28,12 @@ import {
   widthOf,
 } from "./call.as";
 import { attendFew } from "./few.as";
-import { copyRows, lift4, liftRows, lower4 } from "./pack.as";
-import { MET, NONE, PANEL, SUM, TABLE, TOP, exp2Once, exponential, hide, shrink, weigh } from "./softmax.as";
+import { copyRows, liftRows } from "./pack.as";
+import { DEPTH, LOG2E, contract, maskPanel, packQueries } from "./panel.as";
+import { keepPiece, mergePieces, partRow, writePiece } from "./result.as";
+import { MET, PANEL, TABLE, exponential, shrink, weigh } from "./softmax.as";
 import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileRows } from "./tile.as";
 
-export const LOG2E: f32 = 1.4426950408889634;
-const LN2: f32 = 0.6931471805599453;
-/** Columns of the terms contracted at a time: a panel of as many rows stays in the first-level cache. */
-export const DEPTH: i32 = 256;
 /** Up to so many rows, keys are read where they lie: copying them would take longer than it saves. */
 const CLOSE: i32 = 32;
 
@@ -78,17 +68,17 @@ export function attend(args: usize, thread: i32, threads: i32): void {
 
   const pieces = batch * groups * rowPieces * keyPieces;
   for (let piece = ticket(); piece < pieces; piece = ticket()) {
-    // The last rows see most keys: they go first.
-    const b = piece % batch;
-    let rest = piece / batch;
-    const group = rest % groups;
-    rest /= groups;
+    // The last rows see most keys: they go first. Groups of a sequence share pages of memory: they follow each other.
+    const group = piece % groups;
+    let rest = piece / groups;
+    const b = rest % batch;
+    rest /= batch;
     const keyPiece = rest % keyPieces;
     const rowPiece = rowPieces - 1 - rest / keyPieces;
     attendPiece(b, group, rowPiece, keyPiece);
   }
   barrier(threads);
-  if (keyPieces > 1) mergePieces();
+  if (keyPieces > 1) mergePieces(table);
 }
 
 /** The way for few rows: pieces are ranges of keys, whatever the group. */
@@ -101,7 +91,7 @@ function attendPieces(space: usize, threads: i32): void {
     attendFew(b, keyPiece, LOG2E * scale, table + TABLE, table, partRow(b, 0, 0, keyPiece), step);
   }
   barrier(threads);
-  mergePieces();
+  mergePieces(table);
 }
 
 function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
@@ -120,8 +110,8 @@ function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
     packValues(b, group, key, n, rows);
     attendBlock(b, group, row0, rows, key, n);
   }
-  if (keyPieces > 1) keepPiece(b, group, row0, rows, keyPiece);
-  else writePiece(b, group, row0, rows);
+  if (keyPieces > 1) keepPiece(b, group, row0, rows, keyPiece, state, sums, room);
+  else writePiece(b, group, row0, rows, state, sums, room);
 }
 
 function packKeys(b: i32, group: i32, key: i32, n: i32): void {
@@ -146,32 +136,6 @@ function packValues(b: i32, group: i32, key: i32, n: i32, rows: i32): void {
 @inline
 function inPlace(rows: i32, e: i32): bool {
   return rows <= CLOSE && e % 4 == 0;
-}
-
-/** Rows `[rows][terms]` times `factor`, lifted into panels `[terms][COLUMNS]`; lanes left over repeat the last row. */
-export function packQueries(b: i32, group: i32, row0: i32, rows: i32, factor: f32, to: usize): void {
-  const last = row0 + rows - 1;
-  for (let r = 0; r < rows; r += COLUMNS) {
-    let at = to;
-    for (let i = 0; i < terms; i++) {
-      const e = widthOf(i), q = queryOf(i);
-      for (let lane = 0; lane < COLUMNS; lane += 4) {
-        const row = row0 + r + lane;
-        lift4(
-          rowAt(q, e, b, group, min(row, last)),
-          rowAt(q, e, b, group, min(row + 1, last)),
-          rowAt(q, e, b, group, min(row + 2, last)),
-          rowAt(q, e, b, group, min(row + 3, last)),
-          e,
-          at + (<usize>lane << 2),
-          WIDTH,
-          factor,
-        );
-      }
-      at += <usize>e * WIDTH;
-    }
-    to += <usize>E * WIDTH;
-  }
 }
 
 /** All panels of the piece against the `n` keys from `key` on. */
@@ -212,20 +176,6 @@ function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32)
   }
 }
 
-/** Rows `begin` to `end` of `to` [keys][COLUMNS]: packed keys [.][width][rows] times a packed panel [width][COLUMNS]. */
-export function contract(begin: i32, end: i32, six: i32, width: i32, packed: usize, panel: usize, to: usize): void {
-  for (let k = 0; k < width; k += DEPTH) {
-    const depth = min(DEPTH, width - k);
-    for (let j = begin; j < end; ) {
-      const height = j < six ? 6 : 4;
-      const step = <usize>height << 2;
-      const a = packed + ((<usize>(j * width)) << 2) + <usize>k * step;
-      tile(height, depth, a, step, panel + <usize>k * WIDTH, to + <usize>j * WIDTH, k);
-      j += height;
-    }
-  }
-}
-
 /** As `contract`, from the `n` keys from `key` on where they lie. */
 function contractInPlace(b: i32, group: i32, key: i32, n: i32, begin: i32, end: i32, six: i32, q: usize, to: usize): void {
   let add = 0;
@@ -240,128 +190,6 @@ function contractInPlace(b: i32, group: i32, key: i32, n: i32, begin: i32, end: 
       }
       q += <usize>depth * WIDTH;
       add = 1;
-    }
-  }
-}
-
-/** Hides those of keys `key + begin` to `key + end - 1` that some row from `first` to `last` does not see. */
-export function maskPanel(first: i32, last: i32, key: i32, begin: i32, end: i32, s: usize, panel: usize): void {
-  const early = min(firstSeen(last) - key, end);
-  if (begin < early) hide(s + <usize>begin * WIDTH, early - begin, key + begin, panel);
-  const late = max(max(lastSeen(first) + 1 - key, begin), early);
-  if (late < end) hide(s + <usize>late * WIDTH, end - late, key + late, panel);
-}
-
-/** Log of the summed exponentials from a maximum and a sum of powers of two. */
-// @ts-ignore: decorator
-@inline
-function logSum(top: f32, sum: f32): f32 {
-  return sum > 0 ? LN2 * top + f32x4.extract_lane(log4(f32x4.splat(sum)), 0) : -Infinity;
-}
-
-/** Writes the finished rows of a piece. */
-function writePiece(b: i32, group: i32, row0: i32, rows: i32): void {
-  if (lse)
-    for (let r = 0; r < rows; r++) {
-      const at = state + <usize>(r / COLUMNS) * PANEL + (<usize>(r % COLUMNS) << 2);
-      store<f32>(rowAt(lse, 1, b, group, row0 + r), logSum(load<f32>(at, TOP), load<f32>(at, SUM)));
-    }
-  for (let r = 0; r < rows; r += 4) {
-    const panel = <usize>(r / COLUMNS), lane = <usize>(r % COLUMNS) << 2;
-    const sum = v128.load(state + panel * PANEL + lane, SUM);
-    // No sum, no weights: 0 instead of 0 / 0.
-    const some = f32x4.gt(sum, f32x4.splat(0));
-    const factors = v128.and(f32x4.div(f32x4.splat(1), sum), some);
-    const row = row0 + r;
-    lowerRows(
-      load<i32>(state + panel * PANEL, MET),
-      sums + panel * <usize>room * WIDTH + lane,
-      factors,
-      rowAt(out, V, b, group, row),
-      r + 1 < rows ? rowAt(out, V, b, group, row + 1) : 0,
-      r + 2 < rows ? rowAt(out, V, b, group, row + 2) : 0,
-      r + 3 < rows ? rowAt(out, V, b, group, row + 3) : 0,
-    );
-  }
-}
-
-/** Four lanes of a panel of O^T, times factors, as rows of all values; zeros where no key was met. */
-function lowerRows(met: i32, from: usize, factors: v128, r0: usize, r1: usize, r2: usize, r3: usize): void {
-  if (!met) {
-    memory.fill(r0, 0, <usize>V << 2);
-    if (r1) memory.fill(r1, 0, <usize>V << 2);
-    if (r2) memory.fill(r2, 0, <usize>V << 2);
-    if (r3) memory.fill(r3, 0, <usize>V << 2);
-    return;
-  }
-  for (let i = terms; i < terms + values; i++) {
-    const e = widthOf(i);
-    lower4(from, e, factors, r0, r1, r2, r3);
-    from += <usize>padded(e) * WIDTH;
-    r0 += <usize>e << 2;
-    if (r1) r1 += <usize>e << 2;
-    if (r2) r2 += <usize>e << 2;
-    if (r3) r3 += <usize>e << 2;
-  }
-}
-
-// Where keys are split into pieces, a row of a piece leaves its maximum, its sum and V floats for `mergePieces`.
-
-function partRow(b: i32, group: i32, row: i32, keyPiece: i32): usize {
-  return part + ((((<usize>((b * groups + group) * t * m + row)) * keyPieces + keyPiece) * (V + 2)) << 2);
-}
-
-function keepPiece(b: i32, group: i32, row0: i32, rows: i32, keyPiece: i32): void {
-  for (let r = 0; r < rows; r += 4) {
-    const panel = <usize>(r / COLUMNS), lane = <usize>(r % COLUMNS) << 2;
-    const left = rows - r, row = row0 + r;
-    for (let i = 0; i < min(left, 4); i++) {
-      const to = partRow(b, group, row + i, keyPiece);
-      const at = state + panel * PANEL + lane + (<usize>i << 2);
-      store<f32>(to, load<f32>(at, TOP));
-      store<f32>(to, load<f32>(at, SUM), 4);
-    }
-    lowerRows(
-      load<i32>(state + panel * PANEL, MET),
-      sums + panel * <usize>room * WIDTH + lane,
-      f32x4.splat(1),
-      partRow(b, group, row, keyPiece) + 8,
-      left > 1 ? partRow(b, group, row + 1, keyPiece) + 8 : 0,
-      left > 2 ? partRow(b, group, row + 2, keyPiece) + 8 : 0,
-      left > 3 ? partRow(b, group, row + 3, keyPiece) + 8 : 0,
-    );
-  }
-}
-
-/** Sums the pieces of every row, in the order of the keys. */
-function mergePieces(): void {
-  const rows = t * m, all = batch * groups * rows;
-  for (let i = ticket(); i < all; i = ticket()) {
-    const group = (i / rows) % groups, b = i / (rows * groups), row = i % rows;
-    const from = partRow(b, group, row, 0), stride = <usize>(V + 2) << 2;
-    let top = NONE;
-    for (let p = 0; p < keyPieces; p++) top = max(top, load<f32>(from + <usize>p * stride));
-    let sum: f32 = 0;
-    // The maxima give way to the factors.
-    for (let p = 0; p < keyPieces; p++) {
-      const at = from + <usize>p * stride;
-      const factor = f32x4.extract_lane(exp2Once(f32x4.splat(load<f32>(at) - top), table), 0);
-      sum += factor * load<f32>(at, 4);
-      store<f32>(at, factor);
-    }
-    if (lse) store<f32>(rowAt(lse, 1, b, group, row), logSum(top, sum));
-    const inverse: f32 = sum > 0 ? 1 / sum : 0;
-    const to = rowAt(out, V, b, group, row);
-    let c: usize = 0;
-    for (const end = (<usize>V << 2) & ~15; c < end; c += 16) {
-      let o = f32x4.splat(0), at = from;
-      for (let p = 0; p < keyPieces; p++, at += stride) o = madd(v128.load_splat<f32>(at), v128.load(at + c, 8), o);
-      v128.store(to + c, f32x4.mul(o, f32x4.splat(inverse)));
-    }
-    for (; c < <usize>V << 2; c += 4) {
-      let o: f32 = 0, at = from;
-      for (let p = 0; p < keyPieces; p++, at += stride) o += load<f32>(at) * load<f32>(at + c, 8);
-      store<f32>(to + c, o * inverse);
     }
   }
 }

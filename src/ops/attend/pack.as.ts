@@ -1,6 +1,6 @@
 // Copies of operands in the order in which the tiles read them. "Lifted" means transposed: the width runs first.
 import { COLUMNS } from "../einsum/micro.as";
-import { loadPart, storePart } from "../simd.as";
+import { loadPart } from "../simd.as";
 import { WIDTH, padded, sixes } from "./tile.as";
 
 /** Four rows of `e` floats become e rows of four, `step` bytes apart, times `factor`. */
@@ -113,23 +113,25 @@ export function copyAcross(from: usize, e: i32, to: usize, rows: i32, row: i32):
     for (let c = 0; c < COLUMNS; c += 4) v128.store(to + (<usize>c << 2), loadPart(from + (<usize>c << 2), left - c, 0));
 }
 
-/** Lanes `lane` to `lane + 3` of a panel [e][COLUMNS], times `factors`, written out as up to four rows of `e` floats. */
+/** Four lanes of a panel [e][COLUMNS], times `factors`, written out as rows of `e` floats; those at 0 are left out. */
 export function lower4(from: usize, e: i32, factors: v128, r0: usize, r1: usize, r2: usize, r3: usize): void {
-  for (let left = e; left > 0; left -= 4) {
-    const a = f32x4.mul(v128.load(from), factors);
-    const b = left > 1 ? f32x4.mul(v128.load(from + WIDTH), factors) : a;
-    const c = left > 2 ? f32x4.mul(v128.load(from + 2 * WIDTH), factors) : a;
-    const d = left > 3 ? f32x4.mul(v128.load(from + 3 * WIDTH), factors) : a;
-    const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-    const ef = v128.shuffle<f32>(a, b, 2, 6, 3, 7), gh = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-    if (r0) storePart(r0, left, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
-    if (r1) storePart(r1, left, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
-    if (r2) storePart(r2, left, v128.shuffle<f32>(ef, gh, 0, 1, 4, 5));
-    if (r3) storePart(r3, left, v128.shuffle<f32>(ef, gh, 2, 3, 6, 7));
-    from += 4 * WIDTH;
-    if (r0) r0 += 16;
-    if (r1) r1 += 16;
-    if (r2) r2 += 16;
-    if (r3) r3 += 16;
+  let left = e;
+  if (r3)
+    for (; left >= 4; left -= 4, from += 4 * WIDTH, r0 += 16, r1 += 16, r2 += 16, r3 += 16) {
+      const a = f32x4.mul(v128.load(from), factors), b = f32x4.mul(v128.load(from + WIDTH), factors);
+      const c = f32x4.mul(v128.load(from + 2 * WIDTH), factors), d = f32x4.mul(v128.load(from + 3 * WIDTH), factors);
+      const ab = v128.shuffle<f32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+      const ef = v128.shuffle<f32>(a, b, 2, 6, 3, 7), gh = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+      v128.store(r0, v128.shuffle<f32>(ab, cd, 0, 1, 4, 5));
+      v128.store(r1, v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+      v128.store(r2, v128.shuffle<f32>(ef, gh, 0, 1, 4, 5));
+      v128.store(r3, v128.shuffle<f32>(ef, gh, 2, 3, 6, 7));
+    }
+  for (let i: usize = 0; left > 0; left--, i += 4, from += WIDTH) {
+    const x = f32x4.mul(v128.load(from), factors);
+    store<f32>(r0 + i, f32x4.extract_lane(x, 0));
+    if (r1) store<f32>(r1 + i, f32x4.extract_lane(x, 1));
+    if (r2) store<f32>(r2 + i, f32x4.extract_lane(x, 2));
+    if (r3) store<f32>(r3 + i, f32x4.extract_lane(x, 3));
   }
 }

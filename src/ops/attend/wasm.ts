@@ -8,9 +8,13 @@ import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts"
 const PIECES = 8;
 /** Memory of a piece of queries: what stays near the core while keys stream by. */
 const NEAR = 768 * 1024;
+/** Multiplications (some 2 us) that are not worth waking another thread for. */
+const ALONE = 50_000;
 /** Queries of a panel, and keys that fill whole tiles, in any build. */
 const PANEL = 16;
 const TILES = 12;
+/** Queries whose weights the reverse pass holds at once. */
+const HELD = 128;
 /** Rows of a group up to which they are taken one by one, and keys of a block then. */
 const FEW = 4;
 const FEW_BLOCK = 64;
@@ -39,7 +43,7 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
   args[20] = parts?.address ?? 0;
   for (const { q, k, e, g } of call.terms) args.push(e, g, k.address, q.address, 0, 0, 0, 1);
   for (const { v, e, g } of call.values) args.push(e, g, v.address, 0, 0, 0, 0, 1);
-  device.launch("attend", args);
+  device.launch("attend", args, threadsFor(call));
   parts?.free();
 };
 
@@ -62,9 +66,15 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   call.values.forEach(({ v, e, g }, i) => {
     operand(e, g, v, undefined, dv[i]);
   });
-  device.launch("attendBackward", args);
+  device.launch("attendBackward", args, threadsFor(call));
   for (const copy of copies) copy.free();
 };
+
+/** One thread where meeting others would take longer than the work, else all. */
+function threadsFor(call: AttendCall): number | undefined {
+  const pairs = call.batch * call.h * call.t * call.s;
+  return pairs * (termWidth(call) + valueWidth(call)) < ALONE ? 1 : undefined;
+}
 
 /** The arguments up to those of the operands. */
 function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
@@ -117,7 +127,7 @@ function planBackward(call: AttendCall): Plan {
   const rows = call.t * m;
   const width = 3 * fill(call.terms) + 2 * fill(call.values);
   const block = blockOf(width / 2);
-  const room = SCRATCH_BYTES - 4 * block * (width + 2 * 64);
+  const room = SCRATCH_BYTES - 4 * block * (width + 2 * HELD);
   const rowsPerPiece = piece(rows, (call.batch * call.h) / m, room / (width + 8), room / (width + 8));
   return {
     m,

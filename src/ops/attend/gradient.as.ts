@@ -1,0 +1,117 @@
+// The end of the reverse pass: gradients leave their panels; those that several pieces have a part in are summed.
+import { ticket } from "../../device/thread.as";
+import { COLUMNS } from "../einsum/micro.as";
+import { storePart } from "../simd.as";
+import {
+  batch,
+  copiesOf,
+  groups,
+  groupsOf,
+  keyAt,
+  keyCopies,
+  keyGradient,
+  keyStride,
+  queryGradient,
+  rowAt,
+  rowPieces,
+  s,
+  scale,
+  terms,
+  values,
+  widthOf,
+} from "./call.as";
+import { lower4 } from "./pack.as";
+import { MET, PANEL } from "./softmax.as";
+import { WIDTH, padded } from "./tile.as";
+
+/** Key and value gradients of a block, to where they belong or to this piece's copy. */
+export function writeKeys(b: i32, group: i32, rowPiece: i32, key: i32, n: i32, from: usize): void {
+  for (let i = 0; i < terms + values; i++) {
+    const e = widthOf(i);
+    const panel = <usize>padded(n) * WIDTH;
+    let base = keyGradient(i);
+    if (base) {
+      if (copiesOf(i) > 1) {
+        const copy = (group % (groups / groupsOf(i))) * rowPieces + rowPiece;
+        base = keyCopies(i) + ((<usize>copy * batch * s * groupsOf(i) * e) << 2);
+      }
+      const factor = f32x4.splat(i < terms ? scale : 1);
+      let to = keyAt(base, i, b, group, key), at = from;
+      for (let c = e; c > 0; c -= COLUMNS, to += WIDTH, at += panel) lowerAcross(at, n, c, factor, to, keyStride(i));
+    }
+    from += <usize>((e + COLUMNS - 1) / COLUMNS) * panel;
+  }
+}
+
+/** A panel [n][COLUMNS], or its first `width` columns, times a factor, as rows `stride` bytes apart. */
+function lowerAcross(from: usize, n: i32, width: i32, factor: v128, to: usize, stride: usize): void {
+  if (width < COLUMNS) {
+    for (; n > 0; n--, from += WIDTH, to += stride)
+      for (let c = 0; c < width; c += 4) {
+        const at = <usize>c << 2;
+        storePart(to + at, width - c, f32x4.mul(factor, v128.load(from + at)));
+      }
+    return;
+  }
+  for (; n > 0; n--, from += WIDTH, to += stride) {
+    v128.store(to, f32x4.mul(factor, v128.load(from)));
+    v128.store(to, f32x4.mul(factor, v128.load(from, 16)), 16);
+    if (WIDE) v128.store(to, f32x4.mul(factor, v128.load(from, 32)), 32);
+    if (WIDE) v128.store(to, f32x4.mul(factor, v128.load(from, 48)), 48);
+  }
+}
+
+/** Query gradients of a piece from panels of dQ^T, `room` floats each. */
+export function writeQueries(b: i32, group: i32, row0: i32, rows: i32, state: usize, grads: usize, room: i32): void {
+  const factor = f32x4.splat(scale);
+  for (let r = 0; r < rows; r += 4) {
+    const panel = <usize>(r / COLUMNS);
+    const met = load<i32>(state + panel * PANEL, MET);
+    let from = grads + panel * <usize>room * WIDTH + (<usize>(r % COLUMNS) << 2);
+    for (let i = 0; i < terms; i++) {
+      const e = widthOf(i), base = queryGradient(i), row = row0 + r, left = rows - r;
+      if (base && met)
+        lower4(
+          from,
+          e,
+          factor,
+          rowAt(base, e, b, group, row),
+          left > 1 ? rowAt(base, e, b, group, row + 1) : 0,
+          left > 2 ? rowAt(base, e, b, group, row + 2) : 0,
+          left > 3 ? rowAt(base, e, b, group, row + 3) : 0,
+        );
+      else if (base)
+        for (let j = 0; j < min(left, 4); j++) memory.fill(rowAt(base, e, b, group, row + j), 0, <usize>e << 2);
+      from += <usize>padded(e) * WIDTH;
+    }
+  }
+}
+
+/** Adds up the copies of gradients that several pieces share, in the order of the pieces. */
+export function sumCopies(): void {
+  const part = 8192;
+  let done = 0;
+  let piece = ticket();
+  for (let i = 0; i < terms + values; i++) {
+    const copies = copiesOf(i);
+    if (copies == 1 || !keyGradient(i)) continue;
+    const size = batch * s * groupsOf(i) * widthOf(i);
+    const first = keyCopies(i), to = keyGradient(i);
+    const pieces = (size + part - 1) / part;
+    for (; piece < done + pieces; piece = ticket()) {
+      const begin = (piece - done) * part, end = min(begin + part, size);
+      for (let c = begin; c < end; c += 4) {
+        // The copies end in three floats to spare.
+        let from = first + (<usize>c << 2);
+        let sum = v128.load(from);
+        for (let k = 1; k < copies; k++) {
+          from += <usize>size << 2;
+          sum = f32x4.add(sum, v128.load(from));
+        }
+        if (end - c >= 4) v128.store(to + (<usize>c << 2), sum);
+        else storePart(to + (<usize>c << 2), end - c, sum);
+      }
+    }
+    done += pieces;
+  }
+}
