@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { variants } from "../src/attention/variants.ts";
 import { variantRows } from "../src/cli/variants.ts";
+import { comparisonSchema } from "../src/lab/result.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
@@ -105,6 +106,7 @@ const readme = readFileSync(join(root, "README.md"), "utf8").replace(
 checkTree(readme);
 emit("README.md", readme);
 emit("docs/api.md", api());
+emit("docs/comparison.schema.json", `${JSON.stringify(comparisonSchema(), null, 2)}\n`);
 if (stale.length) {
   console.error(`docs: got old ${stale.join(", ")}, expected what the code says; run npm run docs`);
   process.exit(1);

@@ -24,11 +24,13 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["tests", "vitest", ["run"]],
   ["forms agree", "node", ["bin/biform.js", "verify", "MLA", "GQA2-128", "--width", "64", "--heads", "4"]],
   ["main job", "node", ["bin/biform.js", ...smoke.split(" ")]],
+  // The published package has no sources: its own files must do the same.
   [
-    "built main job",
+    "built library",
     "node",
     ["--input-type=module", "-e", `await import(${JSON.stringify(join(root, "dist", "index.js"))})`],
   ],
+  ["built main job", "node", ["dist/cli/main.js", ...smoke.replaceAll("smoke.", "built.").split(" ")]],
 ];
 
 const failed: string[] = [];
