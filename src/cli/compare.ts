@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { splitSpecs } from "../attention/spec.ts";
+import type { Source } from "../data/source.ts";
 import { WasmDevice } from "../device/wasm.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { agree } from "../lab/agree.ts";
@@ -9,7 +10,7 @@ import { type Matching, match } from "../lab/match.ts";
 import { type Comparison, comparisonSchema } from "../lab/result.ts";
 import { Shelf } from "../lab/shelf.ts";
 import { table } from "../lab/table.ts";
-import { buildModel } from "../model/build.ts";
+import { buildModel, type ModelSettings } from "../model/build.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
 import { listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
@@ -105,20 +106,24 @@ async function run(options: CompareOptions): Promise<void> {
   // Every spec is read before anything is opened or trained, so that a typing error costs nothing.
   const shape = { ...modelOf(options), vocabulary: source(1).vocabulary };
   for (const pattern of wanted) buildModel(pattern, shape);
-  const optimiser = optimiserOf(options);
+  const { minutes } = options;
+  const planned = settingsOf(options, wanted, minutes ? 1 : undefined);
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
-  const { batch, length, minutes, rate } = options;
-  const runs = options.seeds + (rate.length > 1 ? rate.length : 0);
-  const trial = { model: shape, optimiser, rate: rate[0]!, batch, length };
-  const flops = minutes ? await flopsForMinutes(minutes, runs, wanted, trial, source(1), device) : undefined;
-  const settings = settingsOf(options, wanted, flops);
-  const matched = match(wanted, shape, settings.goal);
-  const shelf = new Shelf<RunRecord>(options.state, {
-    ...settings,
-    goal: { ...settings.goal, match: [...settings.goal.match] },
+  const key = {
+    ...planned,
+    goal: { ...planned.goal, match: [...planned.goal.match], ...(minutes ? { budget: { minutes } } : {}) },
     data: [source(1).name, options.dataSeed, options.pairs, options.tokenizer],
     version: versions().biform,
-  });
+  };
+  const shelf = new Shelf<RunRecord>(options.state, key);
+  const settings = minutes
+    ? settingsOf(
+        options,
+        wanted,
+        await flopsIn(minutes, planned, shape, source(1), device, new Shelf(options.state, key)),
+      )
+    : planned;
+  const matched = match(wanted, shape, settings.goal);
   const interrupt = interruptible();
   const display = progress({
     title: `${wanted.length} variants, ${settings.seeds} seeds, ${source(1).name}`,
@@ -200,6 +205,24 @@ async function run(options: CompareOptions): Promise<void> {
     interrupt.end();
     device.close();
   }
+}
+
+/** FLOPs per run that fill the minutes; measured once and kept, so that an interrupted comparison goes on with the same. */
+async function flopsIn(
+  minutes: number,
+  { variants, seeds, rates, optimiser, goal: { batch, length } }: CompareSettings,
+  model: ModelSettings,
+  source: Source,
+  device: WasmDevice,
+  shelf: Shelf<number>,
+): Promise<number> {
+  const known = await shelf.get("FLOPs");
+  if (known !== undefined) return known;
+  const runs = seeds + (rates.length > 1 ? rates.length : 0);
+  const trial = { model, optimiser, rate: rates[0]!, batch, length };
+  const flops = await flopsForMinutes(minutes, runs, variants, trial, source, device);
+  await shelf.put("FLOPs", flops);
+  return flops;
 }
 
 function modelOf(options: CompareOptions) {

@@ -7,6 +7,7 @@ import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
+import { plannedSteps } from "../train/checkpoint.ts";
 import { train } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
@@ -59,12 +60,15 @@ async function run(options: TrainOptions): Promise<void> {
     tied: !untied,
     ...(intermediate ? { intermediate } : {}),
   };
-  const steps = stepsOf(options);
+  // Minutes were turned into steps when the run began; going on keeps those.
+  const kept = options.minutes && options.out ? await plannedSteps(options.out) : undefined;
+  const steps = kept ?? stepsOf(options);
   const { attention, minutes, rate } = options;
   const trial = { model: base, optimiser: optimiserOf(options), rate: rate[0]!, batch, length };
   buildModel(attention, base);
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
-  const flops = minutes ? await flopsForMinutes(minutes, 1, [attention], trial, source, device) : options.budget;
+  const flops =
+    minutes && !kept ? await flopsForMinutes(minutes, 1, [attention], trial, source, device) : options.budget;
   const budget = steps !== undefined ? { steps } : { flops: flops! };
   const [matched] = match([attention], base, { match: new Set(["none"]), length, batch, budget });
   const interrupt = interruptible();
@@ -96,8 +100,8 @@ async function run(options: TrainOptions): Promise<void> {
           display.update({ done: at.step, label: attention, detail: `step ${at.step} of ${matched!.steps}`, loss }),
       },
     );
-    const kept = options.out ? `; run the same command to go on from ${options.out}` : "";
-    await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${kept}`);
+    const again = options.out ? `; run the same command to go on from ${options.out}` : "";
+    await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${again}`);
     const prompt = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)))[0]!.ids;
     const text =
       source.bytesPerToken === undefined

@@ -83,6 +83,14 @@ export async function loadCheckpoint(
   return saved.progress;
 }
 
+/** The number of steps that a checkpoint's run was laid out for; undefined where there is none. Throws FormatError. */
+export async function plannedSteps(dir: string): Promise<number | undefined> {
+  await recoverFolder(dir);
+  if (!(await stat(join(dir, "training.json")).catch(() => undefined))) return undefined;
+  const saved = await readJson(join(dir, "training.json"), 256_000_000, training);
+  return z.int().positive().safeParse(saved.settings.steps).data;
+}
+
 async function fill(from: TensorReader, tensors: readonly (readonly [string, Tensor])[]): Promise<void> {
   for (const [name, t] of tensors) {
     const { shape } = from.entry(name);

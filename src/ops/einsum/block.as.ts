@@ -45,10 +45,10 @@ export function multiply(
         place(min(ROWS, m - i), columns, spare, y, row, column, add);
       }
       x += panelA;
-      y += ROWS * row;
+      y += <usize>ROWS * row;
     }
     b += panelB;
-    c += COLUMNS * column;
+    c += <usize>COLUMNS * column;
   }
 }
 

@@ -15,7 +15,7 @@ export function packRows(to: usize, from: usize, rows: i32, k: i32, rowStep: usi
       else copy4(to, from, k, kStep);
     } else edge(to, ROWS, from, ROWS, k, rowStep, kStep);
     to += panel;
-    from += ROWS * rowStep;
+    from += <usize>ROWS * rowStep;
   }
 }
 
@@ -32,7 +32,7 @@ export function packColumns(to: usize, from: usize, columns: i32, k: i32, column
         transpose4(to + (<usize>i << 2), COLUMNS << 2, from + <usize>i * columnStep, k, columnStep);
     } else edge(to, COLUMNS, from, COLUMNS, k, columnStep, kStep);
     to += panel;
-    from += COLUMNS * columnStep;
+    from += <usize>COLUMNS * columnStep;
   }
 }
 
