@@ -22,18 +22,30 @@ export function packRows(to: usize, from: usize, rows: i32, k: i32, rowStep: usi
 /** Packs k x `columns` of B into panels of COLUMNS; needs 4 * k * (columns rounded up to COLUMNS) bytes. */
 export function packColumns(to: usize, from: usize, columns: i32, k: i32, columnStep: usize, kStep: usize): void {
   const panel = <usize>(k * COLUMNS) << 2;
-  for (; columns > 0; columns -= COLUMNS) {
-    if (columns < COLUMNS) edge(to, COLUMNS, from, columns, k, columnStep, kStep);
-    else if (columnStep == 4) {
-      if (COLUMNS == 16) copy16(to, from, k, kStep);
-      else copy8(to, from, k, kStep);
-    } else if (kStep == 4) {
-      for (let i = 0; i < COLUMNS; i += 4)
-        transpose4(to + (<usize>i << 2), COLUMNS << 2, from + <usize>i * columnStep, k, columnStep);
-    } else edge(to, COLUMNS, from, COLUMNS, k, columnStep, kStep);
-    to += panel;
-    from += <usize>COLUMNS * columnStep;
+  const full = columns / COLUMNS;
+  if (columnStep == 4) {
+    // A few rows at a time across all panels: memory is read in runs, not in single cache lines far apart.
+    for (let i = 0; i < k; i += 8) copyRows(to + <usize>i * (COLUMNS << 2), from + <usize>i * kStep, full, min(8, k - i), kStep, panel);
+  } else {
+    for (let j = 0; j < full; j++) columnPanel(to + <usize>j * panel, from + <usize>(j * COLUMNS) * columnStep, k, columnStep, kStep);
   }
+  const done = full * COLUMNS;
+  if (done < columns) edge(to + <usize>full * panel, COLUMNS, from + <usize>done * columnStep, columns - done, k, columnStep, kStep);
+}
+
+function copyRows(to: usize, from: usize, panels: i32, rows: i32, kStep: usize, panel: usize): void {
+  for (; panels > 0; panels--) {
+    if (COLUMNS == 16) copy16(to, from, rows, kStep);
+    else copy8(to, from, rows, kStep);
+    to += panel;
+    from += COLUMNS << 2;
+  }
+}
+
+function columnPanel(to: usize, from: usize, k: i32, columnStep: usize, kStep: usize): void {
+  if (kStep == 4) {
+    for (let i = 0; i < COLUMNS; i += 4) transpose4(to + (<usize>i << 2), COLUMNS << 2, from + <usize>i * columnStep, k, columnStep);
+  } else edge(to, COLUMNS, from, COLUMNS, k, columnStep, kStep);
 }
 
 /** Any steps, any number of lanes. */

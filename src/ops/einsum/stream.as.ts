@@ -65,13 +65,22 @@ function scatterRow(to: usize, step: usize, from: usize, n: i32, add: i32): void
   for (; n > 0; n--, from += 4, to += step) store<f32>(to, add ? load<f32>(to) + load<f32>(from) : load<f32>(from));
 }
 
+/** Columns whose eight rows of B, met once for every row of A, stay in the first-level cache. */
+const SLICE: i32 = 512;
+
 /** y[i, :] = sum_k x[i, k] B[k, :], eight rows of B at a time so that y is touched seldom. */
 function addRows(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
   memory.fill(y, 0, <usize>(m * n) << 2);
+  const slice = m == 1 ? n : SLICE;
+  for (let j = 0; j < n; j += slice) {
+    const skip = <usize>j << 2;
+    addSlice(m, min(slice, n - j), k, x, b + skip, step, y + skip, <usize>n << 2);
+  }
+}
+
+function addSlice(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize, width: usize): void {
   const row = <usize>k << 2;
-  const width = <usize>n << 2;
-  let left = k;
-  for (; left >= 8; left -= 8) {
+  for (; k >= 8; k -= 8) {
     let xi = x;
     let yi = y;
     for (let i = 0; i < m; i++) {
@@ -82,7 +91,7 @@ function addRows(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usi
     x += 32;
     b += step << 3;
   }
-  for (; left > 0; left--) {
+  for (; k > 0; k--) {
     for (let i = 0; i < m; i++) addOne(n, load<f32>(x + <usize>i * row), b, y + <usize>i * width);
     x += 4;
     b += step;
@@ -101,19 +110,29 @@ function addEight(n: i32, x: usize, b: usize, step: usize, y: usize): void {
   const step2 = step + step;
   const step3 = step2 + step;
   let b4 = b + (step << 2);
-  for (; n >= 4; n -= 4) {
+  for (; n >= 8; n -= 8) {
+    // Two vectors side by side, for revectorisation to join.
     let s = madd(x0, v128.load(b), v128.load(y));
-    let t = f32x4.mul(x1, v128.load(b + step));
+    let t = madd(x0, v128.load(b, 16), v128.load(y, 16));
+    let u = f32x4.mul(x1, v128.load(b + step));
+    let v = f32x4.mul(x1, v128.load(b + step, 16));
     s = madd(x2, v128.load(b + step2), s);
-    t = madd(x3, v128.load(b + step3), t);
+    t = madd(x2, v128.load(b + step2, 16), t);
+    u = madd(x3, v128.load(b + step3), u);
+    v = madd(x3, v128.load(b + step3, 16), v);
     s = madd(x4, v128.load(b4), s);
-    t = madd(x5, v128.load(b4 + step), t);
+    t = madd(x4, v128.load(b4, 16), t);
+    u = madd(x5, v128.load(b4 + step), u);
+    v = madd(x5, v128.load(b4 + step, 16), v);
     s = madd(x6, v128.load(b4 + step2), s);
-    t = madd(x7, v128.load(b4 + step3), t);
-    v128.store(y, f32x4.add(s, t));
-    y += 16;
-    b += 16;
-    b4 += 16;
+    t = madd(x6, v128.load(b4 + step2, 16), t);
+    u = madd(x7, v128.load(b4 + step3), u);
+    v = madd(x7, v128.load(b4 + step3, 16), v);
+    v128.store(y, f32x4.add(s, u));
+    v128.store(y, f32x4.add(t, v), 16);
+    y += 32;
+    b += 32;
+    b4 += 32;
   }
   for (; n > 0; n--) {
     let s = one(x0, b, load<f32>(y));
@@ -146,15 +165,65 @@ function addOne(n: i32, x: f32, b: usize, y: usize): void {
 
 /** y[i, j] = x[i, :] . B[:, j], where each column of B lies in one piece. */
 function dotColumns(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
+  const row = <usize>k << 2;
+  const width = <usize>n << 2;
   let j = 0;
   for (; j + 4 <= n; j += 4) {
-    for (let i = 0; i < m; i++) dotFour(k, x + (<usize>(i * k) << 2), b, step, y + (<usize>(i * n + j) << 2));
+    let xi = x;
+    let yi = y + (<usize>j << 2);
+    let i = 0;
+    for (; i + 2 <= m; i += 2) {
+      dotPair(k, xi, xi + row, b, step, yi, yi + width);
+      xi += row << 1;
+      yi += width << 1;
+    }
+    if (i < m) dotFour(k, xi, b, step, yi);
     b += step << 2;
   }
   for (; j < n; j++) {
-    for (let i = 0; i < m; i++) store<f32>(y + (<usize>(i * n + j) << 2), dotOne(k, x + (<usize>(i * k) << 2), b));
+    for (let i = 0; i < m; i++) store<f32>(y + <usize>i * width + (<usize>j << 2), dotOne(k, x + <usize>i * row, b));
     b += step;
   }
+}
+
+/** Two rows with four columns, summed in the order of `dotFour`. */
+function dotPair(k: i32, x: usize, z: usize, b: usize, step: usize, y: usize, w: usize): void {
+  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
+  let t0 = f32x4.splat(0), t1 = f32x4.splat(0), t2 = f32x4.splat(0), t3 = f32x4.splat(0);
+  let b1 = b + step;
+  let b2 = b1 + step;
+  let b3 = b2 + step;
+  let left = k;
+  for (; left >= 4; left -= 4) {
+    const u = v128.load(x);
+    const v = v128.load(z);
+    let c = v128.load(b);
+    s0 = madd(u, c, s0);
+    t0 = madd(v, c, t0);
+    c = v128.load(b1);
+    s1 = madd(u, c, s1);
+    t1 = madd(v, c, t1);
+    c = v128.load(b2);
+    s2 = madd(u, c, s2);
+    t2 = madd(v, c, t2);
+    c = v128.load(b3);
+    s3 = madd(u, c, s3);
+    t3 = madd(v, c, t3);
+    x += 16;
+    z += 16;
+    b += 16;
+    b1 += 16;
+    b2 += 16;
+    b3 += 16;
+  }
+  store<f32>(y, ending(left, x, b, sum4(s0)));
+  store<f32>(y, ending(left, x, b1, sum4(s1)), 4);
+  store<f32>(y, ending(left, x, b2, sum4(s2)), 8);
+  store<f32>(y, ending(left, x, b3, sum4(s3)), 12);
+  store<f32>(w, ending(left, z, b, sum4(t0)));
+  store<f32>(w, ending(left, z, b1, sum4(t1)), 4);
+  store<f32>(w, ending(left, z, b2, sum4(t2)), 8);
+  store<f32>(w, ending(left, z, b3, sum4(t3)), 12);
 }
 
 function dotFour(k: i32, x: usize, b: usize, step: usize, y: usize): void {

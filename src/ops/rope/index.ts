@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
+import { type Kernels, recorded, recorderOf } from "../op.ts";
 import { ropeReference } from "./reference.ts";
 import { type Rotation, tableOf } from "./rotation.ts";
 import { ropeWasm } from "./wasm.ts";
@@ -32,7 +32,7 @@ export function rope(
   if (2 * turn.frequencies.length > e)
     throw new ShapeError(`rope: got ${2 * turn.frequencies.length} rotary dims, expected at most the width ${e}`);
   const { device } = x;
-  const table = tableOf(device, turn, positions);
+  const table = tableOf(device, turn, positions, recorderOf([x]) ? "lasting" : "passing");
   const output = new Tensor(device, x.shape);
   const sign = direction === "forward" ? 1 : -1;
   kernel[device.kind](x, table, turn.layout, sign, output);

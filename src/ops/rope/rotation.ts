@@ -33,12 +33,12 @@ export function positionsOf(start: number, length: number, batch = 1): Int32Arra
 const tables = new WeakMap<Int32Array, { device: Device; rotation: Rotation; table: Tensor }[]>();
 
 /**
- * cos then sin of every pair's angle at each position, `[positions, 2, pairs]`. Kept as long as the same array of positions
- * is used, since training asks for the same ones at every layer and step.
+ * cos then sin of every pair's angle at each position, `[positions, 2, pairs]`. A `lasting` table is kept as long as the same
+ * array of positions is used, since training asks for the same ones at every layer and step; another goes with its scope.
  */
-export function tableOf(device: Device, turn: Rotation, positions: Int32Array): Tensor {
-  const known = tables.get(positions) ?? [];
-  const entry = known.find((k) => k.device === device && k.rotation === turn && !k.table.freed);
+export function tableOf(device: Device, turn: Rotation, positions: Int32Array, use: "lasting" | "passing"): Tensor {
+  const known = (tables.get(positions) ?? []).filter(({ table }) => !table.freed);
+  const entry = known.find((k) => k.device === device && k.rotation === turn);
   if (entry) return entry.table;
   const pairs = turn.frequencies.length;
   const values = new Float64Array(positions.length * 2 * pairs);
@@ -49,13 +49,14 @@ export function tableOf(device: Device, turn: Rotation, positions: Int32Array): 
       values[(row * 2 + 1) * pairs + i] = Math.sin(angle) * turn.magnitude;
     }
   });
-  // Outside every scope: it outlives the step that asked for it first, and goes when the positions do.
   const { owner } = device;
-  device.owner = undefined;
+  const lasting = use === "lasting" || !owner;
+  // Outside every scope: it outlives the step that asked for it first, and goes when the positions do.
+  if (lasting) device.owner = undefined;
   const table = tensor(device, [positions.length, 2, pairs], values);
   device.owner = owner;
   tables.set(positions, [...known, { device, rotation: turn, table }]);
-  dropped.register(positions, table);
+  if (lasting) dropped.register(positions, table);
   return table;
 }
 
