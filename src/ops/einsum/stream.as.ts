@@ -186,7 +186,7 @@ function dotColumns(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: 
   }
 }
 
-/** Two rows with four columns, summed in the order of `dotFour`. */
+/** Two rows with four columns: half the loads per product. */
 function dotPair(k: i32, x: usize, z: usize, b: usize, step: usize, y: usize, w: usize): void {
   let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
   let t0 = f32x4.splat(0), t1 = f32x4.splat(0), t2 = f32x4.splat(0), t3 = f32x4.splat(0);
@@ -256,7 +256,7 @@ function dotFour(k: i32, x: usize, b: usize, step: usize, y: usize): void {
   store<f32>(y, ending(left, x, b3, sum4(f32x4.add(s3, t3))), 12);
 }
 
-/** One column, summed in the order of `dotFour`. */
+/** One column: the last ones of n, where fewer than four are left. */
 function dotOne(k: i32, x: usize, b: usize): f32 {
   let s = f32x4.splat(0);
   let t = f32x4.splat(0);

@@ -18,6 +18,8 @@ interface Form {
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
 /** Rows up to which B is streamed from memory unpacked. */
 const FEW = 4;
+/** Columns whose sums `stream` has room for. */
+const WIDEST = 65536;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
 /** Places among the arguments. */
@@ -81,7 +83,7 @@ function formOf(plan: Plan, threads: number): Form {
   let kernel: Form["kernel"] = many >= 2 * threads || m.size < 32 ? "contractEach" : "contract";
   // Pieces of columns: enough of them for all threads, but wide enough to be worth packing.
   const pieces = Math.max(1, Math.ceil((4 * threads) / many));
-  const wide = Math.max(64, Math.ceil(n.size / pieces / 16) * 16);
+  const wide = Math.min(WIDEST, Math.max(64, Math.ceil(n.size / pieces / 16) * 16));
   if (m.size <= FEW && (n.b === 1 || kk.b === 1)) kernel = "stream";
   args.push(0, wide);
   return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined, forThreads: threads };
