@@ -1,5 +1,6 @@
 // The innermost loops of every contraction: a tile of C in registers, summed over k in order. The three shapes are the
-// largest that do not spill in V8 for each build. Not unrolled over k, and written in the order wanted: V8 keeps it.
+// largest that do not spill in V8 for each build. Not unrolled over k, and written in the order wanted: V8 keeps it. The
+// loop ends by address: an instruction less than with a counter, which tells when another tenant shares the core.
 import { madd } from "../simd.as";
 
 // WIDE is 1 in the build meant for revectorisation (scripts/kernels.ts).
@@ -71,7 +72,8 @@ export function tile6x16(k: i32, a: usize, b: usize, c: usize, row: usize, add: 
     c51 = f32x4.splat(0),
     c52 = f32x4.splat(0),
     c53 = f32x4.splat(0);
-  for (; k > 0; k--) {
+  const end = b + (<usize>k << 6);
+  while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     const b2 = v128.load(b, 32);
@@ -130,7 +132,8 @@ export function tile6x8(k: i32, a: usize, b: usize, c: usize, row: usize, add: i
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
   let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
   let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
-  for (; k > 0; k--) {
+  const end = b + (<usize>k << 5);
+  while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let x = v128.load_splat<f32>(a);
@@ -173,7 +176,8 @@ export function tile4x8(k: i32, a: usize, b: usize, c: usize, row: usize, add: i
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  for (; k > 0; k--) {
+  const end = b + (<usize>k << 5);
+  while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let x = v128.load_splat<f32>(a);
