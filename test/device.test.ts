@@ -233,6 +233,36 @@ describe.each(awkward)("elementwise and row kernels at width %i", (e) => {
     }));
 });
 
+describe("the exponential", () => {
+  const silu = async (device: WasmDevice, x: Float64Array | Float32Array) => {
+    const [a, b] = [tensor(device, [x.length], x), tensor(device, [x.length], new Float64Array(x.length).fill(1))];
+    const out = new Tensor(device, [x.length]);
+    gateWasm(a, b, out);
+    const numbers = await out.read();
+    for (const t of [a, b, out]) t.free();
+    return numbers;
+  };
+
+  it("inside silu has a relative error below 5e-7 over its whole range", async () => {
+    const x = Float32Array.from({ length: 40_000 }, (_, i) => -87 + (i * 174) / 40_000);
+    for (const device of devices) {
+      const got = Float64Array.from(await silu(device, x));
+      const worst = got.reduce((a, y, i) => {
+        const expected = x[i]! / (1 + Math.exp(-x[i]!));
+        return Math.max(a, Math.abs(y - expected) / Math.max(Math.abs(expected), 1e-35));
+      }, 0);
+      expect(worst, device.build).toBeLessThan(5e-7);
+    }
+  });
+
+  it("keeps NaN, and goes to its limits far outside", async () => {
+    for (const device of devices) {
+      const got = await silu(device, Float64Array.of(Number.NaN, 1000, -1000, 0, 100, -88));
+      expect([...got].map((y) => (Math.abs(y) < 1e-30 ? 0 : y))).toEqual([Number.NaN, 1000, 0, 0, 100, 0]);
+    }
+  });
+});
+
 describe("rotation", () => {
   it.each([
     [1, 1, 2, 1],
@@ -320,6 +350,18 @@ describe("opening", () => {
   it("refuses an impossible number of threads", async () => {
     await expect(WasmDevice.open({ threads: 0 })).rejects.toThrow(DeviceError);
     await expect(WasmDevice.open({ threads: 1.5 })).rejects.toThrow(/expected a whole number/);
+  });
+
+  it("reports a kernel that runs out of memory's bounds, on this thread or another, and does not hang", async () => {
+    for (const where of ["here", "there"] as const) {
+      const device = await WasmDevice.open({ threads: 2 });
+      const n = 1 << 20;
+      // Threads take halves: the second one alone, or both, lie beyond the end.
+      const x = device.floats.byteLength - (where === "there" ? 2 * n : 0);
+      expect(() => device.launch("combine", [x, x, 0, n, 1, 0])).toThrow(/combine trapped/);
+      expect(() => device.launch("combine", [0, 0, 0, 0, 1, 0])).toThrow(DeviceError);
+      device.close();
+    }
   });
 
   it("gives the same numbers after the kernels have been compiled anew by the optimising tier", async () => {

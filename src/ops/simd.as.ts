@@ -53,32 +53,45 @@ export function storePart(to: usize, count: i32, x: v128): void {
   if (count > 2) store<f32>(to, f32x4.extract_lane(x, 2), 8);
 }
 
+// What exp4 needs, in memory: V8 builds a constant of four lanes anew at each use, which costs more than loading it, and
+// joins two such loads into one of 256 bits. Order: most, least, log2 e, ln 2 in two parts, coefficients, 1, rounding.
+const E: usize = memory.data<f32>(
+  [
+    88.37, -87.3, 1.44269504, -2.1219444e-4, 0.693359375, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3,
+    4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 12582912,
+  ],
+  16,
+);
+
 /**
- * e^x, relative error below 2e-7. Below -87.3 (and at -Infinity) 0; above 88.37 it stays at 2.4e38.
+ * e^x, relative error below 2e-7. Below -87.3 (and at -Infinity) 0; above 88.37 it stays at 2.4e38; NaN stays NaN.
  * Range reduction by ln 2 in two parts, then a polynomial of degree 6 on [-ln2/2, ln2/2] (Cephes, S. L. Moshier).
  */
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const y = f32x4.max(f32x4.min(x, f32x4.splat(88.37)), f32x4.splat(-87.3));
-  const n = f32x4.nearest(f32x4.mul(y, f32x4.splat(1.44269504)));
-  const r = nmadd(n, f32x4.splat(-2.12194440e-4), nmadd(n, f32x4.splat(0.693359375), y));
-  let p = madd(f32x4.splat(1.9875691500e-4), r, f32x4.splat(1.3981999507e-3));
-  p = madd(p, r, f32x4.splat(8.3334519073e-3));
-  p = madd(p, r, f32x4.splat(4.1665795894e-2));
-  p = madd(p, r, f32x4.splat(1.6666665459e-1));
-  p = madd(p, r, f32x4.splat(5.0000001201e-1));
-  p = madd(p, f32x4.mul(r, r), f32x4.add(r, f32x4.splat(1)));
+  const least = v128.load_splat<f32>(E, 4);
+  const round = v128.load_splat<f32>(E, 48);
+  const y = f32x4.pmax(f32x4.pmin(x, v128.load_splat<f32>(E)), least);
+  // Adding 1.5 * 2^23 rounds to a whole number n, which then stands in the low bits.
+  const bits = madd(y, v128.load_splat<f32>(E, 8), round);
+  const n = f32x4.sub(bits, round);
+  const r = nmadd(n, v128.load_splat<f32>(E, 12), nmadd(n, v128.load_splat<f32>(E, 16), y));
+  let p = madd(v128.load_splat<f32>(E, 20), r, v128.load_splat<f32>(E, 24));
+  p = madd(p, r, v128.load_splat<f32>(E, 28));
+  p = madd(p, r, v128.load_splat<f32>(E, 32));
+  p = madd(p, r, v128.load_splat<f32>(E, 36));
+  p = madd(p, r, v128.load_splat<f32>(E, 40));
+  p = madd(p, f32x4.mul(r, r), f32x4.add(r, v128.load_splat<f32>(E, 44)));
   // 2^n by adding n to the exponent bits.
-  const e = i32x4.add(p, i32x4.shl(i32x4.trunc_sat_f32x4_s(n), 23));
-  return v128.andnot(e, f32x4.lt(x, f32x4.splat(-87.3)));
+  return v128.andnot(i32x4.add(p, i32x4.shl(bits, 23)), f32x4.lt(x, least));
 }
 
 /** 1 / (1 + e^-x). */
 // @ts-ignore: decorator
 @inline
 export function sigmoid4(x: v128): v128 {
-  const one = f32x4.splat(1);
+  const one = v128.load_splat<f32>(E, 44);
   return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
 }
 

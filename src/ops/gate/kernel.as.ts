@@ -42,23 +42,37 @@ export function gateBackward(args: usize, thread: i32, threads: i32): void {
 }
 
 function backRun(n: i32, da: usize, db: usize, a: usize, b: usize, g: usize): void {
-  for (; n >= 4; n -= 4) {
+  for (; n >= 8; n -= 8) {
     const x = v128.load(a);
+    const y = v128.load(a, 16);
     const s = sigmoid4(x);
+    const t = sigmoid4(y);
     const gs = f32x4.mul(v128.load(g), s);
-    v128.store(da, slope(gs, v128.load(b), x, s));
+    const gt = f32x4.mul(v128.load(g, 16), t);
+    const u = slope(gs, v128.load(b), x, s);
+    const v = slope(gt, v128.load(b, 16), y, t);
+    v128.store(da, u);
+    v128.store(da, v, 16);
     v128.store(db, f32x4.mul(gs, x));
+    v128.store(db, f32x4.mul(gt, y), 16);
+    da += 32;
+    db += 32;
+    a += 32;
+    b += 32;
+    g += 32;
+  }
+  for (; n > 0; n -= 4) {
+    const x = loadPart(a, n, 0);
+    const s = sigmoid4(x);
+    const gs = f32x4.mul(loadPart(g, n, 0), s);
+    storePart(da, n, slope(gs, loadPart(b, n, 0), x, s));
+    storePart(db, n, f32x4.mul(gs, x));
     da += 16;
     db += 16;
     a += 16;
     b += 16;
     g += 16;
   }
-  const x = loadPart(a, n, 0);
-  const s = sigmoid4(x);
-  const gs = f32x4.mul(loadPart(g, n, 0), s);
-  storePart(da, n, slope(gs, loadPart(b, n, 0), x, s));
-  storePart(db, n, f32x4.mul(gs, x));
 }
 
 /** g s b (1 + x (1 - s)), given g s. */
