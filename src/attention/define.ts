@@ -104,16 +104,3 @@ export function parameterCount(variant: Variant, z: Sizes): number {
 function total(axes: readonly string[], z: Sizes): number {
   return axes.reduce((sum, a) => sum + shapeOf(a, z).reduce((product, n) => product * n, 1), 0);
 }
-
-/** FLOPs of projecting a token by these matrices: two per parameter, gains and biases aside. */
-export function projectionFlops(variant: Pick<Variant, "params">, z: Sizes, except: readonly string[] = []): number {
-  return (
-    2 *
-    total(
-      Object.entries(variant.params(z)).flatMap(([name, axes]) =>
-        axes && name.startsWith("w") && !except.includes(name) ? [axes] : [],
-      ),
-      z,
-    )
-  );
-}

@@ -15,7 +15,7 @@ import { ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
 import { listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
-import { type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
+import { modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
 
 interface CompareOptions extends Options {
@@ -223,11 +223,6 @@ async function flopsIn(
   const flops = await flopsForMinutes(minutes, runs, variants, trial, source, device);
   await shelf.put("FLOPs", flops);
   return flops;
-}
-
-function modelOf(options: CompareOptions) {
-  const { width, heads, layers, dims, ropeBase, intermediate, untied } = options;
-  return { width, heads, layers, dims, base: ropeBase, tied: !untied, ...(intermediate ? { intermediate } : {}) };
 }
 
 function settingsOf(options: CompareOptions, variants: string[], flops: number | undefined): CompareSettings {

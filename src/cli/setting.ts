@@ -70,6 +70,12 @@ export function sharedOptions(command: Command): Command {
     .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"));
 }
 
+/** The sizes that the options describe. */
+export function modelOf(options: Options) {
+  const { width, heads, layers, dims, ropeBase, intermediate, untied } = options;
+  return { width, heads, layers, dims, base: ropeBase, tied: !untied, ...(intermediate ? { intermediate } : {}) };
+}
+
 /** The optimiser that the options describe. Throws ShapeError. */
 export function optimiserOf(options: Options): OptimiserSettings {
   const { optimiser, decay, clip } = options;

@@ -12,7 +12,7 @@ import { train } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
-import { type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
+import { modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
 
 interface TrainOptions extends Options {
@@ -48,18 +48,9 @@ Examples:
 
 async function run(options: TrainOptions): Promise<void> {
   const source = (await sourceOf(options))(options.seed);
-  const { width, heads, layers, dims, ropeBase, intermediate, untied, batch, length } = options;
+  const { batch, length } = options;
   if (options.rate.length > 1) throw new ShapeError("--rate: got several, expected one; `biform compare` sweeps rates");
-  const base = {
-    vocabulary: source.vocabulary,
-    width,
-    heads,
-    layers,
-    dims,
-    base: ropeBase,
-    tied: !untied,
-    ...(intermediate ? { intermediate } : {}),
-  };
+  const base = { ...modelOf(options), vocabulary: source.vocabulary };
   // Minutes were turned into steps when the run began; going on keeps those.
   const kept = options.minutes && options.out ? await plannedSteps(options.out) : undefined;
   const steps = kept ?? stepsOf(options);

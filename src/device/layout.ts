@@ -19,7 +19,6 @@ export const KERNEL = 512;
 export const THREADS = 516;
 /** The job's arguments: float64 words. */
 export const ARGUMENTS = 1024;
-export const MOST_ARGUMENTS = 512;
 /** Memory all threads share within one kernel (the packed operand of a contraction): 4 MiB. */
 export const SHARED = 65536;
 export const SHARED_BYTES = 4194304;

@@ -6,6 +6,7 @@ import { positionsOf } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { type Device, scope, sizeOf, tensor } from "../tensor/tensor.ts";
+import { fanIn } from "../train/initial.ts";
 
 /** How far apart results lie that should be the same. */
 export interface Difference {
@@ -105,9 +106,7 @@ function drawn({ variant, sizes }: Attention, { tokens, seed }: AgreeOptions): N
     const size = sizeOf(shape);
     if (name.startsWith("g")) return [name, shape, normals(size, 0.2, 1)] as const;
     if (name.startsWith("b")) return [name, shape, normals(size, 0.2)] as const;
-    // Heads' outputs are summed over heads and dims, everything else over its first axis.
-    const fan = axes.startsWith("h ") ? sizeOf(shape.slice(0, -1)) : shape[0]!;
-    return [name, shape, normals(size, fan ** -0.5)] as const;
+    return [name, shape, normals(size, fanIn(axes, shape) ** -0.5)] as const;
   });
   return { params, x: normals(tokens * sizes.d, 1) };
 }

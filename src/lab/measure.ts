@@ -1,5 +1,5 @@
 import { Session } from "../generate/session.ts";
-import type { Model } from "../model/model.ts";
+import { formsOf, type Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
@@ -10,11 +10,6 @@ export interface Speeds {
   readonly decode: { form: string; context: number; tokensPerSecond: number }[];
   /** Bytes the caches hold at each context, as allocated. */
   readonly memory: { context: number; bytes: number }[];
-}
-
-/** The forms of a model's layers, by name; a layer without a form of a name runs in its first. */
-export function formsOf(model: Model): string[] {
-  return [...new Set(model.layers.flatMap(({ attention }) => Object.keys(attention.variant.forms)))];
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Parts } from "../attention/define.ts";
 import { type Attention, Cache, runAttention } from "../attention/layer.ts";
 import { generate, Session } from "../generate/session.ts";
-import type { Model } from "../model/model.ts";
+import { formsOf, type Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
@@ -84,11 +84,6 @@ export class Ledger {
 function part({ shape, values }: Expected, item: number): number[] {
   const each = sizeOf(shape.slice(1));
   return Array.from({ length: each }, (_, i) => values[item * each + i]!);
-}
-
-/** All forms that any layer of a model has. */
-export function formsOf(model: Model): string[] {
-  return [...new Set(model.layers.flatMap(({ attention }) => Object.keys(attention.variant.forms)))];
 }
 
 /** Ways to cut `length` tokens: all at once, a prefill and then one by one, and one by one from the first. */

@@ -75,6 +75,11 @@ export function parametersOf(model: Model): Parameter[] {
   return list;
 }
 
+/** All forms that any layer of a model has; a layer without a form of a name runs in its first. */
+export function formsOf(model: Model): string[] {
+  return [...new Set(model.layers.flatMap(({ attention }) => Object.keys(attention.variant.forms)))];
+}
+
 /** Number of parameters, the embedding once. */
 export function modelSize(model: Model): number {
   return parametersOf(model).reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);

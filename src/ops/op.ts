@@ -1,4 +1,3 @@
-import { ShapeError } from "../tensor/error.ts";
 import type { Device, Recorder, TapeNode, Tensor } from "../tensor/tensor.ts";
 
 /** One implementation of an op per kind of device. Adding a device adds a column to each op, and nothing above changes. */
@@ -16,10 +15,4 @@ export function recorded(node: TapeNode): Tensor {
   if (recorder) recorder.record(node);
   else for (const t of node.saved) t.free();
   return node.output;
-}
-
-/** Throws unless `t` has exactly this shape; `-1` stands for any size. */
-export function expectShape(subject: string, t: Tensor, shape: readonly number[]): void {
-  if (t.shape.length !== shape.length || shape.some((n, i) => n >= 0 && n !== t.shape[i]))
-    throw new ShapeError(`${subject}: got [${t.shape}], expected [${shape.map((n) => (n < 0 ? "any" : n))}]`);
 }

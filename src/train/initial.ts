@@ -2,7 +2,7 @@ import type { Model, Parameter } from "../model/model.ts";
 import { parametersOf } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { Random } from "../tensor/random.ts";
-import { type Device, tensor } from "../tensor/tensor.ts";
+import { type Device, sizeOf, tensor } from "../tensor/tensor.ts";
 
 /**
  * Fresh weights: gains 1, biases 0, embedding and head N(0, 0.02), matrices N(0, 1 / fan-in), those that write to the residual
@@ -38,11 +38,12 @@ export function kindOf({ name, axes }: Parameter): "gain" | "bias" | "table" | "
 
 function deviation(parameter: Parameter, model: Model): number {
   if (kindOf(parameter) === "table") return 0.02;
-  const axes = parameter.axes.split(" ");
-  // [in, out...]: the first axis is summed over, but heads' outputs are summed over heads and dims, and experts stand apart.
-  const fanIn =
-    axes[0] === "h"
-      ? parameter.shape.slice(0, -1).reduce((product, n) => product * n, 1)
-      : parameter.shape[axes[0] === "x" ? 1 : 0]!;
-  return fanIn ** -0.5 / (axes.at(-1) === "d" ? Math.sqrt(2 * model.layers.length) : 1);
+  const { axes, shape } = parameter;
+  return fanIn(axes, shape) ** -0.5 / (axes.endsWith(" d") ? Math.sqrt(2 * model.layers.length) : 1);
+}
+
+/** How many numbers each of a matrix's outputs sums over: the first axis, but heads' outputs are summed over heads and dims, and experts stand apart. */
+export function fanIn(axes: string, shape: readonly number[]): number {
+  if (axes.startsWith("h ")) return sizeOf(shape.slice(0, -1));
+  return shape[axes.startsWith("x ") ? 1 : 0]!;
 }
