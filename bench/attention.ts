@@ -30,6 +30,14 @@ export const cases: readonly AttentionCase[] = [
     values: { width: 128, groups: 8 },
   },
   {
+    ...sized("MLA expanded, 8 x 256, 4 x (64+32)", 8, 256, 4),
+    terms: [
+      { width: 64, groups: 4 },
+      { width: 32, groups: 1 },
+    ],
+    values: { width: 64, groups: 4 },
+  },
+  {
     ...sized("MLA absorbed, 512, 8 x (512+64)", 1, 512, 8),
     terms: [
       { width: 512, groups: 1 },

@@ -3,7 +3,7 @@ export { finish, gather, rest } from "./thread.as";
 export { combine } from "../ops/add/kernel.as";
 export { attend } from "../ops/attend/kernel.as";
 export { attendBackward } from "../ops/attend/backward.as";
-export { contract, contractEach } from "../ops/einsum/kernel.as";
+export { contract } from "../ops/einsum/kernel.as";
 export { stream } from "../ops/einsum/stream.as";
 export { gatherRows, scatterRows } from "../ops/embed/kernel.as";
 export { gate, gateBackward } from "../ops/gate/kernel.as";

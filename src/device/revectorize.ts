@@ -120,7 +120,31 @@ class Probe {
   #multiply([m, n, k]: Sizes, mode: "set" | "add"): { a: number; b: number; c: number } {
     const a = OPERANDS / 4;
     const [b, c] = [a + m * k, a + m * k + k * n];
-    this.#args.set([c * 4, a * 4, b * 4, m, n, k, k, 1, n, 1, n, 1, 1, 0, 0, 0, 1, 0, 0, 0, mode === "add" ? 1 : 0]);
+    this.#args.set([
+      c * 4,
+      a * 4,
+      b * 4,
+      m,
+      n,
+      k,
+      k,
+      1,
+      n,
+      1,
+      n,
+      1,
+      1,
+      0,
+      0,
+      0,
+      1,
+      0,
+      0,
+      0,
+      mode === "add" ? 1 : 0,
+      m,
+      n,
+    ]);
     this.#run(ARGUMENTS, 0, 1);
     return { a, b, c };
   }

@@ -20,7 +20,7 @@ export function stream(args: usize, thread: i32, threads: i32): void {
   const cn = stride(args, 11);
   const inner = whole(args, 16);
   const batch = whole(args, 12) * inner;
-  const wide = whole(args, 21);
+  const wide = whole(args, 22);
   const across = (n + wide - 1) / wide;
   const x = scratch(thread);
   const y = x + (MOST << 2);

@@ -4,7 +4,7 @@ import type { Axis, Plan } from "./plan.ts";
 
 /** A plan as launches: the kernel does one axis each of m, n and k and two batch axes; further ones become loops here. */
 interface Form {
-  readonly kernel: "contract" | "contractEach" | "stream";
+  readonly kernel: "contract" | "stream";
   /** Arguments with the addresses still missing. */
   readonly args: number[];
   readonly outer: readonly Axis[];
@@ -22,6 +22,10 @@ const FEW = 4;
 const WIDEST = 65536;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
+/** Pieces of work per thread: more keep threads busy to the end, fewer pack less. */
+const PIECES = 1;
+/** Pieces are multiples of this, so that only the last has a ragged edge. */
+const TILE = 16;
 /** Places among the arguments. */
 const [K, ADD] = [5, 20];
 
@@ -80,12 +84,12 @@ function formOf(plan: Plan, threads: number): Form {
   for (const axis of [first, second]) args.push(axis.size, axis.a, axis.b, axis.c);
   const many = first.size * second.size;
   const work = m.size * n.size * kk.size * many;
-  let kernel: Form["kernel"] = many >= 2 * threads || m.size < 32 ? "contractEach" : "contract";
-  // Pieces of columns: enough of them for all threads, but wide enough to be worth packing.
-  const pieces = Math.max(1, Math.ceil((4 * threads) / many));
-  const wide = Math.min(WIDEST, Math.max(64, Math.ceil(n.size / pieces / 16) * 16));
-  if (m.size <= FEW && (n.b === 1 || kk.b === 1)) kernel = "stream";
-  args.push(0, wide);
+  // The longer side is cut: the operand that then is packed for every piece is the smaller one.
+  const cuts = Math.max(1, Math.ceil((PIECES * threads) / many));
+  const cut = (size: number) => Math.min(WIDEST, Math.max(48, Math.ceil(size / cuts / TILE) * TILE));
+  const kernel = m.size <= FEW && (n.b === 1 || kk.b === 1) ? "stream" : "contract";
+  if (kernel === "stream" || n.size >= m.size) args.push(0, m.size, cut(n.size));
+  else args.push(0, cut(m.size), n.size);
   return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined, forThreads: threads };
 }
 
