@@ -190,7 +190,7 @@ describe.each(awkward)("elementwise and row kernels at width %i", (e) => {
   it("gather and scatter", () =>
     agree(1e-6, (give, device) => {
       const [table, g] = [give([11, e]), give([rows, e])];
-      const ids = Int32Array.from({ length: rows }, (_, i) => (i * i) % 7);
+      const ids = { rows: Int32Array.from({ length: rows }, (_, i) => (i * i) % 7), count: rows, parts: 1 };
       const out = new Tensor(device, [rows, e]);
       (isWasm(device) ? gatherWasm : gatherReference)(table, ids, out);
       (isWasm(device) ? scatterWasm : scatterReference)(g, ids, table);

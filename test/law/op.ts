@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
-import { gather } from "../../src/ops/embed/index.ts";
+import { gather, gatherRows } from "../../src/ops/embed/index.ts";
+import { attendFactored } from "../../src/ops/factored/index.ts";
 import { gate } from "../../src/ops/gate/index.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { rmsNorm } from "../../src/ops/norm/index.ts";
@@ -10,7 +11,7 @@ import { adamw, squares } from "../../src/ops/optimise/index.ts";
 import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { sizeOf, Tensor } from "../../src/tensor/tensor.ts";
+import { sizeOf, Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { operand, type Program } from "./subject.ts";
 
 /** An op under test: what to draw (plain values, which fast-check can shrink and print), and the program that calls it once. */
@@ -127,6 +128,55 @@ const rotated = op(
   },
 );
 
+/** Rows whose numbers stand on the device: some negative, none beyond the table, in one part or several. */
+const gathered = op(
+  fc.record({ rows: small, width: rare, perPart: rare, batch: fc.constantFrom(1, 1, 2, 3) }),
+  ({ rows, width, perPart, batch }, random) => {
+    const numbers = Int32Array.from({ length: batch * perPart }, () => random.integer(rows + 2) - 2);
+    return {
+      inputs: [operand("table", [batch * rows, width], random)],
+      run: ([table]) => gatherRows(table!, tensor(table!.device, [batch, perPart], numbers), { batch }),
+    };
+  },
+);
+
+/** Attention over factors, each of them the same for all tokens or not, but one. */
+const attentionOfFactors = op(
+  fc.record({
+    h: fc.constantFrom(1, 2, 3, 5, 8),
+    lengths: fc.oneof(
+      { weight: 14, arbitrary: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 12 })) },
+      { weight: 1, arbitrary: fc.constantFrom([1, 260], [2, 97], [20, 70]) },
+    ),
+    batch: fc.constantFrom(1, 1, 2),
+    widths: fc.tuple(width, width),
+    ranks: fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 })),
+    fixed: fc.constantFrom(0, 0, 1, 2, 3, 4, 6, 7, 8, 11, 12),
+    causal: fc.constantFrom(true, true, false),
+    window: fc.constantFrom(undefined, undefined, 1, 2, 5, 40),
+  }),
+  ({ h, lengths: [t = 1, s = 1], batch, widths: [e, v], ranks: [R, P], fixed, causal, window }, random) => {
+    const factor = (i: number, name: string, shape: readonly number[]) =>
+      operand(name, (fixed >> i) & 1 ? shape : [batch * s, ...shape], random);
+    const scale = 1 / Math.sqrt(R * e);
+    return {
+      inputs: [
+        operand("q", [batch * t, h, e], random),
+        factor(0, "ak", [h, R]),
+        factor(1, "bk", [R, e]),
+        factor(2, "av", [h, P]),
+        factor(3, "bv", [P, v]),
+      ],
+      scale,
+      run: ([q, ak, bk, av, bv]) =>
+        attendFactored(
+          { q: q!, ak: ak!, bk: bk!, av: av!, bv: bv! },
+          { scale, batch, causal, ...(window ? { window } : {}) },
+        ),
+    };
+  },
+);
+
 /** The ops that gradients flow through. */
 export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
@@ -140,6 +190,8 @@ export const differentiable: Readonly<Record<string, Op>> = {
     const ids = Int32Array.from({ length: count }, () => random.integer(rows));
     return { inputs: [operand("table", [rows, width], random)], run: ([table]) => gather(table!, ids) };
   }),
+  gatherRows: gathered,
+  attendFactored: attentionOfFactors,
   gate: op(vectors, (shape, random) => ({
     inputs: [operand("a", shape, random, 3), operand("b", shape, random)],
     run: ([a, b]) => gate(a!, b!),

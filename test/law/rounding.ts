@@ -22,6 +22,7 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
   switch (name) {
     case "reshape":
     case "gather":
+    case "gatherRows":
       return 0;
     case "add":
     case "scaled":
@@ -60,6 +61,7 @@ export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors
     case "scaled":
       return [unit * top];
     case "gather":
+    case "gatherRows":
       return [unit * Math.sqrt(g.shape[0]!) * top * 2];
     case "rope":
       return [4 * unit * top];

@@ -2,18 +2,25 @@
 import { address, share, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
 
-/** Arguments: out table ids (int32), number of ids, width. */
+/** What the row of an index is where it has none: zeros, or no number. */
+const ZEROS: i32 = -1;
+const NONE: i32 = -2;
+
+/** Arguments: out table indices, number of indices, width, their kind (0 int32, 1 float), indices and rows of a part. */
 export function gatherRows(args: usize, thread: i32, threads: i32): void {
-  const step = <usize>whole(args, 4) << 2;
+  const width = whole(args, 4);
+  const step = <usize>width << 2;
   const n = whole(args, 3);
   const to = share(n, thread + 1, threads);
   for (let i = share(n, thread, threads); i < to; i++) {
-    const id = load<i32>(address(args, 2) + (<usize>i << 2));
-    memory.copy(address(args, 0) + <usize>i * step, address(args, 1) + <usize>id * step, step);
+    const row = rowOf(args, i);
+    const out = address(args, 0) + <usize>i * step;
+    if (row >= 0) memory.copy(out, address(args, 1) + <usize>row * step, step);
+    else fillRow(width, out, row == ZEROS ? 0 : NaN);
   }
 }
 
-/** Arguments: out g ids (int32), number of ids, width. Each thread adds some columns of all rows, in order. */
+/** Arguments: out g, then as `gatherRows`. Each thread adds some columns of all rows, in order. */
 export function scatterRows(args: usize, thread: i32, threads: i32): void {
   const width = whole(args, 4);
   const step = <usize>width << 2;
@@ -23,9 +30,26 @@ export function scatterRows(args: usize, thread: i32, threads: i32): void {
   const out = address(args, 0) + (<usize>from << 2);
   let g = address(args, 1) + (<usize>from << 2);
   for (let i = 0; i < n; i++, g += step) {
-    const id = load<i32>(address(args, 2) + (<usize>i << 2));
-    addRow(columns, out + <usize>id * step, g);
+    const row = rowOf(args, i);
+    if (row >= 0) addRow(columns, out + <usize>row * step, g);
   }
+}
+
+/** Row of index i within the whole table. */
+// @ts-ignore: decorator
+@inline
+function rowOf(args: usize, i: i32): i32 {
+  const at = address(args, 2) + (<usize>i << 2);
+  const rows = whole(args, 7);
+  const first = (i / whole(args, 6)) * rows;
+  if (!whole(args, 5)) return first + load<i32>(at);
+  const index = load<f32>(at);
+  if (index < 0) return ZEROS;
+  return index < <f32>rows ? first + <i32>index : NONE;
+}
+
+function fillRow(n: i32, out: usize, x: f32): void {
+  for (; n > 0; n--, out += 4) store<f32>(out, x);
 }
 
 function addRow(n: i32, out: usize, x: usize): void {

@@ -1,0 +1,98 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor, tensor } from "../../tensor/tensor.ts";
+import { reshape } from "../add/index.ts";
+import { attend, type View, visiblePairs } from "../attend/index.ts";
+import { einsum } from "../einsum/index.ts";
+import { type Kernels, recorderOf } from "../op.ts";
+import { factoredReference } from "./reference.ts";
+import { factoredWasm } from "./wasm.ts";
+
+/**
+ * A query and the factors of its keys and values: q `[batch t, h, e]`; ak `[batch s, h, R]` and bk `[batch s, R, e]`;
+ * av `[batch s, h, P]` and bv `[batch s, P, v]`. A factor without its first axis is the same for all tokens.
+ */
+export interface Factors {
+  readonly q: Tensor;
+  readonly ak: Tensor;
+  readonly bk: Tensor;
+  readonly av: Tensor;
+  readonly bv: Tensor;
+}
+
+/** All that a kernel needs: key ranks R, value ranks P. */
+export interface FactoredCall extends Factors {
+  readonly batch: number;
+  readonly t: number;
+  readonly s: number;
+  readonly h: number;
+  readonly e: number;
+  readonly v: number;
+  readonly keyRank: number;
+  readonly valueRank: number;
+  readonly scale: number;
+  readonly causal: boolean;
+  /** 0 means no window. */
+  readonly window: number;
+}
+
+/** Fills `out` `[batch t, h, v]`; zeros for a query that sees nothing. */
+export type FactoredKernel = (call: FactoredCall, out: Tensor) => void;
+
+const kernel: Kernels<FactoredKernel> = { reference: factoredReference, wasm: factoredWasm };
+
+/** Arithmetic over factors since the count was last reset; what a tape records is counted by einsum and attend instead. */
+export const factored = { flops: 0 };
+
+/**
+ * Softmax attention (masks as in `attend`) over keys and values given by their factors, the key of head h at s being
+ * `sum_r ak[s,h,r] bk[s,r,:]` and its value `sum_p av[s,h,p] bv[s,p,:]`. Neither is ever built: with u = q_h . bk[s,r],
+ * a score is `scale * sum_r ak[s,h,r] u[h,s,r]`, and the output sums `(weight av[s,h,p]) bv[s,p,:]`. On a tape, where many
+ * queries share each key, keys and values are built and `attend` takes over, gradient included.
+ * Source: Zhang et al., "Tensor Product Attention Is All You Need" (arXiv 2501.06425), sections 3.1 and 3.4.
+ * @returns `[batch t, h, v]`. Throws ShapeError.
+ */
+export function attendFactored(factors: Factors, view: View): Tensor {
+  const call = checked(factors, view);
+  const { q, ak, bk, av, bv } = factors;
+  const { batch, t, s, h, e, v, keyRank, valueRank } = call;
+  if (recorderOf([q, ak, bk, av, bv])) return attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
+  const output = new Tensor(q.device, [batch * t, h, v]);
+  kernel[q.device.kind](call, output);
+  factored.flops += 2 * h * (keyRank * (e + 1) + valueRank * (v + 1)) * batch * visiblePairs(call);
+  return output;
+}
+
+/** What two factors stand for, `[rows, h, e]`. */
+function product(a: Tensor, b: Tensor, rows: number): Tensor {
+  if (a.shape.length === 3) return einsum(`s h r, ${b.shape.length === 3 ? "s " : ""}r e -> s h e`, a, b);
+  if (b.shape.length === 3) return einsum("h r, s r e -> s h e", a, b);
+  const ones = tensor(a.device, [rows, 1], new Float64Array(rows).fill(1));
+  return einsum("s h r, r e -> s h e", einsum("s u, u h r -> s h r", ones, reshape(a, [1, ...a.shape])), b);
+}
+
+function checked({ q, ak, bk, av, bv }: Factors, view: View): FactoredCall {
+  const { batch = 1, window, scale, causal = true } = view;
+  const [rows = 0, h = 0, e = 0] = q.shape;
+  if (q.shape.length !== 3) throw new ShapeError(`attendFactored: q got [${q.shape}], expected [batch t, h, e]`);
+  const keyRows = [ak, bk, av, bv].find(({ shape }) => shape.length === 3)?.shape[0];
+  if (keyRows === undefined)
+    throw new ShapeError("attendFactored: got four factors without tokens, expected one of three axes at least");
+  if (!(batch >= 1) || rows % batch || keyRows % batch)
+    throw new ShapeError(
+      `attendFactored: got ${rows} query and ${keyRows} key rows, expected multiples of the batch ${batch}`,
+    );
+  if (window !== undefined && !(window >= 1))
+    throw new ShapeError(`attendFactored: got window ${window}, expected 1 or more`);
+  const [keyRank, valueRank, v] = [ak.shape.at(-1)!, av.shape.at(-1)!, bv.shape.at(-1)!];
+  const expect = (what: string, { shape }: Tensor, last: readonly number[]) => {
+    const wanted = shape.length === 2 ? last : [keyRows, ...last];
+    if (shape.length !== wanted.length || shape.some((n, i) => n !== wanted[i]))
+      throw new ShapeError(`attendFactored: ${what} got [${shape}], expected [${wanted}]`);
+  };
+  expect("ak", ak, [h, keyRank]);
+  expect("bk", bk, [keyRank, e]);
+  expect("av", av, [h, valueRank]);
+  expect("bv", bv, [valueRank, v]);
+  const lengths = { batch, t: rows / batch, s: keyRows / batch };
+  return { q, ak, bk, av, bv, ...lengths, h, e, v, keyRank, valueRank, scale, causal, window: window ?? 0 };
+}

@@ -1,0 +1,25 @@
+import type { SelectCall, SelectKernel } from "./index.ts";
+
+/** By definition: all visible keys of a query are ranked, and the first `count` put in order. */
+export const selectReference: SelectKernel = (call, { rows, missing }) => {
+  const { batch, t, s, count, causal } = call;
+  const [to, lacking] = [rows.data.fill(-1), missing.data];
+  for (let row = 0; row < batch * t; row++) {
+    const visible = causal ? Math.max(0, Math.min(s, (row % t) + s - t + 1)) : s;
+    const scores = Array.from({ length: visible }, (_, key) => score(call, row, Math.floor(row / t) * s + key));
+    const ranked = scores.map((_, key) => key).sort((a, b) => scores[b]! - scores[a]! || a - b);
+    const chosen = ranked.slice(0, count).sort((a, b) => a - b);
+    to.set(chosen, (row + 1) * count - chosen.length);
+    lacking[row] = count - chosen.length;
+  }
+};
+
+function score({ q, k, weights, heads, width, scale }: SelectCall, row: number, key: number): number {
+  let sum = 0;
+  for (let j = 0; j < heads; j++) {
+    let dot = 0;
+    for (let i = 0; i < width; i++) dot += q.data[(row * heads + j) * width + i]! * k.data[key * width + i]!;
+    sum += weights.data[row * heads + j]! * Math.max(0, scale * dot);
+  }
+  return sum;
+}
