@@ -1,21 +1,50 @@
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import type { Random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * Sizes by letter, the same letters everywhere: d width, h query heads, g key/value groups, n key dims without position,
  * r rotary key dims, v value dims, c latent rank, q query rank, o output rank. 0: the variant has no such axis.
- * e = n + r (whole key width) follows.
+ * e = n + r (whole key width) follows. Only some variants have: b groups of the output's rank, k and l ranks of factored keys
+ * and values, w taps of a short convolution, i dims and j heads of an indexer, m keys that it selects.
  */
-export type Sizes = Readonly<Record<"d" | "h" | "g" | "n" | "r" | "e" | "v" | "c" | "q" | "o", number>> & {
-  /** Which projections carry a bias, in models that have one. */
-  readonly bias?: "all" | "inputs";
-};
+export type Sizes = Readonly<Record<"d" | "h" | "g" | "n" | "r" | "e" | "v" | "c" | "q" | "o", number>> &
+  Readonly<Partial<Record<"b" | "k" | "l" | "w" | "i" | "j" | "m", number>>> & {
+    /** Which projections carry a bias, in models that have one. */
+    readonly bias?: "all" | "inputs";
+    /** Epsilon of the norms inside attention; 1e-6 unless given. */
+    readonly eps?: number;
+    /** What a model adds to the plain variant; a variant lists those it knows. */
+    readonly with?: Readonly<Partial<Record<Feature, true>>>;
+  };
 
-/** Where the tokens stand and how positions turn into angles. */
+/**
+ * Parts that some models have and others of the same variant lack. qkNorm: a norm on each head's query and key, before position;
+ * entryNorm: on a shared key-value entry and each head's query; sinks: a logit per head in the softmax; shift: keys and values
+ * mixed with the token before; outputNorm: on each head's output; outputGate and siluGate: a gate on it; current: stick-breaking
+ * that sees the query's own key; fixedA, fixedB: factors that are the same for all tokens; convBias: in short convolutions;
+ * doubled: a delta rule's step up to 2.
+ */
+export type Feature =
+  | "qkNorm"
+  | "entryNorm"
+  | "sinks"
+  | "shift"
+  | "outputNorm"
+  | "outputGate"
+  | "siluGate"
+  | "current"
+  | "fixedA"
+  | "fixedB"
+  | "convBias"
+  | "doubled";
+
+/** Where the tokens stand, how positions turn into angles, and how many sequences lie one after the other. */
 export interface At {
   readonly positions: Int32Array;
   readonly rotation: Rotation;
+  readonly batch: number;
 }
 
 /** FLOPs of one form: per new token, per visible cached token (the new ones included), per visible (query, key) pair. */
@@ -30,77 +59,111 @@ export type Parts = Readonly<Record<string, Tensor>>;
 /** Parameter or cache axes: "c h n" is an array of shape [c, h, n]; undefined where the sizes leave it out. */
 type Axes = Readonly<Record<string, string | undefined>>;
 type Held<P extends Axes> = { readonly [K in keyof P]: undefined extends P[K] ? Tensor | undefined : Tensor };
+/** What `project` gives: a part that the sizes leave out may be missing. */
+type Given<T> = { readonly [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  readonly [K in keyof T as undefined extends T[K] ? K : never]?: T[K];
+};
 
-/** What a form gives: each head's output `[t, h, v]`, and for variants with a state of fixed size, the state after it. */
-export type FormResult = Tensor | { readonly out: Tensor; readonly state: Parts };
+/**
+ * A state of fixed size: with a cache, tensors that `project` and the forms read and leave as they are after the new tokens;
+ * without one, nothing, and every sequence of the batch starts from zeros.
+ */
+type State<S extends string> = Readonly<Record<S, Tensor>> | undefined;
+
+/** How a new parameter starts: at a constant, or drawn. */
+export type Initial = number | ((random: Random, z: Sizes) => number);
 
 /** One way to compute a variant. All forms of a variant are the same function of the same parameters and cache. */
-export interface Form<P extends Axes, K extends string> {
+export interface Form<P extends Axes, K extends Axes, S extends string> {
   /** What this form is for, in a line. */
   readonly about: string;
+  /** Why these sizes have no such form; undefined where they do. */
+  refuses?(z: Sizes): string | undefined;
   cost(z: Sizes): Cost;
-  run(p: Held<P>, parts: Readonly<Record<K, Tensor>>, view: View, z: Sizes): FormResult;
+  /** Each head's output `[t, h, v]`. */
+  run(p: Held<P>, parts: Held<K>, view: View, z: Sizes, at: At, state: State<S>): Tensor;
 }
 
 /** A variant: data and pure functions, nothing else. Costs, checks, initialisation, caches and tables follow from it. */
-export interface Definition<P extends Axes, Q extends string, C extends string, S extends string = never> {
+export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S extends string = never> {
   readonly name: string;
   readonly source: string;
+  /** Which optional parts it knows; others are refused. */
+  readonly features?: readonly Feature[];
+  /** Whether its forms stay one function under norms on queries and keys, and why, in a sentence. */
+  readonly qkNorm: string;
   /** Rules the sizes must keep, each as [holds, axis, rule]. */
   rules(z: Sizes): readonly (readonly [holds: boolean, axis: string, rule: string])[];
   params(z: Sizes): P;
+  /** How parameters start that do not follow the general rule (train/initial.ts). */
+  readonly initial?: Readonly<Record<string, Initial>>;
   /** What a token asks with. */
-  query(z: Sizes): Readonly<Record<Q, string>>;
+  query(z: Sizes): Q;
   /** What a token leaves behind. */
-  cache(z: Sizes): Readonly<Record<C, string>>;
-  /** What the whole past leaves behind, whatever its length (linear attention). */
+  cache(z: Sizes): C;
+  /** What the whole past leaves behind, whatever its length (linear attention, running sums, short convolutions). */
   state?(z: Sizes): Readonly<Record<S, string>>;
   scale(z: Sizes): number;
   /** Hidden states `[t, d]` to the queries and to what is cached. */
-  project(p: Held<P>, x: Tensor, at: At, z: Sizes): Readonly<Record<NoInfer<Q | C>, Tensor>>;
-  readonly forms: Readonly<Record<string, Form<P, NoInfer<Q | C | S>>>>;
+  project(p: Held<P>, x: Tensor, at: At, z: Sizes, state: State<NoInfer<S>>): Given<Held<NoInfer<Q & C>>>;
+  readonly forms: Readonly<Record<string, Form<P, NoInfer<Q & C>, NoInfer<S>>>>;
   /** Heads' outputs `[t, h, v]` to `[t, d]`. */
-  output(p: Held<P>, o: Tensor, at: At, z: Sizes): Tensor;
+  output(p: Held<P>, o: Tensor, at: At, z: Sizes, parts: Held<NoInfer<Q & C>>): Tensor;
 }
 
 /** A definition with its names forgotten: what lists and loops hold. */
-export type Variant = Definition<Axes, string, string, string>;
+export type Variant = Definition<Axes, Axes, Axes, string>;
 
 /** Checks a definition's types as it is written and gives it as a `Variant`. */
-export function defineAttention<P extends Axes, Q extends string, C extends string, S extends string = never>(
-  definition: Definition<P, Q, C, S>,
-): Variant {
+export function defineAttention<
+  const P extends Axes,
+  const Q extends Axes,
+  const C extends Axes,
+  S extends string = never,
+>(definition: Definition<P, Q, C, S>): Variant {
   return definition as unknown as Variant;
+}
+
+/** An axes table without the entries that the sizes leave out. */
+function present(axes: Axes): [name: string, axes: string][] {
+  return Object.entries(axes).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
 /** Shape of an axes string at these sizes: "c h n" -> [c, h, n]. */
 export function shapeOf(axes: string, z: Sizes): number[] {
-  return axes.split(" ").map((letter) => z[letter as "d"]);
+  return axes.split(" ").map((letter) => z[letter as "d"] ?? 0);
 }
 
 /** The parameters a variant has at these sizes, with their axes. */
 export function paramsOf(variant: Variant, z: Sizes): [name: string, axes: string][] {
-  return Object.entries(variant.params(z)).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return present(variant.params(z));
+}
+
+/** What a token leaves in the cache at these sizes, with the axes. */
+export function cacheOf(variant: Variant, z: Sizes): [name: string, axes: string][] {
+  return present(variant.cache(z));
 }
 
 /** Numbers a token leaves in the cache of one layer. */
 export function cacheValues(variant: Variant, z: Sizes): number {
-  return total(Object.values(variant.cache(z)), z);
+  return total(cacheOf(variant, z), z);
 }
 
-/** Numbers in the fixed-size state of one layer and sequence; 0 for softmax attention. */
+/** Numbers in the fixed-size state of one layer and sequence; 0 for most softmax attention. */
 export function stateValues(variant: Variant, z: Sizes): number {
-  return total(Object.values(variant.state?.(z) ?? {}), z);
+  return total(Object.entries(variant.state?.(z) ?? {}), z);
 }
 
 /** Parameters of one layer's attention. */
 export function parameterCount(variant: Variant, z: Sizes): number {
-  return total(
-    paramsOf(variant, z).map(([, axes]) => axes),
-    z,
-  );
+  return total(paramsOf(variant, z), z);
 }
 
-function total(axes: readonly string[], z: Sizes): number {
-  return axes.reduce((sum, a) => sum + shapeOf(a, z).reduce((product, n) => product * n, 1), 0);
+/** The forms a variant has at these sizes, the one for training first. */
+export function formNames(variant: Variant, z: Sizes): string[] {
+  return Object.keys(variant.forms).filter((name) => !variant.forms[name]!.refuses?.(z));
+}
+
+function total(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
+  return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((product, n) => product * n, 1), 0);
 }

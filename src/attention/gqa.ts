@@ -1,10 +1,11 @@
 import { add, addBias } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
+import { rmsNorm } from "../ops/norm/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import { defineAttention, type Sizes } from "./define.ts";
 import { flatten, pick, placement, spread } from "./placement.ts";
-import { outerFlops, outputParams, outputs, queries, queryParams } from "./rank.ts";
+import { eps, groupRules, outerFlops, outputParams, outputs, queries, queryParams, rankRules } from "./rank.ts";
 
 const projections = (z: Sizes) => outerFlops(z) + 2 * z.d * z.g * (z.e + z.v);
 /** The width g(e + v) of the row that the shared form makes of all keys and values of a token. */
@@ -14,8 +15,11 @@ const row = (z: Sizes) => z.g * (z.e + z.v);
 export const gqa = defineAttention({
   name: "GQA",
   source: "Ainslie et al. (arXiv 2305.13245); Shazeer (arXiv 1911.02150); kexue.fm/archives/10907",
+  qkNorm: "survives: the normed key is what is cached, and the shared form only lays it in a row",
+  features: ["qkNorm"],
   rules: (z) => [
-    [z.g > 0 && z.h % z.g === 0, "g", `the groups divide the heads (h = ${z.h})`],
+    ...groupRules(z),
+    ...rankRules(z),
     [z.r % 2 === 0, "r", "the rotary dims are even"],
   ],
   params: (z) => ({
@@ -23,6 +27,7 @@ export const gqa = defineAttention({
     bQ: z.bias ? "h e" : undefined,
     wK: "d g e",
     bK: z.bias ? "g e" : undefined,
+    gKH: z.with?.qkNorm ? "e" : undefined,
     wV: "d g v",
     bV: z.bias ? "g v" : undefined,
     ...outputParams(z),
@@ -30,11 +35,14 @@ export const gqa = defineAttention({
   query: () => ({ q: "h e" }),
   cache: () => ({ k: "g e", v: "g v" }),
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at) => ({
-    q: queries(p, x, at),
-    k: rope(addBias(einsum("t d, d g e -> t g e", x, p.wK), p.bK), at.rotation, at.positions),
-    v: addBias(einsum("t d, d g v -> t g v", x, p.wV), p.bV),
-  }),
+  project(p, x, at, z) {
+    const k = addBias(einsum("t d, d g e -> t g e", x, p.wK), p.bK);
+    return {
+      q: queries(p, x, at, z),
+      k: rope(p.gKH ? rmsNorm(k, p.gKH, eps(z)) : k, at.rotation, at.positions),
+      v: addBias(einsum("t d, d g v -> t g v", x, p.wV), p.bV),
+    };
+  },
   forms: {
     grouped: {
       about: "each group's heads read its own keys and values",

@@ -3,7 +3,7 @@ import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { type Device, Tensor } from "../tensor/tensor.ts";
-import { cacheValues, type Parts, type Sizes, shapeOf, stateValues, type Variant } from "./define.ts";
+import { cacheOf, cacheValues, formNames, type Parts, type Sizes, shapeOf, stateValues, type Variant } from "./define.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
 export interface Attention {
@@ -18,31 +18,39 @@ export interface Attention {
 /** Throws ShapeError naming the variant, the axis and the rule that the sizes break. */
 export function checkSizes(variant: Variant, z: Sizes): void {
   for (const [axis, size] of Object.entries(z))
-    if (typeof size === "number" && !(Number.isSafeInteger(size) && size >= 0))
+    if (axis !== "eps" && typeof size === "number" && !(Number.isSafeInteger(size) && size >= 0))
       throw new ShapeError(`${variant.name}: axis ${axis} got ${size}, expected a whole number, 0 or more`);
+  for (const feature of Object.keys(z.with ?? {}))
+    if (!variant.features?.some((known) => known === feature))
+      throw new ShapeError(
+        `${variant.name}: got the feature ${feature}, expected ${variant.features?.join(", ") || "none"}; leave it out`,
+      );
   for (const axis of ["d", "h", "v", "e"] as const)
     if (z[axis] === 0) throw new ShapeError(`${variant.name}: axis ${axis} got 0, expected at least 1`);
   if (z.e !== z.n + z.r) throw new ShapeError(`${variant.name}: axis e got ${z.e}, expected n + r = ${z.n + z.r}`);
   for (const [holds, axis, rule] of variant.rules(z))
-    if (!holds) throw new ShapeError(`${variant.name}: axis ${axis} got ${z[axis as "d"]}, expected that ${rule}`);
+    if (!holds) throw new ShapeError(`${variant.name}: axis ${axis} got ${z[axis as "d"] ?? 0}, expected that ${rule}`);
 }
 
 /** What one layer keeps of one sequence: rows per token, and for linear variants a state of fixed size. */
 export class Cache {
   readonly rows: Parts;
-  state: Parts;
+  /** Zeros for a sequence that has not begun; empty for variants without one. */
+  readonly state: Parts;
   readonly capacity: number;
   length = 0;
 
   constructor(device: Device, { variant, sizes }: Pick<Attention, "variant" | "sizes">, capacity: number) {
     this.capacity = capacity;
     this.rows = Object.fromEntries(
-      Object.entries(variant.cache(sizes)).map(([name, axes]) => [
-        name,
-        new Tensor(device, [capacity, ...shapeOf(axes, sizes)]),
-      ]),
+      cacheOf(variant, sizes).map(([name, axes]) => [name, new Tensor(device, [capacity, ...shapeOf(axes, sizes)])]),
     );
-    this.state = firstState(device, variant, sizes);
+    this.state = Object.fromEntries(
+      Object.entries(variant.state?.(sizes) ?? {}).map(([name, axes]) => {
+        const t = new Tensor(device, shapeOf(axes, sizes));
+        return [name, t.write(new Float64Array(t.size))];
+      }),
+    );
   }
 
   /** Bytes of memory held. */
@@ -74,16 +82,6 @@ export class Cache {
   }
 }
 
-/** The state of a sequence that has not begun: zeros. Empty for variants without one. */
-function firstState(device: Device, variant: Variant, sizes: Sizes): Parts {
-  return Object.fromEntries(
-    Object.entries(variant.state?.(sizes) ?? {}).map(([name, axes]) => {
-      const t = new Tensor(device, shapeOf(axes, sizes));
-      return [name, t.write(new Float64Array(t.size))];
-    }),
-  );
-}
-
 /** Bytes that `tokens` cached tokens of one layer take by the variant's declaration. */
 export function declaredBytes({ variant, sizes }: Attention, tokens: number, elementBytes: number): number {
   return (cacheValues(variant, sizes) * tokens + stateValues(variant, sizes)) * elementBytes;
@@ -102,30 +100,25 @@ export interface Pass {
 /** Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. */
 export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass): Tensor {
   const { variant, sizes, rotation } = layer;
-  const at = { positions: pass.positions, rotation };
-  const form = formOf(variant, pass.form);
+  const at = { positions: pass.positions, rotation, batch: pass.batch ?? 1 };
+  const form = formOf(variant, sizes, pass.form);
   const view: View = {
     scale: layer.scale ?? variant.scale(sizes),
-    batch: pass.batch ?? 1,
+    batch: at.batch,
     ...(layer.window ? { window: layer.window } : {}),
   };
-  const own = variant.project(p, x, at, sizes);
-  // Without a cache, every sequence of the batch starts from the first state.
-  const parts = pass.cache
-    ? { ...own, ...pass.cache.append(own, x.shape[0]!), ...pass.cache.state }
-    : { ...own, ...firstState(x.device, variant, sizes) };
-  const result = form.run(p, parts, view, sizes);
-  if (result instanceof Tensor) return variant.output(p, result, at, sizes);
-  if (pass.cache) {
-    for (const [name, t] of Object.entries(pass.cache.state)) combine(1, result.state[name]!, 0, undefined, t);
-  }
-  return variant.output(p, result.out, at, sizes);
+  const state = pass.cache?.state;
+  const own = variant.project(p, x, at, sizes, state);
+  const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;
+  return variant.output(p, form.run(p, parts, view, sizes, at, state), at, sizes, parts);
 }
 
-/** The form of this name, or the first. Throws ShapeError listing the forms there are. */
-export function formOf(variant: Variant, name?: string): Variant["forms"][string] {
-  const names = Object.keys(variant.forms);
+/** The form of this name, or the first there is at these sizes. Throws ShapeError listing those, or saying why there is none. */
+export function formOf(variant: Variant, z: Sizes, name?: string): Variant["forms"][string] {
+  const names = formNames(variant, z);
   const form = variant.forms[name ?? names[0]!];
   if (!form) throw new ShapeError(`${variant.name}: got form "${name}", expected one of ${names.join(", ")}`);
+  const reason = form.refuses?.(z);
+  if (reason) throw new ShapeError(`${variant.name}: got form "${name}", expected ${names.join(" or ")}; ${reason}`);
   return form;
 }
