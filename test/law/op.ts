@@ -87,8 +87,13 @@ const attention = op(
     }),
     causal: fc.constantFrom(true, true, false),
     window: fc.constantFrom(undefined, undefined, 1, 2, 5, 40),
+    start: fc.boolean(),
+    kind: fc.constantFrom("softmax" as const, "sinks" as const, "stick" as const),
+    stick: fc.record({ current: fc.boolean(), remainder: fc.boolean() }),
   }),
-  ({ h, lengths: [t = 1, s = 1], batch, terms, values, causal, window }, random) => {
+  ({ h, lengths: [t = 1, s = 1], batch, terms, values, causal: either, window, start, kind, stick }, random) => {
+    const causal = either || kind === "stick";
+    const first = Array.from({ length: batch }, () => random.integer(Math.min(s, 5) + 1));
     const divisors = [1, h, 2, 3].filter((g) => h % g === 0);
     const laid = (name: string, { e, share, flat }: (typeof terms)[number]) => {
       const g = divisors[share % divisors.length]!;
@@ -98,16 +103,24 @@ const attention = op(
     const queries = terms.map(({ e }, i) => operand(`q${i}`, [batch * t, h, e], random));
     const keys = terms.map((term, i) => laid(`k${i}`, term));
     const own = values.flatMap((value, i) => (value.key === undefined ? [laid(`v${i}`, value)] : []));
+    const sinks = kind === "sinks" ? [operand("sinks", [h], random)] : [];
     const scale = 1 / Math.sqrt(terms.reduce((sum, { e }) => sum + e, 0));
     return {
-      inputs: [...queries, ...keys, ...own],
+      inputs: [...queries, ...keys, ...own, ...sinks],
       scale,
       run(tensors) {
         const n = terms.length;
         const rest = tensors.slice(2 * n);
         const list = values.map(({ key }) => (key === undefined ? rest.shift()! : tensors[n + (key % n)]!));
         const pairs = terms.map((_, i): Term => [tensors[i]!, tensors[n + i]!]);
-        return attend(list, { scale, batch, causal, ...(window ? { window } : {}) }, ...pairs);
+        const view = {
+          ...{ scale, batch, causal },
+          ...(window ? { window } : {}),
+          ...(start ? { start: tensor(tensors[0]!.device, [batch], first) } : {}),
+          ...(kind === "sinks" ? { sinks: rest[0]! } : {}),
+          ...(kind === "stick" ? { stick } : {}),
+        };
+        return attend(list, view, ...pairs);
       },
     };
   },

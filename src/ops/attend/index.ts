@@ -12,8 +12,25 @@ export interface View {
   readonly batch?: number;
   /** The last query stands at the newest key, and no query sees a later one; true unless given. */
   readonly causal?: boolean;
-  /** Only this many newest visible keys, the query's own included; all unless given. */
+  /** Only this many newest keys, the query's own included; all unless given. */
   readonly window?: number;
+  /** `[batch]`, whole numbers: the first key row that any query of a sequence sees (left padding); 0 unless given. */
+  readonly start?: Tensor;
+  /** `[h]`: logit of a key without a value that every query of a head sees beside the others. Not scaled. */
+  readonly sinks?: Tensor;
+  /** Weights by stick-breaking instead of softmax. */
+  readonly stick?: Stick;
+}
+
+/**
+ * Stick-breaking weights, with z the scaled score: each key, from the newest visible one back, takes sigmoid(z) of what the
+ * newer ones left. Source: Tan et al., "Stick-breaking Attention" (arXiv 2410.17980).
+ */
+export interface Stick {
+  /** Whether a query sees its own key, or strictly older ones only. */
+  readonly current: boolean;
+  /** Whether what all visible keys left goes to the query's own value row (nowhere if that lies before `start`). */
+  readonly remainder: boolean;
 }
 
 /** A query and the key it is compared with: `[batch t, h, e]` and `[batch s, g, e]`, or `[batch s, e]` shared by all heads. */
@@ -29,14 +46,20 @@ export interface AttendCall {
   readonly causal: boolean;
   /** 0 means no window. */
   readonly window: number;
+  readonly start?: Tensor | undefined;
+  readonly sinks?: Tensor | undefined;
+  readonly stick?: Stick | undefined;
   readonly terms: readonly { readonly q: Tensor; readonly k: Tensor; readonly e: number; readonly g: number }[];
   readonly values: readonly { readonly v: Tensor; readonly e: number; readonly g: number }[];
 }
 
-/** Fills `out`, and `lse` (log of the summed exponentials of the scaled scores; -Infinity where nothing is seen) if given. */
+/**
+ * Fills `out`, and `lse` if given: the log of the summed exponentials of the scaled scores and the sink, -Infinity over
+ * nothing. With stick-breaking it is the remainder instead: the product of 1 - sigmoid(z) over the visible keys.
+ */
 export type AttendKernel = (call: AttendCall, out: Tensor, lse: Tensor | undefined) => void;
 
-/** Fills dq and dk per term and dv per value, given the output's gradient `g`; an absent one is not wanted. */
+/** Fills dq and dk per term, dv per value and dsinks, given the output's gradient `g`; an absent one is not wanted. */
 export type AttendBackwardKernel = (
   call: AttendCall,
   out: Tensor,
@@ -46,20 +69,25 @@ export type AttendBackwardKernel = (
     readonly dq: readonly (Tensor | undefined)[];
     readonly dk: readonly (Tensor | undefined)[];
     readonly dv: readonly (Tensor | undefined)[];
+    readonly dsinks?: Tensor | undefined;
   },
 ) => void;
 
 const forward: Kernels<AttendKernel> = { reference: attendReference, wasm: attendWasm };
 const backward: Kernels<AttendBackwardKernel> = { reference: attendBackwardReference, wasm: attendBackwardWasm };
 
-/** (query, key, head) triples weighed and their arithmetic since the count was last reset. */
+/**
+ * (query, key, head) triples weighed and their arithmetic since the count was last reset. An upper bound where `start` hides
+ * keys: it lies in the device's memory, which is not read here.
+ */
 export const attended = { pairs: 0, flops: 0 };
 
 /**
- * Softmax attention whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and each value, is per head, per
+ * Attention, by softmax or stick-breaking, whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and each value, is per head, per
  * group of heads, or shared by all. A value may be the very tensor of a key: it is then read once (MLA absorbed, K = V).
  * Several values are laid side by side in the result. No t x s matrix is ever stored.
- * @returns `[batch t, h, sum of value widths]`; zeros for a query that sees nothing. Throws ShapeError.
+ * @returns `[batch t, h, sum of value widths]`; zeros for a query that sees nothing, but for the remainder of stick-breaking: with
+ * nothing seen that is 1. Throws ShapeError.
  */
 export function attend(values: Tensor | readonly Tensor[], view: View, ...terms: readonly Term[]): Tensor {
   const list: readonly Tensor[] = values instanceof Tensor ? [values] : values;
@@ -68,7 +96,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...terms:
   const { device } = terms[0]![0];
   const queries = terms.map(([q]) => q);
   const keys = terms.map(([, k]) => k);
-  const inputs = [...queries, ...keys, ...list];
+  const inputs = [...queries, ...keys, ...list, ...(call.sinks ? [call.sinks] : [])];
   const output = new Tensor(device, [call.batch * call.t, call.h, width]);
   const lse = recorderOf(inputs) ? new Tensor(device, [call.batch * call.t, call.h]) : undefined;
   forward[device.kind](call, output, lse);
@@ -77,7 +105,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...terms:
   attended.flops += 2 * pairs * (width + call.terms.reduce((sum, term) => sum + term.e, 0));
   if (!lse) return output;
   return recorded({
-    name: "attend",
+    name: call.stick ? "stick" : "attend",
     inputs,
     output,
     saved: [lse],
@@ -87,18 +115,20 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...terms:
       backward[device.kind](call, output, lse, g, {
         dq: grads.slice(0, n),
         dk: grads.slice(n, 2 * n),
-        dv: grads.slice(2 * n),
+        dv: grads.slice(2 * n, 2 * n + list.length),
+        dsinks: grads[2 * n + list.length],
       });
       return grads;
     },
   });
 }
 
-/** Number of (query, key) pairs of one head and sequence that the mask lets through. */
-export function visiblePairs(call: Pick<AttendCall, "t" | "s" | "causal" | "window">): number {
+/** Number of (query, key) pairs of one head and sequence that causality and the window let through. */
+export function visiblePairs(call: Pick<AttendCall, "t" | "s" | "causal" | "window" | "stick">): number {
   let pairs = 0;
+  const newest = call.stick?.current === false ? 0 : 1;
   for (let i = 0; i < call.t; i++) {
-    const end = call.causal ? Math.max(0, Math.min(call.s, i + call.s - call.t + 1)) : call.s;
+    const end = call.causal ? Math.max(0, Math.min(call.s, i + call.s - call.t + newest)) : call.s;
     const start = call.window ? Math.max(0, i + call.s - call.t + 1 - call.window) : 0;
     pairs += Math.max(0, end - start);
   }
@@ -116,6 +146,15 @@ function checked(values: readonly Tensor[], view: View, terms: readonly Term[]):
     throw new ShapeError(`attend: got ${rows} query and ${keyRows} key rows, expected multiples of the batch ${batch}`);
   if (view.window !== undefined && !(view.window >= 1))
     throw new ShapeError(`attend: got window ${view.window}, expected 1 or more`);
+  const { start, sinks, stick } = view;
+  if (start && (start.shape.length !== 1 || start.size !== batch))
+    throw new ShapeError(`attend: start got [${start.shape}], expected [${batch}]`);
+  if (sinks && (sinks.shape.length !== 1 || sinks.size !== h))
+    throw new ShapeError(`attend: sinks got [${sinks.shape}], expected [${h}]`);
+  if (stick && (sinks || view.causal === false))
+    throw new ShapeError(
+      `attend: stick-breaking got ${sinks ? "sinks" : "causal: false"}, expected neither sinks nor later keys`,
+    );
   const groups = (x: Tensor, what: string) => {
     const g = x.shape.length === 2 ? 1 : x.shape.length === 3 ? x.shape[1]! : 0;
     if (x.shape[0] !== keyRows || g === 0 || h % g)
@@ -130,6 +169,9 @@ function checked(values: readonly Tensor[], view: View, terms: readonly Term[]):
     scale: view.scale,
     causal: view.causal ?? true,
     window: view.window ?? 0,
+    start,
+    sinks,
+    stick,
     terms: terms.map(([q, k]) => {
       const e = k.shape.at(-1)!;
       if (q.shape.length !== 3 || q.shape[0] !== rows || q.shape[1] !== h || q.shape[2] !== e)

@@ -5,37 +5,44 @@ export const attendReference: AttendKernel = (call, out, lse) => {
   const { h, values } = call;
   const width = values.reduce((sum, v) => sum + v.e, 0);
   const o = out.data.fill(0);
-  for (const { row, head, keys } of queries(call)) {
-    const { weights, sum, max } = softmax(call, row, head, keys);
-    if (lse) lse.data[row * h + head] = keys.length ? max + Math.log(sum) : Number.NEGATIVE_INFINITY;
+  for (const { row, head, keys, own } of queries(call)) {
+    const { weights, total } = weigh(call, row, head, keys);
+    if (lse) lse.data[row * h + head] = total;
     let at = (row * h + head) * width;
     for (const { v, e, g } of values) {
       const x = v.data;
-      keys.forEach((key, j) => {
+      const take = (key: number, weight: number) => {
         const from = (key * g + Math.floor((head * g) / h)) * e;
-        for (let i = 0; i < e; i++) o[at + i]! += weights[j]! * x[from + i]!;
+        for (let i = 0; i < e; i++) o[at + i]! += weight * x[from + i]!;
+      };
+      keys.forEach((key, j) => {
+        take(key, weights[j]!);
       });
+      if (own !== undefined) take(own, total);
       at += e;
     }
   }
 };
 
 /**
- * With P the weights and D = sum(g * out): dv = P^T g, dS = P (g v^T - D) scale, dq = dS k, dk = dS^T q.
- * Source: Dao et al., "FlashAttention" (2022), appendix B.2.
+ * With P the weights, G = P (g v^T) and D = sum(g * out): dv = P^T g, dq = dS k scale, dk = dS^T q scale, where
+ * dS = G - P D for softmax (Dao et al., "FlashAttention", 2022, appendix B.2), dS = G - sigmoid(z) (D - sum of G over newer
+ * keys) for stick-breaking; a sink's gradient is that of a key whose value is 0: the sum of -P D.
  */
-export const attendBackwardReference: AttendBackwardKernel = (call, out, _lse, g, { dq, dk, dv }) => {
-  const { h, values, terms, scale } = call;
-  for (const t of [...dq, ...dk, ...dv]) t?.data.fill(0);
+export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g, { dq, dk, dv, dsinks }) => {
+  const { h, values, terms, scale, sinks, stick } = call;
+  for (const t of [...dq, ...dk, ...dv, dsinks]) t?.data.fill(0);
   const width = values.reduce((sum, v) => sum + v.e, 0);
   const [o, go] = [out.data, g.data];
-  for (const { row, head, keys } of queries(call)) {
-    const { weights } = softmax(call, row, head, keys);
+  for (const { row, head, keys, own } of queries(call)) {
+    const { weights, sigmoids } = weigh(call, row, head, keys);
     const base = (row * h + head) * width;
+    const total = lse.data[row * h + head]!;
     let delta = 0;
     for (let i = 0; i < width; i++) delta += go[base + i]! * o[base + i]!;
-    keys.forEach((key, j) => {
-      const p = weights[j]!;
+    if (sinks && dsinks) dsinks.data[head]! -= Math.exp(sinks.data[head]! - total) * delta;
+    /** Gives `weight` of g to the key's value row; returns the product of g and that row. */
+    const give = (key: number, weight: number) => {
       let dp = 0;
       let at = base;
       values.forEach(({ v, e, g: groups }, which) => {
@@ -43,11 +50,21 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, _lse, g
         const [x, target] = [v.data, dv[which]?.data];
         for (let i = 0; i < e; i++) {
           dp += go[at + i]! * x[from + i]!;
-          if (target) target[from + i]! += p * go[at + i]!;
+          if (target) target[from + i]! += weight * go[at + i]!;
         }
         at += e;
       });
-      const ds = p * (dp - delta) * scale;
+      return dp;
+    };
+    if (own !== undefined) give(own, total);
+    // Newest first; `rest` is D less what the newer keys had of it.
+    let rest = delta;
+    for (let j = keys.length - 1; j >= 0; j--) {
+      const key = keys[j]!;
+      const p = weights[j]!;
+      const gain = p * give(key, p);
+      const ds = (gain - (stick ? sigmoids[j]! * rest : p * delta)) * scale;
+      rest -= gain;
       terms.forEach(({ q, k, e, g: groups }, which) => {
         const from = (key * groups + Math.floor((head * groups) / h)) * e;
         const query = (row * h + head) * e;
@@ -57,24 +74,29 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, _lse, g
           if (tk) tk[from + i]! += ds * x[query + i]!;
         }
       });
-    });
+    }
   }
 };
 
-/** Every query row and head with the key rows it sees. */
-function* queries(call: AttendCall): Generator<{ row: number; head: number; keys: number[] }> {
-  const { batch, t, s, h, causal, window } = call;
-  for (let b = 0; b < batch; b++)
+/** Every query row and head with the key rows it sees, oldest first, and the row that its remainder goes to, if any. */
+function* queries(call: AttendCall): Generator<{ row: number; head: number; keys: number[]; own: number | undefined }> {
+  const { batch, t, s, h, causal, window, start, stick } = call;
+  for (let b = 0; b < batch; b++) {
+    const first = start ? start.data[b]! : 0;
     for (let i = 0; i < t; i++) {
-      const newest = i + s - t;
+      const place = i + s - t;
+      const newest = stick && !stick.current ? place - 1 : place;
       const keys: number[] = [];
       for (let j = 0; j < s; j++)
-        if ((!causal || j <= newest) && (!window || j > newest - window)) keys.push(b * s + j);
-      for (let head = 0; head < h; head++) yield { row: b * t + i, head, keys };
+        if (j >= first && (!causal || j <= newest) && (!window || j > place - window)) keys.push(b * s + j);
+      const own = stick?.remainder && place >= Math.max(first, 0) ? b * s + place : undefined;
+      for (let head = 0; head < h; head++) yield { row: b * t + i, head, keys, own };
     }
+  }
 }
 
-function softmax(call: AttendCall, row: number, head: number, keys: readonly number[]) {
+/** Weights of the keys, and what `lse` is of them; with stick-breaking also each key's sigmoid(z). */
+function weigh(call: AttendCall, row: number, head: number, keys: readonly number[]) {
   const terms = call.terms.map(({ q, k, e, g }) => ({ x: q.data, y: k.data, e, g }));
   const scores = keys.map((key) => {
     let score = 0;
@@ -85,8 +107,26 @@ function softmax(call: AttendCall, row: number, head: number, keys: readonly num
     }
     return score * call.scale;
   });
-  const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  return call.stick ? breakStick(scores) : softmax(scores, call.sinks?.data[head] ?? Number.NEGATIVE_INFINITY);
+}
+
+function softmax(scores: readonly number[], sink: number) {
+  const max = scores.reduce((a, b) => Math.max(a, b), sink);
+  if (max === Number.NEGATIVE_INFINITY) return { weights: [], total: max, sigmoids: [] };
   const weights = scores.map((score) => Math.exp(score - max));
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return { weights: weights.map((w) => w / sum), sum, max };
+  const sum = weights.reduce((a, b) => a + b, Math.exp(sink - max));
+  return { weights: weights.map((w) => w / sum), total: max + Math.log(sum), sigmoids: [] };
+}
+
+/** From the newest key back, each takes its share of what is left; the total is what is left in the end. */
+function breakStick(scores: readonly number[]) {
+  const sigmoids = scores.map((z) => 1 / (1 + Math.exp(-z)));
+  const weights = scores.map(() => 0);
+  let left = 1;
+  for (let j = scores.length - 1; j >= 0; j--) {
+    weights[j] = left * sigmoids[j]!;
+    // 1 - sigmoid(z), without cancellation.
+    left /= 1 + Math.exp(scores[j]!);
+  }
+  return { weights, total: left, sigmoids };
 }

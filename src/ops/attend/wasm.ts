@@ -33,6 +33,8 @@ interface Plan {
 }
 
 export const attendWasm: AttendKernel = (call, out, lse) => {
+  if (call.start || call.sinks || call.stick)
+    throw new DeviceError("attend: start, sinks and stick are not written yet");
   const device = out.device as WasmDevice;
   const plan = planForward(call);
   const parts =
