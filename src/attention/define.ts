@@ -92,6 +92,8 @@ export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S ex
   readonly features?: readonly Feature[];
   /** Whether its forms stay one function under norms on queries and keys, and why, in a sentence. */
   readonly qkNorm: string;
+  /** Whether it has a sliding window; it has unless this says false. */
+  readonly window?: false;
   /** Rules the sizes must keep, each as [holds, axis, rule]. */
   rules(z: Sizes): readonly (readonly [holds: boolean, axis: string, rule: string])[];
   params(z: Sizes): P;
@@ -129,9 +131,9 @@ function present(axes: Axes): [name: string, axes: string][] {
   return Object.entries(axes).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
-/** Shape of an axes string at these sizes: "c h n" -> [c, h, n]. */
+/** Shape of an axes string at these sizes: "c h n" -> [c, h, n]; "w-1" is one less than w. */
 export function shapeOf(axes: string, z: Sizes): number[] {
-  return axes.split(" ").map((letter) => z[letter as "d"] ?? 0);
+  return axes.split(" ").map((letter) => (z[letter[0] as "d"] ?? 0) - (letter.endsWith("-1") ? 1 : 0));
 }
 
 /** The parameters a variant has at these sizes, with their axes. */

@@ -107,6 +107,8 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
     batch: at.batch,
     ...(layer.window ? { window: layer.window } : {}),
   };
+  if (layer.window && variant.window === false)
+    throw new ShapeError(`${variant.name}: got a window of ${layer.window}, expected none; it keeps no row per token to hide`);
   const state = pass.cache?.state;
   const own = variant.project(p, x, at, sizes, state);
   const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;

@@ -1,3 +1,4 @@
+import { ShapeError } from "../tensor/error.ts";
 import type { Device, Recorder, TapeNode, Tensor } from "../tensor/tensor.ts";
 
 /** One implementation of an op per kind of device. Adding a device adds a column to each op, and nothing above changes. */
@@ -15,4 +16,23 @@ export function recorded(node: TapeNode): Tensor {
   if (recorder) recorder.record(node);
   else for (const t of node.saved) t.free();
   return node.output;
+}
+
+/** Tokens in each of the `batch` sequences that lie one after the other along axis 0. Throws ShapeError. */
+export function tokensOf(subject: string, x: Tensor, batch: number): number {
+  const rows = x.shape[0]!;
+  if (!(batch >= 1) || rows % batch)
+    throw new ShapeError(`${subject}: got ${rows} rows, expected a multiple of the batch ${batch}`);
+  return rows / batch;
+}
+
+/**
+ * Checks what a sequence carries over from the call before: one sequence, that shape, and on no tape, since no gradient
+ * flows into it. Throws ShapeError.
+ */
+export function stateOf(subject: string, state: Tensor | undefined, shape: readonly number[], batch: number): void {
+  if (!state) return;
+  if (batch !== 1) throw new ShapeError(`${subject}: got a batch of ${batch}, expected one sequence`);
+  if (`${state.shape}` !== `${shape}`) throw new ShapeError(`${subject}: got [${state.shape}], expected [${shape}]`);
+  if (state.recorder) throw new ShapeError(`${subject}: got a tensor on a tape, expected one that needs no gradient`);
 }

@@ -1,18 +1,23 @@
 import fc from "fast-check";
+import { accumulate } from "../../src/ops/accumulate/index.ts";
 import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
+import { conv } from "../../src/ops/conv/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather, gatherRows } from "../../src/ops/embed/index.ts";
 import { attendFactored } from "../../src/ops/factored/index.ts";
 import { gate } from "../../src/ops/gate/index.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
+import { type Mapping, map } from "../../src/ops/map/index.ts";
+import { multiply } from "../../src/ops/multiply/index.ts";
 import { rmsNorm } from "../../src/ops/norm/index.ts";
 import { adamw, squares } from "../../src/ops/optimise/index.ts";
+import { previous } from "../../src/ops/previous/index.ts";
 import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { sizeOf, Tensor, tensor } from "../../src/tensor/tensor.ts";
-import { operand, type Program } from "./subject.ts";
+import { onto, operand, type Program } from "./subject.ts";
 
 /** An op under test: what to draw (plain values, which fast-check can shrink and print), and the program that calls it once. */
 export interface Op {
@@ -153,6 +158,24 @@ const gathered = op(
   },
 );
 
+const mapped = (by: Mapping) =>
+  op(vectors, (shape, random) => ({
+    inputs: [operand("x", shape, random, 3)],
+    run: ([x]) => map(x!, by),
+  }));
+
+const multiplied = op(
+  fc.record({ shape: vectors, axis: fc.nat(2), rank: fc.nat(3) }),
+  ({ shape, axis, rank }, random) => {
+    const from = axis % shape.length;
+    const over = shape.slice(from, from + 1 + (rank % (shape.length - from)));
+    return {
+      inputs: [operand("a", shape, random), operand("b", over, random)],
+      run: ([a, b]) => multiply(a!, b!, from),
+    };
+  },
+);
+
 /** Attention over factors, each of them the same for all tokens or not, but one. */
 const attentionOfFactors = op(
   fc.record({
@@ -190,15 +213,48 @@ const attentionOfFactors = op(
   },
 );
 
+/** Sequences `[batch t, ...]`; one alone may carry something over. */
+const sequences = fc.record({ shape: vectors, batch: fc.constantFrom(1, 1, 2, 3), carried: fc.boolean() });
+
+/** A sum or a shift along tokens, given x, the number of sequences, and what is carried over. */
+const along = (call: (x: Tensor, batch: number, carried: Tensor | undefined) => Tensor) =>
+  op(sequences, ({ shape: [t = 1, ...rest], batch, carried }, random) => {
+    const state = carried && batch === 1 ? operand("state", rest, random) : undefined;
+    return {
+      inputs: [operand("x", [batch * t, ...rest], random)],
+      run: ([x]) => call(x!, batch, state && onto(x!.device, state)),
+    };
+  });
+
+const convolved = op(
+  fc.record({ sequences, width: fc.constantFrom(4, 4, 2, 3, 5, 6, 7, 8), bias: fc.boolean() }),
+  ({ sequences: { shape, batch, carried }, width, bias }, random) => {
+    const [t = 1, ...channels] = shape;
+    const before = carried && batch === 1 ? operand("before", [width - 1, ...channels], random) : undefined;
+    return {
+      inputs: [
+        operand("x", [batch * t, ...channels], random),
+        operand("w", [...channels, width], random),
+        ...(bias ? [operand("bias", channels, random)] : []),
+      ],
+      run: ([x, w, b]) => conv(x!, w!, { bias: b, batch, before: before && onto(x!.device, before) }),
+    };
+  },
+);
+
 /** The ops that gradients flow through. */
 export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
   attend: attention,
   rope: rotated,
-  rmsNorm: op(fc.record({ shape: vectors, gain: fc.boolean() }), ({ shape, gain }, random) => ({
-    inputs: [operand("x", shape, random), ...(gain ? [operand("gain", [shape.at(-1)!], random, 0.5, 1)] : [])],
-    run: ([x, g]) => rmsNorm(x!, g),
-  })),
+  rmsNorm: op(fc.record({ shape: vectors, axes: fc.constantFrom(0, 1, 1, 2) }), ({ shape, axes }, random) => {
+    // No gain, one over the last axis, or one over all axes but the first.
+    const over = shape.length > 2 ? shape.slice(-axes) : shape.slice(-1);
+    return {
+      inputs: [operand("x", shape, random), ...(axes ? [operand("gain", over, random, 0.5, 1)] : [])],
+      run: ([x, g]) => rmsNorm(x!, g),
+    };
+  }),
   gather: op(fc.record({ rows: small, width: rare, count: rare }), ({ rows, width, count }, random) => {
     const ids = Int32Array.from({ length: count }, () => random.integer(rows));
     return { inputs: [operand("table", [rows, width], random)], run: ([table]) => gather(table!, ids) };
@@ -234,6 +290,17 @@ export const differentiable: Readonly<Record<string, Op>> = {
     inputs: [operand("x", shape, random)],
     run: ([x]) => scaled(reshape(x!, shape.toReversed()), 3),
   })),
+  sigmoid: mapped("sigmoid"),
+  silu: mapped("silu"),
+  softplus: mapped("softplus"),
+  logSigmoid: mapped("logSigmoid"),
+  exp: mapped("exp"),
+  relu: mapped("relu"),
+  tanh: mapped("tanh"),
+  multiply: multiplied,
+  previous: along((x, batch, first) => previous(x, { batch, first })),
+  accumulate: along((x, batch, start) => accumulate(x, { batch, start })),
+  conv: convolved,
 };
 
 /** The ops that no tape records: a routing's choice, and an optimiser's step. */

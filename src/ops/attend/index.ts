@@ -1,6 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { type Kernels, recorded, recorderOf } from "../op.ts";
+import { decayTerm } from "./decay.ts";
 import { attendBackwardReference, attendReference } from "./reference.ts";
 import { attendBackwardWasm, attendWasm } from "./wasm.ts";
 
@@ -18,6 +19,8 @@ export interface View {
   readonly start?: Tensor;
   /** `[h]`: logit of a key without a value that every query of a head sees beside the others. Not scaled. */
   readonly sinks?: Tensor;
+  /** `[batch s, h]`: running sums of the logarithms of forget gates (decay.ts); a key fades by all gates after its own. */
+  readonly decay?: Tensor;
   /** Weights by stick-breaking instead of softmax. */
   readonly stick?: Stick;
 }
@@ -89,9 +92,12 @@ export const attended = { pairs: 0, flops: 0 };
  * @returns `[batch t, h, sum of value widths]`; zeros for a query that sees nothing, but for the remainder of stick-breaking: with
  * nothing seen that is 1. Throws ShapeError.
  */
-export function attend(values: Tensor | readonly Tensor[], view: View, ...terms: readonly Term[]): Tensor {
+export function attend(values: Tensor | readonly Tensor[], view: View, ...given: readonly Term[]): Tensor {
   const list: readonly Tensor[] = values instanceof Tensor ? [values] : values;
-  const call = checked(list, view, terms);
+  const plain = checked(list, view, given);
+  const groups = Math.max(...plain.terms.map(({ g }) => g));
+  const terms = view.decay ? [...given, decayTerm(view.decay, view.scale, groups, given[0]![0])] : given;
+  const call = view.decay ? checked(list, view, terms) : plain;
   const width = call.values.reduce((sum, v) => sum + v.e, 0);
   const { device } = terms[0]![0];
   const queries = terms.map(([q]) => q);
@@ -102,7 +108,8 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...terms:
   forward[device.kind](call, output, lse);
   const pairs = call.batch * call.h * visiblePairs(call);
   attended.pairs += pairs;
-  attended.flops += 2 * pairs * (width + call.terms.reduce((sum, term) => sum + term.e, 0));
+  // A gate is one more addition per pair, whatever the width of the term that brings it.
+  attended.flops += 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
   if (!lse) return output;
   return recorded({
     name: call.stick ? "stick" : "attend",

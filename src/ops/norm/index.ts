@@ -4,7 +4,7 @@ import { type Kernels, recorded } from "../op.ts";
 import { normBackwardReference, normReference } from "./reference.ts";
 import { normBackwardWasm, normWasm } from "./wasm.ts";
 
-/** out = x / sqrt(mean(x^2) + eps) * gain over the last axis; gain of 1 where absent. */
+/** out = x / sqrt(mean(x^2) + eps) * gain over the last axis; gain over the last axes, of 1 where absent. */
 export type NormKernel = (x: Tensor, gain: Tensor | undefined, eps: number, out: Tensor) => void;
 
 /** Fills dx and dgain (each where given) from the output's gradient `g`. */
@@ -23,11 +23,13 @@ const backward: Kernels<NormBackwardKernel> = { reference: normBackwardReference
 /**
  * Root mean square norm over the last axis, `x / sqrt(mean(x^2) + eps) * gain`.
  * Source: Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019), equation 4.
- * @param gain `[e]`, or undefined for none. Throws ShapeError.
+ * @param gain `[e]`, or more of x's last axes, `[h, e]` (each head has gains of its own), or undefined for none. Throws
+ * ShapeError.
  */
 export function rmsNorm(x: Tensor, gain: Tensor | undefined, eps = 1e-6): Tensor {
   const e = x.shape.at(-1)!;
-  if (gain && gain.size !== e) throw new ShapeError(`rmsNorm: gain got [${gain.shape}], expected [${e}]`);
+  if (gain && gain.size !== e && `${gain.shape}` !== `${x.shape.slice(-gain.shape.length)}`)
+    throw new ShapeError(`rmsNorm: gain got [${gain.shape}], expected the last axes of [${x.shape}]`);
   const { device } = x;
   const output = new Tensor(device, x.shape);
   forward[device.kind](x, gain, eps, output);

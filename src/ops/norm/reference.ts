@@ -1,29 +1,33 @@
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { NormBackwardKernel, NormKernel } from "./index.ts";
 
 export const normReference: NormKernel = (x, gain, eps, out) => {
   const e = x.shape.at(-1)!;
-  const [xs, gains, y] = [x.data, gain?.data, out.data];
+  const [xs, y, gains] = [x.data, out.data, gainsOf(gain)];
   for (let row = 0; row < xs.length; row += e) {
     const r = inverse(xs, row, e, eps);
-    for (let i = 0; i < e; i++) y[row + i] = xs[row + i]! * r * (gains ? gains[i]! : 1);
+    for (let i = row; i < row + e; i++) y[i] = xs[i]! * r * gains[i % gains.length]!;
   }
 };
 
 /** With r = 1 / rms: dx = r (u - x r^2 mean(u x)), u = g gain; dgain = sum over rows of g x r. */
 export const normBackwardReference: NormBackwardKernel = (x, gain, eps, g, dx, dgain) => {
   const e = x.shape.at(-1)!;
-  const [xs, gains, go, dxs, dgains] = [x.data, gain?.data, g.data, dx?.data, dgain?.data.fill(0)];
+  const [xs, gains, go, dxs, dgains] = [x.data, gainsOf(gain), g.data, dx?.data, dgain?.data.fill(0)];
   for (let row = 0; row < xs.length; row += e) {
     const r = inverse(xs, row, e, eps);
     let dot = 0;
-    for (let i = 0; i < e; i++) dot += go[row + i]! * (gains ? gains[i]! : 1) * xs[row + i]!;
-    for (let i = 0; i < e; i++) {
-      const [xi, gi] = [xs[row + i]!, go[row + i]!];
-      if (dxs) dxs[row + i] = r * (gi * (gains ? gains[i]! : 1) - (xi * r * r * dot) / e);
-      if (dgains) dgains[i]! += gi * xi * r;
+    for (let i = row; i < row + e; i++) dot += go[i]! * gains[i % gains.length]! * xs[i]!;
+    for (let i = row; i < row + e; i++) {
+      const [xi, gi] = [xs[i]!, go[i]!];
+      if (dxs) dxs[i] = r * (gi * gains[i % gains.length]! - (xi * r * r * dot) / e);
+      if (dgains) dgains[i % gains.length]! += gi * xi * r;
     }
   }
 };
+
+/** The gains, which repeat along x; 1 where absent. */
+const gainsOf = (gain: Tensor | undefined) => gain?.data ?? Float64Array.of(1);
 
 function inverse(x: Float64Array, row: number, e: number, eps: number): number {
   let squares = 0;

@@ -1,0 +1,123 @@
+import { addBias, reshape, scaled } from "../ops/add/index.ts";
+import { attend } from "../ops/attend/index.ts";
+import { einsum } from "../ops/einsum/index.ts";
+import { gatherRows } from "../ops/embed/index.ts";
+import { rmsNorm } from "../ops/norm/index.ts";
+import { rope } from "../ops/rope/index.ts";
+import { select } from "../ops/select/index.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { type At, defineAttention, type Sizes } from "./define.ts";
+import { latentFlops, latentParams, latentRules, latents, rotary } from "./mla.ts";
+import { eps, outputParams, outputs, queryLatent, splitQueries, splitQueryParams } from "./rank.ts";
+
+const indexer = (z: Sizes) => ({ i: z.i ?? 0, j: z.j ?? 0, m: z.m ?? 0 });
+/** The indexer's projections and the centring of its key. */
+function indexFlops(z: Sizes): number {
+  const { i, j } = indexer(z);
+  return 2 * ((z.q || z.d) * j * i + z.d * i + i * i + z.d * j);
+}
+
+/** The layer norm of rows `[t, i]`: an RMS norm of what is left once the mean is taken away. */
+function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tensor {
+  const i = x.shape[1]!;
+  const centring = Float64Array.from({ length: i * i }, (_, at) => (at % (i + 1) === 0 ? 1 : 0) - 1 / i);
+  return addBias(rmsNorm(einsum("t i, i c -> t c", x, tensor(x.device, [i, i], centring)), gain, epsilon), bias);
+}
+
+/** The rows of a cache that each query selected, as many sequences of one query: `[b t m, ...]`. */
+interface Picked {
+  readonly queries: number;
+  rows(cached: Tensor): Tensor;
+  readonly missing: Tensor;
+}
+
+function picked(parts: { qi: Tensor; ki: Tensor; wi: Tensor }, at: At, z: Sizes): Picked {
+  const { i, j, m } = indexer(z);
+  const { batch } = at;
+  const count = Math.min(m, parts.ki.shape[0]! / batch);
+  const choice = { scale: i ** -0.5, count, batch };
+  const found = select({ q: parts.qi, k: parts.ki, weights: scaled(parts.wi, j ** -0.5) }, choice);
+  return {
+    queries: parts.qi.shape[0]!,
+    rows: (cached) => gatherRows(cached, found.rows, { batch }),
+    missing: found.missing,
+  };
+}
+
+/**
+ * DeepSeek sparse attention on MLA: a small indexer scores all visible tokens, and a query attends to the m best alone. The choice
+ * has no gradient: trained by the language loss alone, the indexer stays as it began.
+ */
+export const dsa = defineAttention({
+  name: "DSA",
+  source: "DeepSeek-V3.2 (arXiv 2512.02556), section 2.1",
+  qkNorm: "does not, as in MLA",
+  window: false,
+  rules: (z) => [
+    ...latentRules(z),
+    [indexer(z).i >= Math.max(1, z.r), "i", `the indexer's heads hold the rotary dims (r = ${z.r})`],
+    [indexer(z).j > 0, "j", "the indexer has at least one head"],
+    [indexer(z).m > 0, "m", "at least one key is selected"],
+  ],
+  params: (z) => ({
+    ...splitQueryParams(z),
+    ...latentParams(z),
+    wUK: "c h n",
+    wUV: "c h v",
+    wQI: z.q ? "q j i" : "d j i",
+    wKI: "d i",
+    gKI: "i",
+    bKI: "i",
+    wWI: "d j",
+    ...outputParams(z),
+  }),
+  query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined, qi: "j i", wi: "j" }),
+  cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined, ki: "i" }),
+  scale: (z) => z.e ** -0.5,
+  project(p, x, at, z) {
+    const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
+    return {
+      ...splitQueries(p, x, at, z),
+      ...latents(p, x, at, z),
+      qi: turned(einsum("t q, q j i -> t j i", queryLatent(p, x, z), p.wQI)),
+      ki: turned(layerNorm(einsum("t d, d i -> t i", x, p.wKI), p.gKI, p.bKI, eps(z))),
+      wi: einsum("t d, d j -> t j", x, p.wWI),
+    };
+  },
+  forms: {
+    expanded: {
+      about: "multi-head over the keys and values of the selected tokens",
+      cost: (z) => ({
+        token: latentFlops(z) + indexFlops(z) + (z.q ? 2 * z.d * z.q : 0),
+        cached: 2 * z.c * z.h * (z.n + z.v),
+        pair: 2 * indexer(z).j * (indexer(z).i + 1),
+        selected: 2 * z.h * (z.e + z.v),
+      }),
+      run(p, { qn, qr, c, kr, qi, ki, wi }, view, z, at) {
+        const keys = picked({ qi, ki, wi }, at, z);
+        const kn = keys.rows(einsum("s c, c h n -> s h n", c, p.wUK));
+        const values = keys.rows(einsum("s c, c h v -> s h v", c, p.wUV));
+        const alone = { scale: view.scale, batch: keys.queries, causal: false, start: keys.missing };
+        return attend(values, alone, [qn, kn], ...rotary(qr, kr && keys.rows(kr)));
+      },
+    },
+    absorbed: {
+      about: "multi-query over the latents of the selected tokens: reads m rows however long the past is",
+      cost: (z) => ({
+        token: latentFlops(z) + indexFlops(z) + (z.q ? 2 * z.d * z.q : 0) + 2 * z.c * z.h * (z.n + z.v),
+        cached: 0,
+        pair: 2 * indexer(z).j * (indexer(z).i + 1),
+        selected: 2 * z.h * (2 * z.c + z.r),
+      }),
+      run(p, { qn, qr, c, kr, qi, ki, wi }, view, z, at) {
+        const keys = picked({ qi, ki, wi }, at, z);
+        const latent = keys.rows(c);
+        const qc = einsum("t h n, c h n -> t h c", qn, p.wUK);
+        const alone = { scale: view.scale, batch: keys.queries, causal: false, start: keys.missing };
+        const oc = attend(latent, alone, [qc, latent], ...rotary(qr, kr && keys.rows(kr)));
+        return einsum("t h c, c h v -> t h v", oc, p.wUV);
+      },
+    },
+  },
+  output: outputs,
+});

@@ -1,0 +1,15 @@
+import type { AccumulateKernel } from "./index.ts";
+
+export const accumulateReference: AccumulateKernel = (x, t, start, direction, out) => {
+  const rows = x.shape[0]!;
+  const width = x.size / rows;
+  for (let from = 0; from < rows; from += t)
+    for (let c = 0; c < width; c++) {
+      let sum = start ? start.data[c]! : 0;
+      for (let i = 0; i < t; i++) {
+        const at = (from + (direction === "forward" ? i : t - 1 - i)) * width + c;
+        sum += x.data[at]!;
+        out.data[at] = sum;
+      }
+    }
+};

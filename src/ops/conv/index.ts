@@ -1,0 +1,90 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { combine } from "../add/index.ts";
+import { type Kernels, recorded, stateOf, tokensOf } from "../op.ts";
+import { convBackwardReference, convReference } from "./reference.ts";
+import { convBackwardWasm, convWasm } from "./wasm.ts";
+
+/** What a convolution reads: sequences of `t` rows in x, taps `[..., width]`, and the width - 1 rows before the first. */
+export interface Convolution {
+  readonly x: Tensor;
+  readonly w: Tensor;
+  readonly t: number;
+  readonly before: Tensor | undefined;
+}
+
+/** out[t, c] = bias[c] + sum over k of w[c, k] x[t - width + 1 + k, c]. */
+export type ConvKernel = (conv: Convolution, bias: Tensor | undefined, out: Tensor) => void;
+/** Fills dx, dw and dbias (each where given) from the output's gradient `g`. */
+export type ConvBackwardKernel = (
+  conv: Convolution,
+  g: Tensor,
+  dx: Tensor | undefined,
+  dw: Tensor | undefined,
+  dbias: Tensor | undefined,
+) => void;
+
+const forward: Kernels<ConvKernel> = { reference: convReference, wasm: convWasm };
+const backward: Kernels<ConvBackwardKernel> = { reference: convBackwardReference, wasm: convBackwardWasm };
+
+/** What a convolution may have besides its taps. */
+export interface ConvOptions {
+  /** `[...channels]`, added to every row. */
+  readonly bias?: Tensor | undefined;
+  /** Sequences, one after the other along axis 0. */
+  readonly batch?: number;
+  /** `[width - 1, ...channels]`, for one sequence: the rows before the first, oldest first (see `tail`). No gradient. */
+  readonly before?: Tensor | undefined;
+}
+
+/**
+ * Causal short convolution along the tokens, each channel by itself; rows before a sequence count as zeros unless given.
+ * Source: Gu and Dao, "Mamba" (2023), section 3.4 (its conv1d, without the activation).
+ * @param x `[batch t, ...channels]`.
+ * @param w `[...channels, width]`, the last tap on the current token; width 2 to 8. Throws ShapeError.
+ */
+export function conv(x: Tensor, w: Tensor, { bias, batch = 1, before }: ConvOptions = {}): Tensor {
+  const { device } = x;
+  const channels = x.shape.slice(1);
+  const width = w.shape.at(-1)!;
+  const t = tokensOf("conv", x, batch);
+  if (!(width >= 2 && width <= 8)) throw new ShapeError(`conv: got ${width} taps, expected 2 to 8`);
+  if (`${w.shape.slice(0, -1)}` !== `${channels}`)
+    throw new ShapeError(`conv: w got [${w.shape}], expected [${[...channels, width]}]`);
+  if (bias && `${bias.shape}` !== `${channels}`)
+    throw new ShapeError(`conv: bias got [${bias.shape}], expected [${channels}]`);
+  stateOf("conv before", before, [width - 1, ...channels], batch);
+  const convolution = { x, w, t, before };
+  const output = new Tensor(device, x.shape);
+  forward[device.kind](convolution, bias, output);
+  return recorded({
+    name: "conv",
+    inputs: [x, w, bias, before],
+    output,
+    saved: [],
+    backward(g, wanted) {
+      const [dx, dw, dbias] = [x, w, bias].map((t, i) => (t && wanted[i] ? new Tensor(device, t.shape) : undefined));
+      backward[device.kind](convolution, g, dx, dw, dbias);
+      return [dx, dw, dbias, undefined];
+    },
+  });
+}
+
+/**
+ * The last width - 1 rows of `before` (zeros where absent) followed by `x`, as a new tensor `[width - 1, ...channels]`:
+ * `before` of the next call. Not recorded.
+ * @param x `[t, ...channels]`, one sequence. Throws ShapeError.
+ */
+export function tail(x: Tensor, before: Tensor | undefined, width: number): Tensor {
+  const [t = 0, ...channels] = x.shape;
+  const shape = [width - 1, ...channels];
+  if (before && `${before.shape}` !== `${shape}`)
+    throw new ShapeError(`tail: before got [${before.shape}], expected [${shape}]`);
+  const output = new Tensor(x.device, shape);
+  const old = Math.max(0, width - 1 - t);
+  const rest = output.rows(0, old);
+  if (before) combine(1, before.rows(width - 1 - old, width - 1), 0, undefined, rest);
+  else rest.write(new Float64Array(rest.size));
+  combine(1, x.rows(t - (width - 1 - old), t), 0, undefined, output.rows(old, width - 1));
+  return output;
+}

@@ -1,0 +1,39 @@
+import type { ConvBackwardKernel, ConvKernel, Convolution } from "./index.ts";
+
+export const convReference: ConvKernel = (conv, bias, out) => {
+  const y = out.data;
+  const channels = conv.w.size / conv.w.shape.at(-1)!;
+  for (let i = 0; i < y.length; i++) y[i] = bias ? bias.data[i % channels]! : 0;
+  eachTap(conv, (at, tap, x) => {
+    y[at]! += conv.w.data[tap]! * x;
+  });
+};
+
+export const convBackwardReference: ConvBackwardKernel = (conv, g, dx, dw, dbias) => {
+  const [go, dxs, dws, dbiases] = [g.data, dx?.data.fill(0), dw?.data.fill(0), dbias?.data.fill(0)];
+  const channels = conv.w.size / conv.w.shape.at(-1)!;
+  if (dbiases) for (let i = 0; i < go.length; i++) dbiases[i % channels]! += go[i]!;
+  eachTap(conv, (at, tap, x, from) => {
+    if (dws) dws[tap]! += go[at]! * x;
+    if (dxs && from !== undefined) dxs[from]! += go[at]! * conv.w.data[tap]!;
+  });
+};
+
+/** Calls `visit` with every output's place, a tap's place in w, the input under it, and that input's place in x (not before). */
+function eachTap(
+  { x, w, t, before }: Convolution,
+  visit: (at: number, tap: number, value: number, from: number | undefined) => void,
+): void {
+  const width = w.shape.at(-1)!;
+  const channels = w.size / width;
+  for (let at = 0; at < x.size; at++) {
+    const token = Math.floor(at / channels) % t;
+    const c = at % channels;
+    for (let k = 0; k < width; k++) {
+      const back = width - 1 - k;
+      const from = at - back * channels;
+      if (token >= back) visit(at, c * width + k, x.data[from]!, from);
+      else if (before) visit(at, c * width + k, before.data[(token + k) * channels + c]!, undefined);
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import { Tensor } from "../../tensor/tensor.ts";
+import { type Kernels, recorded, stateOf, tokensOf } from "../op.ts";
+import { nextReference, previousReference } from "./reference.ts";
+import { nextWasm, previousWasm } from "./wasm.ts";
+
+/** Each row of `out` is the row of `x` before it; the first of every `t` rows is `first`, zeros where absent. */
+export type PreviousKernel = (x: Tensor, t: number, first: Tensor | undefined, out: Tensor) => void;
+/** Each row of `out` is the row of `g` after it; the last of every `t` rows is zeros. */
+export type NextKernel = (g: Tensor, t: number, out: Tensor) => void;
+
+const forward: Kernels<PreviousKernel> = { reference: previousReference, wasm: previousWasm };
+const backward: Kernels<NextKernel> = { reference: nextReference, wasm: nextWasm };
+
+/** How rows follow each other: in how many sequences, and what stood before the first. */
+export interface PreviousOptions {
+  /** Sequences, one after the other along axis 0. */
+  readonly batch?: number;
+  /** The row before the first, `[...]`, for one sequence: x's last row of the call before. Not differentiated. */
+  readonly first?: Tensor | undefined;
+}
+
+/**
+ * The row before each, within its sequence: token shift (Peng et al., "RWKV: Reinventing RNNs for the Transformer Era",
+ * 2023, section 3.1).
+ * @param x `[batch t, ...]`; the output has its shape. Throws ShapeError.
+ */
+export function previous(x: Tensor, { batch = 1, first }: PreviousOptions = {}): Tensor {
+  const { device } = x;
+  const t = tokensOf("previous", x, batch);
+  stateOf("previous first", first, x.shape.slice(1), batch);
+  const output = new Tensor(device, x.shape);
+  forward[device.kind](x, t, first, output);
+  return recorded({
+    name: "previous",
+    inputs: [x],
+    output,
+    saved: [],
+    backward(g) {
+      const dx = new Tensor(device, x.shape);
+      backward[device.kind](g, t, dx);
+      return [dx];
+    },
+  });
+}
