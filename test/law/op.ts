@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
+import { delta } from "../../src/ops/delta/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather } from "../../src/ops/embed/index.ts";
 import { gate } from "../../src/ops/gate/index.ts";
@@ -11,7 +12,7 @@ import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { sizeOf, Tensor } from "../../src/tensor/tensor.ts";
-import { operand, type Program } from "./subject.ts";
+import { onto, operand, type Program } from "./subject.ts";
 
 /** An op under test: what to draw (plain values, which fast-check can shrink and print), and the program that calls it once. */
 export interface Op {
@@ -127,10 +128,57 @@ const rotated = op(
   },
 );
 
+/** The gated delta rule: all three kinds of decay (strong ones too), shared keys, a state before, either algorithm. */
+const rule = op(
+  fc.record({
+    g: fc.constantFrom(1, 1, 2, 3),
+    share: fc.constantFrom(1, 1, 2, 3),
+    t: fc.oneof({ weight: 14, arbitrary: small }, { weight: 1, arbitrary: fc.constantFrom(31, 32, 33, 65, 100) }),
+    n: rare,
+    v: rare,
+    batch: fc.constantFrom(1, 1, 2),
+    decay: fc.constantFrom("channel", "channel", "head", "none"),
+    strength: fc.constantFrom(0.01, 0.3, 3, 100),
+    state: fc.boolean(),
+    by: fc.constantFrom("recurrent" as const, "chunked" as const),
+  }),
+  ({ g, share, t, n, v, batch, decay, strength, state, by }, random) => {
+    const [h, rows] = [g * share, batch * t];
+    const scale = n ** -0.5;
+    // Keys of about unit length and beta in 0..1, as in use: others would make the state explode.
+    const beta = operand("beta", [rows, h], random);
+    beta.values.forEach((x, i, all) => {
+      all[i] = Math.fround(1 / (1 + Math.exp(-x)));
+    });
+    const logs =
+      decay === "none" ? [] : [operand("decay", decay === "head" ? [rows, h] : [rows, h, n], random, strength)];
+    for (const { values } of logs)
+      values.forEach((x, i) => {
+        values[i] = -Math.abs(x);
+      });
+    const [start] = state ? [operand("state", [batch, h, n, v], random)] : [];
+    return {
+      inputs: [
+        operand("q", [rows, g, n], random),
+        operand("k", [rows, g, n], random, scale),
+        operand("v", [rows, h, v], random),
+        beta,
+        ...logs,
+      ],
+      scale,
+      run([q, k, values, b, log]) {
+        const before = start && onto(q!.device, start);
+        return delta({ q: q!, k: k!, v: values!, beta: b!, decay: log }, { scale, batch, state: before, by });
+      },
+    };
+  },
+);
+
 /** The ops that gradients flow through. */
 export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
   attend: attention,
+  delta: rule,
   rope: rotated,
   rmsNorm: op(fc.record({ shape: vectors, gain: fc.boolean() }), ({ shape, gain }, random) => ({
     inputs: [operand("x", shape, random), ...(gain ? [operand("gain", [shape.at(-1)!], random, 0.5, 1)] : [])],
