@@ -1,0 +1,128 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { sizeOf, Tensor } from "../../tensor/tensor.ts";
+import { type Kernels, recorded, recorderOf } from "../op.ts";
+import { CHUNK } from "./chunk.ts";
+import { deltaBackwardReference, deltaReference } from "./reference.ts";
+import { deltaBackwardWasm, deltaWasm } from "./wasm.ts";
+
+/** What the rule reads per token: q and k `[batch t, g, n]`, v `[batch t, h, v]`, beta `[batch t, h]`. */
+export interface Rule {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  /** How much of what the state holds for a key is replaced, usually in 0..1. */
+  readonly beta: Tensor;
+  /** LOG of the decay, <= 0: per channel `[batch t, h, n]` (KDA), per head `[batch t, h]` (gated delta net), or none. */
+  readonly decay?: Tensor | undefined;
+}
+
+/** Where a sequence starts and ends, and in which order it is computed. */
+export interface Course {
+  /** Factor on the output, e.g. n^-0.5. */
+  readonly scale: number;
+  /** Sequences laid one after the other along axis 0; 1 unless given. */
+  readonly batch?: number;
+  /** The state before the first token, `[batch, h, n, v]`; zeros unless given. No gradient flows to it. */
+  readonly state?: Tensor | undefined;
+  /** Receives the state after the last token, `[batch, h, n, v]`; may be `state` itself. No gradient flows from it. */
+  readonly final?: Tensor | undefined;
+  /** `recurrent`: token by token, for decoding. `chunked`: by products of matrices, for many tokens. */
+  readonly by: "recurrent" | "chunked";
+}
+
+/** All that a kernel needs. Value head i of h reads key head floor(i g / h). */
+export interface DeltaCall extends Rule {
+  readonly batch: number;
+  readonly t: number;
+  readonly g: number;
+  readonly h: number;
+  readonly n: number;
+  /** Width of a value: v stands for the tensor. */
+  readonly width: number;
+  readonly scale: number;
+  readonly by: "recurrent" | "chunked";
+  readonly state: Tensor | undefined;
+}
+
+/** Fills `out` `[batch t, h, v]`, `final` if given, and `states` `[batch, h, chunks, n, v]` (before each chunk) if given. */
+export type DeltaKernel = (call: DeltaCall, out: Tensor, final: Tensor | undefined, states: Tensor | undefined) => void;
+
+/** Fills the gradients of the inputs, given that of the output; an absent one is not wanted. */
+export type DeltaBackwardKernel = (call: DeltaCall, states: Tensor, g: Tensor, grads: Partial<Rule>) => void;
+
+const forward: Kernels<DeltaKernel> = { reference: deltaReference, wasm: deltaWasm };
+const backward: Kernels<DeltaBackwardKernel> = { reference: deltaBackwardReference, wasm: deltaBackwardWasm };
+
+/** Arithmetic done by `delta` (forward) since the count was last reset, by the convention of `deltaFlops`. */
+export const updated = { flops: 0 };
+
+/**
+ * Arithmetic of one token and value head: decay n v, S^T k 2 n v, the update 2 n v, S^T q 2 n v. By convention of the field
+ * it stands for either algorithm; README.md says what the chunked one does beside it.
+ */
+export function deltaFlops(n: number, v: number): number {
+  return 7 * n * v;
+}
+
+/**
+ * The gated delta rule: linear attention with a state S `[n, v]` per value head. Per token
+ * `S <- Diag(exp(decay)) S; u = beta (v - S^T k); S <- S + k u^T; out = scale S^T q`: decay first, then the correction.
+ * Sources: Yang et al., arXiv 2406.06484 (delta rule), arXiv 2412.06464 (decay per head); Kimi Linear, arXiv 2510.26692
+ * (decay per channel).
+ * @returns `[batch t, h, v]`. Throws ShapeError for shapes that do not fit and for a `state` on a tape.
+ */
+export function delta(rule: Rule, course: Course): Tensor {
+  const call = checked(rule, course);
+  const { q, k, v, beta, decay } = rule;
+  const { batch, t, h, n, width } = call;
+  const { device } = q;
+  const inputs = [q, k, v, beta, decay];
+  const output = new Tensor(device, [batch * t, h, width]);
+  const chunks = Math.ceil(t / CHUNK);
+  const states = recorderOf(inputs) ? new Tensor(device, [batch, h, chunks, n, width]) : undefined;
+  forward[device.kind](call, output, course.final, states);
+  updated.flops += batch * t * h * deltaFlops(n, width);
+  if (!states) return output;
+  return recorded({
+    name: "delta",
+    inputs,
+    output,
+    saved: [states],
+    backward(g, wanted) {
+      const grads = inputs.map((x, i) => (x && wanted[i] ? new Tensor(device, x.shape) : undefined));
+      const [dq, dk, dv, dbeta, ddecay] = grads;
+      backward[device.kind](call, states, g, {
+        ...(dq && { q: dq }),
+        ...(dk && { k: dk }),
+        ...(dv && { v: dv }),
+        ...(dbeta && { beta: dbeta }),
+        ...(ddecay && { decay: ddecay }),
+      });
+      return grads;
+    },
+  });
+}
+
+function checked({ q, k, v, beta, decay }: Rule, { scale, by, batch = 1, state, final }: Course): DeltaCall {
+  const [rows = 0, h = 0, width = 0] = v.shape;
+  const [, g = 0, n = 0] = q.shape;
+  const expect = (name: string, x: Tensor, ...shapes: number[][]) => {
+    if (!shapes.some((shape) => shape.length === x.shape.length && shape.every((size, i) => size === x.shape[i])))
+      throw new ShapeError(`delta: ${name} got [${x.shape}], expected ${shapes.map((s) => `[${s}]`).join(" or ")}`);
+  };
+  if (v.shape.length !== 3 || sizeOf([h, width]) === 0)
+    throw new ShapeError(`delta: v got [${v.shape}], expected [batch t, heads, width]`);
+  if (q.shape.length !== 3 || sizeOf([g, n]) === 0 || h % g)
+    throw new ShapeError(`delta: q got [${q.shape}], expected [${rows}, heads dividing ${h}, width]`);
+  if (!Number.isInteger(batch) || batch < 1 || rows % batch)
+    throw new ShapeError(`delta: got ${rows} rows, expected a multiple of the batch ${batch}`);
+  expect("q", q, [rows, g, n]);
+  expect("k", k, [rows, g, n]);
+  expect("beta", beta, [rows, h]);
+  if (decay) expect("decay", decay, [rows, h, n], [rows, h]);
+  for (const [name, x] of Object.entries({ state, final })) {
+    if (x) expect(name, x, [batch, h, n, width]);
+    if (x?.recorder) throw new ShapeError(`delta: ${name} got a tensor on a tape, expected one without gradient`);
+  }
+  return { q, k, v, beta, decay, batch, t: rows / batch, g, h, n, width, scale, by, state };
+}
