@@ -153,12 +153,12 @@ const scaledByContentOnly = (attention: Attention): Attention => {
 /** The latent goes into the cache as it comes out of its projection. */
 const withoutLatentNorm: Variant = {
   ...mla,
-  project: (p, x, at, z) => ({ ...mla.project(p, x, at, z), c: einsum("t d, d c -> t c", x, p.wDKV!) }),
+  project: (p, x, ...others) => ({ ...mla.project(p, x, ...others), c: einsum("t d, d c -> t c", x, p.wDKV!) }),
 };
 const keyTurnedBack: Variant = {
   ...mla,
-  project: (p, x, at, z) => ({
-    ...mla.project(p, x, at, z),
+  project: (p, x, at, ...others) => ({
+    ...mla.project(p, x, at, ...others),
     kr: rope(einsum("t d, d r -> t r", x, p.wKR!), at.rotation, at.positions, "inverse"),
   }),
 };

@@ -44,13 +44,14 @@ describe("agreement of forms", () => {
       ...mla.forms,
       absorbed: {
         ...absorbed,
-        run: (p, parts, view, z) => absorbed.run(p, parts, { ...view, scale: view.scale * 1.001 }, z),
+        run: (p, parts, view, ...others) => absorbed.run(p, parts, { ...view, scale: view.scale * 1.001 }, ...others),
       },
     },
   };
   const shiftedSteps: Variant = {
     ...s2,
-    project: (p, x, at, z) => s2.project(p, x, { ...at, positions: at.positions.map((t) => t - at.positions[0]!) }, z),
+    project: (p, x, at, ...others) =>
+      s2.project(p, x, { ...at, positions: at.positions.map((t) => t - at.positions[0]!) }, ...others),
   };
   const withoutValueNaN: Variant = { ...gqa, scale: () => Number.NaN };
 

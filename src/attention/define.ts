@@ -52,6 +52,13 @@ export interface Cost {
   readonly token: number;
   readonly cached: number;
   readonly pair: number;
+  /** Per new token and key that a sparse selection keeps, `m` of them or all there are. */
+  readonly selected?: number;
+}
+
+/** FLOPs of t new tokens over s in all that see `pairs` (query, key) pairs. */
+export function costFlops(cost: Cost, z: Sizes, { t, s, pairs }: { t: number; s: number; pairs: number }): number {
+  return cost.token * t + cost.cached * s + cost.pair * pairs + (cost.selected ?? 0) * t * Math.min(z.m ?? 0, s);
 }
 
 export type Parts = Readonly<Record<string, Tensor>>;
@@ -70,8 +77,8 @@ type Given<T> = { readonly [K in keyof T as undefined extends T[K] ? never : K]:
  */
 type State<S extends string> = Readonly<Record<S, Tensor>> | undefined;
 
-/** How a new parameter starts: at a constant, or drawn. */
-export type Initial = number | ((random: Random, z: Sizes) => number);
+/** How each number of a new parameter is drawn. */
+export type Initial = (random: Random, z: Sizes) => number;
 
 /** One way to compute a variant. All forms of a variant are the same function of the same parameters and cache. */
 export interface Form<P extends Axes, K extends Axes, S extends string> {

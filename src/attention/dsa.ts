@@ -1,4 +1,4 @@
-import { addBias, reshape, scaled } from "../ops/add/index.ts";
+import { addBias, scaled } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gatherRows } from "../ops/embed/index.ts";
@@ -76,10 +76,11 @@ export const dsa = defineAttention({
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
+    const cq = queryLatent(p, x, z);
     return {
-      ...splitQueries(p, x, at, z),
+      ...splitQueries(p, x, at, z, cq),
       ...latents(p, x, at, z),
-      qi: turned(einsum("t q, q j i -> t j i", queryLatent(p, x, z), p.wQI)),
+      qi: turned(einsum("t q, q j i -> t j i", cq, p.wQI)),
       ki: turned(layerNorm(einsum("t d, d i -> t i", x, p.wKI), p.gKI, p.bKI, eps(z))),
       wi: einsum("t d, d j -> t j", x, p.wWI),
     };
@@ -88,7 +89,7 @@ export const dsa = defineAttention({
     expanded: {
       about: "multi-head over the keys and values of the selected tokens",
       cost: (z) => ({
-        token: latentFlops(z) + indexFlops(z) + (z.q ? 2 * z.d * z.q : 0),
+        token: latentFlops(z) + indexFlops(z),
         cached: 2 * z.c * z.h * (z.n + z.v),
         pair: 2 * indexer(z).j * (indexer(z).i + 1),
         selected: 2 * z.h * (z.e + z.v),
@@ -104,7 +105,7 @@ export const dsa = defineAttention({
     absorbed: {
       about: "multi-query over the latents of the selected tokens: reads m rows however long the past is",
       cost: (z) => ({
-        token: latentFlops(z) + indexFlops(z) + (z.q ? 2 * z.d * z.q : 0) + 2 * z.c * z.h * (z.n + z.v),
+        token: latentFlops(z) + indexFlops(z) + 2 * z.c * z.h * (z.n + z.v),
         cached: 0,
         pair: 2 * indexer(z).j * (indexer(z).i + 1),
         selected: 2 * z.h * (2 * z.c + z.r),

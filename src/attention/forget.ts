@@ -1,5 +1,5 @@
-import { addBias, combine } from "../ops/add/index.ts";
 import { accumulate } from "../ops/accumulate/index.ts";
+import { addBias, combine } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { map } from "../ops/map/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";

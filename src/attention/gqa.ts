@@ -17,11 +17,7 @@ export const gqa = defineAttention({
   source: "Ainslie et al. (arXiv 2305.13245); Shazeer (arXiv 1911.02150); kexue.fm/archives/10907",
   qkNorm: "survives: the normed key is what is cached, and the shared form only lays it in a row",
   features: ["qkNorm"],
-  rules: (z) => [
-    ...groupRules(z),
-    ...rankRules(z),
-    [z.r % 2 === 0, "r", "the rotary dims are even"],
-  ],
+  rules: (z) => [...groupRules(z), ...rankRules(z), [z.r % 2 === 0, "r", "the rotary dims are even"]],
   params: (z) => ({
     ...queryParams(z),
     bQ: z.bias ? "h e" : undefined,

@@ -29,7 +29,7 @@ export const kr = defineAttention({
     [z.v === z.e, "v", `the value is as wide as the key (n + r = ${z.e})`],
     ...rankRules(z),
   ],
-  params: (z) => ({ ...queryParams(z), wK: "d g e", wN: "e v", bA: "g v", ...outputParams(z) }),
+  params: (z) => ({ ...queryParams(z), wK: "d g e", wN: "e v", aN: "g v", ...outputParams(z) }),
   query: () => ({ q: "h e" }),
   cache: () => ({ k: "g e" }),
   scale: (z) => z.e ** -0.5,
@@ -43,7 +43,7 @@ export const kr = defineAttention({
         pair: 2 * z.h * (z.e + z.v),
       }),
       run(p, { q, k }, view, _z, at) {
-        const values = add(k, multiply(einsum("s g e, e v -> s g v", k, p.wN), p.bA, 1));
+        const values = add(k, multiply(einsum("s g e, e v -> s g v", k, p.wN), p.aN, 1));
         return attend(values, view, [q, rope(k, at.rotation, positionsSoFar(at, k.shape[0]!))]);
       },
     },

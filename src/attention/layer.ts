@@ -3,7 +3,16 @@ import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { type Device, Tensor } from "../tensor/tensor.ts";
-import { cacheOf, cacheValues, formNames, type Parts, type Sizes, shapeOf, stateValues, type Variant } from "./define.ts";
+import {
+  cacheOf,
+  cacheValues,
+  formNames,
+  type Parts,
+  type Sizes,
+  shapeOf,
+  stateValues,
+  type Variant,
+} from "./define.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
 export interface Attention {
@@ -108,7 +117,9 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
     ...(layer.window ? { window: layer.window } : {}),
   };
   if (layer.window && variant.window === false)
-    throw new ShapeError(`${variant.name}: got a window of ${layer.window}, expected none; it keeps no row per token to hide`);
+    throw new ShapeError(
+      `${variant.name}: got a window of ${layer.window}, expected none; it keeps no row per token to hide`,
+    );
   const state = pass.cache?.state;
   const own = variant.project(p, x, at, sizes, state);
   const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;

@@ -46,7 +46,8 @@ export const rankRules = (z: Sizes) =>
   ] as const;
 
 /** What groups of heads must keep. */
-export const groupRules = (z: Sizes) => [[z.g > 0 && z.h % z.g === 0, "g", `the groups divide the heads (h = ${z.h})`]] as const;
+export const groupRules = (z: Sizes) =>
+  [[z.g > 0 && z.h % z.g === 0, "g", `the groups divide the heads (h = ${z.h})`]] as const;
 
 /** FLOPs per token of queries and outputs. */
 export const outerFlops = (z: Sizes) => queryFlops(z) + outputFlops(z);
@@ -72,8 +73,13 @@ export function queries(
 }
 
 /** Queries without position `[t, h, n]` and rotated ones `[t, h, r]`, where there are any. */
-export function splitQueries(p: Down & { wUQ: Tensor; wQR: Tensor | undefined }, x: Tensor, at: At, z: Sizes) {
-  const cq = queryLatent(p, x, z);
+export function splitQueries(
+  p: Down & { wUQ: Tensor; wQR: Tensor | undefined },
+  x: Tensor,
+  at: At,
+  z: Sizes,
+  cq = queryLatent(p, x, z),
+) {
   return {
     qn: einsum("t q, q h n -> t h n", cq, p.wUQ),
     ...(p.wQR && { qr: rope(einsum("t q, q h r -> t h r", cq, p.wQR), at.rotation, at.positions) }),
@@ -93,7 +99,11 @@ export function outputs(
 function projected(p: { wDO: Tensor | undefined; wO: Tensor }, o: Tensor, { b, h, v, o: rank }: Sizes): Tensor {
   if (!p.wDO) return einsum("t h v, h v d -> t d", o, p.wO);
   if (!b) return einsum("t o, o d -> t d", einsum("t h v, h v o -> t o", o, p.wDO), p.wO);
-  const inner = einsum("t b m, b m o -> t b o", reshape(o, [o.shape[0]!, b, (h / b) * v]), reshape(p.wDO, [b, (h / b) * v, rank]));
+  const inner = einsum(
+    "t b m, b m o -> t b o",
+    reshape(o, [o.shape[0]!, b, (h / b) * v]),
+    reshape(p.wDO, [b, (h / b) * v, rank]),
+  );
   return einsum("t b o, b o d -> t d", inner, p.wO);
 }
 

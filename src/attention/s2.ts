@@ -10,7 +10,7 @@ import { eps, groupRules, outerFlops, outputParams, outputs, queries, queryParam
 const projections = (z: Sizes) => outerFlops(z) + 2 * z.d * z.g * z.e;
 const row = (z: Sizes) => z.g * z.e;
 /** With a logit per head that takes its share of the weights and gives nothing. */
-const sunk = (p: { bSink: Tensor | undefined }, view: View): View => (p.bSink ? { ...view, sinks: p.bSink } : view);
+const sunk = (p: { aSink: Tensor | undefined }, view: View): View => (p.aSink ? { ...view, sinks: p.aSink } : view);
 
 /**
  * Sharing S2: key and value are one and the same, rotated part included. The output then carries each key's rotation; turning
@@ -31,7 +31,7 @@ export const s2 = defineAttention({
     ...queryParams(z),
     wC: "d g e",
     gC: z.with?.entryNorm ? "e" : undefined,
-    bSink: z.with?.sinks ? "h" : undefined,
+    aSink: z.with?.sinks ? "h" : undefined,
     ...outputParams(z),
   }),
   query: () => ({ q: "h e" }),

@@ -12,7 +12,10 @@ function stickBreaking(name: string, base: Variant): Variant {
     name,
     source: `Tan et al., Stick-breaking Attention (arXiv 2410.17980); kexue.fm/archives/11111; ${base.source}`,
     features: [...(base.features ?? []), "current"],
-    rules: (z) => [...base.rules(z), [z.r === 0, "r", "breaking from the newest key takes the place of position (r = 0)"]],
+    rules: (z) => [
+      ...base.rules(z),
+      [z.r === 0, "r", "breaking from the newest key takes the place of position (r = 0)"],
+    ],
     forms: Object.fromEntries(
       Object.entries(base.forms).map(([form, { run, ...rest }]) => [
         form,

@@ -44,7 +44,11 @@ export const tpa = defineAttention({
     [ranks(z).k > 0, "k", "the keys' rank is at least 1"],
     [ranks(z).l > 0, "l", "the values' rank is at least 1"],
     [z.r % 2 === 0, "r", "the rotary dims are even"],
-    [!(z.with?.fixedA && z.with.fixedB), "k", "one of its two factors depends on the token (fixedA or fixedB, not both)"],
+    [
+      !(z.with?.fixedA && z.with.fixedB),
+      "k",
+      "one of its two factors depends on the token (fixedA or fixedB, not both)",
+    ],
     [!(z.with?.fixedB && z.r), "r", "a dim factor that is the same for all tokens has no position (r = 0)"],
     ...rankRules(z),
   ],
@@ -60,12 +64,30 @@ export const tpa = defineAttention({
     ...outputParams(z),
   }),
   initial: {
-    wAQ: xavier((z) => z.d * z.q, (z) => z.h * z.q),
-    wBQ: xavier((z) => z.d * z.e, (z) => z.q * z.e),
-    wAK: xavier((z) => z.d * k(z), (z) => z.h * k(z)),
-    wBK: xavier((z) => z.d * z.e, (z) => k(z) * z.e),
-    wAV: xavier((z) => z.d * l(z), (z) => z.h * l(z)),
-    wBV: xavier((z) => z.d * z.v, (z) => l(z) * z.v),
+    wAQ: xavier(
+      (z) => z.d * z.q,
+      (z) => z.h * z.q,
+    ),
+    wBQ: xavier(
+      (z) => z.d * z.e,
+      (z) => z.q * z.e,
+    ),
+    wAK: xavier(
+      (z) => z.d * k(z),
+      (z) => z.h * k(z),
+    ),
+    wBK: xavier(
+      (z) => z.d * z.e,
+      (z) => k(z) * z.e,
+    ),
+    wAV: xavier(
+      (z) => z.d * l(z),
+      (z) => z.h * l(z),
+    ),
+    wBV: xavier(
+      (z) => z.d * z.v,
+      (z) => l(z) * z.v,
+    ),
   },
   query: () => ({ q: "h e" }),
   cache: (z) => ({

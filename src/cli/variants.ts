@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { cacheValues, parameterCount } from "../attention/define.ts";
+import { cacheValues, formNames, parameterCount } from "../attention/define.ts";
 import { parseSpec, specHelp } from "../attention/spec.ts";
 import { wholeOption } from "./option.ts";
 
@@ -35,7 +35,7 @@ export function variantRows(width: number, heads: number): VariantRow[] {
       spec,
       parameters: parameterCount(variant, sizes),
       cacheValues: cacheValues(variant, sizes),
-      forms: Object.entries(variant.forms).map(([name, form]) => ({ name, flopsPerPair: form.cost(sizes).pair })),
+      forms: formNames(variant, sizes).map((name) => ({ name, flopsPerPair: variant.forms[name]!.cost(sizes).pair })),
       source: variant.source,
     };
   });

@@ -1,4 +1,4 @@
-import { cacheValues, type Parts, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
+import { cacheValues, formNames, type Parts, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
 import { type Attention, Cache, runAttention } from "../attention/layer.ts";
 import { type Host, parseSpec } from "../attention/spec.ts";
 import { ReferenceDevice } from "../device/reference.ts";
@@ -69,7 +69,7 @@ export async function agree(
   const float64 = await spreadOf(attention, numbers, tokens, reference, 1e-9);
   const float32 = wasm && (await spreadOf(attention, numbers, tokens, wasm, roundingOf(sizes, tokens)));
   const values = cacheValues(variant, sizes);
-  const names = Object.keys(variant.forms);
+  const names = formNames(variant, sizes);
   return {
     ...{ spec, sizes, tokens, seed, float64 },
     ...(float32 && { float32 }),
@@ -123,12 +123,13 @@ async function spreadOf(
   device: Device,
   tolerance: number,
 ): Promise<Difference> {
-  const { d } = attention.sizes;
+  const { sizes } = attention;
+  const { d } = sizes;
   const low = new Float64Array(tokens * d).fill(Number.POSITIVE_INFINITY);
   const high = new Float64Array(tokens * d).fill(Number.NEGATIVE_INFINITY);
   const half = tokens >> 1;
   const cuts = [[tokens], [half, ...Array.from({ length: tokens - half }, () => 1)]];
-  for (const form of Object.keys(attention.variant.forms))
+  for (const form of formNames(attention.variant, sizes))
     for (const chunks of cuts)
       (await outputs(attention, numbers, chunks, device, form)).forEach((value, i) => {
         // NaN spreads through Math.min and Math.max, and so to the difference.

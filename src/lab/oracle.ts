@@ -1,4 +1,4 @@
-import type { Parts } from "../attention/define.ts";
+import { formNames, type Parts } from "../attention/define.ts";
 import { type Attention, Cache, runAttention } from "../attention/layer.ts";
 import { generate, Session } from "../generate/session.ts";
 import { formsOf, type Model } from "../model/model.ts";
@@ -193,7 +193,7 @@ export async function compareLayer(
   if (freqs) ledger.add("freqs", "rotation", attention.rotation.frequencies, freqs.values, tolerance("freqs"));
   for (let item = 0; item < batch; item++) {
     const x = tensor(device, [length, d], part(input, item));
-    for (const form of Object.keys(attention.variant.forms))
+    for (const form of formNames(attention.variant, attention.sizes))
       for (const { name, from, chunks } of cuts(length, prefill)) {
         const how = `${form}, ${from}`;
         const cache = new Cache(device, attention, length);
@@ -229,7 +229,13 @@ function step(attention: Attention, p: Parts, x: Tensor, cache: Cache, n: number
 function intermediates(attention: Attention, p: Parts, x: Tensor, device: Device): Record<string, Tensor> {
   const { variant, rotation, sizes } = attention;
   return scope(device, () => {
-    const made = variant.project(p, x, { positions: positionsOf(0, x.shape[0]!), rotation }, sizes);
+    const made = variant.project(
+      p,
+      x,
+      { positions: positionsOf(0, x.shape[0]!), rotation, batch: 1 },
+      sizes,
+      undefined,
+    );
     return {
       q_nope: made.qn!,
       q_absorbed: einsum("t h n, c h n -> t h c", made.qn!, p.wUK!),

@@ -1,4 +1,4 @@
-import { paramsOf, shapeOf } from "../attention/define.ts";
+import { costFlops, formNames, paramsOf, shapeOf } from "../attention/define.ts";
 import { type Attention, checkSizes } from "../attention/layer.ts";
 import { ShapeError } from "../tensor/error.ts";
 
@@ -77,7 +77,7 @@ export function parametersOf(model: Model): Parameter[] {
 
 /** All forms that any layer of a model has; a layer without a form of a name runs in its first. */
 export function formsOf(model: Model): string[] {
-  return [...new Set(model.layers.flatMap(({ attention }) => Object.keys(attention.variant.forms)))];
+  return [...new Set(model.layers.flatMap(({ attention }) => formNames(attention.variant, attention.sizes)))];
 }
 
 /** Number of parameters, the embedding once. */
@@ -99,9 +99,9 @@ export function forwardFlops(model: Model, t: number, cached = 0, form?: string)
   let flops = 2 * t * model.width * model.vocabulary;
   for (const { attention, feed } of model.layers) {
     const { variant, sizes, window } = attention;
-    const name = form && variant.forms[form] ? form : Object.keys(variant.forms)[0]!;
-    const cost = variant.forms[name]!.cost(sizes);
-    flops += t * cost.token + s * cost.cached + pairs(window) * cost.pair;
+    const names = formNames(variant, sizes);
+    const cost = variant.forms[form && names.includes(form) ? form : names[0]!]!.cost(sizes);
+    flops += costFlops(cost, sizes, { t, s, pairs: pairs(window) });
     const d = model.width;
     if (feed.kind === "dense") flops += 6 * t * d * feed.f;
     // Experts: the router, every expert on every token (and its weight on what is inside), the shared one.

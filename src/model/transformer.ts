@@ -1,4 +1,4 @@
-import type { Parts } from "../attention/define.ts";
+import { formNames, type Parts } from "../attention/define.ts";
 import { type Cache, runAttention } from "../attention/layer.ts";
 import { add, addBias } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
@@ -33,7 +33,7 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   run.watch?.(x);
   model.layers.forEach(({ attention, feed }, i) => {
     const p = part(weights, `layers.${i}.`);
-    const form = run.form && attention.variant.forms[run.form] ? run.form : undefined;
+    const form = run.form && formNames(attention.variant, attention.sizes).includes(run.form) ? run.form : undefined;
     const cache = run.caches?.[i];
     const a = runAttention(attention, part(weights, `layers.${i}.attention.`), rmsNorm(x, p.normAttention, model.eps), {
       positions: run.positions,

@@ -16,8 +16,10 @@ export function initialWeights(model: Model, device: Device, seed: number): Weig
     const random = new Random((Math.imul(seed, 0x9e3779b1) ^ Math.imul(i + 1, 0x85ebca6b)) >>> 0);
     const size = shape.reduce((product, n) => product * n, 1);
     const kind = kindOf(parameter);
-    const values =
-      kind === "gain"
+    const own = ownInitial(parameter, model);
+    const values = own
+      ? Float64Array.from({ length: size }, () => own(random))
+      : kind === "gain"
         ? new Float64Array(size).fill(1)
         : kind === "bias"
           ? new Float64Array(size)
@@ -27,13 +29,25 @@ export function initialWeights(model: Model, device: Device, seed: number): Weig
   return weights;
 }
 
-/** Gains and biases are vectors; embedding and head map to or from the vocabulary; the rest are matrices. */
-export function kindOf({ name, axes }: Parameter): "gain" | "bias" | "table" | "matrix" {
-  const last = name.split(".").at(-1)!;
+/** How an attention's variant starts this parameter, where it says so. */
+function ownInitial({ name }: Parameter, model: Model): ((random: Random) => number) | undefined {
+  const [, layer, parameter] = /^layers\.(\d+)\.attention\.(.*)$/.exec(name) ?? [];
+  if (!parameter) return undefined;
+  const { variant, sizes } = model.layers[Number(layer)]!.attention;
+  const own = variant.initial?.[parameter];
+  return own && ((random) => own(random, sizes));
+}
+
+/**
+ * By the first letter of its name: w a matrix, g a gain, b a bias, f the taps of a short convolution, a a vector that acts number by
+ * number; embedding and head, whatever their names, map to or from the vocabulary.
+ */
+export function kindOf({ name, axes }: Parameter): "gain" | "bias" | "filter" | "table" | "matrix" {
   if (axes.includes("vocabulary")) return "table";
-  if (/^b[A-Z]/.test(last)) return "bias";
-  if (!axes.includes(" ")) return "gain";
-  return "matrix";
+  const letter = /^[a-z](?=[A-Z])/.exec(name.split(".").at(-1)!)?.[0];
+  if (letter === "b" || letter === "a") return "bias";
+  if (letter === "f") return "filter";
+  return letter === "w" ? "matrix" : "gain";
 }
 
 function deviation(parameter: Parameter, model: Model): number {
@@ -44,6 +58,8 @@ function deviation(parameter: Parameter, model: Model): number {
 
 /** How many numbers each of a matrix's outputs sums over: the first axis, but heads' outputs are summed over heads and dims, and experts stand apart. */
 export function fanIn(axes: string, shape: readonly number[]): number {
-  if (axes.startsWith("h ")) return sizeOf(shape.slice(0, -1));
+  // The taps of a short convolution, and factors that no token enters.
+  if (axes.endsWith(" w") || axes === "h k" || axes === "h l") return shape.at(-1)!;
+  if (axes.startsWith("h ") || axes.startsWith("b ")) return sizeOf(shape.slice(0, -1));
   return shape[axes.startsWith("x ") ? 1 : 0]!;
 }

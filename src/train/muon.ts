@@ -30,10 +30,13 @@ export function muon(
   });
 }
 
+/** Axes along which a parameter is many matrices: heads, groups, output groups, an indexer's heads, experts. */
+const apart: ReadonlySet<string> = new Set("hgbjx");
+
 /** The two sides of each matrix, and how many matrices a parameter of these axes is. */
 function sides(axes: string, shape: readonly number[]): { rows: number; columns: number; heads: number } {
   const letters = axes.split(" ");
-  const at = letters.findIndex((letter) => letter === "h" || letter === "g" || letter === "x");
+  const at = letters.findIndex((letter) => apart.has(letter));
   const [rows = 1, columns = 1] = shape.filter((_, i) => i !== at || letters.length === 2);
   return { rows, columns, heads: letters.length === 2 ? 1 : shape[at]! };
 }
@@ -41,7 +44,7 @@ function sides(axes: string, shape: readonly number[]): { rows: number; columns:
 function orthogonal(x: Tensor, axes: string, heads: number, rows: number, columns: number): Tensor {
   const { device } = x;
   const letters = axes.split(" ");
-  const inner = letters.length === 2 ? letters : letters.filter((l) => l !== "h" && l !== "g" && l !== "x");
+  const inner = letters.length === 2 ? letters : letters.filter((l) => !apart.has(l));
   const head = letters.find((l) => !inner.includes(l));
   const [first, second] = inner as [string, string];
   // The smaller side first: the products below are then as small as they can be.

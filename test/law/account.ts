@@ -1,13 +1,18 @@
-import type { Variant } from "../../src/attention/define.ts";
-import { parameterCount } from "../../src/attention/define.ts";
+import { costFlops, formNames, parameterCount, type Variant } from "../../src/attention/define.ts";
 import { Cache, declaredBytes, runAttention } from "../../src/attention/layer.ts";
 import { attended, visiblePairs } from "../../src/ops/attend/index.ts";
+import { updated } from "../../src/ops/delta/index.ts";
 import { counted } from "../../src/ops/einsum/index.ts";
+import { factored } from "../../src/ops/factored/index.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
+import { selected } from "../../src/ops/select/index.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, partsOf, subjectOf } from "./subject.ts";
+
+/** FLOPs of all ops that count theirs. */
+const allCounted = () => counted.flops + attended.flops + updated.flops + factored.flops + selected.flops;
 
 /** Makes the cache that a law is about. */
 export type MakeCache = (device: Device, attention: ConstructorParameters<typeof Cache>[1], capacity: number) => Cache;
@@ -66,16 +71,16 @@ export function declaredIsCounted(variant: Variant, drawn: Case, device: Device)
     const tensors = subject.parameters.map((parameter) => onto(device, parameter));
     const p = partsOf(subject.parameters, tensors);
     const x = onto(device, subject.x);
-    for (const [form, { cost }] of Object.entries(variant.forms)) {
+    for (const form of formNames(variant, drawn.sizes)) {
       const cache = new Cache(device, subject.attention, s);
       await inChunks(subject, { ...drawn, chunks: drawn.chunks.slice(0, -1) }, cache, p, x);
-      const before = counted.flops + attended.flops;
+      const before = allCounted();
       runAttention(subject.attention, p, x.rows(s - t, s), { positions: positionsOf(s - t, t), form, cache });
-      const found = counted.flops + attended.flops - before;
-      const { token, cached, pair } = cost(drawn.sizes);
+      const found = allCounted() - before;
+      const cost = variant.forms[form]!.cost(drawn.sizes);
       const pairs = visiblePairs({ t, s, causal: true, window: drawn.window });
       const bias = 2 * t * biases.reduce((sum, { values }) => sum + values.length, 0);
-      const declared = token * t + cached * s + pair * pairs + bias;
+      const declared = costFlops(cost, drawn.sizes, { t, s, pairs }) + bias;
       if (found !== declared)
         return `${variant.name} ${form}: counted ${found} FLOPs for ${t} new of ${s} tokens, declared ${declared}`;
     }

@@ -1,4 +1,4 @@
-import type { Variant } from "../../src/attention/define.ts";
+import { formNames, type Variant } from "../../src/attention/define.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { unequal, type Violation } from "./check.ts";
@@ -6,7 +6,8 @@ import { type Case, tokensOf } from "./geometry.ts";
 import { layerProgram, onto } from "./subject.ts";
 
 /**
- * Law: a later token never changes an earlier output; nor does a token that has left the window, nor one of another sequence.
+ * Law: a later token never changes an earlier output; nor does a token that has left the window (but for what a state carries),
+ * nor one of another sequence.
  * One token's hidden state becomes other numbers, then NaN; all outputs that may not see it must stay the same bit for bit,
  * and its own must turn NaN (else nothing was tried). A kernel that works in tiles multiplies what is masked by a weight of
  * zero, which NaN survives: in float32 the token becomes so large instead that its scores overflow.
@@ -18,14 +19,15 @@ export function causal(variant: Variant, drawn: Case, device: Device): Promise<V
   const random = new Random(drawn.seed + 1);
   const [sequence, place] = [random.integer(drawn.batch), random.integer(tokens)];
   const row = sequence * tokens + place;
-  const end = drawn.window ? Math.min(tokens, place + drawn.window) : tokens;
+  // What a state carries on (a running sum of gates, a token shift) outlives the window, which hides keys alone.
+  const end = drawn.window && !variant.state ? Math.min(tokens, place + drawn.window) : tokens;
   const blind = (numbers: ArrayLike<number>) =>
     Array.from(numbers).filter((_, i) => {
       const at = Math.floor(i / d);
       return at < row || at >= sequence * tokens + end;
     });
   return scope(device, async () => {
-    for (const form of Object.keys(variant.forms)) {
+    for (const form of formNames(variant, drawn.sizes)) {
       const program = layerProgram(variant, drawn, form);
       const inputs = program.inputs.map((input) => onto(device, input));
       const before = await program.run(inputs).read();

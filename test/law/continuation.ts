@@ -1,4 +1,4 @@
-import type { Variant } from "../../src/attention/define.ts";
+import { formNames, type Variant } from "../../src/attention/define.ts";
 import { Cache } from "../../src/attention/layer.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { differ, type Violation } from "./check.ts";
@@ -12,8 +12,8 @@ import { formName, inChunks, layerProgram, onto, partsOf, subjectOf } from "./su
  */
 export function continues(variant: Variant, drawn: Case, device: Device): Promise<Violation> {
   const subject = subjectOf(variant, drawn, 1);
-  const program = (i: number) => layerProgram(variant, { ...drawn, batch: 1 }, formName(variant, i));
-  const used = new Set([0, ...drawn.chunks.map(({ form }) => form % Object.keys(variant.forms).length)]);
+  const program = (i: number) => layerProgram(variant, { ...drawn, batch: 1 }, formName(variant, drawn.sizes, i));
+  const used = new Set([0, ...drawn.chunks.map(({ form }) => form % formNames(variant, drawn.sizes).length)]);
   let bound = 0;
   if (device.elementBytes === 4) for (const form of used) bound += boundedOutput(program(form)).bound;
   return scope(device, async () => {

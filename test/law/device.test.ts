@@ -25,7 +25,7 @@ afterAll(() => {
 describe.each(variants.map((variant) => [variant.name, variant] as const))("%s on wasm", (_name, variant) => {
   test("agrees with the reference, output and gradients, in every form", () =>
     holds(cases(variant, 9), async (drawn) => {
-      const form = formName(variant, drawn.chunks[0]!.form);
+      const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);
       return agrees(`${variant.name} ${form}`, layerProgram(variant, drawn, form), two);
     }));
 
@@ -43,13 +43,13 @@ describe.each(variants.map((variant) => [variant.name, variant] as const))("%s o
 
   test("one and two threads give the same numbers bit for bit", () =>
     holds(cases(variant), (drawn) => {
-      const form = formName(variant, drawn.chunks[0]!.form);
+      const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);
       return repeats(`${variant.name} ${form}`, layerProgram(variant, drawn, form), one, two);
     }));
 
   test("a gradient gives back the memory it took", () =>
     holds(cases(variant), (drawn) => {
-      const form = formName(variant, drawn.chunks[0]!.form);
+      const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);
       return givesBack(`${variant.name} ${form}`, layerProgram(variant, drawn, form), two);
     }));
 });

@@ -1,4 +1,4 @@
-import type { Variant } from "../../src/attention/define.ts";
+import { formNames, type Variant } from "../../src/attention/define.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { differ, type Violation } from "./check.ts";
 import type { Case } from "./geometry.ts";
@@ -10,7 +10,7 @@ import { layerProgram, onto } from "./subject.ts";
  * rounding may add up to.
  */
 export function formsAgree(variant: Variant, drawn: Case, device: Device): Promise<Violation> {
-  const [first, ...others] = Object.keys(variant.forms);
+  const [first, ...others] = formNames(variant, drawn.sizes);
   const result = (form: string) => {
     const program = layerProgram(variant, drawn, form);
     const y = program.run(program.inputs.map((input) => onto(device, input)));

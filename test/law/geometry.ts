@@ -53,14 +53,27 @@ export function sizes(variant: Variant): fc.Arbitrary<Sizes> {
         c: fc.constantFrom(1, 2, 3, 5, 8, 11, 0),
         q: fc.constantFrom(0, 0, 1, 3, 7),
         o: fc.constantFrom(0, 0, 1, 4, 5),
+        b: fc.constantFrom(0, 0, 0, 1, 2, 3),
+        k: fc.constantFrom(1, 2, 3),
+        l: fc.constantFrom(1, 2, 3),
+        w: fc.constantFrom(2, 3, 4),
+        i: fc.constantFrom(1, 2, 4, 6),
+        j: fc.constantFrom(1, 2, 3),
+        m: fc.constantFrom(1, 2, 3, 5, 40),
         bias: fc.constantFrom(undefined, undefined, "all", "inputs"),
+        features: fc.subarray([...(variant.features ?? [])]),
       })
-      .map(({ divisor, half, value, own, bias, ...letters }): Sizes => {
+      .map(({ divisor, half, value, own, bias, features, ...letters }): Sizes => {
         const { h, n } = letters;
         const r = 2 * half;
         const divisors = [h, 1, 2, 3].filter((g) => h % g === 0);
         const v = { key: n + r, shared: n, own }[value];
-        return { ...letters, g: divisors[divisor % divisors.length]!, r, e: n + r, v, ...(bias ? { bias } : {}) };
+        return {
+          ...letters,
+          ...{ g: divisors[divisor % divisors.length]!, r, e: n + r, v },
+          ...(bias ? { bias } : {}),
+          ...(features.length ? { with: Object.fromEntries(features.map((f) => [f, true])) } : {}),
+        };
       })
       // The widest row a form makes of a token is bounded too, for the sake of the time that 200 cases take.
       .filter((z) => z.g * (z.e + z.v) <= 40 && fits(variant, z))
@@ -84,7 +97,7 @@ export function cases(variant: Variant, most = 19): fc.Arbitrary<Case> {
     sizes: sizes(variant),
     layout: fc.constantFrom("interleaved", "half"),
     base: fc.constantFrom(10000, 2, 500000),
-    window: fc.constantFrom(0, 0, 1, 2, 3, 7),
+    window: variant.window === false ? fc.constant(0) : fc.constantFrom(0, 0, 1, 2, 3, 7),
     batch: fc.constantFrom(1, 2, 3),
     chunks: chunks(most),
     seed: fc.nat(2 ** 31 - 1),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { kda } from "../../src/attention/kda.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { cacheBytes, generate, Session } from "../../src/generate/session.ts";
@@ -10,7 +11,7 @@ import { initialWeights } from "../../src/train/initial.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
 import { differ, holds, unequal, type Violation } from "./check.ts";
 import { gradientIsDifference } from "./gradient.ts";
-import { linear } from "./linear.ts";
+
 import { lossProgram, type ModelCase, modelIsCounted, models, named, weightsOf } from "./model.ts";
 import { onto } from "./subject.ts";
 
@@ -97,6 +98,6 @@ function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> 
 /** The same model with a layer of linear attention before the others. */
 function hybrid(model: Model): Model {
   const { attention, feed } = model.layers[0]!;
-  const sizes = { ...attention.sizes, n: 2, r: 0, e: 2, v: 3 };
-  return { ...model, layers: [{ attention: { ...attention, variant: linear, sizes }, feed }, ...model.layers] };
+  const sizes = { ...attention.sizes, g: attention.sizes.h, n: 2, r: 0, e: 2, v: 3, c: 2, q: 0, w: 3 };
+  return { ...model, layers: [{ attention: { ...attention, variant: kda, sizes }, feed }, ...model.layers] };
 }

@@ -1,4 +1,5 @@
-import type { Parts, Variant } from "../../src/attention/define.ts";
+import fc from "fast-check";
+import { cacheOf, type Parts, type Variant } from "../../src/attention/define.ts";
 import { gqa } from "../../src/attention/gqa.ts";
 import { Cache } from "../../src/attention/layer.ts";
 import { mla } from "../../src/attention/mla.ts";
@@ -13,10 +14,10 @@ import { type Device, Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { declaredIsCounted, declaredIsHeld } from "./account.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
 import { causal } from "./causality.ts";
-import type { Violation } from "./check.ts";
+import { seed, type Violation } from "./check.ts";
 import { continues } from "./continuation.ts";
 import { formsAgree } from "./forms.ts";
-import type { Case } from "./geometry.ts";
+import { type Case, sizes } from "./geometry.ts";
 import { gradientIsDifference } from "./gradient.ts";
 import { layerProgram } from "./subject.ts";
 
@@ -45,16 +46,26 @@ function withForm(variant: Variant, change: (run: Run) => Run, form = lastForm(v
 
 /** The same with what its last form gives passed through `change`. */
 const withOutput = (variant: Variant, change: (o: Tensor) => Tensor): Variant =>
-  withForm(variant, (run) => (p, parts, view, z) => change(run(p, parts, view, z) as Tensor));
+  withForm(
+    variant,
+    (run) =>
+      (...args) =>
+        change(run(...args)),
+  );
 
 /** The same with what its last form sees changed. */
 const withView = (variant: Variant, change: (view: View, tokens: number) => View): Variant =>
-  withForm(variant, (run) => (p, parts, view, z) => run(p, parts, change(view, Object.values(parts)[0]!.shape[0]!), z));
+  withForm(
+    variant,
+    (run) =>
+      (p, parts, view, ...others) =>
+        run(p, parts, change(view, Object.values(parts)[0]!.shape[0]!), ...others),
+  );
 
 /** The same with projections that are wrong in a pass that does not start the sequence. */
 const withStep = (variant: Variant, change: (project: Variant["project"]) => Variant["project"]): Variant => ({
   ...variant,
-  project: (p, x, at, z) => (at.positions[0] ? change(variant.project) : variant.project)(p, x, at, z),
+  project: (p, x, at, ...others) => (at.positions[0] ? change(variant.project) : variant.project)(p, x, at, ...others),
 });
 
 const forms = (variant: Variant, drawn: Case, { reference }: Devices) => formsAgree(variant, drawn, reference);
@@ -78,15 +89,31 @@ function late(parts: Parts, names: readonly string[], batch: number): Parts {
   return { ...parts, ...Object.fromEntries(shifted) };
 }
 
+/** What a variant can be mutated in: whether any of its sizes rotate, whether it keeps rows, and whether a window hides some. */
+function traits(variant: Variant) {
+  const drawn = fc.sample(sizes(variant), { seed, numRuns: 60 });
+  return {
+    rotates: drawn.some(({ r }) => r > 0),
+    rows: drawn.some((z) => cacheOf(variant, z).length > 0),
+    // A view that is not causal has no own key to break from, and a selection's view is made anew.
+    masks: variant.window !== false && !variant.features?.includes("current"),
+    windows: variant.window !== false && !variant.state,
+  };
+}
+
 /** What can go wrong in any variant. */
 function ofAny(from: Variant): Mutant[] {
   let calls = 0;
-  const list: readonly Omit<Mutant, "from">[] = [
+  const { rotates, rows, masks, windows } = traits(from);
+  const list: readonly (Omit<Mutant, "from"> & { readonly unless?: boolean })[] = [
     {
+      unless: !rotates,
       what: "a position one too far when stepping",
       wrong: withStep(
         from,
-        (project) => (p, x, at, z) => project(p, x, { ...at, positions: at.positions.map((i) => i + 1) }, z),
+        (project) =>
+          (p, x, at, ...others) =>
+            project(p, x, { ...at, positions: at.positions.map((i) => i + 1) }, ...others),
       ),
       law: steps,
     },
@@ -95,14 +122,33 @@ function ofAny(from: Variant): Mutant[] {
       wrong: withView(from, (view, tokens) => (tokens === 1 ? { ...view, scale: view.scale * 1.01 } : view)),
       law: steps,
     },
-    { what: "a mask one token late", wrong: lateMask(from), law: past },
-    { what: "no mask", wrong: withView(from, (view) => ({ ...view, causal: false })), law: past },
+    { unless: !rows, what: "a mask one token late", wrong: lateMask(from), law: past },
+    { unless: !masks, what: "no mask", wrong: withView(from, (view) => ({ ...view, causal: false })), law: past },
     {
+      unless: !from.state,
+      what: "a state that is not carried on",
+      wrong: {
+        ...withForm(from, (run) => (p, parts, view, z, at) => run(p, parts, view, z, at, undefined)),
+        project: (p, x, at, z) => from.project(p, x, at, z, undefined),
+      },
+      law: steps,
+    },
+    {
+      unless: !windows,
       what: "a window one too wide",
       wrong: withView(from, (view) => (view.window ? { ...view, window: view.window + 1 } : view)),
       law: past,
     },
-    { what: "sequences run into one another", wrong: withView(from, (view) => ({ ...view, batch: 1 })), law: past },
+    {
+      what: "sequences run into one another",
+      wrong: withForm(
+        from,
+        (run) =>
+          (p, parts, view, z, at, ...others) =>
+            run(p, parts, { ...view, batch: 1 }, z, { ...at, batch: 1 }, ...others),
+      ),
+      law: past,
+    },
     {
       what: "a gradient one percent too long",
       wrong: withOutput(from, (o) => passing(o, 1.01)),
@@ -142,7 +188,7 @@ function ofAny(from: Variant): Mutant[] {
       law: (variant, drawn, { reference }) => givesBack("", program(variant, drawn), reference),
     },
   ];
-  return list.map((mutant) => ({ ...mutant, from }));
+  return list.filter(({ unless }) => !unless).map((mutant) => ({ ...mutant, from }));
 }
 
 /** What can go wrong between the forms of a variant that has several. */
@@ -156,8 +202,8 @@ const single: readonly Mutant[] = [
   {
     what: "no latent norm when stepping",
     from: mla,
-    wrong: withStep(mla, (project) => (p, x, at, z) => ({
-      ...project(p, x, at, z),
+    wrong: withStep(mla, (project) => (p, x, ...others) => ({
+      ...project(p, x, ...others),
       c: addBias(einsum("t d, d c -> t c", x, p.wDKV!), p.bDKV),
     })),
     law: steps,
@@ -165,7 +211,12 @@ const single: readonly Mutant[] = [
   {
     what: "a second latent norm in one form",
     from: mla,
-    wrong: withForm(mla, (run) => (p, parts, view, z) => run(p, { ...parts, c: rmsNorm(parts.c!, p.gKV) }, view, z)),
+    wrong: withForm(
+      mla,
+      (run) =>
+        (p, parts, ...others) =>
+          run(p, { ...parts, c: rmsNorm(parts.c!, p.gKV) }, ...others),
+    ),
     law: forms,
   },
   {
@@ -183,8 +234,8 @@ const single: readonly Mutant[] = [
   {
     what: "key and value swapped in one form",
     from: gqa,
-    wrong: withForm(gqa, (run) => (p, { q, k, v }, view, z) => {
-      return run(p, z.e === z.v ? { q: q!, k: v!, v: k! } : { q: q!, k: k!, v: v! }, view, z);
+    wrong: withForm(gqa, (run) => (p, { q, k, v }, view, z, ...others) => {
+      return run(p, z.e === z.v ? { q, k: v, v: k } : { q, k, v }, view, z, ...others);
     }),
     law: forms,
   },
@@ -196,7 +247,19 @@ export const mutants: readonly Mutant[] = [...variants.flatMap((v) => [...ofAny(
 function lateMask(from: Variant): Variant {
   return withForm(
     from,
-    (run) => (p, parts, view, z) => run(p, late(parts, Object.keys(from.cache(z)), view.batch ?? 1), view, z),
+    (run) =>
+      (p, parts, view, z, ...others) =>
+        run(
+          p,
+          late(
+            parts as Parts,
+            cacheOf(from, z).map(([name]) => name),
+            view.batch ?? 1,
+          ),
+          view,
+          z,
+          ...others,
+        ),
   );
 }
 
@@ -220,7 +283,7 @@ function withCost(from: Variant, token: number, pair: number): Variant {
 
 const twice = (...args: ConstructorParameters<typeof Cache>): Cache => {
   const cache = new Cache(...args);
-  for (const t of Object.values(cache.rows)) new Tensor(t.device, t.shape);
+  for (const t of [...Object.values(cache.rows), ...Object.values(cache.state)]) new Tensor(t.device, t.shape);
   return cache;
 };
 

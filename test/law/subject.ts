@@ -1,8 +1,9 @@
-import { paramsOf, shapeOf, type Variant } from "../../src/attention/define.ts";
+import { formNames, paramsOf, type Sizes, shapeOf, type Variant } from "../../src/attention/define.ts";
 import { type Attention, type Cache, runAttention } from "../../src/attention/layer.ts";
 import { positionsOf, rotation } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { fanIn } from "../../src/train/initial.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 
 /** Numbers of a shape, rounded to float32 so that every device starts from the same ones. */
@@ -34,10 +35,8 @@ export function subjectOf(variant: Variant, drawn: Case, batch = drawn.batch): S
   const parameters = paramsOf(variant, sizes).map(([name, axes]) => {
     const shape = shapeOf(axes, sizes);
     if (name.startsWith("g")) return operand(name, shape, random, 0.3, 1);
-    if (name.startsWith("b")) return operand(name, shape, random, 0.5);
-    // Heads' outputs are summed over heads and dims; everything else over its first axis.
-    const fan = axes.startsWith("h ") ? sizeOf(shape.slice(0, -1)) : shape[0]!;
-    return operand(name, shape, random, fan ** -0.5);
+    if (name.startsWith("b") || name.startsWith("a")) return operand(name, shape, random, 0.5);
+    return operand(name, shape, random, fanIn(axes, shape) ** -0.5);
   });
   return {
     attention: { variant, sizes, rotation: rotation(sizes.r, base, layout), ...(window ? { window } : {}) },
@@ -51,9 +50,9 @@ export function partsOf(parameters: readonly Operand[], tensors: readonly Tensor
   return Object.fromEntries(parameters.map(({ name }, i) => [name, tensors[i]!]));
 }
 
-/** Form number `i` of a variant, counted around. */
-export function formName(variant: Variant, i: number): string {
-  const names = Object.keys(variant.forms);
+/** Form number `i` of those that a variant has at these sizes, counted around. */
+export function formName(variant: Variant, z: Sizes, i: number): string {
+  const names = formNames(variant, z);
   return names[i % names.length]!;
 }
 
@@ -91,7 +90,7 @@ export async function inChunks(
   for (const { tokens, form } of drawn.chunks) {
     const y = runAttention(subject.attention, p, x.rows(from, from + tokens), {
       positions: positionsOf(from, tokens),
-      form: formName(subject.attention.variant, form),
+      form: formName(subject.attention.variant, drawn.sizes, form),
       cache,
     });
     outputs.push(...(await y.read()));

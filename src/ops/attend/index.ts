@@ -106,7 +106,8 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   const output = new Tensor(device, [call.batch * call.t, call.h, width]);
   const lse = recorderOf(inputs) ? new Tensor(device, [call.batch * call.t, call.h]) : undefined;
   forward[device.kind](call, output, lse);
-  const pairs = call.batch * call.h * visiblePairs(call);
+  // A query's own pair counts even where stick-breaking passes over it, so that a cost needs one number of pairs.
+  const pairs = call.batch * call.h * visiblePairs({ ...call, stick: undefined });
   attended.pairs += pairs;
   // A gate is one more addition per pair, whatever the width of the term that brings it.
   attended.flops += 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
