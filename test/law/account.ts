@@ -12,7 +12,7 @@ import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, partsOf, subjectOf } from "./subject.ts";
 
 /** FLOPs of all ops that count theirs. */
-const allCounted = () => counted.flops + attended.flops + updated.flops + factored.flops + selected.flops;
+export const allCounted = () => counted.flops + attended.flops + updated.flops + factored.flops + selected.flops;
 
 /** Makes the cache that a law is about. */
 export type MakeCache = (device: Device, attention: ConstructorParameters<typeof Cache>[1], capacity: number) => Cache;

@@ -3,7 +3,6 @@ import { variants } from "../../src/attention/variants.ts";
 import { gradients } from "../../src/grad/tape.ts";
 import { type FeedForward, forwardFlops, type Model, modelSize, parametersOf } from "../../src/model/model.ts";
 import { forward } from "../../src/model/transformer.ts";
-import { attended } from "../../src/ops/attend/index.ts";
 import { counted } from "../../src/ops/einsum/index.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
@@ -118,9 +117,10 @@ export const named = (inputs: readonly Operand[], tensors: readonly Tensor[]): M
 export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
   const { model, batch, tokens, form } = drawn;
   const count = (run: () => void) => {
-    const [contracted, weighed] = [counted.flops, attended.flops];
+    const [contracted, all] = [counted.flops, allCounted()];
     run();
-    return { contracted: counted.flops - contracted, weighed: attended.flops - weighed };
+    const products = counted.flops - contracted;
+    return { contracted: products, weighed: allCounted() - all - products };
   };
   return scope(device, () => {
     const start = device.liveBytes;
@@ -135,7 +135,10 @@ export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
     const expected = batch * forwardFlops(model, tokens, 0, form);
     if (once.contracted + once.weighed !== expected)
       return `forward: counted ${once.contracted + once.weighed} FLOPs, declared ${expected}`;
-    if (model.layers.some(({ feed }) => feed.kind === "experts")) return undefined;
+    // Experts are chosen, and so are keys: what leads to a choice has no gradient.
+    const chooses = ({ feed, attention: { variant, sizes } }: Model["layers"][number]) =>
+      feed.kind === "experts" || Object.values(variant.forms).some(({ cost }) => cost(sizes).selected !== undefined);
+    if (model.layers.some(chooses)) return undefined;
     const first = lossProgram({ ...drawn, form: undefined });
     const step = count(() => gradients(tensors, () => first.run(tensors)));
     const thrice = 3 * batch * forwardFlops(model, tokens);
