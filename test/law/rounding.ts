@@ -35,7 +35,8 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       return output.data.map((x, i) => unit * (16 + 2 * Math.abs(a!.data[i]!)) * Math.abs(x));
     case "crossEntropy":
       return unit * (Math.sqrt(width(a!)) + Math.sqrt(a!.shape[0]!) + 8) * (largest(a!) + Math.log(width(a!)));
-    case "attend": {
+    case "attend":
+    case "stick": {
       const { values, weights } = attention(node, scale);
       const top = Math.max(...values.map(largest));
       return output.data.map((_, i) => weights[Math.floor(i / width(output))]! * top);
@@ -79,20 +80,24 @@ export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors
     }
     case "crossEntropy":
       return [unit * (Math.sqrt(width(a!)) + 8) * (largest(a!) + 2) * top];
-    case "attend": {
+    case "attend":
+    case "stick": {
       // dS = P (g v - D) scale for a query. Its weights sum to 1 over the keys, so dq takes the error once; what a key or a
-      // value receives is summed over all queries, with errors of random signs.
-      const { queries, keys, values, weights } = attention(node, scale);
+      // value receives is summed over all queries, with errors of random signs. A sink is a key whose score is not scaled.
+      const { queries, keys, values, sinks, weights, spread } = attention(node, scale);
       const longest = Math.hypot(...values.map((v) => Math.max(...rowNorms(v))));
       const steps = unit * Math.sqrt(width(g));
       const scores = rowNorms(g).map((norm, row) => scale * 2 * norm * longest * (weights[row]! + steps));
       return [
         ...queries.map((q, i) => {
           const key = Math.max(...rowNorms(keys[i]!));
-          return q.data.map((_, at) => scores[Math.floor(at / width(q))]! * key);
+          return q.data.map((_, at) => scores[Math.floor(at / width(q))]! * spread(Math.floor(at / width(q))) * key);
         }),
-        ...queries.map((q) => Math.hypot(...rowNorms(q).map((norm, row) => norm * scores[row]!))),
+        ...queries.map((q) =>
+          Math.hypot(...rowNorms(q).map((norm, row) => norm * scores[row]! * Math.min(2, spread(row)))),
+        ),
         ...values.map(() => top * Math.hypot(...weights)),
+        ...sinks.map(() => Math.hypot(...scores) / scale),
       ];
     }
     default:
@@ -112,21 +117,31 @@ function contractionErrors(spec: string, a: Tensor, b: Tensor): Errors {
  * An attend's operands, and for each query (row and head) the relative error of its weights. A score is at most
  * S = scale sum |q| |k| (Cauchy and Schwarz) and errs by u (sqrt(e) + 4) (S + 1); the exponential turns that into a relative
  * error; then come the sums over keys.
+ *
+ * With stick-breaking the weight of a key whose newer keys have sigmoids that sum to B errs by a score's error times 1 + B, and
+ * by some roundings per key; B times the weights sums to at most 1, since they fall as exp(-B). In dS = (P g v - sigmoid(z) R)
+ * scale, R errs alike for all keys, and is only used until 2^-22 of the stick is left: the sigmoids, whose sum is `spread`, come
+ * to at most log 2^22 = 15.2 and the last one's, and to no more than the log of the remainder says.
  */
-function attention({ inputs }: TapeNode, scale: number) {
-  const list = inputs as Tensor[];
+function attention({ name, inputs, saved }: TapeNode, scale: number) {
+  const sinks = (inputs as Tensor[]).filter((t) => t.shape.length === 1);
+  const list = (inputs as Tensor[]).filter((t) => t.shape.length > 1);
+  const stick = name === "stick";
   // Queries, as many keys, then one or two values.
   const terms = list.length % 2 ? (list.length - 1) / 2 : (list.length - 2) / 2;
   const [queries, keys, values] = [list.slice(0, terms), list.slice(terms, 2 * terms), list.slice(2 * terms)];
   const steps = Math.sqrt(queries.reduce((sum, q) => sum + width(q), 0)) + 4;
-  const summing = Math.sqrt(keys[0]!.shape[0]!) + 8;
+  const summing = (stick ? 3 : 1) * (Math.sqrt(keys[0]!.shape[0]!) + 8);
+  const sink = Math.max(0, ...sinks.map(largest));
   const longest = keys.map((k) => Math.max(...rowNorms(k)));
   const norms = queries.map(rowNorms);
   const weights = norms[0]!.map((_, row) => {
-    const score = norms.reduce((sum, list, i) => sum + scale * list[row]! * longest[i]!, 0);
-    return unit * (steps * (score + 1) + summing);
+    const score = norms.reduce((sum, list, i) => sum + scale * list[row]! * longest[i]!, sink);
+    return unit * ((stick ? 2 : 1) * steps * (score + 1) + summing);
   });
-  return { queries, keys, values, weights };
+  const left = stick ? saved[0]!.data : undefined;
+  const spread = (row: number) => (left ? 1 + Math.min(16.2, -Math.log(left[row]!)) : 1);
+  return { queries, keys, values, sinks, weights, spread };
 }
 
 const width = (t: Tensor) => t.shape.at(-1)!;

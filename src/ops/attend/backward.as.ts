@@ -3,7 +3,6 @@
 // left one. README.md has the equations.
 import { barrier, scratch, ticket } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
-import { loadPart, madd, sum4 } from "../simd.as";
 import { tileAlong } from "./along.as";
 import {
   E,
@@ -16,29 +15,35 @@ import {
   keyGradient,
   keyRow,
   keyStride,
+  lastMet,
   lastSeen,
   lse,
   m,
   open,
   openPanels,
+  openSequence,
   out,
   queryGradient,
   queryOf,
+  remainder,
   rowAt,
   rowPieces,
   rowsPerPiece,
   s,
   scale,
+  sinkGradient,
+  stick,
   t,
   termRoom,
   terms,
   values,
   widthOf,
 } from "./call.as";
-import { sumCopies, writeKeys, writeQueries } from "./gradient.as";
+import { dot, sumCopies, sumSinks, writeKeys, writeQueries } from "./gradient.as";
 import { copyAcross, copyRows, lift4, liftRows } from "./pack.as";
-import { LOG2E, contract, maskPanel, packQueries } from "./panel.as";
-import { MET, PANEL, SHRINK, SUM, TABLE, TOP, differentiate, exponential } from "./softmax.as";
+import { contract, maskPanel, packQueries } from "./panel.as";
+import { LOG2E, MET, PANEL, SHRINK, SUM, TABLE, TOP, differentiate, exponential } from "./softmax.as";
+import { LEFT, REST, differentiateStick, giveOwn, spent } from "./stick.as";
 import { WIDTH, ceilRow, floorRow, padded, sixes, tile } from "./tile.as";
 
 /** Panels whose P and dS are held at once: 128 rows, so that a tile of dK is summed over as many before it is stored. */
@@ -102,28 +107,35 @@ export function attendBackward(args: usize, thread: i32, threads: i32): void {
   }
   barrier(threads);
   sumCopies();
+  if (sinkGradient) {
+    barrier(threads);
+    sumSinks(table);
+  }
 }
 
 function reversePiece(b: i32, group: i32, rowPiece: i32): void {
   const row0 = rowPiece * rowsPerPiece;
   const rows = min(rowsPerPiece, t * m - row0);
-  openPanels(state, row0, rows);
+  openSequence(b);
+  openPanels(state, group, row0, rows, 0);
   packQueries(b, group, row0, rows, LOG2E * scale, queriesL);
   packRows(b, group, row0, rows);
-  const from = firstSeen(row0), to = lastSeen(row0 + rows - 1) + 1;
-  for (let key = 0; key < s; key += block) {
+  const from = firstSeen(row0), to = lastMet(row0 + rows - 1) + 1;
+  const blocks = (s + block - 1) / block;
+  for (let i = 0; i < blocks; i++) {
+    const key = (stick ? blocks - 1 - i : i) * block;
     const n = min(block, s - key);
     memory.fill(grads, 0, <usize>(padded(n) * across) << 2);
-    if (key < to && key + n > from) {
+    if (key < to && key + n > from && !(stick && spent(state, rows))) {
       packKeys(b, group, key, n);
-      for (let r = 0; r < rows; r += HELD * COLUMNS) reverseBlock(row0, rows, r, key, n);
+      for (let r = 0; r < rows; r += HELD * COLUMNS) reverseBlock(b, group, row0, rows, r, key, n);
     }
     writeKeys(b, group, rowPiece, key, n, grads);
   }
   writeQueries(b, group, row0, rows, state, queryGrads, room);
 }
 
-/** Output gradients lifted, queries and output gradients across, and of each row log2 of the sum and sum(g * out). */
+/** Output gradients lifted, queries and output gradients across; of each row sum(g * out), and log2 of the sum or all left. */
 function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
   const all = roundUp(rows), last = row0 + rows - 1;
   for (let r = 0; r < rows; r += 4) {
@@ -161,17 +173,17 @@ function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
       to += <usize>(roundUp(e) * all) << 2;
     }
     const at = state + <usize>(r / COLUMNS) * PANEL + (<usize>(r % COLUMNS) << 2);
-    const sum: f32 = some ? load<f32>(rowAt(lse, 1, b, group, row)) : -Infinity;
     // Rows that see nothing, and lanes without a row, weigh every key 0.
-    store<f32>(at, sum > -Infinity ? sum * LOG2E : <f32>1e30, TOP);
-    store<f32>(at, some ? dot(rowAt(gout, V, b, group, row), rowAt(out, V, b, group, row), V) : 0, SUM);
+    const whole = some ? dot(rowAt(gout, V, b, group, row), rowAt(out, V, b, group, row), V) : 0;
+    const sum: f32 = some ? load<f32>(rowAt(lse, 1, b, group, row)) : -Infinity;
+    if (stick) {
+      store<f32>(at, some ? 1 : 0, LEFT);
+      store<f32>(at, whole, REST);
+    } else {
+      store<f32>(at, sum > -Infinity ? sum * LOG2E : <f32>1e30, TOP);
+      store<f32>(at, whole, SUM);
+    }
   }
-}
-
-function dot(x: usize, y: usize, n: i32): f32 {
-  let sum = f32x4.splat(0);
-  for (; n >= 4; n -= 4, x += 16, y += 16) sum = madd(v128.load(x), v128.load(y), sum);
-  return sum4(madd(loadPart(x, n, 0), loadPart(y, n, 0), sum));
 }
 
 function packKeys(b: i32, group: i32, key: i32, n: i32): void {
@@ -191,7 +203,7 @@ function packKeys(b: i32, group: i32, key: i32, n: i32): void {
 }
 
 /** Up to HELD panels from row `r` of the piece on against the packed keys. */
-function reverseBlock(row0: i32, rows: i32, r: i32, key: i32, n: i32): void {
+function reverseBlock(b: i32, group: i32, row0: i32, rows: i32, r: i32, key: i32, n: i32): void {
   const six = sixes(n);
   const panels = min(HELD, (rows - r + COLUMNS - 1) / COLUMNS);
   const index = <usize>(r / COLUMNS);
@@ -199,18 +211,26 @@ function reverseBlock(row0: i32, rows: i32, r: i32, key: i32, n: i32): void {
   for (let p = 0; p < panels; p++) {
     const first = row0 + r + p * COLUMNS, last = min(first + COLUMNS, row0 + rows) - 1;
     const panel = state + (index + p) * PANEL;
-    const from = max(firstSeen(first) - key, 0), to = min(lastSeen(last) + 1 - key, n);
+    const from = max(firstSeen(first) - key, 0), to = min(lastMet(last) + 1 - key, n);
     const begin = from < to ? floorRow(from, six) : 0, end = from < to ? ceilRow(to, six) : 0;
     store<i32>(panel, begin, BEGIN);
     store<i32>(panel, end, END);
     if (begin == end) continue;
     some = true;
     const w = weights + p * gap, d = slopes + p * gap;
+    if (stick && spent(panel, 1)) {
+      // Panels on either side may still have something left, and `addKeys` skips none between them.
+      memory.fill(w, 0, gap);
+      memory.fill(d, 0, gap);
+      continue;
+    }
     contract(begin, end, six, E, keysL, queriesL + (index + p) * <usize>E * WIDTH, w);
     contract(begin, end, six, V, valsL, goutL + (index + p) * <usize>V * WIDTH, d);
     maskPanel(first, last, key, begin, end, w, panel);
     const at = d + <usize>begin * WIDTH;
-    differentiate(w + <usize>begin * WIDTH, at, end - begin, panel, table);
+    if (stick) differentiateStick(w + <usize>begin * WIDTH, at, end - begin, panel, table);
+    else differentiate(w + <usize>begin * WIDTH, at, end - begin, panel, table);
+    if (remainder) giveOwn(b, group, first, last, key, n, w);
     addQueries(panel, queryGrads + (index + p) * <usize>room * WIDTH, begin, to, n, at);
   }
   if (some) addKeys(rows, r, panels, n, six, index);

@@ -2,11 +2,11 @@
 // "Row" is a query of a piece: the m heads that share all keys and values are folded into it, row = i m + head.
 import { COLUMNS } from "../einsum/micro.as";
 import { real, whole, address } from "../../device/thread.as";
-import { FIRST, LAST, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
+import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
 import { padded } from "./tile.as";
 
 /** Arguments before those of the operands. */
-const HEAD: i32 = 24;
+const HEAD: i32 = 28;
 const PER_OPERAND: i32 = 8;
 
 let call: usize = 0;
@@ -38,6 +38,17 @@ export let part: usize = 0;
 export let gout: usize = 0;
 /** Whether a group has so few rows that they are taken one by one. */
 export let few: i32 = 0;
+/** Logit per head of a key without a value, and where its gradient goes; 0 if there is none. */
+let sinks: usize = 0;
+export let sinkGradient: usize = 0;
+/** Not 0 where weights are those of stick-breaking, and where what they leave goes to the query's own value. */
+export let stick: i32 = 0;
+export let remainder: i32 = 0;
+/** How far behind its own place the newest key is that a query sees. */
+let behind: i32 = 0;
+let starts: usize = 0;
+/** First visible key row of the sequence that `openSequence` was told. */
+export let oldest: i32 = 0;
 
 export function open(args: usize): void {
   call = args;
@@ -64,6 +75,18 @@ export function open(args: usize): void {
   part = address(args, 20);
   gout = address(args, 21);
   few = whole(args, 22);
+  starts = address(args, 23);
+  sinks = address(args, 24);
+  sinkGradient = address(args, 25);
+  const kind = whole(args, 26);
+  stick = kind & 1;
+  behind = (kind >> 1) & 1;
+  remainder = (kind >> 2) & 1;
+}
+
+/** To be called before anything is asked about which keys are seen. */
+export function openSequence(b: i32): void {
+  oldest = starts ? <i32>max<f32>(0, min<f32>(<f32>s, load<f32>(starts + (<usize>b << 2)))) : 0;
 }
 
 // Operand i: the terms first, then the values.
@@ -126,11 +149,31 @@ export function rowAt(base: usize, width: i32, b: i32, group: i32, row: i32): us
 
 /** Last and first key that a row sees. */
 export function lastSeen(row: i32): i32 {
-  return causal ? row / m + s - t : s - 1;
+  return causal ? row / m + s - t - behind : s - 1;
 }
 
 export function firstSeen(row: i32): i32 {
-  return window ? max(0, row / m + s - t - window + 1) : 0;
+  return window ? max(oldest, row / m + s - t - window + 1) : oldest;
+}
+
+/** Last key row that a row has a part in: its own, though it may not see it, where that gets the remainder. */
+export function lastMet(row: i32): i32 {
+  return remainder ? row / m + s - t : lastSeen(row);
+}
+
+/** The sink of a head, times log2(e). */
+export function sinkOf(head: i32): f32 {
+  return LOG2E * load<f32>(sinks + (<usize>head << 2));
+}
+
+/**
+ * Running maximum and sum of a row before any key of a piece is met, at `at` and `at + gap`. A sink counts as a key of the
+ * first piece. With stick-breaking there is no maximum, and the sum is what is left: all.
+ */
+export function openRow(at: usize, gap: usize, group: i32, row: i32, keyPiece: i32): void {
+  const sunk = sinks != 0 && keyPiece == 0;
+  store<f32>(at, sunk ? sinkOf(group * m + (row % m)) : NONE);
+  store<f32>(at + gap, sunk || stick ? 1 : 0);
 }
 
 /** Floats that the values take once each is filled up to whole tiles; place of value i among them. */
@@ -148,13 +191,12 @@ export function termRoom(upTo: i32): i32 {
 }
 
 /** Sets up the panels of rows `row0` to `row0 + rows - 1`; lanes left over repeat the last row. */
-export function openPanels(panel: usize, row0: i32, rows: i32): void {
+export function openPanels(panel: usize, group: i32, row0: i32, rows: i32, keyPiece: i32): void {
   for (let r = 0; r < rows; r += COLUMNS, panel += PANEL) {
     for (let lane = 0; lane < COLUMNS; lane++) {
       const row = row0 + min(r + lane, rows - 1);
       const at = panel + (<usize>lane << 2);
-      store<f32>(at, NONE, TOP);
-      store<f32>(at, 0, SUM);
+      openRow(at + TOP, SUM - TOP, group, row, keyPiece);
       store<i32>(at, lastSeen(row), LAST);
       store<i32>(at, firstSeen(row), FIRST);
     }

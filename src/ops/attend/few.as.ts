@@ -13,15 +13,18 @@ import {
   keysPerPiece,
   lastSeen,
   m,
+  openRow,
   queryOf,
   rowAt,
   s,
+  stick,
   t,
   terms,
   values,
   widthOf,
 } from "./call.as";
-import { NONE, exp2Once } from "./softmax.as";
+import { exp2Once } from "./softmax.as";
+import { breakRow } from "./stick.as";
 
 // Eight sums of four floats on their way from one function to another.
 let partial: usize = 0;
@@ -43,17 +46,26 @@ export function attendFew(b: i32, keyPiece: i32, factor: f32, space: usize, tabl
   scaleQueries(b, rows, factor);
   for (let r = 0; r < all; r++) {
     const at = result + <usize>r * step;
-    store<f32>(at, NONE);
-    memory.fill(at + 4, 0, (<usize>V << 2) + 4);
+    openRow(at, 4, r / rows, r % rows, keyPiece);
+    memory.fill(at + 8, 0, <usize>V << 2);
   }
   const key0 = keyPiece * keysPerPiece, key1 = min(s, key0 + keysPerPiece);
   const from = max(key0, firstSeen(0)), end = min(key1, lastSeen(rows - 1) + 1);
-  for (let key = from; key < end; key += block) {
+  const blocks = (max(0, end - from) + block - 1) / block;
+  for (let i = 0; i < blocks; i++) {
+    // A stick is broken from the newest key back, until no row has anything left.
+    const key = from + (stick ? blocks - 1 - i : i) * block;
     const n = min(block, end - key);
+    if (stick && !someLeft(all)) break;
     scoreKeys(b, rows, key, n);
     for (let r = 0; r < all; r++) weighRow(r, r % rows, key, n, table);
     sumValues(b, rows, key, n);
   }
+}
+
+function someLeft(all: i32): bool {
+  for (let r = 0; r < all; r++) if (load<f32>(result + <usize>r * step, 4) > 0) return true;
+  return false;
 }
 
 function scaleQueries(b: i32, rows: i32, factor: f32): void {
@@ -141,6 +153,10 @@ function weighRow(r: i32, row: i32, key: i32, n: i32, table: usize): void {
   for (let j = 0; j < from; j++) store<f32>(s + (<usize>j << 2), -Infinity);
   for (let at = s + (<usize>to << 2); at < end; at += 4) store<f32>(at, -Infinity);
   const state = result + <usize>r * step;
+  if (stick) {
+    breakRow(s, end, state + 4, table);
+    return;
+  }
   const old = load<f32>(state);
   let most = f32x4.splat(old);
   for (let at = s; at < end; at += 16) most = f32x4.pmax(most, v128.load(at));

@@ -1,27 +1,35 @@
 // The end of the reverse pass: gradients leave their panels; those that several pieces have a part in are summed.
 import { ticket } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
-import { storePart } from "../simd.as";
+import { loadPart, madd, storePart, sum4 } from "../simd.as";
 import {
+  V,
   batch,
   copiesOf,
+  gout,
   groups,
   groupsOf,
+  h,
   keyAt,
   keyCopies,
   keyGradient,
   keyStride,
+  lse,
+  out,
   queryGradient,
   rowAt,
   rowPieces,
   s,
   scale,
+  sinkGradient,
+  sinkOf,
+  t,
   terms,
   values,
   widthOf,
 } from "./call.as";
 import { lower4 } from "./pack.as";
-import { MET, PANEL } from "./softmax.as";
+import { LOG2E, MET, PANEL, exp2Once } from "./softmax.as";
 import { WIDTH, padded } from "./tile.as";
 
 /** Key and value gradients of a block, to where they belong or to this piece's copy. */
@@ -114,4 +122,24 @@ export function sumCopies(): void {
     }
     done += pieces;
   }
+}
+
+/** Each head's sink is a key whose value is 0: the sum over rows of -exp(sink - lse) sum(g * out). */
+export function sumSinks(table: usize): void {
+  for (let head = ticket(); head < h; head = ticket()) {
+    const sink = sinkOf(head);
+    let sum: f64 = 0;
+    for (let row = head; row < batch * t * h; row += h) {
+      const at = <usize>row << 2, log = LOG2E * load<f32>(lse + at);
+      const weight = f32x4.extract_lane(exp2Once(f32x4.splat(sink - log), table), 0);
+      sum -= weight * dot(gout + at * V, out + at * V, V);
+    }
+    store<f32>(sinkGradient + (<usize>head << 2), <f32>sum);
+  }
+}
+
+export function dot(x: usize, y: usize, n: i32): f32 {
+  let sum = f32x4.splat(0);
+  for (; n >= 4; n -= 4, x += 16, y += 16) sum = madd(v128.load(x), v128.load(y), sum);
+  return sum4(madd(loadPart(x, n, 0), loadPart(y, n, 0), sum));
 }

@@ -17,10 +17,12 @@ import {
   m,
   open,
   openPanels,
+  openSequence,
   rowPieces,
   rowsPerPiece,
   s,
   scale,
+  stick,
   t,
   terms,
   valueRoom,
@@ -29,9 +31,10 @@ import {
 } from "./call.as";
 import { attendFew } from "./few.as";
 import { copyRows, liftRows } from "./pack.as";
-import { DEPTH, LOG2E, contract, maskPanel, packQueries } from "./panel.as";
+import { DEPTH, contract, maskPanel, packQueries } from "./panel.as";
 import { keepPiece, mergePieces, partRow, writePiece } from "./result.as";
-import { MET, PANEL, TABLE, exponential, shrink, weigh } from "./softmax.as";
+import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "./softmax.as";
+import { breakPanel, spent } from "./stick.as";
 import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileRows } from "./tile.as";
 
 /** Up to so many rows, keys are read where they lie: copying them would take longer than it saves. */
@@ -88,6 +91,7 @@ function attendPieces(space: usize, threads: i32): void {
   const step = partRow(0, 0, 1, 0) - partRow(0, 0, 0, 0);
   for (let piece = ticket(); piece < batch * keyPieces; piece = ticket()) {
     const b = piece % batch, keyPiece = piece / batch;
+    openSequence(b);
     attendFew(b, keyPiece, LOG2E * scale, table + TABLE, table, partRow(b, 0, 0, keyPiece), step);
   }
   barrier(threads);
@@ -99,13 +103,18 @@ function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
   const rows = min(rowsPerPiece, t * m - row0);
   const key0 = keyPiece * keysPerPiece;
   const key1 = min(s, key0 + keysPerPiece);
-  openPanels(state, row0, rows);
+  openSequence(b);
+  openPanels(state, group, row0, rows, keyPiece);
   packQueries(b, group, row0, rows, LOG2E * scale, queries);
   const from = max(key0, firstSeen(row0));
   const to = min(key1, lastSeen(row0 + rows - 1) + 1);
-  for (let key = key0; key < to; key += block) {
+  const blocks = (max(0, to - key0) + block - 1) / block;
+  for (let i = 0; i < blocks; i++) {
+    // A stick is broken from the newest key back.
+    const key = key0 + (stick ? blocks - 1 - i : i) * block;
     const n = min(block, key1 - key);
     if (key + n <= from) continue;
+    if (stick && spent(state, rows)) break;
     if (rows > CLOSE) packKeys(b, group, key, n);
     packValues(b, group, key, n, rows);
     attendBlock(b, group, row0, rows, key, n);
@@ -145,14 +154,15 @@ function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32)
   for (let r = 0; r < rows; r += COLUMNS) {
     const first = row0 + r, last = row0 + min(r + COLUMNS, rows) - 1;
     const from = max(firstSeen(first) - key, 0), to = min(lastSeen(last) + 1 - key, n);
-    if (from < to) {
+    if (from < to && !(stick && spent(panel, 1))) {
       const begin = floorRow(from, six), end = ceilRow(to, six);
       if (rows > CLOSE) contract(begin, end, six, E, keys, q, scores);
       else contractInPlace(b, group, key, n, begin, end, six, q, scores);
       maskPanel(first, last, key, begin, to, scores, panel);
       const at = scores + <usize>begin * WIDTH;
       const met = load<i32>(panel, MET);
-      if (weigh(at, to - begin, panel, table) && met) shrink(o, room, panel);
+      if (stick) breakPanel(at, to - begin, panel, table);
+      else if (weigh(at, to - begin, panel, table) && met) shrink(o, room, panel);
       store<i32>(panel, 1, MET);
       let v = vals, c = o;
       for (let i = terms; i < terms + values; i++) {

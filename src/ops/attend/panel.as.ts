@@ -5,7 +5,6 @@ import { lift4 } from "./pack.as";
 import { hide } from "./softmax.as";
 import { WIDTH, tile } from "./tile.as";
 
-export const LOG2E: f32 = 1.4426950408889634;
 /** Columns contracted at a time: a panel of as many rows stays in the first-level cache. */
 export const DEPTH: i32 = 256;
 

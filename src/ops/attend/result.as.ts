@@ -2,12 +2,32 @@
 import { ticket } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { log4, madd } from "../simd.as";
-import { V, batch, groups, keyPieces, lse, m, out, part, rowAt, t, terms, values, widthOf } from "./call.as";
+import {
+  V,
+  batch,
+  groups,
+  keyPieces,
+  lse,
+  m,
+  openSequence,
+  out,
+  part,
+  remainder,
+  rowAt,
+  stick,
+  t,
+  terms,
+  values,
+  widthOf,
+} from "./call.as";
 import { lower4 } from "./pack.as";
 import { MET, NONE, PANEL, SUM, TOP, exp2Once } from "./softmax.as";
+import { addOwn, shareOut } from "./stick.as";
 import { WIDTH, padded } from "./tile.as";
 
 const LN2: f32 = 0.6931471805599453;
+/** Largest maximum of the pieces of the row that is being merged. */
+let top: f32 = 0;
 
 /** Logs of the summed exponentials from maxima and sums of powers of two. */
 // @ts-ignore: decorator
@@ -25,14 +45,14 @@ export function writePiece(b: i32, group: i32, row0: i32, rows: i32, state: usiz
     const top = v128.load(at, TOP), sum = v128.load(at, SUM);
     const row = row0 + r, left = rows - r;
     if (lse) {
-      const logs = logSums(top, sum);
+      const logs = stick ? sum : logSums(top, sum);
       store<f32>(rowAt(lse, 1, b, group, row), f32x4.extract_lane(logs, 0));
       if (left > 1) store<f32>(rowAt(lse, 1, b, group, row + 1), f32x4.extract_lane(logs, 1));
       if (left > 2) store<f32>(rowAt(lse, 1, b, group, row + 2), f32x4.extract_lane(logs, 2));
       if (left > 3) store<f32>(rowAt(lse, 1, b, group, row + 3), f32x4.extract_lane(logs, 3));
     }
     // No sum, no weights: 0 instead of 0 / 0.
-    const factors = v128.and(f32x4.div(f32x4.splat(1), sum), f32x4.gt(sum, f32x4.splat(0)));
+    const factors = stick ? f32x4.splat(1) : v128.and(f32x4.div(f32x4.splat(1), sum), f32x4.gt(sum, f32x4.splat(0)));
     lowerRows(
       load<i32>(state + panel * PANEL, MET),
       sums + panel * <usize>room * WIDTH + lane,
@@ -42,6 +62,8 @@ export function writePiece(b: i32, group: i32, row0: i32, rows: i32, state: usiz
       left > 2 ? rowAt(out, V, b, group, row + 2) : 0,
       left > 3 ? rowAt(out, V, b, group, row + 3) : 0,
     );
+    if (remainder)
+      for (let i = 0; i < min(left, 4); i++) addOwn(b, group, row + i, load<f32>(at + (<usize>i << 2), SUM));
   }
 }
 
@@ -102,27 +124,30 @@ export function keepPiece(
   }
 }
 
+/** Factors of the `keyPieces` pieces of a row, in place of their maxima; returns the sum under the largest, `top`. */
+function mergeSums(from: usize, stride: usize, table: usize): f32 {
+  top = NONE;
+  for (let p = 0; p < keyPieces; p++) top = max(top, load<f32>(from + <usize>p * stride));
+  let sum: f32 = 0;
+  for (let p = 0; p < keyPieces; p++) {
+    const at = from + <usize>p * stride;
+    const factor = f32x4.extract_lane(exp2Once(f32x4.splat(load<f32>(at) - top), table), 0);
+    sum += factor * load<f32>(at, 4);
+    store<f32>(at, factor);
+  }
+  return sum;
+}
+
 /** Sums the pieces of every row, in the order of the keys. */
 export function mergePieces(table: usize): void {
   const rows = t * m, all = batch * groups * rows;
   for (let i = ticket(); i < all; i = ticket()) {
     const group = (i / rows) % groups, b = i / (rows * groups), row = i % rows;
     const from = partRow(b, group, row, 0), stride = <usize>(V + 2) << 2;
-    let top = NONE;
-    for (let p = 0; p < keyPieces; p++) top = max(top, load<f32>(from + <usize>p * stride));
-    let sum: f32 = 0;
     // The maxima give way to the factors.
-    for (let p = 0; p < keyPieces; p++) {
-      const at = from + <usize>p * stride;
-      const factor = f32x4.extract_lane(exp2Once(f32x4.splat(load<f32>(at) - top), table), 0);
-      sum += factor * load<f32>(at, 4);
-      store<f32>(at, factor);
-    }
-    if (lse) {
-      const log = logSums(f32x4.splat(top), f32x4.splat(sum));
-      store<f32>(rowAt(lse, 1, b, group, row), f32x4.extract_lane(log, 0));
-    }
-    const inverse: f32 = sum > 0 ? 1 / sum : 0;
+    const sum = stick ? shareOut(from, stride, keyPieces) : mergeSums(from, stride, table);
+    if (lse) store<f32>(rowAt(lse, 1, b, group, row), stick ? sum : f32x4.extract_lane(logSums(f32x4.splat(top), f32x4.splat(sum)), 0));
+    const inverse: f32 = stick ? 1 : sum > 0 ? 1 / sum : 0;
     const to = rowAt(out, V, b, group, row);
     let c: usize = 0;
     for (const end = (<usize>V << 2) & ~15; c < end; c += 16) {
@@ -135,5 +160,7 @@ export function mergePieces(table: usize): void {
       for (let p = 0; p < keyPieces; p++, at += stride) o += load<f32>(at) * load<f32>(at + c, 8);
       store<f32>(to + c, o * inverse);
     }
+    openSequence(b);
+    if (remainder) addOwn(b, group, row, sum);
   }
 }

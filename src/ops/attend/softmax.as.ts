@@ -4,11 +4,12 @@ import { COLUMNS } from "../einsum/micro.as";
 import { madd } from "../simd.as";
 import { WIDTH } from "./tile.as";
 
+export const LOG2E: f32 = 1.4426950408889634;
 /** A running maximum before any score: finite, so that differences stay numbers. */
 export const NONE: f32 = -1e30;
 
 // What a thread keeps of a panel of queries, from its address on.
-/** Running maximum of the scores; in the reverse pass log2 of the summed exponentials. */
+/** Running maximum of the scores; in the reverse pass log2 of the summed exponentials. See stick.as.ts for stick-breaking. */
 export const TOP: usize = 0;
 /** Running sum of the weights; in the reverse pass sum(g * out). */
 export const SUM: usize = WIDTH;
@@ -29,10 +30,13 @@ const P2: f32 = 2.4022242e-1;
 const P1: f32 = 6.9314698e-1;
 /** Adding 1.5 * 2^23 rounds to a whole number, which then stands in the low bits. */
 const ROUND: f32 = 12582912;
-const CONSTANTS: usize = 8 * 16;
 
 /** Bytes at an address that `exponential` must have filled before any weights are taken there. */
-export const TABLE: usize = CONSTANTS;
+export const TABLE: usize = 10 * 16;
+/** What is left of a stick below this is nothing. */
+const NOTHING: f32 = 5.421011e-20;
+/** Below this it is too little for what the reverse pass finds to be left of sum(g * out) to be more than rounding. */
+const LITTLE: f32 = 2.3841858e-7;
 
 /** V8 builds a constant anew at each use inside a loop; loaded from memory it stays in a register. */
 export function exponential(table: usize): void {
@@ -44,12 +48,14 @@ export function exponential(table: usize): void {
   v128.store(table, f32x4.splat(P1), 80);
   v128.store(table, f32x4.splat(1), 96);
   v128.store(table, f32x4.splat(-126), 112);
+  v128.store(table, f32x4.splat(NOTHING), 128);
+  v128.store(table, f32x4.splat(LITTLE), 144);
 }
 
 /** 2^x, relative error below 2e-7; 0 below 2^-126. */
 // @ts-ignore: decorator
 @inline
-function exp2(x: v128, round: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, p0: v128, least: v128): v128 {
+export function exp2(x: v128, round: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, p0: v128, least: v128): v128 {
   const n = f32x4.add(x, round);
   const f = f32x4.sub(x, f32x4.sub(n, round));
   let p = madd(p5, f, p4);

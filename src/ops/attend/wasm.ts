@@ -33,8 +33,6 @@ interface Plan {
 }
 
 export const attendWasm: AttendKernel = (call, out, lse) => {
-  if (call.start || call.sinks || call.stick)
-    throw new DeviceError("attend: start, sinks and stick are not written yet");
   const device = out.device as WasmDevice;
   const plan = planForward(call);
   const parts =
@@ -49,12 +47,13 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
   parts?.free();
 };
 
-export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, { dq, dk, dv }) => {
+export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, { dq, dk, dv, dsinks }) => {
   const device = out.device as WasmDevice;
   const plan = planBackward(call);
   const groups = call.h / plan.m;
   const args = head(call, plan, out, lse);
   args[21] = gout.address;
+  args[25] = dsinks?.address ?? 0;
   const copies: Tensor[] = [];
   const operand = (e: number, g: number, key: Tensor, q: Tensor | undefined, dkey?: Tensor, dquery?: Tensor) => {
     const n = (groups / g) * plan.rowPieces;
@@ -80,12 +79,14 @@ function threadsFor(call: AttendCall): number | undefined {
 
 /** The arguments up to those of the operands. */
 function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
-  const { batch, t, s, h, scale, causal, window, terms, values } = call;
+  const { batch, t, s, h, scale, causal, window, terms, values, start, sinks, stick } = call;
   const { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, few } = plan;
   return [
     ...[batch, t, s, h, scale, causal ? 1 : 0, window, m, h / m, terms.length, values.length],
     ...[termWidth(call), valueWidth(call), out.address, lse?.address ?? 0],
-    ...[block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, 0, 0, few ? 1 : 0, 0],
+    ...[block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, 0, 0, few ? 1 : 0],
+    ...[start?.address ?? 0, sinks?.address ?? 0, 0],
+    ...[stick ? 1 + (stick.current ? 0 : 2) + (stick.remainder ? 4 : 0) : 0, 0],
   ];
 }
 
