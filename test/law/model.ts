@@ -8,6 +8,7 @@ import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, scope, sizeOf, type Tensor } from "../../src/tensor/tensor.ts";
+import { allCounted } from "./account.ts";
 import type { Violation } from "./check.ts";
 import { type Case, cases } from "./geometry.ts";
 import { type Operand, onto, operand, type Program, subjectOf } from "./subject.ts";

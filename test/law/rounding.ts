@@ -1,6 +1,7 @@
+import { conv } from "../../src/ops/conv/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { planOf } from "../../src/ops/einsum/plan.ts";
-import { type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { sizeOf, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 
 // How far one float32 op may be from its exact result: what the bound on a whole program is made of (see shaken.ts).
 // A sum of K products, each rounded by at most u relative, and rounded again as it is added, errs by about
@@ -19,14 +20,34 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
   const { name, inputs, output } = node;
   const [a, b] = inputs;
   if (name.includes("->")) return contractionErrors(name, a!, b!);
+  if (name.startsWith("multiply at")) return relative(1, output);
   switch (name) {
     case "reshape":
     case "gather":
     case "gatherRows":
+    case "relu":
+    case "previous":
       return 0;
     case "add":
     case "scaled":
-      return output.data.map((x) => unit * Math.abs(x));
+    // Summed in float64, rounded once.
+    case "accumulate":
+      return relative(1, output);
+    // An exponential or a polynomial good to 2 units in the last place, then a few roundings.
+    case "exp":
+      return relative(4, output);
+    case "sigmoid":
+    case "silu":
+    case "softplus":
+    case "logSigmoid":
+    case "tanh":
+      return relative(8, output);
+    case "conv": {
+      // As if all rows were one sequence: what a sequence does not see of the one before it only adds.
+      const [bias, before] = [inputs[2], inputs[3]].map((t) => t && magnitude(t));
+      const magnitudes = conv(magnitude(a!), magnitude(b!), { bias, before });
+      return relative(Math.sqrt(width(b!) + 1) + 2, magnitudes);
+    }
     case "rope":
       return 4 * unit * largest(a!);
     case "rmsNorm":
@@ -46,19 +67,55 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
   }
 }
 
-/** Errors of each input's gradient, given that of the output. */
-export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors[] {
-  const { name, inputs } = node;
+/** Errors of each input's gradient `found`, given that of the output. */
+export function backwardErrors(
+  node: TapeNode,
+  g: Tensor,
+  scale: number,
+  found: readonly (Tensor | undefined)[],
+): Errors[] {
+  const { name, inputs, output } = node;
   const [a, b] = inputs;
   if (name.includes("->")) {
     const [specA, specB] = planOf(name, a!.shape, b!.shape).gradients;
     return [contractionErrors(specA, g, b!), contractionErrors(specB, g, a!)];
   }
+  if (name.startsWith("multiply at")) return [relative(1, found[0]!), productErrors(node, g)];
   const top = largest(g);
   switch (name) {
     case "reshape":
     case "add":
+    case "relu":
+    case "previous":
       return [0, 0];
+    case "exp":
+    case "accumulate":
+      return [relative(1, found[0]!)];
+    case "softplus":
+    case "logSigmoid":
+      return [relative(8, found[0]!)];
+    // g y (1 - y) and g (1 - y^2): the difference is rounded once, or its square too. What y errs by is in y.
+    case "sigmoid":
+      return [g.data.map((x, i) => 4 * unit * Math.abs(x * output.data[i]!))];
+    case "tanh":
+      return [relative(4, g)];
+    case "silu":
+      return [g.data.map((x, i) => unit * 16 * Math.abs(x) * (1 + Math.abs(a!.data[i]!)))];
+    case "conv": {
+      const [bias, before] = [inputs[2], inputs[3]];
+      const sum = Math.sqrt(a!.shape[0]!) + 2;
+      // What x receives is a convolution from the last row back. Taps: Cauchy and Schwarz, along each channel.
+      const dx = turned(conv(turned(magnitude(g)), magnitude(b!)));
+      const [lengths, rows, earlier] = [columnNorms(g), columnNorms(a!), before && columnNorms(before)];
+      const channel = (tap: number) => Math.floor(tap / width(b!));
+      const inputsOf = (c: number) => Math.hypot(rows[c]!, earlier?.[c] ?? 0);
+      return [
+        relative(Math.sqrt(width(b!)) + 2, dx),
+        b!.data.map((_, i) => sum * unit * lengths[channel(i)]! * inputsOf(channel(i))),
+        bias ? bias.data.map((_, c) => sum * unit * lengths[c]! * Math.sqrt(a!.shape[0]!)) : 0,
+        0,
+      ];
+    }
     case "scaled":
       return [unit * top];
     case "gather":
@@ -72,7 +129,8 @@ export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors
       const inverse = Math.max(...rowNorms(a!).map((norm) => 1 / Math.sqrt(norm ** 2 / e + 1e-6)));
       const gain = b ? largest(b) : 1;
       const steps = unit * (2 * Math.sqrt(e) + 16);
-      return [steps * inverse * gain * top * Math.sqrt(e), steps * Math.sqrt((a!.size / e) * e) * top];
+      const rows = a!.size / (b?.size ?? e);
+      return [steps * inverse * gain * top * Math.sqrt(e), steps * Math.sqrt(rows * e) * top];
     }
     case "gate": {
       const size = unit * 16 * (1 + largest(a!)) * top;
@@ -103,6 +161,18 @@ export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors
     default:
       throw new Error(`rounding: the gradient of op "${name}" has no bound yet; add one`);
   }
+}
+
+/** `steps` roundings of each number of `t`. */
+const relative = (steps: number, t: Tensor) => t.data.map((x) => steps * unit * Math.abs(x));
+
+/** What b receives of a product with a: for each number of b, u (sqrt(K) + 2) times the sum of |g a| over the K it met. */
+function productErrors({ name, inputs: [a, b] }: TapeNode, g: Tensor): Errors {
+  const axis = Number(name.split(" ").at(-1));
+  const inner = sizeOf(a!.shape.slice(axis + b!.shape.length));
+  const sums = new Float64Array(b!.size);
+  for (const [i, x] of a!.data.entries()) sums[Math.floor(i / inner) % b!.size]! += Math.abs(x * g.data[i]!);
+  return sums.map((x) => unit * (Math.sqrt(a!.size / b!.size) + 2) * x);
 }
 
 /** u (sqrt(K) + 2) times the contraction of magnitudes. */
@@ -152,4 +222,18 @@ const magnitude = (t: Tensor) => tensor(t.device, t.shape, t.data.map(Math.abs))
 function rowNorms(t: Tensor): number[] {
   const e = width(t);
   return Array.from({ length: t.size / e }, (_, i) => Math.hypot(...t.data.subarray(i * e, (i + 1) * e)));
+}
+
+/** Euclidean length of each column along axis 0. */
+function columnNorms(t: Tensor): Float64Array {
+  const squares = new Float64Array(t.size / t.shape[0]!);
+  for (const [i, x] of t.data.entries()) squares[i % squares.length]! += x ** 2;
+  return squares.map(Math.sqrt);
+}
+
+/** The rows in reverse order. */
+function turned(t: Tensor): Tensor {
+  const n = t.shape[0]!;
+  const rows = Array.from({ length: n }, (_, i) => Array.from(t.rows(n - 1 - i, n - i).data));
+  return tensor(t.device, t.shape, rows.flat());
 }

@@ -119,7 +119,7 @@ function shakenRecord(tape: Recorder, shake: Shake, scale: number): (node: TapeN
         const found = node.backward(g, wanted, into);
         // A gradient that is g itself under another name is exact.
         const moved = found.map((t, i) => (t && wanted[i] && t.origin !== g.origin ? t : undefined));
-        shake.pass(moved, () => backwardErrors(node, g, scale));
+        shake.pass(moved, () => backwardErrors(node, g, scale, found));
         return found;
       },
     });

@@ -41,7 +41,7 @@ export function multiply(a: Tensor, b: Tensor, axis = 0): Tensor {
   const output = new Tensor(device, a.shape);
   forward[device.kind](a, b, spread, output);
   return recorded({
-    name: "multiply",
+    name: `multiply at ${axis}`,
     inputs: [a, b],
     output,
     saved: [],

@@ -1,10 +1,31 @@
-import { DeviceError } from "../../tensor/error.ts";
-import type { MultiplyBackwardKernel, MultiplyKernel } from "./index.ts";
+import { SHARED_BYTES } from "../../device/layout.ts";
+import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import type { MultiplyBackwardKernel, MultiplyKernel, Spread } from "./index.ts";
 
-export const multiplyWasm: MultiplyKernel = () => {
-  throw new DeviceError("multiply: not written yet");
+/** Rows up to this long are joined to rows of about this length. */
+const SHORT = 512;
+/** Most runs in which rows are summed into db. */
+const RUNS = 16;
+
+export const multiplyWasm: MultiplyKernel = (a, b, spread, out) => {
+  const { middle, inner } = spread;
+  const args = [out.address, a.address, b.address, a.size, middle, inner, repeatsOf(spread)];
+  (out.device as WasmDevice).launch("multiply", args, threadsFor(a.size));
 };
 
-export const multiplyBackwardWasm: MultiplyBackwardKernel = () => {
-  throw new DeviceError("multiply: not written yet");
+export const multiplyBackwardWasm: MultiplyBackwardKernel = (a, b, spread, g, da, db) => {
+  if (!da && !db) return;
+  const { outer, middle, inner } = spread;
+  const repeats = repeatsOf(spread);
+  // As many runs as shared memory holds, and no more than there are rows: by the shape alone.
+  const fit = Math.floor(SHARED_BYTES / 4 / (middle * repeats));
+  const runs = Math.max(1, Math.min(RUNS, fit, Math.ceil(outer / repeats)));
+  const args = [da?.address ?? 0, db?.address ?? 0, a.address, b.address, g.address];
+  args.push(outer, middle, inner, repeats, runs);
+  (g.device as WasmDevice).launch("multiplyBackward", args, threadsFor(a.size));
 };
+
+/** How many rows of `middle` numbers are taken as one. */
+function repeatsOf({ outer, middle, inner }: Spread): number {
+  return inner === 1 ? Math.max(1, Math.min(outer, Math.floor(SHORT / middle))) : 1;
+}

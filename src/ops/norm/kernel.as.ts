@@ -5,7 +5,7 @@ import { loadPart, madd, nmadd, storePart, sum4 } from "../simd.as";
 /** Rows are summed into the gain's gradient in this many runs, whatever the number of threads. */
 const RUNS: i32 = 16;
 
-/** Arguments: out x gain (0 for none), rows, e, eps. */
+/** Arguments: out x gain (0 for none), rows, e, eps, rows of the gain, which repeat along x. */
 export function norm(args: usize, thread: i32, threads: i32): void {
   const rows = whole(args, 3);
   const e = whole(args, 4);
@@ -14,35 +14,40 @@ export function norm(args: usize, thread: i32, threads: i32): void {
   for (let row = share(rows, thread, threads); row < to; row++) {
     const skip = <usize>row * step;
     const x = address(args, 1) + skip;
-    scaleRow(e, x, address(args, 2), inverse(e, x, real(args, 5)), address(args, 0) + skip);
+    const gain = address(args, 2) ? address(args, 2) + <usize>(row % whole(args, 6)) * step : 0;
+    scaleRow(e, x, gain, inverse(e, x, real(args, 5)), address(args, 0) + skip);
   }
 }
 
-/** Arguments: dx dgain (0 for not wanted), x gain g, rows, e, eps. Needs 4 e bytes of shared memory per run. */
+/** Arguments: dx dgain (0 for not wanted), x gain g, rows, e, eps, rows of the gain. Needs the gain's size per run, shared. */
 export function normBackward(args: usize, thread: i32, threads: i32): void {
   const dgain = address(args, 1);
   const rows = whole(args, 5);
   const e = whole(args, 6);
+  const heads = whole(args, 8);
   const step = <usize>e << 2;
+  const all = <usize>heads * step;
   for (let run = ticket(); run < RUNS; run = ticket()) {
-    const sum = dgain ? shared() + <usize>run * step : 0;
-    if (sum) memory.fill(sum, 0, step);
+    const sum = dgain ? shared() + <usize>run * all : 0;
+    if (sum) memory.fill(sum, 0, all);
     const to = share(rows, run + 1, RUNS);
     for (let row = share(rows, run, RUNS); row < to; row++) {
       const skip = <usize>row * step;
+      const head = <usize>(row % heads) * step;
       const x = address(args, 2) + skip;
       const g = address(args, 4) + skip;
+      const gain = address(args, 3) ? address(args, 3) + head : 0;
       const r = inverse(e, x, real(args, 7));
-      if (address(args, 0)) backRow(e, x, address(args, 3), g, r, address(args, 0) + skip);
-      if (sum) addRow(e, x, g, r, sum);
+      if (address(args, 0)) backRow(e, x, gain, g, r, address(args, 0) + skip);
+      if (sum) addRow(e, x, g, r, sum + head);
     }
   }
   if (!dgain) return;
   barrier(threads);
-  const end = share(e, thread + 1, threads);
-  for (let i = share(e, thread, threads); i < end; i++) {
+  const end = share(heads * e, thread + 1, threads);
+  for (let i = share(heads * e, thread, threads); i < end; i++) {
     let total: f32 = 0;
-    for (let run = 0; run < RUNS; run++) total += load<f32>(shared() + <usize>run * step + (<usize>i << 2));
+    for (let run = 0; run < RUNS; run++) total += load<f32>(shared() + <usize>run * all + (<usize>i << 2));
     store<f32>(dgain + (<usize>i << 2), total);
   }
 }

@@ -1,10 +1,14 @@
-import { DeviceError } from "../../tensor/error.ts";
+import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { NextKernel, PreviousKernel } from "./index.ts";
 
-export const previousWasm: PreviousKernel = () => {
-  throw new DeviceError("previous: not written yet");
-};
+export const previousWasm: PreviousKernel = (x, t, first, out) => shift(x, t, first, -1, out);
 
-export const nextWasm: NextKernel = () => {
-  throw new DeviceError("previous: not written yet");
-};
+export const nextWasm: NextKernel = (g, t, out) => shift(g, t, undefined, 1, out);
+
+function shift(x: Tensor, t: number, edge: Tensor | undefined, from: 1 | -1, out: Tensor): void {
+  if (x.size === 0) return;
+  const rows = x.shape[0]!;
+  const args = [out.address, x.address, edge?.address ?? 0, rows, t, x.size / rows, from];
+  (out.device as WasmDevice).launch("shiftRows", args, threadsFor(x.size));
+}

@@ -1,0 +1,177 @@
+// Causal short convolution of each channel by itself, and its gradients.
+import { address, barrier, scratch, share, shared, ticket, whole } from "../../device/thread.as";
+import { addRow, addTaps, tap, taps } from "./taps.as";
+
+/** Channels worked on at a time, so that the rows under all taps stay in the nearest cache. */
+const STRIP: i32 = 512;
+const STRIP_BYTES: usize = 2048;
+/** Rows that one thread takes at a time. */
+const BLOCK: i32 = 64;
+
+/** Arguments: out x w bias before (the last two 0 for zeros), rows, t, channels, width. */
+export function conv(args: usize, thread: i32, threads: i32): void {
+  const bias = address(args, 3);
+  const before = address(args, 4);
+  const rows = whole(args, 5);
+  const t = whole(args, 6);
+  const channels = whole(args, 7);
+  const width = whole(args, 8);
+  const row = <usize>channels << 2;
+  const w = scratch(thread);
+  const zeros = zerosOf(thread);
+  const strips = (channels + STRIP - 1) / STRIP;
+  const blocks = (rows + BLOCK - 1) / BLOCK;
+  for (let piece = ticket(); piece < strips * blocks; piece = ticket()) {
+    const from = (piece / blocks) * STRIP;
+    const skip = <usize>from << 2;
+    const n = min(STRIP, channels - from);
+    turn(n, width, address(args, 2) + skip * <usize>width, w);
+    const first = (piece % blocks) * BLOCK;
+    const to = min(rows, first + BLOCK);
+    for (let i = first; i < to; i++) {
+      const at = <usize>i * row + skip;
+      convRow(
+        n, width, i % t, address(args, 0) + at, bias ? bias + skip : zeros, address(args, 1) + at, row, w,
+        before ? before + skip : 0,
+      );
+    }
+  }
+}
+
+/** One row, the `place`th of its sequence: out = start + sum over k of w[k] x[k - width + 1], rows `row` bytes apart. */
+function convRow(
+  n: i32, width: i32, place: i32, out: usize, start: usize, x: usize, row: usize, w: usize, before: usize,
+): void {
+  let sum = start;
+  let k = 0;
+  for (; k < width - 1 - place; k++) {
+    if (!before) continue;
+    tap(n, out, sum, before + <usize>(place + k) * row, w + <usize>k * STRIP_BYTES);
+    sum = out;
+  }
+  for (; k + 4 <= width; k += 4) {
+    taps(n, out, sum, x - <usize>(width - 1 - k) * row, row, w + <usize>k * STRIP_BYTES, STRIP_BYTES);
+    sum = out;
+  }
+  for (; k < width; k++) {
+    tap(n, out, sum, x - <usize>(width - 1 - k) * row, w + <usize>k * STRIP_BYTES);
+    sum = out;
+  }
+}
+
+/**
+ * Arguments: dx dw dbias (0 for not wanted) x w before (0 for zeros) g, rows, t, channels, width, runs. Rows are summed into
+ * dw and dbias in `runs` runs, whatever the number of threads; a run's sums are `[width + 1, channels]`, bias last.
+ */
+export function convBackward(args: usize, thread: i32, threads: i32): void {
+  const dx = address(args, 0);
+  const dw = address(args, 1);
+  const dbias = address(args, 2);
+  const before = address(args, 5);
+  const rows = whole(args, 7);
+  const t = whole(args, 8);
+  const channels = whole(args, 9);
+  const width = whole(args, 10);
+  const runs = whole(args, 11);
+  const row = <usize>channels << 2;
+  const w = scratch(thread);
+  const zeros = zerosOf(thread);
+  const strips = (channels + STRIP - 1) / STRIP;
+  for (let piece = ticket(); piece < runs * strips; piece = ticket()) {
+    const run = piece / strips;
+    const from = (piece % strips) * STRIP;
+    const skip = <usize>from << 2;
+    const n = min(STRIP, channels - from);
+    const sums = sumsOf(run, width, row) + skip;
+    if (dx) turn(n, width, address(args, 4) + skip * <usize>width, w);
+    if (dw || dbias) for (let k = 0; k <= width; k++) memory.fill(sums + <usize>k * row, 0, <usize>n << 2);
+    const to = share(rows, run + 1, runs);
+    for (let i = share(rows, run, runs); i < to; i++) {
+      const at = <usize>i * row + skip;
+      const place = i % t;
+      const g = address(args, 6) + at;
+      if (dx) backRow(n, width, t - 1 - place, dx + at, zeros, g, row, w);
+      if (dw) sumRow(n, width, place, sums, address(args, 3) + at, g, row, before ? before + skip : 0);
+      if (dbias) addRow(n, sums + <usize>width * row, g);
+    }
+  }
+  if (!dw && !dbias) return;
+  barrier(threads);
+  const from = share(channels, thread, threads);
+  const n = share(channels, thread + 1, threads) - from;
+  const all = sumsOf(0, width, row) + (<usize>from << 2);
+  for (let run = 1; run < runs; run++)
+    for (let k = 0; k <= width; k++) addRow(n, all + <usize>k * row, all + <usize>(run * (width + 1) + k) * row);
+  if (dbias) memory.copy(dbias + (<usize>from << 2), all + <usize>width * row, <usize>n << 2);
+  if (!dw) return;
+  const to = dw + <usize>(from * width << 2);
+  for (let c = 0; c < n; c++)
+    for (let k = 0; k < width; k++)
+      store<f32>(to + (<usize>(c * width + k) << 2), load<f32>(all + <usize>k * row + (<usize>c << 2)));
+}
+
+/** dx = sum over m of w[width - 1 - m] g[m], where `after` rows of the sequence follow this one. */
+function backRow(n: i32, width: i32, after: i32, dx: usize, zeros: usize, g: usize, row: usize, w: usize): void {
+  const last = w + <usize>(width - 1) * STRIP_BYTES;
+  const reach = min(width, after + 1);
+  let sum = zeros;
+  let m = 0;
+  for (; m + 4 <= reach; m += 4) {
+    taps(n, dx, sum, g + <usize>m * row, row, last - <usize>m * STRIP_BYTES, 0 - STRIP_BYTES);
+    sum = dx;
+  }
+  for (; m < reach; m++) {
+    tap(n, dx, sum, g + <usize>m * row, last - <usize>m * STRIP_BYTES);
+    sum = dx;
+  }
+}
+
+/** sums[k] += g x[k - width + 1]. */
+function sumRow(n: i32, width: i32, place: i32, sums: usize, x: usize, g: usize, row: usize, before: usize): void {
+  let k = 0;
+  for (; k < width - 1 - place; k++)
+    if (before) addTap(n, sums + <usize>k * row, g, before + <usize>(place + k) * row);
+  for (; k + 4 <= width; k += 4) addTaps(n, sums + <usize>k * row, g, x - <usize>(width - 1 - k) * row, row);
+  for (; k < width; k++) addTap(n, sums + <usize>k * row, g, x - <usize>(width - 1 - k) * row);
+}
+
+function addTap(n: i32, sum: usize, g: usize, x: usize): void {
+  tap(n, sum, sum, g, x);
+}
+
+/** Where the sums of a run begin. */
+function sumsOf(run: i32, width: i32, row: usize): usize {
+  return shared() + <usize>(run * (width + 1)) * row;
+}
+
+/** A strip of zeros behind the taps in this thread's scratch memory. */
+function zerosOf(thread: i32): usize {
+  const zeros = scratch(thread) + 8 * STRIP_BYTES;
+  memory.fill(zeros, 0, STRIP_BYTES);
+  return zeros;
+}
+
+/** w `[n, width]` as `[width, STRIP]`, so that neighbouring channels lie side by side. */
+function turn(n: i32, width: i32, w: usize, out: usize): void {
+  if (width == 4) {
+    for (; n >= 4; n -= 4, w += 64, out += 16) turnFour(w, out);
+  }
+  for (let c = 0; c < n; c++)
+    for (let k = 0; k < width; k++)
+      store<f32>(out + <usize>k * STRIP_BYTES + (<usize>c << 2), load<f32>(w + (<usize>(c * width + k) << 2)));
+}
+
+function turnFour(w: usize, out: usize): void {
+  const a = v128.load(w);
+  const b = v128.load(w, 16);
+  const c = v128.load(w, 32);
+  const d = v128.load(w, 48);
+  const e = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+  const f = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+  const g = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const h = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  v128.store(out, v128.shuffle<f32>(e, f, 0, 1, 4, 5));
+  v128.store(out, v128.shuffle<f32>(e, f, 2, 3, 6, 7), 2048);
+  v128.store(out, v128.shuffle<f32>(g, h, 0, 1, 4, 5), 4096);
+  v128.store(out, v128.shuffle<f32>(g, h, 2, 3, 6, 7), 6144);
+}

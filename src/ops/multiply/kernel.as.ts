@@ -1,0 +1,167 @@
+// Products of numbers seen as [outer, middle, inner] with one number for each of `middle`.
+import { address, barrier, scratch, share, shared, ticket, whole } from "../../device/thread.as";
+import { loadPart, madd, storePart, sum4 } from "../simd.as";
+
+/** Numbers of a row that are worked on at a time, so that what is read twice comes from the nearest cache. */
+const STRIP: i32 = 2048;
+
+/**
+ * Arguments: out a b, n in elements, middle, inner, repeats. Where inner is 1, rows of `middle` are short: so many are taken
+ * as one, against b as often one after the other.
+ */
+export function multiply(args: usize, thread: i32, threads: i32): void {
+  const n = whole(args, 3);
+  const inner = whole(args, 5);
+  const b = repeated(address(args, 2), whole(args, 4), whole(args, 6), thread);
+  const period = whole(args, 4) * whole(args, 6);
+  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
+  let at = share(n >> 8, thread, threads) << 8;
+  while (at < to) {
+    const out = address(args, 0) + (<usize>at << 2);
+    const a = address(args, 1) + (<usize>at << 2);
+    if (inner == 1) {
+      const m = at % period;
+      const count = min(to - at, period - m);
+      product(count, out, a, b + (<usize>m << 2));
+      at += count;
+    } else {
+      const count = min(to - at, inner - (at % inner));
+      scale(count, out, a, load<f32>(b + (<usize>((at / inner) % period) << 2)));
+      at += count;
+    }
+  }
+}
+
+/**
+ * Arguments: da db (0 for not wanted) a b g, outer, middle, inner, repeats, runs. Rows are summed into db in `runs` runs,
+ * whatever the number of threads; the sums of runs are in shared memory, but for one run in db itself.
+ */
+export function multiplyBackward(args: usize, thread: i32, threads: i32): void {
+  const db = address(args, 1);
+  const outer = whole(args, 5);
+  const middle = whole(args, 6);
+  const inner = whole(args, 7);
+  const repeats = whole(args, 8);
+  const runs = whole(args, 9);
+  const period = middle * repeats;
+  const rows = (outer + repeats - 1) / repeats;
+  const b = repeated(address(args, 3), middle, repeats, thread);
+  const direct = runs == 1 && repeats == 1;
+  const strip = max(1, STRIP / inner);
+  const strips = (period + strip - 1) / strip;
+  for (let piece = ticket(); piece < runs * strips; piece = ticket()) {
+    const run = piece / strips;
+    const from = (piece % strips) * strip;
+    const n = min(strip, period - from);
+    const skip = <usize>from << 2;
+    let sum: usize = 0;
+    if (db) {
+      sum = (direct ? db : shared() + (<usize>(run * period) << 2)) + skip;
+      memory.fill(sum, 0, <usize>n << 2);
+    }
+    const to = share(rows, run + 1, runs);
+    for (let row = share(rows, run, runs); row < to; row++) {
+      const first = row * period + from;
+      const count = min(n, outer * middle - first);
+      const at = <usize>first * (<usize>inner << 2);
+      const da = address(args, 0) ? address(args, 0) + at : 0;
+      if (inner == 1) backRow(count, da, sum, address(args, 2) + at, b + skip, address(args, 4) + at);
+      else backUnits(count, inner, da, sum, address(args, 2) + at, b + skip, address(args, 4) + at);
+    }
+  }
+  if (!db || direct) return;
+  barrier(threads);
+  const from = share(middle, thread, threads);
+  const n = share(middle, thread + 1, threads) - from;
+  const to = db + (<usize>from << 2);
+  memory.fill(to, 0, <usize>n << 2);
+  for (let i = 0; i < runs * repeats; i++) add(n, to, shared() + (<usize>(i * middle + from) << 2));
+}
+
+/** b, or `repeats` of it one after the other. */
+function repeated(b: usize, middle: i32, repeats: i32, thread: i32): usize {
+  if (repeats == 1) return b;
+  const to = scratch(thread);
+  for (let i = 0; i < middle * repeats; i++) store<f32>(to + (<usize>i << 2), load<f32>(b + (<usize>(i % middle) << 2)));
+  return to;
+}
+
+/** da = g b; sum += g a. */
+function backRow(n: i32, da: usize, sum: usize, a: usize, b: usize, g: usize): void {
+  if (da) product(n, da, g, b);
+  if (sum) addProduct(n, sum, g, a);
+}
+
+/** The same for `n` stretches of `inner` numbers, each with one number of b and of sum. */
+function backUnits(n: i32, inner: i32, da: usize, sum: usize, a: usize, b: usize, g: usize): void {
+  const step = <usize>inner << 2;
+  for (let i = 0; i < n; i++, a += step, g += step) {
+    const at = <usize>i << 2;
+    if (da) scale(inner, da + <usize>i * step, g, load<f32>(b + at));
+    if (sum) store<f32>(sum + at, load<f32>(sum + at) + dot(inner, g, a));
+  }
+}
+
+/** out = x y. */
+function product(n: i32, out: usize, x: usize, y: usize): void {
+  for (; n >= 16; n -= 16, out += 64, x += 64, y += 64) {
+    const s = f32x4.mul(v128.load(x), v128.load(y));
+    const t = f32x4.mul(v128.load(x, 16), v128.load(y, 16));
+    const u = f32x4.mul(v128.load(x, 32), v128.load(y, 32));
+    const v = f32x4.mul(v128.load(x, 48), v128.load(y, 48));
+    v128.store(out, s);
+    v128.store(out, t, 16);
+    v128.store(out, u, 32);
+    v128.store(out, v, 48);
+  }
+  for (; n > 0; n -= 4, out += 16, x += 16, y += 16) storePart(out, n, f32x4.mul(loadPart(x, n, 0), loadPart(y, n, 0)));
+}
+
+/** sum += x y. */
+function addProduct(n: i32, sum: usize, x: usize, y: usize): void {
+  for (; n >= 16; n -= 16, sum += 64, x += 64, y += 64) {
+    const s = madd(v128.load(x), v128.load(y), v128.load(sum));
+    const t = madd(v128.load(x, 16), v128.load(y, 16), v128.load(sum, 16));
+    const u = madd(v128.load(x, 32), v128.load(y, 32), v128.load(sum, 32));
+    const v = madd(v128.load(x, 48), v128.load(y, 48), v128.load(sum, 48));
+    v128.store(sum, s);
+    v128.store(sum, t, 16);
+    v128.store(sum, u, 32);
+    v128.store(sum, v, 48);
+  }
+  for (; n > 0; n -= 4, sum += 16, x += 16, y += 16)
+    storePart(sum, n, madd(loadPart(x, n, 0), loadPart(y, n, 0), loadPart(sum, n, 0)));
+}
+
+/** out = x y, with the same y for all. */
+function scale(n: i32, out: usize, x: usize, y: f32): void {
+  const f = f32x4.splat(y);
+  for (; n >= 16; n -= 16, out += 64, x += 64) {
+    const s = f32x4.mul(v128.load(x), f);
+    const t = f32x4.mul(v128.load(x, 16), f);
+    const u = f32x4.mul(v128.load(x, 32), f);
+    const v = f32x4.mul(v128.load(x, 48), f);
+    v128.store(out, s);
+    v128.store(out, t, 16);
+    v128.store(out, u, 32);
+    v128.store(out, v, 48);
+  }
+  for (; n > 0; n -= 4, out += 16, x += 16) storePart(out, n, f32x4.mul(loadPart(x, n, 0), f));
+}
+
+/** sum of x y. */
+function dot(n: i32, x: usize, y: usize): f32 {
+  let s = f32x4.splat(0);
+  let t = s;
+  for (; n >= 8; n -= 8, x += 32, y += 32) {
+    s = madd(v128.load(x), v128.load(y), s);
+    t = madd(v128.load(x, 16), v128.load(y, 16), t);
+  }
+  for (; n > 0; n -= 4, x += 16, y += 16) s = madd(loadPart(x, n, 0), loadPart(y, n, 0), s);
+  return sum4(f32x4.add(s, t));
+}
+
+/** out += x. */
+function add(n: i32, out: usize, x: usize): void {
+  for (; n > 0; n -= 4, out += 16, x += 16) storePart(out, n, f32x4.add(loadPart(out, n, 0), loadPart(x, n, 0)));
+}
