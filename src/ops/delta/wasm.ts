@@ -1,10 +1,53 @@
+import { SCRATCH_BYTES } from "../../device/layout.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import type { DeltaBackwardKernel, DeltaKernel } from "./index.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { CHUNK } from "./chunk.ts";
+import type { DeltaBackwardKernel, DeltaCall, DeltaKernel } from "./index.ts";
 
-export const deltaWasm: DeltaKernel = () => {
-  throw new DeviceError("delta: not written yet on wasm");
+/** Multiplications (some 2 us) that are not worth waking another thread for. */
+const ALONE = 50_000;
+
+export const deltaWasm: DeltaKernel = (call, out, final, states) => {
+  const { n, width } = call;
+  const recurrent = call.by === "recurrent";
+  const floats = recurrent ? n * (width + 4) : chunkFloats(call) + 3 * CHUNK * fill(width) + fill(n) * fill(width);
+  checkRoom(call, floats);
+  const args = [...head(call, final, states), out.address];
+  (out.device as WasmDevice).launch(recurrent ? "deltaRecurrent" : "deltaChunked", args, threadsFor(call));
 };
 
 export const deltaBackwardWasm: DeltaBackwardKernel = () => {
-  throw new DeviceError("delta: not written yet on wasm");
+  throw new DeviceError("delta: gradient not written yet on wasm");
 };
+
+/** The arguments that call.as.ts reads. */
+function head(call: DeltaCall, final: Tensor | undefined, states: Tensor | undefined): number[] {
+  const { batch, t, g, h, n, width, scale, q, k, v, beta, decay, state } = call;
+  const kind = decay ? decay.shape.length - 1 : 0;
+  return [
+    ...[batch, t, g, h, n, width, scale, kind, Math.ceil(t / CHUNK)],
+    ...[q.address, k.address, v.address, beta.address],
+    ...[decay, state, final, states].map((x) => x?.address ?? 0),
+  ];
+}
+
+/** Floats of a chunk as build.as.ts lays it out. */
+function chunkFloats({ n, width }: DeltaCall): number {
+  const [N, V] = [fill(n), fill(width)];
+  const blocks = CHUNK / 8;
+  const rows = 8 * CHUNK + blocks + 1 + (blocks * (blocks + 1) * 8) / 2;
+  return 16 + rows * N + CHUNK * (V + 1) + blocks * CHUNK * 16 + 16 * Math.max(N, V);
+}
+
+function checkRoom({ n, width }: DeltaCall, floats: number): void {
+  if (4 * floats > SCRATCH_BYTES)
+    throw new DeviceError(`delta: got a state of ${n} x ${width}, expected one that fits a thread's memory on wasm`);
+}
+
+/** A width filled up to whole tiles in any build. */
+const fill = (width: number): number => Math.ceil(width / 16) * 16;
+
+function threadsFor({ batch, h, t, n, width }: DeltaCall): number | undefined {
+  return batch * h * t * n * width < ALONE ? 1 : undefined;
+}
