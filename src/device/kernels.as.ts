@@ -11,3 +11,4 @@ export { loss, lossBackward } from "../ops/loss/kernel.as";
 export { norm, normBackward } from "../ops/norm/kernel.as";
 export { adamw, squares } from "../ops/optimise/kernel.as";
 export { rope } from "../ops/rope/kernel.as";
+export { select } from "../ops/select/kernel.as";
