@@ -6,6 +6,7 @@ export { attendBackward } from "../ops/attend/backward.as";
 export { contract } from "../ops/einsum/kernel.as";
 export { stream } from "../ops/einsum/stream.as";
 export { gatherRows, scatterRows } from "../ops/embed/kernel.as";
+export { attendFactored } from "../ops/factored/kernel.as";
 export { gate, gateBackward } from "../ops/gate/kernel.as";
 export { loss, lossBackward } from "../ops/loss/kernel.as";
 export { norm, normBackward } from "../ops/norm/kernel.as";
