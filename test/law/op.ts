@@ -16,6 +16,7 @@ import { adamw, squares } from "../../src/ops/optimise/index.ts";
 import { previous } from "../../src/ops/previous/index.ts";
 import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
+import { select } from "../../src/ops/select/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { sizeOf, Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { onto, operand, type Program } from "./subject.ts";
@@ -351,7 +352,45 @@ export const differentiable: Readonly<Record<string, Op>> = {
   conv: convolved,
 };
 
-/** The ops that no tape records: a routing's choice, and an optimiser's step. */
+/**
+ * An indexer's choice, keys and padding in turn. Inputs are small whole numbers and the scale a power of two: scores are exact
+ * on every device, and many of them equal.
+ */
+const chosen = (of: "rows" | "missing") =>
+  op(
+    fc.record({
+      heads: rare,
+      width: rare,
+      lengths: fc.oneof(
+        { weight: 14, arbitrary: fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 })) },
+        { weight: 1, arbitrary: fc.constantFrom([1, 3000], [9, 260], [40, 70]) },
+      ),
+      batch: fc.constantFrom(1, 1, 2),
+      count: fc.constantFrom(1, 2, 3, 5, 8, 17, 64),
+      causal: fc.constantFrom(true, true, false),
+      exponent: fc.integer({ min: -4, max: 1 }),
+      most: fc.constantFrom(0, 1, 2, 5),
+    }),
+    ({ heads, width, lengths: [t = 1, s = 1], batch, count, causal, exponent, most }, random) => {
+      const whole = (name: string, shape: readonly number[]) => ({
+        name,
+        shape,
+        values: Float64Array.from({ length: sizeOf(shape) }, () => random.integer(2 * most + 1) - most),
+      });
+      return {
+        inputs: [
+          whole("q", [batch * t, heads, width]),
+          whole("k", [batch * s, width]),
+          whole("weights", [batch * t, heads]),
+        ],
+        steps: 0,
+        run: ([q, k, weights]) =>
+          select({ q: q!, k: k!, weights: weights! }, { scale: 2 ** exponent, batch, count, causal })[of],
+      };
+    },
+  );
+
+/** The ops that no tape records: a choice of experts or keys, and an optimiser's step. */
 export const unrecorded: Readonly<Record<string, Op>> = {
   route: op(fc.record({ rows: rare, groups: fc.integer({ min: 1, max: 4 }), size: small }), (drawn, random) => {
     const { rows, groups, size } = drawn;
@@ -363,6 +402,8 @@ export const unrecorded: Readonly<Record<string, Op>> = {
       run: ([logits]) => route(logits!, choice),
     };
   }),
+  "select, keys": chosen("rows"),
+  "select, padding": chosen("missing"),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],
     steps: Math.sqrt(sizeOf(shape)) + 2,

@@ -1,6 +1,38 @@
+import { SCRATCH_BYTES, SHARED_BYTES } from "../../device/layout.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import type { SelectKernel } from "./index.ts";
+import type { SelectCall, SelectKernel } from "./index.ts";
 
-export const selectWasm: SelectKernel = () => {
-  throw new DeviceError("select: not written yet");
+/** Scores that a thread's memory holds. */
+const MOST = SCRATCH_BYTES / 4;
+/** Queries scored together, so that a panel of keys is lifted once for all of them; the same on any number of threads. */
+const TOGETHER = 8;
+/** Pieces of work that keep a few threads busy to the end. */
+const PIECES = 16;
+/** Keys of a panel in any build, and heads that fill whole tiles. */
+const PANEL = 16;
+const TILE = 6;
+/** Of shared memory, for each of 64 threads; and what choosing takes of it (choose.as.ts). */
+const PART = SHARED_BYTES / 64;
+const BINS = 8192;
+/** Multiplications (some 2 us) that are not worth waking another thread for. */
+const ALONE = 50_000;
+
+export const selectWasm: SelectKernel = (call, { rows, missing }) => {
+  const { q, k, weights, batch, t, s, heads, width, scale, count, causal } = call;
+  if (rows.size === 0) return;
+  if (s > MOST) throw new DeviceError(`select: got ${s} keys, expected at most ${MOST} on wasm`);
+  const widest = (PART - BINS) / 4 / PANEL - TILE;
+  if (heads + width > widest)
+    throw new DeviceError(`select: got ${heads} heads of ${width}, expected at most ${widest} together on wasm`);
+  const args = [rows.address, missing.address, q.address, k.address, weights.address, batch, t, s, heads, width];
+  args.push(scale, count, causal ? 1 : 0, together(call));
+  const products = batch * t * s * heads * width;
+  (rows.device as WasmDevice).launch("select", args, products < ALONE ? 1 : undefined);
 };
+
+/** Queries of a piece: few enough for their scores to fit, and for all threads to have some. */
+function together({ batch, t, s }: SelectCall): number {
+  const fit = Math.floor(MOST / Math.max(PANEL, Math.ceil(s / PANEL) * PANEL));
+  return Math.max(1, Math.min(TOGETHER, fit, Math.ceil((batch * t) / PIECES)));
+}
