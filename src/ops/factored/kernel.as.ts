@@ -15,6 +15,7 @@ import {
   lastSeen,
   open,
   openPanels,
+  openSequence,
   rowPieces,
   rowsPerPiece,
   s,
@@ -22,15 +23,15 @@ import {
   t,
 } from "../attend/call.as";
 import { copyRows } from "../attend/pack.as";
-import { LOG2E, packQueries } from "../attend/panel.as";
+import { packQueries } from "../attend/panel.as";
 import { keepPiece, mergePieces, writePiece } from "../attend/result.as";
-import { MET, PANEL, TABLE, exponential, shrink, weigh } from "../attend/softmax.as";
+import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "../attend/softmax.as";
 import { WIDTH, padded, sixes, tile, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { liftHeads, spread, sumRanks } from "./rank.as";
 
 /** Arguments after those of attend with one term and one value: address and step of ak, bk, av, bv, then the ranks R, P. */
-const FACTORS: i32 = 40;
+const FACTORS: i32 = 44;
 
 let call: usize = 0;
 let R: i32 = 0;
@@ -97,12 +98,13 @@ function factorAt(i: i32, b: i32, token: i32): usize {
 }
 
 function attendPiece(b: i32, rowPiece: i32, keyPiece: i32): void {
+  openSequence(b);
   const row0 = rowPiece * rowsPerPiece, end = min(row0 + rowsPerPiece, t * h);
   const key0 = keyPiece * keysPerPiece, key1 = min(s, key0 + keysPerPiece);
   for (let row = row0, panel = 0; row < end; row += h)
     for (let head = 0; head < h; head += COLUMNS, panel++) {
       const heads = min(COLUMNS, h - head);
-      openPanels(state + <usize>panel * PANEL, row + head, heads);
+      openPanels(state + <usize>panel * PANEL, 0, row + head, heads, keyPiece);
       packQueries(b, 0, row + head, heads, LOG2E * scale, queries + <usize>(panel * E) * WIDTH);
     }
   const from = max(key0, firstSeen(row0)), to = min(key1, lastSeen(end - 1) + 1);
