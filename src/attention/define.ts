@@ -21,8 +21,8 @@ export type Sizes = Readonly<Record<"d" | "h" | "g" | "n" | "r" | "e" | "v" | "c
 
 /**
  * Parts that some models have and others of the same variant lack. qkNorm: a norm on each head's query and key, before position;
- * entryNorm: on a shared key-value entry and each head's query; sinks: a logit per head in the softmax; shift: keys and values
- * mixed with the token before; outputNorm: on each head's output; outputGate and siluGate: a gate on it; current: stick-breaking
+ * entryNorm: on a shared key-value entry and each head's query; sinks: a logit per head in the softmax; keyShift and valueShift:
+ * keys or values mixed with the token before; outputNorm: on each head's output; outputGate and siluGate: a gate on it; current: stick-breaking
  * that sees the query's own key; fixedA, fixedB: factors that are the same for all tokens; convBias: in short convolutions;
  * doubled: a delta rule's step up to 2.
  */
@@ -30,7 +30,8 @@ export type Feature =
   | "qkNorm"
   | "entryNorm"
   | "sinks"
-  | "shift"
+  | "keyShift"
+  | "valueShift"
   | "outputNorm"
   | "outputGate"
   | "siluGate"

@@ -32,7 +32,7 @@ export const fox = defineAttention({
   name: "FoX",
   source: "Lin et al., FoX (arXiv 2503.02130), sections 3 and 4",
   qkNorm: "one form only; norms come after the shift and before the cache",
-  features: ["shift", "qkNorm", "outputNorm", "outputGate", "siluGate"],
+  features: ["keyShift", "valueShift", "qkNorm", "outputNorm", "outputGate", "siluGate"],
   rules: (z) => [
     ...groupRules(z),
     [z.r === 0, "r", "the gate takes the place of rotary position (r = 0)"],
@@ -49,8 +49,8 @@ export const fox = defineAttention({
     gK: z.with?.qkNorm ? "g e" : undefined,
     wV: "d g v",
     bV: z.bias ? "g v" : undefined,
-    wSK: z.with?.shift ? "d g" : undefined,
-    wSV: z.with?.shift ? "d g" : undefined,
+    wSK: z.with?.keyShift ? "d g" : undefined,
+    wSV: z.with?.valueShift ? "d g" : undefined,
     ...gateParams,
     wG: gated(z) ? "d h v" : undefined,
     gO: z.with?.outputNorm ? "h v" : undefined,
@@ -58,7 +58,12 @@ export const fox = defineAttention({
   }),
   query: (z) => ({ q: "h e", gate: gated(z) ? "h v" : undefined }),
   cache: () => ({ k: "g e", v: "g v", f: "h" }),
-  state: (z) => ({ total: "h", ...(z.with?.shift && { lastK: "g e", lastV: "g v" }) }) as Record<string, string>,
+  state: (z) =>
+    ({
+      total: "h",
+      ...(z.with?.keyShift && { lastK: "g e" }),
+      ...(z.with?.valueShift && { lastV: "g v" }),
+    }) as Record<string, string>,
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z, state) {
     const normed = (t: Tensor, gain: Tensor | undefined) => (gain ? rmsNorm(t, gain, INNER) : t);
@@ -79,7 +84,7 @@ export const fox = defineAttention({
         token:
           outerFlops(z) +
           gateFlops(z) +
-          2 * z.d * z.g * (z.e + z.v + (z.with?.shift ? 2 : 0)) +
+          2 * z.d * z.g * (z.e + z.v + (z.with?.keyShift ? 1 : 0) + (z.with?.valueShift ? 1 : 0)) +
           (gated(z) ? 2 * z.d * z.h * z.v : 0),
         cached: 0,
         pair: 2 * z.h * (z.e + z.v + 1),

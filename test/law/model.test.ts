@@ -98,6 +98,8 @@ function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> 
 /** The same model with a layer of linear attention before the others. */
 function hybrid(model: Model): Model {
   const { attention, feed } = model.layers[0]!;
-  const sizes = { ...attention.sizes, g: attention.sizes.h, n: 2, r: 0, e: 2, v: 3, c: 2, q: 0, w: 3 };
-  return { ...model, layers: [{ attention: { ...attention, variant: kda, sizes }, feed }, ...model.layers] };
+  const { window: _, ...linear } = attention;
+  const { with: __, b: ___, ...others } = attention.sizes;
+  const sizes = { ...others, g: others.h, n: 2, r: 0, e: 2, v: 3, c: 2, q: 0, o: 0, w: 3 };
+  return { ...model, layers: [{ attention: { ...linear, variant: kda, sizes }, feed }, ...model.layers] };
 }

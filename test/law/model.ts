@@ -133,7 +133,12 @@ export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
       return `parameters: hold ${held} numbers, declared ${modelSize(model)}`;
     const { run } = lossProgram(drawn);
     const once = count(() => run(tensors));
-    const expected = batch * forwardFlops(model, tokens, 0, form);
+    // Adding biases is left out of declarations; it is counted as two FLOPs each, and as two more for the gradient.
+    const biases = inputs
+      .filter(({ name }) => /\.b[A-Z]/.test(name))
+      .reduce((sum, { values }) => sum + values.length, 0);
+    const added = 2 * batch * tokens * biases;
+    const expected = batch * forwardFlops(model, tokens, 0, form) + added;
     if (once.contracted + once.weighed !== expected)
       return `forward: counted ${once.contracted + once.weighed} FLOPs, declared ${expected}`;
     // Experts are chosen, and so are keys: what leads to a choice has no gradient.
@@ -142,7 +147,7 @@ export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
     if (model.layers.some(chooses)) return undefined;
     const first = lossProgram({ ...drawn, form: undefined });
     const step = count(() => gradients(tensors, () => first.run(tensors)));
-    const thrice = 3 * batch * forwardFlops(model, tokens);
+    const thrice = 3 * batch * forwardFlops(model, tokens) + 2 * added;
     if (step.contracted + 3 * step.weighed !== thrice)
       return `training step: counted ${step.contracted} and ${step.weighed} FLOPs, declared ${thrice}`;
     return undefined;
