@@ -3,6 +3,7 @@ export { finish, gather, rest } from "./thread.as";
 export { combine } from "../ops/add/kernel.as";
 export { attend } from "../ops/attend/kernel.as";
 export { attendBackward } from "../ops/attend/backward.as";
+export { deltaBackward } from "../ops/delta/backward.as";
 export { deltaChunked } from "../ops/delta/kernel.as";
 export { deltaRecurrent } from "../ops/delta/recurrent.as";
 export { contract } from "../ops/einsum/kernel.as";
