@@ -1,6 +1,7 @@
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { planOf } from "../../src/ops/einsum/plan.ts";
 import { type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { deltaErrors } from "./recurrence.ts";
 
 // How far one float32 op may be from its exact result: what the bound on a whole program is made of (see shaken.ts).
 // A sum of K products, each rounded by at most u relative, and rounded again as it is added, errs by about
@@ -39,6 +40,8 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       const top = Math.max(...values.map(largest));
       return output.data.map((_, i) => weights[Math.floor(i / width(output))]! * top);
     }
+    case "delta":
+      return deltaErrors(node, scale)[0]!;
     default:
       throw new Error(`rounding: op "${name}" has no bound yet; add one`);
   }
@@ -93,6 +96,8 @@ export function backwardErrors(node: TapeNode, g: Tensor, scale: number): Errors
         ...values.map(() => top * Math.hypot(...weights)),
       ];
     }
+    case "delta":
+      return deltaErrors(node, scale, g).slice(1);
     default:
       throw new Error(`rounding: the gradient of op "${name}" has no bound yet; add one`);
   }
