@@ -17,14 +17,15 @@ type Results = readonly Float64Array[];
 /** Errors of the output, then of the gradients of q, k, v, beta, decay (0 without `g`, the output's gradient). */
 export function deltaErrors(node: TapeNode, scale: number, g?: Tensor): Float64Array[] {
   const exact = ruled(node, scale, g, () => 0);
-  const errors = exact.map((x) => x.map((y) => unit * Math.abs(y)));
+  const squares = exact.map((x) => x.map((y) => RUNS * (unit * y) ** 2));
   for (let seed = 1; seed <= RUNS; seed++) {
     const random = new Random(seed);
-    const moved = ruled(node, scale, g, (size) => unit * size * (4 * random.uniform() - 2));
-    for (const [i, error] of errors.entries())
-      for (let j = 0; j < error.length; j++) error[j] = Math.max(error[j]!, Math.abs(moved[i]![j]! - exact[i]![j]!));
+    const moved = ruled(node, scale, g, (size) => unit * size * (2 * random.uniform() - 1));
+    squares.forEach((list, i) => {
+      for (let j = 0; j < list.length; j++) list[j]! += (moved[i]![j]! - exact[i]![j]!) ** 2;
+    });
   }
-  return errors;
+  return squares.map((list) => list.map((x) => Math.sqrt(x / RUNS)));
 }
 
 /** The rule and its gradients, with `noise(size)` added to every sum whose magnitudes sum to `size`. */
@@ -42,8 +43,8 @@ function ruled(node: TapeNode, scale: number, g: Tensor | undefined, noise: (siz
     Float64Array,
     Float64Array,
   ];
-  // Sums over channels (and, within a chunk, over its tokens), and over the columns of a value.
-  const [deep, wide] = [Math.sqrt(n) + Math.sqrt(Math.min(t, CHUNK)) + 4, Math.sqrt(width) + Math.sqrt(CHUNK) + 4];
+  // Sums over channels or over the columns of a value, and over the tokens of a chunk.
+  const [deep, wide] = [n, width].map((terms) => Math.sqrt(terms + Math.min(t, CHUNK)) + 2) as [number, number];
   const perChannel = decay?.shape.length === 3;
   const columns = [...Array(width).keys()];
   const channels = [...Array(n).keys()];
