@@ -5,6 +5,7 @@ export { combine } from "../ops/add/kernel.as";
 export { attend } from "../ops/attend/kernel.as";
 export { attendBackward } from "../ops/attend/backward.as";
 export { conv, convBackward } from "../ops/conv/kernel.as";
+export { deltaBackward } from "../ops/delta/backward.as";
 export { deltaChunked } from "../ops/delta/kernel.as";
 export { deltaRecurrent } from "../ops/delta/recurrent.as";
 export { contract } from "../ops/einsum/kernel.as";

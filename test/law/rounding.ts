@@ -2,6 +2,7 @@ import { conv } from "../../src/ops/conv/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { planOf } from "../../src/ops/einsum/plan.ts";
 import { sizeOf, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { deltaErrors } from "./recurrence.ts";
 
 // How far one float32 op may be from its exact result: what the bound on a whole program is made of (see shaken.ts).
 // A sum of K products, each rounded by at most u relative, and rounded again as it is added, errs by about
@@ -62,6 +63,8 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       const top = Math.max(...values.map(largest));
       return output.data.map((_, i) => weights[Math.floor(i / width(output))]! * top);
     }
+    case "delta":
+      return deltaErrors(node, scale)[0]!;
     default:
       throw new Error(`rounding: op "${name}" has no bound yet; add one`);
   }
@@ -158,6 +161,8 @@ export function backwardErrors(
         ...sinks.map(() => Math.hypot(...scores) / scale),
       ];
     }
+    case "delta":
+      return deltaErrors(node, scale, g).slice(1);
     default:
       throw new Error(`rounding: the gradient of op "${name}" has no bound yet; add one`);
   }
