@@ -17,7 +17,9 @@ import { attendBackwardReference, attendReference } from "../src/ops/attend/refe
 import { attendBackwardWasm, attendWasm } from "../src/ops/attend/wasm.ts";
 import { Random } from "../src/tensor/random.ts";
 import { sizeOf, type Tensor, tensor } from "../src/tensor/tensor.ts";
+import { agrees } from "./law/agreement.ts";
 import { probe } from "./law/shaken.ts";
+import { operand } from "./law/subject.ts";
 
 const reference = new ReferenceDevice();
 const wasm = [attendWasm, attendBackwardWasm] as const;
@@ -132,6 +134,21 @@ describe.each(["simd", "relaxed", "wide"] as const)("attend on the %s build", (b
       () => {},
     ]);
     expect(Array.from(wild.out).slice(0, 32 * 40)).toEqual(Array.from(tame.out).slice(0, 32 * 40));
+  });
+
+  test("rows whose stick is spent between rows with most of it left take nothing from older keys", async () => {
+    const [t, s] = [65, 300];
+    const random = new Random(4);
+    // Rows 16 to 47 spend theirs on the newest keys, the others keep more than half.
+    const q = Float64Array.from({ length: t }, (_, i) => (i >= 16 && i < 48 ? 9 : -7));
+    const inputs = [
+      { name: "q", shape: [t, 1, 1], values: q },
+      { name: "k", shape: [s, 1], values: new Float64Array(s).fill(1) },
+      operand("v", [s, 3], random),
+    ];
+    const view = { scale: 1, stick: { current: false, remainder: true } };
+    const run = ([x, k, v]: readonly Tensor[]) => attend(v!, view, [x!, k!]);
+    expect(await agrees("spent rows", { inputs, scale: 1, run }, one)).toBeUndefined();
   });
 });
 
