@@ -361,42 +361,42 @@ export const differentiable: Readonly<Record<string, Op>> = {
 };
 
 /**
- * An indexer's choice, keys and padding in turn. Inputs are small whole numbers and the scale a power of two: scores are exact
- * on every device, and many of them equal.
+ * An indexer's choice, or its padding. Inputs are small whole numbers and the scale a power of two: scores are exact on every
+ * device, and many of them equal.
  */
-const chosen = (of: "rows" | "missing") =>
-  op(
-    fc.record({
-      heads: rare,
-      width: rare,
-      lengths: fc.oneof(
-        { weight: 14, arbitrary: fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 })) },
-        { weight: 1, arbitrary: fc.constantFrom([1, 3000], [9, 260], [40, 70]) },
-      ),
-      batch: fc.constantFrom(1, 1, 2),
-      count: fc.constantFrom(1, 2, 3, 5, 8, 17, 64),
-      causal: fc.constantFrom(true, true, false),
-      exponent: fc.integer({ min: -4, max: 1 }),
-      most: fc.constantFrom(0, 1, 2, 5),
-    }),
-    ({ heads, width, lengths: [t = 1, s = 1], batch, count, causal, exponent, most }, random) => {
-      const whole = (name: string, shape: readonly number[]) => ({
-        name,
-        shape,
-        values: Float64Array.from({ length: sizeOf(shape) }, () => random.integer(2 * most + 1) - most),
-      });
-      return {
-        inputs: [
-          whole("q", [batch * t, heads, width]),
-          whole("k", [batch * s, width]),
-          whole("weights", [batch * t, heads]),
-        ],
-        steps: 0,
-        run: ([q, k, weights]) =>
-          select({ q: q!, k: k!, weights: weights! }, { scale: 2 ** exponent, batch, count, causal })[of],
-      };
-    },
-  );
+const chosen = op(
+  fc.record({
+    of: fc.constantFrom("rows" as const, "rows" as const, "missing" as const),
+    heads: small,
+    width: rare,
+    lengths: fc.oneof(
+      { weight: 14, arbitrary: fc.tuple(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 40 })) },
+      { weight: 1, arbitrary: fc.constantFrom([1, 3000], [9, 260], [40, 70]) },
+    ),
+    batch: fc.constantFrom(1, 1, 2),
+    count: fc.constantFrom(1, 2, 3, 5, 8, 17, 64),
+    causal: fc.constantFrom(true, true, false),
+    exponent: fc.integer({ min: -4, max: 1 }),
+    most: fc.constantFrom(0, 1, 2, 5),
+  }),
+  ({ of, heads, width, lengths: [t = 1, s = 1], batch, count, causal, exponent, most }, random) => {
+    const whole = (name: string, shape: readonly number[]) => ({
+      name,
+      shape,
+      values: Float64Array.from({ length: sizeOf(shape) }, () => random.integer(2 * most + 1) - most),
+    });
+    return {
+      inputs: [
+        whole("q", [batch * t, heads, width]),
+        whole("k", [batch * s, width]),
+        whole("weights", [batch * t, heads]),
+      ],
+      steps: 0,
+      run: ([q, k, weights]) =>
+        select({ q: q!, k: k!, weights: weights! }, { scale: 2 ** exponent, batch, count, causal })[of],
+    };
+  },
+);
 
 /** The ops that no tape records: a choice of experts or keys, and an optimiser's step. */
 export const unrecorded: Readonly<Record<string, Op>> = {
@@ -410,8 +410,7 @@ export const unrecorded: Readonly<Record<string, Op>> = {
       run: ([logits]) => route(logits!, choice),
     };
   }),
-  "select, keys": chosen("rows"),
-  "select, padding": chosen("missing"),
+  select: chosen,
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],
     steps: Math.sqrt(sizeOf(shape)) + 2,
