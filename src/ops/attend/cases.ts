@@ -1,6 +1,6 @@
 import { Random } from "../../tensor/random.ts";
 import { type Device, sizeOf, Tensor, tensor } from "../../tensor/tensor.ts";
-import { type AttendBackwardKernel, type AttendCall, type AttendKernel, type Stick, visiblePairs } from "./index.ts";
+import type { AttendBackwardKernel, AttendCall, AttendKernel, Stick } from "./index.ts";
 
 /** Sizes and options of a call. A value given as `key: i` is the very tensor of term i's key. */
 export interface AttendSizes {
@@ -18,14 +18,9 @@ export interface AttendSizes {
   readonly values: readonly ({ readonly e: number; readonly g: number } | { readonly key: number })[];
 }
 
-/** One case with four uses: correctness, gradients, overrun and poisoned memory, speed. Inputs are standard normal. */
+/** One case with three uses: correctness, gradients, overrun and poisoned memory. Inputs are standard normal. */
 export interface AttendCase extends AttendSizes {
   readonly name: string;
-  /** Arithmetic of the visible pairs, forward and backward. */
-  readonly flops: number;
-  readonly backwardFlops: number;
-  /** Bytes that the forward pass must read and write at least once, in float32. */
-  readonly bytes: number;
   /** Largest absolute error in float32 of each result: see `tolerance`. */
   readonly tolerance: Tolerance;
 }
@@ -51,19 +46,9 @@ export interface AttendResult {
 
 /** A case from its sizes. */
 export function attendCase(name: string, sizes: AttendSizes): AttendCase {
-  const { batch = 1, t, s, h, terms, values } = sizes;
+  const { terms, values } = sizes;
   const [E, V] = [sum(terms.map(({ e }) => e)), sum(values.map((v) => widthOf(sizes, v)))];
-  const { causal = true, window = 0, stick } = sizes;
-  const pairs = batch * h * visiblePairs({ t, s, causal, window, stick });
-  const keys = [...terms, ...values.filter((v) => "e" in v)];
-  return {
-    ...sizes,
-    name,
-    flops: 2 * pairs * (E + V),
-    backwardFlops: 2 * pairs * (3 * E + 2 * V),
-    bytes: 4 * batch * (t * h * (E + V) + sum(keys.map(({ e, g }) => s * g * e))),
-    tolerance: tolerance(sizes, E, V),
-  };
+  return { ...sizes, name, tolerance: tolerance(sizes, E, V) };
 }
 
 /**

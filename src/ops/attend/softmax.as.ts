@@ -9,7 +9,7 @@ export const LOG2E: f32 = 1.4426950408889634;
 export const NONE: f32 = -1e30;
 
 // What a thread keeps of a panel of queries, from its address on.
-/** Running maximum of the scores; in the reverse pass log2 of the summed exponentials. See stick.as.ts for stick-breaking. */
+/** Running maximum of the scores; in the reverse pass log2 of the summed exponentials. Of a stick: see stick.as.ts. */
 export const TOP: usize = 0;
 /** Running sum of the weights; in the reverse pass sum(g * out). */
 export const SUM: usize = WIDTH;
