@@ -34,7 +34,7 @@ export interface Tolerance {
   readonly dsinks: number;
 }
 
-/** What a kernel makes of a case: numbers of the output, lse and the gradients per term, value and sink (none or one). */
+/** What a kernel makes of a case: output, lse and the gradients per term, value and sink (none or one). */
 export interface AttendResult {
   readonly out: ArrayLike<number>;
   readonly lse: ArrayLike<number>;
@@ -62,10 +62,11 @@ export function attendCase(name: string, sizes: AttendSizes): AttendCase {
  * queries sum to about t / s, plus log t for the first keys of a causal mask, times the h / g heads that share it: n, and
  * dk and dv to sqrt(n). A sink's gradient sums products of size sqrt(V), each with a weight, over all queries.
  *
- * With stick-breaking a weight errs with its own score, and with those of newer keys in the measure of their sigmoids: these
- * add up to 1 where the weights, falling as the exponential of that sum, are taken into account; and each key adds some
- * roundings. In a score's gradient sum(g out) comes times sigmoids that do not sum to 1, but to 16 at most, after which
- * too little of the stick is left: their keys are random, so dq takes the root, and a key gets as much from all queries.
+ * With stick-breaking a weight errs with its own score, and with those of newer keys in the measure of their sigmoids:
+ * these add up to 1 where the weights, falling as the exponential of that sum, are taken into account; and each key
+ * adds some roundings. In a score's gradient sum(g out) comes times sigmoids that do not sum to 1, but to 16 at most,
+ * after which too little of the stick is left: their keys are random, so dq takes the root, and a key gets as much from
+ * all queries.
  */
 function tolerance(sizes: AttendSizes, E: number, V: number): Tolerance {
   const { batch = 1, t, s, h, terms, values, stick } = sizes;
