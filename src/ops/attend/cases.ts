@@ -1,6 +1,6 @@
 import { Random } from "../../tensor/random.ts";
 import { type Device, sizeOf, Tensor, tensor } from "../../tensor/tensor.ts";
-import { type AttendBackwardKernel, type AttendCall, type AttendKernel, type Stick, visiblePairs } from "./index.ts";
+import type { AttendBackwardKernel, AttendCall, AttendKernel, Stick } from "./index.ts";
 
 /** Sizes and options of a call. A value given as `key: i` is the very tensor of term i's key. */
 export interface AttendSizes {
@@ -18,14 +18,9 @@ export interface AttendSizes {
   readonly values: readonly ({ readonly e: number; readonly g: number } | { readonly key: number })[];
 }
 
-/** One case with four uses: correctness, gradients, overrun and poisoned memory, speed. Inputs are standard normal. */
+/** One case with three uses: correctness, gradients, overrun and poisoned memory. Inputs are standard normal. */
 export interface AttendCase extends AttendSizes {
   readonly name: string;
-  /** Arithmetic of the visible pairs, forward and backward. */
-  readonly flops: number;
-  readonly backwardFlops: number;
-  /** Bytes that the forward pass must read and write at least once, in float32. */
-  readonly bytes: number;
   /** Largest absolute error in float32 of each result: see `tolerance`. */
   readonly tolerance: Tolerance;
 }
@@ -39,7 +34,7 @@ export interface Tolerance {
   readonly dsinks: number;
 }
 
-/** What a kernel makes of a case: numbers of the output, lse and the gradients per term, value and sink (none or one). */
+/** What a kernel makes of a case: output, lse and the gradients per term, value and sink (none or one). */
 export interface AttendResult {
   readonly out: ArrayLike<number>;
   readonly lse: ArrayLike<number>;
@@ -51,19 +46,9 @@ export interface AttendResult {
 
 /** A case from its sizes. */
 export function attendCase(name: string, sizes: AttendSizes): AttendCase {
-  const { batch = 1, t, s, h, terms, values } = sizes;
+  const { terms, values } = sizes;
   const [E, V] = [sum(terms.map(({ e }) => e)), sum(values.map((v) => widthOf(sizes, v)))];
-  const { causal = true, window = 0, stick } = sizes;
-  const pairs = batch * h * visiblePairs({ t, s, causal, window, stick });
-  const keys = [...terms, ...values.filter((v) => "e" in v)];
-  return {
-    ...sizes,
-    name,
-    flops: 2 * pairs * (E + V),
-    backwardFlops: 2 * pairs * (3 * E + 2 * V),
-    bytes: 4 * batch * (t * h * (E + V) + sum(keys.map(({ e, g }) => s * g * e))),
-    tolerance: tolerance(sizes, E, V),
-  };
+  return { ...sizes, name, tolerance: tolerance(sizes, E, V) };
 }
 
 /**
@@ -77,10 +62,11 @@ export function attendCase(name: string, sizes: AttendSizes): AttendCase {
  * queries sum to about t / s, plus log t for the first keys of a causal mask, times the h / g heads that share it: n, and
  * dk and dv to sqrt(n). A sink's gradient sums products of size sqrt(V), each with a weight, over all queries.
  *
- * With stick-breaking a weight errs with its own score, and with those of newer keys in the measure of their sigmoids: these
- * add up to 1 where the weights, falling as the exponential of that sum, are taken into account; and each key adds some
- * roundings. In a score's gradient sum(g out) comes times sigmoids that do not sum to 1, but to 16 at most, after which
- * too little of the stick is left: their keys are random, so dq takes the root, and a key gets as much from all queries.
+ * With stick-breaking a weight errs with its own score, and with those of newer keys in the measure of their sigmoids:
+ * these add up to 1 where the weights, falling as the exponential of that sum, are taken into account; and each key
+ * adds some roundings. In a score's gradient sum(g out) comes times sigmoids that do not sum to 1, but to 16 at most,
+ * after which too little of the stick is left: their keys are random, so dq takes the root, and a key gets as much from
+ * all queries.
  */
 function tolerance(sizes: AttendSizes, E: number, V: number): Tolerance {
   const { batch = 1, t, s, h, terms, values, stick } = sizes;
