@@ -48,7 +48,7 @@ const vectors = fc
 
 /** Now and then so much that threads share it, in several strips, blocks and runs. */
 const sizable = fc.oneof(
-  { weight: 60, arbitrary: vectors },
+  { weight: 25, arbitrary: vectors },
   { weight: 1, arbitrary: fc.constantFrom([33, 520], [70, 2, 120], [280, 60], [600, 3, 11], [4, 4200]) },
 );
 
