@@ -186,7 +186,10 @@ const multiplied = op(
   },
 );
 
-/** Attention over factors, each of them the same for all tokens or not, but one. */
+/**
+ * Attention over factors, one of them at least with a row for each token. Off the tape its output comes from kernels of its
+ * own; it is held to the bound of what the tape records, which builds keys and values.
+ */
 const attentionOfFactors = op(
   fc.record({
     h: fc.constantFrom(1, 2, 3, 5, 8),
