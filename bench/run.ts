@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+ *   node bench/run.ts [gemm|attention|decode|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,13 +9,20 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { attention } from "./attention.ts";
 import { decode } from "./decode.ts";
+import { family } from "./family.ts";
 import { gemm } from "./gemm.ts";
 import { disturbance, machine, ticks } from "./machine.ts";
 import { writeModel } from "./model.ts";
 import { type Plan, print, type Table } from "./section.ts";
 import { train } from "./train.ts";
 
-const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = { gemm, attention, decode, train };
+const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
+  gemm,
+  attention,
+  decode,
+  family,
+  train,
+};
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -32,7 +39,7 @@ const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
 if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
   console.error(
-    "bench: expected [gemm|attention|decode|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+    "bench: expected [gemm|attention|decode|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
   );
   process.exit(2);
 }
