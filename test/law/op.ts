@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
-import { delta } from "../../src/ops/delta/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather } from "../../src/ops/embed/index.ts";
 import { gate } from "../../src/ops/gate/index.ts";
@@ -12,7 +11,8 @@ import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { sizeOf, Tensor } from "../../src/tensor/tensor.ts";
-import { onto, operand, type Program } from "./subject.ts";
+import { continuedProgram, ruleProgram, rules } from "./rule.ts";
+import { operand, type Program } from "./subject.ts";
 
 /** An op under test: what to draw (plain values, which fast-check can shrink and print), and the program that calls it once. */
 export interface Op {
@@ -128,88 +128,11 @@ const rotated = op(
   },
 );
 
-/** The gated delta rule: all three kinds of decay (strong ones too), shared keys, a state before, either algorithm. */
-const rules = fc.record({
-  g: fc.constantFrom(1, 1, 2, 3),
-  share: fc.constantFrom(1, 1, 2, 3),
-  t: fc.oneof({ weight: 14, arbitrary: small }, { weight: 1, arbitrary: fc.constantFrom(31, 32, 33, 65, 100) }),
-  n: rare,
-  v: rare,
-  batch: fc.constantFrom(1, 1, 2),
-  decay: fc.constantFrom("channel", "channel", "head", "none"),
-  strength: fc.constantFrom(0.01, 0.3, 3, 100),
-  state: fc.boolean(),
-  by: fc.constantFrom("recurrent" as const, "chunked" as const),
-});
-
-type Rules = typeof rules extends fc.Arbitrary<infer T> ? T : never;
-
-function ruled({ g, share, t, n, v, batch, decay, strength, state }: Rules, random: Random) {
-  const [h, rows, scale] = [g * share, batch * t, n ** -0.5];
-  // Keys of about unit length and beta in 0..1, as in use: others would make the state explode.
-  const beta = operand("beta", [rows, h], random);
-  beta.values.forEach((x, i, all) => {
-    all[i] = Math.fround(1 / (1 + Math.exp(-x)));
-  });
-  const logs =
-    decay === "none" ? [] : [operand("decay", decay === "head" ? [rows, h] : [rows, h, n], random, strength)];
-  for (const { values } of logs)
-    values.forEach((x, i) => {
-      values[i] = -Math.abs(x);
-    });
-  const own = [
-    operand("q", [rows, g, n], random),
-    operand("k", [rows, g, n], random, scale),
-    operand("v", [rows, h, v], random),
-  ];
-  return {
-    scale,
-    inputs: [...own, beta, ...logs],
-    start: state ? operand("state", [batch, h, n, v], random) : undefined,
-  };
-}
-
-const rule = op(rules, (sizes, random) => {
-  const { scale, inputs, start } = ruled(sizes, random);
-  const { batch, by } = sizes;
-  return {
-    inputs,
-    scale,
-    run([q, k, v, beta, decay]) {
-      const state = start && onto(q!.device, start);
-      return delta({ q: q!, k: k!, v: v!, beta: beta!, decay }, { scale, batch, state, by });
-    },
-  };
-});
-
-/** Tokens in two calls, the state handed on in place; the first call may have none. */
-const continued = op(fc.record({ rules, cut: fc.nat(99) }), ({ rules: sizes, cut }, random) => {
-  const { scale, inputs, start } = ruled({ ...sizes, batch: 1 }, random);
-  const { t, g, share, n, v, by } = sizes;
-  return {
-    inputs,
-    scale,
-    // The state's rounding, which the second call knows nothing of.
-    steps: 2 * (Math.sqrt(n + t) + 2),
-    run(tensors) {
-      const { device } = tensors[0]!;
-      const kept = start ? onto(device, start) : new Tensor(device, [1, g * share, n, v]);
-      const part = (from: number, to: number, state: Tensor | undefined) => {
-        const [q, k, values, beta, decay] = tensors.map((x) => x.rows(from, to));
-        return delta({ q: q!, k: k!, v: values!, beta: beta!, decay }, { scale, state, final: kept, by });
-      };
-      const at = cut % t;
-      part(0, at, start && kept);
-      return part(at, t, kept);
-    },
-  };
-});
-
 /** The ops that gradients flow through. */
 export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
   attend: attention,
-  delta: rule,
+  delta: op(rules, ruleProgram),
   rope: rotated,
   rmsNorm: op(fc.record({ shape: vectors, gain: fc.boolean() }), ({ shape, gain }, random) => ({
     inputs: [operand("x", shape, random), ...(gain ? [operand("gain", [shape.at(-1)!], random, 0.5, 1)] : [])],
@@ -262,7 +185,7 @@ export const unrecorded: Readonly<Record<string, Op>> = {
       run: ([logits]) => route(logits!, choice),
     };
   }),
-  deltaContinued: continued,
+  deltaContinued: op(rules, continuedProgram),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],
     steps: Math.sqrt(sizeOf(shape)) + 2,
