@@ -3,7 +3,6 @@ import { accumulate } from "../../src/ops/accumulate/index.ts";
 import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
 import { conv } from "../../src/ops/conv/index.ts";
-import { delta } from "../../src/ops/delta/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather, gatherRows } from "../../src/ops/embed/index.ts";
 import { attendFactored } from "../../src/ops/factored/index.ts";
@@ -19,6 +18,7 @@ import { route } from "../../src/ops/route/index.ts";
 import { select } from "../../src/ops/select/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { sizeOf, Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { continuedProgram, ruleProgram, rules } from "./rule.ts";
 import { onto, operand, type Program } from "./subject.ts";
 
 /** An op under test: what to draw (plain values, which fast-check can shrink and print), and the program that calls it once. */
@@ -255,57 +255,11 @@ const convolved = op(
   },
 );
 
-/** The gated delta rule: all three kinds of decay (strong ones too), shared keys, a state before, either algorithm. */
-const rule = op(
-  fc.record({
-    g: fc.constantFrom(1, 1, 2, 3),
-    share: fc.constantFrom(1, 1, 2, 3),
-    t: fc.oneof({ weight: 14, arbitrary: small }, { weight: 1, arbitrary: fc.constantFrom(31, 32, 33, 65, 100) }),
-    n: rare,
-    v: rare,
-    batch: fc.constantFrom(1, 1, 2),
-    decay: fc.constantFrom("channel", "channel", "head", "none"),
-    strength: fc.constantFrom(0.01, 0.3, 3, 100),
-    state: fc.boolean(),
-    by: fc.constantFrom("recurrent" as const, "chunked" as const),
-  }),
-  ({ g, share, t, n, v, batch, decay, strength, state, by }, random) => {
-    const [h, rows] = [g * share, batch * t];
-    const scale = n ** -0.5;
-    // Keys of about unit length and beta in 0..1, as in use: others would make the state explode.
-    const beta = operand("beta", [rows, h], random);
-    beta.values.forEach((x, i, all) => {
-      all[i] = Math.fround(1 / (1 + Math.exp(-x)));
-    });
-    const logs =
-      decay === "none" ? [] : [operand("decay", decay === "head" ? [rows, h] : [rows, h, n], random, strength)];
-    for (const { values } of logs)
-      values.forEach((x, i) => {
-        values[i] = -Math.abs(x);
-      });
-    const [start] = state ? [operand("state", [batch, h, n, v], random)] : [];
-    return {
-      inputs: [
-        operand("q", [rows, g, n], random),
-        operand("k", [rows, g, n], random, scale),
-        operand("v", [rows, h, v], random),
-        beta,
-        ...logs,
-      ],
-      scale,
-      run([q, k, values, b, log]) {
-        const before = start && onto(q!.device, start);
-        return delta({ q: q!, k: k!, v: values!, beta: b!, decay: log }, { scale, batch, state: before, by });
-      },
-    };
-  },
-);
-
 /** The ops that gradients flow through. */
 export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
   attend: attention,
-  delta: rule,
+  delta: op(rules, ruleProgram),
   rope: rotated,
   rmsNorm: op(fc.record({ shape: sizable, axes: fc.constantFrom(0, 1, 1, 2) }), ({ shape, axes }, random) => {
     // No gain, one over the last axis, or one over all axes but the first.
@@ -414,6 +368,7 @@ export const unrecorded: Readonly<Record<string, Op>> = {
     };
   }),
   select: chosen,
+  deltaContinued: op(rules, continuedProgram),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],
     steps: Math.sqrt(sizeOf(shape)) + 2,
