@@ -37,9 +37,9 @@ export function readRawConfig(path: string): Promise<Config> {
   return readJson(join(path, "config.json"), SMALL, z.record(z.string(), z.unknown()));
 }
 
-/** Keys that only describe: shapes that the tensors have themselves, prose, and how the oracle was run. */
+/** Keys that only describe: what the tensors show themselves, prose, and how the oracle was run. */
 const descriptive =
-  /^(batch|batch_size|seq_len|seqlen|q_len|kv_len|seed|name|case|notes?|description|about|mode|layer_idx|compute_dtype)$|layout|^chunk_size|^initializer_range$/;
+  /^(batch|batch_size|seq_len|seqlen|q_len|kv_len|decode_prefill_len|seed|name|case|notes?|description|about|mode|layer_idx|compute_dtype)$|layout|^chunk_size|initial_state|^initializer_range$/;
 
 /** Reads a case's config by a schema, past keys that only describe. Throws FormatError naming a key that is not known. */
 export function readCaseConfig<T>(config: Config, known: z.ZodObject<z.ZodRawShape> & z.ZodType<T>): T {
@@ -79,4 +79,23 @@ export function positive(path: string, key: string, value: unknown): number {
       `${path}/manifest.json: tolerance of ${key}: got ${JSON.stringify(value)}, expected a positive number`,
     );
   return value;
+}
+
+/** One way to run a sequence: under which of an oracle's names its outputs go, and how many tokens go in at a time. */
+export interface Cut {
+  readonly name: "prefill" | "decode";
+  /** For messages. */
+  readonly from: string;
+  readonly chunks: readonly number[];
+}
+
+/** Ways to cut `length` tokens: all at once, a prefill and then one by one, and one by one from the first. */
+export function cuts(length: number, prefill: number): Cut[] {
+  const ones = (n: number) => Array.from({ length: Math.max(0, n) }, () => 1);
+  const all: Cut[] = [
+    { name: "prefill", from: "at once", chunks: [length] },
+    { name: "decode", from: `from ${prefill}`, chunks: [prefill, ...ones(length - prefill)] },
+    { name: "decode", from: "from 1", chunks: ones(length) },
+  ];
+  return prefill === 1 ? all.slice(0, 2) : all;
 }

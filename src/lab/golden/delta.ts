@@ -2,7 +2,6 @@ import { z } from "zod";
 import type { Sizes } from "../../attention/define.ts";
 import { gdn } from "../../attention/gdn.ts";
 import { kda } from "../../attention/kda.ts";
-import type { Cache } from "../../attention/layer.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import { count, limits, linear, type Source, vector } from "../../model/family.ts";
 import { rotation } from "../../ops/rope/index.ts";
@@ -26,7 +25,6 @@ const schema = z.object({
   use_short_conv: z.literal(true).optional(),
   use_gate: z.literal(true).optional(),
   safe_gate: z.literal(false).optional(),
-  decode_prefill_len: z.number().optional(),
   norm_eps: z.number().positive().max(1).default(1e-5),
   // Fixed: x / sqrt(sum + 1e-6).
   l2norm_eps: z.literal(1e-6).optional(),
@@ -34,6 +32,9 @@ const schema = z.object({
 });
 
 const streams = ["q", "k", "v"] as const;
+/** Inputs that a sequence begins with. */
+const recurrent = /^(?:init(?:ial)?_)?(?:recurrent_)?state(?:_init(?:ial)?)?$|^h0$/;
+const convolved = /^(?:init(?:ial)?_)?conv_state_([qkv])(?:_init(?:ial)?)?$/;
 const tails = { q: "tailQ", k: "tailK", v: "tailV" } as const;
 
 /** flash-linear-attention's Kimi Delta Attention (f_proj.0) and gated delta net (a_proj). */
@@ -90,27 +91,15 @@ export const deltaLayers: LayerFamily = {
         }
         return found;
       },
-      begins: {
-        ...named(
-          ["initial_state", "recurrent_state", "recurrent_state_initial", "initial_recurrent_state"],
-          (cache, s) => {
-            cache.state.memory!.write(flipped(s, v, n));
-          },
-        ),
-        ...Object.fromEntries(
-          streams.flatMap((stream) =>
-            Object.entries(
-              named(
-                [`conv_state_${stream}`, `initial_conv_state_${stream}`, `conv_state_${stream}_initial`],
-                (cache, s) => {
-                  const tail = cache.state[tails[stream]]!;
-                  const channels = tail.size / (w - 1);
-                  tail.write(swapped(newest(s, channels, w - 1), [channels, w - 1]));
-                },
-              ),
-            ),
-          ),
-        ),
+      begins(input) {
+        if (recurrent.test(input)) return ({ state }, given) => state.memory!.write(flipped(given, v, n));
+        const stream = convolved.exec(input)?.[1] as (typeof streams)[number] | undefined;
+        if (!stream) return undefined;
+        return ({ state }, given) => {
+          const tail = state[tails[stream]]!;
+          const channels = tail.size / (w - 1);
+          tail.write(swapped(newest(given, channels, w - 1), [channels, w - 1]));
+        };
       },
     };
   },
@@ -154,10 +143,6 @@ function sourcesOf({ d, h, g, n, v, w = 0, c, with: on }: Sizes, weights: Tensor
         }
       : { wA: linear("a_proj.weight", h, d), bT: flat("dt_bias", h), wG: linear("g_proj.weight", h * v, d) }),
   };
-}
-
-function named(names: readonly string[], begin: (cache: Cache, values: number[]) => void) {
-  return Object.fromEntries(names.map((name) => [name, begin]));
 }
 
 /** The newest `kept` of each channel's inputs `[channels, W]`, oldest first. */

@@ -28,8 +28,8 @@ export interface LayerOf {
   cached?(cache: Cache): Promise<Readonly<Record<string, Observed>>>;
   /** What one sequence is projected to, `made` by the variant, under the case's names. */
   projected?(p: Parts, made: Parts, x: Tensor): Readonly<Record<string, Tensor>>;
-  /** Inputs beside the hidden states: writes them into the state of a sequence that is about to begin. */
-  readonly begins?: Readonly<Record<string, (cache: Cache, values: number[]) => void>>;
+  /** What to do with an input beside the hidden states: write it into the state of a sequence that is about to begin. */
+  begins?(input: string): ((cache: Cache, values: number[]) => void) | undefined;
 }
 
 /** Numbers of ours, and which of the expected ones they are to meet where those are more. */

@@ -14,7 +14,6 @@ const schema = z.object({
   num_heads: count(limits.heads),
   num_kv_heads: count(limits.heads).nullish(),
   head_dim: count(limits.width).optional(),
-  decode_prefill_len: z.number().optional(),
   // Fixed in both codes: no other value was ever run.
   qk_norm_eps: z.literal(1e-5).optional(),
   output_norm_eps: z.number().positive().max(1).optional(),

@@ -8,8 +8,7 @@ import type { Parameter } from "../../model/model.ts";
 import { positionsOf } from "../../ops/rope/index.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Device, scope, type Tensor, tensor } from "../../tensor/tensor.ts";
-import { type Manifest, readManifest, readOracle, readRawConfig, tensorsOf, Unsupported } from "./case.ts";
-import { cuts } from "./cut.ts";
+import { cuts, type Manifest, readManifest, readOracle, readRawConfig, tensorsOf, Unsupported } from "./case.ts";
 import { deltaLayers } from "./delta.ts";
 import type { LayerFamily, LayerOf, Observed } from "./family.ts";
 import { foxLayers } from "./fox.ts";
@@ -22,11 +21,11 @@ import { tpaLayers } from "./tpa.ts";
 const families: readonly LayerFamily[] = [mlaLayers, mfaLayers, tpaLayers, foxLayers, deltaLayers];
 
 /** A layer case: the layer, where its weights lie, its inputs and what is expected of it. */
-export interface LayerCase extends LayerOf {
-  /** The file that `sources` are in: the weights. */
+export interface LayerCase extends Omit<LayerOf, "sources" | "weights"> {
+  /** The weights, where `sources` lie. */
   readonly reader: LayerOf["weights"];
   readonly parameters: readonly Parameter[];
-  readonly from: Sources;
+  readonly sources: Sources;
   readonly inputs: ReadonlyMap<string, Expected>;
   /** Tokens of padding in front of each sequence. */
   readonly padding: readonly number[];
@@ -42,7 +41,7 @@ export async function runLayerCase(
 ): Promise<string[]> {
   const layer = await readLayerCase(path, said);
   for (const device of devices) {
-    const weights = await readWeights(layer.reader, layer.parameters, layer.from, device);
+    const weights = await readWeights(layer.reader, layer.parameters, layer.sources, device);
     try {
       await compareLayer(layer, Object.fromEntries(weights), ledger);
     } finally {
@@ -55,18 +54,18 @@ export async function runLayerCase(
 /** Reads a layer case. Throws FormatError, and Unsupported for a layer that no family here knows. */
 export async function readLayerCase(path: string, given?: Manifest): Promise<LayerCase> {
   const said = given ?? (await readManifest(path));
-  const config = await readRawConfig(path);
+  const { left_padding: padded, ...config } = await readRawConfig(path);
   const file = await openSafetensors(join(path, "weights.safetensors"));
   const family = families.find((one) => one.knows((name) => file.has(name)));
   if (!family) {
     const some = file.names.slice(0, 4).join(", ");
     throw new Unsupported(`a layer with weights such as ${some} is not supported`);
   }
-  const layer = family.read(config, file, said);
+  const { weights, sources: named, ...layer } = family.read(config, file, said);
   const { variant, sizes } = layer.attention;
   checkSizes(variant, sizes);
-  const from: Sources = new Map(Object.entries(layer.sources));
-  checkTensors(layer.weights, from);
+  const sources: Sources = new Map(Object.entries(named));
+  checkTensors(weights, sources);
   const prefill = typeof config.decode_prefill_len === "number" ? config.decode_prefill_len : 1;
   const inputs = await tensorsOf(path, "inputs.safetensors");
   const hidden = inputs.get("hidden_states");
@@ -77,27 +76,29 @@ export async function readLayerCase(path: string, given?: Manifest): Promise<Lay
         `expected [batch, tokens, ${sizes.d}]`,
     );
   for (const name of inputs.keys())
-    if (name !== "hidden_states" && name !== "attention_mask" && !(layer.begins && Object.hasOwn(layer.begins, name)))
+    if (name !== "hidden_states" && name !== "attention_mask" && !layer.begins?.(name))
       throw new FormatError(`${path}/inputs.safetensors: ${name}: got a tensor that is not known, expected none`);
   return {
     ...layer,
-    reader: layer.weights,
+    reader: weights,
     parameters: paramsOf(variant, sizes).map(([name, axes]) => ({ name, axes, shape: shapeOf(axes, sizes) })),
-    from,
+    sources,
     inputs,
-    padding: paddingOf(path, inputs.get("attention_mask"), batch, length),
+    padding: paddingOf(path, inputs.get("attention_mask"), padded, batch, length),
     oracle: await readOracle(path, said, prefill),
   };
 }
 
-/** Tokens masked in front of each sequence. Throws FormatError for any other mask. */
-function paddingOf(path: string, mask: Expected | undefined, batch: number, length: number): number[] {
+/** Tokens masked in front of each sequence, by a mask or by the config. Throws FormatError for any other mask. */
+function paddingOf(path: string, mask: Expected | undefined, said: unknown, batch: number, length: number): number[] {
   return Array.from({ length: batch }, (_, item) => {
-    if (!mask) return 0;
-    const seen = part(mask, item);
-    const first = seen.indexOf(1);
-    if (seen.length !== length || first < 0 || seen.some((value, i) => value !== (i < first ? 0 : 1)))
-      throw new FormatError(`${path}/inputs.safetensors: attention_mask: expected zeros, then ones, for every token`);
+    const seen = mask && part(mask, item);
+    const first = seen ? seen.indexOf(1) : ((Array.isArray(said) ? said[item] : said) ?? 0);
+    const whole = Number.isInteger(first) && first >= 0 && first < length;
+    if (!whole || (seen && (seen.length !== length || seen.some((value, i) => value !== (i < first ? 0 : 1)))))
+      throw new FormatError(
+        `${path}: padding of sequence ${item}: got ${seen ?? JSON.stringify(first)}, expected it in front of ${length} tokens`,
+      );
     return first;
   });
 }
@@ -131,10 +132,7 @@ export async function compareLayer(layer: LayerCase, p: Parts, ledger: Ledger): 
       for (const { name, from, chunks } of ways) {
         const how = `${form}, ${from}`;
         const cache = new Cache(device, attention, x.shape[0]!);
-        for (const [key, begin] of Object.entries(layer.begins ?? {})) {
-          const given = inputs.get(key);
-          if (given) begin(cache, part(given, item));
-        }
+        for (const [key, given] of inputs) layer.begins?.(key)?.(cache, part(given, item));
         const values: number[] = new Array(skipped * d).fill(0);
         for (const n of chunks) {
           const out = step(layer, p, x, cache, n, form);

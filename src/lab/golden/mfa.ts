@@ -15,7 +15,6 @@ const schema = z.object({
   share_q_dim: count(limits.width).optional(),
   rms_norm_eps: z.number().min(0).max(1),
   max_position_embedding: z.number().optional(),
-  decode_prefill_len: z.number().optional(),
   softmax_scale: z.number().positive().optional(),
   rope_layout: z
     .string()

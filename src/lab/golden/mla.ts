@@ -7,7 +7,6 @@ import type { LayerFamily } from "./family.ts";
 
 const schema = z.object({
   ...latentKeys,
-  decode_prefill_len: z.number().optional(),
   rope_interleave: z.boolean().default(true),
   latent_norm_eps: z.number().positive().max(1).optional(),
   softmax_scale: z.number().optional(),

@@ -8,8 +8,7 @@ import type { Weights } from "../../model/transformer.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { Random } from "../../tensor/random.ts";
 import type { Device } from "../../tensor/tensor.ts";
-import { type Manifest, positive, readManifest, SMALL, tensorsOf, Unsupported } from "./case.ts";
-import { cuts } from "./cut.ts";
+import { cuts, type Manifest, positive, readManifest, SMALL, tensorsOf, Unsupported } from "./case.ts";
 import { type Ledger, type Oracle, part } from "./ledger.ts";
 
 /** Runs a checkpoint against its io.safetensors; the names of the tensors there. */

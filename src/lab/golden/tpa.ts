@@ -31,7 +31,6 @@ const schema = z.object({
   rope_after: z.string().optional(),
   rope_position: z.string().optional(),
   rope_where: z.string().optional(),
-  decode_prefill_len: number,
   softmax_scale: z.number().positive().optional(),
   ...Object.fromEntries([...dims, ...shares].map((key) => [key, number])),
 });
