@@ -288,14 +288,14 @@ withVectors("a wrong operator is caught (skipped where ../shared/golden is missi
     [
       "FoX: a key's own gate counts",
       "fox_op",
-      // Of the gates up to the key's own, those before it are left in the sums.
+      // Each gate moved on by one token: the key's own then fades it, and the query's does not.
       (c) =>
         changed(c, {
           log_fgate: mapped((_, i, all, [, , h = 1]) => (i >= h ? all[i - h]! : 0)),
         }),
     ],
     ["FoX: decay scaled as scores are", "fox_op", (c) => changed(c, { log_fgate: mapped((x) => x * 12 ** -0.5) })],
-    ["FoX: a window", "fox_op_gqa", (c) => changed(c, {}, { window_size: 19 })],
+    ["FoX: a window", "fox_op_gqa", (c) => changed(c, {}, { window_size: 5 })],
     ["FoX: padding", "fox_op_gqa", (c) => changed(c, {}, { left_padding: [0, 1] })],
     ["stick-breaking: the query's own key is seen", "stickbreaking", (c) => changed(c, {}, { attend_current: true })],
     [

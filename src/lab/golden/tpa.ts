@@ -58,7 +58,7 @@ export const tpaLayers: LayerFamily = {
     };
     const turn = turned(config.rope_layout, r, config.rope_base);
     // Ours turns the last dims; T6's authors turn the first unless the case says otherwise.
-    const first = r < e && !/\blast\b/i.test(spoken(config.rope_layout, said));
+    const first = r < e && !turnsLast(config.rope_layout, said);
     const gain =
       normed && given.names.find((name) => /^(subln|c_norm|group_?norm|out_norm|o_norm)\.weight$/.test(name));
     const queryName = full ? "c_qkv.c_q.weight" : "c_qkv.W_B_q.weight";
@@ -123,9 +123,9 @@ function turned(layout: string | undefined, r: number, base: number): Rotation {
   return { ...plain, frequencies: plain.frequencies.map((f) => -f) };
 }
 
-/** All that a case says of its rotary dims in words. */
-function spoken(layout: string | undefined, { meaning = {}, notes = [] }: Manifest): string {
-  return [layout ?? "", ...Object.values(meaning), ...notes].filter((text) => /rop|rota/i.test(String(text))).join(" ");
+/** Whether the case says in words that it is the last dims of a head that turn. */
+function turnsLast(layout: string | undefined, { meaning = {}, notes = [] }: Manifest): boolean {
+  return [layout, ...Object.values(meaning), ...notes].some((text) => /\blast\b[^.;]*\bdim/i.test(String(text)));
 }
 
 /** Rows in blocks of e, the first r of each moved behind the others. */
