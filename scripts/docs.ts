@@ -24,18 +24,18 @@ function emit(path: string, text: string): void {
 /** The table of variants, at the essay's width and number of heads. */
 function variantTable(): string {
   const rows = variantRows(2048, 16).map(
-    ({ spec, parameters, cacheValues, forms }) =>
-      `| \`${spec}\` | ${(parameters / 1e6).toFixed(2)} M | ${cacheValues} | ${forms.map((f) => `${f.name} ${f.flopsPerPair}`).join(", ")} |`,
+    ({ spec, parameters, cacheValues, stateValues, decodeBytes, forms }) =>
+      `| \`${spec}\` | ${(parameters / 1e6).toFixed(2)} M | ${cacheValues} | ${stateValues} | ${(decodeBytes / 1024).toFixed(0)} KiB | ${forms.map((f) => `${f.name} ${f.flopsPerPair}`).join(", ")} |`,
   );
   const files = variants.map(
     (v) =>
       `- **${v.name}** (${v.source}): ${Object.entries(v.forms)
         .map(([name, form]) => `\`${name}\` ${form.about}`)
-        .join("; ")}.`,
+        .join("; ")}. QK norm: ${v.qkNorm}.`,
   );
   return [
-    "| spec | parameters per layer | cache, numbers per token and layer | forms, FLOPs per query-key pair |",
-    "|---|---|---|---|",
+    "| spec | parameters per layer | cache, numbers per token and layer | state, numbers | decode reads at 4096 tokens | forms, FLOPs per query-key pair |",
+    "|---|---|---|---|---|---|",
     ...rows,
     "",
     ...files,

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
+import { gradients } from "../src/grad/tape.ts";
 import {
   type AttendCase,
   type AttendResult,
@@ -11,8 +12,14 @@ import {
   cases,
   runCase,
 } from "../src/ops/attend/cases.ts";
+import { attend, type View } from "../src/ops/attend/index.ts";
 import { attendBackwardReference, attendReference } from "../src/ops/attend/reference.ts";
 import { attendBackwardWasm, attendWasm } from "../src/ops/attend/wasm.ts";
+import { Random } from "../src/tensor/random.ts";
+import { sizeOf, type Tensor, tensor } from "../src/tensor/tensor.ts";
+import { agrees } from "./law/agreement.ts";
+import { probe } from "./law/shaken.ts";
+import { operand } from "./law/subject.ts";
 
 const reference = new ReferenceDevice();
 const wasm = [attendWasm, attendBackwardWasm] as const;
@@ -35,6 +42,7 @@ function excess(got: AttendResult, want: AttendResult, { tolerance }: AttendCase
     dq: worst(got.dq, want.dq) / tolerance.dq,
     dk: worst(got.dk, want.dk) / tolerance.dk,
     dv: worst(got.dv, want.dv) / tolerance.dv,
+    dsinks: worst(got.dsinks, want.dsinks) / tolerance.dsinks,
   };
 }
 
@@ -49,9 +57,9 @@ function expected(c: AttendCase, seed: number): Promise<AttendResult> {
 }
 
 /** Every bit of a result, NaN included. */
-function bits({ out, lse, dq, dk, dv }: AttendResult): string {
+function bits({ out, lse, dq, dk, dv, dsinks }: AttendResult): string {
   const hash = createHash("sha256");
-  for (const numbers of [out, lse, ...dq, ...dk, ...dv]) hash.update(Float32Array.from(numbers));
+  for (const numbers of [out, lse, ...dq, ...dk, ...dv, ...dsinks]) hash.update(Float32Array.from(numbers));
   return hash.digest("hex");
 }
 
@@ -127,21 +135,81 @@ describe.each(["simd", "relaxed", "wide"] as const)("attend on the %s build", (b
     ]);
     expect(Array.from(wild.out).slice(0, 32 * 40)).toEqual(Array.from(tame.out).slice(0, 32 * 40));
   });
+
+  test("rows whose stick is spent between rows with most of it left take nothing from older keys", async () => {
+    const [t, s] = [65, 300];
+    const random = new Random(4);
+    // Rows 16 to 47 spend theirs on the newest keys, the others keep more than half.
+    const q = Float64Array.from({ length: t }, (_, i) => (i >= 16 && i < 48 ? 9 : -7));
+    const inputs = [
+      { name: "q", shape: [t, 1, 1], values: q },
+      { name: "k", shape: [s, 1], values: new Float64Array(s).fill(1) },
+      operand("v", [s, 3], random),
+    ];
+    const view = { scale: 1, stick: { current: false, remainder: true } };
+    const run = ([x, k, v]: readonly Tensor[]) => attend(v!, view, [x!, k!]);
+    expect(await agrees("spent rows", { inputs, scale: 1, run }, one)).toBeUndefined();
+  });
 });
 
 const width = fc.constantFrom(1, 3, 5, 20, 60, 64);
 const geometry: fc.Arbitrary<AttendSizes> = fc.constantFrom(1, 2, 4, 6).chain((h) => {
   const operand = fc.record({ e: width, g: fc.constantFrom(...[1, 2, 3, 6, 4].filter((g) => h % g === 0)) });
-  return fc.array(operand, { minLength: 1, maxLength: 4 }).chain((terms) =>
+  const weights = fc.oneof(
+    fc.record({ causal: fc.boolean(), sinks: fc.boolean() }),
+    fc.record({ stick: fc.record({ current: fc.boolean(), remainder: fc.boolean() }) }),
+  );
+  return fc.tuple(fc.array(operand, { minLength: 1, maxLength: 4 }), weights).chain(([terms, kind]) =>
     fc.record({
       batch: fc.constantFrom(1, 2),
       t: fc.constantFrom(1, 3, 16, 63, 65, 130),
       s: fc.constantFrom(1, 3, 63, 65, 130, 200),
       h: fc.constant(h),
-      causal: fc.boolean(),
       window: fc.constantFrom(0, 0, 1, 7, 64),
+      start: fc.constantFrom([0, 0], [2, 0], [1, 61]),
       terms: fc.constant(terms),
       values: fc.array(fc.oneof(operand, fc.record({ key: fc.nat(terms.length - 1) })), { minLength: 1, maxLength: 2 }),
+      ...Object.fromEntries(Object.entries(kind).map(([name, option]) => [name, fc.constant(option)])),
     }),
   );
+});
+
+test("a sink is one more key, whose score is the sink and whose value is 0", () => {
+  const [batch, t, s, h, e] = [2, 3, 5, 2, 3];
+  const random = new Random(1);
+  const numbers = (...shape: number[]) => tensor(reference, shape, random.normals(sizeOf(shape)));
+  const [q, k, v, sinks] = [numbers(batch * t, h, e), numbers(batch * s, h, e), numbers(batch * s, h, e), numbers(h)];
+  const scale = 0.7;
+  // The key comes first in each sequence, and a term of width 1 gives it its score.
+  const longer = (x: Tensor, first: readonly number[]) => {
+    const rows = Array.from({ length: batch }, (_, b) => [...first, ...x.rows(b * s, (b + 1) * s).data]);
+    return tensor(reference, [batch * (s + 1), ...x.shape.slice(1)], rows.flat());
+  };
+  const none = new Array<number>(h * e).fill(0);
+  const ones = tensor(reference, [batch * t, h, 1], new Array<number>(batch * t * h).fill(1));
+  const zeros = tensor(reference, [batch * s, h, 1], new Array<number>(batch * s * h).fill(0));
+  const scores = longer(
+    zeros,
+    Array.from(sinks.data, (x) => x / scale),
+  );
+  const [k2, v2] = [longer(k, none), longer(v, none)];
+  const sunk = gradients([q, sinks], () => probe(attend(v, { scale, batch, sinks }, [q, k])));
+  const keyed = gradients([q, scores], () => probe(attend(v2, { scale, batch }, [q, k2], [ones, scores])));
+  expect(sunk.value.data[0]).toBeCloseTo(keyed.value.data[0]!, 12);
+  for (const [i, x] of sunk.gradients[0]!.data.entries()) expect(x).toBeCloseTo(keyed.gradients[0]!.data[i]!, 12);
+  for (let i = 0; i < h; i++) {
+    const parts = Array.from({ length: batch }, (_, b) => keyed.gradients[1]!.data[b * (s + 1) * h + i]! / scale);
+    expect(sunk.gradients[1]!.data[i]).toBeCloseTo(parts[0]! + parts[1]!, 12);
+  }
+});
+
+test("start, sinks and stick-breaking of the wrong shape or together are refused", () => {
+  const x = tensor(reference, [2, 1, 1], [1, 2]);
+  const one = tensor(reference, [1], [0]);
+  const stick = { current: true, remainder: true };
+  const refused = (view: Partial<View>) => expect(() => attend(x, { scale: 1, ...view }, [x, x]));
+  refused({ batch: 2, start: one }).toThrow("attend: start got [1], expected [2]");
+  refused({ sinks: x }).toThrow("attend: sinks got [2,1,1], expected [1]");
+  refused({ sinks: one, stick }).toThrow("attend: stick-breaking got sinks");
+  refused({ causal: false, stick }).toThrow("attend: stick-breaking got causal: false");
 });

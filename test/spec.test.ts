@@ -19,6 +19,9 @@ test.each([
   ["GQA4-(64+64)-S2", 9.437, 512],
   ["GQA4-(128+64)-S2", 14.156, 768],
   ["GQA1-(512+64)-S3", 36.831, 576],
+  // KDA*3 and GQA8-128 keep a quarter of GQA8-128's 2048 numbers: 512 on average (kexue.fm/archives/11111).
+  ["GQA8-128", 12.583, 2048],
+  ["KDA", 17.887, 0],
 ])("%s has the essay's %f M attention parameters per layer and a cache of %i", (spec, millions, cache) => {
   const { variant, sizes } = parseSpec(spec, essay);
   expect(parameterCount(variant, sizes) / 1e6).toBeCloseTo(millions, 3);
@@ -54,10 +57,10 @@ test.each([
   ["GQA2-0", /size of 0/],
   ["MLA:r7", /axis r got 7, expected that the rotary dims are even/],
   ["MLA:c0", /axis c got 0/],
-  ["MLA-QLoRA0", /rank 0/],
+  ["MLA-QLoRA0", /rank or size 0/],
   ["MLA-64", /axis n got 0|at least 1/],
   ["GQA2-(192+64)-S2:v8", /axis v got 8/],
-  ["GQA2-128-FAST", /"FAST" is no option/],
+  ["GQA2-128-FAST", /-FAST does not go with GQA/],
 ])("%s is refused with the rule it breaks", (spec, message) => {
   expect(() => parseSpec(spec, { width: 64, heads: 4 })).toThrow(message);
 });

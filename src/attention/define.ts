@@ -114,6 +114,8 @@ export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S ex
   /** What the whole past leaves behind, whatever its length (linear attention, running sums, short convolutions). */
   state?(z: Sizes): Readonly<Record<S, string>>;
   scale(z: Sizes): number;
+  /** Cached numbers that one new token reads after `context` others, where that is not all of them. */
+  reads?(z: Sizes, context: number): number;
   /** Hidden states `[t, d]` to the queries and to what is cached. */
   project(p: Held<P>, x: Tensor, at: At, z: Sizes, state: State<NoInfer<S>>): Given<Held<NoInfer<Q & C>>>;
   readonly forms: Readonly<Record<string, Form<P, NoInfer<Q & C>, NoInfer<S>>>>;
@@ -162,6 +164,11 @@ export function cacheValues(variant: Variant, z: Sizes): number {
 /** Numbers in the fixed-size state of one layer and sequence; 0 for most softmax attention. */
 export function stateValues(variant: Variant, z: Sizes): number {
   return total(Object.entries(variant.state?.(z) ?? {}), z);
+}
+
+/** Bytes that decoding one token after `context` others moves in one layer: the cache at 16 bits read, the state at 32 read and written. */
+export function decodeBytes(variant: Variant, z: Sizes, context: number): number {
+  return 2 * (variant.reads?.(z, context) ?? cacheValues(variant, z) * context) + 8 * stateValues(variant, z);
 }
 
 /** Parameters of one layer's attention. */

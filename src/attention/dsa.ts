@@ -74,6 +74,7 @@ export const dsa = defineAttention({
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined, qi: "j i", wi: "j" }),
   cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined, ki: "i" }),
   scale: (z) => z.e ** -0.5,
+  reads: (z, context) => indexer(z).i * context + (z.c + z.r) * Math.min(indexer(z).m, context),
   project(p, x, at, z) {
     const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
     const cq = queryLatent(p, x, z);

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { cacheValues, formNames, parameterCount } from "../attention/define.ts";
+import { cacheValues, decodeBytes, formNames, parameterCount, stateValues } from "../attention/define.ts";
 import { parseSpec, specHelp } from "../attention/spec.ts";
 import { wholeOption } from "./option.ts";
 
-/** The specs that help texts and the docs' table show, as kexue.fm/archives/10907 lists them. */
+/** The specs that help texts and the docs' table show: those of kexue.fm/archives/10907, and one of every other kind. */
 export const shownSpecs = [
   "MHA",
   "GQA2-128",
@@ -12,10 +12,30 @@ export const shownSpecs = [
   "MLA",
   "MLA-256",
   "MLA-QLoRA",
+  "MLA-NoPE",
+  "MLA-FoX",
+  "MLA-SBA",
+  "MLA-DSA2048",
+  "GQLA2",
+  "GLA2",
+  "GTA4",
+  "MFA",
+  "MFA-PR",
+  "MFA-S2",
+  "MFA-KR",
+  "TPA",
+  "TPA-KV",
   "GQA2-(192+64)-S1",
   "GQA2-(192+64)-S2",
   "GQA2-(192+64)-S2-QOLoRA",
+  "GQA1-(448+64)-S2-QOLoRA-Norm-Sink:b2",
   "GQA1-(512+64)-S3",
+  "GQA2-128-FoX",
+  "GQA2-128-FoXPro",
+  "GQA2-128-SBA",
+  "KDA",
+  "GDN",
+  "DeltaNet",
 ] as const;
 
 /** What one row of the table of variants holds; counts are per layer and token. */
@@ -23,6 +43,10 @@ export interface VariantRow {
   readonly spec: string;
   readonly parameters: number;
   readonly cacheValues: number;
+  /** Numbers in the fixed-size state of a sequence. */
+  readonly stateValues: number;
+  /** Moved by one token after 4096 others: cache at 16 bits, state at 32. */
+  readonly decodeBytes: number;
   readonly forms: readonly { readonly name: string; readonly flopsPerPair: number }[];
   readonly source: string;
 }
@@ -35,6 +59,8 @@ export function variantRows(width: number, heads: number): VariantRow[] {
       spec,
       parameters: parameterCount(variant, sizes),
       cacheValues: cacheValues(variant, sizes),
+      stateValues: stateValues(variant, sizes),
+      decodeBytes: decodeBytes(variant, sizes, 4096),
       forms: formNames(variant, sizes).map((name) => ({ name, flopsPerPair: variant.forms[name]!.cost(sizes).pair })),
       source: variant.source,
     };
@@ -58,15 +84,17 @@ export function variantsCommand(program: Command): void {
       }
       console.log(`Per layer and token, width ${options.width}, ${options.heads} heads:\n`);
       console.log(
-        `${"variant".padEnd(26)}${"parameters".padStart(12)}${"cache".padStart(8)}  forms (FLOPs per query-key pair)`,
+        `${"variant".padEnd(38)}${"parameters".padStart(11)}${"cache".padStart(7)}${"state".padStart(8)}${"decode B".padStart(10)}  forms (FLOPs per query-key pair)`,
       );
       for (const row of rows) {
         const forms = row.forms.map(({ name, flopsPerPair }) => `${name} ${flopsPerPair}`).join(", ");
         console.log(
-          `${row.spec.padEnd(26)}${String(row.parameters).padStart(12)}${String(row.cacheValues).padStart(8)}  ${forms}`,
+          `${row.spec.padEnd(38)}${String(row.parameters).padStart(11)}${String(row.cacheValues).padStart(7)}${String(row.stateValues).padStart(8)}${String(row.decodeBytes).padStart(10)}  ${forms}`,
         );
       }
-      console.log("\nNames:");
+      console.log(
+        "\nDecode B: bytes of cache (16-bit) and state (32-bit) that one token moves after 4096 others.\n\nNames:",
+      );
       for (const [example, meaning] of specHelp) console.log(`  ${example.padEnd(30)}${meaning}`);
     });
 }

@@ -139,7 +139,7 @@ export function log1p4(x: v128): v128 {
   let p = madd(v128.load_splat<f32>(L), w, v128.load_splat<f32>(L, 4));
   p = madd(p, w, v128.load_splat<f32>(L, 8));
   p = madd(p, w, v128.load_splat<f32>(L, 12));
-  return f32x4.mul(s, madd(p, w, two));
+  return madd(f32x4.mul(s, w), p, f32x4.add(s, s));
 }
 
 /** log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */

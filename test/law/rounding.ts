@@ -2,6 +2,7 @@ import { conv } from "../../src/ops/conv/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { planOf } from "../../src/ops/einsum/plan.ts";
 import { sizeOf, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { deltaErrors } from "./recurrence.ts";
 
 // How far one float32 op may be from its exact result: what the bound on a whole program is made of (see shaken.ts).
 // A sum of K products, each rounded by at most u relative, and rounded again as it is added, errs by about
@@ -62,6 +63,8 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       const top = Math.max(...values.map(largest));
       return output.data.map((_, i) => weights[Math.floor(i / width(output))]! * top);
     }
+    case "delta":
+      return deltaErrors(node, scale)[0]!;
     default:
       throw new Error(`rounding: op "${name}" has no bound yet; add one`);
   }
@@ -141,7 +144,8 @@ export function backwardErrors(
     case "attend":
     case "stick": {
       // dS = P (g v - D) scale for a query. Its weights sum to 1 over the keys, so dq takes the error once; what a key or a
-      // value receives is summed over all queries, with errors of random signs. A sink is a key whose score is not scaled.
+      // value receives is summed over all queries, with errors of random signs. A sink is a key whose score is not
+      // scaled.
       const { queries, keys, values, sinks, weights, spread } = attention(node, scale);
       const longest = Math.hypot(...values.map((v) => Math.max(...rowNorms(v))));
       const steps = unit * Math.sqrt(width(g));
@@ -158,6 +162,8 @@ export function backwardErrors(
         ...sinks.map(() => Math.hypot(...scores) / scale),
       ];
     }
+    case "delta":
+      return deltaErrors(node, scale, g).slice(1);
     default:
       throw new Error(`rounding: the gradient of op "${name}" has no bound yet; add one`);
   }
@@ -188,10 +194,11 @@ function contractionErrors(spec: string, a: Tensor, b: Tensor): Errors {
  * S = scale sum |q| |k| (Cauchy and Schwarz) and errs by u (sqrt(e) + 4) (S + 1); the exponential turns that into a relative
  * error; then come the sums over keys.
  *
- * With stick-breaking the weight of a key whose newer keys have sigmoids that sum to B errs by a score's error times 1 + B, and
- * by some roundings per key; B times the weights sums to at most 1, since they fall as exp(-B). In dS = (P g v - sigmoid(z) R)
- * scale, R errs alike for all keys, and is only used until 2^-22 of the stick is left: the sigmoids, whose sum is `spread`, come
- * to at most log 2^22 = 15.2 and the last one's, and to no more than the log of the remainder says.
+ * With stick-breaking the weight of a key whose newer keys have sigmoids that sum to B errs by (1 + B) times a score's
+ * error, and by some roundings per key; B times the weights sums to at most 1, since they fall as exp(-B). Of
+ * dS = (P g v - sigmoid(z) R) scale the R errs alike for all keys, and is only used until 2^-22 of the stick is left: the
+ * sigmoids, whose sum is `spread`, come to at most log 2^22 = 15.2 and the last one's, and to no more than the log of the
+ * remainder says.
  */
 function attention({ name, inputs, saved }: TapeNode, scale: number) {
   const sinks = (inputs as Tensor[]).filter((t) => t.shape.length === 1);

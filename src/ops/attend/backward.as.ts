@@ -135,7 +135,7 @@ function reversePiece(b: i32, group: i32, rowPiece: i32): void {
   writeQueries(b, group, row0, rows, state, queryGrads, room);
 }
 
-/** Output gradients lifted, queries and output gradients across; of each row sum(g * out), and log2 of the sum or all left. */
+/** Output gradients lifted, queries and output gradients across; of each row sum(g * out), and log2 of the sum or 1. */
 function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
   const all = roundUp(rows), last = row0 + rows - 1;
   for (let r = 0; r < rows; r += 4) {

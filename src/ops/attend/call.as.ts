@@ -167,8 +167,8 @@ export function sinkOf(head: i32): f32 {
 }
 
 /**
- * Running maximum and sum of a row before any key of a piece is met, at `at` and `at + gap`. A sink counts as a key of the
- * first piece. With stick-breaking there is no maximum, and the sum is what is left: all.
+ * Running maximum and sum of a row before any key of a piece is met, at `at` and `at + gap`. A sink counts as a key of
+ * the first piece. With stick-breaking there is no maximum, and the sum is what is left: all.
  */
 export function openRow(at: usize, gap: usize, group: i32, row: i32, keyPiece: i32): void {
   const sunk = sinks != 0 && keyPiece == 0;

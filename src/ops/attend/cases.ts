@@ -1,6 +1,6 @@
 import { Random } from "../../tensor/random.ts";
 import { type Device, sizeOf, Tensor, tensor } from "../../tensor/tensor.ts";
-import { type AttendBackwardKernel, type AttendCall, type AttendKernel, visiblePairs } from "./index.ts";
+import type { AttendBackwardKernel, AttendCall, AttendKernel, Stick } from "./index.ts";
 
 /** Sizes and options of a call. A value given as `key: i` is the very tensor of term i's key. */
 export interface AttendSizes {
@@ -10,18 +10,17 @@ export interface AttendSizes {
   readonly h: number;
   readonly causal?: boolean;
   readonly window?: number;
+  /** Per sequence. */
+  readonly start?: readonly number[];
+  readonly sinks?: boolean;
+  readonly stick?: Stick;
   readonly terms: readonly { readonly e: number; readonly g: number }[];
   readonly values: readonly ({ readonly e: number; readonly g: number } | { readonly key: number })[];
 }
 
-/** One case with four uses: correctness, gradients, overrun and poisoned memory, speed. Inputs are standard normal. */
+/** One case with three uses: correctness, gradients, overrun and poisoned memory. Inputs are standard normal. */
 export interface AttendCase extends AttendSizes {
   readonly name: string;
-  /** Arithmetic of the visible pairs, forward and backward. */
-  readonly flops: number;
-  readonly backwardFlops: number;
-  /** Bytes that the forward pass must read and write at least once, in float32. */
-  readonly bytes: number;
   /** Largest absolute error in float32 of each result: see `tolerance`. */
   readonly tolerance: Tolerance;
 }
@@ -32,31 +31,24 @@ export interface Tolerance {
   readonly dq: number;
   readonly dk: number;
   readonly dv: number;
+  readonly dsinks: number;
 }
 
-/** What a kernel makes of a case: numbers of the output, lse and the gradients per term and value. */
+/** What a kernel makes of a case: output, lse and the gradients per term, value and sink (none or one). */
 export interface AttendResult {
   readonly out: ArrayLike<number>;
   readonly lse: ArrayLike<number>;
   readonly dq: readonly ArrayLike<number>[];
   readonly dk: readonly ArrayLike<number>[];
   readonly dv: readonly ArrayLike<number>[];
+  readonly dsinks: readonly ArrayLike<number>[];
 }
 
 /** A case from its sizes. */
 export function attendCase(name: string, sizes: AttendSizes): AttendCase {
-  const { batch = 1, t, s, h, terms, values } = sizes;
+  const { terms, values } = sizes;
   const [E, V] = [sum(terms.map(({ e }) => e)), sum(values.map((v) => widthOf(sizes, v)))];
-  const pairs = batch * h * visiblePairs({ t, s, causal: sizes.causal ?? true, window: sizes.window ?? 0 });
-  const keys = [...terms, ...values.filter((v) => "e" in v)];
-  return {
-    ...sizes,
-    name,
-    flops: 2 * pairs * (E + V),
-    backwardFlops: 2 * pairs * (3 * E + 2 * V),
-    bytes: 4 * batch * (t * h * (E + V) + sum(keys.map(({ e, g }) => s * g * e))),
-    tolerance: tolerance(sizes, E, V),
-  };
+  return { ...sizes, name, tolerance: tolerance(sizes, E, V) };
 }
 
 /**
@@ -68,18 +60,26 @@ export function attendCase(name: string, sizes: AttendSizes): AttendCase {
  * A score's gradient is off by weight times x: w on two numbers of size sqrt(V), u V on each, and sqrt(V) times the error
  * of the output, through sum(g out). dq sums weight * x * key over weights that sum to 1. The weights that one key gets from all
  * queries sum to about t / s, plus log t for the first keys of a causal mask, times the h / g heads that share it: n, and
- * dk and dv to sqrt(n).
+ * dk and dv to sqrt(n). A sink's gradient sums products of size sqrt(V), each with a weight, over all queries.
+ *
+ * With stick-breaking a weight errs with its own score, and with those of newer keys in the measure of their sigmoids:
+ * these add up to 1 where the weights, falling as the exponential of that sum, are taken into account; and each key
+ * adds some roundings. In a score's gradient sum(g out) comes times sigmoids that do not sum to 1, but to 16 at most,
+ * after which too little of the stick is left: their keys are random, so dq takes the root, and a key gets as much from
+ * all queries.
  */
-function tolerance({ t, s, h, terms, values }: AttendSizes, E: number, V: number): Tolerance {
+function tolerance(sizes: AttendSizes, E: number, V: number): Tolerance {
+  const { batch = 1, t, s, h, terms, values, stick } = sizes;
   const u = 2 ** -24;
   const score = 4 * u * (Math.sqrt(E) + 2);
-  const w = 2 * score + 4e-7 + 2 * Math.sqrt(s) * u;
+  const w = stick ? 2 * (score + 4e-7) + 6 * Math.sqrt(s) * u : 2 * score + 4e-7 + 2 * Math.sqrt(s) * u;
   const out = 4 * w + 4 * Math.sqrt(s) * u;
   const x = E ** -0.5 * (2 * Math.sqrt(V) * w + 2 * u * V + Math.sqrt(V) * out);
   const groups = Math.min(...[...terms, ...values].map((k) => ("g" in k ? k.g : terms[k.key]!.g)));
-  const shared = Math.sqrt((h / groups) * (t / s + Math.log(t) + 1));
-  const lse = score + 4e-7 + 2 * u * Math.log(s + 1);
-  return { out, lse, dq: 4 * x, dk: 4 * shared * x, dv: 4 * shared * (w + shared * u) };
+  const shared = Math.sqrt((h / groups) * (t / s + Math.log(t) + 1 + (stick ? 16 * Math.max(1, t / s) : 0)));
+  const lse = stick ? w : score + 4e-7 + 2 * u * Math.log(s + 1);
+  const dsinks = 4 * Math.sqrt(batch * t * E) * x;
+  return { out, lse, dq: (stick ? 20 : 4) * x, dk: 4 * shared * x, dv: 4 * shared * (w + shared * u), dsinks };
 }
 
 /** Runs a case on a device: inputs from `seed`, every result read back. */
@@ -99,8 +99,10 @@ export async function runCase(
     return { v: k, e, g };
   });
   const scale = sum(terms.map(({ e }) => e)) ** -0.5;
-  const { causal = true, window = 0 } = sizes;
-  const call: AttendCall = { batch, t, s, h, scale, causal, window, terms, values };
+  const { causal = true, window = 0, stick } = sizes;
+  const start = sizes.start && tensor(device, [batch], sizes.start.slice(0, batch));
+  const sinks = sizes.sinks ? input([h]) : undefined;
+  const call: AttendCall = { batch, t, s, h, scale, causal, window, start, sinks, stick, terms, values };
   const width = sum(values.map(({ e }) => e));
   const out = new Tensor(device, [batch * t, h, width]);
   const lse = new Tensor(device, [batch * t, h]);
@@ -109,8 +111,9 @@ export async function runCase(
   const dq = terms.map(({ q }) => like(q));
   const dk = terms.map(({ k }) => like(k));
   const dv = values.map(({ v }) => like(v));
+  const dsinks = sinks && like(sinks);
   forward(call, out, lse);
-  backward(call, out, lse, g, { dq, dk, dv });
+  backward(call, out, lse, g, { dq, dk, dv, dsinks });
   const read = (list: Tensor[]) => Promise.all(list.map((x) => x.read()));
   const result = {
     out: await out.read(),
@@ -118,6 +121,7 @@ export async function runCase(
     dq: await read(dq),
     dk: await read(dk),
     dv: await read(dv),
+    dsinks: await read(dsinks ? [dsinks] : []),
   };
   // Freeing is where a device that guards its blocks says that a kernel wrote past their end.
   for (const x of [
@@ -129,8 +133,9 @@ export async function runCase(
     ...dv,
     ...terms.flatMap(({ q, k }) => [q, k]),
     ...values.map(({ v }) => v),
+    ...[start, sinks, dsinks],
   ])
-    x.free();
+    x?.free();
   return result;
 }
 
@@ -241,49 +246,32 @@ export const cases: readonly AttendCase[] = [
     terms: [per(20, 2)],
     values: [per(5, 2)],
   }),
-];
-
-/** What is timed. */
-export const speed: readonly AttendCase[] = [
-  attendCase("MHA, batch 8, 256 tokens", { batch: 8, t: 256, s: 256, h: 4, terms: [per(64, 4)], values: [per(64, 4)] }),
-  attendCase("MHA, 1024 tokens", { t: 1024, s: 1024, h: 8, terms: [per(64, 8)], values: [per(64, 8)] }),
-  attendCase("GQA, 512 tokens", { batch: 2, t: 512, s: 512, h: 8, terms: [per(128, 2)], values: [per(128, 2)] }),
-  attendCase("MLA expanded, batch 8, 256 tokens", {
-    ...{ batch: 8, t: 256, s: 256, h: 4, terms: [per(32, 4), per(16, 1)], values: [per(32, 4)] },
+  attendCase("left padding and sinks", {
+    ...{ batch: 2, t: 65, s: 130, h: 4, start: [0, 67], sinks: true, terms: [per(20, 2)], values: [per(5, 1)] },
   }),
-  attendCase("MLA expanded, 1024 tokens", {
-    t: 1024,
-    s: 1024,
-    h: 8,
-    terms: [per(32, 8), per(16, 1)],
-    values: [per(32, 8)],
+  attendCase("one token over a long padded cache with sinks", {
+    ...{ batch: 2, t: 1, s: 700, h: 4, start: [650, 3], sinks: true, terms: [per(20, 1)], values: [{ key: 0 }] },
   }),
-  attendCase("MLA absorbed 512+64, 64 tokens", {
-    t: 64,
-    s: 256,
-    h: 16,
-    terms: [per(512, 1), per(64, 1)],
-    values: [{ key: 0 }],
+  attendCase("stick-breaking, 200 tokens", {
+    ...{ batch: 2, t: 200, s: 200, h: 4, terms: [per(20, 2)], values: [per(20, 4)] },
+    stick: { current: false, remainder: true },
   }),
-  attendCase("MLA absorbed 128+16, 256 tokens", {
-    ...{ batch: 2, t: 256, s: 256, h: 8, terms: [per(128, 1), per(16, 1)], values: [{ key: 0 }] },
+  attendCase("stick-breaking after a padded cache, window", {
+    ...{ batch: 2, t: 20, s: 300, h: 4, start: [0, 290], window: 150, terms: [per(20, 1)], values: [{ key: 0 }] },
+    stick: { current: true, remainder: true },
   }),
-  attendCase("decode, MLA absorbed 512+64", {
-    t: 1,
-    s: 4096,
-    h: 16,
-    terms: [per(512, 1), per(64, 1)],
-    values: [{ key: 0 }],
+  attendCase("stick-breaking, more queries than keys", {
+    ...{ t: 65, s: 3, h: 2, terms: [per(20, 1)], values: [per(20, 2), per(3, 1)] },
+    stick: { current: false, remainder: true },
   }),
-  attendCase("decode, MLA absorbed 128+16", {
-    t: 1,
-    s: 4096,
-    h: 8,
-    terms: [per(128, 1), per(16, 1)],
-    values: [{ key: 0 }],
+  attendCase("stick-breaking, one token over a long cache", {
+    ...{ batch: 2, t: 1, s: 700, h: 4, terms: [per(20, 2)], values: [per(60, 4)] },
+    stick: { current: true, remainder: true },
   }),
-  attendCase("decode, MHA", { t: 1, s: 4096, h: 8, terms: [per(64, 8)], values: [per(64, 8)] }),
-  attendCase("decode, GQA", { t: 1, s: 4096, h: 16, terms: [per(128, 4)], values: [per(128, 4)] }),
+  attendCase("stick-breaking, without remainder, three tokens", {
+    ...{ t: 3, s: 1300, h: 2, terms: [per(64, 2)], values: [per(5, 2)] },
+    stick: { current: false, remainder: false },
+  }),
 ];
 
 function widthOf(sizes: AttendSizes, v: AttendSizes["values"][number]): number {

@@ -26,8 +26,8 @@ export interface View {
 }
 
 /**
- * Stick-breaking weights, with z the scaled score: each key, from the newest visible one back, takes sigmoid(z) of what the
- * newer ones left. Source: Tan et al., "Stick-breaking Attention" (arXiv 2410.17980).
+ * Stick-breaking weights, with z the scaled score: each key, from the newest visible one back, takes sigmoid(z) of what
+ * the newer ones left. Source: Tan et al., "Stick-breaking Attention" (arXiv 2410.17980).
  */
 export interface Stick {
   /** Whether a query sees its own key, or strictly older ones only. */
@@ -80,17 +80,17 @@ const forward: Kernels<AttendKernel> = { reference: attendReference, wasm: atten
 const backward: Kernels<AttendBackwardKernel> = { reference: attendBackwardReference, wasm: attendBackwardWasm };
 
 /**
- * (query, key, head) triples weighed and their arithmetic since the count was last reset. An upper bound where `start` hides
- * keys: it lies in the device's memory, which is not read here.
+ * (query, key, head) triples weighed and their arithmetic since the count was last reset. An upper bound where `start`
+ * hides keys: it lies in the device's memory, which is not read here.
  */
 export const attended = { pairs: 0, flops: 0 };
 
 /**
- * Attention, by softmax or stick-breaking, whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and each value, is per head, per
- * group of heads, or shared by all. A value may be the very tensor of a key: it is then read once (MLA absorbed, K = V).
- * Several values are laid side by side in the result. No t x s matrix is ever stored.
- * @returns `[batch t, h, sum of value widths]`; zeros for a query that sees nothing, but for the remainder of stick-breaking: with
- * nothing seen that is 1. Throws ShapeError.
+ * Attention, by softmax or stick-breaking, whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and
+ * each value, is per head, per group of heads, or shared by all. A value may be the very tensor of a key: it is then
+ * read once (MLA absorbed, K = V). Several values are laid side by side in the result. No t x s matrix is ever stored.
+ * @returns `[batch t, h, sum of value widths]`; zeros for a query that sees nothing, but for the remainder of
+ * stick-breaking: with nothing seen that is 1. Throws ShapeError.
  */
 export function attend(values: Tensor | readonly Tensor[], view: View, ...given: readonly Term[]): Tensor {
   const list: readonly Tensor[] = values instanceof Tensor ? [values] : values;

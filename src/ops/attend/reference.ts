@@ -26,8 +26,8 @@ export const attendReference: AttendKernel = (call, out, lse) => {
 
 /**
  * With P the weights, G = P (g v^T) and D = sum(g * out): dv = P^T g, dq = dS k scale, dk = dS^T q scale, where
- * dS = G - P D for softmax (Dao et al., "FlashAttention", 2022, appendix B.2), dS = G - sigmoid(z) (D - sum of G over newer
- * keys) for stick-breaking; a sink's gradient is that of a key whose value is 0: the sum of -P D.
+ * dS = G - P D for softmax (Dao et al., "FlashAttention", 2022, appendix B.2), dS = G - sigmoid(z) (D - sum of G over
+ * newer keys) for stick-breaking; a sink's gradient is that of a key whose value is 0: the sum of -P D.
  */
 export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g, { dq, dk, dv, dsinks }) => {
   const { h, values, terms, scale, sinks, stick } = call;

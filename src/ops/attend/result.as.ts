@@ -146,7 +146,10 @@ export function mergePieces(table: usize): void {
     const from = partRow(b, group, row, 0), stride = <usize>(V + 2) << 2;
     // The maxima give way to the factors.
     const sum = stick ? shareOut(from, stride, keyPieces) : mergeSums(from, stride, table);
-    if (lse) store<f32>(rowAt(lse, 1, b, group, row), stick ? sum : f32x4.extract_lane(logSums(f32x4.splat(top), f32x4.splat(sum)), 0));
+    if (lse) {
+      const log = stick ? f32x4.splat(sum) : logSums(f32x4.splat(top), f32x4.splat(sum));
+      store<f32>(rowAt(lse, 1, b, group, row), f32x4.extract_lane(log, 0));
+    }
     const inverse: f32 = stick ? 1 : sum > 0 ? 1 / sum : 0;
     const to = rowAt(out, V, b, group, row);
     let c: usize = 0;

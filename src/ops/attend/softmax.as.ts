@@ -9,7 +9,7 @@ export const LOG2E: f32 = 1.4426950408889634;
 export const NONE: f32 = -1e30;
 
 // What a thread keeps of a panel of queries, from its address on.
-/** Running maximum of the scores; in the reverse pass log2 of the summed exponentials. See stick.as.ts for stick-breaking. */
+/** Running maximum of the scores; in the reverse pass log2 of the summed exponentials. Of a stick: see stick.as.ts. */
 export const TOP: usize = 0;
 /** Running sum of the weights; in the reverse pass sum(g * out). */
 export const SUM: usize = WIDTH;
@@ -55,7 +55,17 @@ export function exponential(table: usize): void {
 /** 2^x, relative error below 2e-7; 0 below 2^-126. */
 // @ts-ignore: decorator
 @inline
-export function exp2(x: v128, round: v128, p5: v128, p4: v128, p3: v128, p2: v128, p1: v128, p0: v128, least: v128): v128 {
+export function exp2(
+  x: v128,
+  round: v128,
+  p5: v128,
+  p4: v128,
+  p3: v128,
+  p2: v128,
+  p1: v128,
+  p0: v128,
+  least: v128,
+): v128 {
   const n = f32x4.add(x, round);
   const f = f32x4.sub(x, f32x4.sub(n, round));
   let p = madd(p5, f, p4);

@@ -1,14 +1,14 @@
-// Weights of stick-breaking, the counterpart of softmax.as.ts. With u = 2^-|z|, sigmoid(z) and 1 - sigmoid(z) are 1 / (1 + u)
-// and u / (1 + u), the other way round where z < 0. Neither is found by subtraction, so that the product of many of the
-// latter, which is what keys have left of the stick, is as exact as the sum of their logs would be, and wants one exponential
-// instead of three. Keys are met from the newest back.
+// Weights of stick-breaking, the counterpart of softmax.as.ts. With u = 2^-|z|, sigmoid(z) and 1 - sigmoid(z) are 1 /
+// (1 + u) and u / (1 + u), the other way round where z < 0. Neither is found by subtraction, so that the product of
+// many of the latter, which is what keys have left of the stick, is as exact as the sum of their logs would be, and
+// wants one exponential instead of three. Keys are met from the newest back.
 import { COLUMNS } from "../einsum/micro.as";
 import { loadPart, madd, nmadd, storePart } from "../simd.as";
 import { V, keyRow, lse, m, oldest, out, rowAt, s, t, terms, values, widthOf } from "./call.as";
 import { PANEL, SUM, TOP, exp2, exp2Once } from "./softmax.as";
 import { WIDTH } from "./tile.as";
 
-/** In a panel: what is left of each query's stick; in the reverse pass also sum(g * out) less what newer keys had of it. */
+/** In a panel: what is left of each stick; in the reverse pass also sum(g * out) less what newer keys had of it. */
 export const LEFT: usize = SUM;
 export const REST: usize = TOP;
 
@@ -60,8 +60,9 @@ function breakStrip(s: usize, n: i32, panel: usize, table: usize): void {
 
 /**
  * The reverse pass: scores S [n][COLUMNS] become weights P, and their gradients dP become those of the scores,
- * G - sigmoid(S) REST with G = P dP. REST is what G of the key itself, of older ones and of the remainder come to, found by
- * subtraction from sum(g * out): where little is left of the stick that is rounding, which no small weight would damp.
+ * G - sigmoid(S) REST with G = P dP. REST is what G of the key itself, of older ones and of the remainder come to,
+ * found by subtraction from sum(g * out): where little is left of the stick that is rounding, which no small weight
+ * would damp.
  */
 export function differentiateStick(s: usize, d: usize, n: i32, panel: usize, table: usize): void {
   differentiateStrip(s, d, n, panel, table);
@@ -132,8 +133,8 @@ export function breakRow(s: usize, end: usize, left: usize, table: usize): void 
 }
 
 /**
- * Factors on the results of a row's pieces of keys, `stride` bytes apart, each of which began with a whole stick and says
- * after its factor what it left: what the newer pieces left. Returns what is left in the end.
+ * Factors on the results of a row's pieces of keys, `stride` bytes apart, each of which began with a whole stick and
+ * says after its factor what it left: what the newer pieces left. Returns what is left in the end.
  */
 export function shareOut(pieces: usize, stride: usize, n: i32): f32 {
   let left: f32 = 1;

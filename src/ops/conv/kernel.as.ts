@@ -28,13 +28,35 @@ export function conv(args: usize, thread: i32, threads: i32): void {
     turn(n, width, address(args, 2) + skip * <usize>width, w);
     const first = (piece % blocks) * BLOCK;
     const to = min(rows, first + BLOCK);
+    const start = bias ? bias + skip : zeros;
     for (let i = first; i < to; i++) {
       const at = <usize>i * row + skip;
-      convRow(
-        n, width, i % t, address(args, 0) + at, bias ? bias + skip : zeros, address(args, 1) + at, row, w,
-        before ? before + skip : 0,
-      );
+      const out = address(args, 0) + at;
+      const x = address(args, 1) + at;
+      const place = i % t;
+      if (place >= width - 1 && place + 1 < t && i + 1 < to) {
+        tapPair(n, width, out, start, x - <usize>(width - 1) * row, row, w, STRIP_BYTES);
+        i++;
+      } else convRow(n, width, place, out, start, x, row, w, before ? before + skip : 0);
     }
+  }
+}
+
+/** Two rows that see only rows of their own sequence: out = start + w x + w1 x1 + ..., and the same one row on. */
+function tapPair(n: i32, width: i32, out: usize, start: usize, x: usize, row: usize, w: usize, next: usize): void {
+  let sum = start;
+  let apart: usize = 0;
+  let k = 0;
+  for (; k + 4 <= width; k += 4, x += 4 * row, w += 4 * next) {
+    taps(n, out, sum, apart, x, row, w, next);
+    sum = out;
+    apart = row;
+  }
+  for (; k < width; k++, x += row, w += next) {
+    tap(n, out, sum, x, w);
+    tap(n, out + row, sum + apart, x + row, w);
+    sum = out;
+    apart = row;
   }
 }
 
@@ -43,18 +65,10 @@ function convRow(
   n: i32, width: i32, place: i32, out: usize, start: usize, x: usize, row: usize, w: usize, before: usize,
 ): void {
   let sum = start;
-  let k = 0;
-  for (; k < width - 1 - place; k++) {
-    if (!before) continue;
-    tap(n, out, sum, before + <usize>(place + k) * row, w + <usize>k * STRIP_BYTES);
-    sum = out;
-  }
-  for (; k + 4 <= width; k += 4) {
-    taps(n, out, sum, x - <usize>(width - 1 - k) * row, row, w + <usize>k * STRIP_BYTES, STRIP_BYTES);
-    sum = out;
-  }
-  for (; k < width; k++) {
-    tap(n, out, sum, x - <usize>(width - 1 - k) * row, w + <usize>k * STRIP_BYTES);
+  for (let k = 0; k < width; k++, w += STRIP_BYTES) {
+    const own = k >= width - 1 - place;
+    if (!own && !before) continue;
+    tap(n, out, sum, own ? x - <usize>(width - 1 - k) * row : before + <usize>(place + k) * row, w);
     sum = out;
   }
 }
@@ -89,10 +103,20 @@ export function convBackward(args: usize, thread: i32, threads: i32): void {
     for (let i = share(rows, run, runs); i < to; i++) {
       const at = <usize>i * row + skip;
       const place = i % t;
+      const x = address(args, 3) + at;
       const g = address(args, 6) + at;
-      if (dx) backRow(n, width, t - 1 - place, dx + at, zeros, g, row, w);
-      if (dw) sumRow(n, width, place, sums, address(args, 3) + at, g, row, before ? before + skip : 0);
-      if (dbias) addRow(n, sums + <usize>width * row, g);
+      const pair = place >= width - 1 && place + width < t && i + 1 < to;
+      if (pair) {
+        if (dx) tapPair(n, width, dx + at, zeros, g, row, w + <usize>(width - 1) * STRIP_BYTES, 0 - STRIP_BYTES);
+        if (dw) sumPair(n, width, sums, x - <usize>(width - 1) * row, g, row);
+        i++;
+      } else {
+        if (dx) backRow(n, min(width, t - place), dx + at, zeros, g, row, w + <usize>(width - 1) * STRIP_BYTES);
+        if (dw) sumRow(n, width, place, sums, x, g, row, before ? before + skip : 0);
+      }
+      if (!dbias) continue;
+      addRow(n, sums + <usize>width * row, g);
+      if (pair) addRow(n, sums + <usize>width * row, g + row);
     }
   }
   if (!dw && !dbias) return;
@@ -110,33 +134,27 @@ export function convBackward(args: usize, thread: i32, threads: i32): void {
       store<f32>(to + (<usize>(c * width + k) << 2), load<f32>(all + <usize>k * row + (<usize>c << 2)));
 }
 
-/** dx = sum over m of w[width - 1 - m] g[m], where `after` rows of the sequence follow this one. */
-function backRow(n: i32, width: i32, after: i32, dx: usize, zeros: usize, g: usize, row: usize, w: usize): void {
-  const last = w + <usize>(width - 1) * STRIP_BYTES;
-  const reach = min(width, after + 1);
-  let sum = zeros;
-  let m = 0;
-  for (; m + 4 <= reach; m += 4) {
-    taps(n, dx, sum, g + <usize>m * row, row, last - <usize>m * STRIP_BYTES, 0 - STRIP_BYTES);
-    sum = dx;
-  }
-  for (; m < reach; m++) {
-    tap(n, dx, sum, g + <usize>m * row, last - <usize>m * STRIP_BYTES);
-    sum = dx;
-  }
+/** One row: dx = sum over m of w[width - 1 - m] g[m], as far as its sequence reaches; `w` is the last tap. */
+function backRow(n: i32, reach: i32, dx: usize, zeros: usize, g: usize, row: usize, w: usize): void {
+  for (let m = 0; m < reach; m++, g += row, w -= STRIP_BYTES) tap(n, dx, m ? dx : zeros, g, w);
 }
 
-/** sums[k] += g x[k - width + 1]. */
+/** One row: sums[k] += g x[k - width + 1]. */
 function sumRow(n: i32, width: i32, place: i32, sums: usize, x: usize, g: usize, row: usize, before: usize): void {
-  let k = 0;
-  for (; k < width - 1 - place; k++)
-    if (before) addTap(n, sums + <usize>k * row, g, before + <usize>(place + k) * row);
-  for (; k + 4 <= width; k += 4) addTaps(n, sums + <usize>k * row, g, x - <usize>(width - 1 - k) * row, row);
-  for (; k < width; k++) addTap(n, sums + <usize>k * row, g, x - <usize>(width - 1 - k) * row);
+  for (let k = 0; k < width; k++, sums += row) {
+    if (k >= width - 1 - place) tap(n, sums, sums, g, x - <usize>(width - 1 - k) * row);
+    else if (before) tap(n, sums, sums, g, before + <usize>(place + k) * row);
+  }
 }
 
-function addTap(n: i32, sum: usize, g: usize, x: usize): void {
-  tap(n, sum, sum, g, x);
+/** Two rows that see only rows of their own sequence: sums[k] += g x[k] + g[1] x[k + 1]. */
+function sumPair(n: i32, width: i32, sums: usize, x: usize, g: usize, row: usize): void {
+  let k = 0;
+  for (; k + 4 <= width; k += 4, sums += 4 * row, x += 4 * row) addTaps(n, sums, row, g, x, row);
+  for (; k < width; k++, sums += row, x += row) {
+    tap(n, sums, sums, g, x);
+    tap(n, sums, sums, g + row, x + row);
+  }
 }
 
 /** Where the sums of a run begin. */

@@ -1,4 +1,5 @@
-// The inner loops of a convolution: n channels of one row, one tap or four at a time, always in the order of the taps.
+// The inner loops of a convolution: n channels, one tap of one row at a time or four of two, each sum in the order of its
+// taps and rows, so that both ways give the same numbers.
 import { loadPart, madd, storePart } from "../simd.as";
 
 /** out = sum + w x. */
@@ -17,80 +18,94 @@ export function tap(n: i32, out: usize, sum: usize, x: usize, w: usize): void {
     storePart(out, n, madd(loadPart(x, n, 0), loadPart(w, n, 0), loadPart(sum, n, 0)));
 }
 
-/** out = sum + w x + w' x' + ... for four rows of x, `row` bytes apart, and four of w, `next` bytes apart. */
-export function taps(n: i32, out: usize, sum: usize, x: usize, row: usize, w: usize, next: usize): void {
+/**
+ * Two rows of out, `row` bytes apart, as are those of x: out = sum + w x + w1 x1 + w2 x2 + w3 x3, and out1 = sum1 + w x1 + ...
+ * + w3 x4. Taps are `next` bytes apart, and the rows of sum `apart` bytes.
+ */
+export function taps(
+  n: i32, out: usize, sum: usize, apart: usize, x: usize, row: usize, w: usize, next: usize,
+): void {
   const x1 = x + row;
   const x2 = x1 + row;
   const x3 = x2 + row;
+  const x4 = x3 + row;
   const w1 = w + next;
   const w2 = w1 + next;
   const w3 = w2 + next;
+  const out1 = out + row;
+  const sum1 = sum + apart;
   let i: usize = 0;
-  for (; n >= 16; n -= 16, i += 64) {
+  for (; n >= 8; n -= 8, i += 32) {
     let s = madd(v128.load(x + i), v128.load(w + i), v128.load(sum + i));
     let t = madd(v128.load(x + i, 16), v128.load(w + i, 16), v128.load(sum + i, 16));
-    let u = madd(v128.load(x + i, 32), v128.load(w + i, 32), v128.load(sum + i, 32));
-    let v = madd(v128.load(x + i, 48), v128.load(w + i, 48), v128.load(sum + i, 48));
+    let s1 = madd(v128.load(x1 + i), v128.load(w + i), v128.load(sum1 + i));
+    let t1 = madd(v128.load(x1 + i, 16), v128.load(w + i, 16), v128.load(sum1 + i, 16));
     s = madd(v128.load(x1 + i), v128.load(w1 + i), s);
     t = madd(v128.load(x1 + i, 16), v128.load(w1 + i, 16), t);
-    u = madd(v128.load(x1 + i, 32), v128.load(w1 + i, 32), u);
-    v = madd(v128.load(x1 + i, 48), v128.load(w1 + i, 48), v);
+    s1 = madd(v128.load(x2 + i), v128.load(w1 + i), s1);
+    t1 = madd(v128.load(x2 + i, 16), v128.load(w1 + i, 16), t1);
     s = madd(v128.load(x2 + i), v128.load(w2 + i), s);
     t = madd(v128.load(x2 + i, 16), v128.load(w2 + i, 16), t);
-    u = madd(v128.load(x2 + i, 32), v128.load(w2 + i, 32), u);
-    v = madd(v128.load(x2 + i, 48), v128.load(w2 + i, 48), v);
+    s1 = madd(v128.load(x3 + i), v128.load(w2 + i), s1);
+    t1 = madd(v128.load(x3 + i, 16), v128.load(w2 + i, 16), t1);
     s = madd(v128.load(x3 + i), v128.load(w3 + i), s);
     t = madd(v128.load(x3 + i, 16), v128.load(w3 + i, 16), t);
-    u = madd(v128.load(x3 + i, 32), v128.load(w3 + i, 32), u);
-    v = madd(v128.load(x3 + i, 48), v128.load(w3 + i, 48), v);
+    s1 = madd(v128.load(x4 + i), v128.load(w3 + i), s1);
+    t1 = madd(v128.load(x4 + i, 16), v128.load(w3 + i, 16), t1);
     v128.store(out + i, s);
     v128.store(out + i, t, 16);
-    v128.store(out + i, u, 32);
-    v128.store(out + i, v, 48);
+    v128.store(out1 + i, s1);
+    v128.store(out1 + i, t1, 16);
   }
-  for (; n > 0; n -= 4, i += 16) {
-    let s = madd(loadPart(x + i, n, 0), loadPart(w + i, n, 0), loadPart(sum + i, n, 0));
-    s = madd(loadPart(x1 + i, n, 0), loadPart(w1 + i, n, 0), s);
-    s = madd(loadPart(x2 + i, n, 0), loadPart(w2 + i, n, 0), s);
-    storePart(out + i, n, madd(loadPart(x3 + i, n, 0), loadPart(w3 + i, n, 0), s));
+  if (n <= 0) return;
+  for (let k: usize = 0; k < 4; k++) {
+    tap(n, out + i, (k ? out : sum) + i, x + k * row + i, w + k * next + i);
+    tap(n, out1 + i, (k ? out1 : sum1) + i, x1 + k * row + i, w + k * next + i);
   }
 }
 
-/** sum += g x, sum' += g x', ... for four rows of sums and four of x, both `row` bytes apart. */
-export function addTaps(n: i32, sum: usize, g: usize, x: usize, row: usize): void {
+/** Two rows of g and five of x, `row` bytes apart, and four of sums: sum += g x + g1 x1, sum1 += g x1 + g1 x2, ... */
+export function addTaps(n: i32, sum: usize, apart: usize, g: usize, x: usize, row: usize): void {
+  const g1 = g + row;
   const x1 = x + row;
   const x2 = x1 + row;
   const x3 = x2 + row;
-  const sum1 = sum + row;
-  const sum2 = sum1 + row;
-  const sum3 = sum2 + row;
+  const x4 = x3 + row;
+  const sum1 = sum + apart;
+  const sum2 = sum1 + apart;
+  const sum3 = sum2 + apart;
   let i: usize = 0;
   for (; n >= 8; n -= 8, i += 32) {
-    const g0 = v128.load(g + i);
-    const g4 = v128.load(g + i, 16);
-    const s = madd(g0, v128.load(x + i), v128.load(sum + i));
-    const t = madd(g4, v128.load(x + i, 16), v128.load(sum + i, 16));
-    const s1 = madd(g0, v128.load(x1 + i), v128.load(sum1 + i));
-    const t1 = madd(g4, v128.load(x1 + i, 16), v128.load(sum1 + i, 16));
-    const s2 = madd(g0, v128.load(x2 + i), v128.load(sum2 + i));
-    const t2 = madd(g4, v128.load(x2 + i, 16), v128.load(sum2 + i, 16));
-    const s3 = madd(g0, v128.load(x3 + i), v128.load(sum3 + i));
-    const t3 = madd(g4, v128.load(x3 + i, 16), v128.load(sum3 + i, 16));
+    let s = madd(v128.load(g + i), v128.load(x + i), v128.load(sum + i));
+    let s1 = madd(v128.load(g + i, 16), v128.load(x + i, 16), v128.load(sum + i, 16));
+    let t = madd(v128.load(g + i), v128.load(x1 + i), v128.load(sum1 + i));
+    let t1 = madd(v128.load(g + i, 16), v128.load(x1 + i, 16), v128.load(sum1 + i, 16));
+    let u = madd(v128.load(g + i), v128.load(x2 + i), v128.load(sum2 + i));
+    let u1 = madd(v128.load(g + i, 16), v128.load(x2 + i, 16), v128.load(sum2 + i, 16));
+    let v = madd(v128.load(g + i), v128.load(x3 + i), v128.load(sum3 + i));
+    let v1 = madd(v128.load(g + i, 16), v128.load(x3 + i, 16), v128.load(sum3 + i, 16));
+    s = madd(v128.load(g1 + i), v128.load(x1 + i), s);
+    s1 = madd(v128.load(g1 + i, 16), v128.load(x1 + i, 16), s1);
+    t = madd(v128.load(g1 + i), v128.load(x2 + i), t);
+    t1 = madd(v128.load(g1 + i, 16), v128.load(x2 + i, 16), t1);
+    u = madd(v128.load(g1 + i), v128.load(x3 + i), u);
+    u1 = madd(v128.load(g1 + i, 16), v128.load(x3 + i, 16), u1);
+    v = madd(v128.load(g1 + i), v128.load(x4 + i), v);
+    v1 = madd(v128.load(g1 + i, 16), v128.load(x4 + i, 16), v1);
     v128.store(sum + i, s);
-    v128.store(sum + i, t, 16);
-    v128.store(sum1 + i, s1);
+    v128.store(sum + i, s1, 16);
+    v128.store(sum1 + i, t);
     v128.store(sum1 + i, t1, 16);
-    v128.store(sum2 + i, s2);
-    v128.store(sum2 + i, t2, 16);
-    v128.store(sum3 + i, s3);
-    v128.store(sum3 + i, t3, 16);
+    v128.store(sum2 + i, u);
+    v128.store(sum2 + i, u1, 16);
+    v128.store(sum3 + i, v);
+    v128.store(sum3 + i, v1, 16);
   }
-  for (; n > 0; n -= 4, i += 16) {
-    const g0 = loadPart(g + i, n, 0);
-    storePart(sum + i, n, madd(g0, loadPart(x + i, n, 0), loadPart(sum + i, n, 0)));
-    storePart(sum1 + i, n, madd(g0, loadPart(x1 + i, n, 0), loadPart(sum1 + i, n, 0)));
-    storePart(sum2 + i, n, madd(g0, loadPart(x2 + i, n, 0), loadPart(sum2 + i, n, 0)));
-    storePart(sum3 + i, n, madd(g0, loadPart(x3 + i, n, 0), loadPart(sum3 + i, n, 0)));
+  if (n <= 0) return;
+  for (let k: usize = 0; k < 4; k++) {
+    const to = sum + k * apart + i;
+    tap(n, to, to, g + i, x + k * row + i);
+    tap(n, to, to, g1 + i, x1 + k * row + i);
   }
 }
 

@@ -1,7 +1,7 @@
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { CHUNK } from "./chunk.ts";
 import type { DeltaBackwardKernel, DeltaCall, DeltaKernel } from "./index.ts";
 
@@ -17,8 +17,19 @@ export const deltaWasm: DeltaKernel = (call, out, final, states) => {
   (out.device as WasmDevice).launch(recurrent ? "deltaRecurrent" : "deltaChunked", args, threadsFor(call));
 };
 
-export const deltaBackwardWasm: DeltaBackwardKernel = () => {
-  throw new DeviceError("delta: gradient not written yet on wasm");
+export const deltaBackwardWasm: DeltaBackwardKernel = (call, states, gout, grads) => {
+  const { n, width, batch, t, h, g } = call;
+  const device = gout.device as WasmDevice;
+  const [N, V] = [fill(n), fill(width)];
+  checkRoom(call, chunkFloats(call) + (3 * CHUNK + 18) * N + 16 * CHUNK + 6 * CHUNK * V + 3 * N * V);
+  // Where value heads share a key head, each writes gradients of its own, summed at the end.
+  const copy = (x: Tensor | undefined) => (x && g < h ? new Tensor(device, [batch * t, h, n]) : undefined);
+  const [ownQ, ownK] = [copy(grads.q), copy(grads.k)];
+  const to = [ownQ ?? grads.q, ownK ?? grads.k, grads.v, grads.beta, grads.decay, grads.q, grads.k];
+  const args = [...head(call, undefined, states), gout.address, ...to.map((x) => x?.address ?? 0)];
+  device.launch("deltaBackward", args, threadsFor(call));
+  ownQ?.free();
+  ownK?.free();
 };
 
 /** The arguments that call.as.ts reads. */

@@ -1,6 +1,5 @@
 // Where ranks are summed or spread: elementwise work between the two contractions of a block of keys, on panels [.][COLUMNS]
 // with a head in each lane.
-import { lift4 } from "../attend/pack.as";
 import { WIDTH } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { madd } from "../simd.as";
@@ -8,22 +7,18 @@ import { madd } from "../simd.as";
 /** `n` tokens of `[heads][rank]`, COLUMNS heads from `first` on, as panels [n][rank][COLUMNS]; the last head fills up. */
 export function liftHeads(from: usize, n: i32, heads: i32, rank: i32, first: i32, to: usize): void {
   const step = <usize>rank << 2, token = <usize>heads * step;
-  for (; n > 0; n--, from += token, to += <usize>rank * WIDTH)
-    for (let lane = 0; lane < COLUMNS; lane += 4) {
-      const at = to + (<usize>lane << 2), last = from + token - step, a = from + <usize>(first + lane) * step;
-      if (rank == 1 && first + lane + 4 <= heads) v128.store(at, v128.load(a));
-      else if (rank == 2 && first + lane + 4 <= heads) lift2(a, at);
-      else lift4(min(a, last), min(a + step, last), min(a + 2 * step, last), min(a + 3 * step, last), rank, at, WIDTH, 1);
-    }
-}
-
-/** Four heads of rank 2. */
-// @ts-ignore: decorator
-@inline
-function lift2(from: usize, to: usize): void {
-  const a = v128.load(from), b = v128.load(from, 16);
-  v128.store(to, v128.shuffle<f32>(a, b, 0, 2, 4, 6));
-  v128.store(to + WIDTH, v128.shuffle<f32>(a, b, 1, 3, 5, 7));
+  for (; n > 0; n--, from += token) {
+    const last = from + token - step;
+    for (let r: usize = 0; r < step; r += 4, to += WIDTH)
+      for (let lane = 0; lane < COLUMNS; lane += 4) {
+        const a = from + <usize>(first + lane) * step;
+        let x = v128.load32_zero(min(a, last) + r);
+        x = v128.load32_lane(min(a + step, last) + r, x, 1);
+        x = v128.load32_lane(min(a + 2 * step, last) + r, x, 2);
+        x = v128.load32_lane(min(a + 3 * step, last) + r, x, 3);
+        v128.store(to + (<usize>lane << 2), x);
+      }
+  }
 }
 
 /** Scores [n][COLUMNS]: sums over ranks of `a` [n][rank][COLUMNS] times `u` alike; a step of 0 is one for all. */

@@ -1,8 +1,8 @@
-// One function of every number, and its derivative times the output's gradient.
+// One function of every number, and its derivative times the output's gradient. Each function is a kernel of its own, with
+// loops of its own.
 import { address, share, whole } from "../../device/thread.as";
 import { exp4, loadPart, madd, nmadd, sigmoid4, softplus4, storePart, tanh4 } from "../simd.as";
 
-// As wasm.ts numbers the functions.
 const SIGMOID: i32 = 0;
 const SILU: i32 = 1;
 const SOFTPLUS: i32 = 2;
@@ -11,28 +11,50 @@ const EXP: i32 = 4;
 const RELU: i32 = 5;
 const TANH: i32 = 6;
 
-/** Arguments: out x, n in elements, number of the function. */
-export function map(args: usize, thread: i32, threads: i32): void {
-  const total = whole(args, 2);
-  const from = share(total >> 8, thread, threads) << 8;
-  const n = (thread == threads - 1 ? total : share(total >> 8, thread + 1, threads) << 8) - from;
-  const out = address(args, 0) + (<usize>from << 2);
-  const x = address(args, 1) + (<usize>from << 2);
-  switch (whole(args, 3)) {
-    case SIGMOID: return run(SIGMOID, n, out, x);
-    case SILU: return run(SILU, n, out, x);
-    case SOFTPLUS: return run(SOFTPLUS, n, out, x);
-    case LOG_SIGMOID: return run(LOG_SIGMOID, n, out, x);
-    case EXP: return run(EXP, n, out, x);
-    case RELU: return run(RELU, n, out, x);
-    default: return run(TANH, n, out, x);
-  }
+/** Arguments: out x, n in elements. */
+export function sigmoid(args: usize, thread: i32, threads: i32): void {
+  map(SIGMOID, args, thread, threads);
+}
+
+/** Arguments: out x, n in elements. */
+export function silu(args: usize, thread: i32, threads: i32): void {
+  map(SILU, args, thread, threads);
+}
+
+/** Arguments: out x, n in elements. */
+export function softplus(args: usize, thread: i32, threads: i32): void {
+  map(SOFTPLUS, args, thread, threads);
+}
+
+/** Arguments: out x, n in elements. */
+export function logSigmoid(args: usize, thread: i32, threads: i32): void {
+  map(LOG_SIGMOID, args, thread, threads);
+}
+
+/** Arguments: out x, n in elements. */
+export function exp(args: usize, thread: i32, threads: i32): void {
+  map(EXP, args, thread, threads);
+}
+
+/** Arguments: out x, n in elements. */
+export function relu(args: usize, thread: i32, threads: i32): void {
+  map(RELU, args, thread, threads);
+}
+
+/** Arguments: out x, n in elements. */
+export function tanh(args: usize, thread: i32, threads: i32): void {
+  map(TANH, args, thread, threads);
 }
 
 /** Inlined once for each function, of which only its own branch of `value` is left. */
 // @ts-ignore: decorator
 @inline
-function run(by: i32, n: i32, out: usize, x: usize): void {
+function map(by: i32, args: usize, thread: i32, threads: i32): void {
+  const total = whole(args, 2);
+  const from = share(total >> 8, thread, threads) << 8;
+  let n = (thread == threads - 1 ? total : share(total >> 8, thread + 1, threads) << 8) - from;
+  let out = address(args, 0) + (<usize>from << 2);
+  let x = address(args, 1) + (<usize>from << 2);
   for (; n >= 8; n -= 8, x += 32, out += 32) {
     const s = value(by, v128.load(x));
     const t = value(by, v128.load(x, 16));
@@ -46,7 +68,7 @@ function run(by: i32, n: i32, out: usize, x: usize): void {
 @inline
 function value(by: i32, x: v128): v128 {
   if (by == SIGMOID) return sigmoid4(x);
-  if (by == SILU) return f32x4.mul(x, sigmoid4(x));
+  if (by == SILU) return f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
   if (by == SOFTPLUS) return softplus4(x);
   if (by == LOG_SIGMOID) return f32x4.neg(softplus4(f32x4.neg(x)));
   if (by == EXP) return exp4(x);
@@ -54,28 +76,51 @@ function value(by: i32, x: v128): v128 {
   return tanh4(x);
 }
 
-/** Arguments: dx from (input or output: see index.ts) g, n in elements, number of the function. */
-export function mapBackward(args: usize, thread: i32, threads: i32): void {
-  const total = whole(args, 3);
-  const from = share(total >> 8, thread, threads) << 8;
-  const n = (thread == threads - 1 ? total : share(total >> 8, thread + 1, threads) << 8) - from;
-  const dx = address(args, 0) + (<usize>from << 2);
-  const x = address(args, 1) + (<usize>from << 2);
-  const g = address(args, 2) + (<usize>from << 2);
-  switch (whole(args, 4)) {
-    case SIGMOID: return back(SIGMOID, n, dx, x, g);
-    case SILU: return back(SILU, n, dx, x, g);
-    case SOFTPLUS: return back(SOFTPLUS, n, dx, x, g);
-    case LOG_SIGMOID: return back(LOG_SIGMOID, n, dx, x, g);
-    case EXP: return back(EXP, n, dx, x, g);
-    case RELU: return back(RELU, n, dx, x, g);
-    default: return back(TANH, n, dx, x, g);
-  }
+/** Arguments: dx y g, n in elements. */
+export function sigmoidBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(SIGMOID, args, thread, threads);
 }
 
+/** Arguments: dx x g, n in elements. */
+export function siluBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(SILU, args, thread, threads);
+}
+
+/** Arguments: dx x g, n in elements. */
+export function softplusBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(SOFTPLUS, args, thread, threads);
+}
+
+/** Arguments: dx x g, n in elements. */
+export function logSigmoidBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(LOG_SIGMOID, args, thread, threads);
+}
+
+/** Arguments: dx y g, n in elements. */
+export function expBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(EXP, args, thread, threads);
+}
+
+/** Arguments: dx y g, n in elements. */
+export function reluBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(RELU, args, thread, threads);
+}
+
+/** Arguments: dx y g, n in elements. */
+export function tanhBackward(args: usize, thread: i32, threads: i32): void {
+  mapBackward(TANH, args, thread, threads);
+}
+
+/** Inlined once for each function, like map. */
 // @ts-ignore: decorator
 @inline
-function back(by: i32, n: i32, dx: usize, x: usize, g: usize): void {
+function mapBackward(by: i32, args: usize, thread: i32, threads: i32): void {
+  const total = whole(args, 3);
+  const from = share(total >> 8, thread, threads) << 8;
+  let n = (thread == threads - 1 ? total : share(total >> 8, thread + 1, threads) << 8) - from;
+  let dx = address(args, 0) + (<usize>from << 2);
+  let x = address(args, 1) + (<usize>from << 2);
+  let g = address(args, 2) + (<usize>from << 2);
   for (; n >= 8; n -= 8) {
     const s = slope(by, v128.load(x), v128.load(g));
     const t = slope(by, v128.load(x, 16), v128.load(g, 16));

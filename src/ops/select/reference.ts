@@ -15,11 +15,12 @@ export const selectReference: SelectKernel = (call, { rows, missing }) => {
 };
 
 function score({ q, k, weights, heads, width, scale }: SelectCall, row: number, key: number): number {
+  const [x, y, w] = [q.data, k.data, weights.data];
   let sum = 0;
   for (let j = 0; j < heads; j++) {
     let dot = 0;
-    for (let i = 0; i < width; i++) dot += q.data[(row * heads + j) * width + i]! * k.data[key * width + i]!;
-    sum += weights.data[row * heads + j]! * Math.max(0, scale * dot);
+    for (let i = 0; i < width; i++) dot += x[(row * heads + j) * width + i]! * y[key * width + i]!;
+    sum += w[row * heads + j]! * Math.max(0, scale * dot);
   }
   return sum;
 }
