@@ -252,6 +252,9 @@ withVectors("a wrong layer is caught (skipped where ../shared/golden is missing)
   test.each(layers)("%s", async (_what, name, change, weighed) => {
     expect(await layerError(name, change, undefined, weighed)).toBeGreaterThan(20);
   });
+  test.each([...new Set(layers.map(([, name]) => name))])("and the right one is not: %s", async (name) => {
+    expect(await layerError(name, same)).toBeLessThan(1);
+  });
 });
 
 /** A case with other inputs or another config. */

@@ -85,7 +85,13 @@ describe("TPA", () => {
   const config = { n_head: h, head_dim: e, n_embd: d, rank: 2, q_rank: 3, rope_base: 100 };
 
   test.each([
-    ["norm, half of the dims turned, the first", 0, { rope_dim: 4, using_groupnorm: true }, 4, true],
+    [
+      "norm, half of the dims turned, the first",
+      0,
+      { rope_dim: 4, rope_after_contraction: true, using_groupnorm: true },
+      4,
+      true,
+    ],
     ["norm without gains", 0, { using_groupnorm: true, groupnorm_eps: 0.01 }, 8, false],
     [
       "the last dims turned",

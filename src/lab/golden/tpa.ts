@@ -11,10 +11,6 @@ import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { agrees, type Manifest, readCaseConfig } from "./case.ts";
 import { type LayerFamily, matrixOf, rearranged, shareOf } from "./family.ts";
 
-/** Names for the number of rotary dims, and for their share of the width. */
-const dims = ["rope_dim", "rope_dims", "rotary_dim", "rope_head_dim", "partial_rope_dim"];
-const shares = ["partial_rotary_factor", "rope_ratio", "rope_fraction"];
-const number = z.number().nullish();
 const schema = z.object({
   n_head: count(limits.heads),
   head_dim: count(limits.width).optional(),
@@ -24,22 +20,16 @@ const schema = z.object({
   using_groupnorm: z.boolean().default(false),
   groupnorm_eps: z.number().positive().max(1).default(1e-5),
   groupnorm_type: z.string().regex(/rms/i).optional(),
-  rope_base: z.number().gt(1).default(10000),
-  rope_layout: z.string().optional(),
-  // Rotating a head's key is rotating the factor that all heads share: where it is done changes nothing but the cache.
-  rope_after_contraction: z.boolean().optional(),
-  rope_after: z.string().optional(),
-  rope_position: z.string().optional(),
-  rope_where: z.string().optional(),
   softmax_scale: z.number().positive().optional(),
-  ...Object.fromEntries([...dims, ...shares].map((key) => [key, number])),
 });
 
 /** T6's tensor product attention; queries in full where the file has c_q. */
 export const tpaLayers: LayerFamily = {
   knows: (has) => has("c_qkv.W_A_k.weight"),
   read(raw, given, said) {
-    const config = readCaseConfig(raw, schema);
+    const turning = (key: string) => /rope|rotary/.test(key);
+    const entries = Object.entries(raw);
+    const config = readCaseConfig(Object.fromEntries(entries.filter(([key]) => !turning(key))), schema);
     const h = config.n_head;
     const [, d] = matrixOf(given, "c_qkv.W_A_k.weight");
     const full = given.has("c_qkv.c_q.weight");
@@ -50,15 +40,16 @@ export const tpaLayers: LayerFamily = {
     agrees("n_embd", config.n_embd, d);
     agrees("rank", config.rank, k);
     if (!full) agrees("q_rank", config.q_rank, q);
-    const r = rotaryDims(raw, e);
+    const words = Object.fromEntries(entries.filter(([key]) => turning(key)));
+    const { r, base, layout } = turningOf(words, e);
     const normed = config.using_groupnorm;
     const sizes: Sizes = {
       ...{ d, h, g: 0, n: e - r, r, e, v, c: 0, q, o: 0, k, l, eps: config.groupnorm_eps },
       ...(normed && { with: { outputNorm: true } }),
     };
-    const turn = turned(config.rope_layout, r, config.rope_base);
+    const turn = turned(layout, r, base);
     // Ours turns the last dims; T6's authors turn the first unless the case says otherwise.
-    const first = r < e && !turnsLast(config.rope_layout, said);
+    const first = r < e && !turnsLast(layout, said);
     const gain =
       normed && given.names.find((name) => /^(subln|c_norm|group_?norm|out_norm|o_norm)\.weight$/.test(name));
     const queryName = full ? "c_qkv.c_q.weight" : "c_qkv.W_B_q.weight";
@@ -102,22 +93,32 @@ export const tpaLayers: LayerFamily = {
   },
 };
 
-function rotaryDims(config: Config, e: number): number {
-  const given = dims.map((key) => config[key]).find((value) => typeof value === "number");
-  const share = shares.map((key) => config[key]).find((value) => typeof value === "number");
-  const r = typeof given === "number" ? given : typeof share === "number" ? Math.round(share * e) : e;
+/**
+ * What a config says of rotation: its base, its layout in words, and how many dims turn, as a number of them or a share. Where in
+ * the layer it is done changes nothing: rotating a head's key is rotating the factor that all heads share.
+ */
+function turningOf(config: Config, e: number) {
+  let [r, base, layout] = [e, 10000, undefined as string | undefined];
+  for (const [key, value] of Object.entries(config)) {
+    if (/layout/.test(key) && typeof value === "string") layout = value;
+    else if (value === null || /contract|after|before/.test(typeof value === "string" ? value : key)) continue;
+    else if (/^rope_(base|theta)$/.test(key) && typeof value === "number" && value > 1) base = value;
+    else if (key === "use_rope" && typeof value === "boolean") r = value ? r : 0;
+    else if (typeof value === "number") r = value <= 1 ? Math.round(value * e) : value;
+    else throw new FormatError(`config.json: ${key}: got ${JSON.stringify(value)}, expected what is known of rotation`);
+  }
   if (!Number.isInteger(r) || r < 0 || r > e || r % 2)
     throw new FormatError(`config.json: rotary dims: got ${r}, expected an even number up to the width ${e}`);
-  return r;
+  return { r, base, layout };
 }
 
 /** T6's training code turns half-split pairs against Llama's sense; its inference code interleaved ones with it. */
 function turned(layout: string | undefined, r: number, base: number): Rotation {
   if (layout !== undefined && /interleav/i.test(layout) && !/half/i.test(layout))
     return rotation(r, base, "interleaved");
-  if (layout !== undefined && !/opposite/i.test(layout))
+  if (layout !== undefined && /llama|neox/i.test(layout) && !/opposite/i.test(layout))
     throw new FormatError(
-      `config.json: rope_layout: got ${JSON.stringify(layout)}, expected half-split of opposite sign, or interleaved`,
+      `config.json: rope_layout: got ${JSON.stringify(layout)}, expected half-split pairs of the opposite sign, or interleaved ones`,
     );
   const plain = rotation(r, base, "half");
   return { ...plain, frequencies: plain.frequencies.map((f) => -f) };
