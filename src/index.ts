@@ -34,7 +34,7 @@ export { cacheBytes, generate, Session } from "./generate/session.ts";
 export { type Gradients, gradients } from "./grad/tape.ts";
 export { agree } from "./lab/agree.ts";
 export { type CompareSettings, compare } from "./lab/compare.ts";
-export { verifyGolden } from "./lab/golden.ts";
+export { verifyGolden } from "./lab/golden/run.ts";
 export { match } from "./lab/match.ts";
 export { measure } from "./lab/measure.ts";
 export { report } from "./lab/report.ts";

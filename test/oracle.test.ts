@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Ledger } from "../src/lab/oracle.ts";
+import { Ledger } from "../src/lab/golden/ledger.ts";
 import { FormatError } from "../src/tensor/error.ts";
 
 describe("a ledger", () => {

@@ -8,10 +8,10 @@ import { previous } from "../ops/previous/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "./define.ts";
 import { forgetting, gateFlops, gateParams } from "./forget.ts";
-import { groupRules, outerFlops, outputParams, outputs, rankRules } from "./rank.ts";
+import { eps, groupRules, outerFlops, outputParams, outputs, rankRules } from "./rank.ts";
 
-/** Norms of queries and keys, and of outputs, have each their own epsilon in the authors' code. */
-const [INNER, OUTER] = [1e-5, 1e-6];
+/** Epsilon of the norms of queries and keys, whatever that of outputs is: fixed in the authors' code. */
+const INNER = 1e-5;
 const gated = (z: Sizes) => z.with?.outputGate || z.with?.siluGate;
 
 /**
@@ -93,7 +93,7 @@ export const fox = defineAttention({
     },
   },
   output(p, o, at, z, { gate }) {
-    const normed = p.gO ? rmsNorm(o, p.gO, OUTER) : o;
+    const normed = p.gO ? rmsNorm(o, p.gO, eps(z)) : o;
     return outputs(p, gate ? multiply(normed, gate) : normed, at, z);
   },
 });

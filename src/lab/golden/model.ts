@@ -1,0 +1,115 @@
+import { join } from "node:path";
+import { z } from "zod";
+import { readJson } from "../../file/folder.ts";
+import { familyOf, loadModel } from "../../file/load.ts";
+import { generate, Session } from "../../generate/session.ts";
+import { formsOf, type Model } from "../../model/model.ts";
+import type { Weights } from "../../model/transformer.ts";
+import { FormatError } from "../../tensor/error.ts";
+import { Random } from "../../tensor/random.ts";
+import type { Device } from "../../tensor/tensor.ts";
+import { cuts, type Manifest, positive, readManifest, SMALL, tensorsOf, Unsupported } from "./case.ts";
+import { type Ledger, type Oracle, part } from "./ledger.ts";
+
+/** Runs a checkpoint against its io.safetensors; the names of the tensors there. */
+export async function runModelCase(
+  path: string,
+  said: Manifest,
+  devices: readonly Device[],
+  ledger: Ledger,
+): Promise<string[]> {
+  const checkpoint = join(path, said.checkpoint_dir);
+  const config = await readJson(join(checkpoint, "config.json"), SMALL, z.looseObject({ model_type: z.unknown() }));
+  if (!familyOf(config.model_type))
+    throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
+  if (said.oracle_config_override)
+    throw new Unsupported("the oracle ran with another config than the checkpoint's, which is not supported");
+  const oracle = await readModelOracle(path, said);
+  for (const device of devices) {
+    const { model, weights } = await loadModel(checkpoint, device);
+    try {
+      await compareModel(model, weights, oracle, ledger);
+    } finally {
+      for (const t of weights.values()) t.free();
+    }
+  }
+  return [...oracle.tensors.keys()];
+}
+
+/** What a whole-model case expects: io.safetensors and its manifest. Throws FormatError. */
+export async function readModelOracle(path: string, said?: Manifest): Promise<Oracle> {
+  const { tolerance, prefill_len_for_decode: prefill } = said ?? (await readManifest(path));
+  if (prefill === undefined)
+    throw new FormatError(`${path}/manifest.json: prefill_len_for_decode: got nothing, expected a number of tokens`);
+  const tensors = await tensorsOf(path, "io.safetensors");
+  // Not targets: the ids are what goes in, the float64 shadow is there to judge the tolerance by.
+  tensors.delete("logits_fp64");
+  const limit = (name: string) =>
+    positive(path, `${name.split(/[._]/)[0]}_abs`, tolerance?.[`${name.split(/[._]/)[0]}_abs`]);
+  return { tensors, prefill, tolerance: limit };
+}
+
+/**
+ * Runs a model in every form, at once and step by step, and compares logits, hidden states, caches and greedy choices with
+ * an oracle's: `input_ids [b, t]`, `logits_prefill` and `logits_decode [b, t, w]`, `hidden.i [b, t, d]`,
+ * `cache.i.0/1 [b, 1, t, n]`, `greedy_ids [b, n]`; each but the first where it is there. Throws FormatError.
+ */
+export async function compareModel(model: Model, weights: Weights, oracle: Oracle, ledger: Ledger): Promise<void> {
+  const { tensors, prefill, tolerance } = oracle;
+  const input = tensors.get("input_ids");
+  const [batch = 0, length = 0] = input?.shape ?? [];
+  if (input?.shape.length !== 2 || prefill < 1 || prefill > length)
+    throw new FormatError(
+      `input_ids: got [${input?.shape}] and a prefill of ${prefill}, expected [batch, tokens] to hold it`,
+    );
+  const { kind } = weights.get("embed")!.device;
+  for (const form of formsOf(model))
+    for (let item = 0; item < batch; item++) {
+      const ids = Int32Array.from(part(input, item));
+      const compare = (name: string, where: string, got: ArrayLike<number>) => {
+        const expected = tensors.get(name);
+        if (expected) ledger.add(name, where, got, part(expected, item), tolerance(name));
+      };
+      for (const { name, from, chunks } of cuts(length, prefill)) {
+        const where = `${form}, ${from}, sequence ${item}, ${kind}`;
+        const found = await walk(model, weights, ids, chunks, form);
+        compare(`logits_${name}`, where, found.logits);
+        for (const [i, hidden] of found.hidden.entries()) compare(`hidden.${i}`, where, hidden);
+        for (const [key, values] of found.caches) compare(key, where, values);
+      }
+      const greedy = tensors.get("greedy_ids");
+      if (greedy) {
+        const wanted = part(greedy, item);
+        const options = { count: wanted.length, temperature: 0, random: new Random(0), form };
+        const got = await generate(model, weights, ids.slice(0, prefill), options);
+        ledger.same("greedy_ids", `${form}, sequence ${item}, ${kind}`, got, wanted);
+      }
+    }
+}
+
+/** Feeds one sequence through a session in chunks; all logits, hidden states and, at the end, caches. */
+async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: readonly number[], form: string) {
+  const session = new Session(model, weights, ids.length);
+  const logits: number[] = [];
+  const hidden: number[][] = Array.from({ length: model.layers.length + 1 }, () => []);
+  try {
+    for (const n of chunks) {
+      const seen: Promise<ArrayLike<number>>[] = [];
+      const out = session.append(ids.slice(session.length, session.length + n), {
+        form,
+        watch: (state) => seen.push(state.read()),
+      });
+      logits.push(...Array.from(await out.read()));
+      out.free();
+      for (const [i, values] of (await Promise.all(seen)).entries()) hidden[i]!.push(...Array.from(values));
+    }
+    const caches = new Map<string, ArrayLike<number>>();
+    // In the order of the definition: for MLA the latent, then the rotary key.
+    for (const [i, cache] of session.caches.entries())
+      for (const [j, rows] of Object.values(cache.rows).entries())
+        caches.set(`cache.${i}.${j}`, await rows.rows(0, cache.length).read());
+    return { logits, hidden, caches };
+  } finally {
+    session.free();
+  }
+}
