@@ -28,7 +28,7 @@ const specs = [...new Set([...shownSpecs.filter((spec) => !spec.includes("DSA"))
 type Turn = { readonly name: string; turn(): Promise<{ median: number; best: number; runs: number }> };
 
 /** Repeats `call` for about `seconds`, at least twice, after once to warm up. */
-async function timed(call: () => void | Promise<unknown>, seconds: number) {
+async function timed(call: () => unknown, seconds: number) {
   await call();
   const times: number[] = [];
   const end = performance.now() + 1000 * seconds;

@@ -3,9 +3,13 @@ export {
   type At,
   type Cost,
   cacheValues,
+  costFlops,
   type Definition,
+  decodeBytes,
   defineAttention,
+  type Feature,
   type Form,
+  formNames,
   parameterCount,
   type Sizes,
   stateValues,
@@ -37,20 +41,30 @@ export { type CompareSettings, compare } from "./lab/compare.ts";
 export { verifyGolden } from "./lab/golden/run.ts";
 export { match } from "./lab/match.ts";
 export { measure } from "./lab/measure.ts";
+export { type PaperRow, paperRows } from "./lab/paper.ts";
 export { report } from "./lab/report.ts";
 export { type Comparison, comparisonSchema, parseComparison } from "./lab/result.ts";
 export { buildModel, type ModelSettings } from "./model/build.ts";
 export { forwardFlops, type Model, modelSize, parametersOf } from "./model/model.ts";
 export { forward, type Weights } from "./model/transformer.ts";
+export { accumulate } from "./ops/accumulate/index.ts";
 export { add, addBias, reshape, scaled } from "./ops/add/index.ts";
-export { attend, type Term, type View } from "./ops/attend/index.ts";
+export { attend, type Stick, type Term, type View } from "./ops/attend/index.ts";
+export { conv } from "./ops/conv/index.ts";
+export { delta } from "./ops/delta/index.ts";
 export { einsum } from "./ops/einsum/index.ts";
-export { gather } from "./ops/embed/index.ts";
+export { gather, gatherRows } from "./ops/embed/index.ts";
+export { attendFactored } from "./ops/factored/index.ts";
 export { gate } from "./ops/gate/index.ts";
 export { crossEntropy } from "./ops/loss/index.ts";
+export { type Mapping, map } from "./ops/map/index.ts";
+export { multiply } from "./ops/multiply/index.ts";
 export { rmsNorm } from "./ops/norm/index.ts";
+export { previous } from "./ops/previous/index.ts";
+export { baseHolds, leastBase } from "./ops/rope/base.ts";
 export { rope } from "./ops/rope/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
+export { select } from "./ops/select/index.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";

@@ -1,6 +1,9 @@
 import { expect, test } from "vitest";
-import { cacheValues, parameterCount } from "../src/attention/define.ts";
+import { cacheValues, formNames, parameterCount } from "../src/attention/define.ts";
+import { formOf } from "../src/attention/layer.ts";
 import { layerSpecs, parseSpec, splitSpecs } from "../src/attention/spec.ts";
+import { paperRows } from "../src/lab/paper.ts";
+import { baseHolds, leastBase } from "../src/ops/rope/base.ts";
 
 const essay = { width: 2048, heads: 16 };
 
@@ -61,8 +64,83 @@ test.each([
   ["MLA-64", /axis n got 0|at least 1/],
   ["GQA2-(192+64)-S2:v8", /axis v got 8/],
   ["GQA2-128-FAST", /-FAST does not go with GQA/],
+  ["GQA2-128-FoX:r2", /FoX: axis r got 2, expected that the gate takes the place/],
+  ["MLA-FoX:r2", /MLA-FoX: axis r got 2/],
+  ["MHA-SBA:r2", /SBA: axis r got 2/],
+  ["MLA-FoXPro", /-FoXPro does not go with MLA/],
+  ["MFA-KR:v3", /KR: axis v got 3, expected that the value is as wide as the key/],
+  ["MFA:r3", /GQA: axis r got 3, expected that the rotary dims are even/],
+  ["TPA:k0", /TPA: axis k got 0, expected that the keys' rank/],
+  ["TPA:l0", /TPA: axis l got 0/],
+  ["TPA:r5", /TPA: axis r got 5/],
+  ["TPA-FixedA-FixedB", /TPA: axis k .*\(fixedA or fixedB, not both\)/],
+  ["GLA", /GLA takes a number of groups/],
+  ["GLA3", /GLA: axis g got 3, expected that the groups divide the heads/],
+  ["GLA2:c0", /GLA: axis c got 0/],
+  ["GTA3", /GTA: axis g got 3/],
+  ["GTA4:r0", /GTA: axis r got 0/],
+  ["GQLA3", /GQLA: axis g got 3/],
+  ["MLA-DSA8:i1", /DSA: axis i got 1, expected that the indexer's heads hold the rotary dims/],
+  ["MLA-DSA8:j0", /DSA: axis j got 0/],
+  ["MLA-DSA8-W4", /DSA: got a window of 4/],
+  ["KDA:w1", /KDA: axis w got 1, expected that short convolutions have 2 to 8 taps/],
+  ["KDA:c0", /KDA: axis c got 0, expected that the gates' rank/],
+  ["KDA:g3", /KDA: axis g got 3, expected that the groups divide the heads/],
+  ["GDN:n0", /axis (e|n) got 0/],
+  ["DeltaNet-W8", /DeltaNet: got a window of 8/],
+  ["KDA-QLoRA", /KDA: axis q got \d+, expected that queries have no bottleneck/],
+  ["GQA2-128-Norm", /-Norm does not go with GQA/],
+  ["GQA2-(192+64)-S2-QOLoRA:b3", /S2: axis b got 3, expected that they divide the heads/],
+  ["GQA2-(192+64)-S2:b2", /S2: axis b got 2, expected that groups of the output's rank need a rank o/],
+  ["MHA-W", /-W without a number/],
 ])("%s is refused with the rule it breaks", (spec, message) => {
   expect(() => parseSpec(spec, { width: 64, heads: 4 })).toThrow(message);
+});
+
+test("a model's own options are features of the variant, and windows and stillness of the layer", () => {
+  const host = { width: 256, heads: 4 };
+  expect(parseSpec("GQA2-128-QKNorm", host).sizes.with).toEqual({ qkNorm: true });
+  expect(parseSpec("GQA1-(448+64)-S2-QOLoRA-Norm-Sink:b2", host).sizes).toMatchObject({
+    ...{ n: 224, r: 32, v: 256, q: 85, o: 85, b: 2 },
+    with: { entryNorm: true, sinks: true },
+  });
+  expect(parseSpec("GQA2-128-W16", host).window).toBe(16);
+  expect(parseSpec("MLA-NoPE", host).rotation.frequencies).toHaveLength(0);
+  expect(parseSpec("MLA-NoPE", host).sizes.r).toBe(32);
+  expect(parseSpec("MFA", host).sizes).toMatchObject({ g: 1, r: 128, v: 128, q: 73 });
+  expect(parseSpec("GLA2", host).sizes).toMatchObject({ g: 2, c: 128, n: 64, r: 32 });
+  expect(parseSpec("GQA2-128-FoXPro", host).variant.name).toBe("FoX");
+});
+
+test("absorption refuses a norm that it cannot do, and says why", () => {
+  const { variant, sizes } = parseSpec("MLA-QKNorm", { width: 64, heads: 4 });
+  expect(formNames(variant, sizes)).toEqual(["expanded"]);
+  expect(() => formOf(variant, sizes, "absorbed")).toThrow(
+    /MLA: got form "absorbed", expected expanded; .* never makes/,
+  );
+});
+
+test("every row of the essay's tables comes out as it was printed", () => {
+  const rows = paperRows();
+  expect(rows).toHaveLength(18);
+  for (const row of rows) {
+    expect(Math.round(row.parameters / 1e6) * 1e6).toBe(row.published.parameters);
+    expect(row.cache).toBe(row.published.cache);
+  }
+});
+
+// Printed to two digits in kexue.fm/archives/10122. What holds is no interval, so a finer search may end a little elsewhere.
+test.each([
+  [1024, 4.3e3],
+  [2048, 1.2e4],
+  [4096, 2.7e4],
+  [8192, 8.4e4],
+])("the least rotary base for %i tokens is about %d", (length, base) => {
+  const found = leastBase(length, 128);
+  expect(Math.abs(found / base - 1)).toBeLessThan(0.1);
+  expect(baseHolds(found, length, 128)).toBe(true);
+  expect(baseHolds(base / 2, length, 128)).toBe(false);
+  expect(leastBase(length, 64, 64)).toBe(1);
 });
 
 test("a pattern repeats over the layers", () => {

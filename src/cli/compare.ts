@@ -15,7 +15,7 @@ import { ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
 import { listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
-import { modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
+import { baseNotes, modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
 
 interface CompareOptions extends Options {
@@ -105,7 +105,8 @@ async function run(options: CompareOptions): Promise<void> {
     throw new ShapeError(`--variants: got "${options.variants}", expected each once`);
   // Every spec is read before anything is opened or trained, so that a typing error costs nothing.
   const shape = { ...modelOf(options), vocabulary: source(1).vocabulary };
-  for (const pattern of wanted) buildModel(pattern, shape);
+  const models = wanted.map((pattern) => buildModel(pattern, shape));
+  for (const note of baseNotes(models, options)) process.stderr.write(`${note}\n`);
   const { minutes } = options;
   const planned = settingsOf(options, wanted, minutes ? 1 : undefined);
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});

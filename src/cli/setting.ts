@@ -3,6 +3,8 @@ import { recallSource } from "../data/recall.ts";
 import type { Source } from "../data/source.ts";
 import { storySource } from "../data/story.ts";
 import { openText } from "../data/text.ts";
+import type { Model } from "../model/model.ts";
+import { baseHolds, leastBase } from "../ops/rope/base.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type OptimiserSettings, optimiserDefaults } from "../train/optimiser.ts";
@@ -74,6 +76,23 @@ export function sharedOptions(command: Command): Command {
 export function modelOf(options: Options) {
   const { width, heads, layers, dims, ropeBase, intermediate, untied } = options;
   return { width, heads, layers, dims, base: ropeBase, tied: !untied, ...(intermediate ? { intermediate } : {}) };
+}
+
+/** A line for each rotary width of a model whose base is below what this many tokens need (kexue.fm/archives/10122). */
+export function baseNotes(models: readonly Model[], { length, ropeBase }: Options): string[] {
+  const widths = new Map<string, [rotary: number, plain: number]>();
+  for (const { layers } of models)
+    for (const { attention } of layers) {
+      const [rotary, plain] = [2 * attention.rotation.frequencies.length, attention.sizes.n];
+      if (rotary) widths.set(`${rotary}+${plain}`, [rotary, plain]);
+    }
+  return [...widths.values()]
+    .filter(([rotary, plain]) => !baseHolds(ropeBase, length, rotary, plain))
+    .map(
+      ([rotary, plain]) =>
+        `note: --rope-base ${ropeBase} is less than ${length} tokens need with ${rotary} rotary dims beside ${plain}: ` +
+        `${leastBase(length, rotary, plain)} (kexue.fm/archives/10122)`,
+    );
 }
 
 /** The optimiser that the options describe. Throws ShapeError. */

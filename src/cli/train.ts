@@ -12,7 +12,7 @@ import { train } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
-import { modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
+import { baseNotes, modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
 
 interface TrainOptions extends Options {
@@ -56,7 +56,7 @@ async function run(options: TrainOptions): Promise<void> {
   const steps = kept ?? stepsOf(options);
   const { attention, minutes, rate } = options;
   const trial = { model: base, optimiser: optimiserOf(options), rate: rate[0]!, batch, length };
-  buildModel(attention, base);
+  for (const note of baseNotes([buildModel(attention, base)], options)) process.stderr.write(`${note}\n`);
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
   const flops =
     minutes && !kept ? await flopsForMinutes(minutes, 1, [attention], trial, source, device) : options.budget;
