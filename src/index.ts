@@ -61,7 +61,7 @@ export { type Mapping, map } from "./ops/map/index.ts";
 export { multiply } from "./ops/multiply/index.ts";
 export { rmsNorm } from "./ops/norm/index.ts";
 export { previous } from "./ops/previous/index.ts";
-export { baseHolds, leastBase } from "./ops/rope/base.ts";
+export { baseHolds, leastBase } from "./ops/rope/bound.ts";
 export { rope } from "./ops/rope/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";

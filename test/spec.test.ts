@@ -3,7 +3,7 @@ import { cacheValues, formNames, parameterCount } from "../src/attention/define.
 import { formOf } from "../src/attention/layer.ts";
 import { layerSpecs, parseSpec, splitSpecs } from "../src/attention/spec.ts";
 import { paperRows } from "../src/lab/paper.ts";
-import { baseHolds, leastBase } from "../src/ops/rope/base.ts";
+import { baseHolds, leastBase } from "../src/ops/rope/bound.ts";
 
 const essay = { width: 2048, heads: 16 };
 

@@ -4,7 +4,7 @@ import type { Source } from "../data/source.ts";
 import { storySource } from "../data/story.ts";
 import { openText } from "../data/text.ts";
 import type { Model } from "../model/model.ts";
-import { baseHolds, leastBase } from "../ops/rope/base.ts";
+import { baseHolds, leastBase } from "../ops/rope/bound.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type OptimiserSettings, optimiserDefaults } from "../train/optimiser.ts";
