@@ -24,7 +24,8 @@ export {
   type Pass,
   runAttention,
 } from "./attention/layer.ts";
-export { type Host, parseSpec, specHelp } from "./attention/spec.ts";
+export { specHelp } from "./attention/names.ts";
+export { type Host, parseSpec } from "./attention/spec.ts";
 export { variants } from "./attention/variants.ts";
 export { recallSource } from "./data/recall.ts";
 export type { Batch, Source } from "./data/source.ts";

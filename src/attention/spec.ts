@@ -4,8 +4,6 @@ import type { Sizes } from "./define.ts";
 import { type Attention, checkSizes } from "./layer.ts";
 import { families, type Letter, letters, type Meaning, type Name, specHelp } from "./names.ts";
 
-export { specHelp };
-
 /** The model a spec is read for. */
 export interface Host {
   readonly width: number;

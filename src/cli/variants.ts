@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { cacheValues, decodeBytes, formNames, parameterCount, stateValues } from "../attention/define.ts";
-import { parseSpec, specHelp } from "../attention/spec.ts";
+import { specHelp } from "../attention/names.ts";
+import { parseSpec } from "../attention/spec.ts";
 import { wholeOption } from "./option.ts";
 
 /** The specs that help texts and the docs' table show: those of kexue.fm/archives/10907, and one of every other kind. */
