@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { variants } from "../src/attention/variants.ts";
-import { variantRows } from "../src/cli/variants.ts";
+import { formsText, variantRows } from "../src/cli/variants.ts";
 import { comparisonSchema } from "../src/lab/result.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -23,10 +23,10 @@ function emit(path: string, text: string): void {
 
 /** The table of variants, at the essay's width and number of heads. */
 function variantTable(): string {
-  const rows = variantRows(2048, 16).map(
-    ({ spec, parameters, cacheValues, stateValues, decodeBytes, forms }) =>
-      `| \`${spec}\` | ${(parameters / 1e6).toFixed(2)} M | ${cacheValues} | ${stateValues} | ${(decodeBytes / 1024).toFixed(0)} KiB | ${forms.map((f) => `${f.name} ${f.flopsPerPair}`).join(", ")} |`,
-  );
+  const rows = variantRows(2048, 16).map((row) => {
+    const { spec, parameters, cacheValues, stateValues, decodeBytes } = row;
+    return `| \`${spec}\` | ${(parameters / 1e6).toFixed(2)} M | ${cacheValues} | ${stateValues} | ${(decodeBytes / 1024).toFixed(0)} KiB | ${formsText(row)} |`;
+  });
   const files = variants.map(
     (v) =>
       `- **${v.name}** (${v.source}): ${Object.entries(v.forms)

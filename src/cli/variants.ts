@@ -48,7 +48,12 @@ export interface VariantRow {
   readonly stateValues: number;
   /** Moved by one token after 4096 others: cache at 16 bits, state at 32. */
   readonly decodeBytes: number;
-  readonly forms: readonly { readonly name: string; readonly flopsPerPair: number }[];
+  /** FLOPs per visible (query, key) pair, and per key that a sparse selection keeps. */
+  readonly forms: readonly {
+    readonly name: string;
+    readonly flopsPerPair: number;
+    readonly flopsPerSelected?: number;
+  }[];
   readonly source: string;
 }
 
@@ -62,10 +67,24 @@ export function variantRows(width: number, heads: number): VariantRow[] {
       cacheValues: cacheValues(variant, sizes),
       stateValues: stateValues(variant, sizes),
       decodeBytes: decodeBytes(variant, sizes, 4096),
-      forms: formNames(variant, sizes).map((name) => ({ name, flopsPerPair: variant.forms[name]!.cost(sizes).pair })),
+      forms: formNames(variant, sizes).map((name) => {
+        const { pair, selected } = variant.forms[name]!.cost(sizes);
+        return { name, flopsPerPair: pair, ...(selected !== undefined && { flopsPerSelected: selected }) };
+      }),
       source: variant.source,
     };
   });
+}
+
+/** The forms of a row in a line: `expanded 10240, absorbed 34816`. */
+export function formsText({ forms }: VariantRow): string {
+  return forms
+    .map(({ name, flopsPerPair, flopsPerSelected }) =>
+      flopsPerSelected === undefined
+        ? `${name} ${flopsPerPair}`
+        : `${name} ${flopsPerPair} + ${flopsPerSelected} if selected`,
+    )
+    .join(", ");
 }
 
 /** `biform variants`: what can be named and what it costs. */
@@ -88,7 +107,7 @@ export function variantsCommand(program: Command): void {
         `${"variant".padEnd(38)}${"parameters".padStart(11)}${"cache".padStart(7)}${"state".padStart(8)}${"decode B".padStart(10)}  forms (FLOPs per query-key pair)`,
       );
       for (const row of rows) {
-        const forms = row.forms.map(({ name, flopsPerPair }) => `${name} ${flopsPerPair}`).join(", ");
+        const forms = formsText(row);
         console.log(
           `${row.spec.padEnd(38)}${String(row.parameters).padStart(11)}${String(row.cacheValues).padStart(7)}${String(row.stateValues).padStart(8)}${String(row.decodeBytes).padStart(10)}  ${forms}`,
         );
