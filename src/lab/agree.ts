@@ -204,19 +204,34 @@ export function randomSpec(random: Random): RandomSpec {
   const upTo = (n: number) => 1 + random.integer(n);
   const [width, heads] = [upTo(64), upTo(8)];
   const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((g) => heads % g === 0);
-  const groups = `GQA${random.pick(divisors)}`;
-  const [n, r] = [upTo(24), 2 * upTo(12)];
-  const kind = random.pick(["MLA", "plain", "partial", "S1", "S2", "S3"] as const);
+  const [g, n, r] = [random.pick(divisors), upTo(24), 2 * upTo(12)];
+  const groups = `GQA${g}`;
   const low = random.pick(["", "", "-QLoRA", "-OLoRA", "-QOLoRA"] as const);
-  const ranks = `${/Q/.test(low) ? `:q${upTo(24)}` : ""}${/-OL|QO/.test(low) ? `:o${upTo(24)}` : ""}`;
-  switch (kind) {
-    case "MLA":
-      return { spec: `MLA${low}:n${n}:r${r}:v${upTo(24)}:c${upTo(32)}${ranks}`, width, heads };
-    case "plain":
-      return { spec: `${groups}${low}:r${r}${ranks}`, width, heads };
-    case "partial":
-      return { spec: `${groups}-PR${low}:n${n}:r${r}${ranks}`, width, heads };
-    default:
-      return { spec: `${groups}-${kind}${low}:n${n}:r${r}${ranks}`, width, heads };
-  }
+  const output = /-OL|QO/.test(low) ? `:o${upTo(24)}` : "";
+  const ranks = `${/Q/.test(low) ? `:q${upTo(24)}` : ""}${output}`;
+  // The output's rank alone, for variants whose queries have none of their own.
+  const narrow = /-OL/.test(low) ? { low, output } : { low: "", output: "" };
+  const latent = `${low}:n${n}:r${r}:v${upTo(24)}:c${upTo(32)}${ranks}`;
+  const still = `:n${n}:r0`;
+  const kinds: readonly (() => string)[] = [
+    () => `MLA${latent}`,
+    () => `${groups}${random.pick(["", "-QKNorm"])}${low}:n0:r${r}${ranks}`,
+    () => `${groups}-PR${low}:n${n}:r${r}${ranks}`,
+    () => `${groups}-S1${low}:n${n}:r${r}${ranks}`,
+    () => `${groups}-S2${random.pick(["", "-Norm", "-Sink"])}${low}:n${n}:r${r}${ranks}`,
+    () => `${groups}-S3${low}:n${n}:r${r}${ranks}`,
+    () => `MFA-KR:n${n}:r${r}`,
+    () =>
+      `TPA${random.pick(["", "-FixedA", "-Norm"])}${narrow.low}:n${n}:r${r}:v${upTo(24)}:q${upTo(5)}:k${upTo(3)}:l${upTo(3)}${narrow.output}`,
+    () => `GLA${g}${latent}`,
+    () => `GQLA${g}${latent}`,
+    () => `GTA${g}${low}:n${n}:r${r}${ranks}`,
+    () => `${groups}-${random.pick(["FoX", "FoXPro"])}${narrow.low}${still}${narrow.output}`,
+    () => `${groups}-SBA${random.pick(["", "-Current"])}${low}${still}${ranks}`,
+    () => `MLA-${random.pick(["FoX", "SBA"])}${low}${still}:v${upTo(24)}:c${upTo(32)}${ranks}`,
+    () => `MLA-DSA${upTo(12)}${latent}:i${r + upTo(8)}:j${upTo(4)}`,
+    () =>
+      `${random.pick(["KDA", "GDN", "DeltaNet"])}${narrow.low}:g${g}:n${n}:v${upTo(24)}:w${1 + upTo(4)}${narrow.output}`,
+  ];
+  return { spec: random.pick(kinds)(), width, heads };
 }

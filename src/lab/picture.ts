@@ -28,11 +28,16 @@ import { bytes, loss, signed } from "./quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { rank } from "./verdict.ts";
 
-/** Loss against cache bytes per token: a point per variant with the interval of its mean. */
+/** Where a state of fixed size is among the variants, caches are compared at this many tokens instead of per token. */
+const LONG = 4096;
+
+/** Loss against cache bytes: a point per variant with the interval of its mean. */
 export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGSVGElement | undefined {
   const inBytes = variants.every(({ cacheBytes }) => cacheBytes !== undefined);
-  const shown = variants.flatMap(({ spec, loss, cacheBytes, cacheValuesPerTokenPerLayer }, index) => {
-    const size = inBytes ? cacheBytes! : cacheValuesPerTokenPerLayer;
+  const long = inBytes && variants.some(({ stateBytes }) => stateBytes);
+  const unit = long ? `at ${LONG} tokens, state included` : "per token";
+  const shown = variants.flatMap(({ spec, loss, cacheBytes, stateBytes, cacheValuesPerTokenPerLayer }, index) => {
+    const size = long ? LONG * cacheBytes! + stateBytes! : inBytes ? cacheBytes! : cacheValuesPerTokenPerLayer;
     const { mean } = loss;
     if (mean === null || size <= 0) return [];
     return [{ index, spec, name: short(spec), size, mean, low: loss.low ?? mean, high: loss.high ?? mean }];
@@ -67,7 +72,7 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
   const marks = shown.flatMap(({ index, spec, name, size, low, high, mean }, at) => {
     const [left, centre, right] = [-4, 0, 4].map((shift) => valueAt(x, across[at]! + shift));
     const [label, stroke] = [places[at]!, colour(index)];
-    const told = `${spec}: loss ${loss(mean, 4)}, ${inBytes ? bytes(size) : `${size} values`} per token`;
+    const told = `${spec}: loss ${loss(mean, 4)}, ${inBytes ? bytes(size) : `${size} values`} ${unit}`;
     return [
       Plot.ruleX([centre], { x: centre!, y1: low, y2: high, stroke, strokeWidth: 2 }),
       ...(low < high ? [Plot.ruleY([low, high], { x1: left!, x2: right!, stroke, strokeWidth: 2 })] : []),
@@ -85,9 +90,9 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
     ];
   });
   const [ticks, losses] = [powers(x, x.length / 60), round(y, 45)];
-  const name = inBytes ? "cache per token, all layers →" : "cache values per token and layer →";
+  const name = inBytes ? `cache ${unit}, all layers →` : "cache values per token and layer →";
   const words = {
-    title: "Held-out loss against cache size per token",
+    title: `Held-out loss against cache ${unit}`,
     description: "A point per variant; the bar is the 95 % interval of its mean over the seeds. Lower left is better.",
   };
   return draw(canvas, words, {

@@ -37,6 +37,11 @@ const variant = z.strictObject({
   parameters: count.describe("Parameters of the whole model"),
   cacheValuesPerTokenPerLayer: z.number().nonnegative().describe("Numbers one token leaves in one layer's cache"),
   cacheBytes: z.number().nonnegative().optional().describe("Bytes one token leaves in the cache, all layers together"),
+  stateBytes: z
+    .number()
+    .nonnegative()
+    .optional()
+    .describe("Bytes of state that a sequence of any length has, all layers together"),
   trainFlops: z.number().nonnegative().describe("Floating-point operations of one seed's training, forward and back"),
   steps: count.optional(),
   tokens: count.optional().describe("Tokens one seed was trained on"),
