@@ -4,7 +4,7 @@ import { address, barrier, scratch, share, ticket } from "../../device/thread.as
 import { lift4 } from "../attend/pack.as";
 import { madd, sum4 } from "../simd.as";
 import {
-  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, rates, starts, takeChunk, vals, written,
+  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, rates, starts, takeChunk, touch, vals, written,
 } from "./build.as";
 import {
   batch, chunks, g, give, h, headRow, n, open, stateAt, states, t, take, takeState, v,
@@ -71,6 +71,7 @@ function backwardChunk(row: i32, count: i32, head: i32): void {
   takeChunk(row, count, head, blocks);
   build(blocks);
   solve(blocks, S, read, U, false);
+  touch(headRow(gout, row, head, v), h * v, count, v);
   for (let i = 0; i < blocks * BLOCK; i++) {
     const lane = (i / BLOCK) * LANES + BLOCK + i % BLOCK;
     take(headRow(gout, row + i, head, v), i < count ? v : 0, both + <usize>lane * V4, V, 1);
