@@ -39,7 +39,8 @@ let earlier: usize = 0;
 let pairs: usize = 0;
 /** LANES columns of up to N or V rows, turned. */
 export let turned: usize = 0;
-let partial: usize = 0;
+/** Sums of eight floats on their way to one. */
+export let partial: usize = 0;
 
 /** Lays a chunk out from `base` on. @returns the first byte behind it; wasm.ts counts the floats. */
 export function layChunk(base: usize): usize {
@@ -193,9 +194,10 @@ function within(first: usize, to: usize, last: usize): void {
   }
 }
 
+/** Sum of eight floats. */
 // @ts-ignore: decorator
 @inline
-function sumAt(at: usize): f32 {
+export function sumAt(at: usize): f32 {
   return sum4(f32x4.add(v128.load(at), v128.load(at, 16)));
 }
 
