@@ -1,10 +1,11 @@
-// Gradients of the delta rule: chunks from last to first, each computed anew from the state before it, with dS the gradient
-// of the state after it. README.md has the equations.
+// Gradients of the delta rule: chunks from last to first, each computed anew from the state before it, with dS the
+// gradient of the state after it. README.md has the equations.
 import { address, barrier, scratch, share, ticket } from "../../device/thread.as";
 import { lift4 } from "../attend/pack.as";
 import { madd } from "../simd.as";
 import {
-  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, partial, rates, starts, sumAt, takeChunk, touch, vals, written,
+  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, partial, rates, starts, sumAt, takeChunk, touch, vals,
+  written,
 } from "./build.as";
 import {
   batch, chunks, g, give, h, headRow, n, open, stateAt, states, t, take, takeState, v,
@@ -24,8 +25,8 @@ let dk: usize = 0;
 let dv: usize = 0;
 let dbeta: usize = 0;
 let ddecay: usize = 0;
-// In scratch: what S holds for keys and queries; U; gradients of U, then of the values; per block the negative gradients of
-// values, then those of outputs, `[blocks][LANES][V]`; S, dS, and either of them turned, `[V][N]`.
+// In scratch: what S holds for keys and queries; U; gradients of U, then of the values; per block the negative
+// gradients of values, then those of outputs, `[blocks][LANES][V]`; S, dS, and either of them turned, `[V][N]`.
 let read: usize = 0;
 let U: usize = 0;
 let slopes: usize = 0;
@@ -34,7 +35,7 @@ let S: usize = 0;
 let dS: usize = 0;
 let across: usize = 0;
 
-/** Arguments: those of `open`, then gout, dq dk `[batch t, h, n]`, dv dbeta ddecay, and dq dk `[batch t, g, n]` if g < h. */
+/** Arguments: those of `open`, then gout, dq dk `[batch t, h, n]`, dv dbeta ddecay, and their sums dq dk if g < h. */
 export function deltaBackward(args: usize, thread: i32, threads: i32): void {
   open(args);
   gout = address(args, 17);

@@ -1,10 +1,12 @@
-// What a chunk is made of before the state comes in: its keys and queries decayed to where they are used, and the products
-// of keys with keys (A) and queries with keys (P). Tokens go in blocks of 8: between blocks the products are products of
-// matrices, from keys decayed to the block's start and keys and queries decayed from there on; within a block, pairs.
-// No decay is ever inverted. README.md has the equations.
+// What a chunk is made of before the state comes in: its keys and queries decayed to where they are used, and the
+// products of keys with keys (A) and queries with keys (P). Tokens go in blocks of 8: between blocks the products are
+// products of matrices, from keys decayed to the block's start and keys and queries decayed from there on; within a
+// block, pairs. No decay is ever inverted. README.md has the equations.
 import { lift4 } from "../attend/pack.as";
 import { exp4, madd, sum4 } from "../simd.as";
-import { PER_CHANNEL, PER_HEAD, beta, decay, g, h, headRow, k, keyRow, kind, n, q, scale, take, v, values } from "./call.as";
+import {
+  PER_CHANNEL, PER_HEAD, beta, decay, g, h, headRow, k, keyRow, kind, n, q, scale, take, v, values,
+} from "./call.as";
 import { CHUNK } from "./chunk";
 import { product } from "./tile.as";
 
@@ -27,10 +29,10 @@ export let keys: usize = 0;
 export let queries: usize = 0;
 export let vals: usize = 0;
 export let rates: usize = 0;
-/** Decay from the start of a token's block to the token, `[CHUNK][N]`, and from the chunk's to a block's, `[BLOCKS + 1][N]`. */
+/** Decay from a block's start to its tokens, `[CHUNK][N]`, and from the chunk's to a block's, `[BLOCKS + 1][N]`. */
 export let since: usize = 0;
 export let starts: usize = 0;
-/** Keys and queries of each block times their decay since the block's start, and since the chunk's: `[BLOCKS][LANES][N]`. */
+/** A block's keys and queries times their decay since its start, and since the chunk's: `[BLOCKS][LANES][N]`. */
 export let near: usize = 0;
 export let far: usize = 0;
 /** See `written`. */

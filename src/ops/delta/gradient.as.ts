@@ -14,7 +14,8 @@ export let written: usize = 0;
 export let read: usize = 0;
 /** Gradient of the logarithm of the decay up to the token at hand, `[N]`: at first the chunk's end. */
 export let ends: usize = 0;
-// Gradients of a block's pairs `[CHUNK][LANES]`, and of its keys and queries times their decay since its start `[LANES][N]`.
+// Gradients of a block's pairs `[CHUNK][LANES]`, and of its keys and queries times their decay since its start
+// `[LANES][N]`.
 let slopes: usize = 0;
 let nearby: usize = 0;
 let key: usize = 0;
@@ -92,7 +93,7 @@ export function multiplyAdd(x: usize, y: usize, z: usize): void {
   }
 }
 
-/** Pairs of the block that begins at `first`, of which row j of `slope` has the gradients of A[i, j] / beta, then P[i, j]. */
+/** Pairs of the block that begins at `first`: row j of `slope` has the gradients of A[i, j] / beta, then P[i, j]. */
 function within(first: usize, slope: usize, mine: usize): void {
   const half = <usize>BLOCK * N4;
   for (let j: usize = 0, own: usize = 0; own < half; j += 4, own += N4, slope += PANEL) {
@@ -156,7 +157,7 @@ function collect(e: usize, a: usize, p: usize, y: usize, z: usize, x: usize): vo
   }
 }
 
-/** A token's gradients: `erase` becomes that of its key in both roles, `dq` takes the scale, and `ends` what it gives. */
+/** A token's gradients: `erase` becomes its key's in both roles, `dq` takes the scale, and `ends` what it gives. */
 function finish(k: usize, q: usize, erase: usize, dq: usize, write: usize): void {
   const factor = f32x4.splat(scale);
   for (let x = ends, end = ends + N4; x < end; x += 32, k += 32, q += 32, erase += 32, dq += 32, write += 32) {
