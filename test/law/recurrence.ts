@@ -2,11 +2,11 @@ import { CHUNK } from "../../src/ops/delta/chunk.ts";
 import { Random } from "../../src/tensor/random.ts";
 import type { TapeNode, Tensor } from "../../src/tensor/tensor.ts";
 
-// How far float32 may take the delta rule: it runs token by token in float64, each step moved at random by its own rounding,
-// which the rule then carries on as it carries everything (as shaken.ts does with whole programs). Both algorithms make the
-// same corrections u from sums over the same terms, so one size of rounding serves both: u times roots of the numbers of
-// terms times the sum of magnitudes, in which M stands for the state with nothing cancelled (M <- e M + |k| |u|^T), and N
-// for the gradient of the state likewise.
+// How far float32 may take the delta rule: it runs token by token in float64, each step moved at random by its own
+// rounding, which the rule then carries on as it carries everything (as shaken.ts does with whole programs). Both
+// algorithms make the same corrections u from sums over the same terms, so one size of rounding serves both: u times
+// roots of the numbers of terms times the sum of magnitudes, in which M stands for the state with nothing cancelled (M
+// <- e M + |k| |u|^T), and N for the gradient of the state likewise.
 
 const unit = 2 ** -24;
 const RUNS = 4;

@@ -1,16 +1,19 @@
-// Gradients of the delta rule: chunks from last to first, each computed anew from the state before it, with dS the gradient
-// of the state after it. README.md has the equations.
+// Gradients of the delta rule: chunks from last to first, each computed anew from the state before it, with dS the
+// gradient of the state after it. README.md has the equations.
 import { address, barrier, scratch, share, ticket } from "../../device/thread.as";
 import { lift4 } from "../attend/pack.as";
-import { madd, sum4 } from "../simd.as";
+import { madd } from "../simd.as";
 import {
-  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, rates, starts, takeChunk, vals, written,
+  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, partial, rates, starts, sumAt, takeChunk, touch, vals,
+  written,
 } from "./build.as";
 import {
   batch, chunks, g, give, h, headRow, n, open, stateAt, states, t, take, takeState, v,
 } from "./call.as";
 import { CHUNK } from "./chunk";
-import { gradientRows, layGradient, multiplyAdd, written as gradientOfWritten, ends, read as gradientOfRead } from "./gradient.as";
+import {
+  ends, gradientRows, layGradient, multiplyAdd, read as gradientOfRead, written as gradientOfWritten,
+} from "./gradient.as";
 import { scaleRows } from "./kernel.as";
 import { gather, solve } from "./solve.as";
 import { product } from "./tile.as";
@@ -22,8 +25,8 @@ let dk: usize = 0;
 let dv: usize = 0;
 let dbeta: usize = 0;
 let ddecay: usize = 0;
-// In scratch: what S holds for keys and queries; U; gradients of U, then of the values; per block the negative gradients of
-// values, then those of outputs, `[blocks][LANES][V]`; S, dS, and either of them turned, `[V][N]`.
+// In scratch: what S holds for keys and queries; U; gradients of U, then of the values; per block the negative
+// gradients of values, then those of outputs, `[blocks][LANES][V]`; S, dS, and either of them turned, `[V][N]`.
 let read: usize = 0;
 let U: usize = 0;
 let slopes: usize = 0;
@@ -32,7 +35,7 @@ let S: usize = 0;
 let dS: usize = 0;
 let across: usize = 0;
 
-/** Arguments: those of `open`, then gout, dq dk `[batch t, h, n]`, dv dbeta ddecay, and dq dk `[batch t, g, n]` if g < h. */
+/** Arguments: those of `open`, then gout, dq dk `[batch t, h, n]`, dv dbeta ddecay, and their sums dq dk if g < h. */
 export function deltaBackward(args: usize, thread: i32, threads: i32): void {
   open(args);
   gout = address(args, 17);
@@ -71,6 +74,7 @@ function backwardChunk(row: i32, count: i32, head: i32): void {
   takeChunk(row, count, head, blocks);
   build(blocks);
   solve(blocks, S, read, U, false);
+  touch(headRow(gout, row, head, v), h * v, count, v);
   for (let i = 0; i < blocks * BLOCK; i++) {
     const lane = (i / BLOCK) * LANES + BLOCK + i % BLOCK;
     take(headRow(gout, row + i, head, v), i < count ? v : 0, both + <usize>lane * V4, V, 1);
@@ -111,14 +115,21 @@ function solveBack(blocks: i32): void {
 /** w = beta w, minus = -w; the product of the old w with r takes the place of beta. */
 function settle(w: usize, r: usize, rate: usize, minus: usize): void {
   const f = v128.load_splat<f32>(rate);
-  let sum = f32x4.splat(0);
-  for (const end = w + V4; w < end; w += 16, r += 16, minus += 16) {
-    const x = v128.load(w), y = f32x4.mul(f, x);
-    sum = madd(x, v128.load(r), sum);
-    v128.store(w, y);
-    v128.store(minus, f32x4.neg(y));
+  let s0 = f32x4.splat(0), s1 = f32x4.splat(0);
+  for (const end = w + V4; w < end; w += 32, r += 32, minus += 32) {
+    const x0 = v128.load(w), x1 = v128.load(w, 16);
+    s0 = madd(x0, v128.load(r), s0);
+    s1 = madd(x1, v128.load(r, 16), s1);
+    const y0 = f32x4.mul(f, x0), y1 = f32x4.mul(f, x1);
+    v128.store(w, y0);
+    v128.store(w, y1, 16);
+    v128.store(minus, f32x4.neg(y0));
+    v128.store(minus, f32x4.neg(y1), 16);
   }
-  store<f32>(rate, sum4(sum));
+  // Through memory: that is where revectorisation sees that the two can be one.
+  v128.store(partial, s0);
+  v128.store(partial, s1, 16);
+  store<f32>(rate, sumAt(partial));
 }
 
 /** `[N][V]` becomes `[V][N]`. */
@@ -137,9 +148,14 @@ function endDecay(blocks: i32, last: usize): void {
 }
 
 function dot(x: usize, y: usize): f32 {
-  let sum = f32x4.splat(0);
-  for (const end = x + V4; x < end; x += 16, y += 16) sum = madd(v128.load(x), v128.load(y), sum);
-  return sum4(sum);
+  let s0 = f32x4.splat(0), s1 = f32x4.splat(0);
+  for (const end = x + V4; x < end; x += 32, y += 32) {
+    s0 = madd(v128.load(x), v128.load(y), s0);
+    s1 = madd(v128.load(x, 16), v128.load(y, 16), s1);
+  }
+  v128.store(partial, s0);
+  v128.store(partial, s1, 16);
+  return sumAt(partial);
 }
 
 /** Sums the gradients of the value heads that one key head serves. */

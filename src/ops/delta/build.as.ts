@@ -1,10 +1,12 @@
-// What a chunk is made of before the state comes in: its keys and queries decayed to where they are used, and the products
-// of keys with keys (A) and queries with keys (P). Tokens go in blocks of 8: between blocks the products are products of
-// matrices, from keys decayed to the block's start and keys and queries decayed from there on; within a block, pairs.
-// No decay is ever inverted. README.md has the equations.
+// What a chunk is made of before the state comes in: its keys and queries decayed to where they are used, and the
+// products of keys with keys (A) and queries with keys (P). Tokens go in blocks of 8: between blocks the products are
+// products of matrices, from keys decayed to the block's start and keys and queries decayed from there on; within a
+// block, pairs. No decay is ever inverted. README.md has the equations.
 import { lift4 } from "../attend/pack.as";
 import { exp4, madd, sum4 } from "../simd.as";
-import { PER_CHANNEL, PER_HEAD, beta, decay, headRow, k, keyRow, kind, n, q, scale, take, v, values } from "./call.as";
+import {
+  PER_CHANNEL, PER_HEAD, beta, decay, g, h, headRow, k, keyRow, kind, n, q, scale, take, v, values,
+} from "./call.as";
 import { CHUNK } from "./chunk";
 import { product } from "./tile.as";
 
@@ -27,10 +29,10 @@ export let keys: usize = 0;
 export let queries: usize = 0;
 export let vals: usize = 0;
 export let rates: usize = 0;
-/** Decay from the start of a token's block to the token, `[CHUNK][N]`, and from the chunk's to a block's, `[BLOCKS + 1][N]`. */
+/** Decay from a block's start to its tokens, `[CHUNK][N]`, and from the chunk's to a block's, `[BLOCKS + 1][N]`. */
 export let since: usize = 0;
 export let starts: usize = 0;
-/** Keys and queries of each block times their decay since the block's start, and since the chunk's: `[BLOCKS][LANES][N]`. */
+/** A block's keys and queries times their decay since its start, and since the chunk's: `[BLOCKS][LANES][N]`. */
 export let near: usize = 0;
 export let far: usize = 0;
 /** See `written`. */
@@ -39,7 +41,8 @@ let earlier: usize = 0;
 let pairs: usize = 0;
 /** LANES columns of up to N or V rows, turned. */
 export let turned: usize = 0;
-let partial: usize = 0;
+/** Sums of eight floats on their way to one. */
+export let partial: usize = 0;
 
 /** Lays a chunk out from `base` on. @returns the first byte behind it; wasm.ts counts the floats. */
 export function layChunk(base: usize): usize {
@@ -48,7 +51,7 @@ export function layChunk(base: usize): usize {
   N4 = <usize>N << 2;
   V4 = <usize>V << 2;
   partial = base;
-  decays = partial + 64;
+  decays = partial + 128;
   keys = decays + <usize>CHUNK * N4;
   queries = keys + <usize>CHUNK * N4;
   vals = queries + <usize>CHUNK * N4;
@@ -79,6 +82,10 @@ export function panel(block: i32): usize {
 
 /** Takes tokens `row` to `row + count` of a head in, and those that fill the last block, which do nothing. */
 export function takeChunk(row: i32, count: i32, head: i32, blocks: i32): void {
+  touch(keyRow(k, row, head), g * n, count, n);
+  touch(keyRow(q, row, head), g * n, count, n);
+  touch(headRow(values, row, head, v), h * v, count, v);
+  if (kind == PER_CHANNEL) touch(headRow(decay, row, head, n), h * n, count, n);
   let at: usize = 0, to = vals;
   for (let i = 0; i < blocks * BLOCK; i++, at += N4, to += V4) {
     const some = i < count;
@@ -90,6 +97,15 @@ export function takeChunk(row: i32, count: i32, head: i32, blocks: i32): void {
     else fillRow(decays + at, kind == PER_HEAD && some ? load<f32>(headRow(decay, row + i, head, 1)) : 0);
   }
   exponentials(decays, decays + <usize>(blocks * BLOCK) * N4);
+}
+
+/** Reads a number of each cache line: memory answers many such reads at once, but few of those of a copy. */
+export function touch(from: usize, step: i32, rows: i32, width: i32): void {
+  const bytes = <usize>width << 2;
+  let x: i32 = 0;
+  for (; rows > 0; rows--, from += <usize>step << 2)
+    for (let at = from; at < from + bytes; at += 64) x |= load<i32>(at);
+  store<i32>(partial, x);
 }
 
 function fillRow(to: usize, x: f32): void {
@@ -156,26 +172,49 @@ export function turn(from: usize, width: i32, step: usize): void {
     lift4(from, from + step, from + 2 * step, from + 3 * step, width, to, PANEL, 1);
 }
 
-/** The block's own pairs, and its keys decayed to its end in `to`. A is 0 where j >= i, P where j > i. */
+/** The block's own pairs, and its keys decayed to its end in `last`. A is 0 where j >= i, P where j > i. */
 function within(first: usize, to: usize, last: usize): void {
   memory.fill(to, 0, <usize>BLOCK * PANEL);
   const end = first + <usize>BLOCK * N4;
-  for (let j = 0; j < BLOCK; j++, first += N4, to += PANEL + 4, last += N4) {
-    memory.copy(last, keys + first, N4);
-    pair(last, starts, keys + first, queries + first);
-    store<f32>(to, sumAt(partial + 32), BLOCK * 4);
-    for (let i = first + N4, at = to + 4; i < end; i += N4, at += 4) {
-      pair(last, decays + i, keys + i, queries + i);
+  // Two earlier tokens at a time: each later one is then read once for both.
+  for (; first < end; first += 2 * N4, to += 2 * PANEL + 8, last += 2 * N4) {
+    const next = first + N4;
+    begin(keys + first, queries + first, last);
+    store<f32>(to, sumAt(partial), BLOCK * 4);
+    pair(last, decays + next, keys + next, queries + next);
+    store<f32>(to, sumAt(partial), 4);
+    store<f32>(to, sumAt(partial + 32), BLOCK * 4 + 4);
+    begin(keys + next, queries + next, last + N4);
+    store<f32>(to, sumAt(partial), PANEL + BLOCK * 4 + 4);
+    for (let i = next + N4, at = to + 8; i < end; i += N4, at += 4) {
+      twoPairs(last, last + N4, decays + i, keys + i, queries + i);
       store<f32>(at, sumAt(partial));
       store<f32>(at, sumAt(partial + 32), BLOCK * 4);
+      store<f32>(at, sumAt(partial + 64), PANEL);
+      store<f32>(at, sumAt(partial + 96), PANEL + BLOCK * 4);
     }
   }
 }
 
+/** Sum of eight floats. */
 // @ts-ignore: decorator
 @inline
-function sumAt(at: usize): f32 {
+export function sumAt(at: usize): f32 {
   return sum4(f32x4.add(v128.load(at), v128.load(at, 16)));
+}
+
+/** x = key; its product with a query, in eight sums. */
+function begin(key: usize, query: usize, x: usize): void {
+  let p0 = f32x4.splat(0), p1 = f32x4.splat(0);
+  for (const end = x + N4; x < end; x += 32, key += 32, query += 32) {
+    const y = v128.load(key), z = v128.load(key, 16);
+    v128.store(x, y);
+    v128.store(x, z, 16);
+    p0 = madd(y, v128.load(query), p0);
+    p1 = madd(z, v128.load(query, 16), p1);
+  }
+  v128.store(partial, p0);
+  v128.store(partial, p1, 16);
 }
 
 /** x = x e; its products with a key and a query, in eight sums each. */
@@ -194,4 +233,37 @@ function pair(x: usize, e: usize, key: usize, query: usize): void {
   v128.store(partial, a1, 16);
   v128.store(partial, p0, 32);
   v128.store(partial, p1, 48);
+}
+
+/** As `pair`, of x and of y. */
+function twoPairs(x: usize, y: usize, e: usize, key: usize, query: usize): void {
+  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), p0 = f32x4.splat(0), p1 = f32x4.splat(0);
+  let b0 = f32x4.splat(0), b1 = f32x4.splat(0), q0 = f32x4.splat(0), q1 = f32x4.splat(0);
+  for (const end = x + N4; x < end; x += 32, y += 32, e += 32, key += 32, query += 32) {
+    const e0 = v128.load(e), e1 = v128.load(e, 16);
+    const x0 = f32x4.mul(v128.load(x), e0), x1 = f32x4.mul(v128.load(x, 16), e1);
+    v128.store(x, x0);
+    v128.store(x, x1, 16);
+    const y0 = f32x4.mul(v128.load(y), e0), y1 = f32x4.mul(v128.load(y, 16), e1);
+    v128.store(y, y0);
+    v128.store(y, y1, 16);
+    const k0 = v128.load(key), k1 = v128.load(key, 16);
+    a0 = madd(x0, k0, a0);
+    a1 = madd(x1, k1, a1);
+    b0 = madd(y0, k0, b0);
+    b1 = madd(y1, k1, b1);
+    const s0 = v128.load(query), s1 = v128.load(query, 16);
+    p0 = madd(x0, s0, p0);
+    p1 = madd(x1, s1, p1);
+    q0 = madd(y0, s0, q0);
+    q1 = madd(y1, s1, q1);
+  }
+  v128.store(partial, a0);
+  v128.store(partial, a1, 16);
+  v128.store(partial, p0, 32);
+  v128.store(partial, p1, 48);
+  v128.store(partial, b0, 64);
+  v128.store(partial, b1, 80);
+  v128.store(partial, q0, 96);
+  v128.store(partial, q1, 112);
 }

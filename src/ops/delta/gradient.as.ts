@@ -14,7 +14,8 @@ export let written: usize = 0;
 export let read: usize = 0;
 /** Gradient of the logarithm of the decay up to the token at hand, `[N]`: at first the chunk's end. */
 export let ends: usize = 0;
-// Gradients of a block's pairs `[CHUNK][LANES]`, and of its keys and queries times their decay since its start `[LANES][N]`.
+// Gradients of a block's pairs `[CHUNK][LANES]`, and of its keys and queries times their decay since its start
+// `[LANES][N]`.
 let slopes: usize = 0;
 let nearby: usize = 0;
 let key: usize = 0;
@@ -92,18 +93,30 @@ export function multiplyAdd(x: usize, y: usize, z: usize): void {
   }
 }
 
-/** Pairs of the block that begins at `first`, of which row j of `slope` has the gradients of A[i, j] / beta, then P[i, j]. */
+/** Pairs of the block that begins at `first`: row j of `slope` has the gradients of A[i, j] / beta, then P[i, j]. */
 function within(first: usize, slope: usize, mine: usize): void {
   const half = <usize>BLOCK * N4;
   for (let j: usize = 0, own: usize = 0; own < half; j += 4, own += N4, slope += PANEL) {
     const a = slope, p = slope + BLOCK * 4, at = first + own;
-    memory.copy(key, keys + at, N4);
-    spread(p + j, key, mine + half + own);
+    begin(p + j, keys + at, mine + half + own);
     for (let i = own + N4, l = j + 4; i < half; i += N4, l += 4)
       spreadBoth(decays + first + i, a + l, p + l, mine + i, mine + half + i);
     for (let i = half - N4, l: usize = (BLOCK - 1) * 4; l > j; i -= N4, l -= 4)
       collect(decays + first + i, a + l, p + l, keys + first + i, queries + first + i, written + at);
     spread(p + j, queries + at, written + at);
+  }
+}
+
+/** key = x; y += p x. */
+function begin(p: usize, x: usize, y: usize): void {
+  const f = v128.load_splat<f32>(p);
+  for (let k = key, end = key + N4; k < end; k += 32, x += 32, y += 32) {
+    const x0 = v128.load(x), x1 = v128.load(x, 16);
+    v128.store(k, x0);
+    v128.store(k, x1, 16);
+    const y0 = madd(f, x0, v128.load(y)), y1 = madd(f, x1, v128.load(y, 16));
+    v128.store(y, y0);
+    v128.store(y, y1, 16);
   }
 }
 
@@ -144,15 +157,20 @@ function collect(e: usize, a: usize, p: usize, y: usize, z: usize, x: usize): vo
   }
 }
 
-/** A token's gradients: `erase` becomes that of its key in both roles, `dq` takes the scale, and `ends` what it gives. */
+/** A token's gradients: `erase` becomes its key's in both roles, `dq` takes the scale, and `ends` what it gives. */
 function finish(k: usize, q: usize, erase: usize, dq: usize, write: usize): void {
   const factor = f32x4.splat(scale);
-  for (let x = ends, end = ends + N4; x < end; x += 16, k += 16, q += 16, erase += 16, dq += 16, write += 16) {
-    const e = v128.load(erase), w = v128.load(write), y = v128.load(dq);
-    const s = madd(v128.load(q), y, madd(v128.load(k), f32x4.sub(e, w), v128.load(x)));
-    v128.store(x, s);
-    v128.store(erase, f32x4.add(e, w));
-    v128.store(dq, f32x4.mul(factor, y));
+  for (let x = ends, end = ends + N4; x < end; x += 32, k += 32, q += 32, erase += 32, dq += 32, write += 32) {
+    const e0 = v128.load(erase), e1 = v128.load(erase, 16), w0 = v128.load(write), w1 = v128.load(write, 16);
+    const y0 = v128.load(dq), y1 = v128.load(dq, 16);
+    const s0 = madd(v128.load(q), y0, madd(v128.load(k), f32x4.sub(e0, w0), v128.load(x)));
+    const s1 = madd(v128.load(q, 16), y1, madd(v128.load(k, 16), f32x4.sub(e1, w1), v128.load(x, 16)));
+    v128.store(x, s0);
+    v128.store(x, s1, 16);
+    v128.store(erase, f32x4.add(e0, w0));
+    v128.store(erase, f32x4.add(e1, w1), 16);
+    v128.store(dq, f32x4.mul(factor, y0));
+    v128.store(dq, f32x4.mul(factor, y1), 16);
   }
 }
 

@@ -12,7 +12,7 @@ export interface Rule {
   readonly v: Tensor;
   /** How much of what the state holds for a key is replaced, usually in 0..1. */
   readonly beta: Tensor;
-  /** LOG of the decay, <= 0: per channel `[batch t, h, n]` (KDA), per head `[batch t, h]` (gated delta net), or none. */
+  /** LOG of the decay, <= 0: per channel `[batch t, h, n]` (KDA) or head `[batch t, h]` (gated delta net), or none. */
   readonly decay?: Tensor | undefined;
 }
 
@@ -44,7 +44,7 @@ export interface DeltaCall extends Rule {
   readonly state: Tensor | undefined;
 }
 
-/** Fills `out` `[batch t, h, v]`, `final` if given, and `states` `[batch, h, chunks, n, v]` (before each chunk) if given. */
+/** Fills `out` `[batch t, h, v]`, and if given `final` and `states` `[batch, h, chunks, n, v]` (before each chunk). */
 export type DeltaKernel = (call: DeltaCall, out: Tensor, final: Tensor | undefined, states: Tensor | undefined) => void;
 
 /** Fills the gradients of the inputs, given that of the output; an absent one is not wanted. */
@@ -57,8 +57,8 @@ const backward: Kernels<DeltaBackwardKernel> = { reference: deltaBackwardReferen
 export const updated = { flops: 0 };
 
 /**
- * Arithmetic of one token and value head: decay n v, S^T k 2 n v, the update 2 n v, S^T q 2 n v. By convention of the field
- * it stands for either algorithm; README.md says what the chunked one does beside it.
+ * Arithmetic of one token and value head: decay n v, S^T k 2 n v, the update 2 n v, S^T q 2 n v. By convention of the
+ * field it stands for either algorithm; README.md says what the chunked one does beside it.
  */
 export function deltaFlops(n: number, v: number): number {
   return 7 * n * v;

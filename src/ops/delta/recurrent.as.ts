@@ -3,12 +3,12 @@
 import { scratch, ticket } from "../../device/thread.as";
 import { exp4, loadPart, madd, storePart } from "../simd.as";
 import {
-  PER_CHANNEL, PER_HEAD, batch, beta, chunks, decay, final, h, headRow, k, keyRow, kind, n, open, q, scale, state, stateAt,
-  states, t, v, values,
+  PER_CHANNEL, PER_HEAD, batch, beta, chunks, decay, final, h, headRow, k, keyRow, kind, n, open, q, scale, state,
+  stateAt, states, t, v, values,
 } from "./call.as";
 import { CHUNK } from "./chunk";
 
-// Of the token at hand, four floats per channel: k exp(decay), exp(decay), k, scale q. Behind them a state of no tensor.
+// Of the token at hand, four floats per channel: k exp(decay), exp(decay), k, scale q. Behind them, room for a state.
 let channels: usize = 0;
 
 /** Arguments: those of `open`, then out. Needs 4 n (v + 4) bytes of scratch. */

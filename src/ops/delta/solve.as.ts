@@ -4,9 +4,9 @@ import { BLOCK, LANES, N, N4, PANEL, V, V4, far, panel, rates, vals } from "./bu
 import { product } from "./tile.as";
 
 /**
- * Solves U = beta R, R = V - Khat S - (A / beta) U. `read` `[blocks][LANES][V]` becomes far S: what S holds for keys and
- * queries; with the pairs' part added to the rows of keys, and of queries too if `outputs` (they are the outputs then).
- * R takes the place of the values.
+ * Solves U = beta R, R = V - Khat S - (A / beta) U. `read` `[blocks][LANES][V]` becomes far S: what S holds for keys
+ * and queries; with the pairs' part added to the rows of keys, and of queries too if `outputs` (they are the outputs
+ * then). R takes the place of the values.
  */
 export function solve(blocks: i32, S: usize, read: usize, U: usize, outputs: bool): void {
   product(blocks * LANES, V, N, far, N4, 4, S, V4, read, V4, 0);

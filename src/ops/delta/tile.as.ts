@@ -1,12 +1,12 @@
-// C (= or +=) A B for small matrices that lie in cache, with any steps of A: nothing is packed, since each is used once or
-// twice. Tiles are those of einsum and attention otherwise: not unrolled over k, statements in the order wanted.
+// C (= or +=) A B for small matrices that lie in cache, with any steps of A: nothing is packed, since each is used once
+// or twice. Tiles are those of einsum and attention otherwise: not unrolled over k, statements in the order wanted.
 import { put, sixes } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { madd } from "../simd.as";
 
 /**
- * C[m, columns] = (or += if `add`) A[m, k] B[k, columns]; m a multiple of 4, columns of 16. Rows of A lie `am` bytes apart and
- * its k `ak`; rows of B `bk`, of C `cm`, columns side by side.
+ * C[m, columns] = (or += if `add`) A[m, k] B[k, columns]; m a multiple of 4, columns of 16. Rows of A lie `am` bytes
+ * apart and its k `ak`; rows of B `bk`, of C `cm`, columns side by side.
  */
 export function product(
   m: i32, columns: i32, k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,

@@ -48,7 +48,7 @@ function chunkFloats({ n, width }: DeltaCall): number {
   const [N, V] = [fill(n), fill(width)];
   const blocks = CHUNK / 8;
   const rows = 8 * CHUNK + blocks + 1 + (blocks * (blocks + 1) * 8) / 2;
-  return 16 + rows * N + CHUNK * (V + 1) + blocks * CHUNK * 16 + 16 * Math.max(N, V);
+  return 32 + rows * N + CHUNK * (V + 1) + blocks * CHUNK * 16 + 16 * Math.max(N, V);
 }
 
 function checkRoom({ n, width }: DeltaCall, floats: number): void {
