@@ -60,7 +60,7 @@ export function print(table: Table): string {
         r?.to ?? "",
         r ? number(r.median) : "",
         r ? number(r.best) : "",
-        r?.target ? `>= ${r.target}` : "",
+        r?.target ? `>= ${Number(r.target.toPrecision(2))}` : "",
       ]);
     });
     if (line.note) rows.push([`  ${line.note}`]);

@@ -1,6 +1,6 @@
 import { DeviceError } from "../tensor/error.ts";
 import { binaries } from "./binary.ts";
-import { ARGUMENTS, SCRATCH, SCRATCH_BYTES } from "./layout.ts";
+import { ARGUMENTS, SCRATCH, SCRATCH_BYTES, TICKET } from "./layout.ts";
 
 /** A build of the kernels: `simd` runs anywhere, `relaxed` needs relaxed SIMD, `wide` also V8's revectorisation. */
 export type Build = keyof typeof binaries;
@@ -46,7 +46,10 @@ async function fastest(): Promise<Chosen> {
   const fallback: Chosen = { build: "relaxed", module: relaxed };
   if (!globalThis.process?.versions?.v8) return fallback;
   // First without the flag, since it would also change (and slow down) the code of this build.
-  const plain = new Probe(relaxed).time();
+  const probe = new Probe(relaxed);
+  // A probe that computes nothing would be fast and choose at random.
+  if (!probe.right()) throw new DeviceError("internal: the relaxed build does not multiply as its probe asks");
+  const plain = probe.time();
   if (!allowRevectorisation()) return fallback;
   try {
     const module = await compile("wide");
@@ -82,6 +85,7 @@ const OPERANDS = SCRATCH + SCRATCH_BYTES / 2;
 class Probe {
   readonly #run: Kernel;
   readonly #floats: Float32Array;
+  readonly #ints: Int32Array;
   readonly #args: Float64Array;
 
   constructor(module: WebAssembly.Module) {
@@ -90,6 +94,7 @@ class Probe {
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
     this.#run = exports.contract as Kernel;
     this.#floats = new Float32Array(memory.buffer);
+    this.#ints = new Int32Array(memory.buffer);
     this.#args = new Float64Array(memory.buffer, ARGUMENTS);
   }
 
@@ -120,31 +125,11 @@ class Probe {
   #multiply([m, n, k]: Sizes, mode: "set" | "add"): { a: number; b: number; c: number } {
     const a = OPERANDS / 4;
     const [b, c] = [a + m * k, a + m * k + k * n];
-    this.#args.set([
-      c * 4,
-      a * 4,
-      b * 4,
-      m,
-      n,
-      k,
-      k,
-      1,
-      n,
-      1,
-      n,
-      1,
-      1,
-      0,
-      0,
-      0,
-      1,
-      0,
-      0,
-      0,
-      mode === "add" ? 1 : 0,
-      m,
-      n,
-    ]);
+    const strides = [k, 1, n, 1, n, 1];
+    const once = [1, 0, 0, 0];
+    this.#args.set([c * 4, a * 4, b * 4, m, n, k, ...strides, ...once, ...once, mode === "add" ? 1 : 0, m, n]);
+    // As the pool does before every kernel.
+    this.#ints[TICKET >> 2] = 0;
     this.#run(ARGUMENTS, 0, 1);
     return { a, b, c };
   }
