@@ -1,5 +1,5 @@
 import { addBias, scaled } from "../ops/add/index.ts";
-import { attend } from "../ops/attend/index.ts";
+import { attend, type Term, type View } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gatherRows } from "../ops/embed/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
@@ -24,24 +24,35 @@ function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tens
   return addBias(rmsNorm(einsum("t i, i c -> t c", x, tensor(x.device, [i, i], centring)), gain, epsilon), bias);
 }
 
-/** The rows of a cache that each query selected, as many sequences of one query: `[b t m, ...]`. */
-interface Picked {
-  readonly queries: number;
-  rows(cached: Tensor): Tensor;
-  readonly missing: Tensor;
-}
+/** Keys per selected one up to which hiding the others is cheaper than gathering those chosen (LOG.md). */
+const HIDE = 8;
+/** Queries of a sequence for which no more than the chosen rows shall be read. */
+const FEW = 4;
 
-function picked(parts: { qi: Tensor; ki: Tensor; wi: Tensor }, at: At, z: Sizes): Picked {
+/** Attention of each query over the keys it selects: `values` and the keys of `terms` hold all of them. */
+function sparse(
+  parts: { qi: Tensor; ki: Tensor; wi: Tensor },
+  values: Tensor,
+  view: View,
+  at: At,
+  z: Sizes,
+  ...terms: readonly Term[]
+): Tensor {
   const { i, j, m } = indexer(z);
   const { batch } = at;
-  const count = Math.min(m, parts.ki.shape[0]! / batch);
-  const choice = { scale: i ** -0.5, count, batch };
-  const found = select({ q: parts.qi, k: parts.ki, weights: scaled(parts.wi, j ** -0.5) }, choice);
-  return {
-    queries: parts.qi.shape[0]!,
-    rows: (cached) => gatherRows(cached, found.rows, { batch }),
-    missing: found.missing,
+  const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
+  const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
+  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: scaled(parts.wi, j ** -0.5) }, choice);
+  if (queries / batch > FEW && s <= HIDE * m) return attend(values, { ...view, chosen: rows }, ...terms);
+  // As many sequences of one query, each over its own rows; a value that is a key stays that key.
+  const gathered = new Map<Tensor, Tensor>();
+  const own = (t: Tensor) => {
+    const known = gathered.get(t) ?? gatherRows(t, rows, { batch });
+    gathered.set(t, known);
+    return known;
   };
+  const alone = { scale: view.scale, batch: queries, causal: false, start: missing };
+  return attend(own(values), alone, ...terms.map(([q, k]): Term => [q, own(k)]));
 }
 
 /**
@@ -95,12 +106,10 @@ export const dsa = defineAttention({
         pair: 2 * indexer(z).j * (indexer(z).i + 1),
         selected: 2 * z.h * (z.e + z.v),
       }),
-      run(p, { qn, qr, c, kr, qi, ki, wi }, view, z, at) {
-        const keys = picked({ qi, ki, wi }, at, z);
-        const kn = keys.rows(einsum("s c, c h n -> s h n", c, p.wUK));
-        const values = keys.rows(einsum("s c, c h v -> s h v", c, p.wUV));
-        const alone = { scale: view.scale, batch: keys.queries, causal: false, start: keys.missing };
-        return attend(values, alone, [qn, kn], ...rotary(qr, kr && keys.rows(kr)));
+      run(p, { qn, qr, c, kr, ...index }, view, z, at) {
+        const kn = einsum("s c, c h n -> s h n", c, p.wUK);
+        const values = einsum("s c, c h v -> s h v", c, p.wUV);
+        return sparse(index, values, view, at, z, [qn, kn], ...rotary(qr, kr));
       },
     },
     absorbed: {
@@ -111,12 +120,9 @@ export const dsa = defineAttention({
         pair: 2 * indexer(z).j * (indexer(z).i + 1),
         selected: 2 * z.h * (2 * z.c + z.r),
       }),
-      run(p, { qn, qr, c, kr, qi, ki, wi }, view, z, at) {
-        const keys = picked({ qi, ki, wi }, at, z);
-        const latent = keys.rows(c);
+      run(p, { qn, qr, c, kr, ...index }, view, z, at) {
         const qc = einsum("t h n, c h n -> t h c", qn, p.wUK);
-        const alone = { scale: view.scale, batch: keys.queries, causal: false, start: keys.missing };
-        const oc = attend(latent, alone, [qc, latent], ...rotary(qr, kr && keys.rows(kr)));
+        const oc = sparse(index, c, view, at, z, [qc, c], ...rotary(qr, kr));
         return einsum("t h c, c h v -> t h v", oc, p.wUV);
       },
     },

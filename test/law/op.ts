@@ -102,9 +102,13 @@ const attention = op(
     window: fc.constantFrom(undefined, undefined, 1, 2, 5, 40),
     start: fc.boolean(),
     kind: fc.constantFrom("softmax" as const, "sinks" as const, "stick" as const),
+    choice: fc.constantFrom(0, 0, 1, 3, 8, 20),
     stick: fc.record({ current: fc.boolean(), remainder: fc.boolean() }),
   }),
-  ({ h, lengths: [t = 1, s = 1], batch, terms, values, causal: either, window, start, kind, stick }, random) => {
+  (
+    { h, lengths: [t = 1, s = 1], batch, terms, values, causal: either, window, start, kind, choice, stick },
+    random,
+  ) => {
     const causal = either || kind === "stick";
     const first = Array.from({ length: batch }, () => random.integer(Math.min(s, 5) + 1));
     const divisors = [1, h, 2, 3].filter((g) => h % g === 0);
@@ -116,6 +120,11 @@ const attention = op(
     const queries = terms.map(({ e }, i) => operand(`q${i}`, [batch * t, h, e], random));
     const keys = terms.map((term, i) => laid(`k${i}`, term));
     const own = values.flatMap((value, i) => (value.key === undefined ? [laid(`v${i}`, value)] : []));
+    const chosen = Array.from({ length: kind === "stick" ? 0 : batch * t }, () => {
+      const rows = Array.from({ length: s }, (_, j) => j).filter(() => random.uniform() < 0.5);
+      const few = rows.slice(0, choice);
+      return [...Array.from({ length: choice - few.length }, () => -1), ...few];
+    });
     const sinks = kind === "sinks" ? [operand("sinks", [h], random)] : [];
     const scale = 1 / Math.sqrt(terms.reduce((sum, { e }) => sum + e, 0));
     return {
@@ -130,6 +139,9 @@ const attention = op(
           ...{ scale, batch, causal },
           ...(window ? { window } : {}),
           ...(start ? { start: tensor(tensors[0]!.device, [batch], first) } : {}),
+          ...(choice && kind !== "stick"
+            ? { chosen: tensor(tensors[0]!.device, [batch * t, choice], chosen.flat()) }
+            : {}),
           ...(kind === "sinks" ? { sinks: rest[0]! } : {}),
           ...(kind === "stick" ? { stick } : {}),
         };

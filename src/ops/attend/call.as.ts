@@ -6,7 +6,7 @@ import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
 import { padded } from "./tile.as";
 
 /** Arguments before those of the operands. */
-const HEAD: i32 = 28;
+const HEAD: i32 = 30;
 const PER_OPERAND: i32 = 8;
 
 let call: usize = 0;
@@ -47,6 +47,10 @@ export let remainder: i32 = 0;
 /** How far behind its own place the newest key is that a query sees. */
 let behind: i32 = 0;
 let starts: usize = 0;
+/** Keys that queries have chosen, how many each, and where those of the sequence begin that `openSequence` was told. */
+let choices: usize = 0;
+export let choice: i32 = 0;
+let chosen: usize = 0;
 /** First visible key row of the sequence that `openSequence` was told. */
 export let oldest: i32 = 0;
 
@@ -82,10 +86,13 @@ export function open(args: usize): void {
   stick = kind & 1;
   behind = (kind >> 1) & 1;
   remainder = (kind >> 2) & 1;
+  choices = address(args, 27);
+  choice = whole(args, 28);
 }
 
 /** To be called before anything is asked about which keys are seen. */
 export function openSequence(b: i32): void {
+  chosen = choices + (<usize>(b * t * choice) << 2);
   oldest = starts ? <i32>max<f32>(0, min<f32>(<f32>s, load<f32>(starts + (<usize>b << 2)))) : 0;
 }
 
@@ -154,6 +161,11 @@ export function lastSeen(row: i32): i32 {
 
 export function firstSeen(row: i32): i32 {
   return window ? max(oldest, row / m + s - t - window + 1) : oldest;
+}
+
+/** The keys that a row has chosen. */
+export function chosenBy(row: i32): usize {
+  return chosen + (<usize>((row / m) * choice) << 2);
 }
 
 /** Last key row that a row has a part in: its own, though it may not see it, where that gets the remainder. */

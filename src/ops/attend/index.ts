@@ -17,6 +17,11 @@ export interface View {
   readonly window?: number;
   /** `[batch]`, whole numbers: the first key row that any query of a sequence sees (left padding); 0 unless given. */
   readonly start?: Tensor;
+  /**
+   * `[batch t, m]`, whole numbers: the only keys a query sees, by their rows within its sequence, ascending, with -1 in front where
+   * there are fewer (`ops/select` gives them so). Those that causality, the window or `start` hide stay hidden.
+   */
+  readonly chosen?: Tensor;
   /** `[h]`: logit of a key without a value that every query of a head sees beside the others. Not scaled. */
   readonly sinks?: Tensor;
   /** `[batch s, h]`: running sums of the logarithms of forget gates (decay.ts); a key fades by all gates after its own. */
@@ -50,6 +55,7 @@ export interface AttendCall {
   /** 0 means no window. */
   readonly window: number;
   readonly start?: Tensor | undefined;
+  readonly chosen?: Tensor | undefined;
   readonly sinks?: Tensor | undefined;
   readonly stick?: Stick | undefined;
   readonly terms: readonly { readonly q: Tensor; readonly k: Tensor; readonly e: number; readonly g: number }[];
@@ -107,7 +113,10 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   const lse = recorderOf(inputs) ? new Tensor(device, [call.batch * call.t, call.h]) : undefined;
   forward[device.kind](call, output, lse);
   // A query's own pair counts even where stick-breaking passes over it, so that a cost needs one number of pairs.
-  const pairs = call.batch * call.h * visiblePairs({ ...call, stick: undefined });
+  const seen = call.chosen
+    ? call.t * Math.min(call.chosen.shape[1]!, call.s)
+    : visiblePairs({ ...call, stick: undefined });
+  const pairs = call.batch * call.h * seen;
   attended.pairs += pairs;
   // A gate is one more addition per pair, whatever the width of the term that brings it.
   attended.flops += 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
@@ -154,7 +163,11 @@ function checked(values: readonly Tensor[], view: View, terms: readonly Term[]):
     throw new ShapeError(`attend: got ${rows} query and ${keyRows} key rows, expected multiples of the batch ${batch}`);
   if (view.window !== undefined && !(view.window >= 1))
     throw new ShapeError(`attend: got window ${view.window}, expected 1 or more`);
-  const { start, sinks, stick } = view;
+  const { start, chosen, sinks, stick } = view;
+  if (chosen && (chosen.shape.length !== 2 || chosen.shape[0] !== rows || stick))
+    throw new ShapeError(
+      `attend: chosen got [${chosen.shape}]${stick ? " with stick-breaking" : ""}, expected [${rows}, keys] and softmax`,
+    );
   if (start && (start.shape.length !== 1 || start.size !== batch))
     throw new ShapeError(`attend: start got [${start.shape}], expected [${batch}]`);
   if (sinks && (sinks.shape.length !== 1 || sinks.size !== h))
@@ -178,6 +191,7 @@ function checked(values: readonly Tensor[], view: View, terms: readonly Term[]):
     causal: view.causal ?? true,
     window: view.window ?? 0,
     start,
+    chosen,
     sinks,
     stick,
     terms: terms.map(([q, k]) => {

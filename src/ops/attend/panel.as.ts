@@ -1,6 +1,6 @@
 // What the forward and the reverse pass share: queries packed into panels, scores of a panel, keys hidden from it.
 import { COLUMNS } from "../einsum/micro.as";
-import { E, firstSeen, lastSeen, queryOf, rowAt, terms, widthOf } from "./call.as";
+import { E, choice, chosenBy, firstSeen, lastSeen, queryOf, rowAt, terms, widthOf } from "./call.as";
 import { lift4 } from "./pack.as";
 import { hide } from "./softmax.as";
 import { WIDTH, tile } from "./tile.as";
@@ -54,4 +54,23 @@ export function maskPanel(first: i32, last: i32, key: i32, begin: i32, end: i32,
   if (begin < early) hide(s + <usize>begin * WIDTH, early - begin, key + begin, panel);
   const late = max(max(lastSeen(first) + 1 - key, begin), early);
   if (late < end) hide(s + <usize>late * WIDTH, end - late, key + late, panel);
+  if (choice) hideUnchosen(first, last, key + begin, end - begin, s + <usize>begin * WIDTH);
+}
+
+/** Hides those of the `n` keys from `key` on that a row has not chosen. */
+function hideUnchosen(first: i32, last: i32, key: i32, n: i32, s: usize): void {
+  for (let lane = 0; lane < COLUMNS; lane++) {
+    const list = chosenBy(min(first + lane, last));
+    let low = 0, high = choice;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (<i32>load<f32>(list + (<usize>middle << 2)) < key) low = middle + 1;
+      else high = middle;
+    }
+    let at = s + (<usize>lane << 2);
+    for (let j = key; j < key + n; j++, at += WIDTH) {
+      if (low < choice && <i32>load<f32>(list + (<usize>low << 2)) == j) low++;
+      else store<f32>(at, -Infinity);
+    }
+  }
 }

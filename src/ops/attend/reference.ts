@@ -80,15 +80,17 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g,
 
 /** Every query row and head with the key rows it sees, oldest first, and the row that its remainder goes to, if any. */
 function* queries(call: AttendCall): Generator<{ row: number; head: number; keys: number[]; own: number | undefined }> {
-  const { batch, t, s, h, causal, window, start, stick } = call;
+  const { batch, t, s, h, causal, window, start, chosen, stick } = call;
   for (let b = 0; b < batch; b++) {
     const first = start ? start.data[b]! : 0;
     for (let i = 0; i < t; i++) {
       const place = i + s - t;
       const newest = stick && !stick.current ? place - 1 : place;
+      const allowed = chosen && new Set(chosen.rows(b * t + i, b * t + i + 1).data);
       const keys: number[] = [];
       for (let j = 0; j < s; j++)
-        if (j >= first && (!causal || j <= newest) && (!window || j > place - window)) keys.push(b * s + j);
+        if ((!allowed || allowed.has(j)) && j >= first && (!causal || j <= newest) && (!window || j > place - window))
+          keys.push(b * s + j);
       const own = stick?.remainder && place >= Math.max(first, 0) ? b * s + place : undefined;
       for (let head = 0; head < h; head++) yield { row: b * t + i, head, keys, own };
     }

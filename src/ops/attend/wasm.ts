@@ -79,21 +79,23 @@ function threadsFor(call: AttendCall): number | undefined {
 
 /** The arguments up to those of the operands. */
 function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
-  const { batch, t, s, h, scale, causal, window, terms, values, start, sinks, stick } = call;
+  const { batch, t, s, h, scale, causal, window, terms, values, start, chosen, sinks, stick } = call;
   const { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, few } = plan;
   return [
     ...[batch, t, s, h, scale, causal ? 1 : 0, window, m, h / m, terms.length, values.length],
     ...[termWidth(call), valueWidth(call), out.address, lse?.address ?? 0],
     ...[block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, 0, 0, few ? 1 : 0],
     ...[start?.address ?? 0, sinks?.address ?? 0, 0],
-    ...[stick ? 1 + (stick.current ? 0 : 2) + (stick.remainder ? 4 : 0) : 0, 0],
+    ...[stick ? 1 + (stick.current ? 0 : 2) + (stick.remainder ? 4 : 0) : 0],
+    ...[chosen?.address ?? 0, chosen?.shape[1] ?? 0, 0],
   ];
 }
 
 function planForward(call: AttendCall): Plan {
   const m = foldedHeads(call);
   const rows = call.t * m;
-  if (rows <= FEW) {
+  // A choice of keys is known to the panels alone.
+  if (rows <= FEW && !call.chosen) {
     const most = Math.max(1, Math.floor(call.s / (2 * FEW_BLOCK)));
     const wanted = Math.min(most, Math.ceil((2 * PIECES) / call.batch));
     const keysPerPiece = Math.ceil(call.s / wanted / FEW_BLOCK) * FEW_BLOCK;

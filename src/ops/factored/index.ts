@@ -71,6 +71,8 @@ function product(a: Tensor, b: Tensor, rows: number): Tensor {
 }
 
 function checked({ q, ak, bk, av, bv }: Factors, view: View): FactoredCall {
+  const other = (["start", "chosen", "sinks", "decay", "stick"] as const).find((name) => view[name]);
+  if (other) throw new ShapeError(`attendFactored: got ${other} in the view, expected softmax over all visible keys`);
   const { batch = 1, window, scale, causal = true } = view;
   const [rows = 0, h = 0, e = 0] = q.shape;
   if (q.shape.length !== 3) throw new ShapeError(`attendFactored: q got [${q.shape}], expected [batch t, h, e]`);

@@ -31,7 +31,7 @@ import { COLUMNS } from "../einsum/micro.as";
 import { liftHeads, spread, sumRanks } from "./rank.as";
 
 /** Arguments after those of attend with one term and one value: address and step of ak, bk, av, bv, then the ranks R, P. */
-const FACTORS: i32 = 44;
+const FACTORS: i32 = 46;
 
 let call: usize = 0;
 let R: i32 = 0;

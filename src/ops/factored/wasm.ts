@@ -38,8 +38,8 @@ export const factoredWasm: FactoredKernel = (call, out) => {
   // One group of h heads that share their keys, one term, one value; no sums of exponentials, no gradient.
   const args = [batch, t, s, h, scale, causal ? 1 : 0, window, h, 1, 1, 1, e, v, out.address, 0];
   args.push(block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, parts?.address ?? 0, 0, 0, 0);
-  // No sinks, no stick-breaking.
-  args.push(0, 0, 0, 0);
+  // No sinks, no stick-breaking, no choice.
+  args.push(0, 0, 0, 0, 0, 0);
   args.push(e, 1, bk.address, q.address, 0, 0, 0, 1);
   args.push(v, 1, bv.address, 0, 0, 0, 0, 1);
   for (const factor of [ak, bk, av, bv])
