@@ -55,6 +55,8 @@ export interface Cost {
   readonly pair: number;
   /** Per new token and key that a sparse selection keeps, `m` of them or all there are. */
   readonly selected?: number;
+  /** What of the above leads to a choice and so has no gradient. */
+  readonly choosing?: { readonly token: number; readonly pair: number };
 }
 
 /** FLOPs of t new tokens over s in all that see `pairs` (query, key) pairs. */

@@ -17,6 +17,8 @@ function indexFlops(z: Sizes): number {
   return 2 * ((z.q || z.d) * j * i + z.d * i + i * i + z.d * j);
 }
 
+const pairFlops = (z: Sizes) => 2 * indexer(z).j * (indexer(z).i + 1);
+
 /** The layer norm of rows `[t, i]`: an RMS norm of what is left once the mean is taken away. */
 function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tensor {
   const i = x.shape[1]!;
@@ -103,7 +105,8 @@ export const dsa = defineAttention({
       cost: (z) => ({
         token: latentFlops(z) + indexFlops(z),
         cached: 2 * z.c * z.h * (z.n + z.v),
-        pair: 2 * indexer(z).j * (indexer(z).i + 1),
+        pair: pairFlops(z),
+        choosing: { token: indexFlops(z), pair: pairFlops(z) },
         selected: 2 * z.h * (z.e + z.v),
       }),
       run(p, { qn, qr, c, kr, ...index }, view, z, at) {
@@ -117,7 +120,8 @@ export const dsa = defineAttention({
       cost: (z) => ({
         token: latentFlops(z) + indexFlops(z) + 2 * z.c * z.h * (z.n + z.v),
         cached: 0,
-        pair: 2 * indexer(z).j * (indexer(z).i + 1),
+        pair: pairFlops(z),
+        choosing: { token: indexFlops(z), pair: pairFlops(z) },
         selected: 2 * z.h * (2 * z.c + z.r),
       }),
       run(p, { qn, qr, c, kr, ...index }, view, z, at) {

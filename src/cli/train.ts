@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { Source } from "../data/source.ts";
 import { WasmDevice } from "../device/wasm.ts";
 import { generate } from "../generate/session.ts";
 import { flopsForMinutes } from "../lab/budget.ts";
@@ -8,7 +9,7 @@ import { modelSize } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
-import { train } from "../train/run.ts";
+import { type TrainResult, train } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
@@ -93,16 +94,8 @@ async function run(options: TrainOptions): Promise<void> {
     );
     const again = options.out ? `; run the same command to go on from ${options.out}` : "";
     await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${again}`);
-    const prompt = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)))[0]!.ids;
-    const text =
-      source.bytesPerToken === undefined
-        ? undefined
-        : source.decode(
-            await generate(result.model, result.weights, prompt, {
-              count: length - prompt.length,
-              random: new Random(options.seed),
-            }),
-          );
+    // Only text is worth writing on: rows of recall have a least length besides.
+    const sample = source.bytesPerToken === undefined ? undefined : await written(source, result, options);
     const bits =
       result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
     if (options.json) {
@@ -113,7 +106,7 @@ async function run(options: TrainOptions): Promise<void> {
           parameters: modelSize(model),
           ...rest,
           bitsPerByte: bits,
-          sample: text,
+          sample: sample?.text,
           machine: machineFacts(device),
           versions: versions(),
         }),
@@ -123,7 +116,7 @@ async function run(options: TrainOptions): Promise<void> {
         `held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`,
       );
       console.log(`${Math.round(result.tokensPerSecond)} tokens/s`);
-      if (text) console.log(`\n${source.decode(prompt)} >>> ${text}`);
+      if (sample) console.log(`\n${sample.prompt} >>> ${sample.text}`);
       if (options.out) console.log(`\ncheckpoint: ${options.out}`);
     }
     if (!result.complete) process.exitCode = 130;
@@ -134,4 +127,11 @@ async function run(options: TrainOptions): Promise<void> {
     interrupt.end();
     device.close();
   }
+}
+
+/** A held-out beginning and what the model makes of it, as long as the rows it was trained on. */
+async function written(source: Source, { model, weights }: TrainResult, { length, seed }: TrainOptions) {
+  const prompt = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)))[0]!.ids;
+  const more = await generate(model, weights, prompt, { count: length - prompt.length, random: new Random(seed) });
+  return { prompt: source.decode(prompt), text: source.decode(more) };
 }

@@ -91,21 +91,32 @@ export function modelSize(model: Model): number {
  */
 export function forwardFlops(model: Model, t: number, cached = 0, form?: string): number {
   const s = t + cached;
-  const pairs = (window?: number) => {
-    let sum = 0;
-    for (let i = cached + 1; i <= s; i++) sum += window ? Math.min(i, window) : i;
-    return sum;
-  };
   let flops = 2 * t * model.width * model.vocabulary;
   for (const { attention, feed } of model.layers) {
     const { variant, sizes, window } = attention;
     const names = formNames(variant, sizes);
     const cost = variant.forms[form && names.includes(form) ? form : names[0]!]!.cost(sizes);
-    flops += costFlops(cost, sizes, { t, s, pairs: pairs(window) });
+    flops += costFlops(cost, sizes, { t, s, pairs: pairsOf(t, cached, window) });
     const d = model.width;
     if (feed.kind === "dense") flops += 6 * t * d * feed.f;
     // Experts: the router, every expert on every token (and its weight on what is inside), the shared one.
     else flops += t * (2 * d * feed.x + (6 * d + 2) * feed.x * feed.f + 6 * d * feed.shared);
   }
   return flops;
+}
+
+/** FLOPs of training on a sequence of `t` tokens: three forward passes, but one of what leads to a choice of keys. */
+export function trainFlops(model: Model, t: number): number {
+  const choosing = model.layers.map(({ attention: { variant, sizes, window } }) => {
+    const cost = variant.forms[formNames(variant, sizes)[0]!]!.cost(sizes).choosing;
+    return cost ? cost.token * t + cost.pair * pairsOf(t, 0, window) : 0;
+  });
+  return 3 * forwardFlops(model, t) - 2 * choosing.reduce((a, b) => a + b, 0);
+}
+
+/** Visible (query, key) pairs of t new tokens after `cached` ones. */
+function pairsOf(t: number, cached: number, window?: number): number {
+  let sum = 0;
+  for (let i = cached + 1; i <= t + cached; i++) sum += window ? Math.min(i, window) : i;
+  return sum;
 }

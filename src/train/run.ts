@@ -1,11 +1,10 @@
 import type { Source } from "../data/source.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
-import { forwardFlops, type Model, parametersOf } from "../model/model.ts";
+import { type Model, parametersOf, trainFlops } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
-import { attended } from "../ops/attend/index.ts";
-import { counted } from "../ops/einsum/index.ts";
+import { countedFlops } from "../ops/flops.ts";
 import { DeviceError } from "../tensor/error.ts";
-import type { Device } from "../tensor/tensor.ts";
+import { type Device, sizeOf } from "../tensor/tensor.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { initialWeights } from "./initial.ts";
 import { Optimiser, type OptimiserSettings } from "./optimiser.ts";
@@ -67,7 +66,7 @@ export interface TrainHooks {
 
 /** FLOPs of training on one token: three times those of a forward pass, since each product has two in its gradient. */
 export function trainFlopsPerToken(model: Model, length: number): number {
-  return (3 * forwardFlops(model, length)) / length;
+  return trainFlops(model, length) / length;
 }
 
 /**
@@ -96,13 +95,12 @@ export async function train(
   while (progress.step < steps && !signal?.aborted && !diverged) {
     const { step } = progress;
     const tokens = source.batch(step, batch, length);
-    const before = counted.flops + 3 * attended.flops;
+    const before = stepFlops();
     const start = performance.now();
     const loss = await trainStep(model, weights, optimiser, tokens, rateAt(settings, step));
     times.push((performance.now() - start) / 1000);
     progress.seconds += times.at(-1)!;
-    if (step === 0 && settings.optimiser.kind === "adamw")
-      checkFlops(counted.flops + 3 * attended.flops - before, model, batch, length);
+    if (step === 0 && settings.optimiser.kind === "adamw") checkFlops(stepFlops() - before, model, batch, length);
     progress.step++;
     progress.training.steps.push(progress.step);
     progress.training.losses.push(Number.isFinite(loss) ? loss : null);
@@ -139,9 +137,20 @@ export async function train(
   }
 }
 
-/** The FLOPs that the definitions declare are those that ran, or the comparison would be of something else. */
+/** FLOPs counted so far, with the gradients that ops do not count themselves. */
+function stepFlops(): number {
+  const { contracted, weighed, chosen } = countedFlops();
+  return contracted + 3 * weighed + chosen;
+}
+
+/**
+ * The FLOPs that the definitions declare are those that ran, or the comparison would be of something else. Adding biases is left
+ * out of declarations, but counted: two FLOPs each, and two for the gradient.
+ */
 function checkFlops(ran: number, model: Model, batch: number, length: number): void {
   const declared = batch * length * trainFlopsPerToken(model, length);
-  if (Math.abs(ran - declared) > 1e-9 * declared)
+  const biases = parametersOf(model).filter(({ name }) => /\.b[A-Z]/.test(name));
+  const adding = 4 * batch * length * biases.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  if (ran < declared * (1 - 1e-9) || ran > (declared + adding) * (1 + 1e-9))
     throw new DeviceError(`internal: a step ran ${ran} FLOPs, its definitions declare ${declared}`);
 }

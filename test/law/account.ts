@@ -1,18 +1,18 @@
 import { costFlops, formNames, parameterCount, type Variant } from "../../src/attention/define.ts";
 import { Cache, declaredBytes, runAttention } from "../../src/attention/layer.ts";
-import { attended, visiblePairs } from "../../src/ops/attend/index.ts";
-import { updated } from "../../src/ops/delta/index.ts";
-import { counted } from "../../src/ops/einsum/index.ts";
-import { factored } from "../../src/ops/factored/index.ts";
+import { visiblePairs } from "../../src/ops/attend/index.ts";
+import { countedFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
-import { selected } from "../../src/ops/select/index.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, partsOf, subjectOf } from "./subject.ts";
 
 /** FLOPs of all ops that count theirs. */
-export const allCounted = () => counted.flops + attended.flops + updated.flops + factored.flops + selected.flops;
+export function allCounted(): number {
+  const { contracted, weighed, chosen } = countedFlops();
+  return contracted + weighed + chosen;
+}
 
 /** Makes the cache that a law is about. */
 export type MakeCache = (device: Device, attention: ConstructorParameters<typeof Cache>[1], capacity: number) => Cache;
