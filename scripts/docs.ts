@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { variants } from "../src/attention/variants.ts";
 import { formsText, variantRows } from "../src/cli/variants.ts";
-import { comparisonSchema } from "../src/lab/result.ts";
+import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
+import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/statistics.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
@@ -98,7 +99,38 @@ function api(): string {
   return `# Public API\n\nGenerated from the types; \`npm run docs\` writes it.\n\n\`\`\`ts\n${lines.sort().join("\n")}\n\`\`\`\n`;
 }
 
-const blocks: Record<string, () => string> = { variants: variantTable };
+/** A table of the family's comparison on text and on associative recall, from the results kept. */
+function familyTable(): string {
+  const result = (name: string) =>
+    parseComparison(JSON.parse(readFileSync(join(root, "results", `family-${name}.json`), "utf8")));
+  const [text, recall] = [result("text"), result("recall")];
+  // The recall models are half as deep and wide: their hybrids and groups are named for that size.
+  const twin = (spec: string) =>
+    recall.variants.find((v) => v.spec === (sameKind[spec] ?? spec)) ?? { loss: { mean: null, low: null, high: null } };
+  type Told = { readonly [K in keyof Interval]: Interval[K] | null };
+  const interval = (i: Told) => (i.mean === null ? "" : `${i.mean.toFixed(3)} ± ${halfWidth(i)!.toFixed(3)}`);
+  const base = text.variants[0]!;
+  const rows = text.variants.map((v) => {
+    const gap = v === base ? undefined : pairedDifference(v.seeds, base.seeds);
+    const told = gap && exceeds(gap) ? "" : ", inside the noise";
+    return `| \`${v.spec}\` | ${v.cacheValuesPerTokenPerLayer} | ${Math.round((v.stateBytes ?? 0) / 4096)} | ${interval(v.loss)} | ${gap ? `${interval(gap)}${told}` : ""} | ${interval(twin(v.spec).loss)} |`;
+  });
+  return [
+    `| variant | cache, numbers per token and layer | state, Ki numbers | text: nats per byte | minus ${base.spec}, paired | recall: nats per answer |`,
+    "|---|---|---|---|---|---|",
+    ...rows,
+  ].join("\n");
+}
+
+/** What stands in the recall comparison for a variant whose name says sizes that its models do not have. */
+const sameKind: Readonly<Record<string, string>> = {
+  "MLA-DSA64": "MLA-DSA16",
+  GTA4: "GTA2",
+  "[KDA*3,MLA]": "[KDA,MLA]",
+  "[KDA*3,GQA8-128]": "[KDA,GQA2-128]",
+};
+
+const blocks: Record<string, () => string> = { variants: variantTable, family: familyTable };
 const readme = readFileSync(join(root, "README.md"), "utf8").replace(
   /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
   (_, start, name, end) => start + blocks[name]!() + end,

@@ -107,9 +107,19 @@ function projected(p: { wDO: Tensor | undefined; wO: Tensor }, o: Tensor, { b, h
   return einsum("t b o, b o d -> t d", inner, p.wO);
 }
 
-/** Where all the tokens so far stand, given those of the newest: one after the other, as a cache holds them. */
+const soFar = new WeakMap<Int32Array, Int32Array>();
+
+/**
+ * Where all the tokens so far stand, given those of the newest: one after the other, as a cache holds them. All layers of a step
+ * ask with the same positions and get the same array, so that they share one table of sines.
+ */
 export function positionsSoFar({ positions }: At, s: number): Int32Array {
   if (s === positions.length) return positions;
-  const last = positions.at(-1)!;
-  return Int32Array.from({ length: s }, (_, i) => last - (s - 1) + i);
+  let all = soFar.get(positions);
+  if (all?.length !== s) {
+    const last = positions.at(-1)!;
+    all = Int32Array.from({ length: s }, (_, i) => last - (s - 1) + i);
+    soFar.set(positions, all);
+  }
+  return all;
 }

@@ -43,7 +43,9 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
     return [{ index, spec, name: short(spec), size, mean, low: loss.low ?? mean, high: loss.high ?? mean }];
   });
   if (shown.length === 0) return undefined;
-  const height = 340;
+  // Many variants get room for their names, and stand so near each other that the axis stays true.
+  const crowd = Math.max(0, shown.length - 9);
+  const height = 340 + 16 * crowd;
   const length = canvas.width - 68;
   const free = Math.min(0.36 * length, 12 + Math.max(...shown.map(({ name }) => textWidth(name))));
   const x = decades(
@@ -59,7 +61,7 @@ export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGS
   // Variants of equal cache would cover each other: they stand side by side instead, as near as can be told apart.
   const across = spread(
     shown.map(({ size }) => pixels(x, size)),
-    15,
+    crowd ? 4 : 15,
     8,
     x.length - 8,
   );

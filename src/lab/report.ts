@@ -11,6 +11,10 @@ import { fastest, rank, verdict } from "./verdict.ts";
 
 /** Widths the larger pictures are drawn at: a text of 12 pixels then stays one on a desk and on a phone. */
 const widths = { wide: 500, narrow: 340 };
+/** The same for a figure of many variants, which has both columns to itself. */
+const broadWidths = { wide: 1030, narrow: 340 };
+/** Variants from which on a picture of all of them is broad. */
+const MANY = 10;
 const panel = 310;
 
 function measured(value: { mean: number | null; low: number | null; high: number | null }, digits: number): string {
@@ -64,13 +68,13 @@ function overview(result: Comparison): string {
 type Draw = (canvas: { document: Document; width: number }) => SVGSVGElement | undefined;
 
 /** A figure drawn twice, for a desk and for a phone, or nothing where there is nothing to draw. */
-function figure(document: Document, heading: string, caption: string, draw: Draw): string {
-  const pictures = Object.entries(widths).map(([name, width]) => {
+function figure(document: Document, heading: string, caption: string, draw: Draw, broad = false): string {
+  const pictures = Object.entries(broad ? broadWidths : widths).map(([name, width]) => {
     const svg = draw({ document, width });
     return svg ? `<div class="${name}">${svg.outerHTML}</div>` : "";
   });
   if (pictures[0] === "") return "";
-  return `<figure><h3>${escaped(heading)}</h3>${pictures.join("")}<figcaption>${escaped(caption)}</figcaption></figure>`;
+  return `<figure${broad ? ' class="broad"' : ""}><h3>${escaped(heading)}</h3>${pictures.join("")}<figcaption>${escaped(caption)}</figcaption></figure>`;
 }
 
 function quality(result: Comparison, document: Document): string {
@@ -81,6 +85,7 @@ function quality(result: Comparison, document: Document): string {
       "Loss against cache",
       "Lower left is better. Bars: 95 % interval of each mean. Runs are paired by seed, so two variants can differ although their bars overlap: the differences tell. Points of equal cache stand side by side.",
       (canvas) => lossAgainstCache(result, canvas),
+      result.variants.length >= MANY,
     ),
     figure(
       document,

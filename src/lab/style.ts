@@ -34,6 +34,7 @@ p { margin: 6px 0; max-width: 75ch; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 28px 32px; }
 .grid.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); }
 .grid > * { margin: 0; min-width: 0; }
+.grid > .broad { grid-column: 1 / -1; }
 figcaption { margin-top: 4px; color: var(--soft); font-size: 0.9rem; max-width: 75ch; }
 svg.picture { display: block; max-width: 100%; height: auto; overflow: visible; font-family: inherit; }
 svg.picture text { white-space: pre; font-variant-numeric: tabular-nums; }
