@@ -116,7 +116,7 @@ function familyTable(): string {
     return `| \`${v.spec}\` | ${v.cacheValuesPerTokenPerLayer} | ${Math.round((v.stateBytes ?? 0) / 4096)} | ${interval(v.loss)} | ${gap ? `${interval(gap)}${told}` : ""} | ${interval(twin(v.spec).loss)} |`;
   });
   return [
-    `| variant | cache, numbers per token and layer | state, Ki numbers | text: nats per byte | minus ${base.spec}, paired | recall: nats per answer |`,
+    `| variant | cache, numbers per token and layer | state of all layers, Ki numbers | text: nats per byte | minus ${base.spec}, paired | recall: nats per answer |`,
     "|---|---|---|---|---|---|",
     ...rows,
   ].join("\n");
