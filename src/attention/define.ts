@@ -19,26 +19,29 @@ export type Sizes = Readonly<Record<"d" | "h" | "g" | "n" | "r" | "e" | "v" | "c
     readonly with?: Readonly<Partial<Record<Feature, true>>>;
   };
 
-/**
- * Parts that some models have and others of the same variant lack. qkNorm: a norm on each head's query and key, before position;
- * entryNorm: on a shared key-value entry and each head's query; sinks: a logit per head in the softmax; keyShift and valueShift:
- * keys or values mixed with the token before; outputNorm: on each head's output; outputGate and siluGate: a gate on it; current: stick-breaking
- * that sees the query's own key; fixedA, fixedB: factors that are the same for all tokens; convBias: in short convolutions;
- * doubled: a delta rule's step up to 2.
- */
+/** Parts that some models have and others of the same variant lack. */
 export type Feature =
+  /** A norm on each head's query and key, before position. */
   | "qkNorm"
+  /** A norm on an entry that is key and value, and on each head's query. */
   | "entryNorm"
+  /** A logit per head in the softmax, of a key without a value. */
   | "sinks"
+  /** Keys, or values, mixed with those of the token before. */
   | "keyShift"
   | "valueShift"
+  /** A norm on each head's output, and a gate on it: sigmoid or silu. */
   | "outputNorm"
   | "outputGate"
   | "siluGate"
+  /** Stick-breaking that sees the query's own key. */
   | "current"
+  /** Head factors, or dim factors, that are the same for all tokens. */
   | "fixedA"
   | "fixedB"
+  /** Biases in short convolutions. */
   | "convBias"
+  /** A delta rule's step up to 2. */
   | "doubled";
 
 /** Where the tokens stand, how positions turn into angles, and how many sequences lie one after the other. */
@@ -168,7 +171,10 @@ export function stateValues(variant: Variant, z: Sizes): number {
   return total(Object.entries(variant.state?.(z) ?? {}), z);
 }
 
-/** Bytes that decoding one token after `context` others moves in one layer: the cache at 16 bits read, the state at 32 read and written. */
+/**
+ * Bytes that decoding one token after `context` others moves in one layer: the cache at 16 bits read, the state at 32 read and
+ * written.
+ */
 export function decodeBytes(variant: Variant, z: Sizes, context: number): number {
   return 2 * (variant.reads?.(z, context) ?? cacheValues(variant, z) * context) + 8 * stateValues(variant, z);
 }
