@@ -1,12 +1,11 @@
-import { addBias, scaled } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { map } from "../ops/map/index.ts";
-import { multiply } from "../ops/multiply/index.ts";
-import { rmsNorm } from "../ops/norm/index.ts";
 import { defineAttention } from "./define.ts";
-import { decayInitial } from "./kda.ts";
-import { eps, outputParams, outputs } from "./rank.ts";
+import { outputParams } from "./rank.ts";
 import {
+  decayInitial,
+  fading,
+  gatedOutput,
   mixed,
   mixedFlops,
   mixedForms,
@@ -41,14 +40,9 @@ export const gdn = defineAttention({
   scale: (z) => z.n ** -0.5,
   project: (p, x, at, z, state) => ({
     ...mixed(p, x, at, z, state),
-    // -exp(A) softplus(a x + dt), per head.
-    decay: multiply(
-      map(addBias(einsum("t d, d h -> t h", x, p.wA), p.bT), "softplus"),
-      scaled(map(p.aLog, "exp"), -1),
-      1,
-    ),
+    decay: fading(einsum("t d, d h -> t h", x, p.wA), p),
     gate: map(einsum("t d, d h v -> t h v", x, p.wG), "silu"),
   }),
   forms: mixedForms((z) => mixedFlops(z) + 2 * z.d * z.h * (1 + z.v)),
-  output: (p, o, at, z, { gate }) => outputs(p, multiply(rmsNorm(o, p.gO, eps(z)), gate), at, z),
+  output: (p, o, at, z, { gate }) => gatedOutput(p, o, at, z, gate),
 });

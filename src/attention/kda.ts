@@ -1,12 +1,12 @@
-import { addBias, scaled } from "../ops/add/index.ts";
+import { addBias } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { map } from "../ops/map/index.ts";
-import { multiply } from "../ops/multiply/index.ts";
-import { rmsNorm } from "../ops/norm/index.ts";
-import type { Random } from "../tensor/random.ts";
 import { defineAttention } from "./define.ts";
-import { eps, outputParams, outputs } from "./rank.ts";
+import { outputParams } from "./rank.ts";
 import {
+  decayInitial,
+  fading,
+  gatedOutput,
   mixed,
   mixedFlops,
   mixedForms,
@@ -16,12 +16,6 @@ import {
   mixedRules,
   mixedState,
 } from "./recurrent.ts";
-
-/** A in 1..16, and time steps spread evenly in logarithm over 0.001..0.1, kept as what softplus makes them of. */
-export const decayInitial = {
-  aLog: (random: Random) => Math.log(1 + 15 * random.uniform()),
-  bT: (random: Random) => Math.log(Math.expm1(10 ** (2 * random.uniform() - 3))),
-};
 
 /** Kimi Delta Attention: the delta rule with a decay per channel, its gates through bottlenecks of rank c. */
 export const kda = defineAttention({
@@ -53,11 +47,10 @@ export const kda = defineAttention({
     const gate = einsum("t c, c h v -> t h v", einsum("t d, d c -> t c", x, p.wDG), p.wUG);
     return {
       ...mixed(p, x, at, z, state),
-      // -exp(A) softplus(f(x) + dt), per channel.
-      decay: multiply(map(addBias(fade, p.bT), "softplus"), scaled(map(p.aLog, "exp"), -1), 1),
+      decay: fading(fade, p),
       gate: map(addBias(gate, p.bG), "sigmoid"),
     };
   },
   forms: mixedForms((z) => mixedFlops(z) + 2 * z.c * (2 * z.d + z.h * (z.n + z.v))),
-  output: (p, o, at, z, { gate }) => outputs(p, multiply(rmsNorm(o, p.gO, eps(z)), gate), at, z),
+  output: (p, o, at, z, { gate }) => gatedOutput(p, o, at, z, gate),
 });

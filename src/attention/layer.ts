@@ -41,6 +41,12 @@ export function checkSizes(variant: Variant, z: Sizes): void {
     if (!holds) throw new ShapeError(`${variant.name}: axis ${axis} got ${z[axis as "d"] ?? 0}, expected that ${rule}`);
 }
 
+/** Throws ShapeError where a variant that has no sliding window is given one. */
+export function checkWindow({ variant, window }: Pick<Attention, "variant" | "window">): void {
+  if (window && variant.window === false)
+    throw new ShapeError(`${variant.name}: got a window of ${window}, expected none; leave it out`);
+}
+
 /** What one layer keeps of one sequence: rows per token, and for linear variants a state of fixed size. */
 export class Cache {
   readonly rows: Parts;
@@ -116,10 +122,7 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
     batch: at.batch,
     ...(layer.window ? { window: layer.window } : {}),
   };
-  if (layer.window && variant.window === false)
-    throw new ShapeError(
-      `${variant.name}: got a window of ${layer.window}, expected none; it keeps no row per token to hide`,
-    );
+  checkWindow(layer);
   const state = pass.cache?.state;
   const own = variant.project(p, x, at, sizes, state);
   const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;

@@ -51,7 +51,7 @@ export const groupRules = (z: Sizes) =>
 
 /** FLOPs per token of queries and outputs. */
 export const outerFlops = (z: Sizes) => queryFlops(z) + outputFlops(z);
-export const queryFlops = (z: Sizes) => 2 * (z.q ? z.d * z.q + z.q * z.h * z.e : z.d * z.h * z.e);
+const queryFlops = (z: Sizes) => 2 * (z.q ? z.d * z.q + z.q * z.h * z.e : z.d * z.h * z.e);
 export const outputFlops = (z: Sizes) => 2 * (z.o ? z.h * z.v * z.o + (z.b || 1) * z.o * z.d : z.h * z.v * z.d);
 
 type Down = { wDQ: Tensor | undefined; bDQ: Tensor | undefined; gQ: Tensor | undefined };

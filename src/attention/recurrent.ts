@@ -1,12 +1,14 @@
-import { combine, scaled } from "../ops/add/index.ts";
+import { addBias, combine, scaled } from "../ops/add/index.ts";
 import { conv, tail } from "../ops/conv/index.ts";
 import { delta, deltaFlops } from "../ops/delta/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { map } from "../ops/map/index.ts";
+import { multiply } from "../ops/multiply/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
+import type { Random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { At, Initial, Sizes } from "./define.ts";
-import { groupRules, outputFlops, rankRules } from "./rank.ts";
+import { eps, groupRules, outputFlops, outputs, rankRules } from "./rank.ts";
 
 // What the delta rule's variants share: projections through short convolutions, keys and queries of unit length, a state of
 // n x v numbers per value head. g key heads serve h value heads.
@@ -72,6 +74,28 @@ export function mixed(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: MixedSta
     v: through(einsum("t d, d h v -> t h v", x, p.wV), p.fV, p.aFV, state?.tailV),
     beta: z.with?.doubled ? scaled(beta, 2) : beta,
   };
+}
+
+/** A in 1..16, and time steps spread evenly in logarithm over 0.001..0.1, kept as what softplus makes them of. */
+export const decayInitial = {
+  aLog: (random: Random) => Math.log(1 + 15 * random.uniform()),
+  bT: (random: Random) => Math.log(Math.expm1(10 ** (2 * random.uniform() - 3))),
+};
+
+/** The logarithm of a decay, -exp(A) softplus(raw + dt), per head `[t, h]` or per channel `[t, h, n]`. */
+export function fading(raw: Tensor, p: Readonly<Record<"bT" | "aLog", Tensor>>): Tensor {
+  return multiply(map(addBias(raw, p.bT), "softplus"), scaled(map(p.aLog, "exp"), -1), 1);
+}
+
+/** Heads' outputs, normed and gated, to `[t, d]`. */
+export function gatedOutput(
+  p: Parameters<typeof outputs>[0] & { gO: Tensor },
+  o: Tensor,
+  at: At,
+  z: Sizes,
+  gate: Tensor,
+): Tensor {
+  return outputs(p, multiply(rmsNorm(o, p.gO, eps(z)), gate), at, z);
 }
 
 interface Mixed extends Record<"q" | "k" | "v" | "beta", Tensor> {

@@ -1,7 +1,7 @@
 import { type Rotation, rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Sizes } from "./define.ts";
-import { type Attention, checkSizes } from "./layer.ts";
+import { type Attention, checkSizes, checkWindow } from "./layer.ts";
 import { families, type Letter, letters, type Meaning, type Name, specHelp } from "./names.ts";
 
 /** The model a spec is read for. */
@@ -68,8 +68,7 @@ export function parseSpec(spec: string, host: Host): Attention & { readonly spec
   } as Sizes;
   try {
     checkSizes(meaning.variant, z);
-    if (window && meaning.variant.window === false)
-      throw new ShapeError(`${meaning.variant.name}: got a window of ${window}, expected none; leave -W out`);
+    checkWindow({ variant: meaning.variant, ...(window && { window }) });
   } catch (error) {
     throw error instanceof ShapeError ? new ShapeError(`${spec}: ${error.message}`) : error;
   }
