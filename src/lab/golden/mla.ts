@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { latentAttention, latentKeys, latentSources } from "../../model/deepseek.ts";
+import { latentAttention, latentKeys, latentSources } from "../../model/latent.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { readCaseConfig } from "./case.ts";
