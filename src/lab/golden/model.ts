@@ -25,19 +25,23 @@ export async function runModelCase(
   ledger: Ledger,
 ): Promise<string[]> {
   const checkpoint = join(path, said.checkpoint_dir);
-  const config = await readJson(join(checkpoint, "config.json"), SMALL, z.looseObject({ model_type: z.unknown() }));
+  const config = await readConfigOf(checkpoint);
   if (!familyOf(config.model_type))
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
   for (const device of devices) {
     const { model, weights } = await loadModel(checkpoint, device, overridden(config, said.oracle_config_override));
     try {
-      await compareModel(model, weights, oracleOf(oracle, config), ledger);
+      await compareModel(model, weights, oracle, ledger);
     } finally {
       for (const t of weights.values()) t.free();
     }
   }
   return [...oracle.tensors.keys()];
+}
+
+function readConfigOf(checkpoint: string) {
+  return readJson(join(checkpoint, "config.json"), SMALL, z.looseObject({ model_type: z.unknown() }));
 }
 
 /**
@@ -58,14 +62,9 @@ export function overridden(config: Config, by: unknown): Config {
 
 const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === "object" && x !== null && !Array.isArray(x);
 
-/** An oracle whose rotary keys lie as its model's code keeps them: V2 as they were rotated, all later ones in halves. */
-function oracleOf(oracle: Oracle, { model_type }: { model_type: unknown }): ModelOracle {
-  return { ...oracle, keys: model_type === "deepseek_v2" ? "rotated" : "halves" };
-}
-
 /** What a whole-model case expects: io.safetensors and its manifest. Throws FormatError. */
-export async function readModelOracle(path: string, said?: Manifest): Promise<Oracle> {
-  const { tolerance, prefill_len_for_decode: prefill } = said ?? (await readManifest(path));
+export async function readModelOracle(path: string, said?: Manifest): Promise<ModelOracle> {
+  const { tolerance, prefill_len_for_decode: prefill, checkpoint_dir: dir } = said ?? (await readManifest(path));
   if (prefill === undefined)
     throw new FormatError(`${path}/manifest.json: prefill_len_for_decode: got nothing, expected a number of tokens`);
   const tensors = await tensorsOf(path, "io.safetensors");
@@ -73,7 +72,9 @@ export async function readModelOracle(path: string, said?: Manifest): Promise<Or
   tensors.delete("logits_fp64");
   const limit = (name: string) =>
     positive(path, `${name.split(/[._]/)[0]}_abs`, tolerance?.[`${name.split(/[._]/)[0]}_abs`]);
-  return { tensors, prefill, tolerance: limit };
+  const { model_type: type } = await readConfigOf(join(path, dir));
+  // Later code than V2's splits what it has rotated into halves.
+  return { tensors, prefill, tolerance: limit, keys: type === "deepseek_v2" ? "rotated" : "halves" };
 }
 
 /**
