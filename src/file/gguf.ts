@@ -2,7 +2,7 @@ import { blocks, isQuant } from "../tensor/quant.ts";
 import { type ByteSource, fileSource, memorySource } from "./bytes.ts";
 import { type Stored, storedBytes } from "./dtype.ts";
 import { clip, type Entry } from "./header.ts";
-import { type Found, readMetadata, unusable } from "./metadata.ts";
+import { type Found, type Metadata, readMetadata, unusable, type Value } from "./metadata.ts";
 import { type TensorReader, tensorReader } from "./safetensors.ts";
 import { Scanner } from "./scanner.ts";
 
@@ -18,14 +18,14 @@ export interface Gguf {
 
 export const MAGIC = 0x46554747;
 
-/** Where tensor data begins and each tensor in it: at multiples of this, unless `general.alignment` says otherwise. */
-export const ALIGNMENT = 32;
+/** Tensors begin at multiples of this, unless `general.alignment` says otherwise. */
+const ALIGNMENT = 32;
 
 /** A page of the largest kind in use. */
 const ALIGNMENT_LIMIT = 1 << 21;
 
 /** Axes of a tensor in ggml. */
-const RANK = 4;
+export const RANK = 4;
 
 /** More than any model's, so that memory stays bounded. */
 const TENSOR_LIMIT = 250_000;
@@ -50,9 +50,10 @@ export const typeCodes = {
   BF16: 30,
 } as const satisfies Partial<Record<Stored, number>>;
 
-const typeOf = new Map<number, keyof typeof typeCodes>(
-  Object.entries(typeCodes).map(([name, code]) => [code, name as keyof typeof typeCodes]),
-);
+/** The element types of GGUF that can be read and written. */
+export type GgufType = keyof typeof typeCodes;
+
+const typeOf = new Map<number, GgufType>(Object.entries(typeCodes).map(([name, code]) => [code, name as GgufType]));
 
 /** Names of codes that are known but not read, for errors. */
 const others: Readonly<Record<number, string>> = {
@@ -119,8 +120,9 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
   return { file: source.name, version, metadata, tensors: tensorReader(source, entries) };
 }
 
-function alignmentOf(file: string, metadata: ReadonlyMap<string, Found>): number {
-  const found = metadata.get("general.alignment");
+/** Where tensors begin: at multiples of this. Throws FormatError where `general.alignment` cannot be one. */
+export function alignmentOf(file: string, metadata: Metadata): number {
+  const found: (Value & { readonly at?: number }) | undefined = metadata.get("general.alignment");
   if (!found) return ALIGNMENT;
   const value = found.type === "u32" ? found.value : 0;
   if (value < 1 || value > ALIGNMENT_LIMIT || value & (value - 1))
@@ -131,7 +133,7 @@ function alignmentOf(file: string, metadata: ReadonlyMap<string, Found>): number
 /** What the header says of a tensor. */
 interface Place {
   readonly name: string;
-  readonly dtype: keyof typeof typeCodes;
+  readonly dtype: GgufType;
   readonly shape: readonly number[];
   readonly offset: number;
   /** Where the header says it. */

@@ -1,6 +1,5 @@
 import { FormatError } from "../tensor/error.ts";
 import { allocateBytes, type ByteSource } from "./bytes.ts";
-import { clip } from "./header.ts";
 
 export const damaged = "the file is damaged or no GGUF file, fetch it again";
 
@@ -23,14 +22,16 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export class Scanner {
   readonly #source: ByteSource;
   #view = new DataView(new ArrayBuffer(0));
+  readonly file: string;
   at = 0;
 
   constructor(source: ByteSource) {
     this.#source = source;
+    this.file = source.name;
   }
 
   fail(got: string, expected: string, at = this.at): never {
-    throw new FormatError(`${this.#source.name}: byte ${at}: got ${got}, expected ${expected}; ${damaged}`);
+    throw new FormatError(`${this.file}: byte ${at}: got ${got}, expected ${expected}; ${damaged}`);
   }
 
   /** Moves on by `bytes` bytes, which are in memory afterwards. */
@@ -89,7 +90,7 @@ export class Scanner {
     const strings: string[] = [];
     for (let i = 0; i < count; i++) {
       const length = this.#view.getUint32(at, true);
-      strings.push(this.#text(at + 8, length, clip(what)));
+      strings.push(this.#text(at + 8, length, what));
       at += 8 + length;
     }
     return strings;
@@ -116,12 +117,12 @@ export class Scanner {
   }
 
   async #fetch(bytes: number, what: string): Promise<void> {
-    const { name, size } = this.#source;
+    const { size } = this.#source;
     const end = this.at + bytes;
     if (end > size) this.fail(`${size - this.at} bytes up to the end of the file`, `${bytes} for ${what}`);
     if (end > HEADER_BYTES) this.fail(`a header that goes on`, `its end before byte ${HEADER_BYTES}`);
     const have = this.#view.byteLength;
-    const buffer = allocateBytes(name, Math.min(size, HEADER_BYTES, Math.max(end, 4 * have, FIRST)));
+    const buffer = allocateBytes(this.file, Math.min(size, HEADER_BYTES, Math.max(end, 4 * have, FIRST)));
     const all = new Uint8Array(buffer);
     all.set(new Uint8Array(this.#view.buffer));
     await this.#source.read(have, all.subarray(have));
