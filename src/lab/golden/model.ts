@@ -89,7 +89,7 @@ export async function compareModel(model: Model, weights: Weights, oracle: Oracl
 
 /** Feeds one sequence through a session in chunks; all logits, hidden states and, at the end, caches. */
 async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: readonly number[], form: string) {
-  const session = new Session(model, weights, ids.length);
+  const session = new Session(model, weights, { context: ids.length });
   const logits: number[] = [];
   const hidden: number[][] = Array.from({ length: model.layers.length + 1 }, () => []);
   try {
@@ -106,8 +106,7 @@ async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: rea
     const caches = new Map<string, ArrayLike<number>>();
     // In the order of the definition: for MLA the latent, then the rotary key.
     for (const [i, cache] of session.caches.entries())
-      for (const [j, rows] of Object.values(cache.rows).entries())
-        caches.set(`cache.${i}.${j}`, await rows.rows(0, cache.length).read());
+      for (const [j, name] of Object.keys(cache.rows).entries()) caches.set(`cache.${i}.${j}`, await cache.read(name));
     return { logits, hidden, caches };
   } finally {
     session.free();
