@@ -42,7 +42,7 @@ async function distance(config: Json, device: Device): Promise<number> {
   const expected = plainLogits(config, tensors, ids).flat();
   let worst = 0;
   for (const form of formsOf(model)) {
-    const session = new Session(model, weights, ids.length);
+    const session = new Session(model, weights, { context: ids.length });
     const got: number[] = [];
     for (const chunk of [ids.slice(0, 4), ...ids.slice(4).map((id) => [id])])
       got.push(...(await session.append(Int32Array.from(chunk), { form }).read()));

@@ -118,7 +118,7 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
 
 /** Feeds one sequence through a session in chunks; all logits, hidden states and, at the end, caches. */
 async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: readonly number[], form: string) {
-  const session = new Session(model, weights, ids.length);
+  const session = new Session(model, weights, { context: ids.length });
   const logits: number[] = [];
   const hidden: number[][] = Array.from({ length: model.layers.length + 1 }, () => []);
   try {
@@ -136,9 +136,9 @@ async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: rea
     // In the order of the definition: for MLA the latent, then the rotary key.
     for (const [i, cache] of session.caches.entries()) {
       const { sizes, rotation } = model.layers[i]!.attention;
-      for (const [j, [part, rows]] of Object.entries(cache.rows).entries()) {
+      for (const [j, part] of Object.keys(cache.rows).entries()) {
         const turned = part === "kr" && rotation.layout === "interleaved" ? sizes.r : 0;
-        caches.push({ name: `cache.${i}.${j}`, turned, values: await rows.rows(0, cache.length).read() });
+        caches.push({ name: `cache.${i}.${j}`, turned, values: await cache.read(part) });
       }
     }
     return { logits, hidden, caches };
