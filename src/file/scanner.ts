@@ -7,7 +7,7 @@ export const damaged = "the file is damaged or no GGUF file, fetch it again";
 export const HEADER_BYTES = 1 << 28;
 
 /** The format's limit on the bytes of a key; names of tensors are held to it too. */
-const NAME_BYTES = 65_535;
+export const NAME_BYTES = 65_535;
 
 /** Bytes fetched at first; four times as many whenever they are used up. */
 const FIRST = 1 << 20;
