@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { readJson } from "../../file/folder.ts";
-import { familyOf, loadModel } from "../../file/load.ts";
+import { loadModel } from "../../file/load.ts";
+import { familyOf } from "../../file/open.ts";
 import { generate, Session } from "../../generate/session.ts";
 import type { Config } from "../../model/family.ts";
 import { formsOf, type Model } from "../../model/model.ts";
