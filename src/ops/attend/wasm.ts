@@ -1,8 +1,8 @@
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import { Tensor } from "../../tensor/tensor.ts";
 import type { Page } from "../../tensor/page.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { addressesOf, typeNumber } from "../pages/wasm.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
