@@ -19,6 +19,9 @@ export interface Loaded {
   readonly config: Config;
 }
 
+/** Sees how many numbers have been read, of how many. */
+export type Watch = (done: number, total: number) => void;
+
 /** The family that reads this `model_type`, if any. */
 export function familyOf(modelType: unknown): Family | undefined {
   return families.find(({ modelTypes }) => modelTypes.some((known) => known === modelType));
@@ -30,7 +33,7 @@ export function familyOf(modelType: unknown): Family | undefined {
  *
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
-export async function loadModel(dir: string, device: Device): Promise<Loaded> {
+export async function loadModel(dir: string, device: Device, options: { watch?: Watch } = {}): Promise<Loaded> {
   const { config, tensors } = await openFolder(dir);
   const family = familyOf(config.model_type);
   if (!family)
@@ -49,7 +52,7 @@ export async function loadModel(dir: string, device: Device): Promise<Loaded> {
   }
   const sources = family.sources(model, config);
   checkTensors(tensors, sources, (name) => family.ignores(name, model));
-  return { model, weights: await readWeights(tensors, parameters, sources, device), config };
+  return { model, weights: await readWeights(tensors, parameters, sources, device, options.watch), config };
 }
 
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
@@ -84,8 +87,11 @@ export async function readWeights(
   parameters: readonly Parameter[],
   sources: Sources,
   device: Device,
+  watch?: Watch,
 ): Promise<Weights> {
   const weights = new Map<string, Tensor>();
+  const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  let done = 0;
   // Neighbouring parameters are often rows of one tensor: the last one read is kept.
   let last: { name: string; values: ArrayLike<number> } | undefined;
   const read = async (name: string) => {
@@ -109,6 +115,8 @@ export async function readWeights(
       for (const [i, tensor] of source.tensors.entries()) {
         arrange(await read(tensor), source, part);
         stack.rows(i, i + 1).write(part);
+        done += each;
+        watch?.(done, total);
       }
     }
   } catch (error) {
