@@ -156,7 +156,7 @@ describe("FP8 weights with a scale per block", () => {
     await save(files);
     const { model, weights } = await loadModel(dir, new ReferenceDevice());
     const ids = [3, 17, 8, 39, 0];
-    const session = new Session(model, weights, ids.length);
+    const session = new Session(model, weights, { context: ids.length });
     const got = await session.append(Int32Array.from(ids)).read();
     const expected = plainLogits(config, stand, ids).flat();
     const worst = Math.max(...expected.map((x, i) => Math.abs(x - got[i]!)));

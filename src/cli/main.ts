@@ -5,6 +5,7 @@ import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 import { compareCommand } from "./compare.ts";
 import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
+import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
 import { variantsCommand } from "./variants.ts";
 import { verifyCommand } from "./verify.ts";
@@ -16,6 +17,7 @@ const program = new Command("biform")
   .version(version)
   .showHelpAfterError("(add --help for what there is)")
   .configureHelp({ helpWidth: 100 });
+runCommand(program);
 compareCommand(program);
 trainCommand(program);
 verifyCommand(program);

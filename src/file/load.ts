@@ -15,16 +15,25 @@ export interface Loaded {
   readonly config: Config;
 }
 
+/** Sees how many numbers have been read, of how many. */
+export type Watch = (done: number, total: number) => void;
+
+/** What a load may be told: keys of the config to replace, and who watches it. */
+export interface LoadOptions {
+  readonly override?: Config;
+  readonly watch?: Watch;
+}
+
 /**
  * Loads a Hugging Face style checkpoint folder or a GGUF file onto a device, one parameter at a time. All names and shapes are
  * checked against the config before the first number is read. `override` replaces keys of the config.
  *
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
-export async function loadModel(path: string, device: Device, override: Config = {}): Promise<Loaded> {
-  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, override);
+export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
+  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, options.override ?? {});
   checkTensors(tensors, sources, ignores);
-  return { model, weights: await readWeights(tensors, parameters, sources, device), config };
+  return { model, weights: await readWeights(tensors, parameters, sources, device, options.watch), config };
 }
 
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
@@ -68,8 +77,11 @@ export async function readWeights(
   parameters: readonly Parameter[],
   sources: Sources,
   device: Device,
+  watch?: Watch,
 ): Promise<Weights> {
   const weights = new Map<string, Tensor>();
+  const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  let done = 0;
   // Neighbouring parameters are often rows of one tensor: the last one read is kept.
   let last: { name: string; values: Numbers } | undefined;
   const read = async (name: string, { shape, scales }: Source) => {
@@ -101,6 +113,8 @@ export async function readWeights(
           arrange(values.subarray(k * size, (k + 1) * size), source, part);
           stack.rows(i * slices + k, i * slices + k + 1).write(part);
         }
+        done += each * slices;
+        watch?.(done, total);
       }
     }
   } catch (error) {

@@ -1,5 +1,6 @@
+import type { Cache } from "../attention/cache.ts";
 import { formNames, type Parts } from "../attention/define.ts";
-import { type Cache, runAttention } from "../attention/layer.ts";
+import { runAttention } from "../attention/layer.ts";
 import { add, addBias, scaled } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";

@@ -33,10 +33,10 @@ export const mlaLayers: LayerFamily = {
       sources: latentSources(attention.sizes, ""),
       weights,
       fixed: { freqs: attention.rotation.frequencies },
-      async cached({ rows }) {
+      async cached(cache) {
         return {
-          latent_cache: { values: await rows.c!.read() },
-          ...(turned && rows.kr && { rope_key_cache_interleaved: { values: await rows.kr.read() } }),
+          latent_cache: { values: await cache.read("c") },
+          ...(turned && cache.rows.kr && { rope_key_cache_interleaved: { values: await cache.read("kr") } }),
         };
       },
       projected: (p, { qn, qr }) => ({

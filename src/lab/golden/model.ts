@@ -3,12 +3,12 @@ import { z } from "zod";
 import { readJson } from "../../file/folder.ts";
 import { loadModel } from "../../file/load.ts";
 import { familyOf } from "../../file/open.ts";
-import { generate, Session } from "../../generate/session.ts";
+import { generate, idsOf } from "../../generate/generate.ts";
+import { Session } from "../../generate/session.ts";
 import type { Config } from "../../model/family.ts";
 import { formsOf, type Model } from "../../model/model.ts";
 import type { Weights } from "../../model/transformer.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { Random } from "../../tensor/random.ts";
 import type { Device } from "../../tensor/tensor.ts";
 import { cuts, type Manifest, positive, readManifest, SMALL, tensorsOf, Unsupported } from "./case.ts";
 import { type Ledger, type Oracle, part } from "./ledger.ts";
@@ -31,7 +31,9 @@ export async function runModelCase(
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
   for (const device of devices) {
-    const { model, weights } = await loadModel(checkpoint, device, overridden(config, said.oracle_config_override));
+    const { model, weights } = await loadModel(checkpoint, device, {
+      override: overridden(config, said.oracle_config_override),
+    });
     try {
       await compareModel(model, weights, oracle, ledger);
     } finally {
@@ -110,8 +112,9 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
       const greedy = tensors.get("greedy_ids");
       if (greedy) {
         const wanted = part(greedy, item);
-        const options = { count: wanted.length, temperature: 0, random: new Random(0), form };
-        const got = await generate(model, weights, ids.slice(0, prefill), options);
+        const session = new Session(model, weights, { context: prefill + wanted.length });
+        const steps = generate(session, ids.slice(0, prefill), { maxTokens: wanted.length, temperature: 0, form });
+        const got = await idsOf(steps).finally(() => session.free());
         ledger.same("greedy_ids", `${form}, sequence ${item}, ${kind}`, got, wanted);
       }
     }
@@ -119,7 +122,7 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
 
 /** Feeds one sequence through a session in chunks; all logits, hidden states and, at the end, caches. */
 async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: readonly number[], form: string) {
-  const session = new Session(model, weights, ids.length);
+  const session = new Session(model, weights, { context: ids.length });
   const logits: number[] = [];
   const hidden: number[][] = Array.from({ length: model.layers.length + 1 }, () => []);
   try {
@@ -137,9 +140,9 @@ async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: rea
     // In the order of the definition: for MLA the latent, then the rotary key.
     for (const [i, cache] of session.caches.entries()) {
       const { sizes, rotation } = model.layers[i]!.attention;
-      for (const [j, [part, rows]] of Object.entries(cache.rows).entries()) {
+      for (const [j, part] of Object.keys(cache.rows).entries()) {
         const turned = part === "kr" && rotation.layout === "interleaved" ? sizes.r : 0;
-        caches.push({ name: `cache.${i}.${j}`, turned, values: await rows.rows(0, cache.length).read() });
+        caches.push({ name: `cache.${i}.${j}`, turned, values: await cache.read(part) });
       }
     }
     return { logits, hidden, caches };
