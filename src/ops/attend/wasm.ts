@@ -1,8 +1,8 @@
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import { Tensor } from "../../tensor/tensor.ts";
 import type { Page } from "../../tensor/page.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { addressesOf, typeNumber } from "../pages/wasm.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
@@ -100,7 +100,8 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
   ];
 }
 
-const unpaged = [0, 0, 0, 0, 0] as const;
+/** What the arguments of an operand say of pages where it lies on none. */
+export const unpaged = [0, 0, 0, 0, 0] as const;
 
 /** Where an operand's pages are listed, and how its rows lie on them. */
 function paged({ paging }: Tensor, tables: ReadonlyMap<readonly Page[], number>): readonly number[] {
