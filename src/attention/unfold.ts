@@ -1,6 +1,7 @@
 import type { View } from "../ops/attend/index.ts";
 import { merge, type Portion } from "../ops/merge/index.ts";
 import { recorderOf } from "../ops/op.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { scope, Tensor } from "../tensor/tensor.ts";
 import { type At, cacheOf, type Parts, present, type Sizes, type Variant } from "./define.ts";
 
@@ -30,7 +31,7 @@ export function runForm(variant: Variant, form: Variant["forms"][string], runnin
   if (!form.over) return form.run(p, parts, view, z, at, state);
   const cached = cacheOf(variant, z).map(([name]) => [name, parts[name]!] as const);
   const over = (from: number, to: number, seen: View) => {
-    const rows = Object.fromEntries(cached.map(([name, all]) => [name, rowsOf(all, from, to)]));
+    const rows = Object.fromEntries(cached.map(([name, all]) => [name, contiguous(all, from, to)]));
     return form.run(p, { ...parts, ...rows, ...variant.unfold?.(p, rows, z) }, seen, z, at, state);
   };
   const [s, t] = [cached[0]![1].shape[0]!, at.positions.length];
@@ -53,10 +54,6 @@ export function runForm(variant: Variant, form: Variant["forms"][string], runnin
   }
   sum!.lse.free();
   return sum!.out;
-}
-
-function rowsOf(x: Tensor, from: number, to: number): Tensor {
-  return from === 0 && to === x.shape[0] ? x : x.rows(from, to);
 }
 
 /**

@@ -21,6 +21,7 @@ export { merge } from "../ops/merge/kernel.as";
 export { multiply, multiplyBackward } from "../ops/multiply/kernel.as";
 export { norm, normBackward } from "../ops/norm/kernel.as";
 export { adamw, squares } from "../ops/optimise/kernel.as";
+export { loadPages, storePages } from "../ops/pages/kernel.as";
 export { shiftRows } from "../ops/previous/kernel.as";
 export { rope } from "../ops/rope/kernel.as";
 export { select } from "../ops/select/kernel.as";
