@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 import { compareCommand } from "./compare.ts";
+import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
@@ -22,6 +23,7 @@ trainCommand(program);
 verifyCommand(program);
 variantsCommand(program);
 planCommand(program);
+makeCommand(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
