@@ -20,6 +20,7 @@ export { softplus, softplusBackward, tanh, tanhBackward } from "../ops/map/kerne
 export { multiply, multiplyBackward } from "../ops/multiply/kernel.as";
 export { norm, normBackward } from "../ops/norm/kernel.as";
 export { adamw, squares } from "../ops/optimise/kernel.as";
+export { loadPages, storePages } from "../ops/pages/kernel.as";
 export { shiftRows } from "../ops/previous/kernel.as";
 export { rope } from "../ops/rope/kernel.as";
 export { select } from "../ops/select/kernel.as";

@@ -8,7 +8,7 @@ import { stopper } from "./stop.ts";
 
 /** How to write on, and when to stop. */
 export interface GenerateOptions extends Sampling {
-  /** Most tokens to write; as many as the session has room for unless given. */
+  /** Most tokens to write; as many as the session has room for unless given. 0 runs the prompt alone. */
   readonly maxTokens?: number;
   /** The text ends before the first of these; it needs a tokenizer. */
   readonly stop?: readonly string[];
@@ -20,8 +20,6 @@ export interface GenerateOptions extends Sampling {
   readonly form?: string;
   /** Tokens of the prompt run at a time (512); between them the event loop turns. */
   readonly chunk?: number;
-  /** Tokens that the session saw before the prompt, for the repetition penalty. */
-  readonly seen?: ArrayLike<number>;
   /** Ends the writing after the step at work, without an error. */
   readonly signal?: AbortSignal;
   /** Sees how many tokens of the prompt have run. */
@@ -60,8 +58,9 @@ export async function* generate(
   checkPrompt(session, prompt);
   const decoder = tokenizer && textStream(tokenizer, { special: "omit" });
   const gate = stopper(stop);
-  const seen = [...Array.from(options.seen ?? []), ...prompt];
+  const seen = [...session.tokens, ...prompt];
   let next = prompt;
+  if (maxTokens === 0) await logitsAfter(session, next, options, options.watch);
   for (let written = 1; written <= maxTokens; written++) {
     const logits = await logitsAfter(session, next, options, written === 1 ? options.watch : undefined);
     if (!logits) return;
@@ -69,7 +68,7 @@ export async function* generate(
     seen.push(id);
     const ended = end?.has(id) ?? false;
     let finish: Finish | undefined = ended ? "end" : written >= maxTokens ? "length" : undefined;
-    if (!finish && session.length >= session.capacity) finish = "context";
+    if (!finish && session.length >= session.context) finish = "context";
     let { text, stopped } = gate.push((!ended && decoder?.push(id)) || "");
     if (finish && !stopped) {
       const rest = gate.push(decoder?.end() ?? "");
@@ -112,11 +111,11 @@ async function logitsAfter(
 }
 
 /** Throws ShapeError where a session cannot run these ids. */
-export function checkPrompt({ model, length, capacity }: Session, ids: Int32Array): void {
+export function checkPrompt({ model, length, context }: Session, ids: Int32Array): void {
   if (ids.length === 0) throw new ShapeError("prompt: got no tokens, expected at least one; give it some text");
-  if (length + ids.length > capacity)
+  if (length + ids.length > context)
     throw new ShapeError(
-      `prompt: got ${ids.length} tokens${length ? ` after ${length}` : ""}, expected at most the context of ${capacity} in all; ` +
+      `prompt: got ${ids.length} tokens${length ? ` after ${length}` : ""}, expected at most the context of ${context} in all; ` +
         "shorten it or make the context larger",
     );
   for (const [i, id] of ids.entries())

@@ -16,7 +16,7 @@ export async function writeSample(
 ): Promise<{ prompt: string; text: string }> {
   const [held] = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)));
   const prompt = held!.ids;
-  const session = new Session(model, weights, length);
+  const session = new Session(model, weights, { context: length });
   const options = { maxTokens: Math.min(400, length - prompt.length), temperature: 0.7 };
   const ids = await idsOf(generate(session, prompt, options)).finally(() => session.free());
   return { prompt: source.decode(prompt), text: source.decode(ids) };

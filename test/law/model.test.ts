@@ -58,7 +58,7 @@ test("one seed gives one model and one text", async () => {
   const text = async (device: Device, seed: number) => {
     const weights = initialWeights(model, device, seed);
     const numbers = await weights.get("layers.0.attention.wUK")!.read();
-    const session = new Session(model, weights, 14);
+    const session = new Session(model, weights, { context: 14 });
     const steps = generate(session, Int32Array.of(1, 2), { maxTokens: 12, temperature: 0.8, seed });
     const tokens = await idsOf(steps);
     return { numbers, tokens };
@@ -84,15 +84,19 @@ function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> 
       inputs,
       inputs.map((input) => onto(device, input)),
     );
-    const whole = new Session(model, weights, tokens);
+    const whole = new Session(model, weights, { context: tokens });
     const expected = await whole.append(ids, options).read();
     const before = device.liveBytes;
-    const session = new Session(model, weights, tokens);
-    const taken = device.liveBytes - before;
-    const declared = cacheBytes(model, tokens, device.elementBytes);
-    if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    const session = new Session(model, weights, { context: tokens });
     const stepped: number[] = [];
-    for (const id of ids) stepped.push(...(await session.append(Int32Array.of(id), options).read()));
+    for (const id of ids) {
+      const logits = session.append(Int32Array.of(id), options);
+      stepped.push(...(await logits.read()));
+      logits.free();
+      const taken = device.liveBytes - before;
+      const declared = cacheBytes(model, session.length, "f32", device.elementBytes);
+      if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    }
     if (session.length !== tokens) return `the session counts ${session.length} tokens, expected ${tokens}`;
     return differ("logits step by step", expected, stepped, 1e-9);
   });

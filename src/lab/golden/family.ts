@@ -1,5 +1,6 @@
+import type { Cache } from "../../attention/cache.ts";
 import type { Parts } from "../../attention/define.ts";
-import type { Attention, Cache } from "../../attention/layer.ts";
+import type { Attention } from "../../attention/layer.ts";
 import type { Values } from "../../file/dtype.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import type { Config, Source } from "../../model/family.ts";
@@ -83,6 +84,10 @@ export function rearranged(
       const view = one(name);
       if (!view) return weights.read(name);
       return Float64Array.from(view.of(weights.has(name) ? await weights.read(name) : [])) as Values;
+    },
+    async readBytes(name, offset, into) {
+      if (one(name)) throw new Unsupported(`${name}: made from other tensors, it has no bytes of its own`);
+      return weights.readBytes(name, offset, into);
     },
   };
 }
