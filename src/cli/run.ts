@@ -9,7 +9,7 @@ import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
 import { type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
-import { patient } from "./progress.ts";
+import { patient, show } from "./progress.ts";
 import { loadedText, statisticsText, stopwatch } from "./statistics.ts";
 import { versions } from "./version.ts";
 
@@ -134,7 +134,7 @@ async function write(job: Job): Promise<void> {
   const written: number[] = [];
   const pieces: string[] = [];
   const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
-  const watch = stopwatch(ids.length);
+  const watch = stopwatch(() => ids.length);
   try {
     const steps = session.generate(ids, {
       ...sampling,
@@ -143,7 +143,7 @@ async function write(job: Job): Promise<void> {
       ...(form ? { form } : {}),
       watch(done, total) {
         reading.update({ done, label: "" });
-        if (done === total) watch.prefilled();
+        watch.read(done, total);
       },
     });
     for await (const step of steps) {
@@ -153,13 +153,13 @@ async function write(job: Job): Promise<void> {
       pieces.push(step.text);
       if (json) {
         if (stream) console.log(JSON.stringify(step));
-      } else if (options.tokens === undefined) process.stdout.write(step.text);
+      } else if (options.tokens === undefined) show(step.text);
       // Who gives ids works in ids.
       else process.stdout.write(`${written.length > 1 ? "," : ""}${step.id}`);
     }
     // On a terminal the figures begin on a line of their own; text that goes elsewhere stays as it was written.
     if (!json && (process.stdout.isTTY || options.tokens !== undefined)) process.stdout.write("\n");
-    const found = watch.end(loaded, session.session, form);
+    const found = watch.end(loaded, session.session, { form, signal });
     if (options.save !== undefined) await keep(session, written.at(-1), options.save);
     if (json) {
       const { seconds, ...rest } = found;
@@ -190,19 +190,21 @@ async function writeLogits(job: Job): Promise<void> {
   const { session, ids } = await sessionFor(job, 0);
   const { form, chunk, json, logits: file } = options;
   const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
-  const watch = stopwatch(ids.length);
+  const watch = stopwatch(() => ids.length);
   try {
     const data = await promptLogits(session.session, ids, {
       ...{ chunk, signal },
       ...(form ? { form } : {}),
-      watch: (done) => reading.update({ done, label: "" }),
+      watch(done, total) {
+        reading.update({ done, label: "" });
+        watch.read(done, total);
+      },
     });
     await reading.finish();
     if (!data) return;
-    watch.prefilled();
     const shape = [ids.length, loaded.model.vocabulary];
     await writeSafetensors(file!, [{ name: "logits", shape, data }]);
-    const found = watch.end(loaded, session.session, form);
+    const found = watch.end(loaded, session.session, { form, signal });
     if (json)
       console.log(JSON.stringify({ ...about(job), logits: file, shape, forms: found.forms, bytes: found.bytes }));
     else

@@ -22,7 +22,7 @@ export interface GenerateOptions extends Sampling {
   readonly chunk?: number;
   /** Ends the writing after the step at work, without an error. */
   readonly signal?: AbortSignal;
-  /** Sees how many tokens of the prompt have run. */
+  /** Sees how many tokens of the prompt have run: none, before the first of them. */
   readonly watch?: (done: number, total: number) => void;
 }
 
@@ -96,6 +96,7 @@ async function logitsAfter(
   { form, chunk = 512, signal }: GenerateOptions,
   watch: GenerateOptions["watch"],
 ): Promise<Numbers | undefined> {
+  watch?.(0, ids.length);
   for (let at = 0; ; ) {
     await turn();
     if (signal?.aborted) return undefined;

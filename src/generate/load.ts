@@ -36,6 +36,8 @@ export interface LoadedModel {
   readonly tokenizer: Tokenizer | undefined;
   /** How messages become text, where the checkpoint says. */
   readonly template: Template | undefined;
+  /** Special tokens by their names in tokenizer_config.json, such as bos_token. */
+  readonly tokens: Readonly<Record<string, string>>;
   /** Tokens after which nothing follows: those of generation_config.json, config.json and tokenizer_config.json. */
   readonly end: ReadonlySet<number>;
   /** What generation_config.json says of sampling. */
@@ -80,6 +82,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     return {
       ...{ path, device, config, ...speaker },
       template: beside.template,
+      tokens: beside.tokens,
       sampling: beside.sampling,
       session: (wanted) => openSession(speaker, wanted),
       resume: (file, wanted) => resumeSession(speaker, file, wanted),
