@@ -20,6 +20,10 @@ export { softplus, softplusBackward, tanh, tanhBackward } from "../ops/map/kerne
 export { multiply, multiplyBackward } from "../ops/multiply/kernel.as";
 export { norm, normBackward } from "../ops/norm/kernel.as";
 export { adamw, squares } from "../ops/optimise/kernel.as";
+export { packedDots, packedSums } from "../ops/packed/few.as";
+export { packedProduct } from "../ops/packed/many.as";
+export { repack } from "../ops/packed/repack.as";
+export { gatherPacked, unpack } from "../ops/packed/unpack.as";
 export { shiftRows } from "../ops/previous/kernel.as";
 export { rope } from "../ops/rope/kernel.as";
 export { select } from "../ops/select/kernel.as";
