@@ -1,4 +1,5 @@
 import { FormatError } from "../tensor/error.ts";
+import { blocks, isQuant, type Quant } from "../tensor/quant.ts";
 
 /** Bytes per element of every element type this reader knows, under the names of the safetensors format. */
 export const dtypeBytes = {
@@ -20,6 +21,14 @@ export const dtypeBytes = {
 } as const;
 
 export type Dtype = keyof typeof dtypeBytes;
+
+/** How a tensor's numbers lie in a file: one by one, or in blocks that are quantised together. */
+export type Stored = Dtype | Quant;
+
+/** Bytes of `elements` numbers in a file; blocks must be whole. */
+export function storedBytes(dtype: Stored, elements: number): number {
+  return isQuant(dtype) ? (elements / blocks[dtype].elements) * blocks[dtype].bytes : elements * dtypeBytes[dtype];
+}
 
 /** Numbers as they come out of a file. */
 export type Values =

@@ -104,5 +104,6 @@ async function openShards(dir: string): Promise<TensorReader> {
     has: (name) => map.has(name),
     entry: (name) => reader(name).entry(name),
     read: async (name) => reader(name).read(name),
+    readBytes: async (name, offset, into) => reader(name).readBytes(name, offset, into),
   };
 }

@@ -1,5 +1,5 @@
 import { FormatError } from "../tensor/error.ts";
-import { type Dtype, dtypeBytes, isDtype } from "./dtype.ts";
+import { type Dtype, dtypeBytes, isDtype, type Stored } from "./dtype.ts";
 
 /** The largest header the format allows, in bytes. */
 export const HEADER_LIMIT = 100_000_000;
@@ -10,10 +10,10 @@ const NAME_LIMIT = 1_000_000;
 /** More axes than any tensor has. */
 const RANK_LIMIT = 64;
 
-/** Where one tensor lies in a safetensors file. */
-export interface Entry {
+/** Where one tensor lies in a file. */
+export interface Entry<D extends Stored = Stored> {
   readonly name: string;
-  readonly dtype: Dtype;
+  readonly dtype: D;
   readonly shape: readonly number[];
   /** Product of the shape. */
   readonly elements: number;
@@ -26,7 +26,7 @@ export interface Entry {
 export interface Header {
   readonly metadata: Readonly<Record<string, string>>;
   /** In the order of the header. */
-  readonly entries: ReadonlyMap<string, Entry>;
+  readonly entries: ReadonlyMap<string, Entry<Dtype>>;
   /** The first byte after the header. */
   readonly dataStart: number;
 }
@@ -70,8 +70,8 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = "safeten
     );
   const scan = new Scanner(bytes.subarray(0, dataStart), file);
   if (bytes[8] !== 0x7b) scan.fail("'{' as the first byte of the header");
-  const entries = new Map<string, Entry>();
-  const places: { at: number; entry: Entry }[] = [];
+  const entries = new Map<string, Entry<Dtype>>();
+  const places: { at: number; entry: Entry<Dtype> }[] = [];
   let metadata: Record<string, string> | undefined;
   scan.object((name, at) => {
     if (name === "__metadata__") {
@@ -94,7 +94,7 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = "safeten
   return { metadata: metadata ?? {}, entries, dataStart };
 }
 
-function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number, fileSize: number): Entry {
+function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number, fileSize: number): Entry<Dtype> {
   let dtype: Dtype | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
@@ -131,7 +131,12 @@ function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number,
 }
 
 /** Every byte of data belongs to exactly one tensor. */
-function checkTiling(scan: Scanner, places: { at: number; entry: Entry }[], dataStart: number, fileSize: number): void {
+function checkTiling(
+  scan: Scanner,
+  places: { at: number; entry: Entry<Dtype> }[],
+  dataStart: number,
+  fileSize: number,
+): void {
   const inOrder = places.toSorted((a, b) => a.entry.begin - b.entry.begin || a.entry.end - b.entry.end);
   let next = dataStart;
   let before = "the header";

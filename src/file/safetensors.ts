@@ -1,24 +1,31 @@
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import { dequantise, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { writeAtomic } from "./atomic.ts";
 import { allocateBytes, type ByteSource, fileSource, memorySource } from "./bytes.ts";
-import { type Dtype, decode, dtypeBytes, dtypeOf, encode, type Values } from "./dtype.ts";
+import { type Dtype, decode, dtypeBytes, dtypeOf, encode, type Stored, type Values } from "./dtype.ts";
 import { clip, type Entry, HEADER_LIMIT, headerBytes, parseHeader } from "./header.ts";
 
 /** Named tensors in one file or several. Only the header is in memory; each `read` fetches that tensor's bytes alone. */
-export interface TensorReader {
+export interface TensorReader<D extends Stored = Stored> {
   /** What errors call it: the path. */
   readonly file: string;
+  /** The text pairs of a safetensors header; a GGUF file's typed metadata is its own field (`Gguf`). */
   readonly metadata: Readonly<Record<string, string>>;
   readonly names: readonly string[];
   has(name: string): boolean;
   /** Throws FormatError for a name that is not there. */
-  entry(name: string): Entry;
+  entry(name: string): Entry<D>;
   /**
-   * The tensor's numbers, row-major: F64 as float64; F32, F16, BF16 and 8-bit floats as float32; I64 and U64 as float64
-   * (checked to be exact); other integers in their own type.
+   * The tensor's numbers, row-major: F64 as float64; F32, F16, BF16, 8-bit floats and quantised blocks as float32; I64 and U64
+   * as float64 (checked to be exact); other integers in their own type.
    */
   read(name: string): Promise<Values>;
+  /**
+   * The tensor's bytes as they lie in the file, from `offset` bytes after its first on, straight into `into` (which may lie on
+   * a SharedArrayBuffer, such as a device's memory). Throws FormatError where the tensor has fewer.
+   */
+  readBytes(name: string, offset: number, into: Uint8Array): Promise<void>;
 }
 
 /** One tensor to be written. */
@@ -35,24 +42,34 @@ export interface TensorToWrite {
 export type TensorInMemory = TensorToWrite & { readonly data: Values };
 
 /** Opens a safetensors file. Errors: FormatError naming file, byte and limit for anything that is not one. */
-export async function openSafetensors(path: string): Promise<TensorReader> {
+export async function openSafetensors(path: string): Promise<TensorReader<Dtype>> {
   return readSafetensors(await fileSource(path));
 }
 
 /** A safetensors file that is in memory. Errors: as `openSafetensors`; `name` stands for the path. */
-export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader> {
+export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader<Dtype>> {
   return readSafetensors(memorySource(name, bytes));
 }
 
 /** Opens safetensors over any source of bytes. Errors: as `openSafetensors`. */
-export async function readSafetensors(source: ByteSource): Promise<TensorReader> {
+export async function readSafetensors(source: ByteSource): Promise<TensorReader<Dtype>> {
   const file = source.name;
   const first = new Uint8Array(Math.min(8, source.size));
   await source.read(0, first);
   const bytes = new Uint8Array(allocateBytes(file, headerBytes(first, source.size, file)));
   await source.read(0, bytes);
   const { metadata, entries } = parseHeader(bytes, source.size, file);
-  const entry = (name: string): Entry => {
+  return tensorReader(source, entries, metadata);
+}
+
+/** Reads the tensors that a header lists. */
+export function tensorReader<D extends Stored>(
+  source: ByteSource,
+  entries: ReadonlyMap<string, Entry<D>>,
+  metadata: Readonly<Record<string, string>> = {},
+): TensorReader<D> {
+  const file = source.name;
+  const entry = (name: string): Entry<D> => {
     const found = entries.get(name);
     if (!found) throw missing(file, name, entries.keys());
     return found;
@@ -64,11 +81,22 @@ export async function readSafetensors(source: ByteSource): Promise<TensorReader>
     has: (name) => entries.has(name),
     entry,
     async read(name) {
-      const { dtype, begin, end } = entry(name);
+      const { dtype, elements, begin, end } = entry(name);
       const subject = `${file}: ${clip(name)}`;
       const buffer = allocateBytes(subject, end - begin);
       if (end > begin) await source.read(begin, new Uint8Array(buffer));
-      return decode(dtype, buffer, subject);
+      if (!isQuant(dtype)) return decode(dtype, buffer, subject);
+      const values = new Float32Array(allocateBytes(subject, elements * 4));
+      dequantise(dtype, new Uint8Array(buffer), values);
+      return values;
+    },
+    async readBytes(name, offset, into) {
+      const { begin, end } = entry(name);
+      if (!(Number.isSafeInteger(offset) && offset >= 0 && offset + into.length <= end - begin))
+        throw new FormatError(
+          `${file}: ${clip(name)}: got a request for bytes ${offset} to ${offset + into.length}, expected them within its ${end - begin}`,
+        );
+      if (into.length) await source.read(begin + offset, into);
     },
   };
 }

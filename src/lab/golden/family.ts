@@ -84,6 +84,10 @@ export function rearranged(
       if (!view) return weights.read(name);
       return Float64Array.from(view.of(weights.has(name) ? await weights.read(name) : [])) as Values;
     },
+    async readBytes(name, offset, into) {
+      if (one(name)) throw new Unsupported(`${name}: made from other tensors, it has no bytes of its own`);
+      return weights.readBytes(name, offset, into);
+    },
   };
 }
 
