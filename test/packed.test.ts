@@ -7,7 +7,7 @@ import { pack } from "../src/ops/packed/index.ts";
 import { type PackedFormat, type Packing, rowBytes, SCALED } from "../src/tensor/packing.ts";
 import { dequantise, isQuant } from "../src/tensor/quant.ts";
 import { Random } from "../src/tensor/random.ts";
-import { packedTensor, scope, sizeOf, type Tensor, tensor } from "../src/tensor/tensor.ts";
+import { packedTensor, scope, sizeOf, tensor } from "../src/tensor/tensor.ts";
 
 const formats: readonly PackedFormat[] = ["F32", "F16", "BF16", "F8_E4M3", "Q8_0", "Q4_0", "Q4_K", "Q6_K"];
 /** Where activations are rounded to whole numbers for few rows. */
@@ -97,7 +97,7 @@ async function packed(
       expect(offset + into.length).toBeLessThanOrEqual(file.bytes.length);
       into.set(file.bytes.subarray(offset, offset + into.length));
     },
-    ...{ block, from: before, to: before + kept },
+    at: Int32Array.from({ length: groups * kept }, (_, i) => Math.floor(i / kept) * block + before + (i % kept)),
     ...(file.scales ? { scales: file.scales } : {}),
   });
   const stored = [...rows, ...columns];

@@ -24,12 +24,14 @@ test("a session holds the bytes that its variants declare", async () => {
   const device = await WasmDevice.open({ threads: 1 });
   const weights = initialWeights(model, device, 7);
   const before = device.liveBytes;
-  const session = new Session(model, weights, 30);
-  expect(session.bytes).toBe(device.liveBytes - before);
-  expect(session.bytes).toBe(cacheBytes(model, 30, 4));
+  const session = new Session(model, weights, { context: 30 });
+  expect(session.bytes).toBe(0);
   session.append(prompt).free();
   expect(session.length).toBe(8);
+  expect(session.bytes).toBe(device.liveBytes - before);
+  expect(session.bytes).toBe(cacheBytes(model, 8));
   expect(() => session.append(new Int32Array(23))).toThrow(/got 31 tokens, expected at most its capacity 30/);
+  expect(session.bytes).toBe(cacheBytes(model, 8));
   session.free();
   expect(device.liveBytes).toBe(before);
   device.close();

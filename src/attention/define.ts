@@ -116,6 +116,8 @@ export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S ex
   query(z: Sizes): Q;
   /** What a token leaves behind. */
   cache(z: Sizes): C;
+  /** Cached parts that stay float32 in every cache: sums that grow, of which differences count. */
+  readonly exact?: readonly (string & keyof C)[];
   /** What the whole past leaves behind, whatever its length (linear attention, running sums, short convolutions). */
   state?(z: Sizes): Readonly<Record<S, string>>;
   scale(z: Sizes): number;

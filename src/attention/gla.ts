@@ -2,6 +2,7 @@ import { reshape } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import { defineAttention, type Sizes } from "./define.ts";
 import { latentRules, rotary } from "./mla.ts";
@@ -41,9 +42,10 @@ export const gla = defineAttention({
       about: "multi-head: unfolds each group's latent into keys and values of its heads",
       cost: (z) => ({ token: projections(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
       run(p, { qn, qr, c, kr }, view, { g, h, n, v, c: rank }) {
+        const latents = contiguous(c);
         const s = c.shape[0]!;
         const up = (w: typeof c, width: number) =>
-          reshape(einsum("s g c, c g m n -> s g m n", c, reshape(w, [rank, g, h / g, width])), [s, h, width]);
+          reshape(einsum("s g c, c g m n -> s g m n", latents, reshape(w, [rank, g, h / g, width])), [s, h, width]);
         return attend(up(p.wUV, v), view, [qn, up(p.wUK, n)], ...rotary(qr, kr));
       },
     },

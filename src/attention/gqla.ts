@@ -1,6 +1,7 @@
 import { reshape } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { defineAttention } from "./define.ts";
 import { latentFlops, latentParams, latentRules, latents, rotary } from "./mla.ts";
 import { groupRules, outputParams, outputs, splitQueries, splitQueryParams } from "./rank.ts";
@@ -25,8 +26,9 @@ export const gqla = defineAttention({
         pair: 2 * z.h * (z.e + z.v),
       }),
       run(p, { qn, qr, c, kr }, view) {
-        const kn = einsum("s c, c g n -> s g n", c, p.wUK);
-        return attend(einsum("s c, c g v -> s g v", c, p.wUV), view, [qn, kn], ...rotary(qr, kr));
+        const latents = contiguous(c);
+        const kn = einsum("s c, c g n -> s g n", latents, p.wUK);
+        return attend(einsum("s c, c g v -> s g v", latents, p.wUV), view, [qn, kn], ...rotary(qr, kr));
       },
     },
     absorbed: {

@@ -2,6 +2,7 @@ import { addBias } from "../ops/add/index.ts";
 import { attend, type Term } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "./define.ts";
@@ -70,8 +71,9 @@ export const mla = defineAttention({
       about: "multi-head: unfolds the latent into keys and values per head; least arithmetic (training, prefill)",
       cost: (z) => ({ token: latentFlops(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
       run(p, { qn, qr, c, kr }, view, z) {
-        const kn = einsum("s c, c h n -> s h n", c, p.wUK);
-        const values = einsum("s c, c h v -> s h v", c, p.wUV);
+        const latents = contiguous(c);
+        const kn = einsum("s c, c h n -> s h n", latents, p.wUK);
+        const values = einsum("s c, c h v -> s h v", latents, p.wUV);
         return attend(values, view, [qn, p.gKN ? rmsNorm(kn, p.gKN, eps(z)) : kn], ...rotary(qr, kr));
       },
     },

@@ -24,6 +24,7 @@ export { packedDots, packedSums } from "../ops/packed/few.as";
 export { packedProduct } from "../ops/packed/many.as";
 export { repack } from "../ops/packed/repack.as";
 export { gatherPacked, unpack } from "../ops/packed/unpack.as";
+export { loadPages, storePages } from "../ops/pages/kernel.as";
 export { shiftRows } from "../ops/previous/kernel.as";
 export { rope } from "../ops/rope/kernel.as";
 export { select } from "../ops/select/kernel.as";

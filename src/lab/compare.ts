@@ -1,5 +1,6 @@
+import { declaredBytes } from "../attention/cache.ts";
 import type { Source } from "../data/source.ts";
-import { cacheBytes, generate } from "../generate/session.ts";
+import { generate } from "../generate/session.ts";
 import type { ModelSettings } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -161,13 +162,15 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
   const nothing = { mean: null, low: null, high: null };
   const speeds = records.find((r) => r.speeds)?.speeds;
   const { g, h, n, r, v, c, q, o, d } = m.model.layers[0]!.attention.sizes;
+  const held = (tokens: number) =>
+    m.model.layers.reduce((sum, { attention }) => sum + declaredBytes(attention, tokens), 0);
   const rates = records.map((record) => record.tokensPerSecond).sort((a, b) => a - b);
   return {
     spec: m.pattern,
     parameters: modelSize(m.model),
     cacheValuesPerTokenPerLayer: cachePerLayer(m.model),
-    cacheBytes: cacheBytes(m.model, 1, 4) - cacheBytes(m.model, 0, 4),
-    stateBytes: cacheBytes(m.model, 0, 4),
+    cacheBytes: held(1) - held(0),
+    stateBytes: held(0),
     trainFlops: m.steps * batch * length * trainFlopsPerToken(m.model, length),
     steps: m.steps,
     tokens: m.steps * batch * length,

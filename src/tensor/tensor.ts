@@ -1,5 +1,6 @@
 import { DeviceError, ShapeError } from "./error.ts";
 import { geometryOf, type Packing } from "./packing.ts";
+import type { Paging } from "./page.ts";
 
 /** Numbers of either precision, as they lie in a device's memory. */
 export type Numbers = Float64Array | Float32Array;
@@ -20,6 +21,8 @@ export interface Device {
   /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
   readonly liveBytes: number;
   readonly peakBytes: number;
+  /** Bytes that can still be allocated, as far as the device and the machine tell. */
+  readonly freeBytes: number;
   resetPeak(): void;
   /** The innermost open scope: tensors made now belong to it (see `scope`). */
   owner: Set<Tensor> | undefined;
@@ -67,18 +70,21 @@ export class Tensor {
   readonly packing: Packing | undefined;
   #block: Block | undefined;
   readonly #base: Tensor | undefined;
+  /** Set where the rows lie on a cache's pages: what does not know pages then finds no memory, and cannot misread it. */
+  readonly paging: Paging | undefined;
   /** Set while a tape records this tensor's history. */
   recorder: Recorder | undefined;
 
-  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0, packing?: Packing) {
+  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0, paging?: Paging, packing?: Packing) {
     this.device = device;
     this.shape = shape;
     this.#base = base;
     this.start = start;
+    this.paging = paging;
     this.packing = packing;
     if (base) {
       this.recorder = base.recorder;
-    } else {
+    } else if (!paging) {
       this.#block = device.allocate(packing ? geometryOf(shape, packing).bytes / 4 : sizeOf(shape));
       device.owner?.add(this);
     }
@@ -90,13 +96,14 @@ export class Tensor {
   }
 
   get block(): Block {
+    if (this.paging) throw new DeviceError(`internal: rows of [${this.shape}] lie on pages; take contiguous() first`);
     const block = this.#base ? this.#base.block : this.#block;
     if (!block) throw new DeviceError(`internal: tensor [${this.shape}] used after it was freed`);
     return block;
   }
 
   get freed(): boolean {
-    return this.#base ? this.#base.freed : this.#block === undefined;
+    return this.#base ? this.#base.freed : this.#block === undefined && !this.paging;
   }
 
   /** Byte address of the first element in the device's memory (wasm). */
@@ -139,7 +146,14 @@ export class Tensor {
       if (axes[0] !== 0 || axes.length < 2)
         throw new ShapeError(`rows: got a packed [${this.shape}], expected one whose first axis has rows within`);
       const each = geometryOf([1, ...rest], this.packing).bytes / 4;
-      return new Tensor(this.device, [to - from, ...rest], this.origin, this.start + from * each, this.packing);
+      return new Tensor(
+        this.device,
+        [to - from, ...rest],
+        this.origin,
+        this.start + from * each,
+        undefined,
+        this.packing,
+      );
     }
     return new Tensor(this.device, [to - from, ...rest], this.origin, this.start + from * sizeOf(rest));
   }
@@ -171,7 +185,7 @@ export class Tensor {
 /** A tensor whose contents, still undefined, lie packed; `pack` (src/ops/packed) fills it. Wasm only. */
 export function packedTensor(device: Device, shape: readonly number[], packing: Packing): Tensor {
   if (device.kind !== "wasm") throw new DeviceError(`internal: packed weights on the ${device.kind} device`);
-  return new Tensor(device, shape, undefined, 0, packing);
+  return new Tensor(device, shape, undefined, 0, undefined, packing);
 }
 
 /** Product of the sizes; 1 for a scalar. */

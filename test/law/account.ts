@@ -1,8 +1,10 @@
+import { Cache, declaredBytes } from "../../src/attention/cache.ts";
 import { costFlops, formNames, parameterCount, type Variant } from "../../src/attention/define.ts";
-import { Cache, declaredBytes, runAttention } from "../../src/attention/layer.ts";
+import { runAttention } from "../../src/attention/layer.ts";
 import { visiblePairs } from "../../src/ops/attend/index.ts";
 import { countedFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
+import { pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
@@ -25,7 +27,7 @@ const makeCache: MakeCache = (device, attention, capacity) => new Cache(device, 
 export function declaredIsHeld(variant: Variant, drawn: Case, device: Device, make = makeCache): Promise<Violation> {
   const subject = subjectOf(variant, drawn, 1);
   const capacity = tokensOf(drawn);
-  const declared = declaredBytes(subject.attention, capacity, device.elementBytes);
+  const declared = declaredBytes(subject.attention, pageTokens(capacity), "f32", device.elementBytes);
   return scope(device, async () => {
     const start = device.liveBytes;
     const tensors = subject.parameters.map((parameter) => onto(device, parameter));
@@ -35,6 +37,7 @@ export function declaredIsHeld(variant: Variant, drawn: Case, device: Device, ma
     const x = onto(device, subject.x);
     const before = device.liveBytes;
     const cache = make(device, subject.attention, capacity);
+    cache.reserve(capacity);
     const taken = device.liveBytes - before;
     if (taken !== declared || cache.bytes !== declared)
       return `${variant.name}: the cache takes ${taken} bytes and says ${cache.bytes}, expected ${declared}`;
@@ -76,6 +79,7 @@ export function declaredIsCounted(variant: Variant, drawn: Case, device: Device)
       await inChunks(subject, { ...drawn, chunks: drawn.chunks.slice(0, -1) }, cache, p, x);
       const before = allCounted();
       runAttention(subject.attention, p, x.rows(s - t, s), { positions: positionsOf(s - t, t), form, cache });
+      cache.free();
       const found = allCounted() - before;
       const cost = variant.forms[form]!.cost(drawn.sizes);
       const pairs = visiblePairs({ t, s, causal: true, window: drawn.window });

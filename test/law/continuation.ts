@@ -1,5 +1,5 @@
+import { Cache } from "../../src/attention/cache.ts";
 import { formNames, type Variant } from "../../src/attention/define.ts";
-import { Cache } from "../../src/attention/layer.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { differ, type Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";

@@ -81,15 +81,19 @@ function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> 
       inputs,
       inputs.map((input) => onto(device, input)),
     );
-    const whole = new Session(model, weights, tokens);
+    const whole = new Session(model, weights, { context: tokens });
     const expected = await whole.append(ids, options).read();
     const before = device.liveBytes;
-    const session = new Session(model, weights, tokens);
-    const taken = device.liveBytes - before;
-    const declared = cacheBytes(model, tokens, device.elementBytes);
-    if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    const session = new Session(model, weights, { context: tokens });
     const stepped: number[] = [];
-    for (const id of ids) stepped.push(...(await session.append(Int32Array.of(id), options).read()));
+    for (const id of ids) {
+      const logits = session.append(Int32Array.of(id), options);
+      stepped.push(...(await logits.read()));
+      logits.free();
+      const taken = device.liveBytes - before;
+      const declared = cacheBytes(model, session.length, "f32", device.elementBytes);
+      if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    }
     if (session.length !== tokens) return `the session counts ${session.length} tokens, expected ${tokens}`;
     return differ("logits step by step", expected, stepped, 1e-9);
   });

@@ -369,16 +369,30 @@ const chosen = op(
 
 /** The ops that no tape records: a choice of experts or keys, and an optimiser's step. */
 export const unrecorded: Readonly<Record<string, Op>> = {
-  route: op(fc.record({ rows: rare, groups: fc.integer({ min: 1, max: 4 }), size: small }), (drawn, random) => {
-    const { rows, groups, size } = drawn;
-    const perGroup = 1 + random.integer(groups);
-    const choice = { perToken: 1 + random.integer(size * perGroup), groups, perGroup, factor: 1.5 };
-    return {
-      inputs: [operand("logits", [rows, groups * size], random)],
-      steps: 8,
-      run: ([logits]) => route(logits!, choice),
-    };
-  }),
+  route: op(
+    fc.record({
+      rows: rare,
+      groups: fc.integer({ min: 1, max: 4 }),
+      size: small,
+      scores: fc.constantFrom("softmax" as const, "sigmoid" as const),
+      normalised: fc.boolean(),
+    }),
+    ({ rows, groups, size: drawn, scores, normalised }, random) => {
+      // Two experts score a group by sigmoid.
+      const size = scores === "sigmoid" ? Math.max(2, drawn) : drawn;
+      const perGroup = 1 + random.integer(groups);
+      const perToken = 1 + random.integer(size * perGroup);
+      const choice = { scores, normalised, perToken, groups, perGroup, factor: 1.5 };
+      return {
+        inputs: [
+          operand("logits", [rows, groups * size], random),
+          ...(scores === "sigmoid" ? [operand("bias", [groups * size], random)] : []),
+        ],
+        steps: 8,
+        run: ([logits, bias]) => route(logits!, choice, bias),
+      };
+    },
+  ),
   select: chosen,
   deltaContinued: op(rules, continuedProgram),
   squares: op(vectors, (shape, random) => ({

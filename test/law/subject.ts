@@ -1,5 +1,6 @@
+import type { Cache } from "../../src/attention/cache.ts";
 import { formNames, paramsOf, type Sizes, shapeOf, type Variant } from "../../src/attention/define.ts";
-import { type Attention, type Cache, runAttention } from "../../src/attention/layer.ts";
+import { type Attention, runAttention } from "../../src/attention/layer.ts";
 import { positionsOf, rotation } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";

@@ -2,6 +2,7 @@ import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { contiguous } from "../pages/index.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
@@ -32,7 +33,12 @@ interface Plan {
   readonly few: boolean;
 }
 
-export const attendWasm: AttendKernel = (call, out, lse) => {
+export const attendWasm: AttendKernel = (given, out, lse) => {
+  const call = {
+    ...given,
+    terms: given.terms.map((term) => ({ ...term, k: contiguous(term.k) })),
+    values: given.values.map((value) => ({ ...value, v: contiguous(value.v) })),
+  };
   const device = out.device as WasmDevice;
   const plan = planForward(call);
   const parts =

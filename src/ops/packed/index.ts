@@ -7,76 +7,88 @@ import { Tensor } from "../../tensor/tensor.ts";
 export interface FileRows {
   /** Fills `into`, which may lie in shared memory, with the bytes from `offset` on. */
   read(offset: number, into: Uint8Array): Promise<void>;
-  /** Of each block of `block` rows those `from` up to `to`. */
-  readonly block: number;
-  readonly from: number;
-  readonly to: number;
+  /** The file's row for each of the tensor's. */
+  readonly at: Int32Array;
   /** F8_E4M3: float32 scales, one for each 128 rows of the file and 128 columns, row-major. */
   readonly scales?: Float32Array;
 }
 
-/** Bytes of a file that are in memory at once, unless four rows take more. */
+/** Bytes of a file that are in memory at once, unless four rows and those between them take more. */
 const STAGED = 4 << 20;
 
 /**
- * Fills a packed tensor from the bytes of a file, a few MiB at a time. Its rows, in their order, are those wanted of the file.
- * Throws ShapeError where scales do not fit, and what `read` throws.
+ * Fills a packed tensor from the bytes of a file, a few MiB at a time. Throws ShapeError where rows or scales do not fit, and
+ * what `read` throws.
  */
 export async function pack(tensor: Tensor, source: FileRows): Promise<void> {
   const packing = tensor.packing!;
-  const device = tensor.device as WasmDevice;
-  const { groups, inner, columns, panel } = geometryOf(tensor.shape, packing);
-  const bytes = rowBytes(packing.format, columns);
-  const kept = source.to - source.from;
-  const at = (row: number) => Math.floor(row / kept) * source.block + source.from + (row % kept);
-  if (packing.format === "F32") {
-    await fill(device, tensor.storage, groups * inner, bytes, source);
-    return;
-  }
+  const { at, scales = new Float32Array() } = source;
+  const { groups, inner, columns } = geometryOf(tensor.shape, packing);
+  if (at.length !== groups * inner)
+    throw new ShapeError(`pack: got ${at.length} rows of a file, expected ${groups * inner} for [${tensor.shape}]`);
+  if (at.length === 0 || columns === 0) return;
   const perRow = Math.ceil(columns / SCALED);
-  const needed = packing.format === "F8_E4M3" ? perRow * Math.ceil((at(groups * inner - 1) + 1) / SCALED) : 0;
-  if ((source.scales?.length ?? 0) < needed)
-    throw new ShapeError(`F8_E4M3: got ${source.scales?.length ?? 0} scales, expected ${needed}`);
-  const each = Math.ceil(inner / LANES);
-  /** First row of a panel, and the row after its last. */
-  const ends = (p: number): [number, number] => {
-    const row = Math.floor(p / each) * inner + (p % each) * LANES;
-    return [row, Math.min(row + LANES, (Math.floor(p / each) + 1) * inner)];
-  };
-  const span = (first: number, last: number) => at(ends(last)[1] - 1) + 1 - at(ends(first)[0]);
-  const panels = groups * each;
-  let most = STAGED;
-  for (let p = 0; p < panels; p++) most = Math.max(most, span(p, p) * bytes);
-  const head = 64 + 4 * needed;
-  const staging = new Tensor(device, [Math.ceil((head + Math.min(most, span(0, panels - 1) * bytes) + 16) / 4)]);
+  const needed = packing.format === "F8_E4M3" ? perRow * (Math.floor(largest(at) / SCALED) + 1) : 0;
+  if (scales.length < needed) throw new ShapeError(`F8_E4M3: got ${scales.length} scales, expected ${needed}`);
+  if (packing.format === "F32") await copyRows(tensor, columns * 4, source);
+  else if (await interleave(tensor, source, scales.subarray(0, needed), perRow)) packing.careful = true;
+}
+
+/** Reads rows to a staging buffer and has them interleaved from there. @returns whether a number needs care. */
+async function interleave(tensor: Tensor, { read, at }: FileRows, scales: Float32Array, perRow: number) {
+  const { format } = tensor.packing!;
+  const device = tensor.device as WasmDevice;
+  const { groups, inner, columns, panel } = geometryOf(tensor.shape, tensor.packing!);
+  const bytes = rowBytes(format, columns);
+  const code = codeOf(format);
+  const pieces = spans(at, groups, inner, Math.floor(STAGED / bytes));
+  const most = Math.max(...pieces.map(({ low, high }) => high - low + 1)) * bytes;
+  // A word for the answer, the numbers of the rows, the scales, the rows.
+  const staging = new Tensor(device, [16 + at.length + scales.length + Math.ceil(most / 4) + 4]);
   try {
-    const word = new Int32Array(device.bytes(staging.address, 4).buffer, staging.address, 1);
-    word[0] = 0;
-    if (needed) device.floats.set(source.scales!.subarray(0, needed), (staging.address + 64) / 4);
-    for (let first = 0; first < panels; ) {
-      let end = first + 1;
-      while (end < panels && span(first, end) * bytes <= most) end++;
-      const row = at(ends(first)[0]);
-      const into = device.bytes(staging.address + head, span(first, end - 1) * bytes);
-      await source.read(row * bytes, into);
+    const [answer, numbers] = [staging.address, staging.address + 64];
+    const scalesAt = numbers + 4 * at.length;
+    const rowsAt = scalesAt + 4 * scales.length;
+    new Int32Array(device.bytes(numbers, 4 * at.length).buffer, numbers, at.length).set(at);
+    device.floats.set(scales, scalesAt / 4);
+    device.floats[answer / 4] = 0;
+    for (const { first, end, low, high } of pieces) {
+      await read(low * bytes, device.bytes(rowsAt, (high - low + 1) * bytes));
       const to = tensor.storage + first * panel;
-      const args = [to, staging.address + head, codeOf(packing.format), columns, panel, bytes, first, end, inner];
-      args.push(row, source.block, source.from, kept, staging.address + 64, perRow, staging.address);
-      device.launch("repack", args);
-      first = end;
+      const args = [to, rowsAt, code, columns, panel, bytes, first, end, inner, low, numbers, scalesAt, perRow, answer];
+      device.launch("repack", args, end - first < 8 ? 1 : undefined);
     }
-    if (Atomics.load(word, 0)) packing.careful = true;
+    return device.floats[answer / 4] !== 0;
   } finally {
     staging.free();
   }
 }
 
-/** Rows of float32 lie as in the file: each run of wanted rows is read to its place. */
-async function fill(device: WasmDevice, to: number, rows: number, bytes: number, source: FileRows): Promise<void> {
-  const kept = source.to - source.from;
-  const run = kept === source.block ? rows : kept;
-  for (let row = 0; row < rows; row += run) {
-    const from = Math.floor(row / kept) * source.block + source.from;
-    await source.read(from * bytes, device.bytes(to + row * bytes, Math.min(run, rows - row) * bytes));
+/** Runs of panels whose rows lie within `most` rows of the file, or single ones: panels `first` to `end`, rows `low` to `high`. */
+function spans(at: Int32Array, groups: number, inner: number, most: number) {
+  const list: { first: number; end: number; low: number; high: number }[] = [];
+  const each = Math.ceil(inner / LANES);
+  let open: (typeof list)[number] | undefined;
+  for (let panel = 0; panel < groups * each; panel++) {
+    const [group, row] = [Math.floor(panel / each), (panel % each) * LANES];
+    const rows = at.subarray(group * inner + row, group * inner + Math.min(row + LANES, inner));
+    const [low, high] = [Math.min(...rows), Math.max(...rows)];
+    if (open && Math.max(open.high, high) - Math.min(open.low, low) < most)
+      Object.assign(open, { end: panel + 1, low: Math.min(open.low, low), high: Math.max(open.high, high) });
+    else list.push((open = { first: panel, end: panel + 1, low, high }));
   }
+  return list;
+}
+
+/** Rows of float32 lie as in the file: each run of neighbours is read to its place. */
+async function copyRows(tensor: Tensor, bytes: number, { read, at }: FileRows): Promise<void> {
+  const device = tensor.device as WasmDevice;
+  for (let row = 0, end = 0; row < at.length; row = end) {
+    for (end = row + 1; end < at.length && at[end] === at[end - 1]! + 1; end++);
+    await read(at[row]! * bytes, device.bytes(tensor.storage + row * bytes, (end - row) * bytes));
+  }
+}
+
+function largest(values: Int32Array): number {
+  return values.reduce((most, x) => Math.max(most, x), 0);
 }

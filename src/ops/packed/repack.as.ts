@@ -4,8 +4,8 @@ import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
 
 /**
  * Arguments: panels, rows of the file that are there, format, columns, bytes of a panel and of a row in the file; first panel
- * and the one after the last, rows of a group; of the file's rows: the first that is there, and block, from, rows kept of each
- * block; scales of F8_E4M3 and their number per row; where to say that a number needs care.
+ * and the one after the last, rows of a group; number of the file's first row that is there, and those of all wanted rows;
+ * scales of F8_E4M3 and their number per row; where to say that a number needs care.
  */
 export function repack(args: usize, thread: i32, threads: i32): void {
   const first = whole(args, 6);
@@ -13,7 +13,6 @@ export function repack(args: usize, thread: i32, threads: i32): void {
   const inner = whole(args, 8);
   const each = (inner + 3) >> 2;
   const bytes = <usize>whole(args, 4);
-  const kept = whole(args, 12);
   let careful: i32 = 0;
   const to = share(n, thread + 1, threads);
   for (let i = share(n, thread, threads); i < to; i++) {
@@ -22,12 +21,11 @@ export function repack(args: usize, thread: i32, threads: i32): void {
     const panel = address(args, 0) + <usize>i * bytes;
     if (row + 4 > inner) memory.fill(panel, 0, bytes);
     for (let lane = 0; lane < min(4, inner - row); lane++) {
-      const at = group * inner + row + lane;
-      const block = at / kept;
-      careful |= place(args, panel, lane, block * whole(args, 10) + whole(args, 11) + at - block * kept);
+      const at = <usize>(group * inner + row + lane) << 2;
+      careful |= place(args, panel, lane, load<i32>(address(args, 10) + at));
     }
   }
-  if (careful) atomic.store<i32>(address(args, 15), 1);
+  if (careful) atomic.store<i32>(address(args, 13), 1);
 }
 
 /** Puts row `row` of the file into a lane; not 0 where one of its numbers needs care. */
@@ -41,7 +39,7 @@ function place(args: usize, panel: usize, lane: i32, row: i32): i32 {
     weave(to, x, width << 1, ((width + 7) & -8) << 1);
     if (format == F16) for (let i = 0; i < width; i++) careful |= noHalf(x + (<usize>i << 1));
   } else if (format == F8_E4M3) {
-    let scale = address(args, 13) + (<usize>((row >> 7) * whole(args, 14)) << 2);
+    let scale = address(args, 11) + (<usize>((row >> 7) * whole(args, 12)) << 2);
     let y = to;
     for (let left = width; left > 0; left -= 128, scale += 4, y += 528) {
       store<i32>(y, load<i32>(scale));

@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { FormatError } from "../tensor/error.ts";
+import { decoder } from "./deepseek.ts";
+import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
+import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+
+const factor = z.number().positive().max(1e6);
+const schema = z.object({
+  ...decoderKeys,
+  ...latentKeys,
+  ...impliedKeys,
+  model_type: z.literal("minicpm3"),
+  rms_norm_eps: z.number().min(0).max(1).default(1e-5),
+  tie_word_embeddings: z.boolean().default(true),
+  v_head_dim: count(limits.width).nullish(),
+  scale_emb: factor.default(12),
+  scale_depth: factor.nullable().default(1.4),
+  dim_model_base: factor.nullable().default(256),
+});
+
+/** MiniCPM3: MLA in halves under LongRoPE, with factors on embeddings, branches and what goes into the head. */
+export const minicpm: Family = {
+  modelTypes: ["minicpm3"],
+  model(raw) {
+    const config = readConfig(raw, schema);
+    checkImplied(config);
+    const { hidden_size: d, num_attention_heads: h, num_hidden_layers: layers } = config;
+    const v = config.v_head_dim ?? d / h;
+    if (!Number.isInteger(v))
+      throw new FormatError(
+        `v_head_dim: got nothing and hidden_size ${d} / ${h} heads, expected a whole number; add it to the config`,
+      );
+    const attention = latentAttention({ ...config, v_head_dim: v }, "half");
+    return {
+      ...decoder(config, attention, () => undefined),
+      // Null says: no factor.
+      scales: {
+        embedding: config.scale_emb,
+        branch: config.scale_depth === null ? 1 : config.scale_depth / Math.sqrt(layers),
+        head: config.dim_model_base === null ? 1 : config.dim_model_base / d,
+      },
+    };
+  },
+  sources: (model) => decoderSources(model, (i, prefix) => latentSources(model.layers[i]!.attention.sizes, prefix)),
+  ignores: ignoresTensor,
+};
