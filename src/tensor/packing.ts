@@ -66,10 +66,10 @@ export function rowBytes(format: PackedFormat, columns: number): number {
 const upTo = (n: number, step: number) => Math.ceil(n / step) * step;
 
 /**
- * Bytes of a panel: four rows whose 4-byte words take turns, so that a vector's lanes are rows. Q8_0 and Q4_0: all quants, then
- * per block the four scales. Q4_K: quants, per super-block d and dmin, then per run scales and minima, a byte each. Q6_K: per
- * super-block low nibbles and upper pairs, then per 16 columns the scales, then d. F8_E4M3: per 128 columns four float32
- * scales and the numbers. F32 is not interleaved: four rows one after the other.
+ * Bytes of a panel: four rows whose 4-byte words take turns, so that a vector's lanes are rows, and which is read from front to
+ * back. Q8_0 and Q4_0: per two blocks their scales, then the quants. Q4_K: per super-block d and dmin, per run scales and minima,
+ * a byte each, then the quants. Q6_K: d, per 16 columns the scales, low nibbles, upper pairs. F8_E4M3: per 128 columns four
+ * float32 scales, then the numbers. F32 is not interleaved: four rows one after the other.
  */
 export function panelBytes(format: PackedFormat, columns: number): number {
   switch (format) {
@@ -81,13 +81,13 @@ export function panelBytes(format: PackedFormat, columns: number): number {
     case "F8_E4M3":
       return Math.ceil(columns / SCALED) * (16 + 4 * SCALED);
     case "Q8_0":
-      return 4 * columns + upTo(columns / 4, 16);
+      return Math.ceil(columns / 64) * (16 + 256);
     case "Q4_0":
-      return 2 * columns + upTo(columns / 4, 16);
+      return Math.ceil(columns / 64) * (16 + 128);
     case "Q4_K":
-      return (columns / 256) * (512 + 16 + 64);
+      return (columns / 256) * (16 + 64 + 512);
     case "Q6_K":
-      return (columns / 256) * (768 + 64) + upTo((columns / 256) * 8, 16);
+      return (columns / 256) * (16 + 64 + 512 + 256);
   }
 }
 

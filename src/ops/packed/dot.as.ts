@@ -3,7 +3,7 @@
 import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
 import { quantisedBytes } from "./activate.as";
-import { BYTE_ROOT, byteMask, HALF_ROOT, halfMask, quickHalves } from "./half.as";
+import { BYTE_ROOT, byteMask, HALF_ROOT, halfLift, halfMask, nibbleMask, pairMask, quickHalves, upperMask } from "./half.as";
 import { signed4, unsigned4 } from "./spread.as";
 
 /** `x`: what `activate` made of the activations. */
@@ -53,85 +53,94 @@ function turned(w: v128, x: usize, s: v128): v128 {
 }
 
 function dotSigned(q: usize, width: i32, x: usize): v128 {
-  let scales = q + (<usize>width << 2);
   let record = x + quantisedBytes(Q8_0, width);
+  const step: usize = ASC_FEATURE_RELAXED_SIMD ? 64 : 32;
+  const mask = halfMask();
+  const lift = halfLift();
   let sum = f32x4.splat(0);
-  while (width > 0) {
-    let s = i32x4.splat(0), t = i32x4.splat(0);
-    if (ASC_FEATURE_RELAXED_SIMD) {
-      s = turned(v128.load(q), x, s);
-      t = turned(v128.load(q, 16), x + 8, t);
-      s = turned(v128.load(q, 32), x + 16, s);
-      t = turned(v128.load(q, 48), x + 24, t);
-      s = turned(v128.load(q, 64), x + 32, s);
-      t = turned(v128.load(q, 80), x + 40, t);
-      s = turned(v128.load(q, 96), x + 48, s);
-      t = turned(v128.load(q, 112), x + 56, t);
-      s = i32x4.add(s, t);
-      x += 64;
-    } else {
-      for (let i: usize = 0; i < 8; i++) {
-        const w = v128.load(q + (i << 4));
-        s = low(w, x + (i << 2), s);
-        t = high(w, x + (i << 2), t);
-      }
-      s = joined(s, t);
-      x += 32;
-    }
-    sum = madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales), sum);
-    q += 128;
-    scales += 8;
-    record += 16;
-    width -= 32;
+  for (; width >= 64; width -= 64, q += 272, x += step << 1, record += 32) {
+    sum = signedBlock(q + 16, q, x, record, mask, lift, sum);
+    sum = signedBlock(q + 144, q + 8, x + step, record + 16, mask, lift, sum);
   }
-  return sum;
+  return width > 0 ? signedBlock(q + 16, q, x, record, mask, lift, sum) : sum;
+}
+
+// @ts-ignore: decorator
+@inline
+function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v128, lift: v128, sum: v128): v128 {
+  let s = i32x4.splat(0), t = i32x4.splat(0);
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    s = turned(v128.load(q), x, s);
+    t = turned(v128.load(q, 16), x + 8, t);
+    s = turned(v128.load(q, 32), x + 16, s);
+    t = turned(v128.load(q, 48), x + 24, t);
+    s = turned(v128.load(q, 64), x + 32, s);
+    t = turned(v128.load(q, 80), x + 40, t);
+    s = turned(v128.load(q, 96), x + 48, s);
+    t = turned(v128.load(q, 112), x + 56, t);
+    s = i32x4.add(s, t);
+  } else {
+    for (let i: usize = 0; i < 8; i++) {
+      const w = v128.load(q + (i << 4));
+      s = low(w, x + (i << 2), s);
+      t = high(w, x + (i << 2), t);
+    }
+    s = joined(s, t);
+  }
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, lift), sum);
 }
 
 function dotNibbles(q: usize, width: i32, x: usize): v128 {
-  let scales = q + (<usize>width << 1);
   let record = x + <usize>width;
+  const mask = halfMask();
+  const lift = halfLift();
+  const nibble = nibbleMask();
   let sum = f32x4.splat(0);
-  const mask = i8x16.splat(15);
-  while (width > 0) {
-    let s = i32x4.splat(0), t = i32x4.splat(0);
-    let u = i32x4.splat(0), v = i32x4.splat(0);
-    for (let i: usize = 0; i < 4; i++) {
-      const w = v128.load(q + (i << 4));
-      const a = v128.and(w, mask);
-      const b = v128.and(i16x8.shr_u(w, 4), mask);
-      s = low(a, x + (i << 2), s);
-      t = high(a, x + (i << 2), t);
-      u = low(b, x + 16 + (i << 2), u);
-      v = high(b, x + 16 + (i << 2), v);
-    }
-    // Nibbles stand 8 above their numbers.
-    s = i32x4.sub(joined(i32x4.add(s, u), i32x4.add(t, v)), i32x4.shl(v128.load32_splat(record, 4), 3));
-    sum = madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales), sum);
-    q += 64;
-    x += 32;
-    scales += 8;
-    record += 16;
-    width -= 32;
+  for (; width >= 64; width -= 64, q += 144, x += 64, record += 32) {
+    sum = nibbleBlock(q + 16, q, x, record, nibble, mask, lift, sum);
+    sum = nibbleBlock(q + 80, q + 8, x + 32, record + 16, nibble, mask, lift, sum);
   }
-  return sum;
+  return width > 0 ? nibbleBlock(q + 16, q, x, record, nibble, mask, lift, sum) : sum;
+}
+
+// @ts-ignore: decorator
+@inline
+function nibbleBlock(
+  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, lift: v128, sum: v128,
+): v128 {
+  // Nibbles stand 8 above their numbers.
+  let s = i32x4.neg(i32x4.shl(v128.load32_splat(record, 4), 3));
+  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.splat(0);
+  let t = i32x4.splat(0), u = t, v = t;
+  for (let i: usize = 0; i < 4; i++) {
+    const w = v128.load(q + (i << 4));
+    const a = v128.and(w, nibble);
+    const b = v128.and(i16x8.shr_u(w, 4), nibble);
+    s = low(a, x + (i << 2), s);
+    t = high(a, x + (i << 2), t);
+    u = low(b, x + 16 + (i << 2), u);
+    v = high(b, x + 16 + (i << 2), v);
+  }
+  s = joined(i32x4.add(s, u), i32x4.add(t, v));
+  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.sub(s, i32x4.shl(v128.load32_splat(record, 4), 3));
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, lift), sum);
 }
 
 function dotRuns(q: usize, width: i32, x: usize): v128 {
-  const supers = width >> 8;
-  let d = q + <usize>(supers * 512);
-  let pairs = d + <usize>(supers * 16);
   let record = x + <usize>width;
+  const mask = halfMask();
+  const lift = halfLift();
+  const nibble = nibbleMask();
   let sum = f32x4.splat(0);
-  const mask = i8x16.splat(15);
-  for (; width > 0; width -= 256, d += 16) {
+  for (; width > 0; width -= 256, q += 592) {
     let f = f32x4.splat(0), g = f32x4.splat(0);
-    for (let j = 0; j < 4; j++) {
-      let s = i32x4.splat(0), t = i32x4.splat(0);
-      let u = i32x4.splat(0), v = i32x4.splat(0);
+    let pairs = q + 16;
+    for (let at = q + 80; at < q + 592; at += 128) {
+      let s = i32x4.splat(0), t = s, u = s, v = s;
       for (let i: usize = 0; i < 8; i++) {
-        const w = v128.load(q + (i << 4));
-        const a = v128.and(w, mask);
-        const b = v128.and(i16x8.shr_u(w, 4), mask);
+        const w = v128.load(at + (i << 4));
+        const a = v128.and(w, nibble);
+        const b = v128.and(i16x8.shr_u(w, 4), nibble);
         s = low(a, x + (i << 2), s);
         t = high(a, x + (i << 2), t);
         u = low(b, x + 32 + (i << 2), u);
@@ -141,29 +150,30 @@ function dotRuns(q: usize, width: i32, x: usize): v128 {
       g = madd(f32x4.splat(load<f32>(record) * <f32>load<i32>(record, 4)), unsigned4(pairs + 4), g);
       f = madd(f32x4.mul(f32x4.convert_i32x4_s(joined(u, v)), v128.load32_splat(record, 16)), unsigned4(pairs + 8), f);
       g = madd(f32x4.splat(load<f32>(record, 16) * <f32>load<i32>(record, 20)), unsigned4(pairs + 12), g);
-      q += 128;
       x += 64;
       pairs += 16;
       record += 32;
     }
-    sum = madd(f, quickHalves(d), sum);
-    sum = f32x4.sub(sum, f32x4.mul(g, quickHalves(d + 8)));
+    sum = madd(f, quickHalves(q, mask, lift), sum);
+    sum = f32x4.sub(sum, f32x4.mul(g, quickHalves(q + 8, mask, lift)));
   }
   return sum;
 }
 
 function dotSixes(q: usize, width: i32, x: usize): v128 {
-  const supers = width >> 8;
-  let scales = q + <usize>(supers * 768);
-  let d = scales + <usize>(supers * 64);
   let record = x + <usize>width;
+  const mask = halfMask();
+  const lift = halfLift();
+  const nibble = nibbleMask();
+  const upper = pairMask();
   let sum = f32x4.splat(0);
-  for (; width > 0; width -= 256, d += 8, q += 768) {
+  for (; width > 0; width -= 256, q += 848) {
     let f = f32x4.splat(0);
+    let scales = q + 16;
     for (let half: usize = 0; half < 2; half++, x += 128, scales += 32, record += 64)
       for (let part: usize = 0; part < 2; part++)
-        f = sixteens(q + (half << 8) + (part << 6), q + 512 + (half << 7) + (part << 6), x + (part << 4), scales + (part << 2), record, part, f);
-    sum = madd(f, quickHalves(d), sum);
+        f = sixteens(q + 80 + (half << 8) + (part << 6), q + 592 + (half << 7) + (part << 6), x + (part << 4), scales + (part << 2), record, part, nibble, upper, f);
+    sum = madd(f, quickHalves(q, mask, lift), sum);
   }
   return sum;
 }
@@ -171,9 +181,7 @@ function dotSixes(q: usize, width: i32, x: usize): v128 {
 /** 16 columns of each of the four runs of a half. */
 // @ts-ignore: decorator
 @inline
-function sixteens(q: usize, pairs: usize, x: usize, scales: usize, record: usize, part: usize, f: v128): v128 {
-  const mask = i8x16.splat(15);
-  const upper = i8x16.splat(48);
+function sixteens(q: usize, pairs: usize, x: usize, scales: usize, record: usize, part: usize, mask: v128, upper: v128, f: v128): v128 {
   let s0 = i32x4.splat(0), t0 = s0, s1 = s0, t1 = s0, s2 = s0, t2 = s0, s3 = s0, t3 = s0;
   for (let i: usize = 0; i < 4; i++) {
     const a = v128.load(q + (i << 4));
@@ -230,7 +238,7 @@ function dotHalves(q: usize, width: i32, x: usize): v128 {
 
 function dotPairs(q: usize, width: i32, x: usize): v128 {
   let s = f32x4.splat(0), t = s, u = s, v = s;
-  const mask = i32x4.splat(0xffff0000);
+  const mask = upperMask();
   for (; width > 0; width -= 8, q += 64, x += 32) {
     let w = v128.load(q);
     s = madd(i32x4.shl(w, 16), v128.load32_splat(x), s);

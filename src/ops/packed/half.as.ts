@@ -1,9 +1,11 @@
 // Floats of 16 and 8 bits, four rows at a time, without conversions in hardware: a number's bits are moved to where a float32
 // has them, which gives the number times a power of two, subnormals included.
 
-// Masks of a half's and of a byte's bits once moved, 2^112 and 2^120, then what infinities and NaN need.
+// Masks of a half's and of a byte's bits once moved, 2^112 and 2^120, then what infinities and NaN need; masks of nibbles, upper
+// pairs and upper halves. In memory since V8 builds a constant of four lanes anew at each use, even in a loop.
 const H: usize = memory.data<u32>(
-  [0x8fffe000, 0x87f00000, 0x77800000, 0x7b800000, 0x47800000, 0x7f800000, 0x07f00000, 0x7fc00000],
+  [0x8fffe000, 0x87f00000, 0x77800000, 0x7b800000, 0x47800000, 0x7f800000, 0x07f00000, 0x7fc00000,
+    0x0f0f0f0f, 0x30303030, 0xffff0000],
   16,
 );
 
@@ -21,6 +23,30 @@ export function halfMask(): v128 {
 @inline
 export function byteMask(): v128 {
   return v128.load_splat<u32>(H, 4);
+}
+
+// @ts-ignore: decorator
+@inline
+export function halfLift(): v128 {
+  return v128.load_splat<u32>(H, 8);
+}
+
+// @ts-ignore: decorator
+@inline
+export function nibbleMask(): v128 {
+  return v128.load_splat<u32>(H, 32);
+}
+
+// @ts-ignore: decorator
+@inline
+export function pairMask(): v128 {
+  return v128.load_splat<u32>(H, 36);
+}
+
+// @ts-ignore: decorator
+@inline
+export function upperMask(): v128 {
+  return v128.load_splat<u32>(H, 40);
 }
 
 /** Halves in the upper 16 bits of each lane, exactly: infinities and NaN too. */
@@ -49,10 +75,9 @@ export function halves(at: usize): v128 {
   return half4(i32x4.shl(v128.load_ext<u16>(at), 16));
 }
 
-/** The same where none is an infinity or NaN. */
+/** The same where none is an infinity or NaN. `mask`, `lift`: halfMask() and halfLift(), which a loop keeps. */
 // @ts-ignore: decorator
 @inline
-export function quickHalves(at: usize): v128 {
-  const bits = i32x4.shl(v128.load_ext<u16>(at), 16);
-  return f32x4.mul(v128.and(i32x4.shr_s(bits, 3), halfMask()), v128.load_splat<u32>(H, 8));
+export function quickHalves(at: usize, mask: v128, lift: v128): v128 {
+  return f32x4.mul(v128.and(i32x4.shr_s(i32x4.shl(v128.load_ext<u16>(at), 16), 3), mask), lift);
 }

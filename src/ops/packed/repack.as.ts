@@ -48,36 +48,36 @@ function place(args: usize, panel: usize, lane: i32, row: i32): i32 {
     }
   } else if (format == Q8_0 || format == Q4_0) {
     const each = format == Q8_0 ? 32 : 16;
-    let scale = panel + <usize>((width >> 5) * each * 4) + (<usize>lane << 1);
-    let y = to;
-    for (let left = width; left > 0; left -= 32, scale += 8, y += <usize>each << 2) {
+    let pair = panel;
+    for (let done = 0; done < width; done += 32) {
+      const odd = <usize>((done >> 5) & 1);
+      const scale = pair + (odd << 3) + (<usize>lane << 1);
       store<u16>(scale, load<u16>(x));
       careful |= noHalf(x);
-      weave(y, x + 2, each, each);
+      weave(pair + 16 + odd * <usize>(each << 2) + (<usize>lane << 2), x + 2, each, each);
       // The one number whose sign cannot be turned.
       if (format == Q8_0) for (let i = 2; i < 34; i++) careful |= i32(load<i8>(x + i) == -128);
       x += each + 2;
+      if (odd) pair += 16 + <usize>(each << 3);
+      else if (done + 32 == width) store<u16>(scale, 0, 8);
     }
   } else if (format == Q4_K) {
-    const supers = width >> 8;
-    let d = panel + <usize>(supers * 512) + (<usize>lane << 1);
-    let pair = panel + <usize>(supers * 528) + lane;
-    for (let i = 0; i < supers; i++, x += 144, d += 16, pair += 64) {
+    let y = panel;
+    for (let i = width >> 8; i > 0; i--, x += 144, y += 592) {
+      const d = y + (<usize>lane << 1);
       store<u16>(d, load<u16>(x));
       store<u16>(d, load<u16>(x, 2), 8);
       careful |= noHalf(x) | noHalf(x + 2);
-      for (let run = 0; run < 8; run++) pairOf(pair + (<usize>run << 3), x + 4, run);
-      weave(to + <usize>(i * 512), x + 16, 128, 128);
+      for (let run = 0; run < 8; run++) pairOf(y + 16 + (<usize>run << 3) + lane, x + 4, run);
+      weave(y + 80 + (<usize>lane << 2), x + 16, 128, 128);
     }
   } else {
-    const supers = width >> 8;
-    let scale = panel + <usize>(supers * 768) + lane;
-    let d = panel + <usize>(supers * 832) + (<usize>lane << 1);
-    for (let i = 0; i < supers; i++, x += 210, d += 8, scale += 64) {
-      weave(to + <usize>(i * 768), x, 192, 192);
-      for (let j = 0; j < 16; j++) store<u8>(scale + (<usize>j << 2), load<u8>(x + 192 + j));
-      store<u16>(d, load<u16>(x, 208));
+    let y = panel;
+    for (let i = width >> 8; i > 0; i--, x += 210, y += 848) {
+      store<u16>(y + (<usize>lane << 1), load<u16>(x, 208));
       careful |= noHalf(x + 208);
+      for (let j = 0; j < 16; j++) store<u8>(y + 16 + (<usize>j << 2) + lane, load<u8>(x + 192 + j));
+      weave(y + 80 + (<usize>lane << 2), x, 192, 192);
     }
   }
   return careful;

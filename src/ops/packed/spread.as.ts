@@ -11,19 +11,11 @@ export const STRIP: i32 = 256;
  */
 export function spread(format: i32, panel: usize, width: i32, from: i32, n: i32, to: usize, step: usize): void {
   if (format == F16 || format == BF16) pairs(panel + (<usize>from << 3), n, to, step, format == F16);
-  else if (format == F8_E4M3) bytes(panel + <usize>((from >> 7) * 528), n, to, step);
-  else if (format == Q4_0) nibbles(panel + (<usize>from << 1), panel + (<usize>width << 1) + (<usize>from >> 2), n, to, step);
-  else if (format == Q4_K) {
-    const supers = width >> 8;
-    const at = from >> 8;
-    const scales = panel + <usize>(supers * 512);
-    nibblesOf(panel + <usize>(at * 512), scales + <usize>(at * 16), scales + <usize>(supers * 16 + at * 64), to, step);
-  } else if (format == Q6_K) {
-    const supers = width >> 8;
-    const at = from >> 8;
-    const scales = panel + <usize>(supers * 768);
-    sixes(panel + <usize>(at * 768), scales + <usize>(at * 64), scales + <usize>(supers * 64 + at * 8), to, step);
-  } else signed(panel + (<usize>from << 2), panel + (<usize>width << 2) + (<usize>from >> 2), n, to, step);
+  else if (format == F8_E4M3) bytes(panel + <usize>(from >> 7) * 528, n, to, step);
+  else if (format == Q4_0) nibbles(panel + <usize>(from >> 6) * 144, n, to, step);
+  else if (format == Q4_K) runs(panel + <usize>(from >> 8) * 592, to, step);
+  else if (format == Q6_K) sixes(panel + <usize>(from >> 8) * 848, to, step);
+  else signed(panel + <usize>(from >> 6) * 272, n, to, step);
 }
 
 /** F16 and BF16: each vector holds two columns, the second in the upper halves of the lanes. */
@@ -85,44 +77,50 @@ function whole(q: v128, offset: v128, scale: v128, add: v128): v128 {
 }
 
 /** Q8_0: signed bytes, made unsigned by turning their upper bit. */
-function signed(x: usize, scales: usize, n: i32, to: usize, step: usize): void {
+function signed(x: usize, n: i32, to: usize, step: usize): void {
   const turn = i8x16.splat(-128);
   const offset = i32x4.splat(128);
   const none = f32x4.splat(0);
-  for (; n > 0; n -= 32, scales += 8) {
-    const scale = halves(scales);
-    for (let i = 0; i < 8; i++, x += 16, to += step << 2) put(v128.xor(v128.load(x), turn), offset, scale, none, to, step);
-  }
+  for (; n > 0; n -= 64, x += 272)
+    for (let odd = 0; odd < min(2, n >> 5); odd++) {
+      const scale = halves(x + (<usize>odd << 3));
+      const from = x + 16 + (<usize>odd << 7);
+      for (let i: usize = 0; i < 128; i += 16, to += step << 2) put(v128.xor(v128.load(from + i), turn), offset, scale, none, to, step);
+    }
 }
 
 /** Q4_0: column j of a block in the low nibbles, j + 16 in the high ones. */
-function nibbles(x: usize, scales: usize, n: i32, to: usize, step: usize): void {
+function nibbles(x: usize, n: i32, to: usize, step: usize): void {
   const low = i8x16.splat(15);
   const offset = i32x4.splat(8);
   const none = f32x4.splat(0);
-  for (; n > 0; n -= 32, scales += 8, to += step << 4) {
-    const scale = halves(scales);
-    for (let i = 0; i < 4; i++, x += 16, to += step << 2) {
-      const v = v128.load(x);
-      put(v128.and(v, low), offset, scale, none, to, step);
-      put(v128.and(i16x8.shr_u(v, 4), low), offset, scale, none, to + (step << 4), step);
+  for (; n > 0; n -= 64, x += 144)
+    for (let odd = 0; odd < min(2, n >> 5); odd++, to += step << 4) {
+      const scale = halves(x + (<usize>odd << 3));
+      const from = x + 16 + (<usize>odd << 6);
+      for (let i: usize = 0; i < 64; i += 16, to += step << 2) {
+        const v = v128.load(from + i);
+        put(v128.and(v, low), offset, scale, none, to, step);
+        put(v128.and(i16x8.shr_u(v, 4), low), offset, scale, none, to + (step << 4), step);
+      }
     }
-  }
 }
 
 /** Q4_K, one super-block: 64 columns from each 32 bytes of a row, the first 32 in the low nibbles. */
-function nibblesOf(x: usize, d: usize, pairs: usize, to: usize, step: usize): void {
+function runs(x: usize, to: usize, step: usize): void {
   const low = i8x16.splat(15);
   const none = i32x4.splat(0);
-  const scale = halves(d);
-  const least = f32x4.neg(halves(d + 8));
+  const scale = halves(x);
+  const least = f32x4.neg(halves(x + 8));
+  let pairs = x + 16;
+  let from = x + 80;
   for (let j = 0; j < 4; j++, pairs += 16, to += step << 5) {
     const s0 = f32x4.mul(scale, unsigned4(pairs));
     const m0 = f32x4.mul(least, unsigned4(pairs + 4));
     const s1 = f32x4.mul(scale, unsigned4(pairs + 8));
     const m1 = f32x4.mul(least, unsigned4(pairs + 12));
-    for (let i = 0; i < 8; i++, x += 16, to += step << 2) {
-      const v = v128.load(x);
+    for (let i = 0; i < 8; i++, from += 16, to += step << 2) {
+      const v = v128.load(from);
       put(v128.and(v, low), none, s0, m0, to, step);
       put(v128.and(i16x8.shr_u(v, 4), low), none, s1, m1, to + (step << 5), step);
     }
@@ -143,13 +141,13 @@ export function signed4(at: usize): v128 {
 }
 
 /** Q6_K, one super-block: two halves of four runs of 32 columns. */
-function sixes(x: usize, scales: usize, d: usize, to: usize, step: usize): void {
-  const scale = halves(d);
+function sixes(x: usize, to: usize, step: usize): void {
+  const scale = halves(x);
   for (let half = 0; half < 2; half++) {
     for (let run = 0; run < 4; run++) {
       for (let i = 0; i < 8; i++, to += step << 2) {
-        const s = f32x4.mul(scale, signed4(scales + (<usize>(half * 8 + run * 2 + (i >> 2)) << 2)));
-        put(six(x, half, run, i), i32x4.splat(32), s, f32x4.splat(0), to, step);
+        const s = f32x4.mul(scale, signed4(x + 16 + (<usize>(half * 8 + run * 2 + (i >> 2)) << 2)));
+        put(six(x + 80, half, run, i), i32x4.splat(32), s, f32x4.splat(0), to, step);
       }
     }
   }
