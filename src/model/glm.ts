@@ -1,6 +1,5 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
-import { decoder } from "./deepseek.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
 import {
   count,
@@ -12,7 +11,7 @@ import {
   mustBe,
   readConfig,
 } from "./family.ts";
-import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const schema = z.object({
   ...decoderKeys,
