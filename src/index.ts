@@ -1,4 +1,5 @@
 // The public library: what a user imports from "biform". docs/api.md lists it with signatures.
+export { Cache, declaredBytes } from "./attention/cache.ts";
 export {
   type At,
   type Cost,
@@ -15,15 +16,7 @@ export {
   stateValues,
   type Variant,
 } from "./attention/define.ts";
-export {
-  type Attention,
-  Cache,
-  checkSizes,
-  declaredBytes,
-  formOf,
-  type Pass,
-  runAttention,
-} from "./attention/layer.ts";
+export { type Attention, checkSizes, formOf, type Pass, runAttention } from "./attention/layer.ts";
 export { specHelp } from "./attention/names.ts";
 export { type Host, parseSpec } from "./attention/spec.ts";
 export { variants } from "./attention/variants.ts";
@@ -35,7 +28,11 @@ export { ReferenceDevice } from "./device/reference.ts";
 export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
 export { loadModel } from "./file/load.ts";
 export { decodeSafetensors, encodeSafetensors, openSafetensors, writeSafetensors } from "./file/safetensors.ts";
-export { cacheBytes, generate, Session } from "./generate/session.ts";
+export { type Finish, type GenerateOptions, generate, type Step } from "./generate/generate.ts";
+export { type LoadedModel, type LoadOptions, load } from "./generate/load.ts";
+export { type Sampler, type Sampling, sampler } from "./generate/sample.ts";
+export { cacheBytes, Session } from "./generate/session.ts";
+export type { Prompt, SessionOptions, TextSession } from "./generate/text.ts";
 export { type Gradients, gradients } from "./grad/tape.ts";
 export { agree } from "./lab/agree.ts";
 export { type CompareSettings, compare } from "./lab/compare.ts";
@@ -61,12 +58,14 @@ export { crossEntropy } from "./ops/loss/index.ts";
 export { type Mapping, map } from "./ops/map/index.ts";
 export { multiply } from "./ops/multiply/index.ts";
 export { rmsNorm } from "./ops/norm/index.ts";
+export { contiguous } from "./ops/pages/index.ts";
 export { previous } from "./ops/previous/index.ts";
 export { baseHolds, leastBase } from "./ops/rope/bound.ts";
 export { rope } from "./ops/rope/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
+export { type CacheType, pageTokens } from "./tensor/page.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";
 export { initialWeights } from "./train/initial.ts";

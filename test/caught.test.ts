@@ -7,7 +7,8 @@ import type { Attention } from "../src/attention/layer.ts";
 import { mla } from "../src/attention/mla.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { openFolder } from "../src/file/folder.ts";
-import { familyOf, readWeights } from "../src/file/load.ts";
+import { readWeights } from "../src/file/load.ts";
+import { familyOf } from "../src/file/open.ts";
 import { compareLayer, type LayerCase, readLayerCase } from "../src/lab/golden/layer.ts";
 import { type Expected, Ledger } from "../src/lab/golden/ledger.ts";
 import { compareModel, readModelOracle } from "../src/lab/golden/model.ts";
@@ -19,6 +20,7 @@ import { scaled } from "../src/ops/add/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { map } from "../src/ops/map/index.ts";
 import { rope } from "../src/ops/rope/index.ts";
+import type { Choice } from "../src/ops/route/index.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
 
 // Implementations that are wrong in one place: the golden vectors must see each of them. The vectors are too large for the
@@ -68,6 +70,13 @@ const same = <T>(x: T): T => x;
 const inEveryLayer = (change: (attention: Attention) => Attention) => (model: Model) => ({
   ...model,
   layers: model.layers.map((layer) => ({ ...layer, attention: change(layer.attention) })),
+});
+const routed = (by: Partial<Choice>) => (model: Model) => ({
+  ...model,
+  layers: model.layers.map(({ attention, feed }) => ({
+    attention,
+    feed: feed.kind === "dense" ? feed : { ...feed, routing: { ...feed.routing, ...by } },
+  })),
 });
 const otherPairs = (attention: Attention): Attention => {
   const { rotation } = attention;
@@ -147,20 +156,18 @@ withVectors("a wrong implementation is caught (skipped where ../shared/golden is
     ],
     ["half-split pairs in DeepSeek-V2", "hf_deepseek_v2_plainrope", inEveryLayer(otherPairs)],
     ["interleaved pairs in Llama", "hf_llama_gqa", inEveryLayer(otherPairs)],
+    ["one expert fewer per token", "hf_deepseek_v2_lite", routed({ perToken: 1 })],
+    ["experts' weights not normalised", "hf_deepseek_v3", routed({ normalised: false })],
+    ["one group of experts too many", "hf_deepseek_v3", routed({ perGroup: 3 })],
+    ["the other pairs rotated", "hf_deepseek_v3_bf16_half_layout", inEveryLayer(otherPairs)],
+    ["one key more selected", "hf_deepseek_v32", inEveryLayer((a) => ({ ...a, sizes: { ...a.sizes, m: 7 } }))],
     [
-      "one expert fewer per token",
-      "hf_deepseek_v2_lite",
-      (model) => ({
-        ...model,
-        layers: model.layers.map(({ attention, feed }) => ({
-          attention,
-          feed:
-            feed.kind === "dense"
-              ? feed
-              : { ...feed, routing: { ...feed.routing, perToken: feed.routing.perToken - 1 } },
-        })),
-      }),
+      "latent norms by the model's epsilon",
+      "hf_glm4_moe_lite",
+      inEveryLayer((a) => ({ ...a, sizes: { ...a.sizes, eps: 1e-5 } })),
     ],
+    ["no factors", "hf_minicpm3", ({ scales: _, ...model }) => model],
+    ["no factor on the branches", "hf_minicpm3", (model) => ({ ...model, scales: { ...model.scales!, branch: 1 } })],
   ];
   test.each(models)("%s: %s", async (_what, name, change) => {
     expect(await modelError(name, change)).toBeGreaterThan(20);

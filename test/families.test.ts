@@ -4,13 +4,27 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { families, familyOf, loadModel } from "../src/file/load.ts";
+import { loadModel } from "../src/file/load.ts";
+import { families, familyOf } from "../src/file/open.ts";
 import { Session } from "../src/generate/session.ts";
 import { formsOf, parametersOf } from "../src/model/model.ts";
 import { scaledRotation } from "../src/model/scaling.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
-import { deepseek, llama, llama3, saveCheckpoint, yarn } from "./fixture/checkpoint.ts";
+import {
+  deepseek,
+  deepseek3,
+  deepseek32,
+  glm,
+  llama,
+  llama3,
+  longrope,
+  minicpm,
+  qwen,
+  saveCheckpoint,
+  yarn,
+  youtu,
+} from "./fixture/checkpoint.ts";
 import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
 
 let dir = "";
@@ -29,7 +43,7 @@ async function distance(config: Json, device: Device): Promise<number> {
   const expected = plainLogits(config, tensors, ids).flat();
   let worst = 0;
   for (const form of formsOf(model)) {
-    const session = new Session(model, weights, ids.length);
+    const session = new Session(model, weights, { context: ids.length });
     const got: number[] = [];
     for (const chunk of [ids.slice(0, 4), ...ids.slice(4).map((id) => [id])])
       got.push(...(await session.append(Int32Array.from(chunk), { form }).read()));
@@ -88,6 +102,59 @@ const features: [what: string, config: Json][] = [
     { ...deepseek, first_k_dense_replace: 0, moe_layer_freq: 2, n_shared_experts: null },
   ],
   ["DeepSeek-V2 with dense layers only", { ...deepseek, n_routed_experts: null }],
+  ["Qwen3 with an untied head", qwen],
+  [
+    "Qwen3 with tied embeddings, biases and YaRN without mscale",
+    {
+      ...qwen,
+      tie_word_embeddings: true,
+      attention_bias: true,
+      rope_scaling: { ...yarn, type: undefined, rope_type: "yarn" },
+    },
+  ],
+  ["DeepSeek-V3 with groups", deepseek3],
+  [
+    "DeepSeek-V3 with biases, interleaved rotation, one group picked, and its norms' epsilon not the latent's",
+    { ...deepseek3, attention_bias: true, topk_group: 1, num_experts_per_tok: 2, rms_norm_eps: 1e-2 },
+  ],
+  [
+    "DeepSeek-V3 in halves, without query LoRA, two different mscales, weights not normalised",
+    {
+      ...{ ...deepseek3, q_lora_rank: null, rope_interleave: false, norm_topk_prob: false },
+      rope_scaling: { ...yarn, mscale: 1.5, mscale_all_dim: 0.6 },
+    },
+  ],
+  [
+    "Kimi K2: one group of experts",
+    {
+      ...deepseek3,
+      model_type: "kimi_k2",
+      n_group: 1,
+      topk_group: 1,
+      rope_scaling: { ...yarn, mscale: 1, mscale_all_dim: 1 },
+    },
+  ],
+  ["DeepSeek-V3.2", deepseek32],
+  [
+    "DeepSeek-V3.2 in halves with YaRN",
+    { ...deepseek32, rope_interleave: false, rope_scaling: { ...yarn, mscale: 1, mscale_all_dim: 1 } },
+  ],
+  ["GLM-4.7-Flash", glm],
+  [
+    "GLM-4.7-Flash with a list of dense layers",
+    { ...glm, mlp_layer_types: ["sparse", "dense", "sparse"], rms_norm_eps: 1e-2 },
+  ],
+  ["Youtu-LLM, tied", youtu],
+  [
+    "Youtu-LLM under its hub name, untied and with biases",
+    { ...youtu, model_type: "youtu_llm", tie_word_embeddings: false, attention_bias: true },
+  ],
+  ["MiniCPM3, tied", minicpm],
+  ["MiniCPM3 with LongRoPE across its border", { ...minicpm, rope_scaling: longrope }],
+  [
+    "MiniCPM3 with LongRoPE and a factor, explicit v_head_dim, untied",
+    { ...minicpm, v_head_dim: 7, tie_word_embeddings: false, rope_scaling: { ...longrope, factor: 1 } },
+  ],
 ];
 
 describe("a family computes what its checkpoint's own formulas say", () => {
@@ -149,6 +216,22 @@ describe("a config", () => {
     ["n_group", { ...deepseek, topk_method: "group_limited_greedy", n_group: 3 }],
     ["topk_group", { ...deepseek, topk_method: "group_limited_greedy", n_group: 2, topk_group: 3 }],
     ["n_routed_experts", { ...deepseek, n_routed_experts: 4096, num_hidden_layers: 512 }],
+    ["n_group", { ...deepseek3, n_group: 8 }],
+    ["n_group", { ...deepseek3, n_group: undefined }],
+    ["topk_method", { ...deepseek3, topk_method: "greedy" }],
+    ["scoring_func", { ...deepseek3, scoring_func: "softmax" }],
+    ["quantization_config.quant_method", { ...deepseek3, quantization_config: { quant_method: "awq" } }],
+    ["index_topk", { ...deepseek32, index_topk: 0 }],
+    ["index_topk", { ...deepseek3, index_topk: 3 }],
+    ["mlp_layer_types", { ...glm, mlp_layer_types: ["dense"] }],
+    ["mlp_layer_types.1", { ...glm, mlp_layer_types: ["dense", "wide", "dense"] }],
+    ["v_head_dim", { ...minicpm, hidden_size: 25 }],
+    ["scale_emb", { ...minicpm, scale_emb: -1 }],
+    ["rope_scaling.long_factor", { ...minicpm, rope_scaling: { ...longrope, long_factor: [1, 2] } }],
+    ["rope_scaling.short_factor", { ...minicpm, rope_scaling: { ...longrope, short_factor: undefined } }],
+    ["use_sliding_window", { ...qwen, use_sliding_window: true }],
+    ["layer_types.1", { ...qwen, layer_types: ["full_attention", "sliding_attention"] }],
+    ["n_routed_experts", { ...youtu, n_routed_experts: 8 }],
   ])("that asks for an unknown or impossible %s is refused by that name", (key, config) => {
     const message = refused(config);
     expect(message.startsWith(key)).toBe(true);
@@ -175,7 +258,10 @@ describe("a config", () => {
   test("of a model type that no family reads has no family", () => {
     expect(familyOf("gpt2")).toBeUndefined();
     expect(familyOf(undefined)).toBeUndefined();
-    expect(families.flatMap(({ modelTypes }) => modelTypes)).toEqual(["llama", "deepseek_v2"]);
+    expect(families.flatMap(({ modelTypes }) => modelTypes)).toEqual([
+      ...["llama", "qwen3", "deepseek_v2", "deepseek_v3", "kimi_k2", "deepseek_v32"],
+      ...["glm4_moe_lite", "youtu", "youtu_llm", "minicpm3"],
+    ]);
   });
 });
 

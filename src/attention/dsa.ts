@@ -3,6 +3,7 @@ import { attend, type Term, type View } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gatherRows } from "../ops/embed/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
+import { contiguous, gatherPages } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import { select } from "../ops/select/index.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
@@ -44,12 +45,15 @@ function sparse(
   const { batch } = at;
   const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
   const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
-  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: scaled(parts.wi, j ** -0.5) }, choice);
+  const { rows, missing } = select(
+    { q: parts.qi, k: contiguous(parts.ki), weights: scaled(parts.wi, j ** -0.5) },
+    choice,
+  );
   if (queries / batch > FEW && s <= HIDE * m) return attend(values, { ...view, chosen: rows }, ...terms);
   // As many sequences of one query, each over its own rows; a value that is a key stays that key.
   const gathered = new Map<Tensor, Tensor>();
   const own = (t: Tensor) => {
-    const known = gathered.get(t) ?? gatherRows(t, rows, { batch });
+    const known = gathered.get(t) ?? (t.paging ? gatherPages(t, rows) : gatherRows(t, rows, { batch }));
     gathered.set(t, known);
     return known;
   };
@@ -110,8 +114,9 @@ export const dsa = defineAttention({
         selected: 2 * z.h * (z.e + z.v),
       }),
       run(p, { qn, qr, c, kr, ...index }, view, z, at) {
-        const kn = einsum("s c, c h n -> s h n", c, p.wUK);
-        const values = einsum("s c, c h v -> s h v", c, p.wUV);
+        const all = contiguous(c);
+        const kn = einsum("s c, c h n -> s h n", all, p.wUK);
+        const values = einsum("s c, c h v -> s h v", all, p.wUV);
         return sparse(index, values, view, at, z, [qn, kn], ...rotary(qr, kr));
       },
     },

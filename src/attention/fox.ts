@@ -58,6 +58,7 @@ export const fox = defineAttention({
   }),
   query: (z) => ({ q: "h e", gate: gated(z) ? "h v" : undefined }),
   cache: () => ({ k: "g e", v: "g v", f: "h" }),
+  exact: ["f"],
   state: (z) =>
     ({
       total: "h",

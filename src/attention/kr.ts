@@ -2,6 +2,7 @@ import { add } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { multiply } from "../ops/multiply/index.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import { defineAttention } from "./define.ts";
 import {
@@ -43,8 +44,9 @@ export const kr = defineAttention({
         pair: 2 * z.h * (z.e + z.v),
       }),
       run(p, { q, k }, view, _z, at) {
-        const values = add(k, multiply(einsum("s g e, e v -> s g v", k, p.wN), p.aN, 1));
-        return attend(values, view, [q, rope(k, at.rotation, positionsSoFar(at, k.shape[0]!))]);
+        const keys = contiguous(k);
+        const values = add(keys, multiply(einsum("s g e, e v -> s g v", keys, p.wN), p.aN, 1));
+        return attend(values, view, [q, rope(keys, at.rotation, positionsSoFar(at, keys.shape[0]!))]);
       },
     },
   },

@@ -1,18 +1,10 @@
-import { combine } from "../ops/add/index.ts";
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
-import { type Device, Tensor } from "../tensor/tensor.ts";
-import {
-  cacheOf,
-  cacheValues,
-  formNames,
-  type Parts,
-  type Sizes,
-  shapeOf,
-  stateValues,
-  type Variant,
-} from "./define.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Cache } from "./cache.ts";
+import { formNames, type Parts, type Sizes, type Variant } from "./define.ts";
+import { runForm } from "./unfold.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
 export interface Attention {
@@ -47,61 +39,6 @@ export function checkWindow({ variant, window }: Pick<Attention, "variant" | "wi
     throw new ShapeError(`${variant.name}: got a window of ${window}, expected none; leave it out`);
 }
 
-/** What one layer keeps of one sequence: rows per token, and for linear variants a state of fixed size. */
-export class Cache {
-  readonly rows: Parts;
-  /** Zeros for a sequence that has not begun; empty for variants without one. */
-  readonly state: Parts;
-  readonly capacity: number;
-  length = 0;
-
-  constructor(device: Device, { variant, sizes }: Pick<Attention, "variant" | "sizes">, capacity: number) {
-    this.capacity = capacity;
-    this.rows = Object.fromEntries(
-      cacheOf(variant, sizes).map(([name, axes]) => [name, new Tensor(device, [capacity, ...shapeOf(axes, sizes)])]),
-    );
-    this.state = Object.fromEntries(
-      Object.entries(variant.state?.(sizes) ?? {}).map(([name, axes]) => {
-        const t = new Tensor(device, shapeOf(axes, sizes));
-        return [name, t.write(new Float64Array(t.size))];
-      }),
-    );
-  }
-
-  /** Bytes of memory held. */
-  get bytes(): number {
-    return [...Object.values(this.rows), ...Object.values(this.state)].reduce(
-      (sum, t) => sum + t.size * t.device.elementBytes,
-      0,
-    );
-  }
-
-  /** Appends the parts of `added` new tokens and gives all parts so far, as views. A state alone has no capacity to fill. */
-  append(parts: Parts, added: number): Parts {
-    const all: Record<string, Tensor> = {};
-    const end = this.length + added;
-    for (const [name, buffer] of Object.entries(this.rows)) {
-      if (end > this.capacity)
-        throw new ShapeError(
-          `cache: got ${end} tokens, expected at most its capacity ${this.capacity}; make it larger`,
-        );
-      combine(1, parts[name]!, 0, undefined, buffer.rows(this.length, end));
-      all[name] = buffer.rows(0, end);
-    }
-    this.length = end;
-    return all;
-  }
-
-  free(): void {
-    for (const t of [...Object.values(this.rows), ...Object.values(this.state)]) t.free();
-  }
-}
-
-/** Bytes that `tokens` cached tokens of one layer take by the variant's declaration. */
-export function declaredBytes({ variant, sizes }: Attention, tokens: number, elementBytes: number): number {
-  return (cacheValues(variant, sizes) * tokens + stateValues(variant, sizes)) * elementBytes;
-}
-
 /** How to run a layer: which tokens, which form, over which cache. */
 export interface Pass {
   readonly positions: Int32Array;
@@ -110,6 +47,8 @@ export interface Pass {
   /** Sequences laid one after the other; 1 with a cache. */
   readonly batch?: number;
   readonly cache?: Cache;
+  /** Cached tokens unfolded at a time, where the form unfolds. */
+  readonly piece?: number;
 }
 
 /** Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. */
@@ -126,7 +65,8 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
   const state = pass.cache?.state;
   const own = variant.project(p, x, at, sizes, state);
   const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;
-  return variant.output(p, form.run(p, parts, view, sizes, at, state), at, sizes, parts);
+  const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state, piece: pass.piece });
+  return variant.output(p, o, at, sizes, parts);
 }
 
 /** The form of this name, or the first there is at these sizes. Throws ShapeError listing those, or saying why there is none. */

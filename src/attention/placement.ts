@@ -1,5 +1,6 @@
 import { reshape } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 
 /**
@@ -15,7 +16,7 @@ export function placement(like: Tensor, g: number, width: number, start: number,
 
 /** Cached vectors per group, `[s, g, e]`, as one row per token `[s, all]`; zeros where `places` puts nothing. */
 export function flatten(x: Tensor, places: Tensor): Tensor {
-  return einsum("s g e, g e a -> s a", x, places);
+  return einsum("s g e, g e a -> s a", contiguous(x), places);
 }
 
 /** Queries `[t, h, e]` spread over the shared row, `[t, h, all]`: each head's in its group's place, zeros elsewhere. */

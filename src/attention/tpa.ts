@@ -3,6 +3,7 @@ import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { attendFactored } from "../ops/factored/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
+import { contiguous } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineAttention, type Initial, type Sizes } from "./define.ts";
@@ -21,7 +22,7 @@ function projections(z: Sizes): number {
 /** The mean over ranks of head factors `[s, h, k]` times dim factors `[s, k, e]`; one of them may be the same for all tokens. */
 function together(a: Tensor, b: Tensor): Tensor {
   const spec = `${a.shape.length === 2 ? "" : "s "}h k, ${b.shape.length === 2 ? "" : "s "}k e -> s h e`;
-  return scaled(einsum(spec, a, b), 1 / b.shape.at(-2)!);
+  return scaled(einsum(spec, contiguous(a), contiguous(b)), 1 / b.shape.at(-2)!);
 }
 
 /** Uniform within Xavier's bound for a factor that maps `inputs` to `outputs` (T6's CPLinear). */
@@ -96,6 +97,8 @@ export const tpa = defineAttention({
     av: z.with?.fixedA ? undefined : "h l",
     bv: z.with?.fixedB ? undefined : "l v",
   }),
+  unfolded: () => ({ k: "h e", v: "h v" }),
+  unfold: (p, { ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }) => ({ k: together(ak, bk), v: together(av, bv) }),
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
@@ -117,13 +120,13 @@ export const tpa = defineAttention({
   forms: {
     expanded: {
       about: "multi-head: puts keys and values together (training, prefill)",
+      over: "unfolded",
       cost: (z) => ({
         token: projections(z),
         cached: 2 * z.h * (ranks(z).k * z.e + ranks(z).l * z.v),
         pair: 2 * z.h * (z.e + z.v),
       }),
-      run: (p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) =>
-        attend(together(av, bv), view, [q, together(ak, bk)]),
+      run: (_p, { q, k, v }, view) => attend(v, view, [q, k]),
     },
     factored: {
       about: "reads the factors alone and never makes a key or value (decode)",
@@ -134,7 +137,8 @@ export const tpa = defineAttention({
       }),
       run(p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) {
         const mean = { ...view, scale: view.scale / bk.shape.at(-2)! };
-        return scaled(attendFactored({ q, ak, bk, av, bv }, mean), 1 / bv.shape.at(-2)!);
+        const factors = { ak: contiguous(ak), bk: contiguous(bk), av: contiguous(av), bv: contiguous(bv) };
+        return scaled(attendFactored({ q, ...factors }, mean), 1 / bv.shape.at(-2)!);
       },
     },
   },

@@ -64,6 +64,11 @@ export class Heap {
     this.#insert({ start: from, size });
   }
 
+  /** Bytes that nothing holds: all gaps, and what the memory can still grow by. */
+  get free(): number {
+    return this.#gaps.reduce((sum, { size }) => sum + size, 65536 * PAGE - this.#end);
+  }
+
   #grow(size: number): void {
     const last = this.#byEnd.get(this.#end);
     const missing = size - (last?.size ?? 0);
@@ -114,4 +119,9 @@ export class Heap {
     }
     return low;
   }
+}
+
+/** Bytes of memory that the machine (or what confines this process) still has; without end where nothing tells. */
+export function availableBytes(): number {
+  return globalThis.process?.availableMemory?.() ?? Number.POSITIVE_INFINITY;
 }

@@ -1,4 +1,5 @@
 import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
+import { availableBytes } from "./memory.ts";
 
 /** Float64 in plain TypeScript, written to be read: what every other device is compared with. */
 export class ReferenceDevice implements Device {
@@ -7,6 +8,10 @@ export class ReferenceDevice implements Device {
   owner: Set<Tensor> | undefined;
   liveBytes = 0;
   peakBytes = 0;
+
+  get freeBytes(): number {
+    return availableBytes();
+  }
 
   allocate(elements: number): Block {
     this.liveBytes += elements * 8;

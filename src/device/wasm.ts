@@ -1,7 +1,7 @@
 import { DeviceError } from "../tensor/error.ts";
 import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
 import { SCRATCH, SCRATCH_BYTES } from "./layout.ts";
-import { Heap } from "./memory.ts";
+import { availableBytes, Heap } from "./memory.ts";
 import { availableThreads, Pool } from "./pool.ts";
 import { type Build, chooseBuild } from "./revectorize.ts";
 
@@ -52,6 +52,10 @@ export class WasmDevice implements Device {
     const { build, module } = await chooseBuild(options.build);
     const pool = await Pool.start(module, memory, threads);
     return new WasmDevice(build, pool, new Heap(memory, start), { poison: options.poison ?? false });
+  }
+
+  get freeBytes(): number {
+    return Math.min(this.#heap.free, availableBytes());
   }
 
   get threads(): number {

@@ -1,98 +1,173 @@
-import { Cache, declaredBytes } from "../attention/layer.ts";
+import { Cache, declaredBytes } from "../attention/cache.ts";
 import type { Model } from "../model/model.ts";
 import { forward, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
-import type { Random } from "../tensor/random.ts";
-import { type Numbers, scope, type Tensor } from "../tensor/tensor.ts";
+import { DeviceError } from "../tensor/error.ts";
+import { type CacheType, pageTokens } from "../tensor/page.ts";
+import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
+import { readSession, writeSession } from "./saved.ts";
+
+/** What a session may hold, and how. */
+export interface SessionOptions {
+  /** Most tokens; as many as memory holds unless given. Memory is taken page by page as they come, not now. */
+  readonly context?: number;
+  /** Element type of the cache: float32 unless given. */
+  readonly cache?: CacheType;
+}
+
+/** How tokens are run. */
+export interface AppendOptions {
+  /** Form of attention, in layers that have it. */
+  readonly form?: string;
+  /** Logits of all new tokens, or of the last alone. */
+  readonly logits?: "all" | "last";
+  /** Sees each hidden state. */
+  readonly watch?: (hidden: Tensor) => void;
+}
 
 /** One growing sequence over a cache of what its model's attention leaves behind. */
 export class Session {
   readonly model: Model;
   readonly weights: Weights;
+  readonly device: Device;
+  readonly context: number;
+  readonly cache: CacheType;
   readonly caches: readonly Cache[];
+  #tokens: number[] = [];
+  /** Set once a state of fixed size was left in the middle of a step. */
+  #broken = false;
 
-  /** @param capacity most tokens the session can hold. */
-  constructor(model: Model, weights: Weights, capacity: number) {
-    const { device } = weights.get("embed")!;
+  /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
+  constructor(model: Model, weights: Weights, options: SessionOptions = {}) {
+    const { context = Number.POSITIVE_INFINITY, cache = "f32" } = options;
     this.model = model;
     this.weights = weights;
-    this.caches = model.layers.map(({ attention }) => new Cache(device, attention, capacity));
+    this.device = weights.get("embed")!.device;
+    this.context = context;
+    this.cache = cache;
+    if (Number.isFinite(context)) {
+      const [need, free] = [cacheBytes(model, context, cache, this.device.elementBytes), this.device.freeBytes];
+      if (need > free)
+        throw new DeviceError(
+          `session: got a context of ${context} tokens whose ${cache} cache takes ${mebibytes(need)} MiB, expected at most the ` +
+            `${mebibytes(free)} MiB that are free; use a smaller context${cache === "q8" ? "" : " or the cache q8"}`,
+        );
+    }
+    this.caches = model.layers.map(({ attention }) => new Cache(this.device, attention, context, cache));
   }
 
   /** Tokens seen. */
   get length(): number {
-    return this.caches[0]?.length ?? 0;
+    return this.#tokens.length;
   }
 
-  /** Bytes that the caches hold, their spare capacity included. */
+  /** The tokens seen. */
+  get tokens(): Int32Array {
+    return Int32Array.from(this.#tokens);
+  }
+
+  /** Bytes that the caches hold: `cacheBytes` of its length. */
   get bytes(): number {
     return this.caches.reduce((sum, cache) => sum + cache.bytes, 0);
   }
 
+  /** Bytes of these that forks hold as well: all sessions together hold them once. */
+  get sharedBytes(): number {
+    return this.caches.reduce((sum, cache) => sum + cache.sharedBytes, 0);
+  }
+
   /**
    * Runs new tokens through the model in one form; logits of all of them, or of the last alone, `[rows, vocabulary]`.
-   * The caller frees the result.
+   * The caller frees the result. Throws ShapeError beyond the context and DeviceError where memory is full; the session is
+   * then as it was (over a state of fixed size only where no layer had begun).
    */
-  append(
-    ids: Int32Array,
-    options: { form?: string; logits?: "all" | "last"; watch?: (hidden: Tensor) => void } = {},
-  ): Tensor {
-    const { model, weights, caches } = this;
-    return scope(weights.get("embed")!.device, () =>
-      forward(model, weights, ids, {
-        positions: positionsOf(this.length, ids.length),
-        caches,
-        ...(options.form ? { form: options.form } : {}),
-        ...(options.logits === "last" ? { rows: [ids.length - 1, ids.length] as const } : {}),
-        ...(options.watch ? { watch: options.watch } : {}),
-      }),
+  append(ids: Int32Array, options: AppendOptions = {}): Tensor {
+    const { model, weights, caches, device } = this;
+    if (this.#broken)
+      throw new DeviceError("session: got tokens after a step that failed midway; rewind to 0, or go on from a fork");
+    const start = this.length;
+    let output: Tensor;
+    try {
+      // All layers get their pages before the first one runs, so that none is ahead of another when memory ends.
+      for (const cache of caches) cache.reserve(start + ids.length);
+      output = scope(device, () =>
+        forward(model, weights, ids, {
+          positions: positionsOf(start, ids.length),
+          caches,
+          ...(options.form ? { form: options.form } : {}),
+          ...(options.logits === "last" ? { rows: [ids.length - 1, ids.length] as const } : {}),
+          ...(options.watch ? { watch: options.watch } : {}),
+        }),
+      );
+    } catch (error) {
+      this.#undo(start);
+      throw error;
+    }
+    for (const id of ids) this.#tokens.push(id);
+    return output;
+  }
+
+  /** A session that goes on from here by itself; the prefix is held once. Free both. */
+  fork(): Session {
+    return this.#over(
+      this.caches.map((cache) => cache.fork()),
+      this.#tokens,
     );
+  }
+
+  /** Forgets all tokens from `length` on. Throws ShapeError where a layer with a state would have to go back to its past. */
+  rewind(length: number): void {
+    for (const cache of this.caches) cache.checkRewind(length);
+    for (const cache of this.caches) cache.rewind(length);
+    this.#tokens.length = length;
+    if (length === 0) this.#broken = false;
+  }
+
+  /** Writes tokens and caches to one file, atomically. Throws DeviceError where the disk refuses. */
+  save(path: string): Promise<void> {
+    return writeSession(path, this);
+  }
+
+  /**
+   * Goes on from a saved file: the same numbers bit for bit. Throws FormatError for a file that is damaged, of another model or of
+   * another cache type, ShapeError where it holds more tokens than the context, DeviceError where memory is full.
+   */
+  static async load(path: string, model: Model, weights: Weights, options: SessionOptions = {}): Promise<Session> {
+    const session = new Session(model, weights, options);
+    try {
+      session.#tokens = await readSession(path, session);
+      return session;
+    } catch (error) {
+      session.free();
+      throw error;
+    }
   }
 
   free(): void {
     for (const cache of this.caches) cache.free();
   }
-}
 
-/** Bytes that `tokens` tokens take in the caches of all layers, as the variants declare it. */
-export function cacheBytes(model: Model, tokens: number, elementBytes: number): number {
-  return model.layers.reduce((sum, { attention }) => sum + declaredBytes(attention, tokens, elementBytes), 0);
-}
-
-/** The next token: the likeliest at temperature 0, otherwise drawn from the softmax of logits / temperature. */
-export function sample(logits: Numbers, temperature: number, random: Random): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  if (temperature === 0) return best;
-  const weights = Float64Array.from(logits, (x) => Math.exp((x - logits[best]!) / temperature));
-  let left = random.uniform() * weights.reduce((a, b) => a + b, 0);
-  for (let i = 0; i < weights.length; i++) {
-    left -= weights[i]!;
-    if (left < 0) return i;
+  #over(caches: readonly Cache[], tokens: readonly number[]): Session {
+    const session: Session = new Session({ ...this.model, layers: [] }, this.weights, { cache: this.cache });
+    Object.assign(session, { model: this.model, context: this.context, caches });
+    session.#tokens = [...tokens];
+    return session;
   }
-  return best;
+
+  /** Back to `start` tokens after a failed step. */
+  #undo(start: number): void {
+    for (const cache of this.caches)
+      if (start === 0 || cache.length === start || !Object.keys(cache.state).length) cache.rewind(start);
+      else this.#broken = true;
+  }
 }
 
-/** Continues `prompt` by `count` tokens. */
-export async function generate(
-  model: Model,
-  weights: Weights,
-  prompt: Int32Array,
-  { count, temperature = 0.8, random, form }: { count: number; temperature?: number; random: Random; form?: string },
-): Promise<Int32Array> {
-  const session = new Session(model, weights, prompt.length + count);
-  const result: number[] = [];
-  let next = prompt;
-  try {
-    for (let i = 0; i < count; i++) {
-      const logits = session.append(next, { logits: "last", ...(form ? { form } : {}) });
-      const token = sample(await logits.read(), temperature, random);
-      logits.free();
-      result.push(token);
-      next = Int32Array.of(token);
-    }
-  } finally {
-    session.free();
-  }
-  return Int32Array.from(result);
+const mebibytes = (bytes: number) => Math.ceil(bytes / 2 ** 20);
+
+/** Bytes that a session of `tokens` tokens holds in all layers: whole pages of what the variants declare, and their states. */
+export function cacheBytes(model: Model, tokens: number, type: CacheType = "f32", elementBytes: 4 | 8 = 4): number {
+  return model.layers.reduce(
+    (sum, { attention }) => sum + declaredBytes(attention, pageTokens(tokens), type, elementBytes),
+    0,
+  );
 }

@@ -1,5 +1,6 @@
+import { Cache } from "../attention/cache.ts";
 import { cacheValues, formNames, type Parts, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
-import { type Attention, Cache, runAttention } from "../attention/layer.ts";
+import { type Attention, runAttention } from "../attention/layer.ts";
 import { type Host, parseSpec } from "../attention/spec.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { positionsOf } from "../ops/rope/index.ts";
@@ -158,10 +159,14 @@ async function outputs(
     const p = partsOn(device, numbers);
     const x = tensor(device, [numbers.x.length / d, d], numbers.x);
     const cache = new Cache(device, attention, numbers.x.length / d);
-    return chunks.map((n) => {
-      const [start, end] = [cache.length, cache.length + n];
-      return runAttention(attention, p, x.rows(start, end), { positions: positionsOf(start, n), form, cache });
-    });
+    try {
+      return chunks.map((n) => {
+        const [start, end] = [cache.length, cache.length + n];
+        return runAttention(attention, p, x.rows(start, end), { positions: positionsOf(start, n), form, cache });
+      });
+    } finally {
+      cache.free();
+    }
   });
   const all: number[] = [];
   for (const out of made) {

@@ -1,8 +1,9 @@
-import { Session } from "../generate/session.ts";
+import { cacheBytes, Session } from "../generate/session.ts";
 import { formsOf, type Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
+import { scope, Tensor } from "../tensor/tensor.ts";
 
 /** Speeds of one model on this machine. */
 export interface Speeds {
@@ -30,7 +31,7 @@ export async function measure(
       if (signal?.aborted) return speeds;
       const prompt = ids(context);
       const seconds = await median(Math.min(rounds, context > 1024 ? 3 : 5), async () => {
-        const session = new Session(model, weights, context);
+        const session = new Session(model, weights);
         const start = performance.now();
         const logits = session.append(prompt, { form, logits: "last" });
         await logits.read();
@@ -40,7 +41,7 @@ export async function measure(
         return taken / 1000;
       });
       speeds.prefill.push({ form, tokens: context, tokensPerSecond: context / seconds });
-      const session = new Session(model, weights, context + 3 * rounds + 3);
+      const session = new Session(model, weights);
       fill(session, context, random);
       const step = await median(3 * rounds, async () => {
         const start = performance.now();
@@ -52,18 +53,21 @@ export async function measure(
       speeds.decode.push({ form, context, tokensPerSecond: 1 / step });
       session.free();
     }
-    const session = new Session(model, weights, context);
-    speeds.memory.push({ context, bytes: session.bytes });
-    session.free();
+    speeds.memory.push({ context, bytes: cacheBytes(model, context) });
   }
   return speeds;
 }
 
 function fill(session: Session, tokens: number, random: Random): void {
   for (const cache of session.caches) {
-    for (const t of Object.values(cache.rows))
-      t.rows(0, tokens).write(random.normals((t.size / cache.capacity) * tokens, 0.5));
-    cache.length = tokens;
+    const { device } = session;
+    scope(device, () => {
+      const parts = Object.entries(cache.rows).map(([name, { shape }]) => {
+        const t = new Tensor(device, [tokens, ...shape.slice(1)]);
+        return [name, t.write(random.normals(t.size, 0.5))];
+      });
+      cache.append(Object.fromEntries(parts), tokens);
+    });
   }
 }
 

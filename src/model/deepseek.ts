@@ -1,13 +1,16 @@
 import { z } from "zod";
 import type { Sizes } from "../attention/define.ts";
+import { dsa } from "../attention/dsa.ts";
 import type { Attention } from "../attention/layer.ts";
-import { mla } from "../attention/mla.ts";
 import type { Rotation } from "../ops/rope/index.ts";
-import { FormatError } from "../tensor/error.ts";
+import { expertKeys, expertsOf } from "./experts.ts";
 import {
   count,
+  type DecoderConfig,
+  decoderKeys,
   decoderSources,
   type Family,
+  fp8Schema,
   ignoresTensor,
   limits,
   linear,
@@ -15,166 +18,151 @@ import {
   readConfig,
   type Source,
   vector,
+  withScales,
 } from "./family.ts";
-import type { FeedForward } from "./model.ts";
-import { type RopeConfig, ropeKeys, scaledRotation } from "./scaling.ts";
+import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import type { FeedForward, Model } from "./model.ts";
 
-/** The keys that describe one MLA layer under the names of DeepSeek's configs. */
-export const latentKeys = {
-  hidden_size: count(limits.width),
-  num_attention_heads: count(limits.heads),
-  q_lora_rank: count(limits.width).nullish(),
-  kv_lora_rank: count(limits.width),
-  qk_nope_head_dim: count(limits.width),
-  qk_rope_head_dim: count(limits.width),
-  v_head_dim: count(limits.width),
-  attention_bias: z.boolean().default(false),
-  ...ropeKeys,
-};
-const latentSchema = z.object(latentKeys);
-
-const schema = z.object({
-  model_type: z.literal("deepseek_v2"),
-  vocab_size: count(limits.vocabulary),
-  intermediate_size: count(limits.width * 8),
-  num_hidden_layers: count(limits.layers),
-  num_key_value_heads: count(limits.heads).nullish(),
-  head_dim: count(limits.width).nullish(),
-  qk_head_dim: count(limits.width).nullish(),
-  rope_interleave: z.literal(true).optional(),
-  hidden_act: z.literal("silu").default("silu"),
-  rms_norm_eps: z.number().min(0).max(1).default(1e-6),
-  mlp_bias: z.literal(false).optional(),
-  tie_word_embeddings: z.boolean().default(false),
-  n_routed_experts: count(limits.experts).nullish(),
-  n_shared_experts: z.number().int().min(0).max(limits.experts).nullish(),
-  moe_intermediate_size: count(limits.width * 8).nullish(),
-  num_experts_per_tok: count(limits.experts).nullish(),
+const shared = {
+  ...decoderKeys,
+  ...latentKeys,
+  ...impliedKeys,
+  ...expertKeys,
   first_k_dense_replace: z
     .number()
     .int()
     .min(0)
     .max(2 ** 31)
     .default(0),
+};
+
+const second = z.object({
+  ...shared,
+  model_type: z.literal("deepseek_v2"),
+  rope_interleave: z.literal(true).optional(),
   moe_layer_freq: count(2 ** 31).default(1),
   topk_method: z.enum(["greedy", "group_limited_greedy"]).default("greedy"),
-  n_group: count(limits.experts).nullish(),
-  topk_group: count(limits.experts).nullish(),
-  routed_scaling_factor: z.number().min(-1e6).max(1e6).default(1),
   scoring_func: z.literal("softmax").default("softmax"),
   // Read and left aside, as transformers does: V2's weights are never renormalised.
   norm_topk_prob: z.boolean().optional(),
-  ...latentKeys,
 });
-type DeepSeek = z.infer<typeof schema>;
-
-/** One MLA layer by the keys of `latentKeys`; YaRN's softmax factor is in its scale. Throws FormatError. */
-export function latentAttention(
-  config: z.infer<typeof latentSchema> & RopeConfig,
-  layout: Rotation["layout"] = "interleaved",
-): Attention {
-  const [n, r] = [config.qk_nope_head_dim, config.qk_rope_head_dim];
-  if (r % 2) throw new FormatError(`qk_rope_head_dim: got ${r}, expected an even number; rotary dims come in pairs`);
-  const sizes: Sizes = {
-    d: config.hidden_size,
-    h: config.num_attention_heads,
-    ...{ g: 0, n, r, e: n + r, v: config.v_head_dim, c: config.kv_lora_rank, q: config.q_lora_rank ?? 0, o: 0 },
-    ...(config.attention_bias ? { bias: "all" as const } : {}),
-  };
-  const { rotation, softmax } = scaledRotation(config, r, layout);
-  return { variant: mla, sizes, rotation, scale: mla.scale(sizes) * softmax };
-}
-
-/**
- * Where an MLA layer's parameters lie: rows of `kv_a_proj_with_mqa` are [latent | rotary key]; those of `kv_b_proj`, per head,
- * [key | value]; those of the query projection, per head, [without position | rotary].
- */
-export function latentSources(
-  { d, h, n, r, e, v, c, q, bias }: Sizes,
-  prefix: string,
-): Readonly<Record<string, Source>> {
-  const query = q ? `${prefix}q_b_proj.weight` : `${prefix}q_proj.weight`;
-  const [latent, key] = [perHead(1, c + r, 0, c), perHead(1, c + r, c, c + r)];
-  const down = `${prefix}kv_a_proj_with_mqa`;
-  const up = `${prefix}kv_b_proj.weight`;
-  return {
-    ...(q && {
-      wDQ: linear(`${prefix}q_a_proj.weight`, q, d),
-      gQ: vector(`${prefix}q_a_layernorm.weight`, q),
-      ...(bias && { bDQ: vector(`${prefix}q_a_proj.bias`, q) }),
-    }),
-    wUQ: linear(query, h * e, q || d, perHead(h, e, 0, n)),
-    wQR: linear(query, h * e, q || d, perHead(h, e, n, e)),
-    wDKV: linear(`${down}.weight`, c + r, d, latent),
-    wKR: linear(`${down}.weight`, c + r, d, key),
-    ...(bias && { bDKV: vector(`${down}.bias`, c + r, latent), bKR: vector(`${down}.bias`, c + r, key) }),
-    gKV: vector(`${prefix}kv_a_layernorm.weight`, c),
-    wUK: linear(up, h * (n + v), c, perHead(h, n + v, 0, n)),
-    wUV: linear(up, h * (n + v), c, perHead(h, n + v, n, n + v)),
-    wO: linear(`${prefix}o_proj.weight`, d, h * v),
-    ...(bias === "all" && { bO: vector(`${prefix}o_proj.bias`, d) }),
-  };
-}
 
 /** DeepSeek-V2 and V2-Lite: MLA with interleaved rotary pairs, and after the first dense layers a mixture of experts. */
 export const deepseek: Family = {
   modelTypes: ["deepseek_v2"],
   model(raw) {
-    const config = readConfig(raw, schema);
-    const { num_attention_heads: h, qk_rope_head_dim: r, qk_nope_head_dim: n } = config;
-    mustBe("num_key_value_heads", config.num_key_value_heads, h, "num_attention_heads");
-    mustBe("head_dim", config.head_dim, r, "qk_rope_head_dim");
-    mustBe("qk_head_dim", config.qk_head_dim, n + r, "qk_nope_head_dim + qk_rope_head_dim");
-    const attention = latentAttention(config);
-    const dense: FeedForward = { kind: "dense", f: config.intermediate_size };
-    const experts = expertsOf(config);
-    return {
-      vocabulary: config.vocab_size,
-      width: config.hidden_size,
-      layers: Array.from({ length: config.num_hidden_layers }, (_, i) => ({
-        attention,
-        feed: experts && i >= config.first_k_dense_replace && i % config.moe_layer_freq === 0 ? experts : dense,
-      })),
-      tied: config.tie_word_embeddings,
-      eps: config.rms_norm_eps,
-    };
+    const config = readConfig(raw, second);
+    checkImplied(config);
+    const { num_hidden_layers: layers, first_k_dense_replace: first, moe_layer_freq: every } = config;
+    const grouped = config.topk_method === "greedy" ? "whole" : "grouped";
+    const experts = first < layers ? expertsOf(config, { scores: "softmax", grouped, layers }) : undefined;
+    return decoder(config, latentAttention(config), (i) => (i >= first && i % every === 0 ? experts : undefined));
   },
   sources: (model) => decoderSources(model, (i, prefix) => latentSources(model.layers[i]!.attention.sizes, prefix)),
   ignores: ignoresTensor,
 };
 
-/** The mixture of experts, or undefined for a model whose layers are all dense. */
-function expertsOf(config: DeepSeek): FeedForward | undefined {
-  const { n_routed_experts: x, first_k_dense_replace: first, num_hidden_layers: layers } = config;
-  if (!x || first >= layers) return undefined;
-  const need = (key: "num_experts_per_tok" | "moe_intermediate_size" | "n_group" | "topk_group"): number => {
-    const value = config[key];
-    if (!value)
-      throw new FormatError(
-        `${key}: got nothing, expected a number beside n_routed_experts ${x}; add it to the config`,
-      );
-    return value;
+const thirdKeys = {
+  ...shared,
+  rope_interleave: z.boolean().default(true),
+  moe_layer_freq: z.literal(1).optional(),
+  topk_method: z.literal("noaux_tc").optional(),
+  scoring_func: z.literal("sigmoid").optional(),
+  norm_topk_prob: z.boolean().default(true),
+  quantization_config: fp8Schema.nullish(),
+};
+const third = z.object({ ...thirdKeys, model_type: z.enum(["deepseek_v3", "kimi_k2"]) });
+
+/** DeepSeek-V3 and R1, Moonlight and Kimi K2: experts by sigmoid scores, and a bias that only picks; FP8 weights. */
+export const deepseek3: Family = {
+  modelTypes: ["deepseek_v3", "kimi_k2"],
+  model(raw) {
+    const config = readConfig(raw, third);
+    return thirdModel(config, latentAttention(config, layoutOf(config)));
+  },
+  sources: (model, config) =>
+    withScales(
+      decoderSources(model, (i, prefix) => latentSources(model.layers[i]!.attention.sizes, prefix)),
+      config,
+    ),
+  ignores: ignoresTensor,
+};
+
+const sparseSchema = z.object({
+  ...thirdKeys,
+  model_type: z.literal("deepseek_v32"),
+  index_n_heads: count(limits.heads),
+  index_head_dim: count(limits.width),
+  index_topk: count(2 ** 31),
+});
+
+/** DeepSeek-V3.2: V3 whose queries attend to the keys that an indexer selects. */
+export const deepseek32: Family = {
+  modelTypes: ["deepseek_v32"],
+  model(raw) {
+    const config = readConfig(raw, sparseSchema);
+    const latent = latentAttention(config, layoutOf(config));
+    const { index_head_dim: i, index_n_heads: j, index_topk: m } = config;
+    return thirdModel(config, { ...latent, variant: dsa, sizes: { ...latent.sizes, i, j, m } });
+  },
+  sources: (model, config) =>
+    withScales(
+      decoderSources(model, (layer, prefix) => {
+        const { sizes, rotation } = model.layers[layer]!.attention;
+        return { ...latentSources(sizes, prefix), ...indexerSources(sizes, rotation.layout, `${prefix}indexer.`) };
+      }),
+      config,
+    ),
+  ignores: ignoresTensor,
+};
+
+/**
+ * The indexer's parameters. Its heads hold their rotary dims first and in halves, whatever the rest of the layer does; ours have
+ * them last and in the layer's own layout. Queries and keys are reordered alike, so that no score changes.
+ */
+function indexerSources(z: Sizes, layout: Rotation["layout"], prefix: string): Readonly<Record<string, Source>> {
+  const { d, q, r, i = 0, j = 0 } = z;
+  const order = Array.from({ length: i }, (_, at) => {
+    if (at < i - r) return r + at;
+    const turned = at - (i - r);
+    return layout === "half" ? turned : (turned >> 1) + (turned % 2) * (r / 2);
+  });
+  const head = (heads: number) => ({ ...perHead(heads, i, 0, i), order });
+  return {
+    wQI: linear(`${prefix}wq_b.weight`, j * i, q || d, head(j)),
+    wKI: linear(`${prefix}wk.weight`, i, d, head(1)),
+    gKI: vector(`${prefix}k_norm.weight`, i, head(1)),
+    bKI: vector(`${prefix}k_norm.bias`, i, head(1)),
+    wWI: linear(`${prefix}weights_proj.weight`, j, d),
   };
-  // A bound on names to be made up, before any is looked for in the file.
-  if (x * layers > 200_000)
-    throw new FormatError(
-      `n_routed_experts: got ${x} in ${layers} layers, expected at most 200000 experts in all; correct the config`,
-    );
-  const [perToken, f] = [need("num_experts_per_tok"), need("moe_intermediate_size")];
-  const [groups, perGroup] = config.topk_method === "greedy" ? [1, 1] : [need("n_group"), need("topk_group")];
-  if (x % groups)
-    throw new FormatError(`n_group: got ${groups}, expected a divisor of the ${x} experts; correct the config`);
-  if (perGroup > groups)
-    throw new FormatError(`topk_group: got ${perGroup}, expected at most n_group ${groups}; correct the config`);
-  if (perToken > (x / groups) * perGroup)
-    throw new FormatError(
-      `num_experts_per_tok: got ${perToken}, expected at most ${(x / groups) * perGroup}; correct the config`,
-    );
-  const routing = { perToken, groups, perGroup, factor: config.routed_scaling_factor };
-  return { kind: "experts", f, x, shared: f * (config.n_shared_experts ?? 0), routing };
 }
 
-function mustBe(key: string, value: number | null | undefined, wanted: number, whose: string): void {
-  if (value !== undefined && value !== null && value !== wanted)
-    throw new FormatError(`${key}: got ${value}, expected ${wanted} (${whose}); other values are not supported`);
+function layoutOf({ rope_interleave }: { rope_interleave: boolean }): Rotation["layout"] {
+  return rope_interleave ? "interleaved" : "half";
+}
+
+function thirdModel(config: Omit<z.infer<typeof third>, "model_type">, attention: Attention): Model {
+  checkImplied(config);
+  const { num_hidden_layers: layers, first_k_dense_replace: first, norm_topk_prob: normalised } = config;
+  const how = { scores: "sigmoid", normalised, grouped: "grouped", layers } as const;
+  const experts = first < layers ? expertsOf(config, how) : undefined;
+  return decoder(config, attention, (i) => (i >= first ? experts : undefined));
+}
+
+/** A model of MLA layers all alike, each with the experts of its number or else a dense MLP. */
+export function decoder(
+  config: DecoderConfig,
+  attention: Attention,
+  experts: (layer: number) => FeedForward | undefined,
+): Model {
+  return {
+    vocabulary: config.vocab_size,
+    width: config.hidden_size,
+    layers: Array.from({ length: config.num_hidden_layers }, (_, i) => ({
+      attention,
+      feed: experts(i) ?? { kind: "dense", f: config.intermediate_size },
+    })),
+    tied: config.tie_word_embeddings,
+    eps: config.rms_norm_eps,
+  };
 }

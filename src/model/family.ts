@@ -11,18 +11,33 @@ export interface Rows {
   readonly block: number;
   readonly from: number;
   readonly to: number;
+  /** Where each of our rows lies among those: row i of ours is `from + order[i]`. As they lie unless given. */
+  readonly order?: readonly number[];
 }
 
 /** Where a parameter of ours lies in a checkpoint. */
 export interface Source {
   /** One tensor, or several alike that are stacked along a new first axis (experts). */
   readonly tensors: readonly string[];
-  /** The shape each has in the file: `[out, in]` for a matrix. */
+  /** The shape each has in the file: `[out, in]` for a matrix. All axes but the last count rows. */
   readonly shape: readonly number[];
+  /** The tensor's first axis, where each of its parts is to be treated as a tensor of its own (experts in one tensor). */
+  readonly slices?: number;
   /** All rows unless given. */
   readonly rows?: Rows;
-  /** Files hold matrices `[out, in]`; ours are `[in, out]`, so most are transposed once their rows are chosen. */
-  readonly layout: "transposed" | "stored";
+  /**
+   * Files hold matrices `[out, in]`; ours are `[in, out]`, so most are transposed once their rows are chosen. `swapped`: the two
+   * leading axes of `[a, b, in]` change places.
+   */
+  readonly layout: "transposed" | "stored" | "swapped";
+  /** Where the tensor holds 8-bit floats: each block `[out, in]` is multiplied by its number in the tensor with this suffix. */
+  readonly scales?: Scales;
+}
+
+/** The scales of a matrix in 8-bit floats: `[out / block[0], in / block[1]]`, rounded up, under its name and a suffix. */
+export interface Scales {
+  readonly suffix: string;
+  readonly block: readonly [number, number];
 }
 
 /** Parameters of ours and where each comes from. */
@@ -37,7 +52,7 @@ export interface Family {
   /** One source for every parameter that `parametersOf(model)` lists. */
   sources(model: Model, config: Config): Sources;
   /** Tensors that may lie in the checkpoint beside the parameters and change nothing. */
-  ignores(tensor: string, model: Model): boolean;
+  ignores(tensor: string, model: Model, config: Config): boolean;
 }
 
 /** A whole number from 1 to `max`: every count in a config is bounded before anything is allocated for it. */
@@ -46,9 +61,46 @@ export const count = (max: number) => z.number().int().min(1).max(max);
 /** Limits that no model of these families comes near. */
 export const limits = { width: 2 ** 17, layers: 512, heads: 4096, vocabulary: 2 ** 22, experts: 4096 } as const;
 
+/** What the config of every decoder says. */
+export const decoderKeys = {
+  vocab_size: count(limits.vocabulary),
+  hidden_size: count(limits.width),
+  intermediate_size: count(limits.width * 8),
+  num_hidden_layers: count(limits.layers),
+  num_attention_heads: count(limits.heads),
+  num_key_value_heads: count(limits.heads).nullish(),
+  head_dim: count(limits.width).nullish(),
+  hidden_act: z.literal("silu").default("silu"),
+  rms_norm_eps: z.number().min(0).max(1).default(1e-6),
+  tie_word_embeddings: z.boolean().default(false),
+};
+const decoderSchema = z.object(decoderKeys);
+export type DecoderConfig = z.infer<typeof decoderSchema>;
+
+/** How FP8 checkpoints with a scale per block say so (DeepSeek-V3, arXiv 2412.19437, section 3.3). */
+export const fp8Schema = z.strictObject({
+  quant_method: z.literal("fp8"),
+  fmt: z.literal("e4m3").optional(),
+  weight_block_size: z.tuple([count(limits.width), count(limits.width)]),
+  // How activations are rounded where arithmetic is in 8 bits, and how the scales were chosen: neither changes the weights.
+  activation_scheme: z.literal("dynamic").optional(),
+  scale_fmt: z.string().optional(),
+  modules_to_not_convert: z.array(z.string()).nullish(),
+});
+
+/** The same sources with each matrix's scales named, where the config says that there are any. */
+export function withScales(sources: Sources, config: Config): Sources {
+  if (!config.quantization_config) return sources;
+  const scales: Scales = {
+    suffix: "_scale_inv",
+    block: fp8Schema.parse(config.quantization_config).weight_block_size,
+  };
+  return new Map([...sources].map(([name, s]) => [name, s.layout === "transposed" ? { ...s, scales } : s]));
+}
+
 const ignorable = new Set(
   `architectures auto_map name_or_path torch_dtype dtype transformers_version tokenizer_class use_cache initializer_range
-  pretraining_tp ep_size aux_loss_alpha seq_aux router_aux_loss_coef output_router_logits num_nextn_predict_layers
+  pretraining_tp ep_size aux_loss_alpha seq_aux router_aux_loss_coef embedding_initializer_range output_router_logits num_nextn_predict_layers
   output_attentions output_hidden_states return_dict use_return_dict return_dict_in_generate torchscript use_bfloat16
   tie_encoder_decoder is_decoder is_encoder_decoder add_cross_attention cross_attention_hidden_size chunk_size_feed_forward
   pruned_heads remove_invalid_values tf_legacy_loss problem_type task_specific_params id2label label2id num_labels
@@ -78,7 +130,8 @@ export function readConfig<T>(config: Config, schema: z.ZodObject<z.ZodRawShape>
   const unknown = kept.find(([key]) => !known.includes(key));
   if (unknown)
     throw new FormatError(
-      `${unknown[0].slice(0, 80)}: got a key that is not known for model_type ${JSON.stringify(config.model_type)}, ` +
+      `${unknown[0].slice(0, 80)}: got a key that is not known for ` +
+        `${config.model_type === undefined ? "this architecture" : `model_type ${JSON.stringify(config.model_type)}`}, ` +
         "expected it absent or null; it could change the numbers, so it is not ignored",
     );
   if (result.success) return result.data;
@@ -140,6 +193,7 @@ function* feedSources(feed: FeedForward, d: number, prefix: string): Generator<[
   const bias = feed.kind === "dense" && feed.bias;
   if (feed.kind === "experts") {
     yield ["wRoute", linear(`${prefix}gate.weight`, feed.x, d)];
+    if (feed.routing.scores === "sigmoid") yield ["bRoute", vector(`${prefix}gate.e_score_correction_bias`, feed.x)];
     for (const [ours, theirs] of projections) {
       const tensors = Array.from({ length: feed.x }, (_, i) => `${prefix}experts.${i}.${theirs}.weight`);
       yield [`w${ours}`, { tensors, shape: shapeOf(ours, feed.f), layout: "transposed" }];
@@ -157,7 +211,22 @@ function* feedSources(feed: FeedForward, d: number, prefix: string): Generator<[
   }
 }
 
-/** Old checkpoints carry the rotary frequencies as a buffer, and tied ones sometimes the head a second time. */
-export function ignoresTensor(tensor: string, model: Model): boolean {
-  return /\.rotary_emb\.inv_freq$/.test(tensor) || (model.tied && tensor === "lm_head.weight");
+/**
+ * Old checkpoints carry the rotary frequencies as a buffer, tied ones sometimes the head a second time, and some after their last
+ * layer those that predict further tokens.
+ */
+export function ignoresTensor(tensor: string, model: Model, config: Config): boolean {
+  const layer = Number(/^model\.layers\.(\d+)\./.exec(tensor)?.[1] ?? 0) - model.layers.length;
+  const further = Number(config.num_nextn_predict_layers ?? 0);
+  return (
+    /\.rotary_emb\.inv_freq$/.test(tensor) ||
+    (model.tied && tensor === "lm_head.weight") ||
+    (layer >= 0 && layer < further)
+  );
+}
+
+/** Throws FormatError where a config says something else of a size than follows from its others. */
+export function mustBe(key: string, value: number | null | undefined, wanted: number, whose: string): void {
+  if (value !== undefined && value !== null && value !== wanted)
+    throw new FormatError(`${key}: got ${value}, expected ${wanted} (${whose}); other values are not supported`);
 }

@@ -1,5 +1,6 @@
 import { costFlops, formNames, paramsOf, shapeOf } from "../attention/define.ts";
 import { type Attention, checkSizes } from "../attention/layer.ts";
+import type { Choice } from "../ops/route/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 
 /** The feed-forward half of a block: SwiGLU of width f, or a choice of experts beside shared ones. */
@@ -14,13 +15,8 @@ export type FeedForward =
       readonly routing: Routing;
     };
 
-/** Which experts a token visits. */
-export interface Routing {
-  readonly perToken: number;
-  readonly groups: number;
-  readonly perGroup: number;
-  readonly factor: number;
-}
+/** Which experts a token visits, and with what weights (see `route`). */
+export type Routing = Choice;
 
 /** A decoder-only transformer: pre-norm blocks of one attention and one feed-forward each. */
 export interface Model {
@@ -31,6 +27,8 @@ export interface Model {
   readonly tied: boolean;
   /** Of the norms outside attention. */
   readonly eps: number;
+  /** Factors that MiniCPM puts on the embeddings, on each branch before it is added, and on what goes into the head. */
+  readonly scales?: { readonly embedding: number; readonly branch: number; readonly head: number };
 }
 
 /** A parameter: its name, its axes for the optimiser and for initialisation, and its shape. */
@@ -64,6 +62,7 @@ export function parametersOf(model: Model): Parameter[] {
     if (feed.kind === "dense") mlp(`layers.${i}.feed.`, feed.f, feed.bias);
     else {
       add(`layers.${i}.feed.wRoute`, "d x", d, feed.x);
+      if (feed.routing.scores === "sigmoid") add(`layers.${i}.feed.bRoute`, "x", feed.x);
       add(`layers.${i}.feed.wGate`, "x d f", feed.x, d, feed.f);
       add(`layers.${i}.feed.wUp`, "x d f", feed.x, d, feed.f);
       add(`layers.${i}.feed.wDown`, "x f d", feed.x, feed.f, d);

@@ -35,7 +35,16 @@ const kinds = {
     attention_factor: positive.nullish(),
     truncate: z.boolean().optional(),
   }),
+  longrope: z.strictObject({
+    ...shared,
+    factor: positive.nullish(),
+    original_max_position_embeddings: positive.nullish(),
+    long_factor: z.array(positive).max(2 ** 17),
+    short_factor: z.array(positive).max(2 ** 17),
+    attention_factor: positive.nullish(),
+  }),
 };
+type LongRope = z.infer<typeof kinds.longrope>;
 type Yarn = z.infer<typeof kinds.yarn>;
 
 /** The keys of a config that say how positions turn. */
@@ -58,9 +67,9 @@ export interface Scaled {
 
 /**
  * The rotation of `dims` rotary dims by a checkpoint's config: `rope_theta` and `rope_scaling` (hub style), or
- * `rope_parameters` (transformers v5). Known kinds: default, linear, llama3, yarn. Throws FormatError naming the key.
- * Sources: Chen et al. (arXiv 2306.15595) for linear; Peng et al., YaRN (arXiv 2309.00071), section 3; for llama3 the
- * Llama 3.1 model card; the order in which keys override each other is that of transformers.
+ * `rope_parameters` (transformers v5). Known kinds: default, linear, llama3, yarn, longrope. Throws FormatError naming the key.
+ * Sources: Chen et al. (arXiv 2306.15595) for linear; Peng et al., YaRN (arXiv 2309.00071), section 3; Ding et al., LongRoPE
+ * (arXiv 2402.13753), section 3; for llama3 the Llama 3.1 model card; the order in which keys override each other is that of transformers.
  */
 export function scaledRotation(config: RopeConfig, dims: number, layout: Rotation["layout"]): Scaled {
   if (config.rope_scaling && config.rope_parameters)
@@ -100,6 +109,8 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
       };
     case "yarn":
       return yarn(plain, result.data as Yarn, config, key);
+    case "longrope":
+      return { rotation: longrope(plain, result.data as LongRope, config, key), softmax: 1 };
     default:
       return { rotation: plain, softmax: 1 };
   }
@@ -146,6 +157,32 @@ function yarn(plain: Rotation, s: Yarn, config: RopeConfig, key: string): Scaled
   return {
     rotation: { ...plain, frequencies: blended, magnitude: s.attention_factor ?? size },
     softmax: s.mscale_all_dim ? mscale(factor, s.mscale_all_dim) ** 2 : 1,
+  };
+}
+
+/**
+ * One factor per pair for positions within the original length and another beyond it. Which a token gets follows from where it
+ * stands alone: transformers switches for all tokens of a call that reaches beyond, so that its numbers depend on how a
+ * sequence is cut; decoding across the border step by step it does the same as we.
+ */
+function longrope(plain: Rotation, s: LongRope, config: RopeConfig, key: string): Rotation {
+  const { frequencies } = plain;
+  const longest = config.max_position_embeddings;
+  const length = s.original_max_position_embeddings ?? longest;
+  if (!length)
+    throw new FormatError(`${key}.original_max_position_embeddings: got nothing, expected a number of tokens; add it`);
+  for (const name of ["long_factor", "short_factor"] as const)
+    if (s[name].length !== frequencies.length)
+      throw new FormatError(
+        `${key}.${name}: got ${s[name].length} numbers, expected one for each of ${frequencies.length} rotary pairs; correct the config`,
+      );
+  const factor = s.factor ?? (longest ? longest / length : 1);
+  const size = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(length));
+  return {
+    ...plain,
+    frequencies: frequencies.map((f, i) => f / s.short_factor[i]!),
+    beyond: { from: length, frequencies: frequencies.map((f, i) => f / s.long_factor[i]!) },
+    magnitude: s.attention_factor ?? size,
   };
 }
 

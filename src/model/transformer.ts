@@ -1,6 +1,7 @@
+import type { Cache } from "../attention/cache.ts";
 import { formNames, type Parts } from "../attention/define.ts";
-import { type Cache, runAttention } from "../attention/layer.ts";
-import { add, addBias } from "../ops/add/index.ts";
+import { runAttention } from "../attention/layer.ts";
+import { add, addBias, scaled } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
 import { gate } from "../ops/gate/index.ts";
@@ -29,7 +30,10 @@ export interface Run {
 
 /** Logits `[rows, vocabulary]` of token ids, `batch` sequences laid one after the other. */
 export function forward(model: Model, weights: Weights, ids: Int32Array, run: Run): Tensor {
+  const { scales } = model;
+  const branch = (y: Tensor) => (scales ? scaled(y, scales.branch) : y);
   let x = gather(weights.get("embed")!, ids);
+  if (scales) x = scaled(x, scales.embedding);
   run.watch?.(x);
   model.layers.forEach(({ attention, feed }, i) => {
     const p = part(weights, `layers.${i}.`);
@@ -41,19 +45,20 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
       ...(form ? { form } : {}),
       ...(cache ? { cache } : {}),
     });
-    x = add(x, a);
-    x = add(x, feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(x, p.normFeed, model.eps)));
+    x = add(x, branch(a));
+    x = add(x, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(x, p.normFeed, model.eps))));
     if (i < model.layers.length - 1) run.watch?.(x);
   });
-  const last = rmsNorm(run.rows ? x.rows(...run.rows) : x, weights.get("norm"), model.eps);
-  run.watch?.(last);
+  const normed = rmsNorm(run.rows ? x.rows(...run.rows) : x, weights.get("norm"), model.eps);
+  run.watch?.(normed);
+  const last = scales ? scaled(normed, scales.head) : normed;
   const head = weights.get("head");
   return head ? einsum("t d, d w -> t w", last, head) : einsum("t d, w d -> t w", last, weights.get("embed")!);
 }
 
 function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
   if (feed.kind === "dense") return swiglu(p, "", x);
-  const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), feed.routing);
+  const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), feed.routing, p.bRoute);
   // Every expert sees every token and the router's zeros silence the rest: exact, and no faster than dense.
   const inner = gate(einsum("t d, x d f -> x t f", x, p.wGate!), einsum("t d, x d f -> x t f", x, p.wUp!));
   const weighed = einsum("x t f, t x -> x t f", inner, weights);

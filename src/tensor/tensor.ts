@@ -1,4 +1,5 @@
 import { DeviceError, ShapeError } from "./error.ts";
+import type { Paging } from "./page.ts";
 
 /** Numbers of either precision, as they lie in a device's memory. */
 export type Numbers = Float64Array | Float32Array;
@@ -19,6 +20,8 @@ export interface Device {
   /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
   readonly liveBytes: number;
   readonly peakBytes: number;
+  /** Bytes that can still be allocated, as far as the device and the machine tell. */
+  readonly freeBytes: number;
   resetPeak(): void;
   /** The innermost open scope: tensors made now belong to it (see `scope`). */
   owner: Set<Tensor> | undefined;
@@ -64,17 +67,20 @@ export class Tensor {
   readonly start: number;
   #block: Block | undefined;
   readonly #base: Tensor | undefined;
+  /** Set where the rows lie on a cache's pages: what does not know pages then finds no memory, and cannot misread it. */
+  readonly paging: Paging | undefined;
   /** Set while a tape records this tensor's history. */
   recorder: Recorder | undefined;
 
-  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0) {
+  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0, paging?: Paging) {
     this.device = device;
     this.shape = shape;
     this.#base = base;
     this.start = start;
+    this.paging = paging;
     if (base) {
       this.recorder = base.recorder;
-    } else {
+    } else if (!paging) {
       this.#block = device.allocate(sizeOf(shape));
       device.owner?.add(this);
     }
@@ -86,13 +92,14 @@ export class Tensor {
   }
 
   get block(): Block {
+    if (this.paging) throw new DeviceError(`internal: rows of [${this.shape}] lie on pages; take contiguous() first`);
     const block = this.#base ? this.#base.block : this.#block;
     if (!block) throw new DeviceError(`internal: tensor [${this.shape}] used after it was freed`);
     return block;
   }
 
   get freed(): boolean {
-    return this.#base ? this.#base.freed : this.#block === undefined;
+    return this.#base ? this.#base.freed : this.#block === undefined && !this.paging;
   }
 
   /** Byte address of the first element in the device's memory (wasm). */

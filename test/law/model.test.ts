@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { kda } from "../../src/attention/kda.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
-import { cacheBytes, generate, Session } from "../../src/generate/session.ts";
+import { generate, idsOf } from "../../src/generate/generate.ts";
+import { cacheBytes, Session } from "../../src/generate/session.ts";
 import { buildModel } from "../../src/model/build.ts";
 import type { Model } from "../../src/model/model.ts";
 import { Random } from "../../src/tensor/random.ts";
@@ -57,7 +58,9 @@ test("one seed gives one model and one text", async () => {
   const text = async (device: Device, seed: number) => {
     const weights = initialWeights(model, device, seed);
     const numbers = await weights.get("layers.0.attention.wUK")!.read();
-    const tokens = await generate(model, weights, Int32Array.of(1, 2), { count: 12, random: new Random(seed) });
+    const session = new Session(model, weights, { context: 14 });
+    const steps = generate(session, Int32Array.of(1, 2), { maxTokens: 12, temperature: 0.8, seed });
+    const tokens = await idsOf(steps);
     return { numbers, tokens };
   };
   for (const device of [reference, two]) {
@@ -81,15 +84,19 @@ function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> 
       inputs,
       inputs.map((input) => onto(device, input)),
     );
-    const whole = new Session(model, weights, tokens);
+    const whole = new Session(model, weights, { context: tokens });
     const expected = await whole.append(ids, options).read();
     const before = device.liveBytes;
-    const session = new Session(model, weights, tokens);
-    const taken = device.liveBytes - before;
-    const declared = cacheBytes(model, tokens, device.elementBytes);
-    if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    const session = new Session(model, weights, { context: tokens });
     const stepped: number[] = [];
-    for (const id of ids) stepped.push(...(await session.append(Int32Array.of(id), options).read()));
+    for (const id of ids) {
+      const logits = session.append(Int32Array.of(id), options);
+      stepped.push(...(await logits.read()));
+      logits.free();
+      const taken = device.liveBytes - before;
+      const declared = cacheBytes(model, session.length, "f32", device.elementBytes);
+      if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
+    }
     if (session.length !== tokens) return `the session counts ${session.length} tokens, expected ${tokens}`;
     return differ("logits step by step", expected, stepped, 1e-9);
   });

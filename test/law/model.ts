@@ -32,9 +32,11 @@ export function models(feed: "dense" | "experts" | "any" = "any"): fc.Arbitrary<
       size: fc.constantFrom(1, 2, 3),
       groups: fc.constantFrom(1, 2),
       shared: fc.constantFrom(0, 5),
+      scores: fc.constantFrom("softmax" as const, "sigmoid" as const),
     })
-    .map(({ f, size, groups, shared }): FeedForward => {
-      const routing = { perToken: Math.min(2, size), groups, perGroup: 1, factor: 1.5 };
+    .map(({ f, size: drawn, groups, shared, scores }): FeedForward => {
+      const size = scores === "sigmoid" ? Math.max(2, drawn) : drawn;
+      const routing = { scores, perToken: Math.min(2, size), groups, perGroup: 1, factor: 1.5 };
       return { kind: "experts", f, x: size * groups, shared, routing };
     });
   const kinds: fc.Arbitrary<FeedForward>[] = { dense: [dense], experts: [experts], any: [dense, experts] }[feed];
@@ -43,19 +45,21 @@ export function models(feed: "dense" | "experts" | "any" = "any"): fc.Arbitrary<
       width: fc.constantFrom(1, 2, 5, 8),
       vocabulary: fc.constantFrom(1, 2, 7, 11),
       tied: fc.boolean(),
+      scales: fc.constantFrom(undefined, { embedding: 3, branch: 0.7, head: 0.5 }),
       layers: fc.array(fc.tuple(layer, fc.oneof(...kinds)), { minLength: 1, maxLength: 3 }),
       form: fc.constantFrom(undefined, ...new Set(variants.flatMap((v) => Object.keys(v.forms)))),
       batch: fc.constantFrom(1, 2),
       tokens: fc.integer({ min: 1, max: 6 }),
       seed: fc.nat(2 ** 31 - 1),
     })
-    .map(({ width, vocabulary, tied, layers, ...rest }) => ({
+    .map(({ width, vocabulary, tied, scales, layers, ...rest }) => ({
       ...rest,
       model: {
         width,
         vocabulary,
         tied,
         eps: 1e-6,
+        ...(scales && { scales }),
         layers: layers.map(([{ v, drawn }, feed]) => ({
           // No rule ties the width to the rest.
           attention: subjectOf(v, { ...drawn, sizes: { ...drawn.sizes, d: width } }).attention,
@@ -135,7 +139,7 @@ export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
     const once = count(() => run(tensors));
     // Adding biases is left out of declarations; it is counted as two FLOPs each, and as two more for the gradient.
     const biases = inputs
-      .filter(({ name }) => /\.b[A-Z]/.test(name))
+      .filter(({ name }) => /\.b[A-Z]/.test(name) && !name.endsWith("bRoute"))
       .reduce((sum, { values }) => sum + values.length, 0);
     const added = 2 * batch * tokens * biases;
     const expected = batch * forwardFlops(model, tokens, 0, form) + added;

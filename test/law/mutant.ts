@@ -1,7 +1,7 @@
 import fc from "fast-check";
+import { Cache } from "../../src/attention/cache.ts";
 import { cacheOf, type Parts, type Variant } from "../../src/attention/define.ts";
 import { gqa } from "../../src/attention/gqa.ts";
-import { Cache } from "../../src/attention/layer.ts";
 import { mla } from "../../src/attention/mla.ts";
 import { flatten, pick, placement, spread } from "../../src/attention/placement.ts";
 import { variants } from "../../src/attention/variants.ts";
@@ -283,7 +283,8 @@ function withCost(from: Variant, token: number, pair: number): Variant {
 
 const twice = (...args: ConstructorParameters<typeof Cache>): Cache => {
   const cache = new Cache(...args);
-  for (const t of [...Object.values(cache.rows), ...Object.values(cache.state)]) new Tensor(t.device, t.shape);
+  cache.reserve(args[2]);
+  new Tensor(args[0], [cache.bytes / args[0].elementBytes]);
   return cache;
 };
 

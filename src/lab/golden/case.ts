@@ -89,13 +89,15 @@ export interface Cut {
   readonly chunks: readonly number[];
 }
 
-/** Ways to cut `length` tokens: all at once, a prefill and then one by one, and one by one from the first. */
+/** Ways to cut `length` tokens: all at once, in pieces, a prefill and then one by one, and one by one from the first. */
 export function cuts(length: number, prefill: number): Cut[] {
   const ones = (n: number) => Array.from({ length: Math.max(0, n) }, () => 1);
+  const pieces = Array.from({ length: Math.ceil(length / 5) }, (_, i) => Math.min(5, length - 5 * i));
   const all: Cut[] = [
     { name: "prefill", from: "at once", chunks: [length] },
+    ...(length > 5 ? [{ name: "prefill" as const, from: "in pieces of 5", chunks: pieces }] : []),
     { name: "decode", from: `from ${prefill}`, chunks: [prefill, ...ones(length - prefill)] },
     { name: "decode", from: "from 1", chunks: ones(length) },
   ];
-  return prefill === 1 ? all.slice(0, 2) : all;
+  return prefill === 1 ? all.slice(0, -1) : all;
 }

@@ -1,5 +1,6 @@
+import type { Cache } from "../../attention/cache.ts";
 import type { Parts } from "../../attention/define.ts";
-import type { Attention, Cache } from "../../attention/layer.ts";
+import type { Attention } from "../../attention/layer.ts";
 import type { Values } from "../../file/dtype.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import type { Config, Source } from "../../model/family.ts";

@@ -116,11 +116,12 @@ export const foxLayers: LayerFamily = {
         wO: linear("o_proj.weight", d, h * v),
       },
       // The files have heads before tokens.
-      async cached({ rows, length }) {
-        const sums = await rows.f!.read();
+      async cached(cache) {
+        const { length } = cache;
+        const sums = await cache.read("f");
         return {
-          k_cache: { values: swapped(await rows.k!.read(), [length, g, e]) },
-          v_cache: { values: swapped(await rows.v!.read(), [length, g, v]) },
+          k_cache: { values: swapped(await cache.read("k"), [length, g, e]) },
+          v_cache: { values: swapped(await cache.read("v"), [length, g, v]) },
           log_fgate_cache: { values: swapped(differences(sums, h), [length, h]) },
         };
       },

@@ -1,6 +1,7 @@
 import { join } from "node:path";
+import { Cache } from "../../attention/cache.ts";
 import { formNames, type Parts, paramsOf, shapeOf } from "../../attention/define.ts";
-import { Cache, checkSizes, runAttention } from "../../attention/layer.ts";
+import { checkSizes, runAttention } from "../../attention/layer.ts";
 import { checkTensors, readWeights } from "../../file/load.ts";
 import { openSafetensors } from "../../file/safetensors.ts";
 import type { Sources } from "../../model/family.ts";

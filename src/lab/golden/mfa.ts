@@ -48,9 +48,9 @@ export const mfaLayers: LayerFamily = {
         wO: linear("o_proj.weight", d, h * v),
       },
       weights,
-      cached: async ({ rows }) => ({
-        k_cache_rotated: { values: await rows.k!.read() },
-        v_cache: { values: await rows.v!.read() },
+      cached: async (cache) => ({
+        k_cache_rotated: { values: await cache.read("k") },
+        v_cache: { values: await cache.read("v") },
       }),
     };
   },

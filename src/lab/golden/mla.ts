@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { latentAttention, latentKeys, latentSources } from "../../model/deepseek.ts";
+import { latentAttention, latentKeys, latentSources } from "../../model/latent.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { readCaseConfig } from "./case.ts";
@@ -33,10 +33,10 @@ export const mlaLayers: LayerFamily = {
       sources: latentSources(attention.sizes, ""),
       weights,
       fixed: { freqs: attention.rotation.frequencies },
-      async cached({ rows }) {
+      async cached(cache) {
         return {
-          latent_cache: { values: await rows.c!.read() },
-          ...(turned && rows.kr && { rope_key_cache_interleaved: { values: await rows.kr.read() } }),
+          latent_cache: { values: await cache.read("c") },
+          ...(turned && cache.rows.kr && { rope_key_cache_interleaved: { values: await cache.read("kr") } }),
         };
       },
       projected: (p, { qn, qr }) => ({

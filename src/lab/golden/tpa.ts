@@ -84,10 +84,10 @@ export const tpaLayers: LayerFamily = {
         cache_B_k_rotated: asGiven(bk!),
         cache_B_k: asGiven(einsum("t d, d k e -> t k e", x, p.wBK!)),
       }),
-      cached: async ({ rows }) => ({
-        cache_A_k: { values: await rows.ak!.read() },
-        cache_A_v: { values: await rows.av!.read() },
-        cache_B_v: { values: await rows.bv!.read() },
+      cached: async (cache) => ({
+        cache_A_k: { values: await cache.read("ak") },
+        cache_A_v: { values: await cache.read("av") },
+        cache_B_v: { values: await cache.read("bv") },
       }),
     };
   },

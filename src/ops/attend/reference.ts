@@ -1,16 +1,18 @@
+import { numbersOf } from "../pages/reference.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
 /** Attention by definition, one query and head at a time, in float64. */
 export const attendReference: AttendKernel = (call, out, lse) => {
-  const { h, values } = call;
+  const { h } = call;
+  const terms = termsOf(call);
+  const values = call.values.map(({ v, e, g }) => ({ x: numbersOf(v), e, g }));
   const width = values.reduce((sum, v) => sum + v.e, 0);
   const o = out.data.fill(0);
   for (const { row, head, keys, own } of queries(call)) {
-    const { weights, total } = weigh(call, row, head, keys);
+    const { weights, total } = weigh(call, terms, row, head, keys);
     if (lse) lse.data[row * h + head] = total;
     let at = (row * h + head) * width;
-    for (const { v, e, g } of values) {
-      const x = v.data;
+    for (const { x, e, g } of values) {
       const take = (key: number, weight: number) => {
         const from = (key * g + Math.floor((head * g) / h)) * e;
         for (let i = 0; i < e; i++) o[at + i]! += weight * x[from + i]!;
@@ -34,8 +36,9 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g,
   for (const t of [...dq, ...dk, ...dv, dsinks]) t?.data.fill(0);
   const width = values.reduce((sum, v) => sum + v.e, 0);
   const [o, go] = [out.data, g.data];
+  const operands = termsOf(call);
   for (const { row, head, keys, own } of queries(call)) {
-    const { weights, sigmoids } = weigh(call, row, head, keys);
+    const { weights, sigmoids } = weigh(call, operands, row, head, keys);
     const base = (row * h + head) * width;
     const total = lse.data[row * h + head]!;
     let delta = 0;
@@ -97,9 +100,18 @@ function* queries(call: AttendCall): Generator<{ row: number; head: number; keys
   }
 }
 
+function termsOf(call: AttendCall) {
+  return call.terms.map(({ q, k, e, g }) => ({ x: q.data, y: numbersOf(k), e, g }));
+}
+
 /** Weights of the keys, and what `lse` is of them; with stick-breaking also each key's sigmoid(z). */
-function weigh(call: AttendCall, row: number, head: number, keys: readonly number[]) {
-  const terms = call.terms.map(({ q, k, e, g }) => ({ x: q.data, y: k.data, e, g }));
+function weigh(
+  call: AttendCall,
+  terms: ReturnType<typeof termsOf>,
+  row: number,
+  head: number,
+  keys: readonly number[],
+) {
   const scores = keys.map((key) => {
     let score = 0;
     for (const { x, y, e, g } of terms) {

@@ -9,6 +9,8 @@ export interface Rotation {
   readonly frequencies: Float64Array;
   readonly layout: "interleaved" | "half";
   readonly magnitude: number;
+  /** Positions from `from` on turn by these instead (LongRoPE): by where a token stands, so that any chunking gives the same. */
+  readonly beyond?: { readonly from: number; readonly frequencies: Float64Array };
 }
 
 /**
@@ -43,8 +45,10 @@ export function tableOf(device: Device, turn: Rotation, positions: Int32Array, u
   const pairs = turn.frequencies.length;
   const values = new Float64Array(positions.length * 2 * pairs);
   positions.forEach((position, row) => {
+    const { beyond } = turn;
+    const frequencies = beyond && position >= beyond.from ? beyond.frequencies : turn.frequencies;
     for (let i = 0; i < pairs; i++) {
-      const angle = position * turn.frequencies[i]!;
+      const angle = position * frequencies[i]!;
       values[row * 2 * pairs + i] = Math.cos(angle) * turn.magnitude;
       values[(row * 2 + 1) * pairs + i] = Math.sin(angle) * turn.magnitude;
     }

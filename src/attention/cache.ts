@@ -1,0 +1,245 @@
+import { combine } from "../ops/add/index.ts";
+import { contiguous, pageMemory, storePages } from "../ops/pages/index.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { type CacheType, PAGE, type Page, type Paging, rowBytes } from "../tensor/page.ts";
+import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
+import { cacheOf, type Parts, type Sizes, shapeOf, stateValues, type Variant } from "./define.ts";
+
+/** Whose cache it is: a variant at sizes. */
+export interface Remembered {
+  readonly variant: Variant;
+  readonly sizes: Sizes;
+}
+
+/** A cached part on a page: what its rows are, and where they and their scales begin. */
+interface Part extends Omit<Paging, "pages"> {
+  readonly name: string;
+  /** Of one token. */
+  readonly shape: readonly number[];
+}
+
+/** Equal pieces of every token, one after the other on a page: the numbers of a part, or its scales. */
+export interface Strip {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: "F64" | "F32" | "BF16" | "I8";
+  /** Where they begin on a page, and bytes of one token's. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The parts of a layer as they lie on its pages, and the bytes of a token. */
+function layoutOf({ variant, sizes }: Remembered, type: CacheType, elementBytes: 4 | 8) {
+  let bytes = 0;
+  const parts = cacheOf(variant, sizes).map(([name, axes]): Part => {
+    const shape = shapeOf(axes, sizes);
+    const kept = variant.exact?.includes(name) ? "f32" : type;
+    // A scale per key head where heads keep their own.
+    const groups = axes.startsWith("g ") ? sizes.g : 1;
+    const offset = PAGE * bytes;
+    const scales = offset + PAGE * sizeOf(shape);
+    bytes += rowBytes(kept, sizeOf(shape), groups, elementBytes);
+    return { name, shape, type: kept, offset, scales, groups };
+  });
+  return { parts, bytes };
+}
+
+/** Bytes that `tokens` cached tokens of one layer take by the variant's declaration, scales included. */
+export function declaredBytes(
+  of: Remembered,
+  tokens: number,
+  type: CacheType = "f32",
+  elementBytes: 4 | 8 = 4,
+): number {
+  return layoutOf(of, type, elementBytes).bytes * tokens + stateValues(of.variant, of.sizes) * elementBytes;
+}
+
+/**
+ * What one layer keeps of one sequence: rows per token on pages that come as it grows and that forks share, and for linear
+ * variants a state of fixed size.
+ */
+export class Cache {
+  /** Most tokens. */
+  readonly capacity: number;
+  readonly type: CacheType;
+  /** Zeros for a sequence that has not begun; empty for variants without one. */
+  readonly state: Parts;
+  readonly #device: Device;
+  readonly #of: Remembered;
+  readonly #parts: readonly Part[];
+  readonly #pageBytes: number;
+  #pages: Page[] = [];
+  #length = 0;
+
+  constructor(device: Device, of: Remembered, capacity: number, type: CacheType = "f32") {
+    this.capacity = capacity;
+    this.type = type;
+    this.#device = device;
+    this.#of = of;
+    const { parts, bytes } = layoutOf(of, type, device.elementBytes);
+    this.#parts = parts;
+    this.#pageBytes = PAGE * bytes;
+    this.state = Object.fromEntries(
+      Object.entries(of.variant.state?.(of.sizes) ?? {}).map(([name, axes]) => [
+        name,
+        zero(new Tensor(device, shapeOf(axes, of.sizes))),
+      ]),
+    );
+  }
+
+  /** Tokens seen. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Bytes of memory held, those that forks hold as well included. */
+  get bytes(): number {
+    const state = Object.values(this.state).reduce((sum, t) => sum + t.size, 0);
+    return this.#pages.length * this.#pageBytes + state * this.#device.elementBytes;
+  }
+
+  /** Bytes of `bytes` that other caches hold as well. */
+  get sharedBytes(): number {
+    return this.#pages.filter(({ owners }) => owners > 1).length * this.#pageBytes;
+  }
+
+  /** All parts so far, on pages: `attend` reads them where they lie, everything else through `contiguous`. */
+  get rows(): Parts {
+    return Object.fromEntries(this.#parts.map((part) => [part.name, this.#paged(part, this.#length)]));
+  }
+
+  /**
+   * Sees to it that tokens up to `end` have pages, and the next one a page that no other cache shares. Throws ShapeError beyond
+   * the capacity and DeviceError where memory is full; nothing has changed then.
+   */
+  reserve(end: number): void {
+    if (!this.#parts.length) return;
+    if (end > this.capacity)
+      throw new ShapeError(`cache: got ${end} tokens, expected at most its capacity ${this.capacity}; make it larger`);
+    const last = Math.floor(this.#length / PAGE);
+    const shared = end > this.#length ? this.#pages[last] : undefined;
+    const copies = shared && shared.owners > 1 ? 1 : 0;
+    const fresh: Page[] = [];
+    try {
+      while (this.#pages.length + fresh.length < Math.ceil(end / PAGE) + copies)
+        fresh.push({ block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes), owners: 1 });
+    } catch (error) {
+      for (const page of fresh) this.#drop(page);
+      throw error;
+    }
+    if (shared && copies) {
+      const own = fresh.pop()!;
+      pageMemory(this.#device, own).set(pageMemory(this.#device, shared));
+      this.#pages[last] = own;
+      this.#drop(shared);
+    }
+    this.#pages.push(...fresh);
+  }
+
+  /** Appends the parts of `added` new tokens, rounded to the cache's type, and gives all parts so far. */
+  append(parts: Parts, added: number): Parts {
+    const [start, end] = [this.#length, this.#length + added];
+    this.reserve(end);
+    const all: Record<string, Tensor> = {};
+    for (const part of this.#parts) {
+      const own = parts[part.name]!;
+      const paged = this.#paged(part, end);
+      storePages(own, paged, start);
+      // Nothing before and nothing rounded: they are all there is, and need no way through pages.
+      all[part.name] = start === 0 && part.type === "f32" ? own : paged;
+    }
+    this.#length = end;
+    return all;
+  }
+
+  /** A cache that goes on from here by itself. Pages are shared until one of the two writes to them; a state is copied. */
+  fork(): Cache {
+    const fork = new Cache(this.#device, this.#of, this.capacity, this.type);
+    for (const [name, t] of Object.entries(this.state)) combine(1, t, 0, undefined, fork.state[name]!);
+    for (const page of this.#pages) page.owners++;
+    fork.#pages = [...this.#pages];
+    fork.#length = this.#length;
+    return fork;
+  }
+
+  /** Throws ShapeError where `rewind` to this length is not possible. */
+  checkRewind(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.#length)
+      throw new ShapeError(`cache: got a rewind to ${length} tokens, expected 0 to ${this.#length}`);
+    if (length > 0 && length < this.#length && Object.keys(this.state).length)
+      throw new ShapeError(
+        `cache: got a rewind to ${length} of ${this.#length} tokens over ${this.#of.variant.name}, whose state keeps no past; ` +
+          "rewind to 0, or fork where you may want to come back to",
+      );
+  }
+
+  /** Forgets all tokens from `length` on, and gives pages back. Throws ShapeError; a state only knows its beginning. */
+  rewind(length: number): void {
+    this.checkRewind(length);
+    if (length === 0) for (const t of Object.values(this.state)) zero(t);
+    for (const page of this.#pages.splice(Math.ceil(length / PAGE))) this.#drop(page);
+    this.#length = length;
+  }
+
+  /** A part's numbers so far, as they are kept, `[length, ...]`. */
+  async read(name: string): Promise<Numbers> {
+    const all = contiguous(this.rows[name]!);
+    const numbers = await all.read();
+    all.free();
+    return numbers;
+  }
+
+  /** What the pages are made of, for files. */
+  get strips(): readonly Strip[] {
+    const wide = this.#device.elementBytes === 8;
+    return this.#parts.flatMap(({ name, shape, type, offset, scales, groups }): Strip[] => {
+      const width = sizeOf(shape);
+      const dtype = wide ? "F64" : ({ f32: "F32", bf16: "BF16", q8: "I8" } as const)[type];
+      const numbers: Strip = { name, shape, dtype, offset, bytes: rowBytes(type, width, 0, this.#device.elementBytes) };
+      if (dtype !== "I8") return [numbers];
+      return [numbers, { name: `${name}.scale`, shape: [groups], dtype: "F32", offset: scales, bytes: 4 * groups }];
+    });
+  }
+
+  /** The bytes of a strip, all tokens one after the other. */
+  bytesOf({ offset, bytes }: Strip): Uint8Array<ArrayBuffer> {
+    const all = new Uint8Array(bytes * this.#length);
+    this.#pages.forEach((page, i) => {
+      const n = Math.min(PAGE, this.#length - i * PAGE) * bytes;
+      all.set(pageMemory(this.#device, page).subarray(offset, offset + n), i * PAGE * bytes);
+    });
+    return all;
+  }
+
+  /** Takes `length` tokens whose strips are then filled by `fill`; the cache must be empty. Throws as `reserve`. */
+  restore(length: number): void {
+    if (this.#length) throw new ShapeError(`cache: got ${this.#length} tokens, expected none to restore over`);
+    this.reserve(length);
+    this.#length = length;
+  }
+
+  /** Puts back what `bytesOf` gave. */
+  fill({ offset, bytes }: Strip, all: Uint8Array): void {
+    this.#pages.forEach((page, i) => {
+      pageMemory(this.#device, page).set(all.subarray(i * PAGE * bytes, (i + 1) * PAGE * bytes), offset);
+    });
+  }
+
+  free(): void {
+    for (const t of Object.values(this.state)) t.free();
+    for (const page of this.#pages.splice(0)) this.#drop(page);
+  }
+
+  #paged({ shape, ...paging }: Part, length: number): Tensor {
+    return new Tensor(this.#device, [length, ...shape], undefined, 0, { ...paging, pages: this.#pages });
+  }
+
+  #drop(page: Page): void {
+    page.owners--;
+    if (page.owners === 0) this.#device.release(page.block);
+  }
+}
+
+function zero(t: Tensor): Tensor {
+  return t.write(new Float64Array(t.size));
+}

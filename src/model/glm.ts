@@ -1,0 +1,47 @@
+import { z } from "zod";
+import { FormatError } from "../tensor/error.ts";
+import { decoder } from "./deepseek.ts";
+import { expertKeys, expertsOf } from "./experts.ts";
+import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
+import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+
+const schema = z.object({
+  ...decoderKeys,
+  ...latentKeys,
+  ...impliedKeys,
+  ...expertKeys,
+  model_type: z.literal("glm4_moe_lite"),
+  rms_norm_eps: z.number().min(0).max(1).default(1e-5),
+  rope_interleave: z.boolean().default(true),
+  partial_rotary_factor: z.literal(1).optional(),
+  // Only the list counts, as in transformers; the hub's files also say how many layers are dense, and both agree.
+  mlp_layer_types: z.array(z.enum(["dense", "sparse"])).nullish(),
+  first_k_dense_replace: z.number().int().min(0).max(limits.layers).default(1),
+  moe_layer_freq: z.literal(1).optional(),
+  num_local_experts: count(limits.experts).nullish(),
+  topk_method: z.literal("noaux_tc").optional(),
+  scoring_func: z.literal("sigmoid").optional(),
+  norm_topk_prob: z.boolean().default(true),
+});
+
+/** GLM-4.7-Flash: DeepSeek-V3's layers, with a list of which are dense. */
+export const glm: Family = {
+  modelTypes: ["glm4_moe_lite"],
+  model(raw) {
+    const config = readConfig(raw, schema);
+    checkImplied(config);
+    const { num_hidden_layers: layers, mlp_layer_types: types, first_k_dense_replace: first } = config;
+    if (types && types.length !== layers)
+      throw new FormatError(
+        `mlp_layer_types: got ${types.length} entries, expected one for each of ${layers} layers; correct the config`,
+      );
+    const sparse = (i: number) => (types ? types[i] === "sparse" : i >= first);
+    const how = { scores: "sigmoid", normalised: config.norm_topk_prob, grouped: "grouped", layers } as const;
+    const some = Array.from({ length: layers }, (_, i) => i).some(sparse);
+    const experts = some ? expertsOf(config, how) : undefined;
+    const layout = config.rope_interleave ? "interleaved" : "half";
+    return decoder(config, latentAttention(config, layout), (i) => (sparse(i) ? experts : undefined));
+  },
+  sources: (model) => decoderSources(model, (i, prefix) => latentSources(model.layers[i]!.attention.sizes, prefix)),
+  ignores: ignoresTensor,
+};

@@ -1,0 +1,38 @@
+import type { Block } from "./tensor.ts";
+
+/**
+ * Tokens of a page: a multiple of the 6 and 4 rows of attention's tiles in every build, and its largest block of keys, so that no
+ * block of 12, 24, 48 or 96 keys lies on two pages.
+ */
+export const PAGE = 96;
+
+/** How cached numbers are kept: float32, bfloat16, or 8-bit whole numbers with a float32 scale per token (and key head). */
+export type CacheType = "f32" | "bf16" | "q8";
+
+/** What `count` tokens fill, in whole pages. */
+export function pageTokens(count: number): number {
+  return Math.ceil(count / PAGE) * PAGE;
+}
+
+/** Memory of PAGE tokens of one layer, shared by all caches that began alike. */
+export interface Page {
+  readonly block: Block;
+  owners: number;
+}
+
+/** Where the rows of a cached tensor lie: row i on page i / PAGE, rows of a part one after the other, then its scales. */
+export interface Paging {
+  readonly type: CacheType;
+  readonly pages: readonly Page[];
+  /** Bytes from the start of a page to the part's first row, and (8-bit) to its first scale. */
+  readonly offset: number;
+  readonly scales: number;
+  /** Scales of a row, each for as many numbers. */
+  readonly groups: number;
+}
+
+/** Bytes of one row of `width` numbers with `groups` scales. A device of float64 keeps every type as float64, already rounded. */
+export function rowBytes(type: CacheType, width: number, groups: number, elementBytes: 4 | 8): number {
+  if (elementBytes === 8) return 8 * width;
+  return { f32: 4 * width, bf16: 2 * width, q8: width + 4 * groups }[type];
+}
