@@ -1,7 +1,7 @@
 import { FormatError } from "../tensor/error.ts";
 import { piecesMerges } from "./pieces.ts";
 import { type Split, splits } from "./split.ts";
-import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { buildTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** The metadata of a GGUF file, as far as a tokenizer needs to know it. */
 export type Metadata = ReadonlyMap<
@@ -15,6 +15,8 @@ export interface Described {
   readonly tokenizer: object;
   /** As tokenizer_config.json: names of special tokens, and the chat template. */
   readonly config: Readonly<Record<string, string>>;
+  /** Tokens in all; ids are below. */
+  readonly size: number;
   /** Tokens after which nothing follows: the end of the text, of a turn, of a message. */
   readonly end: readonly number[];
 }
@@ -40,8 +42,8 @@ const ends = [
 
 /** The tokenizer of a GGUF file. Errors: as `describeTokenizer`. */
 export function ggufTokenizer(file: string, metadata: Metadata): Tokenizer {
-  const { tokenizer, config } = describeTokenizer(file, metadata);
-  return parseTokenizer(`${file} (its tokenizer)`, JSON.stringify(tokenizer), JSON.stringify(config));
+  const { tokenizer, config, size } = describeTokenizer(file, metadata);
+  return buildTokenizer(`${file} (its tokenizer)`, tokenizer, config, size);
 }
 
 /**
@@ -87,6 +89,7 @@ export function describeTokenizer(file: string, metadata: Metadata): Described {
       ...parts,
     },
     config: configOf(keys, special, tokens),
+    size: tokens.length,
     end: special.end,
   };
 }
