@@ -9,7 +9,7 @@ import type { Weights } from "../src/model/transformer.ts";
 import { Random } from "../src/tensor/random.ts";
 import { initialWeights } from "../src/train/initial.ts";
 
-const model = buildModel("[MLA,GLA2,GQLA2,GQA2-128]", { vocabulary: 40, width: 64, heads: 4, layers: 4 });
+const model = buildModel("[MLA,GLA2,GQA2-128]", { vocabulary: 40, width: 64, heads: 4, layers: 3 });
 const random = new Random(5);
 const ids = Int32Array.from({ length: 2 * Math.max(PIECE, CHUNK) + 100 }, () => random.integer(40));
 let device: WasmDevice;
@@ -47,7 +47,7 @@ const close = (a: readonly number[], b: readonly number[]) =>
 test("every form and every chunking of a long input gives the same logits to rounding", async () => {
   const { logits } = await after([], { form: "absorbed" });
   const cuts = () => Array.from({ length: 3 }, () => 1 + random.integer(ids.length - 1)).sort((a, b) => a - b);
-  // Four layers of float32, over 2000 keys: their rounding is some 1e-6 of the largest logit.
+  // Three layers of float32, over 2000 keys: their rounding is some 1e-6 of the largest logit.
   for (const options of [{ form: "expanded" }, {}, { keep: "unfolded" as const }, { cache: "f32" as const }])
     for (const at of [[], cuts(), [ids.length - 1]])
       expect(close((await after(at, options)).logits, logits)).toBeLessThan(2e-5);
@@ -59,7 +59,7 @@ test("the machine's figures decide which form runs, and a session counts it", as
     ...arithmetic,
     contract: { ...arithmetic.contract, many: { bytes: 1, flops: 1e-3 } },
   };
-  const [layers, prompt] = [3, ids.length - 3];
+  const [layers, prompt] = [2, ids.length - 3];
   const free = (await after(short, { machine: arithmetic })).forms;
   // The last layer has one form only.
   expect(free).toEqual({
@@ -84,10 +84,10 @@ test("keys and values are the cache where they are faster and fit", async () => 
   const reader: Machine = { ...arithmetic, attend: { few: arithmetic.attend.few, many: arithmetic.attend.many } };
   const kept = (options: SessionOptions) => new Session(model, weights, options).model;
   expect(cacheBytes(kept({ context, keep: "faster", machine: reader }), context)).toBeGreaterThan(latent);
-  const slow: Machine = { ...commonMachine, attend: { ...commonMachine.attend, few: { bytes: 1, flops: 1 } } };
-  expect(kept({ context, keep: "faster", machine: slow })).toBe(model);
+  const slow: Machine = { ...commonMachine, attend: { ...commonMachine.attend, few: { bytes: 1, flops: 1e30 } } };
+  expect(cacheBytes(kept({ context, keep: "faster", machine: slow }), context)).toBe(latent);
   // Unbounded, nobody knows whether it fits.
-  expect(kept({ keep: "faster", machine: reader })).toBe(model);
+  expect(cacheBytes(kept({ keep: "faster", machine: reader }), context)).toBe(latent);
   // So many tokens that only the latents fit: layer after layer is left as it is.
   const most = Math.floor(device.freeBytes / (latent / context)) - 1;
   expect(cacheBytes(kept({ context: most, keep: "faster", machine: reader }), most)).toBeLessThan(device.freeBytes);
