@@ -5,6 +5,7 @@ import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 import { compareCommand } from "./compare.ts";
 import { planCommand } from "./plan.ts";
 import { trainCommand } from "./train.ts";
+import { tuneCommand } from "./tune.ts";
 import { variantsCommand } from "./variants.ts";
 import { verifyCommand } from "./verify.ts";
 
@@ -20,6 +21,7 @@ trainCommand(program);
 verifyCommand(program);
 variantsCommand(program);
 planCommand(program);
+tuneCommand(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
