@@ -3,7 +3,9 @@ import { createRequire } from "node:module";
 import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 import { compareCommand } from "./compare.ts";
+import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
+import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
 import { variantsCommand } from "./variants.ts";
 import { verifyCommand } from "./verify.ts";
@@ -15,11 +17,13 @@ const program = new Command("biform")
   .version(version)
   .showHelpAfterError("(add --help for what there is)")
   .configureHelp({ helpWidth: 100 });
+runCommand(program);
 compareCommand(program);
 trainCommand(program);
 verifyCommand(program);
 variantsCommand(program);
 planCommand(program);
+makeCommand(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -78,7 +78,10 @@ export function layerProgram(variant: Variant, drawn: Case, form: string): Progr
   };
 }
 
-/** Feeds one sequence through a cache chunk by chunk, each in its own form; the outputs one after the other. */
+/**
+ * Feeds one sequence, from where a cache stands, through it chunk by chunk, each in its own form and, where that unfolds, in pieces
+ * of a few tokens; the outputs one after the other.
+ */
 export async function inChunks(
   subject: Subject,
   drawn: Case,
@@ -87,12 +90,13 @@ export async function inChunks(
   x: Tensor,
 ): Promise<number[]> {
   const outputs: number[] = [];
-  let from = 0;
+  let from = cache.length;
   for (const { tokens, form } of drawn.chunks) {
     const y = runAttention(subject.attention, p, x.rows(from, from + tokens), {
       positions: positionsOf(from, tokens),
       form: formName(subject.attention.variant, drawn.sizes, form),
       cache,
+      piece: 1 + (drawn.seed % 5),
     });
     outputs.push(...(await y.read()));
     from += tokens;
