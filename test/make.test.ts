@@ -29,7 +29,7 @@ const ids = Int32Array.of(3, 117, 58, 239, 100, 21, 21, 305, 30);
 async function logits(path: string): Promise<ArrayLike<number>> {
   const device = new ReferenceDevice();
   const { model, weights } = await loadModel(path, device);
-  const session = new Session(model, weights, ids.length);
+  const session = new Session(model, weights, { context: ids.length });
   return session.append(ids, { form: formsOf(model).at(-1)! }).read();
 }
 

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
+import { chatCommand } from "./chat.ts";
 import { compareCommand } from "./compare.ts";
 import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
@@ -18,6 +19,7 @@ const program = new Command("biform")
   .showHelpAfterError("(add --help for what there is)")
   .configureHelp({ helpWidth: 100 });
 runCommand(program);
+chatCommand(program);
 compareCommand(program);
 trainCommand(program);
 verifyCommand(program);

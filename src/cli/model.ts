@@ -3,6 +3,7 @@ import { type LoadedModel, load } from "../generate/load.ts";
 import { checkSampling, type Sampling } from "../generate/sample.ts";
 import { formsOf } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
+import type { CacheType } from "../tensor/page.ts";
 import { wholeOption } from "./option.ts";
 import { patient } from "./progress.ts";
 
@@ -11,7 +12,7 @@ export interface ModelOptions extends Sampling {
   stop?: string[];
   maxTokens: number;
   context?: number;
-  cache: string;
+  cache: CacheType;
   form?: string;
   chunk: number;
   threads?: number;
@@ -25,7 +26,7 @@ const usual: Sampling = { temperature: 0.8, topP: 0.95, seed: 1 };
 /** Adds the shared options to a command. */
 export function modelOptions(command: Command, most: number): Command {
   return command
-    .option("--max-tokens <n>", "most tokens to write", wholeOption("--max-tokens"), most)
+    .option("--max-tokens <n>", "most tokens to write", wholeOption("--max-tokens", 0), most)
     .option("--temperature <x>", "0 takes the likeliest token (default: the model's own, or 0.8)", number)
     .option("--top-k <n>", "only the n likeliest tokens; 0: all", number)
     .option("--top-p <x>", "only the likeliest tokens of this probability together (0.95)", number)
@@ -38,7 +39,7 @@ export function modelOptions(command: Command, most: number): Command {
       text,
     ])
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
-    .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32"]).default("f32"))
+    .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
     .option("--form <name>", "force one form of attention, such as expanded or absorbed")
     .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), 512)
     .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"))

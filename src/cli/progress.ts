@@ -205,7 +205,7 @@ export function patient({ title, total }: { title: string; total: number }): Pro
   let display: Progress | undefined;
   return {
     update(standing) {
-      if (performance.now() - since > 2000) display ??= progress({ title, total, since });
+      if (standing.done < total && performance.now() - since > 2000) display ??= progress({ title, total, since });
       display?.update(standing);
     },
     async finish(message) {
@@ -213,4 +213,10 @@ export function patient({ title, total }: { title: string; total: number }): Pro
       display = undefined;
     },
   };
+}
+
+/** Writes a model's text; on a terminal without the control characters that would command it. */
+export function show(text: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is meant
+  process.stdout.write(process.stdout.isTTY ? text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, "\ufffd") : text);
 }

@@ -9,7 +9,7 @@ import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
 import { type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
-import { patient } from "./progress.ts";
+import { patient, show } from "./progress.ts";
 import { loadedText, statisticsText, stopwatch } from "./statistics.ts";
 import { versions } from "./version.ts";
 
@@ -19,6 +19,8 @@ interface RunOptions extends ModelOptions {
   tokens?: string;
   logits?: string;
   stream?: true;
+  save?: string;
+  resume?: string;
 }
 
 const PROMPT_LIMIT = 100_000_000;
@@ -36,6 +38,8 @@ export function runCommand(program: Command): void {
       .option("--logits <file>", "write the prompt's logits [tokens, vocabulary] as safetensors, and no text"),
     256,
   )
+    .option("--save <file>", "keep the session, prompt and text, to go on from")
+    .option("--resume <file>", "go on from a kept session; a prompt is then what comes next, or may be left out")
     .option("--json", "print one JSON object at the end: text, ids, times, memory, form")
     .option("--stream", "with --json: one JSON line per token before it")
     .addHelpText(
@@ -46,6 +50,8 @@ Examples:
   biform run models/tiny --prompt-file story.txt --temperature 0 --max-tokens 100 --stop "The end"
   echo "Question: 2 + 2 ? Answer:" | biform run models/tiny --prompt - --top-k 40 --min-p 0.05 --seed 7
   biform run models/tiny --tokens 1,2,3 --logits logits.safetensors --form absorbed
+  biform run models/tiny --prompt-file book.txt --max-tokens 0 --save book.session
+  biform run models/tiny --resume book.session --prompt "Who did it?"
   biform run models/tiny --prompt "Hello" --json | jq .tokensPerSecond
 
 Ctrl-C ends the text and prints the figures; a second one ends at once.`,
@@ -55,7 +61,7 @@ Ctrl-C ends the text and prints the figures; a second one ends at once.`,
 
 async function run(path: string, options: RunOptions): Promise<void> {
   const given = (["prompt", "promptFile", "tokens"] as const).filter((name) => options[name] !== undefined);
-  if (given.length !== 1)
+  if (given.length > 1 || (given.length === 0 && options.resume === undefined))
     throw new ShapeError(
       `run: got ${given.length ? "several prompts" : "no prompt"}, expected one of --prompt, --prompt-file and --tokens`,
     );
@@ -89,32 +95,46 @@ async function run(path: string, options: RunOptions): Promise<void> {
 
 interface Job {
   loaded: LoadedModel;
-  prompt: string | Int32Array;
+  /** None where a session goes on from its own last token. */
+  prompt: string | Int32Array | undefined;
   options: RunOptions;
   /** Seconds it took to load. */
   load: number;
   signal: AbortSignal;
 }
 
-/** A session as large as prompt and answer need, within the context. */
-function sessionFor({ loaded, prompt, options }: Job, answer: number): { session: TextSession; ids: Int32Array } {
-  const { tokenizer, context } = loaded;
-  const ids = typeof prompt === "string" ? tokenizer!.prompt(prompt) : prompt;
-  const most = options.context ?? context ?? Number.POSITIVE_INFINITY;
-  if (context !== undefined && most > context)
-    process.stderr.write(`note: --context ${most} is more than the ${context} tokens that the model was made for\n`);
-  return { session: loaded.session({ context: Math.max(1, Math.min(ids.length + answer, most)) }), ids };
+/** A session with room for prompt and answer, within the context, and the ids to run in it. */
+async function sessionFor(
+  { loaded, prompt, options }: Job,
+  answer: number,
+): Promise<{ session: TextSession; ids: Int32Array }> {
+  const { cache, context, resume } = options;
+  const { tokenizer, context: made } = loaded;
+  if (context !== undefined && made !== undefined && context > made)
+    process.stderr.write(`note: --context ${context} is more than the ${made} tokens that the model was made for\n`);
+  if (resume !== undefined) {
+    const session = await loaded.resume(resume, { cache, ...(context ? { context } : {}) });
+    if (prompt !== undefined) return { session, ids: session.ids(prompt) };
+    // The last token is run again: what follows it is not in the file.
+    const last = session.session.tokens.slice(-1);
+    session.rewind(Math.max(0, session.session.length - 1));
+    return { session, ids: last };
+  }
+  const ids = typeof prompt === "string" ? tokenizer!.prompt(prompt) : prompt!;
+  // Memory is asked for what is needed, not for all that the model could hold.
+  const most = Math.min(ids.length + answer, context ?? made ?? Number.POSITIVE_INFINITY);
+  return { session: loaded.session({ cache, context: Math.max(1, most) }), ids };
 }
 
 async function write(job: Job): Promise<void> {
   const { loaded, options, load, signal } = job;
   const { json, stream, form, chunk, maxTokens, stop } = options;
   const sampling = samplingOf(options, loaded);
-  const { session, ids } = sessionFor(job, maxTokens);
+  const { session, ids } = await sessionFor(job, maxTokens);
   const written: number[] = [];
   const pieces: string[] = [];
   const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
-  const watch = stopwatch(ids.length);
+  const watch = stopwatch(() => ids.length);
   try {
     const steps = session.generate(ids, {
       ...sampling,
@@ -123,7 +143,7 @@ async function write(job: Job): Promise<void> {
       ...(form ? { form } : {}),
       watch(done, total) {
         reading.update({ done, label: "" });
-        if (done === total) watch.prefilled();
+        watch.read(done, total);
       },
     });
     for await (const step of steps) {
@@ -133,13 +153,14 @@ async function write(job: Job): Promise<void> {
       pieces.push(step.text);
       if (json) {
         if (stream) console.log(JSON.stringify(step));
-      } else if (options.tokens === undefined) process.stdout.write(step.text);
+      } else if (options.tokens === undefined) show(step.text);
       // Who gives ids works in ids.
       else process.stdout.write(`${written.length > 1 ? "," : ""}${step.id}`);
     }
     // On a terminal the figures begin on a line of their own; text that goes elsewhere stays as it was written.
     if (!json && (process.stdout.isTTY || options.tokens !== undefined)) process.stdout.write("\n");
-    const found = watch.end(loaded, session.session, form);
+    const found = watch.end(loaded, session.session, { form, signal });
+    if (options.save !== undefined) await keep(session, written.at(-1), options.save);
     if (json) {
       const { seconds, ...rest } = found;
       const answer = { text: pieces.join(""), ids: written, ...rest, seconds: { load, ...seconds } };
@@ -151,6 +172,13 @@ async function write(job: Job): Promise<void> {
   }
 }
 
+/** Saves a session, the last token written included. */
+async function keep(session: TextSession, last: number | undefined, path: string): Promise<void> {
+  const { length, context } = session.session;
+  if (last !== undefined && length < context) session.append([last], { logits: "last" }).free();
+  await session.save(path);
+}
+
 /** What a result says of where it comes from. */
 function about({ loaded: { path, config, device }, options: { cache } }: Job) {
   const threads = device instanceof WasmDevice ? device.threads : 1;
@@ -159,22 +187,24 @@ function about({ loaded: { path, config, device }, options: { cache } }: Job) {
 
 async function writeLogits(job: Job): Promise<void> {
   const { loaded, options, signal } = job;
-  const { session, ids } = sessionFor(job, 0);
+  const { session, ids } = await sessionFor(job, 0);
   const { form, chunk, json, logits: file } = options;
   const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
-  const watch = stopwatch(ids.length);
+  const watch = stopwatch(() => ids.length);
   try {
     const data = await promptLogits(session.session, ids, {
       ...{ chunk, signal },
       ...(form ? { form } : {}),
-      watch: (done) => reading.update({ done, label: "" }),
+      watch(done, total) {
+        reading.update({ done, label: "" });
+        watch.read(done, total);
+      },
     });
     await reading.finish();
     if (!data) return;
-    watch.prefilled();
     const shape = [ids.length, loaded.model.vocabulary];
     await writeSafetensors(file!, [{ name: "logits", shape, data }]);
-    const found = watch.end(loaded, session.session, form);
+    const found = watch.end(loaded, session.session, { form, signal });
     if (json)
       console.log(JSON.stringify({ ...about(job), logits: file, shape, forms: found.forms, bytes: found.bytes }));
     else
@@ -186,7 +216,7 @@ async function writeLogits(job: Job): Promise<void> {
 }
 
 /** The prompt as it was given; standard input and files without their last line break, which editors add. */
-async function promptOf({ prompt, promptFile, tokens }: RunOptions): Promise<string | Int32Array> {
+async function promptOf({ prompt, promptFile, tokens }: RunOptions): Promise<string | Int32Array | undefined> {
   if (tokens !== undefined) {
     const ids = tokens.split(",").map((id) => (/^\s*\d+\s*$/.test(id) ? Number(id) : Number.NaN));
     if (!ids.every((id) => id < 2 ** 31))
@@ -194,7 +224,7 @@ async function promptOf({ prompt, promptFile, tokens }: RunOptions): Promise<str
     return Int32Array.from(ids);
   }
   if (promptFile !== undefined) return decode(promptFile, await readSmall(promptFile, PROMPT_LIMIT));
-  return prompt === "-" ? decode("standard input", await bytesOf(process.stdin)) : prompt!;
+  return prompt === "-" ? decode("standard input", await bytesOf(process.stdin)) : prompt;
 }
 
 function decode(name: string, bytes: Uint8Array): string {

@@ -22,36 +22,39 @@ export interface Statistics {
 
 /** Times an answer while it is written. */
 export interface Stopwatch {
-  /** The whole prompt has run. */
-  prefilled(): void;
+  /** So much of the prompt has run. */
+  read(done: number, total: number): void;
   take(step: Step): void;
-  end(loaded: LoadedModel, session: Session, form: string | undefined): Statistics;
+  end(loaded: LoadedModel, session: Session, how: { form?: string | undefined; signal: AbortSignal }): Statistics;
 }
 
-/** Starts to time the answer to a prompt of so many tokens. */
-export function stopwatch(promptTokens: number): Stopwatch {
+/** Starts to time the answer to a prompt; how many tokens of it had to be run is asked for at the end. */
+export function stopwatch(ran: () => number): Stopwatch {
   const start = performance.now();
-  let [prefilled, first, last] = [Number.NaN, Number.NaN, Number.NaN];
+  let [begun, read, first, last] = [start, Number.NaN, Number.NaN, Number.NaN];
   let tokens = 0;
-  let finish: Statistics["finish"] = "interrupted";
+  let finish: Finish | undefined;
   return {
-    prefilled() {
-      prefilled = performance.now();
+    read(done, total) {
+      if (done === 0) begun = performance.now();
+      if (done === total) read = performance.now();
     },
     take(step) {
       last = performance.now();
       if (tokens++ === 0) first = last;
       if (step.finish) finish = step.finish;
     },
-    end({ model, weights }, session, form) {
-      const [prefill, firstToken, decode] = [prefilled - start, first - start, last - first].map((ms) => ms / 1000) as [
+    end({ model, weights }, session, { form, signal }) {
+      const [prefill, firstToken, decode] = [read - begun, first - start, last - first].map((ms) => ms / 1000) as [
         number,
         number,
         number,
       ];
+      const promptTokens = ran();
       const forms = formsRun(model, form);
       return {
-        ...{ promptTokens, tokens, finish },
+        ...{ promptTokens, tokens },
+        finish: finish ?? (signal.aborted ? "interrupted" : "length"),
         forms: { prefill: forms, decode: forms },
         seconds: { prefill: known(prefill), firstToken: known(firstToken), decode: known(decode) },
         tokensPerSecond: {

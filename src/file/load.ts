@@ -19,17 +19,17 @@ export interface Loaded {
 /** Sees how many numbers have been read, of how many. */
 export type Watch = (done: number, total: number) => void;
 
-/** What a load may be told: keys of the config to replace, who watches it, and how matrices lie in memory. */
+/** What a load may be told: keys of the config to replace, how weights lie in memory, and who watches it. */
 export interface LoadOptions {
   readonly override?: Config;
-  readonly watch?: Watch;
-  /** "packed": in the format of their file where the device computes with it, for inference alone; float32 unless given. */
+  /** "packed": matrices stay in the format of their file on a device that can compute with it, for inference. */
   readonly weights?: "plain" | "packed";
+  readonly watch?: Watch;
 }
 
 /**
  * Loads a Hugging Face style checkpoint folder or a GGUF file onto a device, one parameter at a time. All names and shapes are
- * checked against the config before the first number is read. `override` replaces keys of the config.
+ * checked against the config before the first number is read.
  *
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
@@ -80,7 +80,7 @@ export async function readWeights(
   parameters: readonly Parameter[],
   sources: Sources,
   device: Device,
-  { watch, weights: lay = "plain" }: LoadOptions = {},
+  { watch, weights: lay = "plain" }: Pick<LoadOptions, "watch" | "weights"> = {},
 ): Promise<Weights> {
   const weights = new Map<string, Tensor>();
   const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
@@ -113,7 +113,7 @@ export async function readWeights(
       const t = packed ?? new Tensor(device, shape);
       weights.set(name, t);
       if (packed) {
-        done += packed.size;
+        done += sizeOf(shape);
         watch?.(done, total);
         continue;
       }

@@ -11,6 +11,8 @@ import type { Sampling } from "./sample.ts";
 export interface Beside {
   readonly tokenizer: Tokenizer | undefined;
   readonly template: Template | undefined;
+  /** Special tokens by their names in tokenizer_config.json, such as bos_token. */
+  readonly tokens: Readonly<Record<string, string>>;
   readonly end: readonly number[];
   readonly sampling: Sampling;
 }
@@ -50,6 +52,7 @@ export async function readBeside(dir: string): Promise<Beside> {
   const last = tokens.eos_token === undefined ? undefined : tokenizer?.id(tokens.eos_token);
   return {
     tokenizer,
+    tokens,
     template: await readTemplate(dir, files, config ?? {}, tokens),
     end: [...endsOf(generation ?? {}), ...(last === undefined ? [] : [last])],
     sampling: generation ? samplingOf(generation) : {},

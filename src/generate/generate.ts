@@ -8,7 +8,7 @@ import { stopper } from "./stop.ts";
 
 /** How to write on, and when to stop. */
 export interface GenerateOptions extends Sampling {
-  /** Most tokens to write; as many as the session has room for unless given. */
+  /** Most tokens to write; as many as the session has room for unless given. 0 runs the prompt alone. */
   readonly maxTokens?: number;
   /** The text ends before the first of these; it needs a tokenizer. */
   readonly stop?: readonly string[];
@@ -20,11 +20,9 @@ export interface GenerateOptions extends Sampling {
   readonly form?: string;
   /** Tokens of the prompt run at a time (512); between them the event loop turns. */
   readonly chunk?: number;
-  /** Tokens that the session saw before the prompt, for the repetition penalty. */
-  readonly seen?: ArrayLike<number>;
   /** Ends the writing after the step at work, without an error. */
   readonly signal?: AbortSignal;
-  /** Sees how many tokens of the prompt have run. */
+  /** Sees how many tokens of the prompt have run: none, before the first of them. */
   readonly watch?: (done: number, total: number) => void;
 }
 
@@ -60,8 +58,9 @@ export async function* generate(
   checkPrompt(session, prompt);
   const decoder = tokenizer && textStream(tokenizer, { special: "omit" });
   const gate = stopper(stop);
-  const seen = [...Array.from(options.seen ?? []), ...prompt];
+  const seen = [...session.tokens, ...prompt];
   let next = prompt;
+  if (maxTokens === 0) await logitsAfter(session, next, options, options.watch);
   for (let written = 1; written <= maxTokens; written++) {
     const logits = await logitsAfter(session, next, options, written === 1 ? options.watch : undefined);
     if (!logits) return;
@@ -97,6 +96,7 @@ async function logitsAfter(
   { form, chunk = 512, signal }: GenerateOptions,
   watch: GenerateOptions["watch"],
 ): Promise<Numbers | undefined> {
+  watch?.(0, ids.length);
   for (let at = 0; ; ) {
     await turn();
     if (signal?.aborted) return undefined;

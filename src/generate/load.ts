@@ -9,7 +9,8 @@ import type { Template } from "../tokenizer/template.ts";
 import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { endsOf, readBeside } from "./beside.ts";
 import type { Sampling } from "./sample.ts";
-import { openSession, type SessionOptions, type TextSession } from "./text.ts";
+import type { SessionOptions } from "./session.ts";
+import { openSession, resumeSession, type TextSession } from "./text.ts";
 
 /** Where and how to load. */
 export interface LoadOptions {
@@ -35,14 +36,18 @@ export interface LoadedModel {
   readonly tokenizer: Tokenizer | undefined;
   /** How messages become text, where the checkpoint says. */
   readonly template: Template | undefined;
+  /** Special tokens by their names in tokenizer_config.json, such as bos_token. */
+  readonly tokens: Readonly<Record<string, string>>;
   /** Tokens after which nothing follows: those of generation_config.json, config.json and tokenizer_config.json. */
   readonly end: ReadonlySet<number>;
   /** What generation_config.json says of sampling. */
   readonly sampling: Sampling;
   /** Tokens that the model was made for, where its config says. */
   readonly context: number | undefined;
-  /** A new session, empty. */
+  /** A new session, empty. Its context is what the model was made for, as far as memory goes, unless given. */
   session(options?: SessionOptions): TextSession;
+  /** A session that goes on from a file that `save` wrote. */
+  resume(path: string, options?: SessionOptions): Promise<TextSession>;
   /** Frees the weights, and closes the device if `load` opened it. */
   close(): void;
 }
@@ -60,7 +65,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const own = device !== options.device;
   try {
     const { model, weights, config } = await loadModel(path, device, {
-      watch(done, total) {
+      weights: "packed",
+      watch: (done, total) => {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
       },
@@ -75,11 +81,14 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     const positions = config.max_position_embeddings;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set([...beside.end, ...endsOf(config)].filter((id) => id < model.vocabulary));
+    const speaker = { model, weights, tokenizer, end, context };
     return {
-      ...{ path, model, weights, device, config, tokenizer, end, context },
+      ...{ path, device, config, ...speaker },
       template: beside.template,
+      tokens: beside.tokens,
       sampling: beside.sampling,
-      session: (wanted = {}) => openSession({ model, weights, tokenizer, end, context, ...wanted }),
+      session: (wanted) => openSession(speaker, wanted),
+      resume: (file, wanted) => resumeSession(speaker, file, wanted),
       close() {
         beside.template?.close();
         for (const t of weights.values()) t.free();

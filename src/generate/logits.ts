@@ -19,6 +19,7 @@ export async function promptLogits(
   const { vocabulary } = session.model;
   const all = new Float32Array(allocateBytes("logits", 4 * ids.length * vocabulary));
   const most = Math.min(chunk, Math.max(1, Math.floor(CHUNK_NUMBERS / vocabulary)));
+  watch?.(0, ids.length);
   for (let at = 0; at < ids.length; at += most) {
     await turn();
     if (signal?.aborted) return undefined;

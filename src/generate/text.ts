@@ -4,50 +4,70 @@ import { ShapeError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkPrompt, type GenerateOptions, generate, type Step } from "./generate.ts";
-import { Session } from "./session.ts";
-
-/** How large a session is. */
-export interface SessionOptions {
-  /** Most tokens it holds; what the model was made for unless given. */
-  readonly context?: number | undefined;
-}
+import { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./session.ts";
 
 /** Text, or token ids. */
 export type Prompt = string | ArrayLike<number>;
 
-/** A session that reads and writes text. */
+/** A session that reads and writes text. Without a tokenizer it takes ids alone. */
 export interface TextSession {
   /** The session itself, in ids and tensors. */
   readonly session: Session;
-  /** Tokens seen. */
-  readonly length: number;
-  /** Bytes of its cache. */
-  readonly bytes: number;
   /** The ids of a prompt: at the start of a session with the tokenizer's special tokens around it. */
   ids(prompt: Prompt): Int32Array;
   /** Runs a prompt; logits `[tokens, vocabulary]`, or of the last token alone. The caller frees the result. */
-  append(prompt: Prompt, options?: { form?: string; logits?: "all" | "last" }): Tensor;
+  append(prompt: Prompt, options?: AppendOptions): Tensor;
   /** Runs a prompt and draws the token that follows; undefined where it was aborted. */
   next(prompt: Prompt, options?: GenerateOptions): Promise<Step | undefined>;
   /** Runs a prompt and writes on: see `generate`. The tokenizer and the end tokens are the model's own unless given. */
   generate(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<Step, void, undefined>;
+  /** As of `Session`. */
+  fork(): TextSession;
+  rewind(length: number): void;
+  save(path: string): Promise<void>;
   free(): void;
 }
 
-/** What a session is made from. */
-export interface SessionParts extends SessionOptions {
+/** Whose session it is. */
+export interface Speaker {
   readonly model: Model;
   readonly weights: Weights;
   readonly tokenizer: Tokenizer | undefined;
   readonly end: ReadonlySet<number>;
+  /** Tokens that the model was made for. */
+  readonly context: number | undefined;
 }
 
-/** A new text session over a model; without a tokenizer it takes ids alone. Throws ShapeError, DeviceError. */
-export function openSession(parts: SessionParts): TextSession {
-  const { model, weights, tokenizer, end, context = 4096 } = parts;
-  if (!(Number.isSafeInteger(context) && context > 0))
-    throw new ShapeError(`context: got ${context}, expected a whole number from 1 on`);
-  const session = new Session(model, weights, { context });
+/** A new text session, or one that goes on from a saved file. Errors: as `Session` and `Session.load`. */
+export function openSession(speaker: Speaker, options: SessionOptions = {}): TextSession {
+  return speaking(speaker, new Session(speaker.model, speaker.weights, roomy(speaker, options)));
+}
+
+/** A text session that goes on from a saved file. Errors: as `Session.load`. */
+export async function resumeSession(
+  speaker: Speaker,
+  path: string,
+  options: SessionOptions = {},
+): Promise<TextSession> {
+  return speaking(speaker, await Session.load(path, speaker.model, speaker.weights, roomy(speaker, options)));
+}
+
+/** Unless a context is given: what the model was made for, or nine tenths of what memory holds where that is less. */
+function roomy(
+  { model, weights, context = Number.POSITIVE_INFINITY }: Speaker,
+  options: SessionOptions,
+): SessionOptions {
+  if (options.context !== undefined) return options;
+  const { freeBytes, elementBytes } = weights.get("embed")!.device;
+  const bytes = (tokens: number) => cacheBytes(model, tokens, options.cache, elementBytes);
+  const many = 2 ** 16;
+  const each = (bytes(many) - bytes(0)) / many;
+  const most = each > 0 ? Math.max(1, Math.floor((0.9 * freeBytes) / each)) : Number.POSITIVE_INFINITY;
+  return { ...options, context: Math.min(context, most) };
+}
+
+function speaking(speaker: Speaker, session: Session): TextSession {
+  const { tokenizer, end } = speaker;
   const ids = (prompt: Prompt): Int32Array => {
     if (typeof prompt !== "string") return Int32Array.from(prompt);
     if (!tokenizer) throw new ShapeError("prompt: got text and no tokenizer, expected token ids; give ids instead");
@@ -57,23 +77,20 @@ export function openSession(parts: SessionParts): TextSession {
     generate(session, ids(prompt), { end, ...(tokenizer ? { tokenizer } : {}), ...options });
   return {
     session,
-    get length() {
-      return session.length;
-    },
-    get bytes() {
-      return session.bytes;
-    },
     ids,
     append(prompt, options) {
       const all = ids(prompt);
       checkPrompt(session, all);
       return session.append(all, options);
     },
-    next: async (prompt, options) => {
+    async next(prompt, options) {
       for await (const step of go(prompt, { ...options, maxTokens: 1 })) return step;
       return undefined;
     },
     generate: go,
+    fork: () => speaking(speaker, session.fork()),
+    rewind: (length) => session.rewind(length),
+    save: (path) => session.save(path),
     free: () => session.free(),
   };
 }

@@ -30,9 +30,9 @@ export async function runModelCase(
   if (!familyOf(config.model_type))
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
-  const override = overridden(config, said.oracle_config_override);
   for (const device of devices)
     for (const lay of device.kind === "wasm" ? (["plain", "packed"] as const) : (["plain"] as const)) {
+      const override = overridden(config, said.oracle_config_override);
       const { model, weights } = await loadModel(checkpoint, device, { override, weights: lay });
       try {
         await compareModel(model, weights, oracle, ledger);
