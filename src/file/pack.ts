@@ -1,7 +1,7 @@
 import type { Rows, Source } from "../model/family.ts";
 import type { Parameter } from "../model/model.ts";
 import { pack } from "../ops/packed/index.ts";
-import { isPackedFormat, type PackedFormat, SCALED } from "../tensor/packing.ts";
+import { isPackedFormat, type PackedFormat, type Packing, SCALED } from "../tensor/packing.ts";
 import { type Device, packedTensor, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { TensorReader } from "./safetensors.ts";
 
@@ -40,6 +40,12 @@ export function rowNumbers({ shape, slices = 1, rows }: Source): Int32Array {
     const [slice, head, row] = [Math.floor(i / each), Math.floor((i % each) / kept), i % kept];
     return slice * out + head * block + from + (order ? order[row]! : row);
   });
+}
+
+/** How a parameter lies packed; undefined for a vector. What no format packs is packed as float32. */
+export function packingOf(reader: TensorReader, parameter: Parameter, source: Source): Packing | undefined {
+  if (parameter.shape.length < 2 || source.shape.length < 2) return undefined;
+  return { format: formatOf(reader, source) ?? "F32", ...arrangementOf(parameter, source), careful: false };
 }
 
 /**

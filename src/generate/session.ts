@@ -1,6 +1,6 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
 import type { Model } from "../model/model.ts";
-import { forward, type Weights } from "../model/transformer.ts";
+import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, pageTokens } from "../tensor/page.ts";
@@ -33,6 +33,8 @@ export class Session {
   readonly context: number;
   readonly cache: CacheType;
   readonly caches: readonly Cache[];
+  /** Where the weights live. */
+  readonly #devices: readonly Device[];
   #tokens: number[] = [];
   /** Set once a state of fixed size was left in the middle of a step. */
   #broken = false;
@@ -45,15 +47,18 @@ export class Session {
     this.device = weights.get("embed")!.device;
     this.context = context;
     this.cache = cache;
-    if (Number.isFinite(context)) {
-      const [need, free] = [cacheBytes(model, context, cache, this.device.elementBytes), this.device.freeBytes];
+    const devices = layerDevices(model, weights);
+    this.#devices = [...new Set([...weights.values()].map((t) => t.device))];
+    for (const device of Number.isFinite(context) ? this.#devices : []) {
+      const layers = model.layers.filter((_, i) => devices[i] === device);
+      const [need, free] = [cacheBytes({ ...model, layers }, context, cache, device.elementBytes), device.freeBytes];
       if (need > free)
         throw new DeviceError(
           `session: got a context of ${context} tokens whose ${cache} cache takes ${mebibytes(need)} MiB, expected at most the ` +
             `${mebibytes(free)} MiB that are free; use a smaller context${cache === "q8" ? "" : " or the cache q8"}`,
         );
     }
-    this.caches = model.layers.map(({ attention }) => new Cache(this.device, attention, context, cache));
+    this.caches = model.layers.map(({ attention }, i) => new Cache(devices[i]!, attention, context, cache));
   }
 
   /** Tokens seen. */
@@ -82,7 +87,7 @@ export class Session {
    * then as it was (over a state of fixed size only where no layer had begun).
    */
   append(ids: Int32Array, options: AppendOptions = {}): Tensor {
-    const { model, weights, caches, device } = this;
+    const { model, weights, caches } = this;
     if (this.#broken)
       throw new DeviceError("session: got tokens after a step that failed midway; rewind to 0, or go on from a fork");
     const start = this.length;
@@ -90,7 +95,7 @@ export class Session {
     try {
       // All layers get their pages before the first one runs, so that none is ahead of another when memory ends.
       for (const cache of caches) cache.reserve(start + ids.length);
-      output = scope(device, () =>
+      output = scope(this.#devices, () =>
         forward(model, weights, ids, {
           positions: positionsOf(start, ids.length),
           caches,

@@ -4,8 +4,9 @@ import { runAttention } from "../attention/layer.ts";
 import { add, scaled } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
+import { moved } from "../ops/move/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Device, Tensor } from "../tensor/tensor.ts";
 import { feedForward } from "./feed.ts";
 import type { Model } from "./model.ts";
 
@@ -36,6 +37,7 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   run.watch?.(x);
   model.layers.forEach(({ attention, feed }, i) => {
     const p = part(weights, `layers.${i}.`);
+    x = moved(x, p.normAttention!.device);
     const form = run.form && formNames(attention.variant, attention.sizes).includes(run.form) ? run.form : undefined;
     const cache = run.caches?.[i];
     const a = runAttention(attention, part(weights, `layers.${i}.attention.`), rmsNorm(x, p.normAttention, model.eps), {
@@ -48,11 +50,19 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
     x = add(x, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(x, p.normFeed, model.eps))));
     if (i < model.layers.length - 1) run.watch?.(x);
   });
-  const normed = rmsNorm(run.rows ? x.rows(...run.rows) : x, weights.get("norm"), model.eps);
+  const norm = weights.get("norm")!;
+  const normed = rmsNorm(moved(run.rows ? x.rows(...run.rows) : x, norm.device), norm, model.eps);
   run.watch?.(normed);
   const last = scales ? scaled(normed, scales.head) : normed;
   const head = weights.get("head");
-  return head ? einsum("t d, d w -> t w", last, head) : einsum("t d, w d -> t w", last, weights.get("embed")!);
+  if (head) return einsum("t d, d w -> t w", last, head);
+  const embed = weights.get("embed")!;
+  return einsum("t d, w d -> t w", moved(last, embed.device), embed);
+}
+
+/** The device that each layer's weights live on: a model may lie in several memories. */
+export function layerDevices(model: Model, weights: Weights): Device[] {
+  return model.layers.map((_, i) => weights.get(`layers.${i}.normAttention`)!.device);
 }
 
 const parts = new WeakMap<Weights, Map<string, Parts>>();

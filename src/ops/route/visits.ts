@@ -1,6 +1,4 @@
-import type { WasmDevice } from "../../device/wasm.ts";
-import type { Numbers, Tensor } from "../../tensor/tensor.ts";
-import type { Kernels } from "../op.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 
 /** An expert that some tokens visit: which rows, in order, and with what weights. */
 export interface Visit {
@@ -9,16 +7,10 @@ export interface Visit {
   readonly weights: Float64Array;
 }
 
-/** Where a tensor's numbers can be seen at once: all work is done when a call returns. */
-const seen: Kernels<(t: Tensor) => Numbers> = {
-  reference: (t) => t.data,
-  wasm: (t) => (t.device as WasmDevice).floats.subarray(t.address / 4, t.address / 4 + t.size),
-};
-
 /** The experts that a router's weights `[t, x]` (see `route`) choose, in their order. */
 export function visitsOf(weights: Tensor): Visit[] {
   const [t = 0, x = 0] = weights.shape;
-  const numbers = seen[weights.device.kind](weights);
+  const numbers = weights.device.view(weights);
   const visits: Visit[] = [];
   for (let expert = 0; expert < x; expert++) {
     const rows: number[] = [];
