@@ -64,8 +64,9 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const device = await openDevice(options);
   const own = device !== options.device;
   try {
-    const { model, weights, config } = await loadModel(path, device, {
+    const { model, weights, config, more } = await loadModel(path, device, {
       weights: "packed",
+      another: () => WasmDevice.open(options.threads ? { threads: options.threads } : {}),
       watch: (done, total) => {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
@@ -92,7 +93,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
       close() {
         beside.template?.close();
         for (const t of weights.values()) t.free();
-        if (own) device.close();
+        for (const other of own ? [device, ...more] : more) other.close();
       },
     };
   } catch (error) {
