@@ -90,6 +90,7 @@ export type Initial = (random: Random, z: Sizes) => number;
 export interface Form<P extends Axes, K extends Axes, S extends string> {
   /** What this form is for, in a line. */
   readonly about: string;
+  readonly over?: undefined;
   /** Why these sizes have no such form; undefined where they do. */
   refuses?(z: Sizes): string | undefined;
   cost(z: Sizes): Cost;
@@ -97,8 +98,19 @@ export interface Form<P extends Axes, K extends Axes, S extends string> {
   run(p: Held<P>, parts: Held<K>, view: View, z: Sizes, at: At, state: State<S>): Tensor;
 }
 
+/** A form that reads not what is cached but what that unfolds to. */
+export type Unfolding<P extends Axes, K extends Axes, S extends string> = Omit<Form<P, K, S>, "over"> & {
+  readonly over: "unfolded";
+};
+
 /** A variant: data and pure functions, nothing else. Costs, checks, initialisation, caches and tables follow from it. */
-export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S extends string = never> {
+export interface Definition<
+  P extends Axes,
+  Q extends Axes,
+  C extends Axes,
+  S extends string = never,
+  U extends Axes = Axes,
+> {
   readonly name: string;
   readonly source: string;
   /** Which optional parts it knows; others are refused. */
@@ -107,6 +119,8 @@ export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S ex
   readonly qkNorm: string;
   /** Whether it has a sliding window; it has unless this says false. */
   readonly window?: false;
+  /** Whether results over some of the keys can be merged by their log-sum-exp; they can unless this says false. */
+  readonly merges?: false;
   /** Rules the sizes must keep, each as [holds, axis, rule]. */
   rules(z: Sizes): readonly (readonly [holds: boolean, axis: string, rule: string])[];
   params(z: Sizes): P;
@@ -118,6 +132,10 @@ export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S ex
   cache(z: Sizes): C;
   /** Cached parts that stay float32 in every cache: sums that grow, of which differences count. */
   readonly exact?: readonly (string & keyof C)[];
+  /** What that unfolds to, for forms that read it so: keys and values per head, say. It can be cached instead (unfold.ts). */
+  unfolded?(z: Sizes): U;
+  /** Unfolds rows of the cache, each by itself. */
+  unfold?(p: Held<P>, cached: Held<NoInfer<C>>, z: Sizes): Given<Held<NoInfer<U>>>;
   /** What the whole past leaves behind, whatever its length (linear attention, running sums, short convolutions). */
   state?(z: Sizes): Readonly<Record<S, string>>;
   scale(z: Sizes): number;
@@ -125,7 +143,9 @@ export interface Definition<P extends Axes, Q extends Axes, C extends Axes, S ex
   reads?(z: Sizes, context: number): number;
   /** Hidden states `[t, d]` to the queries and to what is cached. */
   project(p: Held<P>, x: Tensor, at: At, z: Sizes, state: State<NoInfer<S>>): Given<Held<NoInfer<Q & C>>>;
-  readonly forms: Readonly<Record<string, Form<P, NoInfer<Q & C>, NoInfer<S>>>>;
+  readonly forms: Readonly<
+    Record<string, Form<P, NoInfer<Q & C>, NoInfer<S>> | Unfolding<P, NoInfer<Q & U>, NoInfer<S>>>
+  >;
   /** Heads' outputs `[t, h, v]` to `[t, d]`. */
   output(p: Held<P>, o: Tensor, at: At, z: Sizes, parts: Held<NoInfer<Q & C>>): Tensor;
 }
@@ -139,12 +159,13 @@ export function defineAttention<
   const Q extends Axes,
   const C extends Axes,
   S extends string = never,
->(definition: Definition<P, Q, C, S>): Variant {
+  const U extends Axes = Record<never, never>,
+>(definition: Definition<P, Q, C, S, U>): Variant {
   return definition as unknown as Variant;
 }
 
 /** An axes table without the entries that the sizes leave out. */
-function present(axes: Axes): [name: string, axes: string][] {
+export function present(axes: Axes): [name: string, axes: string][] {
   return Object.entries(axes).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 

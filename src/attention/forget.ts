@@ -37,6 +37,8 @@ function withForgetGate(name: string, base: Variant): Variant {
     params: (z) => ({ ...base.params(z), ...gateParams }),
     cache: (z) => ({ ...base.cache(z), f: "h" }),
     exact: [...(base.exact ?? []), "f"],
+    ...(base.unfolded && { unfolded: (z) => ({ ...base.unfolded?.(z), f: "h" }) }),
+    ...(base.unfold && { unfold: (p, cached, z) => ({ ...base.unfold?.(p, cached, z), f: cached.f! }) }),
     state: (z) => ({ ...base.state?.(z), total: "h" }),
     project: (p, x, at, z, state) => ({
       ...base.project(p, x, at, z, state),

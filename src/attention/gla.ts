@@ -2,7 +2,6 @@ import { reshape } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
-import { contiguous } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import { defineAttention, type Sizes } from "./define.ts";
 import { latentRules, rotary } from "./mla.ts";
@@ -31,6 +30,13 @@ export const gla = defineAttention({
   }),
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
   cache: (z) => ({ c: "g c", kr: z.r ? "r" : undefined }),
+  unfolded: (z) => ({ kn: "h n", v: "h v", kr: z.r ? "r" : undefined }),
+  unfold(p, { c, kr }, { g, h, n, v, c: rank }) {
+    const s = c.shape[0]!;
+    const up = (w: typeof c, width: number) =>
+      reshape(einsum("s g c, c g m n -> s g m n", c, reshape(w, [rank, g, h / g, width])), [s, h, width]);
+    return { kn: up(p.wUK, n), v: up(p.wUV, v), ...(kr && { kr }) };
+  },
   scale: (z) => z.e ** -0.5,
   project: (p, x, at, z) => ({
     ...splitQueries(p, x, at, z),
@@ -40,14 +46,9 @@ export const gla = defineAttention({
   forms: {
     expanded: {
       about: "multi-head: unfolds each group's latent into keys and values of its heads",
+      over: "unfolded",
       cost: (z) => ({ token: projections(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
-      run(p, { qn, qr, c, kr }, view, { g, h, n, v, c: rank }) {
-        const latents = contiguous(c);
-        const s = c.shape[0]!;
-        const up = (w: typeof c, width: number) =>
-          reshape(einsum("s g c, c g m n -> s g m n", latents, reshape(w, [rank, g, h / g, width])), [s, h, width]);
-        return attend(up(p.wUV, v), view, [qn, up(p.wUK, n)], ...rotary(qr, kr));
-      },
+      run: (_p, { qn, qr, kn, v, kr }, view) => attend(v, view, [qn, kn], ...rotary(qr, kr)),
     },
     absorbed: {
       about: "grouped-query over the latents: each group's heads read its latent, as key and as value",

@@ -1,7 +1,6 @@
 import { reshape } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
-import { contiguous } from "../ops/pages/index.ts";
 import { defineAttention } from "./define.ts";
 import { latentFlops, latentParams, latentRules, latents, rotary } from "./mla.ts";
 import { groupRules, outputParams, outputs, splitQueries, splitQueryParams } from "./rank.ts";
@@ -15,21 +14,24 @@ export const gqla = defineAttention({
   params: (z) => ({ ...splitQueryParams(z), ...latentParams(z), wUK: "c g n", wUV: "c g v", ...outputParams(z) }),
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
   cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined }),
+  unfolded: (z) => ({ kn: "g n", v: "g v", kr: z.r ? "r" : undefined }),
+  unfold: (p, { c, kr }) => ({
+    kn: einsum("s c, c g n -> s g n", c, p.wUK),
+    v: einsum("s c, c g v -> s g v", c, p.wUV),
+    ...(kr && { kr }),
+  }),
   scale: (z) => z.e ** -0.5,
   project: (p, x, at, z) => ({ ...splitQueries(p, x, at, z), ...latents(p, x, at, z) }),
   forms: {
     expanded: {
       about: "grouped-query: unfolds the latent into keys and values per group",
+      over: "unfolded",
       cost: (z) => ({
         token: latentFlops(z),
         cached: 2 * z.c * z.g * (z.n + z.v),
         pair: 2 * z.h * (z.e + z.v),
       }),
-      run(p, { qn, qr, c, kr }, view) {
-        const latents = contiguous(c);
-        const kn = einsum("s c, c g n -> s g n", latents, p.wUK);
-        return attend(einsum("s c, c g v -> s g v", latents, p.wUV), view, [qn, kn], ...rotary(qr, kr));
-      },
+      run: (_p, { qn, qr, kn, v, kr }, view) => attend(v, view, [qn, kn], ...rotary(qr, kr)),
     },
     absorbed: {
       about: "multi-query over the latent, as in MLA",

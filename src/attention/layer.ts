@@ -4,6 +4,7 @@ import { ShapeError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Cache } from "./cache.ts";
 import { formNames, type Parts, type Sizes, type Variant } from "./define.ts";
+import { runForm } from "./unfold.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
 export interface Attention {
@@ -46,6 +47,8 @@ export interface Pass {
   /** Sequences laid one after the other; 1 with a cache. */
   readonly batch?: number;
   readonly cache?: Cache;
+  /** Cached tokens unfolded at a time, where the form unfolds. */
+  readonly piece?: number;
 }
 
 /** Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. */
@@ -62,7 +65,8 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
   const state = pass.cache?.state;
   const own = variant.project(p, x, at, sizes, state);
   const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;
-  return variant.output(p, form.run(p, parts, view, sizes, at, state), at, sizes, parts);
+  const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state, piece: pass.piece });
+  return variant.output(p, o, at, sizes, parts);
 }
 
 /** The form of this name, or the first there is at these sizes. Throws ShapeError listing those, or saying why there is none. */

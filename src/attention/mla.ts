@@ -2,7 +2,6 @@ import { addBias } from "../ops/add/index.ts";
 import { attend, type Term } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
-import { contiguous } from "../ops/pages/index.ts";
 import { rope } from "../ops/rope/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "./define.ts";
@@ -61,6 +60,15 @@ export const mla = defineAttention({
   }),
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
   cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined }),
+  unfolded: (z) => ({ kn: "h n", v: "h v", kr: z.r ? "r" : undefined }),
+  unfold(p, { c, kr }, z) {
+    const kn = einsum("s c, c h n -> s h n", c, p.wUK);
+    return {
+      kn: p.gKN ? rmsNorm(kn, p.gKN, eps(z)) : kn,
+      v: einsum("s c, c h v -> s h v", c, p.wUV),
+      ...(kr && { kr }),
+    };
+  },
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const q = splitQueries(p, x, at, z);
@@ -69,13 +77,9 @@ export const mla = defineAttention({
   forms: {
     expanded: {
       about: "multi-head: unfolds the latent into keys and values per head; least arithmetic (training, prefill)",
+      over: "unfolded",
       cost: (z) => ({ token: latentFlops(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
-      run(p, { qn, qr, c, kr }, view, z) {
-        const latents = contiguous(c);
-        const kn = einsum("s c, c h n -> s h n", latents, p.wUK);
-        const values = einsum("s c, c h v -> s h v", latents, p.wUV);
-        return attend(values, view, [qn, p.gKN ? rmsNorm(kn, p.gKN, eps(z)) : kn], ...rotary(qr, kr));
-      },
+      run: (_p, { qn, qr, kn, v, kr }, view) => attend(v, view, [qn, kn], ...rotary(qr, kr)),
     },
     absorbed: {
       about: "multi-query: folds wUK into the query and wUV into the output; least traffic (decode)",

@@ -11,6 +11,7 @@ function stickBreaking(name: string, base: Variant): Variant {
     ...base,
     name,
     source: `Tan et al., Stick-breaking Attention (arXiv 2410.17980); kexue.fm/archives/11111; ${base.source}`,
+    merges: false,
     features: [...(base.features ?? []), "current"],
     rules: (z) => [
       ...base.rules(z),

@@ -97,6 +97,8 @@ export const tpa = defineAttention({
     av: z.with?.fixedA ? undefined : "h l",
     bv: z.with?.fixedB ? undefined : "l v",
   }),
+  unfolded: () => ({ k: "h e", v: "h v" }),
+  unfold: (p, { ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }) => ({ k: together(ak, bk), v: together(av, bv) }),
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
@@ -118,13 +120,13 @@ export const tpa = defineAttention({
   forms: {
     expanded: {
       about: "multi-head: puts keys and values together (training, prefill)",
+      over: "unfolded",
       cost: (z) => ({
         token: projections(z),
         cached: 2 * z.h * (ranks(z).k * z.e + ranks(z).l * z.v),
         pair: 2 * z.h * (z.e + z.v),
       }),
-      run: (p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) =>
-        attend(together(av, bv), view, [q, together(ak, bk)]),
+      run: (_p, { q, k, v }, view) => attend(v, view, [q, k]),
     },
     factored: {
       about: "reads the factors alone and never makes a key or value (decode)",

@@ -17,6 +17,7 @@ export { loss, lossBackward } from "../ops/loss/kernel.as";
 export { exp, expBackward, logSigmoid, logSigmoidBackward, relu, reluBackward } from "../ops/map/kernel.as";
 export { sigmoid, sigmoidBackward, silu, siluBackward } from "../ops/map/kernel.as";
 export { softplus, softplusBackward, tanh, tanhBackward } from "../ops/map/kernel.as";
+export { merge } from "../ops/merge/kernel.as";
 export { multiply, multiplyBackward } from "../ops/multiply/kernel.as";
 export { norm, normBackward } from "../ops/norm/kernel.as";
 export { adamw, squares } from "../ops/optimise/kernel.as";

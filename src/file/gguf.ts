@@ -1,4 +1,5 @@
 import { blocks, isQuant } from "../tensor/quant.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import { type ByteSource, fileSource, memorySource } from "./bytes.ts";
 import { type Stored, storedBytes } from "./dtype.ts";
 import { clip, type Entry } from "./header.ts";
@@ -164,12 +165,14 @@ async function readPlace(scan: Scanner, seen: ReadonlySet<string>, alignment: nu
 }
 
 function entryOf(scan: Scanner, { name, dtype, shape, offset, at }: Place, start: number, size: number): Entry {
-  let elements = 1;
+  // Without the zeros, which would hide an overflow.
+  let bound = 1;
   for (const n of shape) {
-    elements *= n;
-    if (elements > Number.MAX_SAFE_INTEGER / 8)
+    bound *= n || 1;
+    if (bound > Number.MAX_SAFE_INTEGER / 8)
       scan.fail(`[${shape}] as the shape of ${clip(name)}`, "fewer than 2^50 elements", at);
   }
+  const elements = sizeOf(shape);
   if (isQuant(dtype) && (shape.at(-1) ?? 1) % blocks[dtype].elements)
     scan.fail(
       `rows of ${shape.at(-1) ?? 1} elements in ${clip(name)}`,

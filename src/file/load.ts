@@ -1,20 +1,12 @@
-import { deepseek, deepseek3, deepseek32 } from "../model/deepseek.ts";
-import type { Config, Family, Rows, Scales, Source, Sources } from "../model/family.ts";
-import { glm } from "../model/glm.ts";
-import { llama } from "../model/llama.ts";
-import { minicpm } from "../model/minicpm.ts";
-import { type Model, type Parameter, parametersOf } from "../model/model.ts";
-import { qwen } from "../model/qwen.ts";
+import type { Config, Rows, Scales, Source, Sources } from "../model/family.ts";
+import type { Model, Parameter } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
-import { youtu } from "../model/youtu.ts";
-import { FormatError, ShapeError } from "../tensor/error.ts";
+import { FormatError } from "../tensor/error.ts";
+import { isQuant } from "../tensor/quant.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
-import { openFolder } from "./folder.ts";
 import { clip } from "./header.ts";
+import { openModel } from "./open.ts";
 import { missing, type TensorReader } from "./safetensors.ts";
-
-/** Every family of checkpoints there is; adding one is a file and a line here. */
-export const families: readonly Family[] = [llama, qwen, deepseek, deepseek3, deepseek32, glm, youtu, minicpm];
 
 /** A checkpoint ready to run. */
 export interface Loaded {
@@ -26,38 +18,22 @@ export interface Loaded {
 /** Sees how many numbers have been read, of how many. */
 export type Watch = (done: number, total: number) => void;
 
-/** The family that reads this `model_type`, if any. */
-export function familyOf(modelType: unknown): Family | undefined {
-  return families.find(({ modelTypes }) => modelTypes.some((known) => known === modelType));
+/** What a load may be told: keys of the config to replace, and who watches it. */
+export interface LoadOptions {
+  readonly override?: Config;
+  readonly watch?: Watch;
 }
 
 /**
- * Loads a Hugging Face style checkpoint folder onto a device, one parameter at a time. All names and shapes are checked
- * against the config before the first number is read. `override` replaces keys of config.json.
+ * Loads a Hugging Face style checkpoint folder or a GGUF file onto a device, one parameter at a time. All names and shapes are
+ * checked against the config before the first number is read. `override` replaces keys of the config.
  *
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
-export async function loadModel(dir: string, device: Device, override: Config = {}, watch?: Watch): Promise<Loaded> {
-  const { config: stored, tensors } = await openFolder(dir);
-  const config = { ...stored, ...override };
-  const family = familyOf(config.model_type);
-  if (!family)
-    throw new FormatError(
-      `${dir}/config.json: model_type: got ${clip(JSON.stringify(config.model_type) ?? "nothing")}, ` +
-        `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
-    );
-  let model: Model;
-  let parameters: Parameter[];
-  try {
-    model = family.model(config);
-    parameters = parametersOf(model);
-  } catch (error) {
-    if (!(error instanceof FormatError || error instanceof ShapeError)) throw error;
-    throw new FormatError(`${dir}/config.json: ${error.message}`, { cause: error });
-  }
-  const sources = family.sources(model, config);
-  checkTensors(tensors, sources, (name) => family.ignores(name, model, config));
-  return { model, weights: await readWeights(tensors, parameters, sources, device, watch), config };
+export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
+  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, options.override ?? {});
+  checkTensors(tensors, sources, ignores);
+  return { model, weights: await readWeights(tensors, parameters, sources, device, options.watch), config };
 }
 
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
@@ -82,9 +58,9 @@ export function checkTensors(reader: TensorReader, sources: Sources, ignored?: (
           throw new FormatError(
             `${reader.file}: ${clip(theirs)}: got ${dtype} [${got}], expected F32 [${blocks}], one scale for each block of ${clip(name)}`,
           );
-      } else if (!/^(F64|F32|F16|BF16)$/.test(entry.dtype))
+      } else if (!/^(F64|F32|F16|BF16)$/.test(entry.dtype) && !isQuant(entry.dtype))
         throw new FormatError(
-          `${subject}: got ${entry.dtype}, expected F64, F32, F16 or BF16; quantised weights are not supported`,
+          `${subject}: got ${entry.dtype}, expected F64, F32, F16, BF16 or blocks of GGUF; other weights are not supported`,
         );
     }
   const extra = reader.names.filter((name) => !wanted.has(name) && !ignored?.(name));
@@ -107,7 +83,7 @@ export async function readWeights(
   const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   let done = 0;
   // Neighbouring parameters are often rows of one tensor: the last one read is kept.
-  let last: { name: string; values: ArrayLike<number> } | undefined;
+  let last: { name: string; values: Numbers } | undefined;
   const read = async (name: string, { shape, scales }: Source) => {
     if (last?.name !== name) {
       last = undefined;
@@ -122,17 +98,22 @@ export async function readWeights(
     for (const { name, shape } of parameters) {
       const source = sources.get(name);
       if (!source) throw new FormatError(`internal: parameter ${name} has no source`);
+      const { slices = 1 } = source;
       const each = elementsOf(source);
-      if (each * source.tensors.length !== sizeOf(shape))
+      if (each * slices * source.tensors.length !== sizeOf(shape))
         throw new FormatError(`internal: parameter ${name} [${shape}] and its source of ${each} numbers do not fit`);
       const t = new Tensor(device, shape);
       weights.set(name, t);
-      const stack = t.reshape([source.tensors.length, each]);
+      const stack = t.reshape([source.tensors.length * slices, each]);
       const part: Numbers = device.elementBytes === 8 ? new Float64Array(each) : new Float32Array(each);
       for (const [i, tensor] of source.tensors.entries()) {
-        arrange(await read(tensor, source), source, part);
-        stack.rows(i, i + 1).write(part);
-        done += each;
+        const values = await read(tensor, source);
+        const size = values.length / slices;
+        for (let k = 0; k < slices; k++) {
+          arrange(values.subarray(k * size, (k + 1) * size), source, part);
+          stack.rows(i * slices + k, i * slices + k + 1).write(part);
+        }
+        done += each * slices;
         watch?.(done, total);
       }
     }
@@ -159,23 +140,34 @@ function scale(values: Numbers, shape: readonly number[], scales: Scales, by: Nu
   }
 }
 
-/** Numbers that one tensor of a source contributes. */
-function elementsOf({ shape, rows }: Source): number {
-  const [out = 1, ...inner] = shape;
-  return (rows ? rows.count * (rows.to - rows.from) : out) * sizeOf(inner);
+/** How many rows a tensor of a source has, or a slice of it, and how wide they are. */
+function rowsOf({ shape, slices }: Source): [rows: number, width: number] {
+  const own = slices === undefined ? shape : shape.slice(1);
+  return own.length < 2 ? [own[0] ?? 1, 1] : [sizeOf(own.slice(0, -1)), own.at(-1)!];
+}
+
+/** Numbers that one tensor of a source contributes, or a slice of it. */
+function elementsOf(source: Source): number {
+  const [out, width] = rowsOf(source);
+  const { rows } = source;
+  return (rows ? rows.count * (rows.to - rows.from) : out) * width;
 }
 
 /** Chooses a tensor's rows and lays them out as ours. `into` holds exactly what is chosen. */
-function arrange(values: ArrayLike<number>, { shape, rows, layout }: Source, into: Numbers): void {
-  const [out = 1, ...inner] = shape;
-  const width = sizeOf(inner);
+function arrange(values: Numbers, source: Source, into: Numbers): void {
+  const { rows, layout, shape } = source;
+  const [out, width] = rowsOf(source);
   const { count, block, from, to, order }: Rows = rows ?? { count: 1, block: out, from: 0, to: out };
   const chosen = count * (to - from);
+  // Rows of `swapped` are counted along both leading axes.
+  const [first = 1, second = 1] = shape;
+  const placed = (row: number) => (layout === "swapped" ? (row % second) * first + Math.floor(row / second) : row);
   // Our element (row, column) goes to row * across + column * down.
   const [across, down] = layout === "transposed" ? [1, chosen] : [width, 1];
   for (let head = 0, row = 0; head < count; head++)
     for (let r = from; r < to; r++, row++) {
       const start = (head * block + (order ? from + order[r - from]! : r)) * width;
-      for (let column = 0; column < width; column++) into[row * across + column * down] = values[start + column]!;
+      const to = placed(row) * across;
+      for (let column = 0; column < width; column++) into[to + column * down] = values[start + column]!;
     }
 }

@@ -7,7 +7,7 @@ export const damaged = "the file is damaged or no GGUF file, fetch it again";
 export const HEADER_BYTES = 1 << 28;
 
 /** The format's limit on the bytes of a key; names of tensors are held to it too. */
-const NAME_BYTES = 65_535;
+export const NAME_BYTES = 65_535;
 
 /** Bytes fetched at first; four times as many whenever they are used up. */
 const FIRST = 1 << 20;
@@ -85,15 +85,48 @@ export class Scanner {
     }
   }
 
-  /** The `count` strings from byte `at` on, which `skipStrings` went over before. */
+  /**
+   * The `count` strings from byte `at` on, which `skipStrings` went over before. All are decoded in one piece that is then cut,
+   * since a call of the decoder takes longer than most strings.
+   */
   strings(at: number, count: number, what: string): string[] {
-    const strings: string[] = [];
+    const bytes = new Uint8Array(this.#view.buffer);
+    const lengths = new Uint32Array(count);
+    let end = at;
+    let total = 0;
     for (let i = 0; i < count; i++) {
-      const length = this.#view.getUint32(at, true);
-      strings.push(this.#text(at + 8, length, what));
-      at += 8 + length;
+      lengths[i] = this.#view.getUint32(end, true);
+      end += 8 + lengths[i]!;
+      total += lengths[i]!;
     }
-    return strings;
+    const joined = new Uint8Array(total);
+    // In UTF-16, where each string ends: characters of four bytes have two units, bytes that go on with one have none.
+    const ends = new Uint32Array(count);
+    let units = 0;
+    for (let i = 0, from = at, to = 0; i < count; i++) {
+      from += 8;
+      const stop = from + lengths[i]!;
+      // A string that began in the middle of a character would be whole only together with the one before.
+      if (from < stop && (bytes[from]! & 0xc0) === 0x80) this.#noText(from, what);
+      for (; from < stop; from++) {
+        const byte = bytes[from]!;
+        joined[to++] = byte;
+        if ((byte & 0xc0) !== 0x80) units += byte < 0xf0 ? 1 : 2;
+      }
+      ends[i] = units;
+    }
+    let text: string;
+    try {
+      text = utf8.decode(joined);
+    } catch {
+      return this.#noText(at, what);
+    }
+    let from = 0;
+    return Array.from(ends, (end) => {
+      const string = text.slice(from, end);
+      from = end;
+      return string;
+    });
   }
 
   /** A copy of bytes that are in memory. */
@@ -105,8 +138,12 @@ export class Scanner {
     try {
       return utf8.decode(new Uint8Array(this.#view.buffer, at, length));
     } catch {
-      return this.fail(`bytes that are no UTF-8 in ${what}`, "text", at);
+      return this.#noText(at, what);
     }
+  }
+
+  #noText(at: number, what: string): never {
+    return this.fail(`bytes that are no UTF-8 in ${what}`, "text", at);
   }
 
   #u64(at: number, what: string): number {

@@ -7,6 +7,7 @@ import { encode, storedBytes, type Values } from "./dtype.ts";
 import { alignmentOf, type GgufType, MAGIC, RANK, typeCodes } from "./gguf.ts";
 import { clip } from "./header.ts";
 import { ARRAY, type Metadata, type Scalar, scalars, type Value } from "./metadata.ts";
+import { NAME_BYTES } from "./scanner.ts";
 
 /** One tensor of a GGUF file to be written. Shape row-major; the innermost size a multiple of the block's elements. */
 export interface GgufTensor {
@@ -46,7 +47,7 @@ export async function* ggufChunks(
   out.u64(tensors.length);
   out.u64(metadata.size);
   for (const [key, value] of metadata) {
-    out.text(key);
+    out.name(key);
     writeValue(out, key, value);
   }
   const seen = new Set<string>();
@@ -56,7 +57,7 @@ export async function* ggufChunks(
     if (seen.has(name)) throw new FormatError(`${subject}: got the name twice, expected each name once`);
     seen.add(name);
     checkShape(subject, shape, dtype);
-    out.text(name);
+    out.name(name);
     out.u32(shape.length);
     for (const n of shape.toReversed()) out.u64(n);
     out.u32(typeCodes[dtype]);
@@ -151,6 +152,14 @@ class Writer {
     const { written } = encoder.encodeInto(text, this.#bytes.subarray(this.#at + 8));
     this.u64(written);
     this.#at += written;
+  }
+
+  /** A key or a tensor's name. */
+  name(name: string): void {
+    const before = this.length;
+    this.text(name);
+    if (this.length - before - 8 > NAME_BYTES)
+      throw new FormatError(`${this.file}: got the name ${clip(name)}, expected at most ${NAME_BYTES} bytes`);
   }
 
   *pieces(): Generator<Uint8Array> {

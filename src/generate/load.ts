@@ -64,9 +64,11 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const device = await openDevice(options);
   const own = device !== options.device;
   try {
-    const { model, weights, config } = await loadModel(path, device, {}, (done, total) => {
-      options.signal?.throwIfAborted();
-      options.watch?.(done, total);
+    const { model, weights, config } = await loadModel(path, device, {
+      watch(done, total) {
+        options.signal?.throwIfAborted();
+        options.watch?.(done, total);
+      },
     });
     const tokenizer =
       beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);

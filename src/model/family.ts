@@ -19,12 +19,17 @@ export interface Rows {
 export interface Source {
   /** One tensor, or several alike that are stacked along a new first axis (experts). */
   readonly tensors: readonly string[];
-  /** The shape each has in the file: `[out, in]` for a matrix. */
+  /** The shape each has in the file: `[out, in]` for a matrix. All axes but the last count rows. */
   readonly shape: readonly number[];
+  /** The tensor's first axis, where each of its parts is to be treated as a tensor of its own (experts in one tensor). */
+  readonly slices?: number;
   /** All rows unless given. */
   readonly rows?: Rows;
-  /** Files hold matrices `[out, in]`; ours are `[in, out]`, so most are transposed once their rows are chosen. */
-  readonly layout: "transposed" | "stored";
+  /**
+   * Files hold matrices `[out, in]`; ours are `[in, out]`, so most are transposed once their rows are chosen. `swapped`: the two
+   * leading axes of `[a, b, in]` change places.
+   */
+  readonly layout: "transposed" | "stored" | "swapped";
   /** Where the tensor holds 8-bit floats: each block `[out, in]` is multiplied by its number in the tensor with this suffix. */
   readonly scales?: Scales;
 }
@@ -125,7 +130,8 @@ export function readConfig<T>(config: Config, schema: z.ZodObject<z.ZodRawShape>
   const unknown = kept.find(([key]) => !known.includes(key));
   if (unknown)
     throw new FormatError(
-      `${unknown[0].slice(0, 80)}: got a key that is not known for model_type ${JSON.stringify(config.model_type)}, ` +
+      `${unknown[0].slice(0, 80)}: got a key that is not known for ` +
+        `${config.model_type === undefined ? "this architecture" : `model_type ${JSON.stringify(config.model_type)}`}, ` +
         "expected it absent or null; it could change the numbers, so it is not ignored",
     );
   if (result.success) return result.data;

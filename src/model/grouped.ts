@@ -1,7 +1,8 @@
 import type { Feature, Sizes } from "../attention/define.ts";
 import { gqa } from "../attention/gqa.ts";
 import { FormatError } from "../tensor/error.ts";
-import { type DecoderConfig, linear, type Source, vector } from "./family.ts";
+import { type Config, type DecoderConfig, linear, mustBe, type Source, type Sources, vector } from "./family.ts";
+import { decoderConfig, type GgufHeader, ggufSources, readSettings, scalingOf } from "./gguf.ts";
 import type { Model } from "./model.ts";
 import { type RopeConfig, scaledRotation } from "./scaling.ts";
 
@@ -60,4 +61,49 @@ export function groupedSources(
     ...(bias === "all" && { bO: vector(`${prefix}o_proj.bias`, d) }),
     ...(has?.qkNorm && { gQH: vector(`${prefix}q_norm.weight`, e), gKH: vector(`${prefix}k_norm.weight`, e) }),
   };
+}
+
+/** The config that a GGUF header of such a model stands for. Throws FormatError. */
+export function groupedConfig(header: GgufHeader, type: "llama" | "qwen3"): Config {
+  const s = readSettings(header, {});
+  const e = s["attention.key_length"] ?? s.embedding_length / s["attention.head_count"];
+  mustBe("attention.value_length", s["attention.value_length"], e, "attention.key_length");
+  mustBe("rope.dimension_count", s["rope.dimension_count"], e, "attention.key_length");
+  const table = header.tables.get("rope_freqs.weight");
+  // Llama 3's scaling lies in a table of what each pair's frequency is divided by.
+  const divided = table && {
+    ...{ rope_type: "longrope", factor: 1, short_factor: table, long_factor: table },
+    original_max_position_embeddings: s.context_length,
+  };
+  return {
+    model_type: type,
+    ...decoderConfig(header, s, divided ?? scalingOf(s)),
+    num_key_value_heads: s["attention.head_count_kv"] ?? s["attention.head_count"],
+    head_dim: e,
+    attention_bias: header.shapeOf("blk.0.attn_q.bias") !== undefined,
+    ...(type === "llama" && { mlp_bias: header.shapeOf("blk.0.ffn_up.bias") !== undefined }),
+  };
+}
+
+/** Where a GGUF file of such a model has its parameters. */
+export function groupedGguf(model: Model, header: GgufHeader): Sources {
+  return ggufSources(model, header, (i, prefix) => {
+    const { d, h, g, e, v, bias, with: has } = model.layers[i]!.attention.sizes;
+    return {
+      wQ: linear(`${prefix}attn_q.weight`, h * e, d),
+      wK: linear(`${prefix}attn_k.weight`, g * e, d),
+      wV: linear(`${prefix}attn_v.weight`, g * v, d),
+      wO: linear(`${prefix}attn_output.weight`, d, h * v),
+      ...(bias && {
+        bQ: vector(`${prefix}attn_q.bias`, h * e),
+        bK: vector(`${prefix}attn_k.bias`, g * e),
+        bV: vector(`${prefix}attn_v.bias`, g * v),
+      }),
+      ...(bias === "all" && { bO: vector(`${prefix}attn_output.bias`, d) }),
+      ...(has?.qkNorm && {
+        gQH: vector(`${prefix}attn_q_norm.weight`, e),
+        gKH: vector(`${prefix}attn_k_norm.weight`, e),
+      }),
+    };
+  });
 }

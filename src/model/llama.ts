@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { decoderKeys, decoderSources, type Family, ignoresTensor, readConfig } from "./family.ts";
-import { groupedModel, groupedSources } from "./grouped.ts";
+import type { Architecture } from "./gguf.ts";
+import { groupedConfig, groupedGguf, groupedModel, groupedSources } from "./grouped.ts";
 import { ropeKeys } from "./scaling.ts";
 
 const schema = z.object({
@@ -10,6 +11,21 @@ const schema = z.object({
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
 });
+
+/** Llama in GGUF: rows of queries and keys are reordered so that rotary pairs are neighbours, and are taken as they lie. */
+export const llamaGguf: Architecture = {
+  name: "llama",
+  tables: ["rope_freqs.weight"],
+  config: (header) => groupedConfig(header, "llama"),
+  adapt: (model) => ({
+    ...model,
+    layers: model.layers.map(({ attention, feed }) => ({
+      attention: { ...attention, rotation: { ...attention.rotation, layout: "interleaved" as const } },
+      feed,
+    })),
+  }),
+  sources: groupedGguf,
+};
 
 /** Llama 2 and 3. */
 export const llama: Family = {

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
+import { latentGguf, latentSettings } from "./absorbed.ts";
 import { decoder } from "./deepseek.ts";
 import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
+import { type Architecture, decoderConfig, ggufSources, readSettings } from "./gguf.ts";
 import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const factor = z.number().positive().max(1e6);
@@ -17,6 +19,34 @@ const schema = z.object({
   scale_depth: factor.nullable().default(1.4),
   dim_model_base: factor.nullable().default(256),
 });
+
+/** MiniCPM3 in GGUF, whose readers know its factors by heart: they are those of the released model. */
+export const minicpmGguf: Architecture = {
+  name: "minicpm3",
+  tables: ["rope_factors_long.weight", "rope_factors_short.weight"],
+  config(header) {
+    const s = readSettings(header, latentSettings);
+    const r = s["rope.dimension_count"];
+    const e = s["attention.key_length"];
+    if (!r || !e)
+      throw new FormatError(
+        `${r ? "attention.key_length" : "rope.dimension_count"}: got nothing, expected a number; use another file`,
+      );
+    const [long, short] = ["long", "short"].map((name) => header.tables.get(`rope_factors_${name}.weight`));
+    const rope = long && short && { rope_type: "longrope", factor: 1, long_factor: long, short_factor: short };
+    return {
+      model_type: "minicpm3",
+      ...decoderConfig(header, s, rope),
+      q_lora_rank: s["attention.q_lora_rank"] || null,
+      kv_lora_rank: s["attention.kv_lora_rank"],
+      qk_nope_head_dim: e - r,
+      qk_rope_head_dim: r,
+      v_head_dim: s["attention.value_length"] ?? null,
+    };
+  },
+  sources: (model, header) =>
+    ggufSources(model, header, (i, prefix) => latentGguf(model.layers[i]!.attention.sizes, prefix, header)),
+};
 
 /** MiniCPM3: MLA in halves under LongRoPE, with factors on embeddings, branches and what goes into the head. */
 export const minicpm: Family = {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
-import { groupedModel, groupedSources } from "./grouped.ts";
+import type { Architecture } from "./gguf.ts";
+import { groupedConfig, groupedGguf, groupedModel, groupedSources } from "./grouped.ts";
 import { ropeKeys } from "./scaling.ts";
 
 const schema = z.object({
@@ -15,6 +16,13 @@ const schema = z.object({
   sliding_window: z.number().nullish(),
   layer_types: z.array(z.literal("full_attention")).nullish(),
 });
+
+/** Qwen3 in GGUF. */
+export const qwenGguf: Architecture = {
+  name: "qwen3",
+  config: (header) => groupedConfig(header, "qwen3"),
+  sources: groupedGguf,
+};
 
 /** Qwen3: Llama's layers with a norm on each head's query and key. */
 export const qwen: Family = {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
+import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { declaredIsHeld } from "./account.ts";
@@ -22,7 +23,8 @@ afterAll(() => {
   two.close();
 });
 
-describe.each(variants.map((variant) => [variant.name, variant] as const))("%s on wasm", (_name, variant) => {
+const all = [...variants, ...variants.flatMap((variant) => expandedCache(variant) ?? [])];
+describe.each(all.map((variant) => [variant.name, variant] as const))("%s on wasm", (_name, variant) => {
   test("agrees with the reference, output and gradients, in every form", () =>
     holds(cases(variant, 9), async (drawn) => {
       const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);

@@ -9,6 +9,7 @@ import { attendFactored } from "../../src/ops/factored/index.ts";
 import { gate } from "../../src/ops/gate/index.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { type Mapping, map } from "../../src/ops/map/index.ts";
+import { merge } from "../../src/ops/merge/index.ts";
 import { multiply } from "../../src/ops/multiply/index.ts";
 import { rmsNorm } from "../../src/ops/norm/index.ts";
 import { adamw, squares } from "../../src/ops/optimise/index.ts";
@@ -394,6 +395,26 @@ export const unrecorded: Readonly<Record<string, Op>> = {
     },
   ),
   select: chosen,
+  merge: op(
+    fc.record({ rows: sizable.filter((shape) => shape.length > 1), parts: fc.integer({ min: 1, max: 5 }) }),
+    ({ rows: shape, parts }, random) => {
+      const drawn = Array.from({ length: parts }, (_, i) => ({
+        out: operand(`out${i}`, shape, random),
+        // Far apart, and now and then over no key at all.
+        lse: { ...operand(`lse${i}`, shape.slice(0, -1), random, 8) },
+      }));
+      for (const { lse } of drawn)
+        lse.values.forEach((_, i, all) => {
+          if (random.uniform() < 0.3) all[i] = Number.NEGATIVE_INFINITY;
+        });
+      return {
+        inputs: [operand("x", [1], random)],
+        steps: 16,
+        run: ([x]) =>
+          merge(drawn.map(({ out, lse }) => ({ out: onto(x!.device, out), lse: onto(x!.device, lse) }))).out,
+      };
+    },
+  ),
   deltaContinued: op(rules, continuedProgram),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],

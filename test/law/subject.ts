@@ -78,7 +78,10 @@ export function layerProgram(variant: Variant, drawn: Case, form: string): Progr
   };
 }
 
-/** Feeds one sequence through a cache chunk by chunk, each in its own form; the outputs one after the other. */
+/**
+ * Feeds one sequence through a cache chunk by chunk, each in its own form and, where that unfolds, in pieces of a few tokens; the
+ * outputs one after the other.
+ */
 export async function inChunks(
   subject: Subject,
   drawn: Case,
@@ -93,6 +96,7 @@ export async function inChunks(
       positions: positionsOf(from, tokens),
       form: formName(subject.attention.variant, drawn.sizes, form),
       cache,
+      piece: 1 + (drawn.seed % 5),
     });
     outputs.push(...(await y.read()));
     from += tokens;

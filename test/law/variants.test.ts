@@ -1,5 +1,6 @@
 import { describe, test } from "vitest";
 import { formNames } from "../../src/attention/define.ts";
+import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { declaredIsCounted, declaredIsHeld } from "./account.ts";
@@ -13,7 +14,8 @@ import { gradientIsDifference } from "./gradient.ts";
 import { formName, layerProgram } from "./subject.ts";
 
 // In float64, over the list of variants: a new one is tested the moment it is listed.
-describe.each(variants.map((variant) => [variant.name, variant] as const))("%s", (_name, variant) => {
+const all = [...variants, ...variants.flatMap((variant) => expandedCache(variant) ?? [])];
+describe.each(all.map((variant) => [variant.name, variant] as const))("%s", (_name, variant) => {
   const device = new ReferenceDevice();
   test("its forms are the same function", () => holds(cases(variant), (drawn) => formsAgree(variant, drawn, device)));
 

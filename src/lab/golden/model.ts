@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { readJson } from "../../file/folder.ts";
-import { familyOf, loadModel } from "../../file/load.ts";
+import { loadModel } from "../../file/load.ts";
+import { familyOf } from "../../file/open.ts";
 import { generate, idsOf } from "../../generate/generate.ts";
 import { Session } from "../../generate/session.ts";
 import type { Config } from "../../model/family.ts";
@@ -30,7 +31,9 @@ export async function runModelCase(
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
   for (const device of devices) {
-    const { model, weights } = await loadModel(checkpoint, device, overridden(config, said.oracle_config_override));
+    const { model, weights } = await loadModel(checkpoint, device, {
+      override: overridden(config, said.oracle_config_override),
+    });
     try {
       await compareModel(model, weights, oracle, ledger);
     } finally {

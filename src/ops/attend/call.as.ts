@@ -2,12 +2,13 @@
 // "Row" is a query of a piece: the m heads that share all keys and values are folded into it, row = i m + head.
 import { COLUMNS } from "../einsum/micro.as";
 import { real, whole, address } from "../../device/thread.as";
+import { PAGE, bytesOf, expand } from "../pages/row.as";
 import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
 import { padded } from "./tile.as";
 
 /** Arguments before those of the operands. */
 const HEAD: i32 = 30;
-const PER_OPERAND: i32 = 8;
+const PER_OPERAND: i32 = 14;
 
 let call: usize = 0;
 export let batch: i32 = 0;
@@ -144,8 +145,84 @@ export function keyAt(base: usize, i: i32, b: i32, group: i32, key: i32): usize 
   return base + ((((<usize>(b * s + key)) * g + head) * widthOf(i)) << 2);
 }
 
+/** Float32 rows of operand i, in one stretch or on pages. */
 export function keyRow(i: i32, b: i32, group: i32, key: i32): usize {
-  return keyAt(address(call, HEAD + i * PER_OPERAND + 2), i, b, group, key);
+  const table = address(call, HEAD + i * PER_OPERAND + 8);
+  if (!table) return keyAt(address(call, HEAD + i * PER_OPERAND + 2), i, b, group, key);
+  const page = <usize>load<u32>(table + (<usize>(key / PAGE) << 2));
+  return keyAt(page + address(call, HEAD + i * PER_OPERAND + 10), i, 0, group, key % PAGE);
+}
+
+// Keys are met in blocks, none of which lies on two pages. Rows that are not float32 are expanded once per block, for all
+// heads, into memory of this thread; where a value is a key it is the same rows.
+/** For each operand: address of the block's first row, bytes from row to row. */
+let places: usize = 0;
+let expanded: usize = 0;
+
+/** Gives this thread's memory for blocks. */
+export function setBlocks(space: usize): void {
+  places = space;
+  expanded = space + 64;
+}
+
+/** First row of the block for operand i: of all key heads where rows are few, else of the group's own. */
+export function blockRow(i: i32): usize {
+  return <usize>load<u32>(places + (<usize>i << 3));
+}
+
+export function blockStride(i: i32): usize {
+  return <usize>load<u32>(places + (<usize>i << 3), 4);
+}
+
+/** Makes the `n` keys from `key` on the block. */
+export function openBlock(b: i32, group: i32, key: i32, n: i32): void {
+  let to = expanded;
+  if (few) group = 0;
+  for (let i = 0; i < terms + values; i++) {
+    const place = places + (<usize>i << 3);
+    const twin = whole(call, HEAD + i * PER_OPERAND + 13);
+    if (twin < i) {
+      store<u64>(place, load<u64>(places + (<usize>twin << 3)));
+      continue;
+    }
+    const type = whole(call, HEAD + i * PER_OPERAND + 9);
+    if (!type) {
+      store<u32>(place, <u32>keyRow(i, b, group, key));
+      store<u32>(place, <u32>keyStride(i), 4);
+      continue;
+    }
+    const stride = expandRows(i, type, group, key, n, to);
+    store<u32>(place, <u32>to);
+    store<u32>(place, <u32>stride, 4);
+    to += <usize>n * stride;
+  }
+}
+
+/** `n` rows of operand i as float32 from `to` on; returns the bytes from one to the next. */
+function expandRows(i: i32, type: i32, group: i32, key: i32, n: i32, to: usize): usize {
+  const g = groupsOf(i), e = widthOf(i);
+  const page = <usize>load<u32>(address(call, HEAD + i * PER_OPERAND + 8) + (<usize>(key / PAGE) << 2));
+  const scales = whole(call, HEAD + i * PER_OPERAND + 12);
+  const first = few ? 0 : (group * m * g) / h, heads = few ? g : 1;
+  const step = bytesOf(type, g * e), scaleStep = <usize>scales << 2;
+  let from = page + address(call, HEAD + i * PER_OPERAND + 10) + <usize>(key % PAGE) * step + bytesOf(type, first * e);
+  let scale = page + address(call, HEAD + i * PER_OPERAND + 11) + <usize>(key % PAGE) * scaleStep;
+  // 64 bytes between rows of a power of two: they would all want the same lines of the first-level cache.
+  const stride = (<usize>(heads * e) << 2) + 64;
+  if (scales == 1) {
+    for (; n > 0; n--, from += step, scale += scaleStep, to += stride) expand(type, from, scale, heads * e, to);
+    return stride;
+  }
+  for (; n > 0; n--, from += step, scale += scaleStep, to += stride)
+    for (let head = 0; head < heads; head++)
+      expand(
+        type,
+        from + bytesOf(type, head * e),
+        scale + (<usize>(first + head) << 2),
+        e,
+        to + (<usize>(head * e) << 2),
+      );
+  return stride;
 }
 
 /** Row `row` of a tensor `[batch t, h, width]` at `base`. */

@@ -4,19 +4,21 @@ import { loadPart, madd, max4, storePart, sum4 } from "../simd.as";
 import {
   E,
   block,
+  blockRow,
+  blockStride,
   V,
   firstSeen,
   groups,
   groupsOf,
-  keyRow,
-  keyStride,
   keysPerPiece,
   lastSeen,
   m,
+  openBlock,
   openRow,
   queryOf,
   rowAt,
   s,
+  setBlocks,
   stick,
   t,
   terms,
@@ -41,6 +43,7 @@ export function attendFew(b: i32, keyPiece: i32, factor: f32, space: usize, tabl
   partial = space;
   queries = partial + 128;
   scores = queries + ((<usize>(all * E)) << 2);
+  setBlocks(scores + ((<usize>(all * block)) << 2));
   result = to;
   step = next;
   scaleQueries(b, rows, factor);
@@ -51,15 +54,17 @@ export function attendFew(b: i32, keyPiece: i32, factor: f32, space: usize, tabl
   }
   const key0 = keyPiece * keysPerPiece, key1 = min(s, key0 + keysPerPiece);
   const from = max(key0, firstSeen(0)), end = min(key1, lastSeen(rows - 1) + 1);
-  const blocks = (max(0, end - from) + block - 1) / block;
+  const first = from - ((from - key0) % block);
+  const blocks = (max(0, end - first) + block - 1) / block;
   for (let i = 0; i < blocks; i++) {
     // A stick is broken from the newest key back, until no row has anything left.
-    const key = from + (stick ? blocks - 1 - i : i) * block;
-    const n = min(block, end - key);
+    const start = first + (stick ? blocks - 1 - i : i) * block;
+    const key = max(start, from), n = min(start + block, end) - key;
     if (stick && !someLeft(all)) break;
-    scoreKeys(b, rows, key, n);
+    openBlock(b, 0, key, n);
+    scoreKeys(rows, n);
     for (let r = 0; r < all; r++) weighRow(r, r % rows, key, n, table);
-    sumValues(b, rows, key, n);
+    sumValues(rows, n);
   }
 }
 
@@ -78,11 +83,11 @@ function scaleQueries(b: i32, rows: i32, factor: f32): void {
       }
 }
 
-/** Scores of `n` keys from `key` on, filled up to a multiple of four. */
-function scoreKeys(b: i32, rows: i32, key: i32, n: i32): void {
+/** Scores of the `n` keys of the block, filled up to a multiple of four. */
+function scoreKeys(rows: i32, n: i32): void {
   for (let i = 0, at = 0; i < terms; i++) {
-    const e = widthOf(i), g = groupsOf(i), stride = keyStride(i);
-    let k0 = keyRow(i, b, 0, key);
+    const e = widthOf(i), g = groupsOf(i), stride = blockStride(i);
+    let k0 = blockRow(i);
     const last = k0 + <usize>(n - 1) * stride;
     for (let j = 0; j < n; j += 4, k0 += 4 * stride) {
       const k1 = min(k0 + stride, last), k2 = min(k0 + 2 * stride, last), k3 = min(k0 + 3 * stride, last);
@@ -183,12 +188,12 @@ function scaleRow(x: usize, n: i32, factor: f32): void {
   for (; n > 0; n--, x += 4) store<f32>(x, factor * load<f32>(x));
 }
 
-/** Output += weights times the values of `n` keys from `key` on. */
-function sumValues(b: i32, rows: i32, key: i32, n: i32): void {
+/** Output += weights times the values of the `n` keys of the block. */
+function sumValues(rows: i32, n: i32): void {
   let at: usize = 8;
   for (let i = terms; i < terms + values; i++) {
-    const e = widthOf(i), g = groupsOf(i), stride = keyStride(i);
-    let v0 = keyRow(i, b, 0, key);
+    const e = widthOf(i), g = groupsOf(i), stride = blockStride(i);
+    let v0 = blockRow(i);
     const last = v0 + <usize>(n - 1) * stride;
     for (let j = 0; j < n; j += 4, v0 += 4 * stride) {
       const v1 = min(v0 + stride, last), v2 = min(v0 + 2 * stride, last), v3 = min(v0 + 3 * stride, last);

@@ -28,6 +28,11 @@ export interface View {
   readonly decay?: Tensor;
   /** Weights by stick-breaking instead of softmax. */
   readonly stick?: Stick;
+  /**
+   * `[batch t, h]`, to be filled: the log of the summed exponentials of what a query sees, -Infinity over nothing, so that `merge`
+   * can put results over some of the keys together. Where no gradient is wanted.
+   */
+  readonly lse?: Tensor;
 }
 
 /**
@@ -110,7 +115,10 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   const keys = terms.map(([, k]) => k);
   const inputs = [...queries, ...keys, ...list, ...(call.sinks ? [call.sinks] : [])];
   const output = new Tensor(device, [call.batch * call.t, call.h, width]);
-  const lse = recorderOf(inputs) ? new Tensor(device, [call.batch * call.t, call.h]) : undefined;
+  const recorder = recorderOf(inputs);
+  if (recorder && view.lse)
+    throw new ShapeError("attend: got lse to fill on a tape, expected no gradient; leave it out");
+  const lse = recorder ? new Tensor(device, [call.batch * call.t, call.h]) : view.lse;
   forward[device.kind](call, output, lse);
   // A query's own pair counts even where stick-breaking passes over it, so that a cost needs one number of pairs.
   const seen = call.chosen
@@ -120,7 +128,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   attended.pairs += pairs;
   // A gate is one more addition per pair, whatever the width of the term that brings it.
   attended.flops += 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
-  if (!lse) return output;
+  if (!recorder || !lse) return output;
   return recorded({
     name: call.stick ? "stick" : "attend",
     inputs,
@@ -163,7 +171,11 @@ function checked(values: readonly Tensor[], view: View, terms: readonly Term[]):
     throw new ShapeError(`attend: got ${rows} query and ${keyRows} key rows, expected multiples of the batch ${batch}`);
   if (view.window !== undefined && !(view.window >= 1))
     throw new ShapeError(`attend: got window ${view.window}, expected 1 or more`);
-  const { start, chosen, sinks, stick } = view;
+  const { start, chosen, sinks, stick, lse } = view;
+  if (lse && (stick || `${lse.shape}` !== `${[rows, h]}`))
+    throw new ShapeError(
+      `attend: lse got [${lse.shape}]${stick ? " with stick-breaking" : ""}, expected [${rows},${h}] and softmax`,
+    );
   if (chosen && (chosen.shape.length !== 2 || chosen.shape[0] !== rows || stick))
     throw new ShapeError(
       `attend: chosen got [${chosen.shape}]${stick ? " with stick-breaking" : ""}, expected [${rows}, keys] and softmax`,

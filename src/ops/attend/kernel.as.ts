@@ -6,22 +6,24 @@ import {
   E,
   batch,
   block,
+  blockRow,
+  blockStride,
   few,
   firstSeen,
   groups,
   keyPieces,
-  keyRow,
-  keyStride,
   keysPerPiece,
   lastSeen,
   m,
   open,
+  openBlock,
   openPanels,
   openSequence,
   rowPieces,
   rowsPerPiece,
   s,
   scale,
+  setBlocks,
   stick,
   t,
   terms,
@@ -67,6 +69,7 @@ export function attend(args: usize, thread: i32, threads: i32): void {
   sums = queries + panels * <usize>E * WIDTH;
   keys = sums + panels * <usize>room * WIDTH;
   vals = keys + ((<usize>(block * E)) << 2);
+  setBlocks(vals + ((<usize>(block * room)) << 2));
   exponential(table);
 
   const pieces = batch * groups * rowPieces * keyPieces;
@@ -115,27 +118,28 @@ function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
     const n = min(block, key1 - key);
     if (key + n <= from) continue;
     if (stick && spent(state, rows)) break;
-    if (rows > CLOSE) packKeys(b, group, key, n);
-    packValues(b, group, key, n, rows);
-    attendBlock(b, group, row0, rows, key, n);
+    openBlock(b, group, key, n);
+    if (rows > CLOSE) packKeys(n);
+    packValues(n, rows);
+    attendBlock(row0, rows, key, n);
   }
   if (keyPieces > 1) keepPiece(b, group, row0, rows, keyPiece, state, sums, room);
   else writePiece(b, group, row0, rows, state, sums, room);
 }
 
-function packKeys(b: i32, group: i32, key: i32, n: i32): void {
+function packKeys(n: i32): void {
   for (let i = 0, at = 0; i < terms; i++) {
     const e = widthOf(i);
-    liftRows(keyRow(i, b, group, key), keyStride(i), n, e, keys, E, at);
+    liftRows(blockRow(i), blockStride(i), n, e, keys, E, at);
     at += e;
   }
 }
 
-function packValues(b: i32, group: i32, key: i32, n: i32, rows: i32): void {
+function packValues(n: i32, rows: i32): void {
   let to = vals;
   for (let i = terms; i < terms + values; i++) {
     const e = widthOf(i);
-    if (!inPlace(rows, e)) copyRows(keyRow(i, b, group, key), keyStride(i), n, e, to);
+    if (!inPlace(rows, e)) copyRows(blockRow(i), blockStride(i), n, e, to);
     to += (<usize>(n * padded(e))) << 2;
   }
 }
@@ -148,7 +152,7 @@ function inPlace(rows: i32, e: i32): bool {
 }
 
 /** All panels of the piece against the `n` keys from `key` on. */
-function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32): void {
+function attendBlock(row0: i32, rows: i32, key: i32, n: i32): void {
   const six = sixes(n);
   let q = queries, o = sums, panel = state;
   for (let r = 0; r < rows; r += COLUMNS) {
@@ -157,7 +161,7 @@ function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32)
     if (from < to && !(stick && spent(panel, 1))) {
       const begin = floorRow(from, six), end = ceilRow(to, six);
       if (rows > CLOSE) contract(begin, end, six, E, keys, q, scores);
-      else contractInPlace(b, group, key, n, begin, end, six, q, scores);
+      else contractInPlace(n, begin, end, six, q, scores);
       maskPanel(first, last, key, begin, to, scores, panel);
       const at = scores + <usize>begin * WIDTH;
       const met = load<i32>(panel, MET);
@@ -168,7 +172,7 @@ function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32)
       for (let i = terms; i < terms + values; i++) {
         const e = widthOf(i), all = padded(e), most = sixes(e);
         const near = inPlace(rows, e);
-        const stride = keyStride(i), row = keyRow(i, b, group, key + begin);
+        const stride = blockStride(i), row = blockRow(i) + <usize>begin * stride;
         for (let j = 0; j < all; ) {
           const height = j < most ? 6 : 4;
           const step = <usize>height << 2;
@@ -186,11 +190,11 @@ function attendBlock(b: i32, group: i32, row0: i32, rows: i32, key: i32, n: i32)
   }
 }
 
-/** As `contract`, from the `n` keys from `key` on where they lie. */
-function contractInPlace(b: i32, group: i32, key: i32, n: i32, begin: i32, end: i32, six: i32, q: usize, to: usize): void {
+/** As `contract`, from the `n` keys of the block where they lie. */
+function contractInPlace(n: i32, begin: i32, end: i32, six: i32, q: usize, to: usize): void {
   let add = 0;
   for (let i = 0; i < terms; i++) {
-    const e = widthOf(i), stride = keyStride(i), row = keyRow(i, b, group, key), last = row + <usize>(n - 1) * stride;
+    const e = widthOf(i), stride = blockStride(i), row = blockRow(i), last = row + <usize>(n - 1) * stride;
     for (let k = 0; k < e; k += DEPTH) {
       const depth = min(DEPTH, e - k), at = <usize>k << 2;
       for (let j = begin; j < end; ) {

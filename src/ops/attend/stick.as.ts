@@ -4,7 +4,8 @@
 // wants one exponential instead of three. Keys are met from the newest back.
 import { COLUMNS } from "../einsum/micro.as";
 import { loadPart, madd, nmadd, storePart } from "../simd.as";
-import { V, keyRow, lse, m, oldest, out, rowAt, s, t, terms, values, widthOf } from "./call.as";
+import { V, blockRow, few, groups, groupsOf, lse, m, oldest, openBlock, out, rowAt, s, t, terms } from "./call.as";
+import { values, widthOf } from "./call.as";
 import { PANEL, SUM, TOP, exp2, exp2Once } from "./softmax.as";
 import { WIDTH } from "./tile.as";
 
@@ -150,10 +151,12 @@ export function shareOut(pieces: usize, stride: usize, n: i32): f32 {
 export function addOwn(b: i32, group: i32, row: i32, left: f32): void {
   const own = row / m + s - t;
   if (own < oldest) return;
+  openBlock(b, group, own, 1);
   const w = f32x4.splat(left);
   let to = rowAt(out, V, b, group, row);
   for (let i = terms; i < terms + values; i++) {
-    const e = widthOf(i), v = keyRow(i, b, group, own);
+    const e = widthOf(i), head = few ? (group * groupsOf(i)) / groups : 0;
+    const v = blockRow(i) + (<usize>(head * e) << 2);
     for (let c = 0; c < e; c += 4) {
       const at = to + (<usize>c << 2);
       storePart(at, e - c, madd(w, loadPart(v + (<usize>c << 2), e - c, 0), loadPart(at, e - c, 0)));

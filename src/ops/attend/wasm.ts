@@ -1,8 +1,9 @@
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
+import type { Page } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { contiguous } from "../pages/index.ts";
+import { addressesOf, typeNumber } from "../pages/wasm.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
@@ -33,12 +34,7 @@ interface Plan {
   readonly few: boolean;
 }
 
-export const attendWasm: AttendKernel = (given, out, lse) => {
-  const call = {
-    ...given,
-    terms: given.terms.map((term) => ({ ...term, k: contiguous(term.k) })),
-    values: given.values.map((value) => ({ ...value, v: contiguous(value.v) })),
-  };
+export const attendWasm: AttendKernel = (call, out, lse) => {
   const device = out.device as WasmDevice;
   const plan = planForward(call);
   const parts =
@@ -47,8 +43,13 @@ export const attendWasm: AttendKernel = (given, out, lse) => {
       : undefined;
   const args = head(call, plan, out, lse);
   args[20] = parts?.address ?? 0;
-  for (const { q, k, e, g } of call.terms) args.push(e, g, k.address, q.address, 0, 0, 0, 1);
-  for (const { v, e, g } of call.values) args.push(e, g, v.address, 0, 0, 0, 0, 1);
+  const rows = [...call.terms.map(({ k }) => k), ...call.values.map(({ v }) => v)];
+  const tables = stagedTables(device, rows);
+  rows.forEach((x, i) => {
+    const { e, g } = i < call.terms.length ? call.terms[i]! : call.values[i - call.terms.length]!;
+    const query = call.terms[i]?.q.address ?? 0;
+    args.push(e, g, x.paging ? 0 : x.address, query, 0, 0, 0, 1, ...paged(x, tables), rows.indexOf(x));
+  });
   device.launch("attend", args, threadsFor(call));
   parts?.free();
 };
@@ -61,11 +62,13 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   args[21] = gout.address;
   args[25] = dsinks?.address ?? 0;
   const copies: Tensor[] = [];
+  let count = 0;
   const operand = (e: number, g: number, key: Tensor, q: Tensor | undefined, dkey?: Tensor, dquery?: Tensor) => {
     const n = (groups / g) * plan.rowPieces;
     const copy = dkey && n > 1 ? new Tensor(device, [n * key.size + 3]) : undefined;
     if (copy) copies.push(copy);
     args.push(e, g, key.address, q?.address ?? 0, dkey?.address ?? 0, dquery?.address ?? 0, copy?.address ?? 0, n);
+    args.push(...unpaged, count++);
   };
   call.terms.forEach(({ q, k, e, g }, i) => {
     operand(e, g, k, q, dk[i], dq[i]);
@@ -97,23 +100,61 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
   ];
 }
 
+const unpaged = [0, 0, 0, 0, 0] as const;
+
+/** Where an operand's pages are listed, and how its rows lie on them. */
+function paged({ paging }: Tensor, tables: ReadonlyMap<readonly Page[], number>): readonly number[] {
+  if (!paging) return unpaged;
+  return [tables.get(paging.pages)!, typeNumber[paging.type], paging.offset, paging.scales, paging.groups];
+}
+
+/** Puts the addresses of all pages that operands lie on where the kernel finds them. */
+function stagedTables(device: WasmDevice, operands: readonly Tensor[]): ReadonlyMap<readonly Page[], number> {
+  const lists = new Set(operands.flatMap(({ paging }) => (paging ? [paging.pages] : [])));
+  const places = new Map<readonly Page[], number>();
+  if (!lists.size) return places;
+  const all = new Int32Array([...lists].reduce((sum, pages) => sum + pages.length, 0));
+  let at = 0;
+  for (const pages of lists) {
+    places.set(pages, at);
+    all.set(addressesOf(pages), at);
+    at += pages.length;
+  }
+  const base = device.stage(all);
+  for (const [pages, start] of places) places.set(pages, base + 4 * start);
+  return places;
+}
+
+/** Floats that a key takes where its rows are expanded from narrower ones: of all groups, or of one. */
+function expandedWidth({ terms, values }: AttendCall, extent: "all" | "one"): number {
+  const rows = new Map<Tensor, number>();
+  for (const { k, e, g } of terms) if (narrow(k)) rows.set(k, (extent === "all" ? g * e : e) + PANEL);
+  for (const { v, e, g } of values) if (narrow(v)) rows.set(v, (extent === "all" ? g * e : e) + PANEL);
+  return [...rows.values()].reduce((sum, n) => sum + n, 0);
+}
+
+const narrow = ({ paging }: Tensor) => paging !== undefined && paging.type !== "f32";
+const onPages = ({ terms, values }: AttendCall) => terms.some(({ k }) => k.paging) || values.some(({ v }) => v.paging);
+
 function planForward(call: AttendCall): Plan {
   const m = foldedHeads(call);
   const rows = call.t * m;
+  const pages = onPages(call);
   // A choice of keys is known to the panels alone.
   if (rows <= FEW && !call.chosen) {
-    const most = Math.max(1, Math.floor(call.s / (2 * FEW_BLOCK)));
+    const block = pages ? fewBlock(expandedWidth(call, "all")) : FEW_BLOCK;
+    const most = Math.max(1, Math.floor(call.s / (2 * block)));
     const wanted = Math.min(most, Math.ceil((2 * PIECES) / call.batch));
-    const keysPerPiece = Math.ceil(call.s / wanted / FEW_BLOCK) * FEW_BLOCK;
+    const keysPerPiece = Math.ceil(call.s / wanted / block) * block;
     const keyPieces = Math.ceil(call.s / keysPerPiece);
-    return { m, block: FEW_BLOCK, rowsPerPiece: rows, rowPieces: 1, keysPerPiece, keyPieces, few: true };
+    return { m, block, rowsPerPiece: rows, rowPieces: 1, keysPerPiece, keyPieces, few: true };
   }
   const width = fill(call.terms) + fill(call.values);
-  const block = blockOf(width);
+  const block = pages ? pageBlock(blockOf(width)) : blockOf(width);
   const rowsPerPiece = piece(
     rows,
     (call.batch * call.h) / m,
-    (SCRATCH_BYTES - 4 * block * (width + PANEL)) / (width + 8),
+    (SCRATCH_BYTES - 4 * block * (width + PANEL + expandedWidth(call, "one"))) / (width + 8),
     NEAR / width,
   );
   const rowPieces = Math.ceil(rows / rowsPerPiece);
@@ -162,6 +203,16 @@ function piece(rows: number, others: number, room: number, near: number): number
 /** Keys of a block: fewer where rows are wide, so that they stay in the second-level cache while all queries pass. */
 function blockOf(width: number): number {
   return Math.max(2, Math.min(8, Math.floor(49152 / width / TILES))) * TILES;
+}
+
+/** A block that divides a page, near `block`. */
+function pageBlock(block: number): number {
+  return block >= 72 ? 96 : block >= 36 ? 48 : 24;
+}
+
+/** Keys of a block where rows are few and lie on pages: expanded rows stay in the second-level cache. */
+function fewBlock(width: number): number {
+  return width <= 4096 ? 48 : width <= 8192 ? 24 : 12;
 }
 
 /** Heads that share every key and value. */

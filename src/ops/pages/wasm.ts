@@ -1,12 +1,12 @@
 import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
-import type { CacheType, Paging } from "../../tensor/page.ts";
+import type { CacheType, Page } from "../../tensor/page.ts";
 import type { LoadKernel, PageMemory, StoreKernel } from "./index.ts";
 
 /** The types as kernels know them (row.as.ts). */
 export const typeNumber: Readonly<Record<CacheType, number>> = { f32: 0, bf16: 1, q8: 2 };
 
-/** Addresses of a cached tensor's pages, as kernels look them up. */
-export function addressesOf({ pages }: Paging): Int32Array {
+/** Addresses of pages, as kernels look them up. */
+export function addressesOf(pages: readonly Page[]): Int32Array {
   const table = new Int32Array(pages.length);
   for (let i = 0; i < pages.length; i++) table[i] = pages[i]!.block.offset;
   return table;
@@ -16,7 +16,7 @@ export const storePagesWasm: StoreKernel = (from, paged, at) => {
   const device = from.device as WasmDevice;
   const { type, groups, offset, scales } = paged.paging!;
   const [n = 0] = from.shape;
-  const args = [from.address, device.stage(addressesOf(paged.paging!)), at, n, from.size / n];
+  const args = [from.address, device.stage(addressesOf(paged.paging!.pages)), at, n, from.size / n];
   device.launch("storePages", [...args, groups, typeNumber[type], offset, scales], threadsFor(from.size));
 };
 
@@ -26,7 +26,7 @@ export const loadPagesWasm: LoadKernel = (paged, rows, out) => {
   const [n = 0] = out.shape;
   if (n === 0) return;
   const [first, numbers] = typeof rows === "number" ? [rows, 0] : [0, rows.address];
-  const args = [out.address, device.stage(addressesOf(paged.paging!)), first, n, out.size / n];
+  const args = [out.address, device.stage(addressesOf(paged.paging!.pages)), first, n, out.size / n];
   args.push(groups, typeNumber[type], offset, scales, numbers, paged.shape[0]!);
   device.launch("loadPages", args, threadsFor(out.size));
 };

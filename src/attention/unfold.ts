@@ -1,0 +1,89 @@
+import type { View } from "../ops/attend/index.ts";
+import { merge, type Portion } from "../ops/merge/index.ts";
+import { recorderOf } from "../ops/op.ts";
+import { contiguous } from "../ops/pages/index.ts";
+import { scope, Tensor } from "../tensor/tensor.ts";
+import { type At, cacheOf, type Parts, present, type Sizes, type Variant } from "./define.ts";
+
+/** Cached tokens that are unfolded at a time: enough that their contraction runs at full speed, whatever the context. */
+export const PIECE = 1024;
+
+/** What a form runs on: parameters, queries and all cached parts, and how. */
+export interface Running {
+  readonly p: Parts;
+  readonly parts: Parts;
+  readonly view: View;
+  readonly z: Sizes;
+  readonly at: At;
+  readonly state: Parts | undefined;
+  /** Cached tokens unfolded at a time; PIECE unless given. */
+  readonly piece?: number | undefined;
+}
+
+/**
+ * Each head's output in one form. A form over unfolded keys and values goes through a long cache in pieces, of which one at a time is
+ * unfolded: every new token sees all of the earlier pieces, so these need no mask, and `merge` puts the results together. In one
+ * piece instead: what a tape records, several sequences, a window (each query's begins elsewhere) and stick-breaking (what is left
+ * for a piece depends on all newer ones).
+ */
+export function runForm(variant: Variant, form: Variant["forms"][string], running: Running): Tensor {
+  const { p, parts, view, z, at, state, piece = PIECE } = running;
+  if (!form.over) return form.run(p, parts, view, z, at, state);
+  const cached = cacheOf(variant, z).map(([name]) => [name, parts[name]!] as const);
+  const over = (from: number, to: number, seen: View) => {
+    const rows = Object.fromEntries(cached.map(([name, all]) => [name, contiguous(all, from, to)]));
+    return form.run(p, { ...parts, ...rows, ...variant.unfold?.(p, rows, z) }, seen, z, at, state);
+  };
+  const [s, t] = [cached[0]![1].shape[0]!, at.positions.length];
+  /** Where the newest piece begins: with less than a whole one before the new tokens. */
+  const newest = Math.floor((s - t) / piece) * piece;
+  const recorder = recorderOf([...Object.values(p), ...Object.values(parts)]);
+  if (newest <= 0 || recorder || at.batch > 1 || view.window || variant.merges === false) return over(0, s, view);
+  const { device } = cached[0]![1];
+  let sum: Portion | undefined;
+  for (let from = 0; from <= newest; from += piece) {
+    const before = sum;
+    sum = scope(device, () => {
+      const lse = new Tensor(device, [t, z.h]);
+      const out =
+        from < newest ? over(from, from + piece, { ...view, lse, causal: false }) : over(from, s, { ...view, lse });
+      return before ? merge([before, { out, lse }]) : { out, lse };
+    });
+    before?.out.free();
+    before?.lse.free();
+  }
+  sum!.lse.free();
+  return sum!.out;
+}
+
+/**
+ * The same attention with what it unfolds to as its cache: nothing is unfolded twice, and more is kept and read. The same
+ * parameters, and of its forms those that read unfolded parts; undefined where a variant has none.
+ */
+export function expandedCache(variant: Variant): Variant | undefined {
+  const { unfolded, unfold, ...rest } = variant;
+  const forms = Object.entries(variant.forms).filter(([, { over }]) => over);
+  if (!unfolded || !unfold || !forms.length) return undefined;
+  return {
+    ...rest,
+    name: `${variant.name} (expanded cache)`,
+    cache: unfolded,
+    project(p, x, at, z, state) {
+      const own = variant.project(p, x, at, z, state) as Parts;
+      const queries = present(variant.query(z)).flatMap(([name]) => (own[name] ? [[name, own[name]] as const] : []));
+      return { ...Object.fromEntries(queries), ...unfold(p, own, z) };
+    },
+    forms: Object.fromEntries(
+      forms.map(([name, { over, cost, ...form }]) => [
+        name,
+        {
+          ...form,
+          cost: (z: Sizes) => {
+            const { cached, token, ...others } = cost(z);
+            return { ...others, token: token + cached, cached: 0 };
+          },
+        },
+      ]),
+    ),
+  };
+}
