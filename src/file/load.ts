@@ -5,7 +5,7 @@ import { FormatError } from "../tensor/error.ts";
 import { isQuant } from "../tensor/quant.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
 import { clip } from "./header.ts";
-import { openModel } from "./open.ts";
+import { type Opened, openModel } from "./open.ts";
 import { missing, type TensorReader } from "./safetensors.ts";
 
 /** A checkpoint ready to run. */
@@ -31,7 +31,16 @@ export interface LoadOptions {
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
 export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
-  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, options.override ?? {});
+  return readModel(await openModel(path, options.override ?? {}), device, options);
+}
+
+/** As `loadModel`, of a model that is open already. */
+export async function readModel(
+  opened: Opened,
+  device: Device,
+  options: Pick<LoadOptions, "watch"> = {},
+): Promise<Loaded> {
+  const { config, model, parameters, sources, tensors, ignores } = opened;
   checkTensors(tensors, sources, ignores);
   return { model, weights: await readWeights(tensors, parameters, sources, device, options.watch), config };
 }
