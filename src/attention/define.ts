@@ -130,12 +130,12 @@ export interface Definition<
   query(z: Sizes): Q;
   /** What a token leaves behind. */
   cache(z: Sizes): C;
-  /** Cached parts that stay float32 in every cache: sums that grow, of which differences count. */
-  readonly exact?: readonly (string & keyof C)[];
   /** What that unfolds to, for forms that read it so: keys and values per head, say. It can be cached instead (unfold.ts). */
   unfolded?(z: Sizes): U;
   /** Unfolds rows of the cache, each by itself. */
   unfold?(p: Held<P>, cached: Held<NoInfer<C>>, z: Sizes): Given<Held<NoInfer<U>>>;
+  /** Cached parts that stay float32 in every cache: sums that grow, of which differences count. */
+  readonly exact?: readonly (string & keyof C)[];
   /** What the whole past leaves behind, whatever its length (linear attention, running sums, short convolutions). */
   state?(z: Sizes): Readonly<Record<S, string>>;
   scale(z: Sizes): number;

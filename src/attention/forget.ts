@@ -36,9 +36,9 @@ function withForgetGate(name: string, base: Variant): Variant {
     rules: (z) => [...base.rules(z), [z.r === 0, "r", "the gate takes the place of rotary position (r = 0)"]],
     params: (z) => ({ ...base.params(z), ...gateParams }),
     cache: (z) => ({ ...base.cache(z), f: "h" }),
-    exact: [...(base.exact ?? []), "f"],
     ...(base.unfolded && { unfolded: (z) => ({ ...base.unfolded?.(z), f: "h" }) }),
     ...(base.unfold && { unfold: (p, cached, z) => ({ ...base.unfold?.(p, cached, z), f: cached.f! }) }),
+    exact: [...(base.exact ?? []), "f"],
     state: (z) => ({ ...base.state?.(z), total: "h" }),
     project: (p, x, at, z, state) => ({
       ...base.project(p, x, at, z, state),

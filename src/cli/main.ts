@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 import { chatCommand } from "./chat.ts";
 import { compareCommand } from "./compare.ts";
+import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
@@ -24,6 +25,7 @@ trainCommand(program);
 verifyCommand(program);
 variantsCommand(program);
 planCommand(program);
+makeCommand(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

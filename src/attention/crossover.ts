@@ -1,0 +1,169 @@
+import { cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
+import type { Attention } from "./layer.ts";
+
+/** How fast a kernel is: its time is that of taking up its operands plus that of computing. */
+export interface Rate {
+  /** Bytes of operands per second. */
+  readonly bytes: number;
+  readonly flops: number;
+}
+
+/** What decides about forms on a machine, at the number of threads that run; `biform tune` measures it. */
+export interface Machine {
+  /** Contraction with a matrix: of few rows, which streams it, and of many, which lays it out first. */
+  readonly contract: { readonly few: Rate; readonly many: Rate };
+  /** Attention with few and with many query rows per key; heads that share a key count as rows. */
+  readonly attend: { readonly few: Rate; readonly many: Rate };
+  /** Rows up to which they are few, and as many of more as are worked on at once (0: one by one). */
+  readonly few: number;
+  readonly panel: number;
+  /** Seconds that an op takes whatever its size. */
+  readonly op: number;
+}
+
+/** A machine on which arithmetic alone takes time: with it the crossovers are those of the equations. */
+export const arithmetic: Machine = machineOf(1, Number.POSITIVE_INFINITY);
+
+function machineOf(flops: number, bytes: number): Machine {
+  const rate = { flops, bytes };
+  return { contract: { few: rate, many: rate }, attend: { few: rate, many: rate }, few: 0, panel: 0, op: 0 };
+}
+
+/** Where nothing was measured: two cores of 2024 and the 128-bit build. */
+export const commonMachine: Machine = {
+  contract: { few: { bytes: 30e9, flops: 100e9 }, many: { bytes: 9e9, flops: 75e9 } },
+  attend: { few: { bytes: 18e9, flops: 24e9 }, many: { bytes: 14e9, flops: 65e9 } },
+  few: 4,
+  panel: 8,
+  op: 5e-6,
+};
+
+/** New tokens, all tokens with them, and bytes of a cached number and of a weight; 4 unless given. */
+export interface Step {
+  readonly t: number;
+  readonly s: number;
+  readonly cacheBytes?: number;
+  readonly weightBytes?: number;
+}
+
+/** Visible (query, key) pairs of t new tokens of s in all. */
+export function pairsOf(t: number, s: number, window = Number.POSITIVE_INFINITY): number {
+  const cached = s - t;
+  /** Those that see everything. */
+  const young = Math.max(0, Math.min(t, window - cached));
+  return young * cached + (young * (young + 1)) / 2 + (t > young ? (t - young) * window : 0);
+}
+
+/** What makes up the time of a step, in seconds. */
+export interface Prediction {
+  /** Projections of the new tokens. */
+  readonly project: number;
+  /** Making keys and values of what is cached. */
+  readonly unfold: number;
+  readonly attend: number;
+  /** What ops take whatever their size. */
+  readonly start: number;
+  readonly total: number;
+}
+
+/** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
+export function predict({ variant, sizes, window }: Attention, form: string, step: Step, machine: Machine): Prediction {
+  const { t, s, cacheBytes = 4, weightBytes = 4 } = step;
+  const { cost, over } = variant.forms[form]!;
+  const { token, cached, pair, selected = 0 } = cost(sizes);
+  const { contract, few, panel } = machine;
+  const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cacheOf(variant, sizes);
+  const [cache, weights] = [numbers(cacheOf(variant, sizes), sizes), numbers(paramsOf(variant, sizes), sizes)];
+  const project = seconds(t <= few ? contract.few : contract.many, weights * weightBytes, token * t);
+  const unfold = cached ? seconds(contract.many, s * cache * cacheBytes, cached * s) : 0;
+  const rows = t * sharing(read, sizes);
+  const full = rows <= few || !panel ? rows : Math.ceil(rows / panel) * panel;
+  const all = over || !variant.reads ? numbers(read, sizes) * s : variant.reads(sizes, s);
+  const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
+  const attend = seconds(
+    rows <= few ? machine.attend.few : machine.attend.many,
+    all * (over ? 4 : cacheBytes) + 8 * stateValues(variant, sizes),
+    (flops * full) / rows,
+  );
+  // About an op per parameter and cached part, and a few around attention.
+  const start = machine.op * (paramsOf(variant, sizes).length + 2 * read.length + 4);
+  return { project, unfold, attend, start, total: project + unfold + attend + start };
+}
+
+const seconds = (rate: Rate, bytes: number, flops: number) => bytes / rate.bytes + flops / rate.flops;
+
+function numbers(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
+  return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((a, b) => a * b, 1), 0);
+}
+
+/** Heads that read the same numbers of every part: all where parts have no axis of heads or groups. */
+function sharing(read: readonly (readonly [name: string, axes: string])[], { h, g }: Sizes): number {
+  const heads = read.map(([, axes]) => (axes.startsWith("h") ? 1 : axes.startsWith("g") ? h / (g || 1) : h));
+  return Math.max(1, Math.min(h, ...heads));
+}
+
+/** The form that is predicted to take the least time. */
+export function chooseForm(attention: Attention, step: Step, machine: Machine): string {
+  const names = formNames(attention.variant, attention.sizes);
+  if (names.length === 1) return names[0]!;
+  const times = names.map((name) => predict(attention, name, step, machine).total);
+  return names[times.indexOf(Math.min(...times))]!;
+}
+
+/** A form of an attention. */
+export interface Contestant {
+  readonly attention: Attention;
+  readonly form: string;
+}
+
+/** The first form of an attention and another that competes with it; undefined for a variant with one form. */
+export function rivalsOf(attention: Attention): readonly [Contestant, Contestant] | undefined {
+  const [first, second] = formNames(attention.variant, attention.sizes);
+  return first && second
+    ? [
+        { attention, form: first },
+        { attention, form: second },
+      ]
+    : undefined;
+}
+
+const FARTHEST = 2 ** 40;
+
+/** Tokens in all from which on the second takes less time for a step of t; t where it always does, Infinity where it never does. */
+export function crossoverContext(
+  [first, second]: readonly [Contestant, Contestant],
+  step: Omit<Step, "s">,
+  machine: Machine,
+): number {
+  const gain = (s: number) => timeOf(first, { ...step, s }, machine) - timeOf(second, { ...step, s }, machine);
+  if (gain(step.t) > 0) return step.t;
+  return doubled(step.t, FARTHEST, (s) => gain(s) > 0);
+}
+
+/** New tokens up to which the second takes less time over `s` tokens in all; longer steps run in the first. */
+export function crossoverChunk(
+  [first, second]: readonly [Contestant, Contestant],
+  step: Omit<Step, "t">,
+  machine: Machine,
+): number {
+  const loss = (t: number) => timeOf(second, { ...step, t }, machine) >= timeOf(first, { ...step, t }, machine);
+  return loss(1) ? 0 : doubled(1, step.s, loss);
+}
+
+const timeOf = ({ attention, form }: Contestant, step: Step, machine: Machine) =>
+  predict(attention, form, step, machine).total;
+
+/** Where `holds` begins to after `from`, where it does not; Infinity where it does not by `most` either. */
+function doubled(from: number, most: number, holds: (x: number) => boolean): number {
+  let [low, high] = [from, 2 * from];
+  while (!holds(high)) {
+    if (high > most) return Number.POSITIVE_INFINITY;
+    [low, high] = [high, 2 * high];
+  }
+  while (high - low > 1e-5 * high) {
+    const middle = (low + high) / 2;
+    if (holds(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}
