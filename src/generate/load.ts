@@ -75,6 +75,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const own = device !== options.device;
   try {
     const { weights } = await readModel(opened, device, {
+      weights: "packed",
       watch(done, total) {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
