@@ -65,6 +65,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const own = device !== options.device;
   try {
     const { model, weights, config } = await loadModel(path, device, {
+      weights: "packed",
       watch: (done, total) => {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);

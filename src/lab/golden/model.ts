@@ -30,16 +30,16 @@ export async function runModelCase(
   if (!familyOf(config.model_type))
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
-  for (const device of devices) {
-    const { model, weights } = await loadModel(checkpoint, device, {
-      override: overridden(config, said.oracle_config_override),
-    });
-    try {
-      await compareModel(model, weights, oracle, ledger);
-    } finally {
-      for (const t of weights.values()) t.free();
+  for (const device of devices)
+    for (const lay of device.kind === "wasm" ? (["plain", "packed"] as const) : (["plain"] as const)) {
+      const override = overridden(config, said.oracle_config_override);
+      const { model, weights } = await loadModel(checkpoint, device, { override, weights: lay });
+      try {
+        await compareModel(model, weights, oracle, ledger);
+      } finally {
+        for (const t of weights.values()) t.free();
+      }
     }
-  }
   return [...oracle.tensors.keys()];
 }
 
@@ -93,7 +93,8 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
     throw new FormatError(
       `input_ids: got [${input?.shape}] and a prefill of ${prefill}, expected [batch, tokens] to hold it`,
     );
-  const { kind } = weights.get("embed")!.device;
+  const { device, packing } = weights.get("embed")!;
+  const kind = packing ? `${device.kind}, packed` : device.kind;
   for (const form of formsOf(model))
     for (let item = 0; item < batch; item++) {
       const ids = Int32Array.from(part(input, item));
