@@ -37,6 +37,7 @@ export function runs(open: (file: string, context: number) => Promise<Runner>): 
       await opened().truncate(start);
       return took;
     },
+    rewind: async ({ length }) => timed(async () => opened().truncate(length)),
     memory: async () => ({ peakBytes: peakBytes() }),
   };
   return async (request) => {
