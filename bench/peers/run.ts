@@ -52,5 +52,5 @@ async function timed(work: () => Promise<unknown>): Promise<{ seconds: number }>
   return { seconds: (performance.now() - start) / 1000 };
 }
 
-/** The token at a position of the text that every engine reads: spread over any vocabulary of 4096 or more. */
-const idAt = (position: number) => (position * 2654435761) % 4093;
+/** The token at a position of the text that every engine reads: spread over any vocabulary of 512 or more. */
+const idAt = (position: number) => (position * 2654435761) % 509;
