@@ -1,6 +1,6 @@
 import type { Rows, Source } from "../model/family.ts";
 import type { Parameter } from "../model/model.ts";
-import { pack } from "../ops/packed/index.ts";
+import { pack } from "../ops/pack/index.ts";
 import { isPackedFormat, type PackedFormat, type Packing, SCALED } from "../tensor/packing.ts";
 import { type Device, packedTensor, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { TensorReader } from "./safetensors.ts";
