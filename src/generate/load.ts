@@ -84,8 +84,9 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const own = device !== options.device;
   try {
     const before = device.liveBytes;
-    const { weights } = await readModel(opened, device, {
+    const { weights, more } = await readModel(opened, device, {
       weights: "packed",
+      another: () => WasmDevice.open(options.threads ? { threads: options.threads } : {}),
       watch(done, total) {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
@@ -101,7 +102,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     const speaker = { model, weights, tokenizer, end, context, machine };
     return {
       ...{ path, device, config, ...speaker },
-      bytes: device.liveBytes - before,
+      bytes: [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before),
       template: beside.template,
       tokens: beside.tokens,
       sampling: beside.sampling,
@@ -110,7 +111,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
       close() {
         beside.template?.close();
         for (const t of weights.values()) t.free();
-        if (own) device.close();
+        for (const other of own ? [device, ...more] : more) other.close();
       },
     };
   } catch (error) {

@@ -1,7 +1,7 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
 import { commonMachine, type Machine } from "../attention/crossover.ts";
 import type { Model } from "../model/model.ts";
-import { forward, type Weights } from "../model/transformer.ts";
+import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, pageTokens } from "../tensor/page.ts";
@@ -42,6 +42,8 @@ export class Session {
   readonly machine: Machine;
   /** What ran so far. */
   forms: FormCounts = { prefill: {}, decode: {} };
+  /** Where the weights live. */
+  readonly #devices: readonly Device[];
   #tokens: number[] = [];
   /** Set once a state of fixed size was left in the middle of a step. */
   #broken = false;
@@ -56,15 +58,18 @@ export class Session {
     this.context = context;
     this.cache = cache;
     this.machine = machine;
-    if (Number.isFinite(context)) {
-      const [need, free] = [cacheBytes(model, context, cache, this.device.elementBytes), this.device.freeBytes];
+    const devices = layerDevices(model, weights);
+    this.#devices = [...new Set([...weights.values()].map((t) => t.device))];
+    for (const device of Number.isFinite(context) ? this.#devices : []) {
+      const layers = model.layers.filter((_, i) => devices[i] === device);
+      const [need, free] = [cacheBytes({ ...model, layers }, context, cache, device.elementBytes), device.freeBytes];
       if (need > free)
         throw new DeviceError(
           `session: got a context of ${context} tokens whose ${cache} cache takes ${mebibytes(need)} MiB, expected at most the ` +
             `${mebibytes(free)} MiB that are free; use a smaller context${cache === "q8" ? "" : " or the cache q8"}`,
         );
     }
-    this.caches = model.layers.map(({ attention }) => new Cache(this.device, attention, context, cache));
+    this.caches = model.layers.map(({ attention }, i) => new Cache(devices[i]!, attention, context, cache));
   }
 
   /** Tokens seen. */
@@ -156,10 +161,10 @@ export class Session {
   }
 
   #step(ids: Int32Array, start: number, { form, logits, watch }: AppendOptions): Tensor {
-    const { model, weights, caches, device, cache, machine } = this;
+    const { model, weights, caches, cache, machine } = this;
     const t = ids.length;
     const forms = formsFor(model, form, { t, s: start + t, cacheBytes: numberBytes[cache] }, machine);
-    const output = scope(device, () =>
+    const output = scope(this.#devices, () =>
       forward(model, weights, ids, {
         positions: positionsOf(start, t),
         caches,

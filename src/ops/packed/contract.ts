@@ -109,14 +109,11 @@ function direct(stored: Stored, packing: Packing, geometry: Geometry, threads: n
   const split = [...fuse(rows.slice(0, -1).map(axis)), axis(rows.at(-1)!)];
   const [inner = NONE, group = NONE, ...moreRows] = (joined.length ? joined : split).toReversed();
   if (more.length || moreColumns.length || moreRows.length) return undefined;
-  if (la.some((l) => !inC.has(l) && !lb.includes(l))) return undefined;
-  const across = columns.every((l) => inA.has(l) && !inC.has(l)) && rows.every((l) => inC.has(l));
+  // An axis of one place is neither here nor there.
+  const long = (list: readonly string[]) => list.filter((l) => sizes.get(l)! > 1);
+  const across = long(columns).every((l) => !inC.has(l)) && long(rows).every((l) => inC.has(l));
   const down =
-    columns.every((l) => inC.has(l) && !inA.has(l)) &&
-    rows.every((l) => inA.has(l) || inC.has(l)) &&
-    inner.c === 0 &&
-    inner.a > 0 &&
-    (group === NONE || group.c > 0);
+    long(columns).every((l) => !inA.has(l)) && inner.c === 0 && inner.a > 0 && (group === NONE || group.c > 0);
   if (!across && !down) return undefined;
   const { format, careful } = packing;
   const each = Math.ceil(inner.size / LANES);

@@ -75,7 +75,10 @@ function spans(at: Int32Array, groups: number, inner: number, most: number) {
     const [low, high] = [Math.min(...rows), Math.max(...rows)];
     if (open && Math.max(open.high, high) - Math.min(open.low, low) < most)
       Object.assign(open, { end: panel + 1, low: Math.min(open.low, low), high: Math.max(open.high, high) });
-    else list.push((open = { first: panel, end: panel + 1, low, high }));
+    else {
+      open = { first: panel, end: panel + 1, low, high };
+      list.push(open);
+    }
   }
   return list;
 }
