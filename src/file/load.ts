@@ -58,7 +58,9 @@ export async function readModel(
   const more: Device[] = [];
   try {
     if (memories > 1 && !options.another)
-      throw new DeviceError(`${tensors.file}: got weights for ${memories} memories, expected them to fit the device's own`);
+      throw new DeviceError(
+        `${tensors.file}: got weights for ${memories} memories, expected them to fit the device's own`,
+      );
     while (more.length < memories - 1) more.push(await options.another!());
     const on = (name: string) => [device, ...more][of(name)]!;
     return { model, weights: await readWeights(tensors, parameters, sources, on, options), config, more };
