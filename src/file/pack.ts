@@ -61,9 +61,9 @@ export async function readPacked(
   device: Device,
   read: (name: string, source: Source) => Promise<ArrayLike<number>>,
 ): Promise<Tensor | undefined> {
-  if (parameter.shape.length < 2 || source.shape.length !== 2) return undefined;
+  const packing = packingOf(reader, parameter, source);
+  if (!packing) return undefined;
   const format = formatOf(reader, source);
-  const packing = { format: format ?? ("F32" as const), ...arrangementOf(parameter, source), careful: false };
   const t = packedTensor(device, parameter.shape, packing);
   const at = rowNumbers(source);
   try {

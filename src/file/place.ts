@@ -49,9 +49,9 @@ function groupOf(name: string): string {
 /** Groups in order, a new memory where the next one would exceed `share`. */
 function fill(groups: ReadonlyMap<string, number>, share: number): string[][] {
   const parts: string[][] = [];
-  let full = Number.POSITIVE_INFINITY;
+  let full = 0;
   for (const [name, size] of groups) {
-    if (full + size > share) {
+    if (parts.length === 0 || full + size > share) {
       parts.push([]);
       full = 0;
     }
