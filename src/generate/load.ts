@@ -1,6 +1,8 @@
+import { commonMachine, type Machine } from "../attention/crossover.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { WasmDevice } from "../device/wasm.ts";
 import { readModel } from "../file/load.ts";
+import { machineFor } from "../file/machine.ts";
 import { openModel } from "../file/open.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -23,6 +25,10 @@ export interface LoadOptions {
   readonly watch?: (done: number, total: number) => void;
   /** Ends the loading, which then throws the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Whose speed decides in which form attention runs; what `biform tune` has measured here, or a common one, unless given. */
+  readonly machine?: Machine;
+  /** Sees a line about figures of `biform tune` that cannot be used. */
+  readonly warn?: (line: string) => void;
 }
 
 /** A model on a device, and what belongs to it. */
@@ -31,6 +37,9 @@ export interface LoadedModel {
   readonly model: Model;
   readonly weights: Weights;
   readonly device: Device;
+  /** Bytes that the weights take on the device. */
+  readonly bytes: number;
+  readonly machine: Machine;
   /** config.json as it stands, or what a GGUF file says in the same keys. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Undefined where the checkpoint brings none: ids still work. */
@@ -74,6 +83,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const device = await openDevice(options);
   const own = device !== options.device;
   try {
+    const before = device.liveBytes;
     const { weights, more } = await readModel(opened, device, {
       weights: "packed",
       another: () => WasmDevice.open(options.threads ? { threads: options.threads } : {}),
@@ -85,9 +95,14 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     const positions = config.max_position_embeddings;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set([...beside.end, ...endsOf(config)].filter((id) => id < model.vocabulary));
-    const speaker = { model, weights, tokenizer, end, context };
+    const { warn } = options;
+    const machine =
+      options.machine ??
+      (device instanceof WasmDevice ? await machineFor(device, warn ? { warn } : {}) : commonMachine);
+    const speaker = { model, weights, tokenizer, end, context, machine };
     return {
       ...{ path, device, config, ...speaker },
+      bytes: [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before),
       template: beside.template,
       tokens: beside.tokens,
       sampling: beside.sampling,
