@@ -43,6 +43,22 @@ export function tfjs(folder: string): Promise<Peer> {
   return Peer.start("TensorFlow.js 1T", process.execPath, [installed("tfjs.ts"), folder]);
 }
 
+/** llama.cpp through node-llama-cpp, a development dependency of Biform itself. */
+export function llamacpp(flash: boolean, threads: number): Promise<Peer> {
+  const name = `llama.cpp${flash ? ", flash" : ""}`;
+  return Peer.start(name, process.execPath, [file("llama.ts"), `${threads}`, flash ? "flash" : "plain"]);
+}
+
+/** transformers.js on onnxruntime's CPU provider. */
+export function transformers(threads: number): Promise<Peer> {
+  return Peer.start("transformers.js", process.execPath, [installed("transformers.ts"), `${threads}`]);
+}
+
+/** Biform running a checkpoint. */
+export function runner(threads: number): Promise<Peer> {
+  return Peer.start("Biform", process.execPath, [file("runner.ts"), `${threads}`]);
+}
+
 /** Biform with one build of its kernels. */
 export function biform(folder: string, build: Build, threads: number): Promise<Peer> {
   return Peer.start(`Biform ${build} ${threads}T`, process.execPath, [file("biform.ts"), folder, build, `${threads}`]);

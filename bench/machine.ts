@@ -58,6 +58,11 @@ export function disturbance(before: Ticks, after: Ticks): { stolen: number; othe
   return { stolen: of("stolen") / all, others: Math.max(0, of("all") - of("idle") - of("stolen") - of("own")) / all };
 }
 
+/** The most bytes that this process has had in memory, pages of mapped files included; NaN where the system does not tell. */
+export function peakBytes(): number {
+  return Number(/^VmHWM:\s*(\d+) kB/m.exec(text("/proc/self/status"))?.[1] ?? Number.NaN) * 1024;
+}
+
 function text(file: string): string {
   try {
     return readFileSync(file, "utf8");

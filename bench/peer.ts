@@ -7,7 +7,15 @@ export type Request =
   | { op: "gemm"; m: number; n: number; k: number; seconds: number }
   | { op: "gemv"; m: number; k: number; seconds: number }
   | { op: "attention"; case: AttentionCase; pass: "forward" | "backward"; seconds: number }
-  | { op: "train"; steps: number };
+  | { op: "train"; steps: number }
+  | RunRequest;
+
+/** Of a checkpoint: open it for at most `context` tokens, run that many tokens after those it holds, write on and forget that. */
+export type RunRequest =
+  | { op: "open"; file: string; context: number }
+  | { op: "prefill"; tokens: number }
+  | { op: "decode"; tokens: number }
+  | { op: "memory" };
 
 /** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */
 export interface AttentionCase {
@@ -22,7 +30,15 @@ export interface AttentionCase {
 }
 
 /** Seconds per call (`median`, `best`), or the seconds and losses of training steps; `unsupported` says why there is none. */
-export type Answer = Timing | Steps | { unsupported: string };
+export type Answer = Timing | Steps | Took | Held | { unsupported: string };
+/** Seconds that all of it took. */
+export interface Took {
+  readonly seconds: number;
+}
+/** The most bytes that the process has had in memory. */
+export interface Held {
+  readonly peakBytes: number;
+}
 export interface Timing {
   readonly median: number;
   readonly best: number;

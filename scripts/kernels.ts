@@ -10,7 +10,12 @@ import { main } from "assemblyscript/asc";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const target = join(root, "src/device/binary.ts");
-const sources = ["src/device/layout.ts", "scripts/kernels.ts", ...globSync("src/**/*.as.ts", { cwd: root })];
+const sources = [
+  "src/device/layout.ts",
+  "src/tensor/format.ts",
+  "scripts/kernels.ts",
+  ...globSync("src/**/*.as.ts", { cwd: root }),
+];
 
 /** `simd`: any machine. `relaxed`: fused multiply-add. `wide`: the same with tiles for V8's 256-bit revectorisation. */
 const builds = {

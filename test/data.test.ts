@@ -169,6 +169,9 @@ describe("text", () => {
     const characters: Tokenizer = {
       vocabulary: 0x250,
       encode: (text) => Int32Array.from(text, (c) => c.codePointAt(0)!),
+      prompt: (text) => characters.encode(text),
+      special: new Set(),
+      id: () => undefined,
       decode: (ids) => String.fromCodePoint(...Array.from(ids)),
     };
     const bytes = encoder.encode("\u00e9".repeat(1003));

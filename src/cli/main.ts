@@ -2,8 +2,11 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
+import { chatCommand } from "./chat.ts";
 import { compareCommand } from "./compare.ts";
+import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
+import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
 import { tuneCommand } from "./tune.ts";
 import { variantsCommand } from "./variants.ts";
@@ -16,12 +19,15 @@ const program = new Command("biform")
   .version(version)
   .showHelpAfterError("(add --help for what there is)")
   .configureHelp({ helpWidth: 100 });
+runCommand(program);
+chatCommand(program);
 compareCommand(program);
 trainCommand(program);
 verifyCommand(program);
 variantsCommand(program);
 planCommand(program);
 tuneCommand(program);
+makeCommand(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -61,11 +61,11 @@ class Story {
   #losses: number[] = [];
   #past: string[] = [];
 
-  constructor(title: string, total: number, now: () => number) {
+  constructor(title: string, total: number, now: () => number, since: number) {
     this.#title = title;
     this.#total = total;
     this.#now = now;
-    this.#start = now();
+    this.#start = since;
   }
 
   take(standing: Standing): void {
@@ -176,23 +176,47 @@ function inLog(story: Story, stream: NodeJS.WritableStream, now: () => number): 
 
 /**
  * Starts a display of `total` units of work on `stream` (standard error, where results on standard output stay clean).
- * `now` gives milliseconds; tests give their own.
+ * `now` gives milliseconds; tests give their own. `since` is when the work began, where that was before the display.
  */
 export function progress({
   title,
   total,
   stream = process.stderr,
   now = () => performance.now(),
+  since = now(),
 }: {
   title: string;
   total: number;
   stream?: NodeJS.WritableStream;
   now?: () => number;
+  since?: number;
 }): Progress {
-  const story = new Story(title, total, now);
+  const story = new Story(title, total, now, since);
   const terminal = stream as NodeJS.WriteStream;
   // A terminal without a size (some containers) can show lines only.
   return terminal.isTTY && terminal.rows > 0 && terminal.columns > 0
     ? onTerminal(story, terminal, now)
     : inLog(story, stream, now);
+}
+
+/** A display that begins only once the work has taken two seconds, so that short work shows nothing. */
+export function patient({ title, total }: { title: string; total: number }): Progress {
+  const since = performance.now();
+  let display: Progress | undefined;
+  return {
+    update(standing) {
+      if (standing.done < total && performance.now() - since > 2000) display ??= progress({ title, total, since });
+      display?.update(standing);
+    },
+    async finish(message) {
+      await display?.finish(message);
+      display = undefined;
+    },
+  };
+}
+
+/** Writes a model's text; on a terminal without the control characters that would command it. */
+export function show(text: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is meant
+  process.stdout.write(process.stdout.isTTY ? text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, "\ufffd") : text);
 }

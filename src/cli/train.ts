@@ -1,15 +1,13 @@
 import type { Command } from "commander";
-import type { Source } from "../data/source.ts";
 import { WasmDevice } from "../device/wasm.ts";
-import { generate } from "../generate/session.ts";
 import { flopsForMinutes } from "../lab/budget.ts";
 import { match } from "../lab/match.ts";
+import { writeSample } from "../lab/sample.ts";
 import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
-import { Random } from "../tensor/random.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
-import { type TrainResult, train } from "../train/run.ts";
+import { train } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
@@ -95,7 +93,8 @@ async function run(options: TrainOptions): Promise<void> {
     const again = options.out ? `; run the same command to go on from ${options.out}` : "";
     await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${again}`);
     // Only text is worth writing on: rows of recall have a least length besides.
-    const sample = source.bytesPerToken === undefined ? undefined : await written(source, result, options);
+    const sample =
+      source.bytesPerToken === undefined ? undefined : await writeSample(result.model, result.weights, source, length);
     const bits =
       result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
     if (options.json) {
@@ -127,11 +126,4 @@ async function run(options: TrainOptions): Promise<void> {
     interrupt.end();
     device.close();
   }
-}
-
-/** A held-out beginning and what the model makes of it, as long as the rows it was trained on. */
-async function written(source: Source, { model, weights }: TrainResult, { length, seed }: TrainOptions) {
-  const prompt = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)))[0]!.ids;
-  const more = await generate(model, weights, prompt, { count: length - prompt.length, random: new Random(seed) });
-  return { prompt: source.decode(prompt), text: source.decode(more) };
 }

@@ -68,6 +68,11 @@ export class WasmDevice implements Device {
     return this.#floats;
   }
 
+  /** A piece of memory as bytes, for a file to be read into. Valid as long as what lies there. */
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.#heap.memory.buffer, address, length);
+  }
+
   /**
    * Runs a kernel on all threads, or at most `threads` of them, and returns when it is done. Addresses are in bytes
    * (`tensor.address`). Small work is best done with `threads` 1: meeting the others costs about a microsecond.

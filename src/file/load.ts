@@ -6,6 +6,7 @@ import { isQuant } from "../tensor/quant.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
 import { clip } from "./header.ts";
 import { openModel } from "./open.ts";
+import { readPacked } from "./pack.ts";
 import { missing, type TensorReader } from "./safetensors.ts";
 
 /** A checkpoint ready to run. */
@@ -15,16 +16,27 @@ export interface Loaded {
   readonly config: Config;
 }
 
+/** Sees how many numbers have been read, of how many. */
+export type Watch = (done: number, total: number) => void;
+
+/** What a load may be told: keys of the config to replace, how weights lie in memory, and who watches it. */
+export interface LoadOptions {
+  readonly override?: Config;
+  /** "packed": matrices stay in the format of their file on a device that can compute with it, for inference. */
+  readonly weights?: "plain" | "packed";
+  readonly watch?: Watch;
+}
+
 /**
  * Loads a Hugging Face style checkpoint folder or a GGUF file onto a device, one parameter at a time. All names and shapes are
- * checked against the config before the first number is read. `override` replaces keys of the config.
+ * checked against the config before the first number is read.
  *
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
-export async function loadModel(path: string, device: Device, override: Config = {}): Promise<Loaded> {
-  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, override);
+export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
+  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, options.override ?? {});
   checkTensors(tensors, sources, ignores);
-  return { model, weights: await readWeights(tensors, parameters, sources, device), config };
+  return { model, weights: await readWeights(tensors, parameters, sources, device, options), config };
 }
 
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
@@ -68,8 +80,11 @@ export async function readWeights(
   parameters: readonly Parameter[],
   sources: Sources,
   device: Device,
+  { watch, weights: lay = "plain" }: Pick<LoadOptions, "watch" | "weights"> = {},
 ): Promise<Weights> {
   const weights = new Map<string, Tensor>();
+  const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  let done = 0;
   // Neighbouring parameters are often rows of one tensor: the last one read is kept.
   let last: { name: string; values: Numbers } | undefined;
   const read = async (name: string, { shape, scales }: Source) => {
@@ -83,15 +98,25 @@ export async function readWeights(
     return last.values;
   };
   try {
-    for (const { name, shape } of parameters) {
+    for (const parameter of parameters) {
+      const { name, shape } = parameter;
       const source = sources.get(name);
       if (!source) throw new FormatError(`internal: parameter ${name} has no source`);
       const { slices = 1 } = source;
       const each = elementsOf(source);
       if (each * slices * source.tensors.length !== sizeOf(shape))
         throw new FormatError(`internal: parameter ${name} [${shape}] and its source of ${each} numbers do not fit`);
-      const t = new Tensor(device, shape);
+      const packed =
+        lay === "packed" && device.kind === "wasm"
+          ? await readPacked(reader, parameter, source, device, read)
+          : undefined;
+      const t = packed ?? new Tensor(device, shape);
       weights.set(name, t);
+      if (packed) {
+        done += sizeOf(shape);
+        watch?.(done, total);
+        continue;
+      }
       const stack = t.reshape([source.tensors.length * slices, each]);
       const part: Numbers = device.elementBytes === 8 ? new Float64Array(each) : new Float32Array(each);
       for (const [i, tensor] of source.tensors.entries()) {
@@ -101,6 +126,8 @@ export async function readWeights(
           arrange(values.subarray(k * size, (k + 1) * size), source, part);
           stack.rows(i * slices + k, i * slices + k + 1).write(part);
         }
+        done += each * slices;
+        watch?.(done, total);
       }
     }
   } catch (error) {

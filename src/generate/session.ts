@@ -5,8 +5,7 @@ import { forward, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, pageTokens } from "../tensor/page.ts";
-import type { Random } from "../tensor/random.ts";
-import { type Device, type Numbers, scope, type Tensor } from "../tensor/tensor.ts";
+import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
 import { CHUNK, counted, type FormCounts, formsFor, type Keep, keeping, numberBytes } from "./forms.ts";
 import { readSession, writeSession } from "./saved.ts";
 
@@ -199,42 +198,4 @@ export function cacheBytes(model: Model, tokens: number, type: CacheType = "f32"
     (sum, { attention }) => sum + declaredBytes(attention, pageTokens(tokens), type, elementBytes),
     0,
   );
-}
-
-/** The next token: the likeliest at temperature 0, otherwise drawn from the softmax of logits / temperature. */
-export function sample(logits: Numbers, temperature: number, random: Random): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  if (temperature === 0) return best;
-  const weights = Float64Array.from(logits, (x) => Math.exp((x - logits[best]!) / temperature));
-  let left = random.uniform() * weights.reduce((a, b) => a + b, 0);
-  for (let i = 0; i < weights.length; i++) {
-    left -= weights[i]!;
-    if (left < 0) return i;
-  }
-  return best;
-}
-
-/** Continues `prompt` by `count` tokens. */
-export async function generate(
-  model: Model,
-  weights: Weights,
-  prompt: Int32Array,
-  { count, temperature = 0.8, random, form }: { count: number; temperature?: number; random: Random; form?: string },
-): Promise<Int32Array> {
-  const session = new Session(model, weights, { context: prompt.length + count });
-  const result: number[] = [];
-  let next = prompt;
-  try {
-    for (let i = 0; i < count; i++) {
-      const logits = session.append(next, { logits: "last", ...(form ? { form } : {}) });
-      const token = sample(await logits.read(), temperature, random);
-      logits.free();
-      result.push(token);
-      next = Int32Array.of(token);
-    }
-  } finally {
-    session.free();
-  }
-  return Int32Array.from(result);
 }

@@ -1,16 +1,14 @@
 import { declaredBytes } from "../attention/cache.ts";
 import type { Source } from "../data/source.ts";
-import { generate } from "../generate/session.ts";
 import type { ModelSettings } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
-import type { Weights } from "../model/transformer.ts";
-import { Random } from "../tensor/random.ts";
 import type { Device } from "../tensor/tensor.ts";
 import type { OptimiserSettings } from "../train/optimiser.ts";
 import { type Curve, type Progress, type TrainSettings, train, trainFlopsPerToken } from "../train/run.ts";
 import { cachePerLayer, type Goal, type Matched, match } from "./match.ts";
 import { measure, type Speeds } from "./measure.ts";
 import type { VariantResult } from "./result.ts";
+import { writeSample } from "./sample.ts";
 import type { Shelf } from "./shelf.ts";
 import { meanInterval, pairedDifference } from "./statistics.ts";
 
@@ -95,7 +93,10 @@ export async function compare(
         training: thinned(result.training, 200),
         heldOut: result.heldOut,
         tokensPerSecond: result.tokensPerSecond,
-        sample: seed === 1 && data.bytesPerToken !== undefined ? await write(result, data, settings.goal.length) : null,
+        sample:
+          seed === 1 && data.bytesPerToken !== undefined
+            ? await writeSample(result.model, result.weights, data, settings.goal.length)
+            : null,
         speeds: seed === 1 ? await measure(m.model, result.weights, settings.contexts, { signal }) : null,
       };
       for (const t of result.weights.values()) t.free();
@@ -192,18 +193,6 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
     ...(speeds ? { memory: speeds.memory } : {}),
     samples: records.flatMap((record) => (record.sample ? [{ seed: record.seed, ...record.sample }] : [])),
   };
-}
-
-/** A text of the length the model was trained on, continued from held-out text: further out, positions would be new to it. */
-async function write(result: { model: Matched["model"]; weights: Weights }, source: Source, length: number) {
-  const [held] = source.heldOut(1, 1, Math.max(1, Math.min(32, length >> 2)));
-  const prompt = held!.ids;
-  const ids = await generate(result.model, result.weights, prompt, {
-    count: Math.min(400, length - prompt.length),
-    temperature: 0.7,
-    random: new Random(1),
-  });
-  return { prompt: source.decode(prompt), text: source.decode(ids) };
 }
 
 /** At most about `most` points: each the mean of its neighbourhood, so that a curve stays small and calm. */

@@ -1,4 +1,5 @@
 import { DeviceError, ShapeError } from "./error.ts";
+import { geometryOf, type Packing } from "./packing.ts";
 import type { Paging } from "./page.ts";
 
 /** Numbers of either precision, as they lie in a device's memory. */
@@ -59,12 +60,14 @@ export interface TapeNode {
   ) => (Tensor | undefined)[];
 }
 
-/** A dense row-major array of numbers on a device. Axis 0 usually counts tokens. */
+/** A dense row-major array of numbers on a device, or a weight that lies packed. Axis 0 usually counts tokens. */
 export class Tensor {
   readonly device: Device;
   readonly shape: readonly number[];
-  /** First element, counted in elements from the start of the block. */
+  /** First element, counted in elements from the start of the block; in float32 words where packed. */
   readonly start: number;
+  /** Set where the numbers lie as in a file: only ops that ask for it can read them. */
+  readonly packing: Packing | undefined;
   #block: Block | undefined;
   readonly #base: Tensor | undefined;
   /** Set where the rows lie on a cache's pages: what does not know pages then finds no memory, and cannot misread it. */
@@ -72,16 +75,17 @@ export class Tensor {
   /** Set while a tape records this tensor's history. */
   recorder: Recorder | undefined;
 
-  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0, paging?: Paging) {
+  constructor(device: Device, shape: readonly number[], base?: Tensor, start = 0, paging?: Paging, packing?: Packing) {
     this.device = device;
     this.shape = shape;
     this.#base = base;
     this.start = start;
     this.paging = paging;
+    this.packing = packing;
     if (base) {
       this.recorder = base.recorder;
     } else if (!paging) {
-      this.#block = device.allocate(sizeOf(shape));
+      this.#block = device.allocate(packing ? geometryOf(shape, packing).bytes / 4 : sizeOf(shape));
       device.owner?.add(this);
     }
   }
@@ -104,11 +108,18 @@ export class Tensor {
 
   /** Byte address of the first element in the device's memory (wasm). */
   get address(): number {
+    this.#plain();
     return this.block.offset + this.start * this.device.elementBytes;
+  }
+
+  /** Byte address of a packed tensor's first panel (wasm). */
+  get storage(): number {
+    return this.block.offset + this.start * 4;
   }
 
   /** The numbers themselves (reference device only). */
   get data(): Float64Array {
+    this.#plain();
     const { data } = this.block;
     if (!data) throw new DeviceError("internal: data of a tensor that does not live on the reference device");
     return data.subarray(this.start, this.start + this.size);
@@ -122,13 +133,28 @@ export class Tensor {
   /** The same numbers under another shape of equal size: no copy. Not recorded: use `ops/reshape` where gradients flow. */
   reshape(shape: readonly number[]): Tensor {
     if (sizeOf(shape) !== this.size) throw new ShapeError(`reshape: got [${shape}], expected ${this.size} elements`);
+    this.#plain();
     return new Tensor(this.device, shape, this.origin, this.start);
   }
 
-  /** Rows [from, to) of axis 0: no copy. */
+  /** Rows [from, to) of axis 0: no copy. Of a packed tensor, whole panels at most: its outermost axis of several. */
   rows(from: number, to: number): Tensor {
     const [n = 0, ...rest] = this.shape;
     if (from < 0 || to < from || to > n) throw new ShapeError(`rows: got ${from}..${to}, expected within 0..${n}`);
+    if (this.packing) {
+      const { rows: axes } = this.packing;
+      if (axes[0] !== 0 || axes.length < 2)
+        throw new ShapeError(`rows: got a packed [${this.shape}], expected one whose first axis has rows within`);
+      const each = geometryOf([1, ...rest], this.packing).bytes / 4;
+      return new Tensor(
+        this.device,
+        [to - from, ...rest],
+        this.origin,
+        this.start + from * each,
+        undefined,
+        this.packing,
+      );
+    }
     return new Tensor(this.device, [to - from, ...rest], this.origin, this.start + from * sizeOf(rest));
   }
 
@@ -138,6 +164,10 @@ export class Tensor {
     this.device.release(this.#block);
     this.device.owner?.delete(this);
     this.#block = undefined;
+  }
+
+  #plain(): void {
+    if (this.packing) throw new DeviceError(`internal: [${this.shape}] is packed as ${this.packing.format}`);
   }
 
   write(values: ArrayLike<number>): this {
@@ -150,6 +180,12 @@ export class Tensor {
   read(): Promise<Numbers> {
     return this.device.read(this);
   }
+}
+
+/** A tensor whose contents, still undefined, lie packed; `pack` (src/ops/packed) fills it. Wasm only. */
+export function packedTensor(device: Device, shape: readonly number[], packing: Packing): Tensor {
+  if (device.kind !== "wasm") throw new DeviceError(`internal: packed weights on the ${device.kind} device`);
+  return new Tensor(device, shape, undefined, 0, undefined, packing);
 }
 
 /** Product of the sizes; 1 for a scalar. */

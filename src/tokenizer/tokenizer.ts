@@ -9,16 +9,29 @@ export interface Tokenizer {
   readonly vocabulary: number;
   /** The text's ids; no special tokens are added. */
   encode(text: string): Int32Array;
+  /** As `encode`, with the special tokens that the tokenizer's own rule puts around a text (usually one in front). */
+  prompt(text: string): Int32Array;
   /** The ids' text, special tokens included. Throws ShapeError for an id outside the vocabulary. */
   decode(ids: ArrayLike<number>): string;
+  /** Tokens that steer and are no text, such as the end of a sequence. */
+  readonly special: ReadonlySet<number>;
+  /** The id of a token by its name, special ones included. */
+  id(token: string): number | undefined;
 }
 
 /** One token per byte of UTF-8: needs no file, knows every text. Ids cut inside a character decode to U+FFFD. */
 export const byteTokenizer: Tokenizer = {
   vocabulary: 256,
-  encode: (text) => Int32Array.from(new TextEncoder().encode(text)),
+  encode: bytesOf,
+  prompt: bytesOf,
   decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(checked(ids, 256))),
+  special: new Set(),
+  id: () => undefined,
 };
+
+function bytesOf(text: string): Int32Array {
+  return Int32Array.from(new TextEncoder().encode(text));
+}
 
 /** More than any tokenizer.json in use (about 35 MB for 262,144 tokens). */
 const FILE_LIMIT = 256_000_000;
@@ -62,22 +75,27 @@ export function parseTokenizer(file: string, text: string, config = "{}"): Token
       { cause: error },
     );
   }
+  const encode = (plain: string, around: boolean) => {
+    // The library leaves a hole where its model has no token for unknown text.
+    const found: readonly (number | undefined)[] = hub.encode(plain, { add_special_tokens: around }).ids;
+    return Int32Array.from(found, (id) => {
+      if (id === undefined)
+        throw new FormatError(
+          `${file}: got text with no token for it, expected a tokenizer with an unknown token; use bytes`,
+        );
+      return id;
+    });
+  };
+  const special = [...hub.get_added_tokens_decoder().values()].filter((token) => token.special);
   return {
     vocabulary,
-    encode(plain) {
-      if (plain === "") return new Int32Array();
-      // The library leaves a hole where its model has no token for unknown text.
-      const found: readonly (number | undefined)[] = hub.encode(plain, { add_special_tokens: false }).ids;
-      return Int32Array.from(found, (id) => {
-        if (id === undefined)
-          throw new FormatError(
-            `${file}: got text with no token for it, expected a tokenizer with an unknown token; use bytes`,
-          );
-        return id;
-      });
-    },
+    encode: (plain) => (plain === "" ? new Int32Array() : encode(plain, false)),
+    prompt: (plain) => encode(plain, true),
+    special: new Set(special.map(({ id }) => id)),
+    id: (token) => hub.token_to_id(token),
     decode(ids) {
-      const list = [...checked(ids, vocabulary)];
+      // The library's decoders stumble over an id that no token has.
+      const list = [...checked(ids, vocabulary)].filter((id) => hub.id_to_token(id) !== undefined);
       return list.length ? hub.decode(list, { skip_special_tokens: false, clean_up_tokenization_spaces: false }) : "";
     },
   };

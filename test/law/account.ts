@@ -4,7 +4,7 @@ import { runAttention } from "../../src/attention/layer.ts";
 import { visiblePairs } from "../../src/ops/attend/index.ts";
 import { countedFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
-import { pageTokens } from "../../src/tensor/page.ts";
+import { type CacheType, pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
@@ -17,17 +17,23 @@ export function allCounted(): number {
 }
 
 /** Makes the cache that a law is about. */
-export type MakeCache = (device: Device, attention: ConstructorParameters<typeof Cache>[1], capacity: number) => Cache;
-const makeCache: MakeCache = (device, attention, capacity) => new Cache(device, attention, capacity);
+export type MakeCache = (...args: ConstructorParameters<typeof Cache>) => Cache;
+const makeCache: MakeCache = (...args) => new Cache(...args);
 
 /**
  * Law: the declared cache is the memory taken, when it is made and after it has been filled, and all of it goes when it is freed;
  * the declared parameters are the numbers allocated, and a pass reads every one of them and no other.
  */
-export function declaredIsHeld(variant: Variant, drawn: Case, device: Device, make = makeCache): Promise<Violation> {
+export function declaredIsHeld(
+  variant: Variant,
+  drawn: Case,
+  device: Device,
+  make = makeCache,
+  type: CacheType = "f32",
+): Promise<Violation> {
   const subject = subjectOf(variant, drawn, 1);
   const capacity = tokensOf(drawn);
-  const declared = declaredBytes(subject.attention, pageTokens(capacity), "f32", device.elementBytes);
+  const declared = declaredBytes(subject.attention, pageTokens(capacity), type, device.elementBytes);
   return scope(device, async () => {
     const start = device.liveBytes;
     const tensors = subject.parameters.map((parameter) => onto(device, parameter));
@@ -36,7 +42,7 @@ export function declaredIsHeld(variant: Variant, drawn: Case, device: Device, ma
       return `${variant.name}: parameters hold ${held} numbers, expected ${parameterCount(variant, drawn.sizes)}`;
     const x = onto(device, subject.x);
     const before = device.liveBytes;
-    const cache = make(device, subject.attention, capacity);
+    const cache = make(device, subject.attention, capacity, type);
     cache.reserve(capacity);
     const taken = device.liveBytes - before;
     if (taken !== declared || cache.bytes !== declared)

@@ -2,8 +2,10 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
+import { PAGE } from "../../src/tensor/page.ts";
 import { declaredIsHeld } from "./account.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
+import { branches } from "./branching.ts";
 import { causal } from "./causality.ts";
 import { holds } from "./check.ts";
 import { continues } from "./continuation.ts";
@@ -37,11 +39,24 @@ describe.each(all.map((variant) => [variant.name, variant] as const))("%s on was
   test("a step continues a prefill, for every split and in every form", () =>
     holds(cases(variant), (drawn) => continues(variant, drawn, two)));
 
+  test("over several pages too", () =>
+    holds(cases(variant, 2 * PAGE + 9), (drawn) => continues(variant, drawn, two), 25));
+
+  test.each(["f32", "bf16", "q8"] as const)(
+    "a fork over a cache of %s is a replay, and so is going back",
+    async (type) => {
+      await holds(cases(variant), (drawn) => branches(variant, drawn, two, type), 60);
+      await holds(cases(variant, 2 * PAGE + 9), (drawn) => branches(variant, drawn, one, type), 15);
+    },
+  );
+
   test("a later token never changes an earlier output", () =>
     holds(cases(variant), (drawn) => causal(variant, drawn, two)));
 
   test("the declared cache and parameters are the memory taken", () =>
-    holds(cases(variant), (drawn) => declaredIsHeld(variant, drawn, two)));
+    holds(cases(variant), (drawn) =>
+      declaredIsHeld(variant, drawn, two, undefined, (["f32", "bf16", "q8"] as const)[drawn.seed % 3]),
+    ));
 
   test("one and two threads give the same numbers bit for bit", () =>
     holds(cases(variant), (drawn) => {

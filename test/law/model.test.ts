@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { kda } from "../../src/attention/kda.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
-import { cacheBytes, generate, Session } from "../../src/generate/session.ts";
+import { generate, idsOf } from "../../src/generate/generate.ts";
+import { cacheBytes, Session } from "../../src/generate/session.ts";
 import { buildModel } from "../../src/model/build.ts";
 import type { Model } from "../../src/model/model.ts";
 import { Random } from "../../src/tensor/random.ts";
@@ -57,7 +58,9 @@ test("one seed gives one model and one text", async () => {
   const text = async (device: Device, seed: number) => {
     const weights = initialWeights(model, device, seed);
     const numbers = await weights.get("layers.0.attention.wUK")!.read();
-    const tokens = await generate(model, weights, Int32Array.of(1, 2), { count: 12, random: new Random(seed) });
+    const session = new Session(model, weights, { context: 14 });
+    const steps = generate(session, Int32Array.of(1, 2), { maxTokens: 12, temperature: 0.8, seed });
+    const tokens = await idsOf(steps);
     return { numbers, tokens };
   };
   for (const device of [reference, two]) {

@@ -79,8 +79,8 @@ export function layerProgram(variant: Variant, drawn: Case, form: string): Progr
 }
 
 /**
- * Feeds one sequence through a cache chunk by chunk, each in its own form and, where that unfolds, in pieces of a few tokens; the
- * outputs one after the other.
+ * Feeds one sequence, from where a cache stands, through it chunk by chunk, each in its own form and, where that unfolds, in pieces
+ * of a few tokens; the outputs one after the other.
  */
 export async function inChunks(
   subject: Subject,
@@ -90,7 +90,7 @@ export async function inChunks(
   x: Tensor,
 ): Promise<number[]> {
   const outputs: number[] = [];
-  let from = 0;
+  let from = cache.length;
   for (const { tokens, form } of drawn.chunks) {
     const y = runAttention(subject.attention, p, x.rows(from, from + tokens), {
       positions: positionsOf(from, tokens),

@@ -3,8 +3,10 @@ import { formNames } from "../../src/attention/define.ts";
 import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
+import { PAGE } from "../../src/tensor/page.ts";
 import { declaredIsCounted, declaredIsHeld } from "./account.ts";
 import { givesBack, repeats } from "./agreement.ts";
+import { branches } from "./branching.ts";
 import { causal } from "./causality.ts";
 import { holds } from "./check.ts";
 import { continues } from "./continuation.ts";
@@ -21,6 +23,19 @@ describe.each(all.map((variant) => [variant.name, variant] as const))("%s", (_na
 
   test("a step continues a prefill, for every split and in every form", () =>
     holds(cases(variant), (drawn) => continues(variant, drawn, device)));
+
+  test.each(["f32", "bf16", "q8"] as const)("over a cache of %s too, and of several pages", async (type) => {
+    await holds(cases(variant), (drawn) => continues(variant, drawn, device, type), 60);
+    await holds(cases(variant, 2 * PAGE + 9), (drawn) => continues(variant, drawn, device, type), 12);
+  });
+
+  test.each(["f32", "bf16", "q8"] as const)(
+    "a fork over a cache of %s is a replay, and so is going back",
+    async (type) => {
+      await holds(cases(variant), (drawn) => branches(variant, drawn, device, type), 40);
+      await holds(cases(variant, 2 * PAGE + 9), (drawn) => branches(variant, drawn, device, type), 8);
+    },
+  );
 
   test("a later token never changes an earlier output", () =>
     holds(cases(variant, 4), (drawn) => causal(variant, drawn, device)));

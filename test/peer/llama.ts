@@ -4,14 +4,14 @@
  * what a comparison needs and what a fair timing needs too. The addon is internal to the package, so its version is pinned.
  */
 
-/** The cache's element type; llama.cpp's own default is f16. */
-export type CacheType = "f32" | "f16";
+/** Element types of the cache, by GGML's numbers; llama.cpp's own default is f16. */
+const cacheTypes = { f32: 0, f16: 1 } as const;
 
 export interface LlamaOptions {
   /** Most tokens that a sequence may hold. */
   readonly context: number;
   readonly threads?: number;
-  readonly cache?: CacheType;
+  readonly cache?: keyof typeof cacheTypes;
   /** Rounds keys and values to 16 bits whatever the cache holds, so comparisons leave it off. */
   readonly flash?: boolean;
   /** Most tokens of one pass; 512 is llama.cpp's default. */
@@ -43,7 +43,6 @@ export interface Library {
 
 // The part of the addon that is used here, from node-llama-cpp's AddonTypes.
 interface Bindings {
-  getGgmlType(name: string): number;
   AddonModel: new (file: string, options: object) => AddonModel;
   AddonContext: new (model: AddonModel, options: object) => AddonContext;
   AddonSampler: new (model: AddonModel) => { applyConfig(config: object): void; dispose(): void };
@@ -101,15 +100,14 @@ async function open(bindings: Bindings, file: string, options: LlamaOptions, sai
   const model = new bindings.AddonModel(file, { addonExports: bindings, gpuLayers: 0, useMmap: true });
   if (!(await model.init())) throw fail("does not load it");
   const loadSeconds = (performance.now() - start) / 1000;
-  const kind = bindings.getGgmlType(cache);
   const context = new bindings.AddonContext(model, {
     contextSize,
     batchSize: Math.min(batch, contextSize),
     sequences: 1,
     flashAttention: flash,
     threads,
-    kvCacheKeyType: kind,
-    kvCacheValueType: kind,
+    kvCacheKeyType: cacheTypes[cache],
+    kvCacheValueType: cacheTypes[cache],
   });
   if (!(await context.init())) {
     await model.dispose();

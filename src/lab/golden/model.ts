@@ -3,12 +3,12 @@ import { z } from "zod";
 import { readJson } from "../../file/folder.ts";
 import { loadModel } from "../../file/load.ts";
 import { familyOf } from "../../file/open.ts";
-import { generate, Session } from "../../generate/session.ts";
+import { generate, idsOf } from "../../generate/generate.ts";
+import { Session } from "../../generate/session.ts";
 import type { Config } from "../../model/family.ts";
 import { formsOf, type Model } from "../../model/model.ts";
 import type { Weights } from "../../model/transformer.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { Random } from "../../tensor/random.ts";
 import type { Device } from "../../tensor/tensor.ts";
 import { cuts, type Manifest, positive, readManifest, SMALL, tensorsOf, Unsupported } from "./case.ts";
 import { type Ledger, type Oracle, part } from "./ledger.ts";
@@ -30,14 +30,16 @@ export async function runModelCase(
   if (!familyOf(config.model_type))
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
-  for (const device of devices) {
-    const { model, weights } = await loadModel(checkpoint, device, overridden(config, said.oracle_config_override));
-    try {
-      await compareModel(model, weights, oracle, ledger);
-    } finally {
-      for (const t of weights.values()) t.free();
+  for (const device of devices)
+    for (const lay of device.kind === "wasm" ? (["plain", "packed"] as const) : (["plain"] as const)) {
+      const override = overridden(config, said.oracle_config_override);
+      const { model, weights } = await loadModel(checkpoint, device, { override, weights: lay });
+      try {
+        await compareModel(model, weights, oracle, ledger);
+      } finally {
+        for (const t of weights.values()) t.free();
+      }
     }
-  }
   return [...oracle.tensors.keys()];
 }
 
@@ -91,7 +93,8 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
     throw new FormatError(
       `input_ids: got [${input?.shape}] and a prefill of ${prefill}, expected [batch, tokens] to hold it`,
     );
-  const { kind } = weights.get("embed")!.device;
+  const { device, packing } = weights.get("embed")!;
+  const kind = packing ? `${device.kind}, packed` : device.kind;
   for (const form of formsOf(model))
     for (let item = 0; item < batch; item++) {
       const ids = Int32Array.from(part(input, item));
@@ -110,8 +113,9 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
       const greedy = tensors.get("greedy_ids");
       if (greedy) {
         const wanted = part(greedy, item);
-        const options = { count: wanted.length, temperature: 0, random: new Random(0), form };
-        const got = await generate(model, weights, ids.slice(0, prefill), options);
+        const session = new Session(model, weights, { context: prefill + wanted.length });
+        const steps = generate(session, ids.slice(0, prefill), { maxTokens: wanted.length, temperature: 0, form });
+        const got = await idsOf(steps).finally(() => session.free());
         ledger.same("greedy_ids", `${form}, sequence ${item}, ${kind}`, got, wanted);
       }
     }

@@ -7,8 +7,8 @@ import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
 import { padded } from "./tile.as";
 
 /** Arguments before those of the operands. */
-const HEAD: i32 = 30;
-const PER_OPERAND: i32 = 14;
+export const HEAD: i32 = 30;
+export const PER_OPERAND: i32 = 14;
 
 let call: usize = 0;
 export let batch: i32 = 0;

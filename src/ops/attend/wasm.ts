@@ -100,7 +100,8 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
   ];
 }
 
-const unpaged = [0, 0, 0, 0, 0] as const;
+/** What the arguments of an operand say of pages where it lies on none. */
+export const unpaged = [0, 0, 0, 0, 0] as const;
 
 /** Where an operand's pages are listed, and how its rows lie on them. */
 function paged({ paging }: Tensor, tables: ReadonlyMap<readonly Page[], number>): readonly number[] {

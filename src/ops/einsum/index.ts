@@ -1,6 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { type Kernels, recorded } from "../op.ts";
+import { contractPacked } from "../packed/contract.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { contractReference } from "./reference.ts";
 import { contractWasm } from "./wasm.ts";
@@ -16,12 +17,12 @@ export const counted = { flops: 0 };
 /**
  * Contracts two tensors: letters name axes, a letter missing on the right is summed over.
  * `einsum("t d, d h e -> t h e", x, w)` projects tokens to heads. No transposed or broadcast copies are made.
- * Each letter must stand in at least two of the three places. Throws ShapeError.
+ * Each letter must stand in at least two of the three places. `b` may be packed (see tensor/packing.ts). Throws ShapeError.
  */
 export function einsum(spec: string, a: Tensor, b: Tensor): Tensor {
   const plan = planOf(spec, a.shape, b.shape);
   const output = new Tensor(a.device, plan.shape);
-  run(plan, a, b, output, "set");
+  run(spec, plan, a, b, output, "set");
   return recorded({
     name: spec,
     inputs: [a, b],
@@ -43,11 +44,12 @@ export function einsumInto(spec: string, a: Tensor, b: Tensor, shape: readonly n
   if (plan.shape.some((n, i) => n !== shape[i]) || plan.shape.length !== shape.length)
     throw new ShapeError(`einsum "${spec}": got [${plan.shape}], expected [${shape}]`);
   const output = into ?? new Tensor(a.device, plan.shape);
-  run(plan, a, b, output, into ? "add" : "set");
+  run(spec, plan, a, b, output, into ? "add" : "set");
   return output;
 }
 
-function run(plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
+function run(spec: string, plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
   counted.flops += plan.flops;
-  contract[a.device.kind](plan, a, b, out, mode);
+  if (b.packing) contractPacked(spec, a, b, out, mode);
+  else contract[a.device.kind](plan, a, b, out, mode);
 }

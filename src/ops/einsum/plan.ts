@@ -34,13 +34,22 @@ export function planOf(spec: string, a: readonly number[], b: readonly number[])
   if (!plan) {
     // Sequence lengths vary without end in decoding: the table is dropped before it could grow without bound.
     if (plans.size >= 4096) plans.clear();
-    plan = makePlan(spec, a, b);
+    plan = makePlan(spec, lettersOf(spec, a, b));
     plans.set(key, plan);
   }
   return plan;
 }
 
-function makePlan(spec: string, aShape: readonly number[], bShape: readonly number[]): Plan {
+/** The letters of a spec by operand and of its result, and their sizes. */
+export interface Letters {
+  readonly la: readonly string[];
+  readonly lb: readonly string[];
+  readonly out: readonly string[];
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+/** Reads a spec. Throws ShapeError where it and the shapes do not fit. */
+export function lettersOf(spec: string, aShape: readonly number[], bShape: readonly number[]): Letters {
   const [left = "", right = ""] = spec.split("->");
   const operands = left.split(",").map((s) => s.trim().split(/\s+/).filter(Boolean));
   const out = right.trim().split(/\s+/).filter(Boolean);
@@ -61,9 +70,19 @@ function makePlan(spec: string, aShape: readonly number[], bShape: readonly numb
       sizes.set(letter, shape[i]!);
     });
   }
-  const a = strides(la, sizes);
+  return { la, lb, out, sizes };
+}
+
+/** A piece of a contraction: `count` of the places of one letter. b holds that piece alone, a and c are whole. */
+export type Cut = readonly [letter: string, count: number];
+
+/** The plan of a contraction or of a piece of it. Throws ShapeError where a letter stands alone. */
+export function makePlan(spec: string, letters: Letters, cut?: Cut): Plan {
+  const { la, lb, out } = letters;
+  const sizes = cut ? new Map(letters.sizes).set(...cut) : letters.sizes;
+  const a = strides(la, letters.sizes);
   const b = strides(lb, sizes);
-  const c = strides(out, sizes);
+  const c = strides(out, letters.sizes);
   const groups = { batch: [] as Axis[], m: [] as Axis[], n: [] as Axis[], k: [] as Axis[] };
   for (const letter of [...out, ...la.filter((l) => !out.includes(l))]) {
     const where = `${a.has(letter) ? "a" : ""}${b.has(letter) ? "b" : ""}${c.has(letter) ? "c" : ""}`;
@@ -90,7 +109,8 @@ function makePlan(spec: string, aShape: readonly number[], bShape: readonly numb
   };
 }
 
-function strides(letters: readonly string[], sizes: ReadonlyMap<string, number>): Map<string, number> {
+/** Steps of row-major axes, in elements. */
+export function strides(letters: readonly string[], sizes: ReadonlyMap<string, number>): Map<string, number> {
   const result = new Map<string, number>();
   let step = 1;
   for (const letter of letters.toReversed()) {
@@ -101,7 +121,7 @@ function strides(letters: readonly string[], sizes: ReadonlyMap<string, number>)
 }
 
 /** Axes of length 1 vanish; an outer axis that continues its neighbour in all three operands joins it. */
-function fuse(axes: readonly Axis[]): Axis[] {
+export function fuse(axes: readonly Axis[]): Axis[] {
   const result: Axis[] = [];
   for (const axis of axes) {
     if (axis.size === 1) continue;

@@ -26,23 +26,33 @@ const SMALL = 1 << 15;
 const PIECES = 1;
 /** Pieces are multiples of this, so that only the last has a ragged edge. */
 const TILE = 16;
-/** Places among the arguments. */
-const [K, ADD] = [5, 20];
+/** Its place among the arguments. */
+const ADD = 20;
 
 const forms = new WeakMap<Plan, Form>();
 
 export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
-  const form = knownForm(plan, device.threads);
-  const { args, outer, swapped } = form;
-  const [x, y] = swapped ? [b.address, a.address] : [a.address, b.address];
-  if (args[K] === 0) {
+  if (plan.k.some(({ size }) => size === 0)) {
     if (mode === "set") device.floats.fill(0, out.address / 4, out.address / 4 + out.size);
     return;
   }
+  launchPlan(device, plan, { a: a.address, b: b.address, c: out.address }, mode);
+};
+
+/** Runs a plan over operands at these addresses. */
+export function launchPlan(
+  device: WasmDevice,
+  plan: Plan,
+  { a, b, c }: Readonly<Record<"a" | "b" | "c", number>>,
+  mode: "set" | "add",
+): void {
+  const form = knownForm(plan, device.threads);
+  const { args, outer, swapped } = form;
+  const [x, y] = swapped ? [b, a] : [a, b];
   if (outer.length === 0) {
-    args[0] = out.address;
+    args[0] = c;
     args[1] = x;
     args[2] = y;
     args[ADD] = mode === "add" ? 1 : 0;
@@ -50,13 +60,13 @@ export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
     return;
   }
   for (const at of positions(outer)) {
-    args[0] = out.address + 4 * at.c;
+    args[0] = c + 4 * at.c;
     args[1] = x + 4 * at.a;
     args[2] = y + 4 * at.b;
     args[ADD] = mode === "add" || at.later ? 1 : 0;
     device.launch(form.kernel, args, form.threads);
   }
-};
+}
 
 function knownForm(plan: Plan, threads: number): Form {
   const known = forms.get(plan);

@@ -3,7 +3,7 @@ import { address, share, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
 
 /** What the row of an index is where it has none: zeros, or no number. */
-const ZEROS: i32 = -1;
+export const ZEROS: i32 = -1;
 const NONE: i32 = -2;
 
 /** Arguments: out table indices, number of indices, width, their kind (0 int32, 1 float), indices and rows of a part. */
@@ -38,7 +38,7 @@ export function scatterRows(args: usize, thread: i32, threads: i32): void {
 /** Row of index i within the whole table. */
 // @ts-ignore: decorator
 @inline
-function rowOf(args: usize, i: i32): i32 {
+export function rowOf(args: usize, i: i32): i32 {
   const at = address(args, 2) + (<usize>i << 2);
   const rows = whole(args, 7);
   const first = (i / whole(args, 6)) * rows;

@@ -1,17 +1,42 @@
 import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { ShapeError } from "../../tensor/error.ts";
+import { codeOf, geometryOf } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { GatherKernel, Indices, ScatterKernel } from "./index.ts";
 
-export const gatherWasm: GatherKernel = (table, indices, out) => launch("gatherRows", out, table, table, out, indices);
+export const gatherWasm: GatherKernel = (table, indices, out) => {
+  if (table.packing) gatherPacked(table, indices, out);
+  else launch("gatherRows", out, table, table, out, indices);
+};
+
+/** Rows of a packed table whose first axis numbers its rows; only those asked for are unpacked. */
+function gatherPacked(table: Tensor, indices: Indices, out: Tensor): void {
+  const { packing } = table;
+  const { panel, groups } = geometryOf(table.shape, packing!);
+  if (out.size === 0) return;
+  if (groups > 1 || packing!.rows[0] !== 0)
+    throw new ShapeError(`gather: got a packed [${table.shape}], expected one whose rows its first axis numbers`);
+  if (packing!.format === "F32") launchAt("gatherRows", [out.address, table.storage], table, out, indices);
+  else launchAt("gatherPacked", [out.address, table.storage], table, out, indices, [codeOf(packing!.format), panel]);
+}
 
 export const scatterWasm: ScatterKernel = (g, indices, out) => launch("scatterRows", out, g, out, g, indices);
 
 /** `to` and `from` as the kernel takes them; one of the two is the table, the other holds a row for each index. */
 function launch(kernel: string, to: Tensor, from: Tensor, table: Tensor, each: Tensor, indices: Indices): void {
-  if (each.size === 0) return;
-  const { rows, count, parts } = indices;
-  const device = to.device as WasmDevice;
+  if (each.size > 0) launchAt(kernel, [to.address, from.address], table, each, indices);
+}
+
+function launchAt(
+  kernel: string,
+  addresses: readonly [to: number, from: number],
+  table: Tensor,
+  each: Tensor,
+  { rows, count, parts }: Indices,
+  more: readonly number[] = [],
+): void {
+  const device = each.device as WasmDevice;
   const [at, kind] = rows instanceof Int32Array ? [device.stage(rows), 0] : [rows.address, 1];
-  const args = [to.address, from.address, at, count, each.size / count, kind, count / parts, table.shape[0]! / parts];
+  const args = [...addresses, at, count, each.size / count, kind, count / parts, table.shape[0]! / parts, ...more];
   device.launch(kernel, args, threadsFor(each.size));
 }

@@ -5,6 +5,8 @@
 import { address, barrier, scratch, ticket, whole } from "../../device/thread.as";
 import {
   E,
+  HEAD,
+  PER_OPERAND,
   V,
   batch,
   block,
@@ -31,7 +33,7 @@ import { COLUMNS } from "../einsum/micro.as";
 import { liftHeads, spread, sumRanks } from "./rank.as";
 
 /** Arguments after those of attend with one term and one value: address and step of ak, bk, av, bv, then the ranks R, P. */
-const FACTORS: i32 = 46;
+const FACTORS: i32 = HEAD + 2 * PER_OPERAND;
 
 let call: usize = 0;
 let R: i32 = 0;

@@ -2,6 +2,7 @@ import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { unpaged } from "../attend/wasm.ts";
 import type { FactoredCall, FactoredKernel } from "./index.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
@@ -40,8 +41,8 @@ export const factoredWasm: FactoredKernel = (call, out) => {
   args.push(block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, parts?.address ?? 0, 0, 0, 0);
   // No sinks, no stick-breaking, no choice.
   args.push(0, 0, 0, 0, 0, 0);
-  args.push(e, 1, bk.address, q.address, 0, 0, 0, 1);
-  args.push(v, 1, bv.address, 0, 0, 0, 0, 1);
+  args.push(e, 1, bk.address, q.address, 0, 0, 0, 1, ...unpaged, 0);
+  args.push(v, 1, bv.address, 0, 0, 0, 0, 1, ...unpaged, 1);
   for (const factor of [ak, bk, av, bv])
     args.push(factor.address, factor.shape.length === 3 ? factor.size / (batch * s) : 0);
   args.push(keyRank, valueRank);

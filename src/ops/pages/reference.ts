@@ -72,5 +72,6 @@ function toBfloat16(x: number): number {
 function toWhole(x: number): number {
   const near = Math.round(x);
   const even = near - x === 0.5 && near % 2 !== 0 ? near - 1 : near;
-  return Math.max(-127, Math.min(127, even));
+  // Whole numbers of 8 bits have no -0.
+  return Math.max(-127, Math.min(127, even)) + 0;
 }

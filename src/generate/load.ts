@@ -1,0 +1,115 @@
+import { ReferenceDevice } from "../device/reference.ts";
+import { WasmDevice } from "../device/wasm.ts";
+import { loadModel } from "../file/load.ts";
+import { machineFor } from "../file/machine.ts";
+import type { Model } from "../model/model.ts";
+import type { Weights } from "../model/transformer.ts";
+import { FormatError } from "../tensor/error.ts";
+import type { Device } from "../tensor/tensor.ts";
+import type { Template } from "../tokenizer/template.ts";
+import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { endsOf, readBeside } from "./beside.ts";
+import type { Sampling } from "./sample.ts";
+import type { SessionOptions } from "./session.ts";
+import { openSession, resumeSession, type TextSession } from "./text.ts";
+
+/** Where and how to load. */
+export interface LoadOptions {
+  /** "wasm" (float32, fast) unless given; "reference" is float64 and slow. A device of the caller's stays open on `close`. */
+  readonly device?: "wasm" | "reference" | Device;
+  /** Threads of a wasm device; as many as the machine has unless given. */
+  readonly threads?: number;
+  /** Sees how many of the weights' numbers have been read. */
+  readonly watch?: (done: number, total: number) => void;
+  /** Takes a line where this machine's figures, by which forms are chosen, cannot be used. */
+  readonly warn?: (line: string) => void;
+  /** Ends the loading, which then throws the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** A model on a device, and what belongs to it. */
+export interface LoadedModel {
+  readonly path: string;
+  readonly model: Model;
+  readonly weights: Weights;
+  readonly device: Device;
+  /** config.json as it stands. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Undefined where the checkpoint brings none: ids still work. */
+  readonly tokenizer: Tokenizer | undefined;
+  /** How messages become text, where the checkpoint says. */
+  readonly template: Template | undefined;
+  /** Special tokens by their names in tokenizer_config.json, such as bos_token. */
+  readonly tokens: Readonly<Record<string, string>>;
+  /** Tokens after which nothing follows: those of generation_config.json, config.json and tokenizer_config.json. */
+  readonly end: ReadonlySet<number>;
+  /** What generation_config.json says of sampling. */
+  readonly sampling: Sampling;
+  /** Tokens that the model was made for, where its config says. */
+  readonly context: number | undefined;
+  /** A new session, empty. Its context is what the model was made for, as far as memory goes, unless given. */
+  session(options?: SessionOptions): TextSession;
+  /** A session that goes on from a file that `save` wrote. */
+  resume(path: string, options?: SessionOptions): Promise<TextSession>;
+  /** Frees the weights, and closes the device if `load` opened it. */
+  close(): void;
+}
+
+/**
+ * Loads a checkpoint folder with its tokenizer, end tokens and sampling defaults.
+ *
+ * Errors: FormatError naming the file for anything missing, damaged, unsupported or at odds; DeviceError where the model does not
+ * fit into memory.
+ */
+export async function load(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  // The tokenizer is small and read first, so that what is wrong with it costs no wait.
+  const beside = await readBeside(path);
+  const device = await openDevice(options);
+  const own = device !== options.device;
+  try {
+    const { model, weights, config } = await loadModel(path, device, {
+      weights: "packed",
+      watch: (done, total) => {
+        options.signal?.throwIfAborted();
+        options.watch?.(done, total);
+      },
+    });
+    const tokenizer =
+      beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);
+    if (tokenizer && tokenizer.vocabulary > model.vocabulary)
+      throw new FormatError(
+        `${path}: got a tokenizer of ${tokenizer.vocabulary} tokens and an embedding of ${model.vocabulary}, expected the ` +
+          "embedding to have a row for each; tokenizer and weights do not belong together",
+      );
+    const positions = config.max_position_embeddings;
+    const context = typeof positions === "number" && positions > 0 ? positions : undefined;
+    const end = new Set([...beside.end, ...endsOf(config)].filter((id) => id < model.vocabulary));
+    const machine =
+      device instanceof WasmDevice
+        ? await machineFor(device, { ...(options.warn ? { warn: options.warn } : {}) })
+        : undefined;
+    const speaker = { model, weights, tokenizer, end, context, machine };
+    return {
+      ...{ path, device, config, ...speaker },
+      template: beside.template,
+      tokens: beside.tokens,
+      sampling: beside.sampling,
+      session: (wanted) => openSession(speaker, wanted),
+      resume: (file, wanted) => resumeSession(speaker, file, wanted),
+      close() {
+        beside.template?.close();
+        for (const t of weights.values()) t.free();
+        if (own) device.close();
+      },
+    };
+  } catch (error) {
+    beside.template?.close();
+    if (own) device.close();
+    throw error;
+  }
+}
+
+async function openDevice({ device = "wasm", threads }: LoadOptions): Promise<Device> {
+  if (device === "reference") return new ReferenceDevice();
+  return device === "wasm" ? WasmDevice.open(threads ? { threads } : {}) : device;
+}

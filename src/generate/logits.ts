@@ -1,0 +1,36 @@
+import { allocateBytes } from "../file/bytes.ts";
+import { CHUNK } from "./forms.ts";
+import { checkPrompt, type GenerateOptions, turn } from "./generate.ts";
+import type { Session } from "./session.ts";
+
+/** Numbers of logits that a chunk makes at most: 64 MiB in float32, however large the vocabulary. */
+const CHUNK_NUMBERS = 2 ** 24;
+
+/**
+ * Logits of every token of a prompt, `[tokens, vocabulary]` row by row, run in chunks; undefined where it was aborted.
+ *
+ * Errors: as `generate`, and DeviceError where the logits do not fit into memory.
+ */
+export async function promptLogits(
+  session: Session,
+  ids: Int32Array,
+  { form, chunk = CHUNK, signal, watch }: Pick<GenerateOptions, "form" | "chunk" | "signal" | "watch"> = {},
+): Promise<Float32Array | undefined> {
+  checkPrompt(session, ids);
+  const { vocabulary } = session.model;
+  const all = new Float32Array(allocateBytes("logits", 4 * ids.length * vocabulary));
+  const most = Math.min(chunk, Math.max(1, Math.floor(CHUNK_NUMBERS / vocabulary)));
+  watch?.(0, ids.length);
+  for (let at = 0; at < ids.length; at += most) {
+    await turn();
+    if (signal?.aborted) return undefined;
+    const logits = session.append(ids.subarray(at, at + most), { logits: "all", ...(form ? { form } : {}) });
+    try {
+      all.set(await logits.read(), at * vocabulary);
+    } finally {
+      logits.free();
+    }
+    watch?.(Math.min(at + most, ids.length), ids.length);
+  }
+  return all;
+}

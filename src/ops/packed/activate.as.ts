@@ -1,0 +1,105 @@
+// Activations as the dot products over packed weights want them.
+import { F16, F8_E4M3, Q8_0 } from "../../tensor/format";
+import { max4 } from "../simd.as";
+import { BYTE_ROOT, HALF_ROOT } from "./half.as";
+
+/** Bytes of a row's quantised activations before its records: for Q8_0 sizes and signs are apart, where signs are turned. */
+// @ts-ignore: decorator
+@inline
+export function quantisedBytes(format: i32, width: i32): usize {
+  return <usize>(ASC_FEATURE_RELAXED_SIMD && format == Q8_0 ? width << 1 : width);
+}
+
+/** Bytes that `activate` fills for one row, at most. */
+export function activatedBytes(width: i32): usize {
+  return <usize>((width + 8) << 2);
+}
+
+/** Puts one row of `width` floats, `step` bytes apart, to `to`. `spare`: 4 * width bytes. */
+export function activate(format: i32, to: usize, from: usize, step: usize, width: i32, spare: usize): void {
+  if (format >= Q8_0) {
+    let x = from;
+    if (step != 4) {
+      gather(spare, from, step, width);
+      x = spare;
+    }
+    quantise(format, to, to + quantisedBytes(format, width), x, width);
+    return;
+  }
+  gather(to, from, step, width);
+  for (let i = width; i < ((width + 7) & -8); i++) store<f32>(to + (<usize>i << 2), 0);
+  if (format == F16) scale(to, width, HALF_ROOT);
+  else if (format == F8_E4M3) scale(to, width, BYTE_ROOT);
+}
+
+/** Copies numbers `step` bytes apart to where they lie side by side. */
+export function gather(to: usize, from: usize, step: usize, n: i32): void {
+  if (step == 4) memory.copy(to, from, <usize>n << 2);
+  else for (; n > 0; n--, to += 4, from += step) store<f32>(to, load<f32>(from));
+}
+
+function scale(x: usize, n: i32, by: f32): void {
+  const f = f32x4.splat(by);
+  for (; n > 0; n -= 4, x += 16) v128.store(x, f32x4.mul(v128.load(x), f));
+}
+
+/**
+ * Blocks of 32 as whole numbers of at most 127 in size, x = d q with d = max |x| / 127, rounded to nearest. Per block a record:
+ * d, the sum of q, and those of its halves. A block with a NaN or an infinity has d = NaN or infinity and q = 0.
+ */
+function quantise(format: i32, to: usize, records: usize, x: usize, n: i32): void {
+  for (; n > 0; n -= 32, x += 128, records += 16) {
+    let most = f32x4.abs(v128.load(x));
+    for (let i: usize = 16; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
+    const amax = max4(most);
+    const by = f32x4.splat(amax > 1e-30 ? 127 / amax : 0);
+    const a0 = near(x, by);
+    const a1 = near(x + 16, by);
+    const a2 = near(x + 32, by);
+    const a3 = near(x + 48, by);
+    const b0 = near(x + 64, by);
+    const b1 = near(x + 80, by);
+    const b2 = near(x + 96, by);
+    const b3 = near(x + 112, by);
+    const left = add4(i32x4.add(i32x4.add(a0, a1), i32x4.add(a2, a3)));
+    const right = add4(i32x4.add(i32x4.add(b0, b1), i32x4.add(b2, b3)));
+    store<f32>(records, amax / 127);
+    store<i32>(records, left + right, 4);
+    store<i32>(records, left, 8);
+    store<i32>(records, right, 12);
+    const q0 = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a0, a1), i16x8.narrow_i32x4_s(a2, a3));
+    const q1 = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(b0, b1), i16x8.narrow_i32x4_s(b2, b3));
+    if (ASC_FEATURE_RELAXED_SIMD && format == Q8_0) {
+      apart(to, q0);
+      apart(to + 32, q1);
+      to += 64;
+    } else {
+      v128.store(to, q0);
+      v128.store(to, q1, 16);
+      to += 32;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function near(x: usize, by: v128): v128 {
+  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), by)));
+}
+
+// @ts-ignore: decorator
+@inline
+function add4(x: v128): i32 {
+  const y = i32x4.add(x, v128.shuffle<i32>(x, x, 2, 3, 2, 3));
+  return i32x4.extract_lane(y, 0) + i32x4.extract_lane(y, 1);
+}
+
+/** Per four numbers a word of sizes and one of signs (0 or -1). */
+// @ts-ignore: decorator
+@inline
+function apart(to: usize, q: v128): void {
+  const size = i8x16.abs(q);
+  const sign = i8x16.lt_s(q, i8x16.splat(0));
+  v128.store(to, v128.shuffle<i32>(size, sign, 0, 4, 1, 5));
+  v128.store(to, v128.shuffle<i32>(size, sign, 2, 6, 3, 7), 16);
+}

@@ -1,0 +1,178 @@
+import type { WasmDevice } from "../../device/wasm.ts";
+import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../tensor/packing.ts";
+import { sizeOf, Tensor } from "../../tensor/tensor.ts";
+import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
+import { launchPlan } from "../einsum/wasm.ts";
+import { launchUnpack } from "./unpack.ts";
+
+/** Rows of activations up to which products are summed straight from the packed weight. */
+const FEW = 6;
+/** Bytes of scratch that the kernels for few rows have for activations, and columns of a strip. */
+const [ACTIVATED, SPARE, STRIP] = [3 << 20, 1 << 20, 256];
+/** Multiplications below which one thread is faster than two. */
+const SMALL = 1 << 15;
+/** Pieces of work per thread: the machine may take a core away for a while. */
+const PIECES = 4;
+/** Rows of a piece of `packedProduct` are multiples of this. */
+const TILE = 16;
+/** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 4 MiB. */
+const SLAB = 1 << 20;
+
+/** A contraction with a packed weight as it will run. */
+type Form =
+  | { readonly kernel: string; readonly args: number[]; readonly threads: number | undefined }
+  | { readonly slabs: readonly Slab[] };
+
+/** Panels that are unpacked at once, and the plan over them. Offsets in elements. */
+interface Slab {
+  readonly plan: Plan;
+  readonly panel: number;
+  readonly panels: number;
+  readonly size: number;
+  readonly a: number;
+  readonly c: number;
+  readonly later: boolean;
+}
+
+const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
+const ADD = 15;
+
+const forms = new Map<string, Form>();
+
+/**
+ * Writes the contraction of `a` with a packed `b` to `out`, or adds it. Where b's columns are summed over and its rows are not
+ * (projections), or the other way about (an up-projection folded into the query), kernels read it packed; else it is unpacked
+ * piece by piece.
+ */
+export function contractPacked(spec: string, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
+  const packing = b.packing!;
+  const device = out.device as WasmDevice;
+  if (out.size === 0) return;
+  const { format, rows, columns, careful } = packing;
+  const key = `${spec}|${a.shape}|${b.shape}|${format}|${rows}|${columns}|${careful}|${device.threads}`;
+  let form = forms.get(key);
+  if (!form) {
+    if (forms.size >= 4096) forms.clear();
+    form = formOf(spec, a.shape, b, packing, device.threads);
+    forms.set(key, form);
+  }
+  if ("slabs" in form) {
+    runSlabs(form.slabs, device, a, b, out, mode);
+    return;
+  }
+  const { args } = form;
+  args[0] = out.address;
+  args[1] = a.address;
+  args[2] = b.storage;
+  args[ADD] = mode === "add" ? 1 : 0;
+  device.launch(form.kernel, args, form.threads);
+}
+
+function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Packing, threads: number): Form {
+  const stored = storedSpec(spec, aShape, b.shape, packing);
+  const geometry = geometryOf(b.shape, packing);
+  return direct(stored, packing, geometry, threads) ?? { slabs: slabsOf(stored, packing, geometry) };
+}
+
+/** The spec with b's axes in the order of storage. */
+interface Stored {
+  readonly spec: string;
+  readonly letters: Letters;
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+}
+
+function storedSpec(spec: string, aShape: readonly number[], bShape: readonly number[], packing: Packing): Stored {
+  const { la, lb, out, sizes } = lettersOf(spec, aShape, bShape);
+  const [rows, columns] = [packing.rows.map((axis) => lb[axis]!), packing.columns.map((axis) => lb[axis]!)];
+  const ours = [...rows, ...columns];
+  const text = `${la.join(" ")}, ${ours.join(" ")} -> ${out.join(" ")}`;
+  return { spec: text, letters: { la, lb: ours, out, sizes }, rows, columns };
+}
+
+/** A launch of a kernel that reads b packed, if one can do it. */
+function direct(stored: Stored, packing: Packing, geometry: Geometry, threads: number): Form | undefined {
+  const { letters, rows, columns } = stored;
+  const { la, lb, out, sizes } = letters;
+  if (packing.format === "F32") return undefined;
+  const [inA, inC] = [strides(la, sizes), strides(out, sizes)];
+  const axis = (letter: string): Axis => ({
+    size: sizes.get(letter)!,
+    a: inA.get(letter) ?? 0,
+    b: 0,
+    c: inC.get(letter) ?? 0,
+  });
+  const [m = NONE, ...more] = fuse(la.filter((l) => inC.has(l) && !lb.includes(l)).map(axis));
+  const [column = NONE, ...moreColumns] = fuse(columns.map(axis));
+  // Panels do not straddle groups; where groups are whole panels, they may count as one.
+  const joined = geometry.inner % LANES === 0 ? fuse(rows.map(axis)) : [];
+  const split = [...fuse(rows.slice(0, -1).map(axis)), axis(rows.at(-1)!)];
+  const [inner = NONE, group = NONE, ...moreRows] = (joined.length ? joined : split).toReversed();
+  if (more.length || moreColumns.length || moreRows.length) return undefined;
+  if (la.some((l) => !inC.has(l) && !lb.includes(l))) return undefined;
+  const across = columns.every((l) => inA.has(l) && !inC.has(l)) && rows.every((l) => inC.has(l));
+  const down =
+    columns.every((l) => inC.has(l) && !inA.has(l)) &&
+    rows.every((l) => inA.has(l) || inC.has(l)) &&
+    inner.c === 0 &&
+    inner.a > 0 &&
+    (group === NONE || group.c > 0);
+  if (!across && !down) return undefined;
+  const { format, careful } = packing;
+  const each = Math.ceil(inner.size / LANES);
+  const run = Math.max(1, Math.ceil((each * group.size) / (PIECES * threads)));
+  const args = [0, 0, 0, codeOf(format), geometry.columns, geometry.panel, group.size, inner.size];
+  args.push(m.size, m.a, group.a, across ? column.a : inner.a, m.c, group.c, across ? inner.c : column.c, 0, run);
+  const work = m.size * sizeOf([group.size, inner.size, geometry.columns]);
+  const launch = { args, threads: work < SMALL ? 1 : undefined };
+  const width = 4 * (geometry.columns + 8);
+  if (across && m.size <= FEW && !careful && m.size * width <= ACTIVATED && width <= SPARE)
+    return { kernel: "packedDots", ...launch };
+  if (across) {
+    const cuts = Math.max(1, Math.ceil(threads / group.size));
+    const cut = (size: number) => Math.max(48, Math.ceil(size / cuts / TILE) * TILE);
+    const narrow = inner.size < 48 * cuts && inner.size < m.size;
+    args.push(...(narrow ? [cut(m.size), inner.size] : [m.size, cut(inner.size)]));
+    return { kernel: "packedProduct", ...launch };
+  }
+  if (m.size <= FEW && (m.size + 1) * 16 * STRIP + m.size * 16 * each <= ACTIVATED)
+    return { kernel: "packedSums", ...launch };
+  return undefined;
+}
+
+/** The weight cut along its outermost row axis into pieces of about SLAB numbers. */
+function slabsOf({ spec, letters, rows }: Stored, packing: Packing, geometry: Geometry): Slab[] {
+  const letter = rows[0]!;
+  const all = letters.sizes.get(letter)!;
+  const numbers = geometry.groups * geometry.inner * geometry.columns;
+  const panels = Math.ceil(geometry.inner / LANES) * (geometry.groups / (rows.length > 1 ? all : 1));
+  const alone = rows.length === 1;
+  const wanted = packing.format === "F32" ? all : Math.max(1, Math.floor((SLAB * all) / numbers));
+  const count = Math.min(all, alone ? Math.ceil(wanted / LANES) * LANES : wanted);
+  const [a, c] = [strides(letters.la, letters.sizes), strides(letters.out, letters.sizes)];
+  const slabs: Slab[] = [];
+  for (let from = 0; from < all; from += count) {
+    const n = Math.min(count, all - from);
+    slabs.push({
+      plan: makePlan(spec, letters, [letter, n]),
+      panel: alone ? from / LANES : from * panels,
+      panels: alone ? Math.ceil(n / LANES) : n * panels,
+      size: (numbers / all) * n,
+      a: from * (a.get(letter) ?? 0),
+      c: from * (c.get(letter) ?? 0),
+      later: from > 0 && !c.has(letter),
+    });
+  }
+  return slabs;
+}
+
+function runSlabs(slabs: readonly Slab[], device: WasmDevice, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add") {
+  const whole = b.packing!.format === "F32";
+  const space = whole ? undefined : new Tensor(device, [Math.max(...slabs.map(({ size }) => size))]);
+  for (const slab of slabs) {
+    if (space) launchUnpack(b, slab.panel, slab.panels, space.address);
+    const at = { a: a.address + 4 * slab.a, b: space ? space.address : b.storage, c: out.address + 4 * slab.c };
+    launchPlan(device, slab.plan, at, mode === "add" || slab.later ? "add" : "set");
+  }
+  space?.free();
+}

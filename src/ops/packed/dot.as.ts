@@ -1,0 +1,275 @@
+// Four rows of a packed weight times one row of activations: four sums in the lanes of a vector. The weights are read once, in
+// the order they lie; whole numbers are summed exactly within a block, then scaled.
+import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
+import { madd } from "../simd.as";
+import { quantisedBytes } from "./activate.as";
+import { BYTE_ROOT, byteMask, HALF_ROOT, halfLift, halfMask, nibbleMask, pairMask, quickHalves, upperMask } from "./half.as";
+import { signed4, unsigned4 } from "./spread.as";
+
+/** `x`: what `activate` made of the activations. */
+export function dot(format: i32, panel: usize, width: i32, x: usize): v128 {
+  if (format == Q8_0) return dotSigned(panel, width, x);
+  if (format == Q4_0) return dotNibbles(panel, width, x);
+  if (format == F16) return f32x4.mul(dotHalves(panel, width, x), f32x4.splat(HALF_ROOT));
+  if (format == BF16) return dotPairs(panel, width, x);
+  if (format == Q4_K) return dotRuns(panel, width, x);
+  if (format == F8_E4M3) return f32x4.mul(dotBytes(panel, width, x), f32x4.splat(BYTE_ROOT));
+  return dotSixes(panel, width, x);
+}
+
+// Sums of products of whole numbers. With relaxed SIMD one instruction takes all four rows; without, rows 0 and 1 are summed
+// in s and 2 and 3 in t, each in two lanes. A product's second factor is 0 to 127 where that instruction is used.
+
+/** s + products of the weights `w` (0 to 127) with four activations, for the rows that s holds. */
+// @ts-ignore: decorator
+@inline
+function low(w: v128, x: usize, s: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(x), w, s);
+  return i32x4.add(s, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(w), i16x8.extend_low_i8x16_s(v128.load32_splat(x))));
+}
+
+/** The same for the rows that t holds. */
+// @ts-ignore: decorator
+@inline
+function high(w: v128, x: usize, t: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return t;
+  return i32x4.add(t, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(w), i16x8.extend_low_i8x16_s(v128.load32_splat(x))));
+}
+
+/** The sums of the four rows. */
+// @ts-ignore: decorator
+@inline
+function joined(s: v128, t: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return s;
+  return i32x4.add(v128.shuffle<i32>(s, t, 0, 2, 4, 6), v128.shuffle<i32>(s, t, 1, 3, 5, 7));
+}
+
+/** s + products of signed weights: with relaxed SIMD the sizes of activations, their signs turned onto the weights. */
+// @ts-ignore: decorator
+@inline
+function turned(w: v128, x: usize, s: v128): v128 {
+  const sign = v128.load32_splat(x, 4);
+  return i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.sub(v128.xor(w, sign), sign), v128.load32_splat(x), s);
+}
+
+function dotSigned(q: usize, width: i32, x: usize): v128 {
+  let record = x + quantisedBytes(Q8_0, width);
+  const step: usize = ASC_FEATURE_RELAXED_SIMD ? 64 : 32;
+  const mask = halfMask();
+  const lift = halfLift();
+  let sum = f32x4.splat(0);
+  for (; width >= 64; width -= 64, q += 272, x += step << 1, record += 32) {
+    sum = signedBlock(q + 16, q, x, record, mask, lift, sum);
+    sum = signedBlock(q + 144, q + 8, x + step, record + 16, mask, lift, sum);
+  }
+  return width > 0 ? signedBlock(q + 16, q, x, record, mask, lift, sum) : sum;
+}
+
+// @ts-ignore: decorator
+@inline
+function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v128, lift: v128, sum: v128): v128 {
+  let s = i32x4.splat(0), t = i32x4.splat(0);
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    s = turned(v128.load(q), x, s);
+    t = turned(v128.load(q, 16), x + 8, t);
+    s = turned(v128.load(q, 32), x + 16, s);
+    t = turned(v128.load(q, 48), x + 24, t);
+    s = turned(v128.load(q, 64), x + 32, s);
+    t = turned(v128.load(q, 80), x + 40, t);
+    s = turned(v128.load(q, 96), x + 48, s);
+    t = turned(v128.load(q, 112), x + 56, t);
+    s = i32x4.add(s, t);
+  } else {
+    for (let i: usize = 0; i < 8; i++) {
+      const w = v128.load(q + (i << 4));
+      s = low(w, x + (i << 2), s);
+      t = high(w, x + (i << 2), t);
+    }
+    s = joined(s, t);
+  }
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, lift), sum);
+}
+
+function dotNibbles(q: usize, width: i32, x: usize): v128 {
+  let record = x + <usize>width;
+  const mask = halfMask();
+  const lift = halfLift();
+  const nibble = nibbleMask();
+  let sum = f32x4.splat(0);
+  for (; width >= 64; width -= 64, q += 144, x += 64, record += 32) {
+    sum = nibbleBlock(q + 16, q, x, record, nibble, mask, lift, sum);
+    sum = nibbleBlock(q + 80, q + 8, x + 32, record + 16, nibble, mask, lift, sum);
+  }
+  return width > 0 ? nibbleBlock(q + 16, q, x, record, nibble, mask, lift, sum) : sum;
+}
+
+// @ts-ignore: decorator
+@inline
+function nibbleBlock(
+  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, lift: v128, sum: v128,
+): v128 {
+  // Nibbles stand 8 above their numbers.
+  let s = i32x4.neg(i32x4.shl(v128.load32_splat(record, 4), 3));
+  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.splat(0);
+  let t = i32x4.splat(0), u = t, v = t;
+  for (let i: usize = 0; i < 4; i++) {
+    const w = v128.load(q + (i << 4));
+    const a = v128.and(w, nibble);
+    const b = v128.and(i16x8.shr_u(w, 4), nibble);
+    s = low(a, x + (i << 2), s);
+    t = high(a, x + (i << 2), t);
+    u = low(b, x + 16 + (i << 2), u);
+    v = high(b, x + 16 + (i << 2), v);
+  }
+  s = joined(i32x4.add(s, u), i32x4.add(t, v));
+  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.sub(s, i32x4.shl(v128.load32_splat(record, 4), 3));
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, lift), sum);
+}
+
+function dotRuns(q: usize, width: i32, x: usize): v128 {
+  let record = x + <usize>width;
+  const mask = halfMask();
+  const lift = halfLift();
+  const nibble = nibbleMask();
+  let sum = f32x4.splat(0);
+  for (; width > 0; width -= 256, q += 592) {
+    let f = f32x4.splat(0), g = f32x4.splat(0);
+    let pairs = q + 16;
+    for (let at = q + 80; at < q + 592; at += 128) {
+      let s = i32x4.splat(0), t = s, u = s, v = s;
+      for (let i: usize = 0; i < 8; i++) {
+        const w = v128.load(at + (i << 4));
+        const a = v128.and(w, nibble);
+        const b = v128.and(i16x8.shr_u(w, 4), nibble);
+        s = low(a, x + (i << 2), s);
+        t = high(a, x + (i << 2), t);
+        u = low(b, x + 32 + (i << 2), u);
+        v = high(b, x + 32 + (i << 2), v);
+      }
+      f = madd(f32x4.mul(f32x4.convert_i32x4_s(joined(s, t)), v128.load32_splat(record)), unsigned4(pairs), f);
+      g = madd(f32x4.splat(load<f32>(record) * <f32>load<i32>(record, 4)), unsigned4(pairs + 4), g);
+      f = madd(f32x4.mul(f32x4.convert_i32x4_s(joined(u, v)), v128.load32_splat(record, 16)), unsigned4(pairs + 8), f);
+      g = madd(f32x4.splat(load<f32>(record, 16) * <f32>load<i32>(record, 20)), unsigned4(pairs + 12), g);
+      x += 64;
+      pairs += 16;
+      record += 32;
+    }
+    sum = madd(f, quickHalves(q, mask, lift), sum);
+    sum = f32x4.sub(sum, f32x4.mul(g, quickHalves(q + 8, mask, lift)));
+  }
+  return sum;
+}
+
+function dotSixes(q: usize, width: i32, x: usize): v128 {
+  let record = x + <usize>width;
+  const mask = halfMask();
+  const lift = halfLift();
+  const nibble = nibbleMask();
+  const upper = pairMask();
+  let sum = f32x4.splat(0);
+  for (; width > 0; width -= 256, q += 848) {
+    let f = f32x4.splat(0);
+    let scales = q + 16;
+    for (let half: usize = 0; half < 2; half++, x += 128, scales += 32, record += 64)
+      for (let part: usize = 0; part < 2; part++)
+        f = sixteens(q + 80 + (half << 8) + (part << 6), q + 592 + (half << 7) + (part << 6), x + (part << 4), scales + (part << 2), record, part, nibble, upper, f);
+    sum = madd(f, quickHalves(q, mask, lift), sum);
+  }
+  return sum;
+}
+
+/** 16 columns of each of the four runs of a half. */
+// @ts-ignore: decorator
+@inline
+function sixteens(q: usize, pairs: usize, x: usize, scales: usize, record: usize, part: usize, mask: v128, upper: v128, f: v128): v128 {
+  let s0 = i32x4.splat(0), t0 = s0, s1 = s0, t1 = s0, s2 = s0, t2 = s0, s3 = s0, t3 = s0;
+  for (let i: usize = 0; i < 4; i++) {
+    const a = v128.load(q + (i << 4));
+    const b = v128.load(q + 128 + (i << 4));
+    const p = v128.load(pairs + (i << 4));
+    const at = x + (i << 2);
+    let w = v128.or(v128.and(a, mask), v128.and(i16x8.shl(p, 4), upper));
+    s0 = low(w, at, s0);
+    t0 = high(w, at, t0);
+    w = v128.or(v128.and(b, mask), v128.and(i16x8.shl(p, 2), upper));
+    s1 = low(w, at + 32, s1);
+    t1 = high(w, at + 32, t1);
+    w = v128.or(v128.and(i16x8.shr_u(a, 4), mask), v128.and(p, upper));
+    s2 = low(w, at + 64, s2);
+    t2 = high(w, at + 64, t2);
+    w = v128.or(v128.and(i16x8.shr_u(b, 4), mask), v128.and(i16x8.shr_u(p, 2), upper));
+    s3 = low(w, at + 96, s3);
+    t3 = high(w, at + 96, t3);
+  }
+  const sums = record + 8 + (part << 2);
+  f = scaledSum(joined(s0, t0), record, sums, scales, f);
+  f = scaledSum(joined(s1, t1), record + 16, sums + 16, scales + 8, f);
+  f = scaledSum(joined(s2, t2), record + 32, sums + 32, scales + 16, f);
+  return scaledSum(joined(s3, t3), record + 48, sums + 48, scales + 24, f);
+}
+
+/** f + scales (s - 32 sum of activations): 6-bit numbers stand 32 above theirs. */
+// @ts-ignore: decorator
+@inline
+function scaledSum(s: v128, record: usize, sums: usize, scales: usize, f: v128): v128 {
+  const whole = i32x4.sub(s, i32x4.shl(v128.load32_splat(sums), 5));
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(whole), v128.load32_splat(record)), signed4(scales), f);
+}
+
+function dotHalves(q: usize, width: i32, x: usize): v128 {
+  let s = f32x4.splat(0), t = s, u = s, v = s;
+  const mask = halfMask();
+  for (; width > 0; width -= 8, q += 64, x += 32) {
+    let w = v128.load(q);
+    s = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x), s);
+    t = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 4), t);
+    w = v128.load(q, 16);
+    u = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x, 8), u);
+    v = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 12), v);
+    w = v128.load(q, 32);
+    s = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x, 16), s);
+    t = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 20), t);
+    w = v128.load(q, 48);
+    u = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x, 24), u);
+    v = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 28), v);
+  }
+  return f32x4.add(f32x4.add(s, t), f32x4.add(u, v));
+}
+
+function dotPairs(q: usize, width: i32, x: usize): v128 {
+  let s = f32x4.splat(0), t = s, u = s, v = s;
+  const mask = upperMask();
+  for (; width > 0; width -= 8, q += 64, x += 32) {
+    let w = v128.load(q);
+    s = madd(i32x4.shl(w, 16), v128.load32_splat(x), s);
+    t = madd(v128.and(w, mask), v128.load32_splat(x, 4), t);
+    w = v128.load(q, 16);
+    u = madd(i32x4.shl(w, 16), v128.load32_splat(x, 8), u);
+    v = madd(v128.and(w, mask), v128.load32_splat(x, 12), v);
+    w = v128.load(q, 32);
+    s = madd(i32x4.shl(w, 16), v128.load32_splat(x, 16), s);
+    t = madd(v128.and(w, mask), v128.load32_splat(x, 20), t);
+    w = v128.load(q, 48);
+    u = madd(i32x4.shl(w, 16), v128.load32_splat(x, 24), u);
+    v = madd(v128.and(w, mask), v128.load32_splat(x, 28), v);
+  }
+  return f32x4.add(f32x4.add(s, t), f32x4.add(u, v));
+}
+
+function dotBytes(q: usize, width: i32, x: usize): v128 {
+  let sum = f32x4.splat(0);
+  const mask = byteMask();
+  for (; width > 0; width -= 128, q += 528) {
+    let s = f32x4.splat(0), t = s, u = s, v = s;
+    let at = q + 16;
+    for (let left = min(width, 128); left > 0; left -= 4, at += 16, x += 16) {
+      const w = v128.load(at);
+      s = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 24), 4), mask), v128.load32_splat(x), s);
+      t = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 4), mask), v128.load32_splat(x, 4), t);
+      u = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 8), 4), mask), v128.load32_splat(x, 8), u);
+      v = madd(v128.and(i32x4.shr_s(w, 4), mask), v128.load32_splat(x, 12), v);
+    }
+    sum = madd(f32x4.add(f32x4.add(s, t), f32x4.add(u, v)), v128.load(q), sum);
+  }
+  return sum;
+}

@@ -1,0 +1,116 @@
+// Contractions of few rows of activations with a packed weight, which is read once for all of them.
+import { address, scratch, stride, ticket, whole } from "../../device/thread.as";
+import { madd, sum4 } from "../simd.as";
+import { activate, activatedBytes, gather } from "./activate.as";
+import { dot } from "./dot.as";
+import { spread, STRIP } from "./spread.as";
+
+// Arguments of both: out, activations, weight, format, columns, bytes of a panel, groups, rows of a group; rows of activations
+// and their step, that of a group, that of a summed element; in out the steps of a row, of a group, of an element; add or set;
+// panels per piece. Steps in elements.
+
+/** Bytes of scratch for what is made of the activations, by which the host bounds their rows. */
+const SPARE: usize = 3145728;
+
+/** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. */
+export function packedDots(args: usize, thread: i32, _threads: i32): void {
+  const format = whole(args, 3);
+  const width = whole(args, 4);
+  const bytes = <usize>whole(args, 5);
+  const groups = whole(args, 6);
+  const inner = whole(args, 7);
+  const m = whole(args, 8);
+  const each = (inner + 3) >> 2;
+  const run = whole(args, 16);
+  const pieces = (each + run - 1) / run;
+  const x = scratch(thread);
+  const step = activatedBytes(width);
+  let ready = -1;
+  for (let t = ticket(); t < groups * pieces; t = ticket()) {
+    const group = t / pieces;
+    if (ready < 0 || (ready != group && stride(args, 10) != 0)) {
+      const a = address(args, 1) + <usize>group * stride(args, 10);
+      for (let i = 0; i < m; i++)
+        activate(format, x + <usize>i * step, a + <usize>i * stride(args, 9), stride(args, 11), width, x + SPARE);
+      ready = group;
+    }
+    const from = (t - group * pieces) * run;
+    const to = min(from + run, each);
+    let panel = address(args, 2) + <usize>(group * each + from) * bytes;
+    let c = address(args, 0) + <usize>group * stride(args, 13) + <usize>(from << 2) * stride(args, 14);
+    for (let p = from; p < to; p++) {
+      const rows = min(4, inner - (p << 2));
+      for (let i = 0; i < m; i++)
+        put(dot(format, panel, width, x + <usize>i * step), c + <usize>i * stride(args, 12), stride(args, 14), rows, whole(args, 15));
+      panel += bytes;
+      c += stride(args, 14) << 2;
+    }
+  }
+}
+
+/** The first `n` lanes, to numbers `step` bytes apart. */
+function put(x: v128, to: usize, step: usize, n: i32, add: i32): void {
+  if (n == 4 && step == 4 && !add) {
+    v128.store(to, x);
+    return;
+  }
+  one(f32x4.extract_lane(x, 0), to, add);
+  if (n > 1) one(f32x4.extract_lane(x, 1), to + step, add);
+  if (n > 2) one(f32x4.extract_lane(x, 2), to + (step << 1), add);
+  if (n > 3) one(f32x4.extract_lane(x, 3), to + step * 3, add);
+}
+
+// @ts-ignore: decorator
+@inline
+function one(x: f32, to: usize, add: i32): void {
+  store<f32>(to, add ? load<f32>(to) + x : x);
+}
+
+/** out[m, group, column] = sum over rows of a[m, group, row] w[group, row, column]; lanes sum every fourth row. */
+export function packedSums(args: usize, thread: i32, _threads: i32): void {
+  const format = whole(args, 3);
+  const width = whole(args, 4);
+  const bytes = <usize>whole(args, 5);
+  const groups = whole(args, 6);
+  const inner = whole(args, 7);
+  const m = whole(args, 8);
+  const each = (inner + 3) >> 2;
+  const strips = (width + STRIP - 1) / STRIP;
+  const cn = stride(args, 14);
+  const weights = scratch(thread);
+  const sums = weights + 16 * STRIP;
+  const x = sums + <usize>m * (16 * STRIP);
+  const step = <usize>each << 4;
+  for (let t = ticket(); t < groups * strips; t = ticket()) {
+    const group = t / strips;
+    const from = (t - group * strips) * STRIP;
+    const n = min(STRIP, width - from);
+    memory.fill(sums, 0, <usize>m * (16 * STRIP));
+    for (let i = 0; i < m; i++) {
+      const a = address(args, 1) + <usize>i * stride(args, 9) + <usize>group * stride(args, 10);
+      const to = x + <usize>i * step;
+      // The rows that fill the last panel count nothing.
+      v128.store(to + step - 16, i32x4.splat(0));
+      gather(to, a, stride(args, 11), inner);
+    }
+    let panel = address(args, 2) + <usize>(group * each) * bytes;
+    for (let p = 0; p < each; p++, panel += bytes) {
+      spread(format, panel, width, from, n, weights, 16);
+      for (let i = 0; i < m; i++)
+        addScaled(sums + <usize>i * (16 * STRIP), weights, v128.load(x + <usize>i * step + (<usize>p << 4)), n);
+    }
+    for (let i = 0; i < m; i++) {
+      let c = address(args, 0) + <usize>i * stride(args, 12) + <usize>group * stride(args, 13) + <usize>from * cn;
+      const sum = sums + <usize>i * (16 * STRIP);
+      for (let j = 0; j < n; j++, c += cn) one(sum4(v128.load(sum + (<usize>j << 4))), c, whole(args, 15));
+    }
+  }
+}
+
+function addScaled(to: usize, w: usize, x: v128, n: i32): void {
+  for (; n >= 2; n -= 2, to += 32, w += 32) {
+    v128.store(to, madd(v128.load(w), x, v128.load(to)));
+    v128.store(to, madd(v128.load(w, 16), x, v128.load(to, 16)), 16);
+  }
+  if (n > 0) v128.store(to, madd(v128.load(w), x, v128.load(to)));
+}

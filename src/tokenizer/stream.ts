@@ -1,0 +1,52 @@
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** Ids in, text out, piece by piece. */
+export interface TextStream {
+  /** The text that the id makes certain, perhaps none: half a character waits for its other half. */
+  push(id: number): string;
+  /** What still waits, as the whole would decode it. */
+  end(): string;
+}
+
+/**
+ * Decodes ids as they come. The pieces put together are what the ids decode to at once, special tokens left out if
+ * `special` says so; an id that the tokenizer does not know is no text (some models have more ids than their tokenizer).
+ *
+ * Only the last few ids are decoded again for each new one. What they say may still change where bytes of a character are
+ * missing, which decode to one U+FFFD at the very end; all before that is certain in byte-level BPE, in byte fallback and in
+ * the decoders that look at the first token alone (SentencePiece's leading space, WordPiece).
+ */
+export function textStream(tokenizer: Tokenizer, { special = "keep" }: { special?: "keep" | "omit" } = {}): TextStream {
+  // The last ids: those before `known` only set the scene for the rest, and decode to `scene` characters.
+  let ids: number[] = [];
+  let known = 0;
+  let scene = 0;
+  let given = 0;
+  const left = (text: string, most: number) => {
+    const piece = text.slice(scene + given, most);
+    given += piece.length;
+    return piece;
+  };
+  return {
+    push(id) {
+      if (id >= tokenizer.vocabulary || (special === "omit" && tokenizer.special.has(id))) return "";
+      ids.push(id);
+      const text = tokenizer.decode(ids);
+      if (text.endsWith("\ufffd")) return left(text, text.length - 1);
+      const piece = left(text, text.length);
+      // All is certain up to here. What came since the last such place is scene enough if it is any text at all.
+      const since = tokenizer.decode(ids.slice(known));
+      if (since === "" || ids.length === known) return piece;
+      ids = ids.slice(known);
+      [known, scene, given] = [ids.length, since.length, 0];
+      return piece;
+    },
+    end() {
+      if (ids.length === known) return "";
+      const text = tokenizer.decode(ids);
+      const piece = left(text, text.length);
+      [ids, known, scene, given] = [[], 0, 0, 0];
+      return piece;
+    },
+  };
+}

@@ -1,0 +1,137 @@
+import { FormatError } from "../tensor/error.ts";
+import type { Job, Outcome } from "./render.ts";
+
+/** One message of a conversation. */
+export interface Message {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** How a model wants its conversations written. */
+export interface Template {
+  /**
+   * The text of a conversation; with `reply: "begin"`, as unless given, up to where the model's own words begin.
+   *
+   * Errors: FormatError naming the template for one that fails, refuses the messages, or takes more time, memory or text than allowed.
+   */
+  render(messages: readonly Message[], options?: { reply?: "begin" | "none" }): Promise<string>;
+  close(): void;
+}
+
+/** Larger than any template in use (some tens of kilobytes). */
+const TEMPLATE_LIMIT = 1_000_000;
+/** Characters of a conversation, milliseconds of one rendering, and megabytes of memory. */
+const TEXT_LIMIT = 16_000_000;
+const TIME_LIMIT = 5_000;
+const MEMORY_LIMIT = 256;
+
+/**
+ * The template of a tokenizer_config.json's `chat_template`: text, or a list of them with names, of which `name` is taken.
+ * Undefined where there is none. Throws FormatError.
+ */
+export function chooseTemplate(file: string, value: unknown, name = "default"): string | undefined {
+  if (value === undefined || value === null || typeof value === "string") return value ?? undefined;
+  const list: unknown[] = Array.isArray(value) ? value : [];
+  const texts = new Map<unknown, string>();
+  for (const item of list) {
+    const { name: own, template } = (item ?? {}) as { name?: unknown; template?: unknown };
+    if (typeof template === "string") texts.set(own, template);
+  }
+  const found = texts.get(name);
+  if (found === undefined)
+    throw new FormatError(
+      `${file}: chat_template: got ${list.length ? `templates named ${[...texts.keys()].join(", ").slice(0, 100) || "nothing"}` : typeof value}, ` +
+        `expected text, or a list with one named ${name}; correct the file`,
+    );
+  return found;
+}
+
+/**
+ * A Jinja template. It is a program from a stranger: it runs in a thread of its own that has its memory and time limited and sees
+ * nothing but the messages and `tokens` (bos_token and the like).
+ *
+ * Errors: FormatError for a template that is too long; what is wrong in it shows on the first rendering.
+ */
+export function openTemplate(file: string, text: string, tokens: Readonly<Record<string, string>> = {}): Template {
+  const subject = `${file}: chat template`;
+  if (text.length > TEMPLATE_LIMIT)
+    throw new FormatError(`${subject}: got ${text.length} characters, expected at most ${TEMPLATE_LIMIT}`);
+  let thread: Promise<Thread> | undefined;
+  const close = () => {
+    void thread?.then(
+      ({ stop }) => stop(),
+      () => {},
+    );
+    thread = undefined;
+  };
+  return {
+    async render(messages, { reply = "begin" } = {}) {
+      thread ??= startThread();
+      const values = { ...tokens, messages, add_generation_prompt: reply === "begin" };
+      try {
+        const { run } = await thread;
+        const outcome = await run({ text, values, limit: TEXT_LIMIT });
+        if ("text" in outcome) return outcome.text;
+        // What a template raises itself comes this way too, such as that roles must take turns.
+        throw new FormatError(
+          `${subject}: got "${outcome.error.slice(0, 200)}", expected text; change the messages, or the template`,
+        );
+      } catch (error) {
+        // A thread that was cut short is of no further use.
+        close();
+        throw error instanceof FormatError
+          ? error
+          : new FormatError(`${subject}: got ${(error as Error).message}; use another template`, { cause: error });
+      }
+    },
+    close,
+  };
+}
+
+interface Thread {
+  run(job: Job): Promise<Outcome>;
+  stop(): void;
+}
+
+async function startThread(): Promise<Thread> {
+  const { Worker } = await import("node:worker_threads");
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const worker = new Worker(new URL(`./render.${extension}`, import.meta.url), {
+    execArgv: [],
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: MEMORY_LIMIT, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 },
+  });
+  const wait = <T>(milliseconds: number, start: () => void) =>
+    new Promise<T>((resolve, reject) => {
+      const timer = setTimeout(
+        () => settle(() => reject(new Error(`no text in ${milliseconds / 1000} s, expected it sooner`))),
+        milliseconds,
+      );
+      const message = (value: T) => settle(() => resolve(value));
+      const failed = (error: NodeJS.ErrnoException) =>
+        settle(() =>
+          reject(
+            error.code === "ERR_WORKER_OUT_OF_MEMORY"
+              ? new Error(`more than ${MEMORY_LIMIT} MB of memory, expected less`)
+              : error,
+          ),
+        );
+      const ended = () => settle(() => reject(new Error("an end before its text, expected text")));
+      const settle = (then: () => void) => {
+        clearTimeout(timer);
+        worker.off("message", message).off("error", failed).off("exit", ended);
+        worker.unref();
+        then();
+      };
+      worker.ref();
+      worker.on("message", message).on("error", failed).on("exit", ended);
+      start();
+    });
+  // What an ended thread still reports is nobody's business.
+  worker.on("error", () => {});
+  await wait(60_000, () => {});
+  return {
+    run: (job) => wait(TIME_LIMIT, () => worker.postMessage(job)),
+    stop: () => void worker.terminate(),
+  };
+}

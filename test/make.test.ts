@@ -1,0 +1,248 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { loadModel } from "../src/file/load.ts";
+import type { Value } from "../src/file/metadata.ts";
+import { type Preset, presetConfig, presets } from "../src/file/preset.ts";
+import { ggufMetadata, ggufTensors, type MlaLayout } from "../src/file/recast.ts";
+import { sampleTensors, writeSampleFolder, writeSampleGguf } from "../src/file/sample.ts";
+import { inventVocabulary } from "../src/file/vocabulary.ts";
+import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
+import { Session } from "../src/generate/session.ts";
+import { formsOf } from "../src/model/model.ts";
+import { FormatError } from "../src/tensor/error.ts";
+import { loadTokenizer } from "../src/tokenizer/tokenizer.ts";
+import { deepseek, deepseek3, llama, llama3, minicpm, qwen, yarn } from "./fixture/checkpoint.ts";
+import type { Json } from "./fixture/plain.ts";
+
+let dir = "";
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-sample-"));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+const ids = Int32Array.of(3, 117, 58, 239, 100, 21, 21, 305, 30);
+
+/** Logits of a model on disk, in its last form. */
+async function logits(path: string): Promise<ArrayLike<number>> {
+  const device = new ReferenceDevice();
+  const { model, weights } = await loadModel(path, device);
+  const session = new Session(model, weights, { context: ids.length });
+  return session.append(ids, { form: formsOf(model).at(-1)! }).read();
+}
+
+function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  let worst = 0;
+  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
+  return worst;
+}
+
+/** A preset cut down to what float64 runs quickly. */
+function small(preset: Preset): Json {
+  const config = { ...presetConfig(preset, "tiny"), hidden_size: 64, intermediate_size: 96, vocab_size: 320 } as Json;
+  if (config.kv_lora_rank) Object.assign(config, { kv_lora_rank: 64, q_lora_rank: 96 });
+  if (config.moe_intermediate_size) config.moe_intermediate_size = 64;
+  if (preset === "llama") config.head_dim = 16;
+  return config;
+}
+
+describe("one model of random weights as a folder and as a GGUF file", () => {
+  test.each(presets.flatMap((preset) => [[preset, "absorbed"] as const, [preset, "joint"] as const]))(
+    "gives the same logits: %s, %s",
+    async (preset, layout) => {
+      const config = small(preset);
+      const [folder, file] = [join(dir, "folder"), join(dir, "model.gguf")];
+      const sample = { seed: 5, type: "F32", layout } as const;
+      await writeSampleFolder(folder, config, sample);
+      await writeSampleGguf(file, config, sample);
+      const [a, b] = [await logits(folder), await logits(file)];
+      // The same numbers, but for what a file keeps in float32: yarn's multiplier, LongRoPE's factors.
+      expect(distance(a, b)).toBeLessThan(1e-5);
+      const largest = Math.max(...Array.from(a, Math.abs));
+      expect(largest).toBeGreaterThan(2);
+      expect(largest).toBeLessThan(20);
+    },
+  );
+
+  test.each(["F16", "BF16"] as const)("holds the same rounded numbers in %s", async (type) => {
+    const config = small("deepseek2-moe");
+    const [folder, file] = [join(dir, "folder"), join(dir, "model.gguf")];
+    await writeSampleFolder(folder, config, { seed: 5, type });
+    await writeSampleGguf(file, config, { seed: 5, type });
+    expect(distance(await logits(folder), await logits(file))).toBeLessThan(1e-5);
+  });
+
+  test.each([
+    ["Q8_0", 0.02],
+    ["Q6_K", 0.1],
+    ["Q4_0", 0.4],
+    ["Q4_K", 0.4],
+  ] as const)("is near in %s", async (type, bound) => {
+    const config = presetConfig("deepseek2", "tiny");
+    const [exact, file] = [join(dir, "exact.gguf"), join(dir, "model.gguf")];
+    await writeSampleGguf(exact, config, { seed: 5, type: "F32" });
+    await writeSampleGguf(file, config, { seed: 5, type });
+    const [a, b] = [Array.from(await logits(exact)), Array.from(await logits(file))];
+    const size = (x: number[]) => Math.sqrt(x.reduce((sum, y) => sum + y * y, 0));
+    const apart = size(a.map((x, i) => x - b[i]!)) / size(a);
+    expect(apart).toBeGreaterThan(1e-4);
+    expect(apart).toBeLessThan(bound);
+  });
+
+  test.each<[string, Json]>([
+    [
+      "Llama with llama3 scaling, biases and tied embeddings",
+      {
+        ...{ ...llama, hidden_size: 32, num_attention_heads: 4, rope_theta: 500, rope_scaling: llama3 },
+        ...{ attention_bias: true, mlp_bias: true, tie_word_embeddings: true },
+      },
+    ],
+    ["Llama with linear scaling", { ...llama, head_dim: 10, rope_scaling: { type: "linear", factor: 4 } }],
+    ["Qwen3 with YaRN, tied", { ...qwen, tie_word_embeddings: true, rope_scaling: yarn }],
+    ["DeepSeek-V2 without query LoRA", deepseek],
+    ["DeepSeek-V2 with groups", { ...deepseek, topk_method: "group_limited_greedy", n_group: 4, topk_group: 2 }],
+    ["DeepSeek-V2 with YaRN and no mscale", { ...deepseek, rope_scaling: yarn }],
+    [
+      "DeepSeek-V3 with biases, its weights not normalised",
+      { ...deepseek3, attention_bias: true, norm_topk_prob: false },
+    ],
+    ["MiniCPM3 with its own width of values", { ...minicpm, scale_emb: 12, dim_model_base: 256, v_head_dim: 7 }],
+  ])("that no preset has gives the same logits: %s", async (_what, drawn) => {
+    const config: Json = { ...drawn, vocab_size: 320 };
+    for (const layout of ["absorbed", "joint"] as const) {
+      const [folder, file] = [join(dir, "folder"), join(dir, "model.gguf")];
+      await writeSampleFolder(folder, config, { seed: 7, type: "F32" });
+      await writeSampleGguf(file, config, { seed: 7, type: "F32", layout });
+      expect(distance(await logits(folder), await logits(file))).toBeLessThan(1e-5);
+    }
+  });
+});
+
+describe("a GGUF file", () => {
+  const file = () => join(dir, "model.gguf");
+  /** Writes a small model with its metadata and tensors changed. */
+  async function write(
+    change: { metadata?: (all: Map<string, Value>) => void; tensors?: (all: GgufTensor[]) => GgufTensor[] },
+    config: Json = deepseek3,
+    layout: MlaLayout = "absorbed",
+  ) {
+    const own = { ...config, vocab_size: 320 };
+    const metadata = new Map(ggufMetadata(own, inventVocabulary(320), "F32", layout, "test"));
+    change.metadata?.(metadata);
+    const tensors = ggufTensors(own, sampleTensors(own, { seed: 7 }), "F32", layout);
+    await writeGguf(file(), metadata, change.tensors?.(tensors) ?? tensors);
+  }
+  const refusal = async () => {
+    const device = new ReferenceDevice();
+    const error = await loadModel(file(), device).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(FormatError);
+    expect(device.liveBytes).toBe(0);
+    return (error as Error).message;
+  };
+  const named = (name: string, change: Partial<GgufTensor>) => (all: GgufTensor[]) =>
+    all.map((t) => (t.name === name ? { ...t, ...change } : t));
+
+  test("names the tensor that is missing, of the wrong shape, or one too many", async () => {
+    const name = "blk.1.attn_v_b.weight";
+    await write({ tensors: (all) => all.filter((t) => t.name !== name) });
+    expect(await refusal()).toContain(`model.gguf: got no tensor ${name}`);
+    await write({ tensors: named(name, { shape: [2, 6, 12], data: new Float32Array(144) }) });
+    expect(await refusal()).toMatch(/model.gguf: "?blk.1.attn_v_b.weight"?: got \[2,6,12\], expected \[2,5,12\]/);
+    await write({ tensors: (all) => [...all, { name: "extra", shape: [1], dtype: "F32", data: new Float32Array(1) }] });
+    expect(await refusal()).toMatch(/model.gguf: got 1 tensors that the config has no place for \("?extra/);
+  });
+
+  test.each<[string, (all: Map<string, Value>) => void]>([
+    ['general.architecture: got "gpt2"', (all) => all.set("general.architecture", { type: "string", value: "gpt2" })],
+    [
+      "deepseek2.attention.sliding_window",
+      (all) => all.set("deepseek2.attention.sliding_window", { type: "u32", value: 4 }),
+    ],
+    ["attention.head_count", (all) => all.delete("deepseek2.attention.head_count")],
+    ["block_count", (all) => all.set("deepseek2.block_count", { type: "string", value: "3" })],
+    ["num_hidden_layers", (all) => all.set("deepseek2.block_count", { type: "u32", value: 4e9 })],
+    ["expert_gating_func: got 3", (all) => all.set("deepseek2.expert_gating_func", { type: "u32", value: 3 })],
+    ["attention.key_length_mla", (all) => all.delete("deepseek2.attention.value_length_mla")],
+    ["attention.key_length: got 7", (all) => all.set("deepseek2.attention.key_length", { type: "u32", value: 7 })],
+    ["qk_nope_head_dim", (all) => all.set("deepseek2.attention.key_length_mla", { type: "u32", value: 8 })],
+    [
+      "tokenizer.ggml.tokens: got 2 tokens, expected 320",
+      (all) => all.set("tokenizer.ggml.tokens", { type: "string[]", value: ["a", "b"] }),
+    ],
+  ])("whose metadata is wrong is refused by name: %s", async (key, metadata) => {
+    await write({ metadata });
+    const message = await refusal();
+    expect(message.startsWith(file())).toBe(true);
+    expect(message).toContain(key.replace("deepseek2.", ""));
+  });
+
+  test("that does not name its router is judged by its bias, and may have gates and ups in one tensor", async () => {
+    await write({});
+    const expected = await logits(file());
+    await write({ metadata: (all) => all.delete("deepseek2.expert_gating_func") });
+    expect(distance(await logits(file()), expected)).toBe(0);
+    await write({
+      tensors: (all) =>
+        all.flatMap((t): GgufTensor[] => {
+          if (/ffn_up_exps/.test(t.name)) return [];
+          if (!/ffn_gate_exps/.test(t.name)) return [t];
+          const up = all.find(({ name }) => name === t.name.replace("gate", "up"))!;
+          const [x = 0, f = 0, d = 0] = t.shape;
+          const data = async () => {
+            const [a, b] = await Promise.all([t, up].map(({ data }) => (data as () => Promise<Float32Array>)()));
+            const joined = new Float32Array(2 * x * f * d);
+            for (let i = 0; i < x; i++) {
+              joined.set(a!.subarray(i * f * d, (i + 1) * f * d), 2 * i * f * d);
+              joined.set(b!.subarray(i * f * d, (i + 1) * f * d), (2 * i + 1) * f * d);
+            }
+            return joined;
+          };
+          return [{ ...t, name: t.name.replace("gate", "gate_up"), shape: [x, 2 * f, d], data }];
+        }),
+    });
+    expect(distance(await logits(file()), expected)).toBe(0);
+  });
+
+  test("may hold layers that predict further tokens", async () => {
+    await write({});
+    const expected = await logits(file());
+    await write({
+      metadata: (all) => {
+        all.set("deepseek2.block_count", { type: "u32", value: 4 });
+        all.set("deepseek2.nextn_predict_layers", { type: "u32", value: 1 });
+      },
+      tensors: (all) => [
+        ...all,
+        { name: "blk.3.nextn.eh_proj.weight", shape: [1], dtype: "F32", data: new Float32Array(1) },
+      ],
+    });
+    expect(distance(await logits(file()), expected)).toBe(0);
+  });
+});
+
+test("a vocabulary made up has each token once, and merges that make its tokens", () => {
+  for (const size of [261, 512, 32000]) {
+    const { tokens, merges, special } = inventVocabulary(size);
+    expect(tokens).toHaveLength(size);
+    expect(new Set(tokens).size).toBe(size);
+    expect(merges).toHaveLength(size - 256 - special.length);
+    for (const [i, merge] of merges.entries()) {
+      const [a, b] = merge.split(" ") as [string, string];
+      expect(tokens.indexOf(a)).toBeLessThan(256 + i);
+      if (size < 1000) expect(tokens).toContain(b);
+      expect(tokens[256 + i]).toBe(a + b);
+    }
+  }
+  expect(() => inventVocabulary(200)).toThrow(/expected at least 261/);
+});
+
+test("the folder's tokenizer takes text apart and puts it together again", async () => {
+  await writeSampleFolder(dir, small("llama"), { seed: 1, type: "F32" });
+  const tokenizer = await loadTokenizer(join(dir, "tokenizer.json"));
+  const text = "The rain, in Spain \u2014 eta 123\n<|end|>";
+  expect(tokenizer.vocabulary).toBe(320);
+  expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+});
