@@ -37,23 +37,33 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const list = (text: string) => text.split(",").map(Number);
 
-/** Processor seconds of a run: the mean over runs that take about `least` together, since the system counts in coarse ticks. */
-function processorTime(run: () => void, least: number): number {
-  run();
+/**
+ * Processor seconds of a run: the least mean of several batches. The system counts in ticks of a few milliseconds, so a batch is long;
+ * a core's other thread slows some batches down, so the least counts.
+ */
+function processorTime(run: () => void, wanted: number): number {
   const now = () => {
     const { user, system } = process.threadCpuUsage();
     return (user + system) / 1e6;
   };
-  const start = now();
-  let runs = 0;
-  let taken = 0;
-  do {
-    run();
-    runs++;
-    taken = now() - start;
-  } while (taken < least);
-  return taken / runs;
+  run();
+  let least = Number.POSITIVE_INFINITY;
+  for (let all = 0, batch = 0; all < wanted || batch < 3; batch++) {
+    const start = now();
+    let [runs, taken] = [0, 0];
+    do {
+      run();
+      runs++;
+      taken = now() - start;
+    } while (taken < BATCH);
+    least = Math.min(least, taken / runs);
+    all += taken;
+  }
+  return least;
 }
+
+/** Seconds. */
+const BATCH = 0.03;
 
 interface Point {
   readonly model: string;

@@ -12,6 +12,8 @@ export interface TuneOptions {
   readonly seconds?: number;
   /** Seconds of a run, measured for about `seconds`; the least on the wall of many unless given. */
   readonly time?: (run: () => void, seconds: number) => Promise<number>;
+  /** In so many turns, taken in rounds; 5 unless given. */
+  readonly rounds?: number;
   readonly watch?: (done: number, total: number, what: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -25,7 +27,6 @@ interface Sample {
 }
 
 const MIB = 2 ** 20;
-const ROUNDS = 5;
 /** DeepSeek-V2-Lite's heads: what latent attention of any size looks like to a kernel. */
 const [h, n, r, v, c] = [16, 128, 64, 128, 512];
 const scale = (n + r) ** -0.5;
@@ -35,7 +36,7 @@ const scale = (n + r) ** -0.5;
  * mostly computes, at the least time of many runs. Takes some ten seconds.
  */
 export async function tune(device: WasmDevice, options: TuneOptions = {}): Promise<Machine> {
-  const { seconds = 1, time = leastOf, watch, signal } = options;
+  const { seconds = 1, rounds = 5, time = leastOf, watch, signal } = options;
   const random = new Random(1);
   const made: Tensor[] = [];
   const pattern = Float32Array.from(random.normals(2 ** 16, 0.3));
@@ -95,13 +96,17 @@ export async function tune(device: WasmDevice, options: TuneOptions = {}): Promi
       { what: "a small op", bytes: 0, flops: 0, run: () => add(small, small) },
     ] as const;
     const least = samples.map(() => Number.POSITIVE_INFINITY);
-    const total = ROUNDS * samples.length;
+    const total = rounds * samples.length;
     // In rounds, so that whoever disturbs one turn of a kernel leaves another alone.
     for (let turn = 0; turn < total; turn++) {
       const sample = samples[turn % samples.length]!;
       watch?.(turn, total, sample.what);
       signal?.throwIfAborted();
-      const taken = await time(() => scope(device, () => sample.run()), seconds / ROUNDS);
+      const taken = await time(() => {
+        scope(device, () => {
+          sample.run();
+        });
+      }, seconds / rounds);
       least[turn % samples.length] = Math.min(least[turn % samples.length]!, taken);
     }
     watch?.(total, total, "");
