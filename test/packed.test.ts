@@ -3,7 +3,9 @@ import { WasmDevice } from "../src/device/wasm.ts";
 import { type Dtype, decode } from "../src/file/dtype.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { gather } from "../src/ops/embed/index.ts";
-import { pack } from "../src/ops/packed/index.ts";
+import { rmsNorm } from "../src/ops/norm/index.ts";
+import { pack } from "../src/ops/pack/index.ts";
+import { ShapeError } from "../src/tensor/error.ts";
 import { type PackedFormat, type Packing, rowBytes, SCALED } from "../src/tensor/packing.ts";
 import { dequantise, isQuant } from "../src/tensor/quant.ts";
 import { Random } from "../src/tensor/random.ts";
@@ -312,5 +314,76 @@ describe.each(["simd", "relaxed", "wide"] as const)("packed weights, %s build", 
           }
       });
     });
+  });
+});
+
+describe("packed weights", () => {
+  test.each(formats)("give the same bits on any number of threads: %s", async (format) => {
+    const results: Float32Array[][] = [];
+    for (const threads of [1, 2, 3]) {
+      const device = await WasmDevice.open({ threads });
+      const random = new Random(11);
+      const shape: Shape = { spec: "t d, d h n -> t h n", order: "h n | d", sizes: { d: 512, h: 3, n: 52 } };
+      const { t: b } = await packed(device, format, ["d", "h", "n"], shape, random);
+      const results1: Float32Array[] = [];
+      for (const n of [1, 4, 40]) {
+        const a = tensor(device, [n, 512], random.normals(n * 512, 1));
+        results1.push((await einsum(shape.spec, a, b).read()) as Float32Array);
+        // The way back: sums over rows, each in one order.
+        const g = tensor(device, [n, 3, 52], random.normals(n * 156, 1));
+        results1.push((await einsum("t h n, d h n -> t h d", g, b).read()) as Float32Array);
+      }
+      results.push(results1);
+      device.close();
+    }
+    for (const other of results.slice(1)) expect(other).toEqual(results[0]);
+  });
+
+  test.each<[format: PackedFormat, what: string, poke: (bytes: DataView) => void, expected: number]>([
+    ["F16", "an infinity", (v) => v.setUint16(2 * 70, 0x7c00, true), Number.POSITIVE_INFINITY],
+    ["F16", "no number", (v) => v.setUint16(2 * 70, 0x7e00, true), Number.NaN],
+    ["BF16", "an infinity", (v) => v.setUint16(2 * 70, 0xff80, true), Number.NEGATIVE_INFINITY],
+    ["F8_E4M3", "no number", (v) => v.setUint8(70, 0x7f), Number.NaN],
+    ["Q8_0", "-128", (v) => v.setInt8(34 * 2 + 2 + 6, -128), -128 * 0.5 * -1],
+    ["Q8_0", "a scale that is no number", (v) => v.setUint16(34 * 2, 0x7e00, true), Number.NaN],
+    ["Q4_0", "an infinite scale", (v) => v.setUint16(18 * 2, 0xfc00, true), Number.NaN],
+  ])("of %s may hold %s", async (format, _what, poke, expected) => {
+    const device = await WasmDevice.open({ threads: 1 });
+    try {
+      const bytes = new Uint8Array(4 * rowBytes(format, 256));
+      const view = new DataView(bytes.buffer);
+      if (format === "Q8_0") for (let at = 0; at < bytes.length; at += 34) view.setFloat16(at, 0.5, true);
+      poke(view);
+      const t = packedTensor(device, [4, 256], { format, rows: [0], columns: [1], careful: false });
+      const scales = new Float32Array(2).fill(1);
+      const read = async (offset: number, into: Uint8Array) => into.set(bytes.subarray(offset, offset + into.length));
+      await pack(t, { at: Int32Array.of(0, 1, 2, 3), scales, read });
+      for (const n of [1, 9]) {
+        // Column 70 alone, and negatively: what a sign turned onto -128 would get wrong.
+        const a = Float32Array.from({ length: n * 256 }, (_, i) => (i % 256 === 70 ? -1 : 0));
+        const got = await einsum("t d, w d -> t w", tensor(device, [n, 256], a), t).read();
+        expect(got[0]).toBe(format === "Q8_0" || Number.isNaN(expected) ? expected : -expected);
+      }
+    } finally {
+      device.close();
+    }
+  });
+
+  test("are misread by no op that does not know them", async () => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const t = packedTensor(device, [4, 256], { format: "Q8_0", rows: [0], columns: [1], careful: false });
+    // As in a file, where 34 bytes hold 32 numbers.
+    expect(device.liveBytes).toBe((4 * 256 * 34) / 32);
+    expect(() => rmsNorm(t, undefined, 1e-6)).toThrow(/internal: .* is packed as Q8_0/);
+    expect(() => t.reshape([1024])).toThrow(/packed/);
+    expect(() => t.rows(0, 2)).toThrow(ShapeError);
+    expect(() => einsum("w d, d n -> w n", t, tensor(device, [256, 1], new Float32Array(256)))).toThrow(/packed/);
+    await expect(pack(t, { at: Int32Array.of(0, 1), read: async () => {} })).rejects.toThrow(/2 rows of a file/);
+    device.close();
+  });
+
+  test("of whole blocks only", () => {
+    expect(() => rowBytes("Q8_0", 33)).toThrow(/multiple of the block 32/);
+    expect(() => rowBytes("Q4_K", 128)).toThrow(/multiple of the block 256/);
   });
 });

@@ -23,7 +23,7 @@ export { norm, normBackward } from "../ops/norm/kernel.as";
 export { adamw, squares } from "../ops/optimise/kernel.as";
 export { packedDots, packedSums } from "../ops/packed/few.as";
 export { packedProduct } from "../ops/packed/many.as";
-export { repack } from "../ops/packed/repack.as";
+export { repack } from "../ops/pack/kernel.as";
 export { gatherPacked, unpack } from "../ops/packed/unpack.as";
 export { loadPages, storePages } from "../ops/pages/kernel.as";
 export { shiftRows } from "../ops/previous/kernel.as";

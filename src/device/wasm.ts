@@ -116,8 +116,12 @@ export class WasmDevice implements Device {
   }
 
   async read(tensor: Tensor): Promise<Numbers> {
+    return Float32Array.from(this.view(tensor));
+  }
+
+  view(tensor: Tensor): Float32Array {
     const start = tensor.address / 4;
-    return Float32Array.from(this.floats.subarray(start, start + tensor.size));
+    return this.floats.subarray(start, start + tensor.size);
   }
 
   resetPeak(): void {

@@ -1,12 +1,15 @@
+import { availableBytes } from "../device/memory.ts";
 import type { Config, Rows, Scales, Source, Sources } from "../model/family.ts";
 import type { Model, Parameter } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
-import { FormatError } from "../tensor/error.ts";
+import { DeviceError, FormatError } from "../tensor/error.ts";
+import { geometryOf } from "../tensor/packing.ts";
 import { isQuant } from "../tensor/quant.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
 import { clip } from "./header.ts";
-import { openModel } from "./open.ts";
-import { readPacked } from "./pack.ts";
+import { type Opened, openModel } from "./open.ts";
+import { packingOf, readPacked } from "./pack.ts";
+import { type Placement, placeModel } from "./place.ts";
 import { missing, type TensorReader } from "./safetensors.ts";
 
 /** A checkpoint ready to run. */
@@ -14,6 +17,8 @@ export interface Loaded {
   readonly model: Model;
   readonly weights: Weights;
   readonly config: Config;
+  /** What was opened by `another`: to be closed once the weights are freed. */
+  readonly more: readonly Device[];
 }
 
 /** Sees how many numbers have been read, of how many. */
@@ -25,6 +30,10 @@ export interface LoadOptions {
   /** "packed": matrices stay in the format of their file on a device that can compute with it, for inference. */
   readonly weights?: "plain" | "packed";
   readonly watch?: Watch;
+  /** Opens one more device, where one memory is too small for the model. */
+  readonly another?: () => Promise<Device>;
+  /** Bytes of weights that one memory may take; seven eighths of a wasm memory's 4 GiB unless given. */
+  readonly capacity?: number;
 }
 
 /**
@@ -34,9 +43,43 @@ export interface LoadOptions {
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
 export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
-  const { config, model, parameters, sources, tensors, ignores } = await openModel(path, options.override ?? {});
+  return readModel(await openModel(path, options.override ?? {}), device, options);
+}
+
+/** As `loadModel`, of a model that is open already. */
+export async function readModel(
+  opened: Opened,
+  device: Device,
+  options: Omit<LoadOptions, "override"> = {},
+): Promise<Loaded> {
+  const { config, model, parameters, sources, tensors, ignores } = opened;
   checkTensors(tensors, sources, ignores);
-  return { model, weights: await readWeights(tensors, parameters, sources, device, options), config };
+  const { memories, of } = placementOf(opened, device, options);
+  const more: Device[] = [];
+  try {
+    if (memories > 1 && !options.another)
+      throw new DeviceError(
+        `${tensors.file}: got weights for ${memories} memories, expected them to fit the device's own`,
+      );
+    while (more.length < memories - 1) more.push(await options.another!());
+    const on = (name: string) => [device, ...more][of(name)]!;
+    return { model, weights: await readWeights(tensors, parameters, sources, on, options), config, more };
+  } catch (error) {
+    for (const extra of more) extra.close();
+    throw error;
+  }
+}
+
+/** Where the parameters are to lie. Throws DeviceError where they cannot. */
+function placementOf({ parameters, sources, tensors }: Opened, device: Device, options: LoadOptions): Placement {
+  const packed = options.weights === "packed" && device.kind === "wasm";
+  const sizes = parameters.map((parameter) => {
+    const packing = packed ? packingOf(tensors, parameter, sources.get(parameter.name)!) : undefined;
+    const { name, shape } = parameter;
+    return [name, packing ? geometryOf(shape, packing).bytes : sizeOf(shape) * device.elementBytes] as const;
+  });
+  const own = device.kind === "wasm" ? 3.5 * 2 ** 30 : Number.POSITIVE_INFINITY;
+  return placeModel(new Map(sizes), { capacity: options.capacity ?? own, available: availableBytes() });
 }
 
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
@@ -79,7 +122,7 @@ export async function readWeights(
   reader: TensorReader,
   parameters: readonly Parameter[],
   sources: Sources,
-  device: Device,
+  on: Device | ((name: string) => Device),
   { watch, weights: lay = "plain" }: Pick<LoadOptions, "watch" | "weights"> = {},
 ): Promise<Weights> {
   const weights = new Map<string, Tensor>();
@@ -100,6 +143,7 @@ export async function readWeights(
   try {
     for (const parameter of parameters) {
       const { name, shape } = parameter;
+      const device = typeof on === "function" ? on(name) : on;
       const source = sources.get(name);
       if (!source) throw new FormatError(`internal: parameter ${name} has no source`);
       const { slices = 1 } = source;

@@ -1,8 +1,8 @@
 import type { Rows, Source } from "../model/family.ts";
 import type { Parameter } from "../model/model.ts";
-import { pack } from "../ops/packed/index.ts";
-import { isPackedFormat, type PackedFormat, SCALED } from "../tensor/packing.ts";
-import { type Device, packedTensor, type Tensor } from "../tensor/tensor.ts";
+import { pack } from "../ops/pack/index.ts";
+import { isPackedFormat, type PackedFormat, type Packing, SCALED } from "../tensor/packing.ts";
+import { type Device, packedTensor, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { TensorReader } from "./safetensors.ts";
 
 /** Which of a parameter's axes number the rows of its source's matrices, and which run along them. */
@@ -13,11 +13,13 @@ export interface Arrangement {
 
 /** What a source's matrices are to its parameter. A stack's first axis numbers the matrices. */
 export function arrangementOf({ shape }: Parameter, source: Source): Arrangement {
+  if (source.layout === "swapped") return { rows: [1, 0], columns: [2] };
   const axes = shape.map((_, i) => i);
   const width = source.shape.at(-1)!;
   const along: number[] = [];
   // The columns are as many of the axes, from the front or from the end, as make a row.
-  const order = source.layout === "transposed" ? axes.slice(source.tensors.length > 1 ? 1 : 0) : axes.toReversed();
+  const stacked = source.tensors.length > 1 || source.slices !== undefined;
+  const order = source.layout === "transposed" ? axes.slice(stacked ? 1 : 0) : axes.toReversed();
   let product = 1;
   for (const axis of order) {
     if (product === width) break;
@@ -28,15 +30,22 @@ export function arrangementOf({ shape }: Parameter, source: Source): Arrangement
   return { rows: axes.filter((i) => !along.includes(i)), columns: along.toSorted((a, b) => a - b) };
 }
 
-/** The file's row for each of ours. */
-export function rowNumbers(source: Source): Int32Array {
-  const [out = 1] = source.shape;
-  const { count, block, from, to, order }: Rows = source.rows ?? { count: 1, block: out, from: 0, to: out };
+/** The file's row for each of ours that comes from one tensor. */
+export function rowNumbers({ shape, slices = 1, rows }: Source): Int32Array {
+  const out = sizeOf(shape.slice(0, -1)) / slices;
+  const { count, block, from, to, order }: Rows = rows ?? { count: 1, block: out, from: 0, to: out };
   const kept = to - from;
-  return Int32Array.from({ length: count * kept }, (_, i) => {
-    const [head, row] = [Math.floor(i / kept), i % kept];
-    return head * block + from + (order ? order[row]! : row);
+  const each = count * kept;
+  return Int32Array.from({ length: slices * each }, (_, i) => {
+    const [slice, head, row] = [Math.floor(i / each), Math.floor((i % each) / kept), i % kept];
+    return slice * out + head * block + from + (order ? order[row]! : row);
   });
+}
+
+/** How a parameter lies packed; undefined for a vector. What no format packs is packed as float32. */
+export function packingOf(reader: TensorReader, parameter: Parameter, source: Source): Packing | undefined {
+  if (parameter.shape.length < 2 || source.shape.length < 2) return undefined;
+  return { format: formatOf(reader, source) ?? "F32", ...arrangementOf(parameter, source), careful: false };
 }
 
 /**
@@ -52,9 +61,9 @@ export async function readPacked(
   device: Device,
   read: (name: string, source: Source) => Promise<ArrayLike<number>>,
 ): Promise<Tensor | undefined> {
-  if (parameter.shape.length < 2 || source.shape.length !== 2) return undefined;
+  const packing = packingOf(reader, parameter, source);
+  if (!packing) return undefined;
   const format = formatOf(reader, source);
-  const packing = { format: format ?? ("F32" as const), ...arrangementOf(parameter, source), careful: false };
   const t = packedTensor(device, parameter.shape, packing);
   const at = rowNumbers(source);
   try {

@@ -98,19 +98,30 @@ export function forwardFlops(model: Model, t: number, cached = 0, form?: string)
     flops += costFlops(cost, sizes, { t, s, pairs: pairsOf(t, cached, window) });
     const d = model.width;
     if (feed.kind === "dense") flops += 6 * t * d * feed.f;
-    // Experts: the router, every expert on every token (and its weight on what is inside), the shared one.
-    else flops += t * (2 * d * feed.x + (6 * d + 2) * feed.x * feed.f + 6 * d * feed.shared);
+    else flops += t * (2 * d * feed.x + feed.routing.perToken * expertFlops(d, feed.f) + 6 * d * feed.shared);
   }
   return flops;
 }
 
-/** FLOPs of training on a sequence of `t` tokens: three forward passes, but one of what leads to a choice of keys. */
+/** FLOPs of one expert on one token, with its weight on what is inside. */
+function expertFlops(d: number, f: number): number {
+  return (6 * d + 2) * f;
+}
+
+/**
+ * FLOPs of training on a sequence of `t` tokens: three forward passes, but one of what leads to a choice of keys, and on a tape
+ * every expert sees every token.
+ */
 export function trainFlops(model: Model, t: number): number {
   const choosing = model.layers.map(({ attention: { variant, sizes, window } }) => {
     const cost = variant.forms[formNames(variant, sizes)[0]!]!.cost(sizes).choosing;
     return cost ? cost.token * t + cost.pair * pairsOf(t, 0, window) : 0;
   });
-  return 3 * forwardFlops(model, t) - 2 * choosing.reduce((a, b) => a + b, 0);
+  const others = model.layers.map(({ feed }) =>
+    feed.kind === "experts" ? t * (feed.x - feed.routing.perToken) * expertFlops(model.width, feed.f) : 0,
+  );
+  const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
+  return 3 * (forwardFlops(model, t) + sum(others)) - 2 * sum(choosing);
 }
 
 /** Visible (query, key) pairs of t new tokens after `cached` ones. */

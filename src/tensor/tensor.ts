@@ -18,6 +18,8 @@ export interface Device {
   write(tensor: Tensor, values: ArrayLike<number>): void;
   /** Copies numbers to the host once all work enqueued before is done. The only awaited operation. */
   read(tensor: Tensor): Promise<Numbers>;
+  /** The numbers where they lie, all work enqueued before done; until anything is allocated. */
+  view(tensor: Tensor): Numbers;
   /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
   readonly liveBytes: number;
   readonly peakBytes: number;
@@ -200,9 +202,12 @@ export function tensor(device: Device, shape: readonly number[], values: ArrayLi
 
 /**
  * Runs `body`; every tensor made inside is freed at the end, except those in its result (a tensor, or an array or record of
- * them). An asynchronous body is awaited first; scopes must then not interleave.
+ * them). An asynchronous body is awaited first; scopes must then not interleave. Of several devices: on all of them.
  */
-export function scope<T>(device: Device, body: () => T): T {
+export function scope<T>(on: Device | readonly Device[], body: () => T): T {
+  const [device, ...others] = Array.isArray(on) ? (on as readonly Device[]) : [on as Device];
+  if (!device) return body();
+  if (others.length) return scope(device, () => scope(others, body));
   const outer = device.owner;
   const own = new Set<Tensor>();
   device.owner = own;

@@ -1,7 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { type Kernels, recorded } from "../op.ts";
-import { contractPacked } from "../packed/contract.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { contractReference } from "./reference.ts";
 import { contractWasm } from "./wasm.ts";
@@ -22,7 +21,7 @@ export const counted = { flops: 0 };
 export function einsum(spec: string, a: Tensor, b: Tensor): Tensor {
   const plan = planOf(spec, a.shape, b.shape);
   const output = new Tensor(a.device, plan.shape);
-  run(spec, plan, a, b, output, "set");
+  run(plan, a, b, output, "set");
   return recorded({
     name: spec,
     inputs: [a, b],
@@ -44,12 +43,11 @@ export function einsumInto(spec: string, a: Tensor, b: Tensor, shape: readonly n
   if (plan.shape.some((n, i) => n !== shape[i]) || plan.shape.length !== shape.length)
     throw new ShapeError(`einsum "${spec}": got [${plan.shape}], expected [${shape}]`);
   const output = into ?? new Tensor(a.device, plan.shape);
-  run(spec, plan, a, b, output, into ? "add" : "set");
+  run(plan, a, b, output, into ? "add" : "set");
   return output;
 }
 
-function run(spec: string, plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
+function run(plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
   counted.flops += plan.flops;
-  if (b.packing) contractPacked(spec, a, b, out, mode);
-  else contract[a.device.kind](plan, a, b, out, mode);
+  contract[a.device.kind](plan, a, b, out, mode);
 }

@@ -14,6 +14,7 @@ export interface Axis {
  * where all strides allow, so `"t d, d h e -> t h e"` is a single product.
  */
 export interface Plan {
+  readonly spec: string;
   readonly shape: readonly number[];
   readonly batch: readonly Axis[];
   readonly m: readonly Axis[];
@@ -96,6 +97,7 @@ export function makePlan(spec: string, letters: Letters, cut?: Cut): Plan {
   let flops = 2;
   for (const n of sizes.values()) flops *= n;
   return {
+    spec,
     shape: out.map((l) => sizes.get(l)!),
     batch: fuse(groups.batch),
     m: fuse(groups.m),

@@ -1,4 +1,5 @@
 import type { WasmDevice } from "../../device/wasm.ts";
+import { contractPacked } from "../packed/wasm.ts";
 import type { ContractKernel } from "./index.ts";
 import type { Axis, Plan } from "./plan.ts";
 
@@ -38,7 +39,8 @@ export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
     if (mode === "set") device.floats.fill(0, out.address / 4, out.address / 4 + out.size);
     return;
   }
-  launchPlan(device, plan, { a: a.address, b: b.address, c: out.address }, mode);
+  if (b.packing) contractPacked(plan.spec, a, b, out, mode, launchPlan);
+  else launchPlan(device, plan, { a: a.address, b: b.address, c: out.address }, mode);
 };
 
 /** Runs a plan over operands at these addresses. */

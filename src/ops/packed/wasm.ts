@@ -1,9 +1,7 @@
-import type { WasmDevice } from "../../device/wasm.ts";
+import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
 import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
-import { launchPlan } from "../einsum/wasm.ts";
-import { launchUnpack } from "./unpack.ts";
 
 /** Rows of activations up to which products are summed straight from the packed weight. */
 const FEW = 6;
@@ -39,12 +37,27 @@ const ADD = 15;
 
 const forms = new Map<string, Form>();
 
+/** Runs a plan over plain operands at these addresses: what einsum does where nothing is packed. */
+type Launch = (
+  device: WasmDevice,
+  plan: Plan,
+  at: Readonly<Record<"a" | "b" | "c", number>>,
+  mode: "set" | "add",
+) => void;
+
 /**
  * Writes the contraction of `a` with a packed `b` to `out`, or adds it. Where b's columns are summed over and its rows are not
  * (projections), or the other way about (an up-projection folded into the query), kernels read it packed; else it is unpacked
  * piece by piece.
  */
-export function contractPacked(spec: string, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
+export function contractPacked(
+  spec: string,
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  mode: "set" | "add",
+  launch: Launch,
+): void {
   const packing = b.packing!;
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
@@ -57,7 +70,7 @@ export function contractPacked(spec: string, a: Tensor, b: Tensor, out: Tensor, 
     forms.set(key, form);
   }
   if ("slabs" in form) {
-    runSlabs(form.slabs, device, a, b, out, mode);
+    runSlabs(form.slabs, a, b, out, mode, launch);
     return;
   }
   const { args } = form;
@@ -109,14 +122,11 @@ function direct(stored: Stored, packing: Packing, geometry: Geometry, threads: n
   const split = [...fuse(rows.slice(0, -1).map(axis)), axis(rows.at(-1)!)];
   const [inner = NONE, group = NONE, ...moreRows] = (joined.length ? joined : split).toReversed();
   if (more.length || moreColumns.length || moreRows.length) return undefined;
-  if (la.some((l) => !inC.has(l) && !lb.includes(l))) return undefined;
-  const across = columns.every((l) => inA.has(l) && !inC.has(l)) && rows.every((l) => inC.has(l));
+  // An axis of one place is neither here nor there.
+  const long = (list: readonly string[]) => list.filter((l) => sizes.get(l)! > 1);
+  const across = long(columns).every((l) => !inC.has(l)) && long(rows).every((l) => inC.has(l));
   const down =
-    columns.every((l) => inC.has(l) && !inA.has(l)) &&
-    rows.every((l) => inA.has(l) || inC.has(l)) &&
-    inner.c === 0 &&
-    inner.a > 0 &&
-    (group === NONE || group.c > 0);
+    long(columns).every((l) => !inA.has(l)) && inner.c === 0 && inner.a > 0 && (group === NONE || group.c > 0);
   if (!across && !down) return undefined;
   const { format, careful } = packing;
   const each = Math.ceil(inner.size / LANES);
@@ -166,13 +176,30 @@ function slabsOf({ spec, letters, rows }: Stored, packing: Packing, geometry: Ge
   return slabs;
 }
 
-function runSlabs(slabs: readonly Slab[], device: WasmDevice, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add") {
+function runSlabs(
+  slabs: readonly Slab[],
+  a: Tensor,
+  b: Tensor,
+  out: Tensor,
+  mode: "set" | "add",
+  launch: Launch,
+): void {
+  const device = out.device as WasmDevice;
   const whole = b.packing!.format === "F32";
   const space = whole ? undefined : new Tensor(device, [Math.max(...slabs.map(({ size }) => size))]);
   for (const slab of slabs) {
     if (space) launchUnpack(b, slab.panel, slab.panels, space.address);
     const at = { a: a.address + 4 * slab.a, b: space ? space.address : b.storage, c: out.address + 4 * slab.c };
-    launchPlan(device, slab.plan, at, mode === "add" || slab.later ? "add" : "set");
+    launch(device, slab.plan, at, mode === "add" || slab.later ? "add" : "set");
   }
   space?.free();
+}
+
+/** Writes the rows of `panels` panels from `first` on as float32, side by side in the order of storage, to an address. */
+function launchUnpack(packed: Tensor, first: number, panels: number, to: number): void {
+  const packing = packed.packing!;
+  const { columns, panel, inner } = geometryOf(packed.shape, packing);
+  const from = packed.storage + first * panel;
+  const args = [to, from, codeOf(packing.format), columns, panel, first, panels, inner];
+  (packed.device as WasmDevice).launch("unpack", args, threadsFor(panels * columns));
 }

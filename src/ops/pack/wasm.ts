@@ -1,45 +1,26 @@
 import type { WasmDevice } from "../../device/wasm.ts";
-import { ShapeError } from "../../tensor/error.ts";
 import { codeOf, geometryOf, LANES, rowBytes, SCALED } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-
-/** The rows of a matrix as they lie in a file, and which of them are wanted. */
-export interface FileRows {
-  /** Fills `into`, which may lie in shared memory, with the bytes from `offset` on. */
-  read(offset: number, into: Uint8Array): Promise<void>;
-  /** The file's row for each of the tensor's. */
-  readonly at: Int32Array;
-  /** F8_E4M3: float32 scales, one for each 128 rows of the file and 128 columns, row-major. */
-  readonly scales?: Float32Array;
-}
+import type { FileRows } from "./index.ts";
 
 /** Bytes of a file that are in memory at once, unless four rows and those between them take more. */
 const STAGED = 4 << 20;
 
-/**
- * Fills a packed tensor from the bytes of a file, a few MiB at a time. Throws ShapeError where rows or scales do not fit, and
- * what `read` throws.
- */
-export async function pack(tensor: Tensor, source: FileRows): Promise<void> {
-  const packing = tensor.packing!;
-  const { at, scales = new Float32Array() } = source;
-  const { groups, inner, columns } = geometryOf(tensor.shape, packing);
-  if (at.length !== groups * inner)
-    throw new ShapeError(`pack: got ${at.length} rows of a file, expected ${groups * inner} for [${tensor.shape}]`);
-  if (at.length === 0 || columns === 0) return;
-  const perRow = Math.ceil(columns / SCALED);
-  const needed = packing.format === "F8_E4M3" ? perRow * (Math.floor(largest(at) / SCALED) + 1) : 0;
-  if (scales.length < needed) throw new ShapeError(`F8_E4M3: got ${scales.length} scales, expected ${needed}`);
-  if (packing.format === "F32") await copyRows(tensor, columns * 4, source);
-  else if (await interleave(tensor, source, scales.subarray(0, needed), perRow)) packing.careful = true;
+/** Fills a packed tensor from rows of a file; scales are those that its rows need. */
+export async function packWasm(tensor: Tensor, source: FileRows): Promise<void> {
+  const { format } = tensor.packing!;
+  const { columns } = geometryOf(tensor.shape, tensor.packing!);
+  if (format === "F32") await copyRows(tensor, columns * 4, source);
+  else if (await interleave(tensor, source)) tensor.packing!.careful = true;
 }
 
 /** Reads rows to a staging buffer and has them interleaved from there. @returns whether a number needs care. */
-async function interleave(tensor: Tensor, { read, at }: FileRows, scales: Float32Array, perRow: number) {
+async function interleave(tensor: Tensor, { read, at, scales = new Float32Array() }: FileRows): Promise<boolean> {
   const { format } = tensor.packing!;
   const device = tensor.device as WasmDevice;
   const { groups, inner, columns, panel } = geometryOf(tensor.shape, tensor.packing!);
   const bytes = rowBytes(format, columns);
+  const perRow = Math.ceil(columns / SCALED);
   const code = codeOf(format);
   const pieces = spans(at, groups, inner, Math.floor(STAGED / bytes));
   const most = Math.max(...pieces.map(({ low, high }) => high - low + 1)) * bytes;
@@ -75,7 +56,10 @@ function spans(at: Int32Array, groups: number, inner: number, most: number) {
     const [low, high] = [Math.min(...rows), Math.max(...rows)];
     if (open && Math.max(open.high, high) - Math.min(open.low, low) < most)
       Object.assign(open, { end: panel + 1, low: Math.min(open.low, low), high: Math.max(open.high, high) });
-    else list.push((open = { first: panel, end: panel + 1, low, high }));
+    else {
+      open = { first: panel, end: panel + 1, low, high };
+      list.push(open);
+    }
   }
   return list;
 }
@@ -87,8 +71,4 @@ async function copyRows(tensor: Tensor, bytes: number, { read, at }: FileRows): 
     for (end = row + 1; end < at.length && at[end] === at[end - 1]! + 1; end++);
     await read(at[row]! * bytes, device.bytes(tensor.storage + row * bytes, (end - row) * bytes));
   }
-}
-
-function largest(values: Int32Array): number {
-  return values.reduce((most, x) => Math.max(most, x), 0);
 }

@@ -1,0 +1,58 @@
+import type { Parts } from "../attention/define.ts";
+import { add, addBias } from "../ops/add/index.ts";
+import { einsum, einsumInto } from "../ops/einsum/index.ts";
+import { gather, scatterAdd } from "../ops/embed/index.ts";
+import { gate } from "../ops/gate/index.ts";
+import { recorderOf } from "../ops/op.ts";
+import { route } from "../ops/route/index.ts";
+import { visitsOf } from "../ops/route/visits.ts";
+import { scope, type Tensor, tensor } from "../tensor/tensor.ts";
+import type { FeedForward } from "./model.ts";
+
+/** The feed-forward half of a block, of hidden states `[t, d]`; `p` holds its parameters. */
+export function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
+  if (feed.kind === "dense") return swiglu(p, "", x);
+  const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), feed.routing, p.bRoute);
+  const routed = recorderOf([x, p.wGate]) ? everyExpert(p, x, weights) : chosenExperts(p, x, weights);
+  return feed.shared ? add(routed, swiglu(p, "shared.", x)) : routed;
+}
+
+/** (silu(x wGate) * x wUp) wDown. */
+function swiglu(p: Parts, prefix: string, x: Tensor): Tensor {
+  const of = (name: string) => p[prefix + name];
+  const inner = gate(
+    addBias(einsum("t d, d f -> t f", x, of("wGate")!), of("bGate")),
+    addBias(einsum("t d, d f -> t f", x, of("wUp")!), of("bUp")),
+  );
+  return addBias(einsum("t f, f d -> t d", inner, of("wDown")!), of("bDown"));
+}
+
+/** On a tape: every expert sees every token and the router's zeros silence the rest. Exact, and as costly as dense. */
+function everyExpert(p: Parts, x: Tensor, weights: Tensor): Tensor {
+  const inner = gate(einsum("t d, x d f -> x t f", x, p.wGate!), einsum("t d, x d f -> x t f", x, p.wUp!));
+  return einsum("x t f, x f d -> t d", einsum("x t f, t x -> x t f", inner, weights), p.wDown!);
+}
+
+/**
+ * Elsewhere: each chosen expert sees the tokens that chose it, and no other expert's weights are read. A token's sum goes over
+ * its experts in their order.
+ */
+function chosenExperts(p: Parts, x: Tensor, weights: Tensor): Tensor {
+  const { device } = x;
+  const [t = 0] = x.shape;
+  const sum = tensor(device, x.shape, new Float64Array(x.size));
+  for (const { expert, rows, weights: own } of visitsOf(weights))
+    scope(device, () => {
+      const of = (name: string) => p[name]!.rows(expert, expert + 1);
+      const some = rows.length < t ? gather(x, rows) : x;
+      const inner = gate(
+        einsum("t d, x d f -> t x f", some, of("wGate")),
+        einsum("t d, x d f -> t x f", some, of("wUp")),
+      );
+      const weighed = einsum("t x f, t x -> t x f", inner, tensor(device, [rows.length, 1], own));
+      const spec = "t x f, x f d -> t d";
+      if (some === x) einsumInto(spec, weighed, of("wDown"), x.shape, sum);
+      else scatterAdd(einsum(spec, weighed, of("wDown")), rows, sum);
+    });
+  return sum;
+}

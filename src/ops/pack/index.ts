@@ -1,0 +1,31 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { geometryOf, SCALED } from "../../tensor/packing.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { packWasm } from "./wasm.ts";
+
+/** The rows of a matrix as they lie in a file, and which of them are wanted. */
+export interface FileRows {
+  /** Fills `into`, which may lie in shared memory, with the bytes from `offset` on. */
+  read(offset: number, into: Uint8Array): Promise<void>;
+  /** The file's row for each of the tensor's. */
+  readonly at: Int32Array;
+  /** F8_E4M3: float32 scales, one for each 128 rows of the file and 128 columns, row-major. */
+  readonly scales?: Float32Array;
+}
+
+/**
+ * Fills a packed tensor from the bytes of a file, a few MiB at a time. Throws ShapeError where rows or scales do not fit, and
+ * what `read` throws.
+ */
+export async function pack(tensor: Tensor, source: FileRows): Promise<void> {
+  const { at, scales = new Float32Array() } = source;
+  const { groups, inner, columns } = geometryOf(tensor.shape, tensor.packing!);
+  if (at.length !== groups * inner)
+    throw new ShapeError(`pack: got ${at.length} rows of a file, expected ${groups * inner} for [${tensor.shape}]`);
+  if (at.length === 0 || columns === 0) return;
+  const last = at.reduce((most, row) => Math.max(most, row), 0);
+  const blocks = Math.ceil(columns / SCALED) * (Math.floor(last / SCALED) + 1);
+  const needed = tensor.packing!.format === "F8_E4M3" ? blocks : 0;
+  if (scales.length < needed) throw new ShapeError(`F8_E4M3: got ${scales.length} scales, expected ${needed}`);
+  await packWasm(tensor, { ...source, scales: scales.subarray(0, needed) });
+}
