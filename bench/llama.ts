@@ -16,6 +16,8 @@ const { BENCH_SIZE: size = "450m", BENCH_CONTEXT: most = "8192", BENCH_TYPES: ty
 
 /** Tokens of a prompt that are run at a time: llama.cpp's default. */
 const chunk = 512;
+/** Tokens written on at a time, and then forgotten. */
+const written = 16;
 const contexts = [0, 2048, 8192].filter((context) => context <= Number(most));
 const prompts = [512, 2048, 8192].filter((tokens) => tokens <= Number(most));
 
@@ -72,11 +74,20 @@ async function oneFile({ rounds, seconds, threads, folder, report, versions }: P
   const end = Math.max(...contexts, ...prompts);
   for (let round = 0; round < rounds; round++) {
     for (let context = 0; context <= end; context += chunk) {
-      report(`${type}: round ${round + 1} of ${rounds}, context ${context} of ${end}`);
       for (let i = 0; i < runs.length; i++) {
         const { peer, chunks, tokens } = runs[(i + round) % runs.length]!;
-        if (contexts.includes(context)) push(tokens, context, (await took(peer, { op: "decode", tokens: 16 })) / 16);
-        if (context < end) push(chunks, context, await took(peer, { op: "prefill", tokens: chunk }));
+        let said = `${type}, round ${round + 1} of ${rounds}, ${peer.name} at ${context} of ${end}:`;
+        if (contexts.includes(context)) {
+          const each = (await took(peer, { op: "decode", tokens: written })) / written;
+          push(tokens, context, each);
+          said += ` decode ${(1 / each).toFixed(1)}`;
+        }
+        if (context < end) {
+          const each = await took(peer, { op: "prefill", tokens: chunk });
+          push(chunks, context, each);
+          said += ` prefill ${(chunk / each).toFixed(1)}`;
+        }
+        report(`${said} tokens/s`);
       }
     }
     for (const { peer } of runs) await peer.ask({ op: "rewind", length: 0 });
