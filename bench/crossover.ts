@@ -106,24 +106,23 @@ function measure(device: WasmDevice, attention: Attention, forms: readonly strin
   return times;
 }
 
-function print(points: readonly Point[]): void {
+const HEAD =
+  "model             context   new | expanded ms (predicted) | absorbed ms (predicted) | expanded cache (pred.) | faster";
+
+function print({ model, s, t, measured, predicted }: Point): void {
+  const pair = (form: string) =>
+    `${(1000 * measured[form]!).toFixed(2).padStart(10)} (${(1000 * predicted[form]!).toFixed(2).padStart(9)})`;
+  const best = (of: Readonly<Record<string, number>>) => (of.expanded! < of.absorbed! ? "expanded" : "absorbed");
+  const [seen, said] = [best(measured), best(predicted)];
   console.log(
-    "model             context   new | expanded ms (predicted) | absorbed ms (predicted) | expanded cache (pred.) | faster",
+    `${model.padEnd(18)}${String(s).padStart(7)}${String(t).padStart(6)} | ${pair("expanded")} | ${pair("absorbed")} | ${pair("kept")} | ${seen}${seen === said ? "" : ` (predicted ${said})`}`,
   );
-  for (const { model, s, t, measured, predicted } of points) {
-    const pair = (form: string) =>
-      `${(1000 * measured[form]!).toFixed(2).padStart(10)} (${(1000 * predicted[form]!).toFixed(2).padStart(9)})`;
-    const best = (of: Readonly<Record<string, number>>) => (of.expanded! < of.absorbed! ? "expanded" : "absorbed");
-    const [seen, said] = [best(measured), best(predicted)];
-    console.log(
-      `${model.padEnd(18)}${String(s).padStart(7)}${String(t).padStart(6)} | ${pair("expanded")} | ${pair("absorbed")} | ${pair("kept")} | ${seen}${seen === said ? "" : ` (predicted ${said})`}`,
-    );
-  }
 }
 
 const device = await WasmDevice.open({ threads: 1 });
 const machine: Machine = await tune(device, { seconds: 5 * seconds, time: async (run, s) => processorTime(run, s) });
 console.log(`one thread, ${device.build} build:`, JSON.stringify(machine));
+console.log(HEAD);
 const points: Point[] = [];
 for (const [model, [spec, host]] of Object.entries(models)) {
   if (values.model && values.model !== model) continue;
@@ -145,8 +144,7 @@ for (const [model, [spec, host]] of Object.entries(models)) {
           kept: said(kept, "expanded"),
         },
       });
-      if (points.length === 1) print(points);
-      else print(points.slice(-1));
+      print(points.at(-1)!);
     }
   const chunk = crossoverChunk(rivalsOf(attention)!, { s: 8192 }, machine);
   console.log(`${model}: predicted to change form at ${chunk.toFixed(0)} new tokens over 8192`);
