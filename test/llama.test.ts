@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
 import { loadModel } from "../src/file/load.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { type Preset, presetConfig } from "../src/file/preset.ts";
@@ -20,10 +21,15 @@ const missing = "missing" in library ? library.missing : "";
 const peer = describe.skipIf(missing);
 
 let dir = "";
+let wasm: WasmDevice;
 beforeAll(async () => {
+  wasm = await WasmDevice.open({ threads: 2 });
   dir = await mkdtemp(join(tmpdir(), "biform-llama-"));
 });
-afterAll(() => rm(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  wasm.close();
+  await rm(dir, { recursive: true, force: true });
+});
 
 type Type = "F32" | "F16" | "Q8_0" | "Q4_0";
 const types: readonly Type[] = ["F32", "F16", "Q8_0", "Q4_0"];
@@ -102,6 +108,23 @@ async function biformLogits(path: string, form?: string): Promise<Float64Array> 
   const { model, weights } = await loadModel(path, new ReferenceDevice());
   return Float64Array.from(await new Session(model, weights).append(Int32Array.from(ids), form ? { form } : {}).read());
 }
+
+describe("weights that stay as their file has them", () => {
+  test.each(models.flatMap(([preset, layout]) => types.map((type) => [preset, layout, type] as const)))(
+    "give the logits of float64 on the same weights: %s, %s, %s",
+    async (preset, layout, type) => {
+      const config = small(preset);
+      const file = join(dir, "packed.gguf");
+      await writeSampleGguf(file, config, { seed, type, layout });
+      const { model, weights } = await loadModel(file, wasm, { weights: "packed" });
+      const logits = await new Session(model, weights).append(Int32Array.from(ids)).read();
+      const { rms, middle } = difference(Float64Array.from(logits), await biformLogits(file));
+      for (const t of weights.values()) t.free();
+      // It may round its inputs to 8 bits as llama.cpp does.
+      expect(preset.endsWith("moe") ? middle : rms).toBeLessThan(bound(type, config.num_hidden_layers));
+    },
+  );
+});
 
 /** Changes a file's metadata and tensors before they are written. */
 type Change = (metadata: Map<string, Value>, tensors: GgufTensor[]) => void;
