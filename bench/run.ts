@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,6 +13,7 @@ import { family } from "./family.ts";
 import { gemm } from "./gemm.ts";
 import { disturbance, machine, ticks } from "./machine.ts";
 import { writeModel } from "./model.ts";
+import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
 import { train } from "./train.ts";
 
@@ -20,6 +21,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   gemm,
   attention,
   decode,
+  packed,
   family,
   train,
 };
@@ -39,7 +41,7 @@ const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
 if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
   console.error(
-    "bench: expected [gemm|attention|decode|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+    "bench: expected [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
   );
   process.exit(2);
 }
