@@ -1,7 +1,11 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
+<<<<<<< HEAD
  *   node bench/run.ts [gemm|attention|decode|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+=======
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+>>>>>>> packed
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +18,7 @@ import { gemm } from "./gemm.ts";
 import { llama } from "./llama.ts";
 import { disturbance, machine, ticks } from "./machine.ts";
 import { writeModel } from "./model.ts";
+import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
 import { train } from "./train.ts";
 
@@ -21,6 +26,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   gemm,
   attention,
   decode,
+  packed,
   family,
   train,
   llama,
@@ -41,7 +47,11 @@ const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
 if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
   console.error(
+<<<<<<< HEAD
     "bench: expected [gemm|attention|decode|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+=======
+    "bench: expected [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+>>>>>>> packed
   );
   process.exit(2);
 }

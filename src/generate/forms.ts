@@ -59,11 +59,6 @@ export const numberBytes: Readonly<Record<CacheType, number>> = { f32: 4, bf16: 
 /** What layers that could keep either leave behind: what the variant declares, what that unfolds to, or what decodes faster. */
 export type Keep = "declared" | "unfolded" | "faster";
 
-/** Whether a model has a layer that could keep keys and values instead of what it declares. */
-export function unfolds(model: Model): boolean {
-  return model.layers.some(({ attention }) => expandedCache(attention.variant));
-}
-
 /** What decides between the two. */
 export interface Room {
   /** Most tokens, and bytes there are for all of them. */

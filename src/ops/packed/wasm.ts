@@ -3,8 +3,8 @@ import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../te
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
 
-/** Rows of activations up to which products are summed straight from the packed weight. */
-const FEW = 6;
+/** Rows of activations up to which products are summed straight from the packed weight: unpacking costs about 12 such rows. */
+const FEW = 12;
 /** Bytes of scratch that the kernels for few rows have for activations, and columns of a strip. */
 const [ACTIVATED, SPARE, STRIP] = [3 << 20, 1 << 20, 256];
 /** Multiplications below which one thread is faster than two. */
