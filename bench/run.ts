@@ -1,11 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
-<<<<<<< HEAD
- *   node bench/run.ts [gemm|attention|decode|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
-=======
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
->>>>>>> packed
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,11 +43,7 @@ const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
 if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
   console.error(
-<<<<<<< HEAD
-    "bench: expected [gemm|attention|decode|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
-=======
-    "bench: expected [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
->>>>>>> packed
+    "bench: expected [gemm|attention|decode|packed|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
   );
   process.exit(2);
 }
