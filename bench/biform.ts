@@ -4,6 +4,7 @@
  */
 import { parseSpec } from "../src/attention/spec.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
+import { load } from "../src/generate/load.ts";
 import type { Model } from "../src/model/model.ts";
 import { parametersOf } from "../src/model/model.ts";
 import { attend } from "../src/ops/attend/index.ts";
@@ -14,6 +15,7 @@ import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
 import { trainStep } from "../src/train/step.ts";
 import { elements, parameters, sizes } from "./model.ts";
 import type { AttentionCase, Steps, Timing } from "./peer.ts";
+import type { Runner } from "./peers/run.ts";
 
 export type Build = WasmDevice["build"];
 
@@ -127,6 +129,28 @@ export function training(
       seconds.push((performance.now() - start) / 1000);
     }
     return { seconds, losses, peakBytes: device.peakBytes, memoryBytes: device.floats.byteLength };
+  };
+}
+
+/** Opens a checkpoint on a device for one sequence, over a cache of 16-bit numbers. */
+export async function openCheckpoint(device: WasmDevice, file: string, context: number): Promise<Runner> {
+  const { session } = (await load(file, { device })).session({ context, cache: "bf16" });
+  return {
+    get length() {
+      return session.length;
+    },
+    async append(ids) {
+      let next = 0;
+      for (let at = 0; at < ids.length; at += 512) {
+        const logits = session.append(Int32Array.from(ids.slice(at, at + 512)), { logits: "last" });
+        const row = (await logits.read()) as Float32Array;
+        logits.free();
+        next = 0;
+        for (let i = 1; i < row.length; i++) if (row[i]! > row[next]!) next = i;
+      }
+      return next;
+    },
+    truncate: (length) => session.rewind(length),
   };
 }
 

@@ -49,11 +49,6 @@ export function llamacpp(flash: boolean, threads: number): Promise<Peer> {
   return Peer.start(name, process.execPath, [file("llama.ts"), `${threads}`, flash ? "flash" : "plain"]);
 }
 
-/** transformers.js on onnxruntime's CPU provider. */
-export function transformers(threads: number): Promise<Peer> {
-  return Peer.start("transformers.js", process.execPath, [installed("transformers.ts"), `${threads}`]);
-}
-
 /** Biform running a checkpoint. */
 export function runner(threads: number): Promise<Peer> {
   return Peer.start("Biform", process.execPath, [file("runner.ts"), `${threads}`]);

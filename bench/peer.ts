@@ -15,6 +15,7 @@ export type RunRequest =
   | { op: "open"; file: string; context: number }
   | { op: "prefill"; tokens: number }
   | { op: "decode"; tokens: number }
+  | { op: "rewind"; length: number }
   | { op: "memory" };
 
 /** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */

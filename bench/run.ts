@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { attention } from "./attention.ts";
 import { decode } from "./decode.ts";
 import { family } from "./family.ts";
 import { gemm } from "./gemm.ts";
+import { llama } from "./llama.ts";
 import { disturbance, machine, ticks } from "./machine.ts";
 import { writeModel } from "./model.ts";
 import { packed } from "./packed.ts";
@@ -24,6 +25,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   packed,
   family,
   train,
+  llama,
 };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -41,7 +43,7 @@ const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
 if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+    "bench: expected [gemm|attention|decode|packed|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
   );
   process.exit(2);
 }

@@ -46,6 +46,11 @@ test.each([
   [["verify", "MLA", "--golden", "missing"], /got --golden beside variants/],
   [["verify", "--golden", "missing"], /missing/],
   [["verify", "MLX"], /got "MLX"/],
+  [["make-model"], /missing required argument 'path'/],
+  [["make-model", "x", "--preset", "gpt2"], /--preset.*Allowed choices are llama/],
+  [["make-model", "x", "--type", "Q8_0"], /type: got Q8_0, expected F32, F16 or BF16 in a folder/],
+  [["make-model", "x", "--seed", "-1"], /--seed: got "-1"/],
+  [["make-model", "missing/x.gguf"], /missing/],
   [["nonsense"], /unknown command/],
 ] as const)("biform %j says in a line what is wrong", (args, message) => {
   const { status, stderr } = biform(...args);
@@ -116,4 +121,20 @@ test("variants lists what the essay printed, as JSON too", () => {
     cacheValues: 576,
     parameters: 13_763_072,
   });
+});
+
+test("make-model writes one model as a folder and as a GGUF file, and says what it wrote", () => {
+  const facts = (...args: string[]) => {
+    const { status, stdout, stderr } = biform("make-model", ...args, "--json");
+    expect(stderr).not.toMatch(/error/i);
+    expect(status).toBe(0);
+    return JSON.parse(stdout);
+  };
+  const folder = facts("made", "--seed", "3");
+  expect(folder).toMatchObject({ path: "made", preset: "deepseek2", size: "tiny", type: "F32", seed: 3 });
+  expect(existsSync(join(scratch, "made", "tokenizer.json"))).toBe(true);
+  const file = facts("made.gguf", "--seed", "3", "--type", "Q8_0", "--layout", "joint");
+  expect(file).toMatchObject({ parameters: folder.parameters, layout: "joint", type: "Q8_0" });
+  expect(file.bytes).toBe(statSync(join(scratch, "made.gguf")).size);
+  expect(file.bytes).toBeLessThan(folder.bytes / 3);
 });

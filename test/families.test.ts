@@ -7,7 +7,7 @@ import { WasmDevice } from "../src/device/wasm.ts";
 import { loadModel } from "../src/file/load.ts";
 import { families, familyOf } from "../src/file/open.ts";
 import { Session } from "../src/generate/session.ts";
-import { formsOf, parametersOf } from "../src/model/model.ts";
+import { formsOf, modelSize, parametersOf } from "../src/model/model.ts";
 import { scaledRotation } from "../src/model/scaling.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
@@ -253,6 +253,90 @@ describe("a config", () => {
       const named = parametersOf(model).map(({ name }) => name);
       expect([...family.sources(model, config).keys()].sort()).toEqual(named.sort());
     }
+  });
+
+  const v3 = {
+    ...{ model_type: "deepseek_v3", attention_bias: false, ep_size: 1, moe_layer_freq: 1, num_nextn_predict_layers: 1 },
+    ...{ hidden_size: 7168, intermediate_size: 18432, moe_intermediate_size: 2048, num_hidden_layers: 61 },
+    ...{ num_attention_heads: 128, num_key_value_heads: 128, vocab_size: 129280, first_k_dense_replace: 3 },
+    ...{ q_lora_rank: 1536, kv_lora_rank: 512, qk_nope_head_dim: 128, qk_rope_head_dim: 64, v_head_dim: 128 },
+    ...{ n_routed_experts: 256, n_shared_experts: 1, num_experts_per_tok: 8, n_group: 8, topk_group: 4 },
+    ...{ norm_topk_prob: true, routed_scaling_factor: 2.5, scoring_func: "sigmoid", topk_method: "noaux_tc" },
+    ...{ rms_norm_eps: 1e-6, rope_theta: 10000, max_position_embeddings: 163840, tie_word_embeddings: false },
+    rope_scaling: { ...yarn, original_max_position_embeddings: 4096, mscale: 1, mscale_all_dim: 1 },
+    quantization_config: {
+      ...{ activation_scheme: "dynamic", fmt: "e4m3", quant_method: "fp8", weight_block_size: [128, 128] },
+    },
+  };
+  const { quantization_config: _, ...bf16 } = v3;
+  // What their makers say, in billions.
+  test.each<[string, number, Json]>([
+    ["DeepSeek-V3", 671, v3],
+    [
+      "DeepSeek-V3.2",
+      672,
+      { ...v3, model_type: "deepseek_v32", index_head_dim: 128, index_n_heads: 64, index_topk: 2048 },
+    ],
+    [
+      "Kimi K2",
+      1026,
+      {
+        ...{ ...v3, model_type: "kimi_k2", num_attention_heads: 64, num_key_value_heads: 64, vocab_size: 163840 },
+        ...{ n_routed_experts: 384, n_group: 1, topk_group: 1, first_k_dense_replace: 1, rope_theta: 50000 },
+      },
+    ],
+    [
+      "DeepSeek-V2-Lite",
+      15.7,
+      {
+        ...{ ...bf16, model_type: "deepseek_v2", hidden_size: 2048, intermediate_size: 10944, num_hidden_layers: 27 },
+        ...{ moe_intermediate_size: 1408, num_attention_heads: 16, num_key_value_heads: 16, vocab_size: 102400 },
+        ...{ first_k_dense_replace: 1, q_lora_rank: null, n_routed_experts: 64, n_shared_experts: 2, n_group: 1 },
+        ...{ num_experts_per_tok: 6, topk_group: 1, topk_method: "greedy", scoring_func: "softmax" },
+      },
+    ],
+    [
+      "GLM-4.7-Flash",
+      29.9,
+      {
+        ...{ ...bf16, model_type: "glm4_moe_lite", hidden_size: 2048, intermediate_size: 10240, num_hidden_layers: 47 },
+        ...{ moe_intermediate_size: 1536, num_attention_heads: 20, num_key_value_heads: 20, vocab_size: 154880 },
+        ...{ q_lora_rank: 768, qk_nope_head_dim: 192, v_head_dim: 256, n_routed_experts: 64, num_experts_per_tok: 4 },
+        ...{ n_group: 1, topk_group: 1, first_k_dense_replace: 1, partial_rotary_factor: 1, rope_scaling: null },
+      },
+    ],
+    [
+      "Youtu-LLM-2B",
+      1.96,
+      {
+        ...{ model_type: "youtu", hidden_size: 2048, intermediate_size: 6144, num_hidden_layers: 32 },
+        ...{ num_attention_heads: 16, num_key_value_heads: 16, vocab_size: 128256, q_lora_rank: 1536 },
+        ...{ kv_lora_rank: 512, qk_nope_head_dim: 128, qk_rope_head_dim: 64, qk_head_dim: 192, v_head_dim: 128 },
+        ...{ rope_interleave: true, rope_parameters: { rope_theta: 1600000, rope_type: "default" } },
+      },
+    ],
+    [
+      "MiniCPM3-4B",
+      4.07,
+      {
+        ...{ model_type: "minicpm3", hidden_size: 2560, intermediate_size: 6400, num_hidden_layers: 62 },
+        ...{ num_attention_heads: 40, num_key_value_heads: 40, vocab_size: 73448, q_lora_rank: 768 },
+        ...{ kv_lora_rank: 256, qk_nope_head_dim: 64, qk_rope_head_dim: 32, scale_emb: 12, dim_model_base: 256 },
+        ...{ scale_depth: 1.4, rms_norm_eps: 1e-5, initializer_range: 0.1, max_position_embeddings: 32768 },
+      },
+    ],
+    [
+      "Qwen3-0.6B",
+      0.596,
+      {
+        ...{ model_type: "qwen3", hidden_size: 1024, intermediate_size: 3072, num_hidden_layers: 28, head_dim: 128 },
+        ...{ num_attention_heads: 16, num_key_value_heads: 8, vocab_size: 151936, tie_word_embeddings: true },
+        ...{ sliding_window: null, use_sliding_window: false, max_window_layers: 28, rope_theta: 1000000 },
+      },
+    ],
+  ])("of %s gives as many parameters as its makers say", (_what, billions, config) => {
+    const size = modelSize(familyOf(config.model_type)!.model(config)) / 1e9;
+    expect(Math.abs(size / billions - 1)).toBeLessThan(0.01);
   });
 
   test("of a model type that no family reads has no family", () => {

@@ -262,6 +262,51 @@ describe("writing and reading", () => {
   });
 });
 
+describe("a model in parts", () => {
+  const part = (no: number, count: number): Map<string, Value> =>
+    new Map<string, Value>([
+      ["split.no", { type: "u16", value: no }],
+      ["split.count", { type: "u16", value: count }],
+    ]);
+  const x = (name: string, value: number) =>
+    ({ name, shape: [1], dtype: "F32", data: Float32Array.of(value) }) as const;
+  const file = (no: number, of: number, name = "m") =>
+    path(dir, `${name}-${String(no).padStart(5, "0")}-of-${String(of).padStart(5, "0")}.gguf`);
+
+  test("is opened by its first part", async () => {
+    for (let no = 1; no <= 3; no++) await writeGguf(file(no, 3), part(no - 1, 3), [x(`a${no}`, no), x(`b${no}`, -no)]);
+    const { tensors, metadata } = await openGguf(file(1, 3));
+    expect(tensors.names).toEqual(["a1", "b1", "a2", "b2", "a3", "b3"]);
+    expect(metadata.get("split.count")!.value).toBe(3);
+    expect([...(await tensors.read("b3"))]).toEqual([-3]);
+    const bytes = new Uint8Array(4);
+    await tensors.readBytes("a2", 0, bytes);
+    expect(new Float32Array(bytes.buffer)[0]).toBe(2);
+    expect(() => tensors.entry("c")).toThrow(/no tensor c, expected it beside a1/);
+    await expect(openGguf(file(2, 3))).rejects.toThrow(
+      /got part 2 of 3, expected the first, named \.\.\.-00001-of-00003/,
+    );
+  });
+
+  test("is refused where parts are missing, of another whole, or overlap", async () => {
+    await writeGguf(file(1, 2, "missing"), part(0, 2), [x("a", 1)]);
+    await expect(openGguf(file(1, 2, "missing"))).rejects.toThrow(/missing-00002-of-00002\.gguf: got no such file/);
+    await writeGguf(file(1, 2, "other"), part(0, 2), [x("a", 1)]);
+    await writeGguf(file(2, 2, "other"), part(1, 3), [x("b", 1)]);
+    await expect(openGguf(file(1, 2, "other"))).rejects.toThrow(/got part 2 of 3, expected 2 of 2/);
+    await writeGguf(file(1, 2, "twice"), part(0, 2), [x("a", 1)]);
+    await writeGguf(file(2, 2, "twice"), part(1, 2), [x("a", 1)]);
+    await expect(openGguf(file(1, 2, "twice"))).rejects.toThrow(/the tensor a, expected it only in .*twice-00001/);
+    await writeGguf(file(1, 9, "many"), part(0, 65_535), [x("a", 1)]);
+    await expect(openGguf(file(1, 9, "many"))).rejects.toThrow(/split\.count: got u16 65535, expected at most 1024/);
+    const odd = new Map<string, Value>([["split.count", { type: "f32", value: 2.5 }]]);
+    await writeGguf(path(dir, "odd.gguf"), odd, [x("a", 1)]);
+    await expect(openGguf(path(dir, "odd.gguf"))).rejects.toThrow(
+      /split\.count: got f32 2\.5, expected a whole number/,
+    );
+  });
+});
+
 describe("what cannot be written", () => {
   const x = { name: "x", shape: [2], dtype: "F32", data: Float32Array.of(1, 2) } as const;
   test.each<[string, () => Promise<unknown>, RegExp]>([
@@ -316,6 +361,17 @@ describe("hostile files", () => {
       expect((error as Error).message.length).toBeLessThan(500);
     },
   );
+
+  test("a file cut off anywhere is a FormatError", async () => {
+    const bytes = ggufOf({
+      keys: [key("a", 8, text("text")), list("b", 8, 2, join(text("x"), text("y"))), list("c", 6, 3, u32(1, 2, 3))],
+      tensors: [line("w", [8]), line("q", [32], 8, 32)],
+      data: 66,
+    });
+    await decodeGguf(bytes);
+    for (let length = 0; length < bytes.length; length++)
+      await expect(decodeGguf(bytes.slice(0, length)), `cut to ${length}`).rejects.toThrow(FormatError);
+  });
 
   test("values that nobody can use are refused when somebody asks for them", async () => {
     const read = await decodeGguf(

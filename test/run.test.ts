@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { presetConfig } from "../src/file/preset.ts";
 import { openSafetensors } from "../src/file/safetensors.ts";
+import { type Sample, writeSampleGguf } from "../src/file/sample.ts";
 import { load } from "../src/generate/load.ts";
+import { FormatError } from "../src/tensor/error.ts";
 import { put, saveChatModel } from "./fixture/chat.ts";
 import { llama, saveCheckpoint } from "./fixture/checkpoint.ts";
 import { plainLogits, randomCheckpoint, type Stored } from "./fixture/plain.ts";
@@ -28,7 +31,10 @@ beforeAll(async () => {
     await put(join(scratch, "small"), name, readFileSync(join(scratch, "model", name), "utf8"));
   await saveChatModel(join(scratch, "broken"));
   await put(join(scratch, "broken"), "tokenizer.json", '{"model":');
+  await put(scratch, "notes.session", "no session at all");
   mkdirSync(join(scratch, "empty"));
+  await saveChatModel(join(scratch, "mad"));
+  await put(join(scratch, "mad"), "generation_config.json", { top_p: 7 });
   await saveCheckpoint(join(scratch, "other"), { model_type: "gpt2" }, []);
 });
 
@@ -36,7 +42,11 @@ const statistics = {
   promptTokens: z.int(),
   tokens: z.int(),
   finish: z.enum(["end", "stop", "length", "context", "interrupted"]),
-  forms: z.strictObject({ prefill: z.array(z.string()).min(1), decode: z.array(z.string()).min(1) }),
+  /** Tokens times layers. */
+  forms: z.strictObject({
+    prefill: z.record(z.string(), z.int().positive()),
+    decode: z.record(z.string(), z.int().positive()),
+  }),
   seconds: z.strictObject({
     load: z.number().positive(),
     prefill: z.number().positive(),
@@ -74,7 +84,7 @@ describe("biform run", () => {
     loaded.close();
     const { status, stdout, stderr } = run("model", "--prompt", "the end", ...greedy);
     expect([status, stdout]).toEqual([0, text]);
-    expect(stderr).toMatch(/loaded .* parameters[\s\S]*prompt: 5 tokens[\s\S]*answer: 24 tokens[\s\S]*form: expanded/);
+    expect(stderr).toMatch(/loaded .* parameters[\s\S]*prompt: 5 tokens[\s\S]*answer: 24 tokens[\s\S]*form: \w+/);
     const absorbed = run("model", "--prompt", "the end", ...greedy, "--form", "absorbed", "--chunk", "2");
     expect([absorbed.status, absorbed.stdout]).toEqual([0, text]);
     expect(absorbed.stderr).toMatch(/form: absorbed/);
@@ -87,6 +97,9 @@ describe("biform run", () => {
     const result = resultSchema.parse(JSON.parse(plain.stdout));
     expect(plain.stderr).toBe("");
     expect(result).toMatchObject({ finish: "length", tokens: 24, sampling: { temperature: 0 } });
+    const total = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
+    // Three layers; the first token comes of the prompt, and the last one is not run.
+    expect(total(result.forms.prefill) + total(result.forms.decode)).toBe(3 * (result.promptTokens + 23));
     const lines = run("model", "--prompt", "the", ...greedy, "--json", "--stream")
       .stdout.trimEnd()
       .split("\n");
@@ -168,33 +181,19 @@ describe("biform run says in a line what is wrong with", () => {
   const prompt = ["--prompt", "the"];
   test.each([
     ["no model", ["nowhere", ...prompt], /nowhere: got no such folder/],
-    ["a folder without one", ["empty", ...prompt], /empty\/config\.json: got no such file/],
-    ["an unsupported architecture", ["other", ...prompt], /model_type: got .*gpt2.*expected one of/],
-    [
-      "no tokenizer",
-      ["bare", ...prompt],
-      /bare: got no tokenizer\.json, expected one for text; add it, or give --tokens/,
-    ],
-    ["a broken tokenizer", ["broken", ...prompt], /broken\/tokenizer\.json: got no valid JSON/],
-    ["a vocabulary too large", ["small", ...prompt], /small: got a tokenizer of 262 tokens and an embedding of 40/],
+    ["no tokenizer", ["bare", ...prompt], /bare: got no tokenizer, expected one for text; .* --tokens/],
     ["an id out of range", ["bare", "--tokens", "1,40"], /got the id 40 at 1, expected a whole number in \[0, 40\)/],
     ["ids that are none", ["bare", "--tokens", "1,-2"], /--tokens: got "1,-2"/],
-    ["no ids", ["bare", "--tokens", ""], /--tokens: got ""/],
-    ["an empty prompt", ["model", "--prompt", ""], /prompt: got no tokens/],
     ["no prompt", ["model"], /got no prompt, expected one of --prompt/],
     ["two prompts", ["model", ...prompt, "--tokens", "1"], /got several prompts/],
     [
       "a small context",
-      ["model", "--tokens", "1,2,3,4", "--context", "3"],
+      ["bare", "--tokens", "1,2,3,4", "--context", "3"],
       /got 4 tokens, expected at most the context of 3/,
     ],
-    [
-      "an unknown form",
-      ["model", ...prompt, "--form", "sideways"],
-      /--form: got "sideways", expected expanded or absorbed/,
-    ],
-    ["a temperature", ["model", ...prompt, "--temperature", "-1"], /temperature: got -1/],
+    ["an unknown form", ["model", ...prompt, "--form", "up"], /--form: got "up", expected expanded or absorbed/],
     ["a top-p", ["model", ...prompt, "--top-p", "high"], /--top-p.*expected a number/],
+    ["a kept session of another kind", ["bare", "--resume", "notes.session"], /notes\.session: /],
   ])("%s", (_, args, message) => {
     const { status, stdout, stderr } = run(...args);
     expect(stderr).toMatch(message);
@@ -208,5 +207,33 @@ describe("biform run says in a line what is wrong with", () => {
     expect(stderr).toMatch(/nowhere\/logits\.safetensors/);
     expect(existsSync(join(scratch, "nowhere"))).toBe(false);
     expect(readdirSync(scratch).filter((name) => name.includes("tmp"))).toEqual([]);
+  });
+});
+
+describe("loading says what is wrong with", () => {
+  test.each([
+    ["a folder without a model", "empty", /empty\/config\.json: got no such file/],
+    ["an unsupported architecture", "other", /model_type: got .*gpt2.*expected one of/],
+    ["a broken tokenizer", "broken", /broken\/tokenizer\.json: got no valid JSON/],
+    ["a vocabulary too large", "small", /small: got a tokenizer of 262 tokens and an embedding of 40, expected/],
+    ["sampling that nobody can do", "mad", /mad\/generation_config\.json: top_p: /],
+  ])("%s", async (_, name, message) => {
+    await expect(load(join(scratch, name))).rejects.toThrow(FormatError);
+    await expect(load(join(scratch, name))).rejects.toThrow(message);
+  });
+});
+
+describe("a GGUF file", () => {
+  const config = presetConfig("deepseek2", "tiny");
+  const sample: Sample = { seed: 1, type: "Q8_0", layout: "absorbed" };
+
+  test("runs with its own tokenizer, kept sessions included, whichever type its cache has", async () => {
+    await writeSampleGguf(join(scratch, "tiny.gguf"), config, sample, "tiny");
+    const greedy = ["--temperature", "0", "--max-tokens", "9", "--cache", "bf16"];
+    const whole = run("tiny.gguf", "--prompt", "hello there", ...greedy);
+    expect([whole.status, whole.stdout === ""]).toEqual([0, false]);
+    const kept = run("tiny.gguf", "--prompt", "hello there", ...greedy, "--max-tokens", "4", "--save", "half");
+    const rest = run("tiny.gguf", "--resume", "half", ...greedy, "--max-tokens", "5");
+    expect(kept.stdout + rest.stdout).toBe(whole.stdout);
   });
 });

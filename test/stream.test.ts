@@ -66,6 +66,14 @@ test("bytes that are no character do not wait for ever", () => {
   expect(parts).toEqual(["", "\ufffd", "\ufffd", "\ufffdA", "", "", "\ufffd"]);
 });
 
+test("a token that is no text does not make the next one the first", () => {
+  const { sentencePiece } = tokenizers;
+  // A byte order mark in byte fallback decodes to nothing; the space after it is none of the tokenizer's own.
+  const ids = [...["a", "<0xEF>", "<0xBB>", "<0xBF>", "\u2581a"].map((token) => sentencePiece!.id(token)!)];
+  expect(pieces(sentencePiece!, ids).join("")).toBe("a a");
+  expect(sentencePiece!.decode(ids)).toBe("a a");
+});
+
 describe("stop strings", () => {
   const letters = fc.string({ unit: fc.constantFrom("a", "b", "c", "\ud83d\ude00"), maxLength: 12 });
   const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b", "\ud83d\ude00"), minLength: 1, maxLength: 4 }), {

@@ -29,6 +29,8 @@ async function answer(request: Request): Promise<Answer> {
       return attention(device, request.case, request.pass, request.seconds);
     case "train":
       return trainer()(request.steps);
+    default:
+      return { unsupported: request.op };
   }
 }
 

@@ -37,6 +37,7 @@ export function runs(open: (file: string, context: number) => Promise<Runner>): 
       await opened().truncate(start);
       return took;
     },
+    rewind: async ({ length }) => timed(async () => opened().truncate(length)),
     memory: async () => ({ peakBytes: peakBytes() }),
   };
   return async (request) => {
@@ -51,5 +52,5 @@ async function timed(work: () => Promise<unknown>): Promise<{ seconds: number }>
   return { seconds: (performance.now() - start) / 1000 };
 }
 
-/** The token at a position of the text that every engine reads: spread over any vocabulary of 4096 or more. */
-const idAt = (position: number) => (position * 2654435761) % 4093;
+/** The token at a position of the text that every engine reads: spread over any vocabulary of 512 or more. */
+const idAt = (position: number) => (position * 2654435761) % 509;

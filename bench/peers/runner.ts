@@ -5,13 +5,14 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { WasmDevice } from "../../src/device/wasm.ts";
 import { gemv, openCheckpoint } from "../biform.ts";
 import { runs } from "./run.ts";
 import { serve } from "./serve.ts";
 
 const [threads = "2"] = process.argv.slice(2);
-const { device, open } = await openCheckpoint(Number(threads));
-const run = runs(open);
+const device = await WasmDevice.open({ threads: Number(threads) });
+const run = runs((file, context) => openCheckpoint(device, file, context));
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
 await serve({ engine: "Biform", version }, async (request) =>
   request.op === "gemv" ? gemv(device, request.m, request.k, request.seconds) : run(request),

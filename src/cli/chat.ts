@@ -76,8 +76,8 @@ async function run(path: string, options: ChatOptions): Promise<void> {
         `${path}: got no chat template, expected one in tokenizer_config.json; give --template FILE, or use biform run`,
       );
     const begin: Message[] = options.system === undefined ? [] : [{ role: "system", content: options.system }];
-    const { cache, context, json } = options;
-    const text = loaded.session({ cache, ...(context ? { context } : {}) });
+    const { cache, keep, context, json } = options;
+    const text = loaded.session({ cache, keep, ...(context ? { context } : {}) });
     const talk = conversation(text, { tokenizer, template }, begin);
     if (resumed) talk.reset(resumed.messages);
     if (!json) process.stderr.write(`${loadedText(loaded, (performance.now() - started) / 1000)}\n`);
@@ -179,7 +179,7 @@ async function answer(
         pieces.push(step.text);
         if (!json) show(step.text);
       }
-      const found = watch.end(loaded, text.session, { form, signal });
+      const found = watch.end(loaded, text.session, signal);
       ended = found.finish;
       if (json) {
         const { tokens: promptTokens, reused } = talk.prompt;

@@ -8,6 +8,7 @@ import { makeCommand } from "./make.ts";
 import { planCommand } from "./plan.ts";
 import { runCommand } from "./run.ts";
 import { trainCommand } from "./train.ts";
+import { tuneCommand } from "./tune.ts";
 import { variantsCommand } from "./variants.ts";
 import { verifyCommand } from "./verify.ts";
 
@@ -26,6 +27,7 @@ verifyCommand(program);
 variantsCommand(program);
 planCommand(program);
 makeCommand(program);
+tuneCommand(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { CHUNK, type Keep } from "../generate/forms.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
 import { checkSampling, type Sampling } from "../generate/sample.ts";
 import { formsOf } from "../model/model.ts";
@@ -14,6 +15,7 @@ export interface ModelOptions extends Sampling {
   context?: number;
   cache: CacheType;
   form?: string;
+  keep: Keep;
   chunk: number;
   threads?: number;
   device: "wasm" | "reference";
@@ -40,8 +42,16 @@ export function modelOptions(command: Command, most: number): Command {
     ])
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
     .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
-    .option("--form <name>", "force one form of attention, such as expanded or absorbed")
-    .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), 512)
+    .option("--form <name>", "force one form of attention, such as expanded or absorbed (default: the faster)")
+    .addOption(
+      new Option(
+        "--keep <what>",
+        "the cache of latents, or of the keys and values that they unfold to, where faster or in all layers",
+      )
+        .choices(["declared", "faster", "unfolded"])
+        .default("declared"),
+    )
+    .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), CHUNK)
     .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"))
     .addOption(
       new Option("--device <name>", "wasm, or reference: float64, exact and slow")
@@ -67,6 +77,7 @@ export async function openModel(path: string, options: ModelOptions, signal: Abo
       device,
       ...(threads ? { threads } : {}),
       signal,
+      warn: (line) => process.stderr.write(`note: ${line}\n`),
       watch: (done, total) => display.update({ done: (1e6 * done) / total, label: "" }),
     });
   } finally {

@@ -10,7 +10,7 @@ import { FormatError, ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
 import { type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
 import { patient, show } from "./progress.ts";
-import { loadedText, statisticsText, stopwatch } from "./statistics.ts";
+import { formsText, loadedText, statisticsText, stopwatch } from "./statistics.ts";
 import { versions } from "./version.ts";
 
 interface RunOptions extends ModelOptions {
@@ -74,7 +74,9 @@ async function run(path: string, options: RunOptions): Promise<void> {
     const load = (performance.now() - started) / 1000;
     if (!options.json) process.stderr.write(`${loadedText(loaded, load)}\n`);
     if (typeof prompt === "string" && !loaded.tokenizer)
-      throw new FormatError(`${path}: got no tokenizer.json, expected one for text; add it, or give --tokens`);
+      throw new FormatError(
+        `${path}: got no tokenizer, expected one for text; add its tokenizer.json, or give --tokens`,
+      );
     await (options.logits === undefined ? write : writeLogits)({
       loaded,
       prompt,
@@ -108,12 +110,12 @@ async function sessionFor(
   { loaded, prompt, options }: Job,
   answer: number,
 ): Promise<{ session: TextSession; ids: Int32Array }> {
-  const { cache, context, resume } = options;
+  const { cache, keep, context, resume } = options;
   const { tokenizer, context: made } = loaded;
   if (context !== undefined && made !== undefined && context > made)
     process.stderr.write(`note: --context ${context} is more than the ${made} tokens that the model was made for\n`);
   if (resume !== undefined) {
-    const session = await loaded.resume(resume, { cache, ...(context ? { context } : {}) });
+    const session = await loaded.resume(resume, { cache, keep, ...(context ? { context } : {}) });
     if (prompt !== undefined) return { session, ids: session.ids(prompt) };
     // The last token is run again: what follows it is not in the file.
     const last = session.session.tokens.slice(-1);
@@ -123,7 +125,7 @@ async function sessionFor(
   const ids = typeof prompt === "string" ? tokenizer!.prompt(prompt) : prompt!;
   // Memory is asked for what is needed, not for all that the model could hold.
   const most = Math.min(ids.length + answer, context ?? made ?? Number.POSITIVE_INFINITY);
-  return { session: loaded.session({ cache, context: Math.max(1, most) }), ids };
+  return { session: loaded.session({ cache, keep, context: Math.max(1, most) }), ids };
 }
 
 async function write(job: Job): Promise<void> {
@@ -159,8 +161,8 @@ async function write(job: Job): Promise<void> {
     }
     // On a terminal the figures begin on a line of their own; text that goes elsewhere stays as it was written.
     if (!json && (process.stdout.isTTY || options.tokens !== undefined)) process.stdout.write("\n");
-    const found = watch.end(loaded, session.session, { form, signal });
-    if (options.save !== undefined) await keep(session, written.at(-1), options.save);
+    const found = watch.end(loaded, session.session, signal);
+    if (options.save !== undefined) await keepSession(session, written.at(-1), options.save);
     if (json) {
       const { seconds, ...rest } = found;
       const answer = { text: pieces.join(""), ids: written, ...rest, seconds: { load, ...seconds } };
@@ -173,7 +175,7 @@ async function write(job: Job): Promise<void> {
 }
 
 /** Saves a session, the last token written included. */
-async function keep(session: TextSession, last: number | undefined, path: string): Promise<void> {
+async function keepSession(session: TextSession, last: number | undefined, path: string): Promise<void> {
   const { length, context } = session.session;
   if (last !== undefined && length < context) session.append([last], { logits: "last" }).free();
   await session.save(path);
@@ -204,11 +206,10 @@ async function writeLogits(job: Job): Promise<void> {
     if (!data) return;
     const shape = [ids.length, loaded.model.vocabulary];
     await writeSafetensors(file!, [{ name: "logits", shape, data }]);
-    const found = watch.end(loaded, session.session, { form, signal });
+    const found = watch.end(loaded, session.session, signal);
     if (json)
       console.log(JSON.stringify({ ...about(job), logits: file, shape, forms: found.forms, bytes: found.bytes }));
-    else
-      process.stderr.write(`logits [${shape.join(", ")}] of ${form ?? found.forms.prefill.join(" and ")}: ${file}\n`);
+    else process.stderr.write(`logits [${shape.join(", ")}] in form ${formsText(found.forms)}: ${file}\n`);
   } finally {
     await reading.finish();
     session.free();

@@ -1,8 +1,7 @@
-import { formNames } from "../attention/define.ts";
+import type { FormCounts } from "../generate/forms.ts";
 import type { Finish, Step } from "../generate/generate.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import type { Session } from "../generate/session.ts";
-import type { Model } from "../model/model.ts";
 import { modelSize } from "../model/model.ts";
 
 /** Figures of one answer. Times in seconds, memory in bytes. */
@@ -11,8 +10,8 @@ export interface Statistics {
   tokens: number;
   /** Why it ended. */
   finish: Finish | "interrupted";
-  /** The forms that attention ran in, over the prompt and for each token after it. */
-  forms: { prefill: string[]; decode: string[] };
+  /** Tokens times layers that attention ran in each form, over the prompt and one by one. */
+  forms: FormCounts;
   /** Until the prompt had run, until the first token was there, and from the first token to the last. */
   seconds: { prefill: number | null; firstToken: number | null; decode: number | null };
   tokensPerSecond: { prefill: number | null; decode: number | null };
@@ -25,7 +24,7 @@ export interface Stopwatch {
   /** So much of the prompt has run. */
   read(done: number, total: number): void;
   take(step: Step): void;
-  end(loaded: LoadedModel, session: Session, how: { form?: string | undefined; signal: AbortSignal }): Statistics;
+  end(loaded: LoadedModel, session: Session, signal: AbortSignal): Statistics;
 }
 
 /** Starts to time the answer to a prompt; how many tokens of it had to be run is asked for at the end. */
@@ -44,18 +43,17 @@ export function stopwatch(ran: () => number): Stopwatch {
       if (tokens++ === 0) first = last;
       if (step.finish) finish = step.finish;
     },
-    end({ model, weights }, session, { form, signal }) {
+    end(loaded, session, signal) {
       const [prefill, firstToken, decode] = [read - begun, first - start, last - first].map((ms) => ms / 1000) as [
         number,
         number,
         number,
       ];
       const promptTokens = ran();
-      const forms = formsRun(model, form);
       return {
         ...{ promptTokens, tokens },
         finish: finish ?? (signal.aborted ? "interrupted" : "length"),
-        forms: { prefill: forms, decode: forms },
+        forms: session.forms,
         seconds: { prefill: known(prefill), firstToken: known(firstToken), decode: known(decode) },
         tokensPerSecond: {
           prefill: known(promptTokens / prefill),
@@ -63,21 +61,12 @@ export function stopwatch(ran: () => number): Stopwatch {
         },
         bytes: {
           cache: session.bytes,
-          weights: [...weights.values()].reduce((sum, t) => sum + t.size * t.device.elementBytes, 0),
+          weights: loaded.bytes,
           peak: process.resourceUsage().maxRSS * 1024,
         },
       };
     },
   };
-}
-
-/** What each layer runs in: the form asked for where it has it, otherwise its first. */
-function formsRun(model: Model, form: string | undefined): string[] {
-  const names = model.layers.map(({ attention: { variant, sizes } }) => {
-    const own = formNames(variant, sizes);
-    return form && own.includes(form) ? form : own[0]!;
-  });
-  return [...new Set(names)];
 }
 
 function known(x: number): number | null {
@@ -102,14 +91,17 @@ export function loadedText({ model, device }: LoadedModel, seconds: number): str
 export function statisticsText({ promptTokens, tokens, finish, forms, seconds, tokensPerSecond, bytes }: Statistics) {
   const rate = (x: number | null) => (x === null ? "" : ` (${x < 100 ? x.toFixed(1) : Math.round(x)} tokens/s)`);
   const time = (x: number | null) => (x === null ? "no time" : `${x.toFixed(x < 1 ? 3 : 1)} s`);
-  const { prefill, decode } = forms;
-  const ran =
-    prefill.join() === decode.join() ? prefill.join(" and ") : `${prefill.join(" and ")}, then ${decode.join(" and ")}`;
   return [
     `prompt: ${promptTokens} tokens in ${time(seconds.prefill)}${rate(tokensPerSecond.prefill)}, first token after ${time(seconds.firstToken)}`,
     `answer: ${tokens} tokens in ${time(seconds.decode)}${rate(tokensPerSecond.decode)}, ${endings[finish]}`,
-    `form: ${ran}; cache ${mebibytes(bytes.cache)}, weights ${mebibytes(bytes.weights)}, process at most ${mebibytes(bytes.peak)}`,
+    `form: ${formsText(forms)}; cache ${mebibytes(bytes.cache)}, weights ${mebibytes(bytes.weights)}, process at most ${mebibytes(bytes.peak)}`,
   ].join("\n");
+}
+
+/** Which forms ran: over the prompt, then token by token where those are others. */
+export function formsText({ prefill, decode }: FormCounts): string {
+  const [first, then] = [prefill, decode].map((counts) => Object.keys(counts).join(" and "));
+  return first && then && first !== then ? `${first}, then ${then}` : first || then || "none";
 }
 
 function mebibytes(bytes: number): string {

@@ -3,6 +3,8 @@ import { DeviceError } from "../tensor/error.ts";
 const PAGE = 65536;
 /** Blocks begin at multiples of this many bytes: a cache line. */
 const ALIGN = 64;
+/** Largest block, in bytes, that is kept for the next request of its size instead of joining its neighbours. */
+const SMALL = 256 * 1024;
 
 /** A free stretch of memory, in bytes. */
 interface Gap {
@@ -12,7 +14,8 @@ interface Gap {
 
 /**
  * Hands out aligned stretches of a wasm memory from `start` on: best fit, neighbours merged when given back, memory grown
- * when nothing fits. Best fit keeps the large gaps that the next training step asks for again.
+ * when nothing fits. Best fit keeps the large gaps that the next training step asks for again. Small blocks wait for the next
+ * request of their size, since decoding asks for the same ones at every layer; they join the gaps before the memory grows.
  */
 export class Heap {
   readonly memory: WebAssembly.Memory;
@@ -21,6 +24,9 @@ export class Heap {
   readonly #byStart = new Map<number, Gap>();
   readonly #byEnd = new Map<number, Gap>();
   readonly #sizes = new Map<number, number>();
+  /** Small blocks given back, by size, and their bytes. */
+  readonly #kept = new Map<number, number[]>();
+  #keptBytes = 0;
   #end: number;
 
   constructor(memory: WebAssembly.Memory, start: number) {
@@ -32,7 +38,17 @@ export class Heap {
   /** Address of `bytes` bytes, contents undefined. Throws DeviceError where the memory is full. */
   take(bytes: number): number {
     const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    const kept = size <= SMALL ? this.#kept.get(size)?.pop() : undefined;
+    if (kept !== undefined) {
+      this.#keptBytes -= size;
+      this.#sizes.set(kept, size);
+      return kept;
+    }
     let at = this.#firstAtLeast(size);
+    if (at === this.#gaps.length && this.#keptBytes) {
+      this.#joinKept();
+      at = this.#firstAtLeast(size);
+    }
     if (at === this.#gaps.length) {
       this.#grow(size);
       at = this.#firstAtLeast(size);
@@ -46,10 +62,22 @@ export class Heap {
 
   /** Gives back what `take` returned. */
   give(start: number): void {
-    let size = this.#sizes.get(start);
+    const size = this.#sizes.get(start);
     if (size === undefined) throw new DeviceError(`internal: address ${start} given back but not taken`);
     this.#sizes.delete(start);
-    let from = start;
+    if (size > SMALL) {
+      this.#join(start, size);
+      return;
+    }
+    const kept = this.#kept.get(size);
+    if (kept) kept.push(start);
+    else this.#kept.set(size, [start]);
+    this.#keptBytes += size;
+  }
+
+  /** Makes a gap of a block, together with those beside it. */
+  #join(start: number, bytes: number): void {
+    let [from, size] = [start, bytes];
     const before = this.#byEnd.get(start);
     if (before) {
       this.#remove(this.#indexOf(before));
@@ -64,9 +92,15 @@ export class Heap {
     this.#insert({ start: from, size });
   }
 
+  #joinKept(): void {
+    for (const [size, starts] of this.#kept) for (const start of starts) this.#join(start, size);
+    this.#kept.clear();
+    this.#keptBytes = 0;
+  }
+
   /** Bytes that nothing holds: all gaps, and what the memory can still grow by. */
   get free(): number {
-    return this.#gaps.reduce((sum, { size }) => sum + size, 65536 * PAGE - this.#end);
+    return this.#gaps.reduce((sum, { size }) => sum + size, 65536 * PAGE - this.#end + this.#keptBytes);
   }
 
   #grow(size: number): void {

@@ -4,6 +4,7 @@ import { type ByteSource, fileSource, memorySource } from "./bytes.ts";
 import { type Stored, storedBytes } from "./dtype.ts";
 import { clip, type Entry } from "./header.ts";
 import { type Found, type Metadata, readMetadata, unusable, type Value } from "./metadata.ts";
+import { joinParts } from "./parts.ts";
 import { type TensorReader, tensorReader } from "./safetensors.ts";
 import { Scanner } from "./scanner.ts";
 
@@ -77,13 +78,15 @@ const others: Readonly<Record<number, string>> = {
 };
 
 /**
- * Opens a GGUF file of version 2 or 3.
+ * Opens a GGUF file of version 2 or 3. Where it is the first of several parts, the others beside it are opened too, and all
+ * tensors are together.
  *
  * Errors: FormatError naming file, byte, what was got and expected for anything that is not one, before anything large is
  * allocated.
  */
 export async function openGguf(path: string): Promise<Gguf> {
-  return readGguf(await fileSource(path));
+  const read = async (file: string) => readGguf(await fileSource(file));
+  return joinParts(await read(path), read);
 }
 
 /** A GGUF file that is in memory. Errors: as `openGguf`; `name` stands for the path. */

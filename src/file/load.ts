@@ -43,14 +43,24 @@ export interface LoadOptions {
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
 export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
-  const opened = await openModel(path, options.override ?? {});
+  return readModel(await openModel(path, options.override ?? {}), device, options);
+}
+
+/** As `loadModel`, of a model that is open already. */
+export async function readModel(
+  opened: Opened,
+  device: Device,
+  options: Omit<LoadOptions, "override"> = {},
+): Promise<Loaded> {
   const { config, model, parameters, sources, tensors, ignores } = opened;
   checkTensors(tensors, sources, ignores);
   const { memories, of } = placementOf(opened, device, options);
   const more: Device[] = [];
   try {
     if (memories > 1 && !options.another)
-      throw new DeviceError(`${path}: got weights for ${memories} memories, expected them to fit the device's own`);
+      throw new DeviceError(
+        `${tensors.file}: got weights for ${memories} memories, expected them to fit the device's own`,
+      );
     while (more.length < memories - 1) more.push(await options.another!());
     const on = (name: string) => [device, ...more][of(name)]!;
     return { model, weights: await readWeights(tensors, parameters, sources, on, options), config, more };

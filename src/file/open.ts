@@ -76,6 +76,9 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
       `${path}: general.architecture: got ${clip(JSON.stringify(name) ?? "nothing")}, ` +
         `expected one of ${architectures.map((known) => known.name).join(", ")}; other models are not supported`,
     );
+  const parts = metadata.get("split.count")?.value;
+  if (typeof parts === "number" && parts > 1)
+    throw new FormatError(`${path}: split.count: got a model in ${parts} files, expected one; merge them first`);
   const header = await headerOf(gguf, architecture);
   const { config, model, parameters, sources } = named(path, () => {
     const config = { ...architecture.config(header), ...override };

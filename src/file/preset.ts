@@ -78,11 +78,19 @@ export function presetConfig(preset: Preset, size: Size): Config {
         routed_scaling_factor: 2.5,
       };
     case "minicpm3": {
+      // Values as wide as a head's share of the width, as the released model has them.
       const { v_head_dim: _, ...heads } = latent[size];
+      const layers = size === "450m" ? 14 : heads.num_hidden_layers;
       const pairs = heads.qk_rope_head_dim / 2;
       const rising = (by: number) => Array.from({ length: pairs }, (_, i) => 1 + (by * (i + 1)) / pairs);
       return {
-        ...{ architectures: ["MiniCPM3ForCausalLM"], model_type: "minicpm3", ...base, ...heads },
+        ...{
+          architectures: ["MiniCPM3ForCausalLM"],
+          model_type: "minicpm3",
+          ...base,
+          ...heads,
+          num_hidden_layers: layers,
+        },
         ...{ tie_word_embeddings: true, scale_emb: 12, scale_depth: 1.4, dim_model_base: 256, rope_theta: 10000 },
         rope_scaling: {
           ...{ type: "longrope", factor: 1, long_factor: rising(3), short_factor: rising(0.5) },

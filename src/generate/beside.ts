@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readSmall } from "../file/bytes.ts";
 import { readJson } from "../file/folder.ts";
+import type { Gguf } from "../file/gguf.ts";
+import { describeTokenizer } from "../tokenizer/gguf.ts";
 import { chooseTemplate, openTemplate, type Template } from "../tokenizer/template.ts";
-import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { loadTokenizer, parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Sampling } from "./sample.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
@@ -37,7 +39,7 @@ const generationSchema = z.looseObject({
  *
  * Errors: FormatError naming the file for what is there and damaged.
  */
-export async function readBeside(dir: string): Promise<Beside> {
+export async function filesBeside(dir: string): Promise<Beside> {
   const files = new Set(await readdir(dir).catch(() => []));
   const open = async <T>(name: string, schema: z.ZodType<T>) =>
     files.has(name) ? readJson(join(dir, name), LIMIT, schema) : undefined;
@@ -56,6 +58,20 @@ export async function readBeside(dir: string): Promise<Beside> {
     template: await readTemplate(dir, files, config ?? {}, tokens),
     end: [...endsOf(generation ?? {}), ...(last === undefined ? [] : [last])],
     sampling: generation ? samplingOf(generation) : {},
+  };
+}
+
+/** The same of a GGUF file, which has all of it but sampling defaults in its metadata. Errors: FormatError naming the file. */
+export function metadataBeside({ file, metadata }: Gguf): Beside {
+  if (!metadata.has("tokenizer.ggml.model"))
+    return { tokenizer: undefined, template: undefined, tokens: {}, end: [], sampling: {} };
+  const { tokenizer, config, end } = describeTokenizer(file, metadata);
+  const { chat_template: template, ...tokens } = config;
+  const name = `${file} (its tokenizer)`;
+  return {
+    tokenizer: parseTokenizer(name, JSON.stringify(tokenizer), JSON.stringify(config)),
+    template: template === undefined ? undefined : openTemplate(file, template, tokens),
+    ...{ tokens, end, sampling: {} },
   };
 }
 

@@ -2,6 +2,7 @@ import { ShapeError } from "../tensor/error.ts";
 import type { Numbers } from "../tensor/tensor.ts";
 import { textStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { CHUNK } from "./forms.ts";
 import { type Sampling, sampler } from "./sample.ts";
 import type { Session } from "./session.ts";
 import { stopper } from "./stop.ts";
@@ -18,7 +19,7 @@ export interface GenerateOptions extends Sampling {
   readonly tokenizer?: Tokenizer;
   /** The form that attention runs in, for the prompt and for each token; the session's choice unless given. */
   readonly form?: string;
-  /** Tokens of the prompt run at a time (512); between them the event loop turns. */
+  /** Tokens of the prompt run at a time, as a session's own chunks unless given; between them the event loop turns. */
   readonly chunk?: number;
   /** Ends the writing after the step at work, without an error. */
   readonly signal?: AbortSignal;
@@ -93,7 +94,7 @@ export async function idsOf(steps: AsyncIterable<Step>): Promise<Int32Array> {
 async function logitsAfter(
   session: Session,
   ids: Int32Array,
-  { form, chunk = 512, signal }: GenerateOptions,
+  { form, chunk = CHUNK, signal }: GenerateOptions,
   watch: GenerateOptions["watch"],
 ): Promise<Numbers | undefined> {
   watch?.(0, ids.length);

@@ -1,13 +1,16 @@
+import { commonMachine, type Machine } from "../attention/crossover.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { WasmDevice } from "../device/wasm.ts";
-import { loadModel } from "../file/load.ts";
+import { readModel } from "../file/load.ts";
+import { machineFor } from "../file/machine.ts";
+import { openModel } from "../file/open.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Device } from "../tensor/tensor.ts";
 import type { Template } from "../tokenizer/template.ts";
 import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import { endsOf, readBeside } from "./beside.ts";
+import { endsOf, filesBeside, metadataBeside } from "./beside.ts";
 import type { Sampling } from "./sample.ts";
 import type { SessionOptions } from "./session.ts";
 import { openSession, resumeSession, type TextSession } from "./text.ts";
@@ -22,6 +25,10 @@ export interface LoadOptions {
   readonly watch?: (done: number, total: number) => void;
   /** Ends the loading, which then throws the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Whose speed decides in which form attention runs; what `biform tune` has measured here, or a common one, unless given. */
+  readonly machine?: Machine;
+  /** Sees a line about figures of `biform tune` that cannot be used. */
+  readonly warn?: (line: string) => void;
 }
 
 /** A model on a device, and what belongs to it. */
@@ -30,7 +37,10 @@ export interface LoadedModel {
   readonly model: Model;
   readonly weights: Weights;
   readonly device: Device;
-  /** config.json as it stands. */
+  /** Bytes that the weights take on the device. */
+  readonly bytes: number;
+  readonly machine: Machine;
+  /** config.json as it stands, or what a GGUF file says in the same keys. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Undefined where the checkpoint brings none: ids still work. */
   readonly tokenizer: Tokenizer | undefined;
@@ -53,38 +63,46 @@ export interface LoadedModel {
 }
 
 /**
- * Loads a checkpoint folder with its tokenizer, end tokens and sampling defaults.
+ * Loads a checkpoint folder or a GGUF file with its tokenizer, chat template, end tokens and sampling defaults.
  *
  * Errors: FormatError naming the file for anything missing, damaged, unsupported or at odds; DeviceError where the model does not
  * fit into memory.
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  // The tokenizer is small and read first, so that what is wrong with it costs no wait.
-  const beside = await readBeside(path);
+  // What is small is read first, so that what is wrong with it costs no wait.
+  const opened = await openModel(path);
+  const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(path));
+  const { model, config } = opened;
+  const tokenizer =
+    beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);
+  if (tokenizer && tokenizer.vocabulary > model.vocabulary)
+    throw new FormatError(
+      `${path}: got a tokenizer of ${tokenizer.vocabulary} tokens and an embedding of ${model.vocabulary}, expected the ` +
+        "embedding to have a row for each; tokenizer and weights do not belong together",
+    );
   const device = await openDevice(options);
   const own = device !== options.device;
   try {
-    const { model, weights, config, more } = await loadModel(path, device, {
+    const before = device.liveBytes;
+    const { weights, more } = await readModel(opened, device, {
       weights: "packed",
       another: () => WasmDevice.open(options.threads ? { threads: options.threads } : {}),
-      watch: (done, total) => {
+      watch(done, total) {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
       },
     });
-    const tokenizer =
-      beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);
-    if (tokenizer && tokenizer.vocabulary > model.vocabulary)
-      throw new FormatError(
-        `${path}: got a tokenizer of ${tokenizer.vocabulary} tokens and an embedding of ${model.vocabulary}, expected the ` +
-          "embedding to have a row for each; tokenizer and weights do not belong together",
-      );
     const positions = config.max_position_embeddings;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set([...beside.end, ...endsOf(config)].filter((id) => id < model.vocabulary));
-    const speaker = { model, weights, tokenizer, end, context };
+    const { warn } = options;
+    const machine =
+      options.machine ??
+      (device instanceof WasmDevice ? await machineFor(device, warn ? { warn } : {}) : commonMachine);
+    const speaker = { model, weights, tokenizer, end, context, machine };
     return {
       ...{ path, device, config, ...speaker },
+      bytes: [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before),
       template: beside.template,
       tokens: beside.tokens,
       sampling: beside.sampling,
@@ -97,7 +115,6 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
       },
     };
   } catch (error) {
-    beside.template?.close();
     if (own) device.close();
     throw error;
   }

@@ -3,12 +3,13 @@ import type { Strip } from "../attention/cache.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
 import { openSafetensors, type TensorReader, type TensorToWrite, writeSafetensors } from "../file/safetensors.ts";
+import { pageMemory } from "../ops/pages/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Session } from "./session.ts";
 
 const FORMAT = "biform session 1";
-/** Numbers of each weight that tell one model from another. */
-const SAMPLE = 64;
+/** Bytes of each weight that tell one model from another. */
+const SAMPLE = 256;
 
 /**
  * Writes a session's tokens and caches as safetensors: `tokens`, and of every layer its cached parts in the cache's own type (8-bit
@@ -33,7 +34,7 @@ export async function writeSession(path: string, session: Session): Promise<void
         data: () => t.read(),
       });
   });
-  const metadata = { format: FORMAT, model: await fingerprint(session), cache: session.cache, length: String(length) };
+  const metadata = { format: FORMAT, model: fingerprint(session), cache: session.cache, length: String(length) };
   await writeSafetensors(path, tensors, metadata);
 }
 
@@ -49,7 +50,7 @@ export async function readSession(path: string, session: Session): Promise<numbe
     throw new FormatError(
       `${path}: cache: got ${said(metadata.cache)}, expected "${session.cache}"; open the session with the cache it was saved with`,
     );
-  const own = await fingerprint(session);
+  const own = fingerprint(session);
   if (metadata.model !== own)
     throw new FormatError(
       `${path}: model: got ${said(metadata.model)}, expected "${own}"; it was saved by another model, or with other weights`,
@@ -115,13 +116,13 @@ function bytesOf(values: Values, dtype: Strip["dtype"]): Uint8Array {
   return new Uint8Array(own.buffer, own.byteOffset, own.byteLength);
 }
 
-/** What tells a model with its weights from others: its description, and the first numbers of every weight. */
-async function fingerprint({ model, weights }: Session): Promise<string> {
+/** What tells a model with its weights from others: its description, and the first bytes of every weight as they lie in memory. */
+function fingerprint({ model, weights }: Session): string {
   const hash = createHash("sha256").update(JSON.stringify(model));
   for (const [name, t] of weights) {
     hash.update(`${name} ${t.shape}`);
-    const n = Math.min(SAMPLE, t.size);
-    hash.update(Float32Array.from(await t.reshape([t.size]).rows(0, n).read()));
+    // Weights may lie packed: bytes tell them apart, however they are kept.
+    hash.update(pageMemory(t.device, { block: t.block, owners: 1 }).slice(0, SAMPLE));
   }
   return hash.digest("hex").slice(0, 32);
 }

@@ -1,10 +1,12 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
+import { commonMachine, type Machine } from "../attention/crossover.ts";
 import type { Model } from "../model/model.ts";
 import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, pageTokens } from "../tensor/page.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
+import { CHUNK, counted, type FormCounts, formsFor, type Keep, keeping, numberBytes } from "./forms.ts";
 import { readSession, writeSession } from "./saved.ts";
 
 /** What a session may hold, and how. */
@@ -13,11 +15,15 @@ export interface SessionOptions {
   readonly context?: number;
   /** Element type of the cache: float32 unless given. */
   readonly cache?: CacheType;
+  /** Whose speed decides about forms; a common one unless given (`biform tune` measures this one). */
+  readonly machine?: Machine;
+  /** What layers leave behind that unfold latents into keys and values: "declared", the latents, unless given. */
+  readonly keep?: Keep;
 }
 
 /** How tokens are run. */
 export interface AppendOptions {
-  /** Form of attention, in layers that have it. */
+  /** Form of attention, in layers that have it; unless given each layer runs in what should be fastest. */
   readonly form?: string;
   /** Logits of all new tokens, or of the last alone. */
   readonly logits?: "all" | "last";
@@ -33,6 +39,9 @@ export class Session {
   readonly context: number;
   readonly cache: CacheType;
   readonly caches: readonly Cache[];
+  readonly machine: Machine;
+  /** What ran so far. */
+  forms: FormCounts = { prefill: {}, decode: {} };
   /** Where the weights live. */
   readonly #devices: readonly Device[];
   #tokens: number[] = [];
@@ -40,13 +49,15 @@ export class Session {
   #broken = false;
 
   /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
-  constructor(model: Model, weights: Weights, options: SessionOptions = {}) {
-    const { context = Number.POSITIVE_INFINITY, cache = "f32" } = options;
+  constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
+    const { context = Number.POSITIVE_INFINITY, cache = "f32", machine = commonMachine, keep = "declared" } = options;
+    this.device = weights.get("embed")!.device;
+    const model = keeping(given, keep, { context, bytes: this.device.freeBytes, type: cache, machine });
     this.model = model;
     this.weights = weights;
-    this.device = weights.get("embed")!.device;
     this.context = context;
     this.cache = cache;
+    this.machine = machine;
     const devices = layerDevices(model, weights);
     this.#devices = [...new Set([...weights.values()].map((t) => t.device))];
     for (const device of Number.isFinite(context) ? this.#devices : []) {
@@ -82,34 +93,31 @@ export class Session {
   }
 
   /**
-   * Runs new tokens through the model in one form; logits of all of them, or of the last alone, `[rows, vocabulary]`.
+   * Runs new tokens through the model; logits of all of them, or of the last alone, `[rows, vocabulary]` (a long input then runs
+   * in chunks, so that memory stays bounded).
    * The caller frees the result. Throws ShapeError beyond the context and DeviceError where memory is full; the session is
    * then as it was (over a state of fixed size only where no layer had begun).
    */
   append(ids: Int32Array, options: AppendOptions = {}): Tensor {
-    const { model, weights, caches } = this;
+    const { caches } = this;
     if (this.#broken)
       throw new DeviceError("session: got tokens after a step that failed midway; rewind to 0, or go on from a fork");
     const start = this.length;
-    let output: Tensor;
+    const chunk = options.logits === "last" && !options.watch ? CHUNK : Math.max(1, ids.length);
+    let output: Tensor | undefined;
     try {
       // All layers get their pages before the first one runs, so that none is ahead of another when memory ends.
       for (const cache of caches) cache.reserve(start + ids.length);
-      output = scope(this.#devices, () =>
-        forward(model, weights, ids, {
-          positions: positionsOf(start, ids.length),
-          caches,
-          ...(options.form ? { form: options.form } : {}),
-          ...(options.logits === "last" ? { rows: [ids.length - 1, ids.length] as const } : {}),
-          ...(options.watch ? { watch: options.watch } : {}),
-        }),
-      );
+      for (let from = 0; from === 0 || from < ids.length; from += chunk) {
+        output?.free();
+        output = this.#step(ids.subarray(from, from + chunk), start + from, options);
+      }
     } catch (error) {
       this.#undo(start);
       throw error;
     }
     for (const id of ids) this.#tokens.push(id);
-    return output;
+    return output!;
   }
 
   /** A session that goes on from here by itself; the prefix is held once. Free both. */
@@ -152,8 +160,28 @@ export class Session {
     for (const cache of this.caches) cache.free();
   }
 
+  #step(ids: Int32Array, start: number, { form, logits, watch }: AppendOptions): Tensor {
+    const { model, weights, caches, cache, machine } = this;
+    const t = ids.length;
+    const forms = formsFor(model, form, { t, s: start + t, cacheBytes: numberBytes[cache] }, machine);
+    const output = scope(this.#devices, () =>
+      forward(model, weights, ids, {
+        positions: positionsOf(start, t),
+        caches,
+        form: forms,
+        ...(logits === "last" ? { rows: [t - 1, t] as const } : {}),
+        ...(watch ? { watch } : {}),
+      }),
+    );
+    this.forms = counted(this.forms, t, forms);
+    return output;
+  }
+
   #over(caches: readonly Cache[], tokens: readonly number[]): Session {
-    const session: Session = new Session({ ...this.model, layers: [] }, this.weights, { cache: this.cache });
+    const session: Session = new Session({ ...this.model, layers: [] }, this.weights, {
+      cache: this.cache,
+      machine: this.machine,
+    });
     Object.assign(session, { model: this.model, context: this.context, caches });
     session.#tokens = [...tokens];
     return session;

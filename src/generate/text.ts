@@ -1,3 +1,4 @@
+import type { Machine } from "../attention/crossover.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { ShapeError } from "../tensor/error.ts";
@@ -36,11 +37,13 @@ export interface Speaker {
   readonly end: ReadonlySet<number>;
   /** Tokens that the model was made for. */
   readonly context: number | undefined;
+  /** Whose speed decides about forms. */
+  readonly machine: Machine;
 }
 
 /** A new text session, or one that goes on from a saved file. Errors: as `Session` and `Session.load`. */
 export function openSession(speaker: Speaker, options: SessionOptions = {}): TextSession {
-  return speaking(speaker, new Session(speaker.model, speaker.weights, roomy(speaker, options)));
+  return speaking(speaker, new Session(speaker.model, speaker.weights, settled(speaker, options)));
 }
 
 /** A text session that goes on from a saved file. Errors: as `Session.load`. */
@@ -49,21 +52,21 @@ export async function resumeSession(
   path: string,
   options: SessionOptions = {},
 ): Promise<TextSession> {
-  return speaking(speaker, await Session.load(path, speaker.model, speaker.weights, roomy(speaker, options)));
+  return speaking(speaker, await Session.load(path, speaker.model, speaker.weights, settled(speaker, options)));
 }
 
-/** Unless a context is given: what the model was made for, or nine tenths of what memory holds where that is less. */
-function roomy(
-  { model, weights, context = Number.POSITIVE_INFINITY }: Speaker,
+/** What was asked for, with the model's machine and, for a context, what the model was made for or nine tenths of what memory holds. */
+function settled(
+  { model, weights, machine, context: made = Number.POSITIVE_INFINITY }: Speaker,
   options: SessionOptions,
 ): SessionOptions {
-  if (options.context !== undefined) return options;
+  if (options.context !== undefined) return { machine, ...options };
   const { freeBytes, elementBytes } = weights.get("embed")!.device;
   const bytes = (tokens: number) => cacheBytes(model, tokens, options.cache, elementBytes);
   const many = 2 ** 16;
   const each = (bytes(many) - bytes(0)) / many;
   const most = each > 0 ? Math.max(1, Math.floor((0.9 * freeBytes) / each)) : Number.POSITIVE_INFINITY;
-  return { ...options, context: Math.min(context, most) };
+  return { machine, ...options, context: Math.min(made, most) };
 }
 
 function speaking(speaker: Speaker, session: Session): TextSession {

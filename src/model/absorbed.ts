@@ -125,7 +125,7 @@ function expertConfig(
     num_experts_per_tok: s.expert_used_count,
     n_shared_experts: s.expert_shared_count,
     moe_intermediate_size: s.expert_feed_forward_length,
-    routed_scaling_factor: s.expert_weights_scale,
+    routed_scaling_factor: rounded(s.expert_weights_scale),
     n_group: s.expert_group_count,
     topk_group: s.expert_group_used_count,
   };

@@ -6,7 +6,6 @@ import type { Rotation } from "../ops/rope/index.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
 import {
   count,
-  type DecoderConfig,
   decoderKeys,
   decoderSources,
   type Family,
@@ -20,8 +19,8 @@ import {
   vector,
   withScales,
 } from "./family.ts";
-import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
-import type { FeedForward, Model } from "./model.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import type { Model } from "./model.ts";
 
 const shared = {
   ...decoderKeys,
@@ -147,22 +146,4 @@ function thirdModel(config: Omit<z.infer<typeof third>, "model_type">, attention
   const how = { scores: "sigmoid", normalised, grouped: "grouped", layers } as const;
   const experts = first < layers ? expertsOf(config, how) : undefined;
   return decoder(config, attention, (i) => (i >= first ? experts : undefined));
-}
-
-/** A model of MLA layers all alike, each with the experts of its number or else a dense MLP. */
-export function decoder(
-  config: DecoderConfig,
-  attention: Attention,
-  experts: (layer: number) => FeedForward | undefined,
-): Model {
-  return {
-    vocabulary: config.vocab_size,
-    width: config.hidden_size,
-    layers: Array.from({ length: config.num_hidden_layers }, (_, i) => ({
-      attention,
-      feed: experts(i) ?? { kind: "dense", f: config.intermediate_size },
-    })),
-    tied: config.tie_word_embeddings,
-    eps: config.rms_norm_eps,
-  };
 }

@@ -1,9 +1,17 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
-import { decoder } from "./deepseek.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
-import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
-import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import {
+  count,
+  decoderKeys,
+  decoderSources,
+  type Family,
+  ignoresTensor,
+  limits,
+  mustBe,
+  readConfig,
+} from "./family.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const schema = z.object({
   ...decoderKeys,
@@ -31,6 +39,7 @@ export const glm: Family = {
     const config = readConfig(raw, schema);
     checkImplied(config);
     const { num_hidden_layers: layers, mlp_layer_types: types, first_k_dense_replace: first } = config;
+    mustBe("num_local_experts", config.num_local_experts, config.n_routed_experts ?? 0, "n_routed_experts");
     if (types && types.length !== layers)
       throw new FormatError(
         `mlp_layer_types: got ${types.length} entries, expected one for each of ${layers} layers; correct the config`,

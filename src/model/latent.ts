@@ -4,7 +4,8 @@ import type { Attention } from "../attention/layer.ts";
 import { mla } from "../attention/mla.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
-import { count, limits, linear, mustBe, perHead, type Source, vector } from "./family.ts";
+import { count, type DecoderConfig, limits, linear, mustBe, perHead, type Source, vector } from "./family.ts";
+import type { FeedForward, Model } from "./model.ts";
 import { type RopeConfig, ropeKeys, scaledRotation } from "./scaling.ts";
 
 /** The keys that describe one MLA layer under the names of DeepSeek's configs. */
@@ -87,5 +88,23 @@ export function latentSources(
     wUV: linear(up, h * (n + v), c, perHead(h, n + v, n, n + v)),
     wO: linear(`${prefix}o_proj.weight`, d, h * v),
     ...(bias === "all" && { bO: vector(`${prefix}o_proj.bias`, d) }),
+  };
+}
+
+/** A model of MLA layers all alike, each with the experts of its number or else a dense MLP. */
+export function decoder(
+  config: DecoderConfig,
+  attention: Attention,
+  experts: (layer: number) => FeedForward | undefined,
+): Model {
+  return {
+    vocabulary: config.vocab_size,
+    width: config.hidden_size,
+    layers: Array.from({ length: config.num_hidden_layers }, (_, i) => ({
+      attention,
+      feed: experts(i) ?? { kind: "dense", f: config.intermediate_size },
+    })),
+    tied: config.tie_word_embeddings,
+    eps: config.rms_norm_eps,
   };
 }

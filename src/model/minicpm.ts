@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
 import { latentGguf, latentSettings } from "./absorbed.ts";
-import { decoder } from "./deepseek.ts";
 import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
 import { type Architecture, decoderConfig, ggufSources, readSettings } from "./gguf.ts";
-import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const factor = z.number().positive().max(1e6);
 const schema = z.object({

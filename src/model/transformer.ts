@@ -18,8 +18,8 @@ export interface Run {
   /** One per token of `ids`. */
   readonly positions: Int32Array;
   readonly batch?: number;
-  /** Which form attention runs in; a variant without a form of this name uses its first. */
-  readonly form?: string;
+  /** Which form attention runs in, for all layers or for each; a variant without a form of this name uses its first. */
+  readonly form?: string | readonly string[];
   /** One per layer. */
   readonly caches?: readonly Cache[];
   /** Only these rows of the last hidden state go through the head. */
@@ -37,8 +37,9 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   run.watch?.(x);
   model.layers.forEach(({ attention, feed }, i) => {
     const p = part(weights, `layers.${i}.`);
+    const wanted = typeof run.form === "string" ? run.form : run.form?.[i];
+    const form = wanted && formNames(attention.variant, attention.sizes).includes(wanted) ? wanted : undefined;
     x = moved(x, p.normAttention!.device);
-    const form = run.form && formNames(attention.variant, attention.sizes).includes(run.form) ? run.form : undefined;
     const cache = run.caches?.[i];
     const a = runAttention(attention, part(weights, `layers.${i}.attention.`), rmsNorm(x, p.normAttention, model.eps), {
       positions: run.positions,

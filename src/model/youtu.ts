@@ -1,7 +1,6 @@
 import { z } from "zod";
-import { decoder } from "./deepseek.ts";
 import { decoderKeys, decoderSources, type Family, ignoresTensor, readConfig } from "./family.ts";
-import { checkImplied, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const schema = z.object({
   ...decoderKeys,

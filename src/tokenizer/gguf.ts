@@ -1,13 +1,7 @@
-import { FormatError } from "../tensor/error.ts";
+import { Keys, type Metadata } from "./keys.ts";
 import { piecesMerges } from "./pieces.ts";
 import { type Split, splits } from "./split.ts";
-import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
-
-/** The metadata of a GGUF file, as far as a tokenizer needs to know it. */
-export type Metadata = ReadonlyMap<
-  string,
-  { readonly type: string; readonly value: unknown; readonly at?: number | undefined }
->;
+import { buildTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** A tokenizer in the form of the hub's two files, and what is not in them. */
 export interface Described {
@@ -15,6 +9,8 @@ export interface Described {
   readonly tokenizer: object;
   /** As tokenizer_config.json: names of special tokens, and the chat template. */
   readonly config: Readonly<Record<string, string>>;
+  /** Tokens in all; ids are below. */
+  readonly size: number;
   /** Tokens after which nothing follows: the end of the text, of a turn, of a message. */
   readonly end: readonly number[];
 }
@@ -40,8 +36,8 @@ const ends = [
 
 /** The tokenizer of a GGUF file. Errors: as `describeTokenizer`. */
 export function ggufTokenizer(file: string, metadata: Metadata): Tokenizer {
-  const { tokenizer, config } = describeTokenizer(file, metadata);
-  return parseTokenizer(`${file} (its tokenizer)`, JSON.stringify(tokenizer), JSON.stringify(config));
+  const { tokenizer, config, size } = describeTokenizer(file, metadata);
+  return buildTokenizer(`${file} (its tokenizer)`, tokenizer, config, size);
 }
 
 /**
@@ -87,6 +83,7 @@ export function describeTokenizer(file: string, metadata: Metadata): Described {
       ...parts,
     },
     config: configOf(keys, special, tokens),
+    size: tokens.length,
     end: special.end,
   };
 }
@@ -228,72 +225,4 @@ function pieces(
       ...(unk === undefined ? {} : { unk_token: tokens[unk] }),
     },
   };
-}
-
-/** Looks keys up and checks what they hold. Names are without `tokenizer.ggml.`. */
-class Keys {
-  readonly #file: string;
-  readonly #metadata: Metadata;
-
-  constructor(file: string, metadata: Metadata) {
-    this.#file = file;
-    this.#metadata = metadata;
-  }
-
-  has(name: string): boolean {
-    return this.#metadata.has(`tokenizer.ggml.${name}`);
-  }
-
-  fail(name: string, got: string, expected: string): never {
-    const at = this.#metadata.get(`tokenizer.ggml.${name}`)?.at;
-    throw new FormatError(
-      `${this.#file}: ${at === undefined ? "" : `byte ${at}: `}tokenizer.ggml.${name}: got ${got}, expected ${expected}`,
-    );
-  }
-
-  text(name: string): string {
-    return this.#typed(name, "text", (value) => typeof value === "string") as string;
-  }
-
-  texts(name: string): readonly string[] {
-    return this.#typed(
-      name,
-      "a list of texts",
-      (value, type) => type === "string[]" && Array.isArray(value),
-    ) as string[];
-  }
-
-  /** A list of `count` numbers; undefined where there is no such key. */
-  numbers(name: string, count: number): ArrayLike<number> | undefined {
-    if (!this.has(name)) return undefined;
-    const numeric = (value: unknown, type: string) => /^[uif]\d+\[\]$/.test(type) && typeof value === "object";
-    const list = this.#typed(name, "a list of numbers", numeric) as ArrayLike<number>;
-    if (list.length !== count) this.fail(name, `${list.length} numbers`, `${count}, one for each token`);
-    return list;
-  }
-
-  flag(name: string): boolean | undefined {
-    return this.has(name) ? (this.#typed(name, "a bool", (value) => typeof value === "boolean") as boolean) : undefined;
-  }
-
-  /** An id below `count`; undefined where there is no such key. */
-  id(name: string, count: number): number | undefined {
-    if (!this.has(name)) return undefined;
-    const id = this.#typed(name, "an id", (value) => Number.isSafeInteger(value)) as number;
-    if (id < 0 || id >= count) this.fail(name, String(id), `an id in [0, ${count})`);
-    return id;
-  }
-
-  template(): string | undefined {
-    const found = this.#metadata.get("tokenizer.chat_template");
-    if (found && typeof found.value !== "string")
-      throw new FormatError(`${this.#file}: tokenizer.chat_template: got ${found.type}, expected text`);
-    return found?.value as string | undefined;
-  }
-
-  #typed(name: string, expected: string, fits: (value: unknown, type: string) => boolean): unknown {
-    const found = this.#metadata.get(`tokenizer.ggml.${name}`);
-    if (!found || !fits(found.value, found.type)) return this.fail(name, found?.type ?? "no such key", expected);
-    return found.value;
-  }
 }

@@ -52,20 +52,25 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
 
 /** As `loadTokenizer`, from the files' texts; `file` stands in errors. */
 export function parseTokenizer(file: string, text: string, config = "{}"): Tokenizer {
-  const tokenizer = parseObject(file, text);
+  const settings = parseObject(`${file} (its tokenizer_config.json)`, config);
+  return buildTokenizer(file, parseObject(file, text), settings, text.length);
+}
+
+/** As `parseTokenizer`, from what the texts hold. Ids must be below `limit`. */
+export function buildTokenizer(file: string, tokenizer: object, config: object, limit: number): Tokenizer {
   const ids = idsOf(file, tokenizer);
   let vocabulary = 0;
   for (const id of ids) {
     // An id sizes tables here and in the library, so it may not exceed what the file can list.
-    if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= text.length)
+    if (typeof id !== "number" || !Number.isSafeInteger(id) || id < 0 || id >= limit)
       throw new FormatError(
-        `${file}: got the token id ${typeof id === "object" ? "of no number" : String(id).slice(0, 40)}, expected a whole number in [0, ${text.length}); ${again}`,
+        `${file}: got the token id ${typeof id === "object" ? "of no number" : String(id).slice(0, 40)}, expected a whole number in [0, ${limit}); ${again}`,
       );
     vocabulary = Math.max(vocabulary, id + 1);
   }
   let hub: HubTokenizer;
   try {
-    hub = new HubTokenizer(tokenizer, parseObject(`${file} (its tokenizer_config.json)`, config));
+    hub = new HubTokenizer(tokenizer, config);
     hub.encode("a", { add_special_tokens: false });
   } catch (error) {
     if (error instanceof FormatError) throw error;

@@ -8,12 +8,13 @@ import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, operand, partsOf, subjectOf } from "./subject.ts";
 
 /**
- * Law: a fork is a replay. A sequence is forked between two chunks, the fork goes on with other tokens first, and the original then
- * gives bit for bit what it gives alone; so does the fork once it is rewound, or, over a state, the original from its beginning.
- * Whatever is held is declared, and all of it is given back.
+ * Law: a fork is a replay. A sequence is forked twice between two chunks; one fork goes on with other tokens and is then taken back
+ * (to its beginning, over a state). Bit for bit, the original, the other fork and the one taken back give what the sequence
+ * gives alone. Whatever is held is declared, shared pages once, and all of it is given back.
  */
 export function branches(variant: Variant, drawn: Case, device: Device, type: CacheType): Promise<Violation> {
-  const subject = subjectOf(variant, drawn, 1);
+  const probe = { ...drawn, chunks: [{ tokens: 1, form: 0 }] };
+  const subject = subjectOf(variant, { ...drawn, chunks: [...drawn.chunks, ...probe.chunks] }, 1);
   const cut = drawn.seed % drawn.chunks.length;
   const head = { ...drawn, chunks: drawn.chunks.slice(0, cut) };
   const tail = { ...drawn, chunks: drawn.chunks.slice(cut) };
@@ -26,30 +27,41 @@ export function branches(variant: Variant, drawn: Case, device: Device, type: Ca
     const others = onto(device, operand("others", subject.x.shape, new Random(drawn.seed + 3)));
     const before = device.liveBytes;
     const run = (part: Case, cache: Cache, from = x) => scope(device, () => inChunks(subject, part, cache, p, from));
-    const alone = new Cache(device, subject.attention, tokensOf(drawn), type);
-    const expected = [...(await run(head, alone)), ...(await run(tail, alone))];
-    const rest = expected.slice(tokensOf(head) * drawn.sizes.d);
+    const make = () => new Cache(device, subject.attention, tokensOf(drawn) + 1, type);
+    const alone = make();
+    await run(head, alone);
+    const expected = [await run(tail, alone), await run(probe, alone)] as const;
     alone.free();
-    const cache = new Cache(device, subject.attention, tokensOf(drawn), type);
+
+    const cache = make();
     await run(head, cache);
-    const fork = cache.fork();
-    if (fork.sharedBytes !== cache.sharedBytes)
-      return `${variant.name}: a fork shares ${fork.sharedBytes} bytes, its origin ${cache.sharedBytes}`;
-    await run(tail, fork, others);
-    const original = unequal(`${variant.name} ${type}: after a fork`, rest, await run(tail, cache));
-    if (original) return original;
+    const [fork, twin] = [cache.fork(), cache.fork()];
     const held = device.liveBytes - before;
-    if (held !== cache.bytes + fork.bytes - fork.sharedBytes)
-      return `${variant.name}: ${held} bytes are held, expected ${cache.bytes} + ${fork.bytes} - ${fork.sharedBytes}`;
+    const declared = [cache, fork, twin].reduce((sum, each) => sum + each.bytes - each.sharedBytes, cache.sharedBytes);
+    if (held !== declared) return `${variant.name} ${type}: forks hold ${held} bytes, expected ${declared}`;
     const stateless = Object.keys(fork.state).length === 0;
+    const goesOn = async (what: string, each: Cache) =>
+      unequal(`${variant.name} ${type}: ${what}`, expected[0], await run(tail, each));
+    const ends = async (what: string, each: Cache) =>
+      unequal(`${variant.name} ${type}: ${what}, one token more`, expected[1], await run(probe, each));
+    const original = await goesOn("the original", cache);
+    // What the fork writes now must not reach what the original has written since.
+    await run(tail, fork, others);
+    const end = await ends("the original", cache);
+    const twins = await goesOn("a fork", twin);
     fork.rewind(stateless ? tokensOf(head) : 0);
     if (!stateless) await run(head, fork);
-    const again = unequal(`${variant.name} ${type}: rewound`, rest, await run(tail, fork));
-    if (again) return again;
-    cache.free();
-    const survivor = fork.fork();
-    fork.free();
-    survivor.free();
+    const back = await goesOn("a fork that went back", fork);
+    for (const violation of [
+      original,
+      twins,
+      back,
+      end,
+      await ends("a fork", twin),
+      await ends("a fork that went back", fork),
+    ])
+      if (violation) return violation;
+    for (const each of [cache, twin, fork]) each.free();
     return device.liveBytes === before
       ? undefined
       : `${variant.name}: ${device.liveBytes - before} bytes are held after all was freed`;

@@ -40,7 +40,7 @@ import { breakPanel, spent } from "./stick.as";
 import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileRows } from "./tile.as";
 
 /** Up to so many rows, keys are read where they lie: copying them would take longer than it saves. */
-const CLOSE: i32 = 32;
+const CLOSE: i32 = 64;
 
 // Where this thread keeps what, set by `attend` from its scratch memory.
 let table: usize = 0;

@@ -15,6 +15,8 @@ const ALONE = 50_000;
 /** Queries of a panel, and keys that fill whole tiles, in any build. */
 const PANEL = 16;
 const TILES = 12;
+/** Blocks of a piece of keys, at least: packing its queries and merging its results cost as much as some 35 keys. */
+const LEAST = 4;
 /** Queries whose weights the reverse pass holds at once. */
 const HELD = 128;
 /** Rows of a group up to which they are taken one by one, and keys of a block then. */
@@ -159,10 +161,11 @@ function planForward(call: AttendCall): Plan {
     NEAR / width,
   );
   const rowPieces = Math.ceil(rows / rowsPerPiece);
-  // Few queries, many keys: pieces of the keys, at least two blocks each, whose results are merged.
+  // Few queries, many keys: pieces of the keys, whose results are merged.
   const others = ((call.batch * call.h) / m) * rowPieces;
-  const most = rows <= 128 ? Math.max(1, Math.floor(call.s / (2 * block))) : 1;
-  const wanted = Math.min(most, Math.ceil(PIECES / others));
+  const most = rows <= 128 ? Math.max(1, Math.floor(call.s / (LEAST * block))) : 1;
+  // Halves of halves: what a number of threads shares evenly.
+  const wanted = Math.min(2 ** Math.floor(Math.log2(most)), Math.ceil(PIECES / others));
   const keysPerPiece = Math.max(1, Math.ceil(call.s / wanted / block)) * block;
   return {
     m,
@@ -206,9 +209,9 @@ function blockOf(width: number): number {
   return Math.max(2, Math.min(8, Math.floor(49152 / width / TILES))) * TILES;
 }
 
-/** A block that divides a page, near `block`. */
+/** A block that divides a page: for narrow heads and MLA's latents alike, one page is the fastest. */
 function pageBlock(block: number): number {
-  return block >= 72 ? 96 : block >= 36 ? 48 : 24;
+  return block >= 36 ? 96 : 48;
 }
 
 /** Keys of a block where rows are few and lie on pages: expanded rows stay in the second-level cache. */

@@ -28,8 +28,15 @@ export interface Plan {
 
 const plans = new Map<string, Plan>();
 
+/** The plan that a spec had last: nearly always the one it has next, and found without making a key. */
+const latest = new Map<string, { readonly a: readonly number[]; readonly b: readonly number[]; readonly plan: Plan }>();
+
+const same = (x: readonly number[], y: readonly number[]) => x.length === y.length && x.every((n, i) => n === y[i]);
+
 /** The plan of `spec` at these shapes; computed once, then looked up. Throws ShapeError. */
 export function planOf(spec: string, a: readonly number[], b: readonly number[]): Plan {
+  const last = latest.get(spec);
+  if (last && same(last.a, a) && same(last.b, b)) return last.plan;
   const key = `${spec}|${a}|${b}`;
   let plan = plans.get(key);
   if (!plan) {
@@ -38,6 +45,7 @@ export function planOf(spec: string, a: readonly number[], b: readonly number[])
     plan = makePlan(spec, lettersOf(spec, a, b));
     plans.set(key, plan);
   }
+  latest.set(spec, { a, b, plan });
   return plan;
 }
 

@@ -1,5 +1,5 @@
 import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
-import type { CacheType, Page } from "../../tensor/page.ts";
+import { type CacheType, PAGE, type Page } from "../../tensor/page.ts";
 import type { LoadKernel, PageMemory, StoreKernel } from "./index.ts";
 
 /** The types as kernels know them (row.as.ts). */
@@ -14,9 +14,12 @@ export function addressesOf(pages: readonly Page[]): Int32Array {
 
 export const storePagesWasm: StoreKernel = (from, paged, at) => {
   const device = from.device as WasmDevice;
-  const { type, groups, offset, scales } = paged.paging!;
+  const { type, groups, offset, scales, pages } = paged.paging!;
   const [n = 0] = from.shape;
-  const args = [from.address, device.stage(addressesOf(paged.paging!.pages)), at, n, from.size / n];
+  if (n === 0) return;
+  const first = Math.floor(at / PAGE);
+  const table = device.stage(addressesOf(pages.slice(first, Math.ceil((at + n) / PAGE))));
+  const args = [from.address, table, at - first * PAGE, n, from.size / n];
   device.launch("storePages", [...args, groups, typeNumber[type], offset, scales], threadsFor(from.size));
 };
 

@@ -40,7 +40,7 @@ const tables = new WeakMap<Int32Array, { device: Device; rotation: Rotation; tab
  */
 export function tableOf(device: Device, turn: Rotation, positions: Int32Array, use: "lasting" | "passing"): Tensor {
   const known = (tables.get(positions) ?? []).filter(({ table }) => !table.freed);
-  const entry = known.find((k) => k.device === device && k.rotation === turn);
+  const entry = known.find((k) => k.device === device && alike(k.rotation, turn));
   if (entry) return entry.table;
   const pairs = turn.frequencies.length;
   const values = new Float64Array(positions.length * 2 * pairs);
@@ -62,6 +62,13 @@ export function tableOf(device: Device, turn: Rotation, positions: Int32Array, u
   tables.set(positions, [...known, { device, rotation: turn, table }]);
   if (lasting) dropped.register(positions, table);
   return table;
+}
+
+/** Whether two rotations have one table: the layers of a model may each bring their own. */
+function alike(a: Rotation, b: Rotation): boolean {
+  if (a === b) return true;
+  const [x, y] = [a.frequencies, b.frequencies];
+  return a.magnitude === b.magnitude && x.length === y.length && x.every((frequency, i) => frequency === y[i]);
 }
 
 const dropped = new FinalizationRegistry<Tensor>((table) => table.free());

@@ -1,0 +1,100 @@
+import { declaredBytes } from "../attention/cache.ts";
+import { chooseForm, type Machine, predict, type Step } from "../attention/crossover.ts";
+import { formNames } from "../attention/define.ts";
+import type { Attention } from "../attention/layer.ts";
+import { expandedCache } from "../attention/unfold.ts";
+import type { Model } from "../model/model.ts";
+import type { CacheType } from "../tensor/page.ts";
+
+/** Tokens times layers that ran in each form: in steps of several tokens, and of one. */
+export interface FormCounts {
+  readonly prefill: Readonly<Record<string, number>>;
+  readonly decode: Readonly<Record<string, number>>;
+}
+
+/** What a choice was made for, and until which length it stays. */
+interface Chosen {
+  readonly t: number;
+  readonly from: number;
+  readonly to: number;
+  readonly machine: Machine;
+  readonly form: string;
+}
+
+const known = new WeakMap<Attention, Chosen>();
+
+/** The form of one layer for a step: `wanted` where the layer has it, else the one predicted to be fastest. */
+export function formFor(attention: Attention, wanted: string | undefined, step: Step, machine: Machine): string {
+  const names = formNames(attention.variant, attention.sizes);
+  if (wanted && names.includes(wanted)) return wanted;
+  if (names.length === 1) return names[0]!;
+  const last = known.get(attention);
+  const { t, s } = step;
+  if (last && last.t === t && s >= last.from && s <= last.to && last.machine === machine) return last.form;
+  const form = chooseForm(attention, step, machine);
+  // Decoding asks at every token and layer; a few tokens more change no choice that matters.
+  known.set(attention, { t, from: s, to: s + (s >> 5), machine, form });
+  return form;
+}
+
+/** The counts with one more step of t tokens whose layers ran in these forms. */
+export function counted(counts: FormCounts, t: number, forms: readonly string[]): FormCounts {
+  const kind = t > 1 ? "prefill" : "decode";
+  const tally: Record<string, number> = { ...counts[kind] };
+  for (const form of forms) tally[form] = (tally[form] ?? 0) + t;
+  return { ...counts, [kind]: tally };
+}
+
+/** Tokens of a prefill that run at once: more unfold a cached prefix less often, fewer hold less memory (LOG.md). */
+export const CHUNK = 1024;
+
+/** A step over `model` as the machine would run it: the forms of its layers, in order. */
+export function formsFor(model: Model, wanted: string | undefined, step: Step, machine: Machine): string[] {
+  return model.layers.map(({ attention }) => formFor(attention, wanted, step, machine));
+}
+
+/** Bytes of a cached number, scales left out. */
+export const numberBytes: Readonly<Record<CacheType, number>> = { f32: 4, bf16: 2, q8: 1 };
+
+/** What layers that could keep either leave behind: what the variant declares, what that unfolds to, or what decodes faster. */
+export type Keep = "declared" | "unfolded" | "faster";
+
+/** Whether a model has a layer that could keep keys and values instead of what it declares. */
+export function unfolds(model: Model): boolean {
+  return model.layers.some(({ attention }) => expandedCache(attention.variant));
+}
+
+/** What decides between the two. */
+export interface Room {
+  /** Most tokens, and bytes there are for all of them. */
+  readonly context: number;
+  readonly bytes: number;
+  readonly type: CacheType;
+  readonly machine: Machine;
+}
+
+/**
+ * The same model with keys and values in the cache of layers that unfold: of all, or of those that decode faster so at the full
+ * context, as long as they fit.
+ */
+export function keeping(model: Model, keep: Keep, { context, bytes, type, machine }: Room): Model {
+  if (keep === "declared" || (keep === "faster" && !Number.isFinite(context))) return model;
+  let left = bytes;
+  if (keep === "faster") for (const { attention } of model.layers) left -= declaredBytes(attention, context, type);
+  const layers = model.layers.map((layer) => {
+    const variant = expandedCache(layer.attention.variant);
+    if (!variant) return layer;
+    const attention = { ...layer.attention, variant };
+    if (keep === "faster") {
+      const more = declaredBytes(attention, context, type) - declaredBytes(layer.attention, context, type);
+      const time = (of: Attention) => {
+        const step = { t: 1, s: context, cacheBytes: numberBytes[type] };
+        return predict(of, chooseForm(of, step, machine), step, machine).total;
+      };
+      if (more > left || time(attention) >= time(layer.attention)) return layer;
+      left -= more;
+    }
+    return { ...layer, attention };
+  });
+  return { ...model, layers };
+}

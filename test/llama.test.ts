@@ -1,0 +1,244 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { loadModel } from "../src/file/load.ts";
+import type { Value } from "../src/file/metadata.ts";
+import { type Preset, presetConfig } from "../src/file/preset.ts";
+import { ggufMetadata, ggufTensors, type MlaLayout } from "../src/file/recast.ts";
+import { sampleTensors, writeSampleFolder, writeSampleGguf } from "../src/file/sample.ts";
+import { inventVocabulary } from "../src/file/vocabulary.ts";
+import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
+import { Session } from "../src/generate/session.ts";
+import type { Config } from "../src/model/family.ts";
+import { formsOf } from "../src/model/model.ts";
+import { openLibrary } from "./peer/llama.ts";
+
+const library = await openLibrary();
+const missing = "missing" in library ? library.missing : "";
+const peer = describe.skipIf(missing);
+
+let dir = "";
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-llama-"));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+type Type = "F32" | "F16" | "Q8_0" | "Q4_0";
+const types: readonly Type[] = ["F32", "F16", "Q8_0", "Q4_0"];
+const models: readonly [Preset, MlaLayout][] = [
+  ["llama", "absorbed"],
+  ["qwen3", "absorbed"],
+  ["deepseek2", "absorbed"],
+  ["deepseek2", "joint"],
+  ["deepseek2-moe", "absorbed"],
+  ["deepseek2-moe", "joint"],
+  ["deepseek3-moe", "absorbed"],
+  ["minicpm3", "absorbed"],
+];
+const ids = Array.from({ length: 24 }, (_, i) => (i * 7919 + 13) % 311);
+const seed = 3;
+
+/** A preset cut down to what float64 runs quickly; rows stay whole blocks of 32. */
+function small(preset: Preset): Config & { num_hidden_layers: number } {
+  const config: Config = { ...presetConfig(preset, "tiny"), hidden_size: 128, intermediate_size: 192, vocab_size: 320 };
+  const latent = { kv_lora_rank: 64, q_lora_rank: 96, moe_intermediate_size: 96 };
+  const kept = Object.fromEntries(Object.entries(latent).filter(([key]) => key in config));
+  return { ...config, ...kept, num_hidden_layers: Number(config.num_hidden_layers) };
+}
+
+/**
+ * What llama.cpp's rounding alone makes of the logits, as a share of their spread. It rounds the input of every product with a
+ * matrix to the matrix's type: to float16, an error of 2^-11/sqrt(3) of each number; or to 8 bits by the largest of each 32,
+ * which for 32 normal numbers lies near 2.3 deviations, an error of 2.3/127/sqrt(12). Such errors add as squares over the
+ * products that follow each other: four in a layer, and the head. Float32 rounds each of a product's sums, hundreds of terms
+ * long. Three times that is allowed: where a mixture of experts takes others for a near tie, the error is larger.
+ */
+function bound(type: Type, layers: number): number {
+  const rounding = { F32: 2 ** -24 * Math.sqrt(256), F16: 2 ** -11 / Math.sqrt(3), Q8_0: 0, Q4_0: 0 }[type];
+  return 3 * (rounding || 2.3 / 127 / Math.sqrt(12)) * Math.sqrt(4 * layers + 1);
+}
+
+/**
+ * Differences of log-probabilities up to a number per row, by the spread of the expected: their rms over all rows, that of the
+ * middle row, and the largest.
+ */
+function difference(got: Float64Array, expected: Float64Array): { rms: number; middle: number; worst: number } {
+  expect(got.length).toBe(expected.length);
+  const width = got.length / ids.length;
+  const mean = (x: Float64Array) => x.reduce((sum, y) => sum + y, 0) / x.length;
+  const squares: number[] = [];
+  let [spread, worst] = [0, 0];
+  for (let at = 0; at < got.length; at += width) {
+    const [a, b] = [got.subarray(at, at + width), expected.subarray(at, at + width)];
+    const [ma, mb] = [mean(a), mean(b)];
+    const errors = a.map((x, i) => x - ma - (b[i]! - mb));
+    squares.push(mean(errors.map((x) => x ** 2)));
+    spread += mean(b.map((x) => (x - mb) ** 2)) / ids.length;
+    worst = Math.max(worst, ...errors.map(Math.abs));
+  }
+  squares.sort((x, y) => x - y);
+  return {
+    rms: Math.sqrt(mean(Float64Array.from(squares)) / spread),
+    middle: Math.sqrt(squares[ids.length >> 1]! / spread),
+    worst: worst / Math.sqrt(spread),
+  };
+}
+
+/** llama.cpp's logits of all positions, with a float32 cache and without flash attention, which would round keys and values. */
+async function llamaLogits(file: string): Promise<Float64Array> {
+  if ("missing" in library) throw new Error(missing);
+  const llama = await library.open(file, { context: 128, threads: 1 });
+  try {
+    return Float64Array.from(await llama.logits(ids));
+  } finally {
+    await llama.close();
+  }
+}
+
+/** Biform's logits in float64 on the weights as the file has them, in one form. */
+async function biformLogits(path: string, form?: string): Promise<Float64Array> {
+  const { model, weights } = await loadModel(path, new ReferenceDevice());
+  return Float64Array.from(await new Session(model, weights).append(Int32Array.from(ids), form ? { form } : {}).read());
+}
+
+/** Changes a file's metadata and tensors before they are written. */
+type Change = (metadata: Map<string, Value>, tensors: GgufTensor[]) => void;
+
+function setting(key: string, value: number): Change {
+  return (metadata) => {
+    const whole = [...metadata.keys()].find((name) => name.endsWith(`.${key}`))!;
+    metadata.set(whole, { ...metadata.get(whole)!, value } as Value);
+  };
+}
+
+function swapped(one: string, other: string): Change {
+  return (_, tensors) => {
+    const names = { [one]: other, [other]: one };
+    tensors.forEach((tensor, i) => {
+      const name = tensor.name.replace(/(?<=\.)\w+(?=\.weight)/, (part) => names[part] ?? part);
+      tensors[i] = { ...tensor, name };
+    });
+  };
+}
+
+function numbers(part: string, change: (x: Float32Array, shape: readonly number[]) => Float32Array): Change {
+  return (_, tensors) => {
+    tensors.forEach((tensor, i) => {
+      if (!new RegExp(`(^|\\.)${part}\\.weight$`).test(tensor.name)) return;
+      const data = async () => {
+        const values = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
+        return change(Float32Array.from(values as Float32Array), tensor.shape);
+      };
+      tensors[i] = { ...tensor, data };
+    });
+  };
+}
+
+/** Rows of each of 4 heads in another order: row i of a head is what was its row `from(i)` of `n`. */
+function headRows(from: (i: number, n: number) => number): (x: Float32Array, shape: readonly number[]) => Float32Array {
+  return (x, [rows = 1, width = 1]) => {
+    const n = rows / 4;
+    return Float32Array.from(x, (_, at) => {
+      const [row, column] = [Math.floor(at / width), at % width];
+      const head = Math.floor(row / n);
+      return x[(head * n + from(row % n, n)) * width + column]!;
+    });
+  };
+}
+
+peer(`the logits of llama.cpp on the same file${missing && ` (skipped: ${missing})`}`, () => {
+  test.each(models.flatMap(([preset, layout]) => types.map((type) => [preset, layout, type] as const)))(
+    "%s, %s, %s",
+    async (preset, layout, type) => {
+      const config = small(preset);
+      const [file, folder] = [join(dir, `${preset}-${layout}-${type}.gguf`), join(dir, `${preset}-${layout}-${type}`)];
+      await writeSampleGguf(file, config, { seed, type, layout });
+      const expected = await llamaLogits(file);
+      const most = bound(type, config.num_hidden_layers);
+      const { rms, middle, worst } = difference(await biformLogits(file), expected);
+      expect(middle).toBeGreaterThan(0);
+      // Of nearly equal experts, 8 bits may choose another: that row is far off, and few are.
+      expect(preset.endsWith("moe") ? middle : rms).toBeLessThan(most);
+      // The largest of some ten thousand normal numbers lies at four deviations.
+      if (!preset.endsWith("moe")) expect(worst).toBeLessThan(4 * most);
+      if (type !== "F32" && type !== "F16") return;
+      // The same numbers as a folder, and in every form.
+      await writeSampleFolder(folder, config, { seed, type });
+      const { model } = await loadModel(file, new ReferenceDevice());
+      for (const form of formsOf(model))
+        expect(difference(await biformLogits(folder, form), expected).rms).toBeLessThan(most);
+    },
+  );
+
+  test.each(models)("the same ids, written one by one: %s, %s", async (preset, layout) => {
+    if ("missing" in library) return;
+    const file = join(dir, "greedy.gguf");
+    await writeSampleGguf(file, small(preset), { seed, type: "F32", layout });
+    const llama = await library.open(file, { context: 128, threads: 1 });
+    const { model, weights } = await loadModel(file, new ReferenceDevice());
+    const session = new Session(model, weights);
+    let [next, own] = [ids, ids];
+    for (let i = 0; i < 12; i++) {
+      const id = await llama.append(next);
+      const logits = await session.append(Int32Array.from(own), { logits: "last" }).read();
+      const best = logits.indexOf(Math.max(...logits));
+      expect(best).toBe(id);
+      [next, own] = [[id], [best]];
+    }
+    await llama.close();
+  });
+
+  const wrong: readonly [what: string, preset: Preset, layout: MlaLayout, change: Change][] = [
+    ["YaRN's softmax factor left out", "deepseek2-moe", "absorbed", setting("rope.scaling.yarn_log_multiplier", 0)],
+    ["YaRN by another factor", "deepseek2-moe", "joint", setting("rope.scaling.factor", 16)],
+    ["another base of the rotation", "llama", "absorbed", setting("rope.freq_base", 500)],
+    ["the experts' factor left out", "deepseek2-moe", "absorbed", setting("expert_weights_scale", 1)],
+    ["one expert for each token in place of three", "deepseek2-moe", "joint", setting("expert_used_count", 1)],
+    ["norms of attention and feed-forward swapped", "llama", "absorbed", swapped("attn_norm", "ffn_norm")],
+    ["the latent's norm left out", "deepseek2", "absorbed", numbers("attn_kv_a_norm", (x) => x.fill(1))],
+    ["gate and up swapped", "minicpm3", "absorbed", swapped("ffn_gate", "ffn_up")],
+    [
+      "rotary pairs as halves",
+      "llama",
+      "absorbed",
+      numbers(
+        "attn_q",
+        headRows((i, n) => (i % 2) * (n / 2) + (i >> 1)),
+      ),
+    ],
+    [
+      "keys and values swapped",
+      "deepseek2",
+      "joint",
+      numbers(
+        "attn_kv_b",
+        headRows((i, n) => (i + n / 2) % n),
+      ),
+    ],
+    [
+      "LongRoPE's factors eight times as large",
+      "minicpm3",
+      "absorbed",
+      numbers("rope_factors_short", (x) => x.map((f) => 8 * f)),
+    ],
+  ];
+
+  /** Times the bound that each mistake shows at least. */
+  const far = { F32: 10000, F16: 40, Q8_0: 2.5, Q4_0: 2.5 };
+
+  test.each(wrong)("are far from those of a file with %s", async (_, preset, layout, change) => {
+    const config = small(preset);
+    for (const type of types) {
+      const [right, other] = [join(dir, "right.gguf"), join(dir, "wrong.gguf")];
+      await writeSampleGguf(right, config, { seed, type, layout });
+      const metadata = new Map(ggufMetadata(config, inventVocabulary(320), type, layout, "wrong"));
+      const tensors = ggufTensors(config, sampleTensors(config, { seed }), type, layout);
+      change(metadata, tensors);
+      await writeGguf(other, metadata, tensors);
+      const { rms } = difference(await biformLogits(other), await llamaLogits(right));
+      expect(rms).toBeGreaterThan(far[type] * bound(type, config.num_hidden_layers));
+    }
+  });
+});

@@ -1,0 +1,99 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { commonMachine } from "../src/attention/crossover.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import { cpuName, keepMachine, type Measured, machineFor, machinePath } from "../src/file/machine.ts";
+import { rateOf, tune } from "../src/lab/tune.ts";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "biform-tune-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const runner = { build: "relaxed", threads: 2 };
+const measured: Measured = {
+  ...{ cpu: cpuName(), ...runner, date: "2026-11-25T00:00:00.000Z" },
+  machine: { ...commonMachine, op: 1e-5 },
+};
+
+/** What a device gets from a file with this content, and the lines said about it. */
+async function got(content: string | undefined, as = runner) {
+  const path = join(folder, "machine.json");
+  rmSync(path, { force: true });
+  if (content !== undefined) writeFileSync(path, content);
+  const lines: string[] = [];
+  const machine = await machineFor(as, { path, warn: (line) => lines.push(line) });
+  return { machine, lines };
+}
+
+test("figures are read back for the device they belong to, beside those of others", async () => {
+  const path = join(folder, "new", "machine.json");
+  await keepMachine({ ...measured, threads: 1 }, path);
+  await keepMachine({ ...measured, machine: commonMachine }, path);
+  await keepMachine(measured, path);
+  const content = readFileSync(path, "utf8");
+  expect(JSON.parse(content).entries).toHaveLength(2);
+  expect(await got(content)).toEqual({ machine: measured.machine, lines: [] });
+});
+
+test("without a file common figures serve, and nobody is bothered", async () => {
+  expect(await got(undefined)).toEqual({ machine: commonMachine, lines: [] });
+  expect((await got(undefined, { build: "wide", threads: 2 })).machine.panel).toBe(16);
+});
+
+const file = (entries: unknown, format = "biform machine 1") => JSON.stringify({ format, entries });
+const bad = { ...commonMachine, attend: { few: { bytes: -1, flops: 1 }, many: { bytes: 1, flops: 1 } } };
+test.each([
+  ["empty", ""],
+  ["cut short", file([measured]).slice(0, 90)],
+  ["not JSON", "\u0000\u0001"],
+  ["another format", file([measured], "biform machine 0")],
+  ["a negative rate", file([{ ...measured, machine: bad }])],
+  ["no rates", file([{ ...measured, machine: {} }])],
+  ["another CPU", file([{ ...measured, cpu: "Z80" }])],
+  ["another number of threads", file([{ ...measured, threads: 7 }])],
+])("a file that is %s costs one line and nothing else", async (_what, content) => {
+  const { machine, lines } = await got(content);
+  expect(machine).toEqual(commonMachine);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(/machine\.json: got .*; using common/);
+});
+
+test("a folder in the file's place costs one line too", async () => {
+  const lines: string[] = [];
+  expect(await machineFor(runner, { path: folder, warn: (line) => lines.push(line) })).toEqual(commonMachine);
+  expect(lines).toHaveLength(1);
+});
+
+test("the file lies in the user's configuration folder", () => {
+  const before = process.env.XDG_CONFIG_HOME;
+  process.env.XDG_CONFIG_HOME = folder;
+  expect(machinePath()).toBe(join(folder, "biform", "machine.json"));
+  if (before === undefined) delete process.env.XDG_CONFIG_HOME;
+  else process.env.XDG_CONFIG_HOME = before;
+});
+
+test("two rates explain two times, and stay finite where noise contradicts them", () => {
+  const [bytes, flops] = [10e9, 50e9];
+  const taken = (b: number, f: number) => ({ bytes: b, flops: f, least: b / bytes + f / flops });
+  const rate = rateOf(taken(1e8, 1e8), taken(1e7, 1e10));
+  expect(rate.bytes / bytes).toBeCloseTo(1);
+  expect(rate.flops / flops).toBeCloseTo(1);
+  const odd = rateOf({ bytes: 1e8, flops: 1e8, least: 1 }, { bytes: 1e8, flops: 4e8, least: 0.5 });
+  expect(Object.values(odd).every((x) => x > 0 && Number.isFinite(x))).toBe(true);
+});
+
+test("measuring gives a machine that the file takes, and leaves no memory behind", async () => {
+  const device = await WasmDevice.open({ threads: 1 });
+  const seen: number[] = [];
+  const machine = await tune(device, { seconds: 0.001, rounds: 1, watch: (done) => seen.push(done) });
+  expect(device.liveBytes).toBe(0);
+  const path = join(folder, "machine.json");
+  await keepMachine({ ...measured, build: device.build, threads: 1, machine }, path);
+  expect(await machineFor(device, { path })).toEqual(machine);
+  expect(seen).toEqual([...seen].sort((a, b) => a - b));
+  device.close();
+}, 60_000);
