@@ -13,7 +13,7 @@ import {
 } from "./layout";
 
 // About 50 us: longer than the host needs between two kernels, shorter than a time slice lost to another process.
-const SPINS: i32 = 1 << 16;
+const SPINS: i32 = 1 << 20;
 
 /** Argument i as a float. */
 // @ts-ignore: decorator

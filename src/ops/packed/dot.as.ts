@@ -3,7 +3,7 @@
 import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
 import { quantisedBytes } from "./activate.as";
-import { BYTE_ROOT, byteMask, HALF_ROOT, halfLift, halfMask, nibbleMask, pairMask, quickHalves, upperMask } from "./half.as";
+import { BYTE_ROOT, byteMask, HALF_ROOT, halfBias, halfMask, nibbleMask, pairMask, quickHalves, upperMask } from "./half.as";
 import { signed4, unsigned4 } from "./spread.as";
 
 /** `x`: what `activate` made of the activations. */
@@ -56,18 +56,18 @@ function dotSigned(q: usize, width: i32, x: usize): v128 {
   let record = x + quantisedBytes(Q8_0, width);
   const step: usize = ASC_FEATURE_RELAXED_SIMD ? 64 : 32;
   const mask = halfMask();
-  const lift = halfLift();
+  const bias = halfBias();
   let sum = f32x4.splat(0);
   for (; width >= 64; width -= 64, q += 272, x += step << 1, record += 32) {
-    sum = signedBlock(q + 16, q, x, record, mask, lift, sum);
-    sum = signedBlock(q + 144, q + 8, x + step, record + 16, mask, lift, sum);
+    sum = signedBlock(q + 16, q, x, record, mask, bias, sum);
+    sum = signedBlock(q + 144, q + 8, x + step, record + 16, mask, bias, sum);
   }
-  return width > 0 ? signedBlock(q + 16, q, x, record, mask, lift, sum) : sum;
+  return width > 0 ? signedBlock(q + 16, q, x, record, mask, bias, sum) : sum;
 }
 
 // @ts-ignore: decorator
 @inline
-function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v128, lift: v128, sum: v128): v128 {
+function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v128, bias: v128, sum: v128): v128 {
   let s = i32x4.splat(0), t = i32x4.splat(0);
   if (ASC_FEATURE_RELAXED_SIMD) {
     s = turned(v128.load(q), x, s);
@@ -87,26 +87,26 @@ function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v12
     }
     s = joined(s, t);
   }
-  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, lift), sum);
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
 
 function dotNibbles(q: usize, width: i32, x: usize): v128 {
   let record = x + <usize>width;
   const mask = halfMask();
-  const lift = halfLift();
+  const bias = halfBias();
   const nibble = nibbleMask();
   let sum = f32x4.splat(0);
   for (; width >= 64; width -= 64, q += 144, x += 64, record += 32) {
-    sum = nibbleBlock(q + 16, q, x, record, nibble, mask, lift, sum);
-    sum = nibbleBlock(q + 80, q + 8, x + 32, record + 16, nibble, mask, lift, sum);
+    sum = nibbleBlock(q + 16, q, x, record, nibble, mask, bias, sum);
+    sum = nibbleBlock(q + 80, q + 8, x + 32, record + 16, nibble, mask, bias, sum);
   }
-  return width > 0 ? nibbleBlock(q + 16, q, x, record, nibble, mask, lift, sum) : sum;
+  return width > 0 ? nibbleBlock(q + 16, q, x, record, nibble, mask, bias, sum) : sum;
 }
 
 // @ts-ignore: decorator
 @inline
 function nibbleBlock(
-  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, lift: v128, sum: v128,
+  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, bias: v128, sum: v128,
 ): v128 {
   // Nibbles stand 8 above their numbers.
   let s = i32x4.neg(i32x4.shl(v128.load32_splat(record, 4), 3));
@@ -123,13 +123,13 @@ function nibbleBlock(
   }
   s = joined(i32x4.add(s, u), i32x4.add(t, v));
   if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.sub(s, i32x4.shl(v128.load32_splat(record, 4), 3));
-  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, lift), sum);
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
 
 function dotRuns(q: usize, width: i32, x: usize): v128 {
   let record = x + <usize>width;
   const mask = halfMask();
-  const lift = halfLift();
+  const bias = halfBias();
   const nibble = nibbleMask();
   let sum = f32x4.splat(0);
   for (; width > 0; width -= 256, q += 592) {
@@ -154,8 +154,8 @@ function dotRuns(q: usize, width: i32, x: usize): v128 {
       pairs += 16;
       record += 32;
     }
-    sum = madd(f, quickHalves(q, mask, lift), sum);
-    sum = f32x4.sub(sum, f32x4.mul(g, quickHalves(q + 8, mask, lift)));
+    sum = madd(f, quickHalves(q, mask, bias), sum);
+    sum = f32x4.sub(sum, f32x4.mul(g, quickHalves(q + 8, mask, bias)));
   }
   return sum;
 }
@@ -163,7 +163,7 @@ function dotRuns(q: usize, width: i32, x: usize): v128 {
 function dotSixes(q: usize, width: i32, x: usize): v128 {
   let record = x + <usize>width;
   const mask = halfMask();
-  const lift = halfLift();
+  const bias = halfBias();
   const nibble = nibbleMask();
   const upper = pairMask();
   let sum = f32x4.splat(0);
@@ -173,7 +173,7 @@ function dotSixes(q: usize, width: i32, x: usize): v128 {
     for (let half: usize = 0; half < 2; half++, x += 128, scales += 32, record += 64)
       for (let part: usize = 0; part < 2; part++)
         f = sixteens(q + 80 + (half << 8) + (part << 6), q + 592 + (half << 7) + (part << 6), x + (part << 4), scales + (part << 2), record, part, nibble, upper, f);
-    sum = madd(f, quickHalves(q, mask, lift), sum);
+    sum = madd(f, quickHalves(q, mask, bias), sum);
   }
   return sum;
 }

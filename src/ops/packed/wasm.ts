@@ -10,7 +10,7 @@ const [ACTIVATED, SPARE, STRIP] = [3 << 20, 1 << 20, 256];
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
 /** Pieces of work per thread: the machine may take a core away for a while. */
-const PIECES = 4;
+const PIECES = 8;
 /** Rows of a piece of `packedProduct` are multiples of this. */
 const TILE = 16;
 /** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 4 MiB. */
