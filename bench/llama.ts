@@ -92,6 +92,9 @@ async function oneFile({ rounds, seconds, threads, folder, report, versions }: P
     }
     for (const { peer } of runs) await peer.ask({ op: "rewind", length: 0 });
   }
+  // Before the product with a vector, whose matrix would count.
+  const peaks = new Map<Peer, number>();
+  for (const { peer } of runs) peaks.set(peer, ((await peer.ask({ op: "memory" })) as Held).peakBytes / 2 ** 20);
   const own = runs.find(({ peer }) => peer.name === "Biform");
   const vector = own && ((await own.peer.ask({ op: "gemv", m: 32768, k: 2048, seconds })) as Timing);
   const bandwidth = vector ? (32768 * 2048 * 4) / vector.best : Number.NaN;
@@ -127,7 +130,7 @@ async function oneFile({ rounds, seconds, threads, folder, report, versions }: P
   );
   const memory: Line[] = [];
   for (const { peer, loadSeconds } of runs) {
-    const mebibytes = ((await peer.ask({ op: "memory" })) as Held).peakBytes / 2 ** 20;
+    const mebibytes = peaks.get(peer)!;
     memory.push({
       engine: peer.name,
       median: mebibytes,

@@ -37,7 +37,7 @@ function place(args: usize, panel: usize, lane: i32, row: i32): i32 {
   let careful: i32 = 0;
   if (format == F16 || format == BF16) {
     weave(to, x, width << 1, ((width + 7) & -8) << 1);
-    if (format == F16) for (let i = 0; i < width; i++) careful |= noHalf(x + (<usize>i << 1));
+    if (format == F16) careful |= noHalves(x, width);
   } else if (format == F8_E4M3) {
     let scale = address(args, 11) + (<usize>((row >> 7) * whole(args, 12)) << 2);
     let y = to;
@@ -56,7 +56,7 @@ function place(args: usize, panel: usize, lane: i32, row: i32): i32 {
       careful |= noHalf(x);
       weave(pair + 16 + odd * <usize>(each << 2) + (<usize>lane << 2), x + 2, each, each);
       // The one number whose sign cannot be turned.
-      if (format == Q8_0) for (let i = 2; i < 34; i++) careful |= i32(load<i8>(x + i) == -128);
+      if (format == Q8_0) careful |= least8(x + 2);
       x += each + 2;
       if (odd) pair += 16 + <usize>(each << 3);
       else if (done + 32 == width) store<u16>(scale, 0, 8);
@@ -99,6 +99,24 @@ function weave(to: usize, from: usize, bytes: i32, all: i32): void {
 @inline
 function noHalf(at: usize): i32 {
   return i32((load<u16>(at) & 0x7c00) == 0x7c00);
+}
+
+/** 1 where one of `n` halves is an infinity or NaN. */
+function noHalves(at: usize, n: i32): i32 {
+  let found = i16x8.splat(0);
+  const exponent = i16x8.splat(0x7c00);
+  for (; n >= 8; n -= 8, at += 16) found = v128.or(found, i16x8.eq(v128.and(v128.load(at), exponent), exponent));
+  let careful = i32(v128.any_true(found));
+  for (; n > 0; n--, at += 2) careful |= noHalf(at);
+  return careful;
+}
+
+/** 1 where one of 32 bytes is -128. */
+// @ts-ignore: decorator
+@inline
+function least8(at: usize): i32 {
+  const least = i8x16.splat(-128);
+  return i32(v128.any_true(v128.or(i8x16.eq(v128.load(at), least), i8x16.eq(v128.load(at, 16), least))));
 }
 
 /** Scale and minimum of a run of Q4_K: of the first four, the lower 6 bits of two bytes; the others are spread over three. */
