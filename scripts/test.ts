@@ -9,6 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "biform-"));
 const result = join(scratch, "smoke.json");
 const page = join(scratch, "smoke.html");
+const checkpoint = join(scratch, "smoke.gguf");
 
 const smoke =
   "compare --data recall --variants MHA,MLA,GQA2-(192+64)-S2 --seeds 2 --steps 20 --width 32 --heads 4 --layers 1 --length 32 " +
@@ -31,6 +32,12 @@ const steps: [name: string, command: string, args: string[]][] = [
     ["--input-type=module", "-e", `await import(${JSON.stringify(join(root, "dist", "index.js"))})`],
   ],
   ["built main job", "node", ["dist/cli/main.js", ...smoke.replaceAll("smoke.", "built.").split(" ")]],
+  [
+    "a checkpoint",
+    "node",
+    ["dist/cli/main.js", "make-model", checkpoint, "--preset", "deepseek3-moe", "--type", "Q4_K"],
+  ],
+  ["its text", "node", ["dist/cli/main.js", "run", checkpoint, "--prompt", "Once upon", "--max-tokens", "8"]],
 ];
 
 const failed: string[] = [];

@@ -1,6 +1,14 @@
 // The public library: what a user imports from "biform". docs/api.md lists it with signatures.
 export { Cache, declaredBytes } from "./attention/cache.ts";
 export {
+  chooseForm,
+  commonMachine,
+  crossoverChunk,
+  crossoverContext,
+  type Machine,
+  predict,
+} from "./attention/crossover.ts";
+export {
   type At,
   type Cost,
   cacheValues,
@@ -19,6 +27,7 @@ export {
 export { type Attention, checkSizes, formOf, type Pass, runAttention } from "./attention/layer.ts";
 export { specHelp } from "./attention/names.ts";
 export { type Host, parseSpec } from "./attention/spec.ts";
+export { expandedCache } from "./attention/unfold.ts";
 export { variants } from "./attention/variants.ts";
 export { recallSource } from "./data/recall.ts";
 export type { Batch, Source } from "./data/source.ts";
@@ -26,9 +35,13 @@ export { storySource } from "./data/story.ts";
 export { openText } from "./data/text.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
+export { decodeGguf, type Gguf, openGguf } from "./file/gguf.ts";
 export { loadModel } from "./file/load.ts";
+export { openModel } from "./file/open.ts";
 export { decodeSafetensors, encodeSafetensors, openSafetensors, writeSafetensors } from "./file/safetensors.ts";
+export { type GgufTensor, writeGguf } from "./file/writer.ts";
 export { type Conversation, conversation } from "./generate/chat.ts";
+export type { FormCounts, Keep } from "./generate/forms.ts";
 export { type Finish, type GenerateOptions, generate, type Step } from "./generate/generate.ts";
 export { type LoadedModel, type LoadOptions, load } from "./generate/load.ts";
 export { type Sampler, type Sampling, sampler } from "./generate/sample.ts";
@@ -43,6 +56,7 @@ export { measure } from "./lab/measure.ts";
 export { type PaperRow, paperRows } from "./lab/paper.ts";
 export { report } from "./lab/report.ts";
 export { type Comparison, comparisonSchema, parseComparison } from "./lab/result.ts";
+export { tune } from "./lab/tune.ts";
 export { buildModel, type ModelSettings } from "./model/build.ts";
 export { forwardFlops, type Model, modelSize, parametersOf } from "./model/model.ts";
 export { forward, type Weights } from "./model/transformer.ts";
@@ -57,6 +71,7 @@ export { attendFactored } from "./ops/factored/index.ts";
 export { gate } from "./ops/gate/index.ts";
 export { crossEntropy } from "./ops/loss/index.ts";
 export { type Mapping, map } from "./ops/map/index.ts";
+export { merge } from "./ops/merge/index.ts";
 export { multiply } from "./ops/multiply/index.ts";
 export { rmsNorm } from "./ops/norm/index.ts";
 export { contiguous } from "./ops/pages/index.ts";
@@ -67,6 +82,8 @@ export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { type CacheType, pageTokens } from "./tensor/page.ts";
+export { dequantise } from "./tensor/quant.ts";
+export { quantise } from "./tensor/quantise.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";
 export { type TextStream, textStream } from "./tokenizer/stream.ts";

@@ -71,9 +71,9 @@ describe("agreement of forms", () => {
     const { forms, compared } = await agree(attention, { tokens: 4, seed: 1 });
     expect(cacheValues(attention.variant, attention.sizes)).toBe(11);
     expect(compared).toBe("forms");
-    // The expanded form also gathers the latents from their pages.
+    // The expanded form also gathers what is cached from its pages.
     expect(forms).toEqual([
-      { form: "expanded", values: 11, bytes: 44, unfoldedValues: 4 * (5 + 3) + 7 },
+      { form: "expanded", values: 11, bytes: 44, unfoldedValues: 4 * (5 + 3) + 11 },
       { form: "absorbed", values: 11, bytes: 44, unfoldedValues: 0 },
     ]);
   });

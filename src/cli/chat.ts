@@ -35,7 +35,7 @@ export function chatCommand(program: Command): void {
     program
       .command("chat")
       .description("load a model and talk with it by its own chat template; answers go to standard output")
-      .argument("<model>", "a checkpoint folder with a tokenizer and a chat template")
+      .argument("<model>", "a checkpoint folder or GGUF file with a tokenizer and a chat template")
       .option("--system <text>", "what the model is told before the conversation")
       .option("--template <file>", "a Jinja chat template instead of the model's own")
       .option("--resume <file>", "go on with a conversation that /save kept"),

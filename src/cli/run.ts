@@ -31,7 +31,7 @@ export function runCommand(program: Command): void {
     program
       .command("run")
       .description("load a model and continue a prompt; text goes to standard output, all else to standard error")
-      .argument("<model>", "a checkpoint folder: config.json, model.safetensors (or shards), tokenizer.json")
+      .argument("<model>", "a checkpoint folder (config.json, safetensors, tokenizer.json) or a GGUF file")
       .option("--prompt <text>", "the text to continue; - reads standard input")
       .option("--prompt-file <file>", "a file with the text to continue, without its last line break")
       .option("--tokens <ids>", "token ids instead of text, such as 1,2,3; writes ids")

@@ -12,8 +12,8 @@ import {
   TURN,
 } from "./layout";
 
-// About 50 us: longer than the host needs between two kernels, shorter than a time slice lost to another process.
-const SPINS: i32 = 1 << 20;
+// About 100 us: longer than the host needs between two kernels of a decoding step, shorter than a time slice lost to another process.
+const SPINS: i32 = 1 << 18;
 
 /** Argument i as a float. */
 // @ts-ignore: decorator
