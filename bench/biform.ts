@@ -9,6 +9,7 @@ import type { Model } from "../src/model/model.ts";
 import { parametersOf } from "../src/model/model.ts";
 import { attend } from "../src/ops/attend/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
+import type { CacheType } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type TapeNode, Tensor, tensor } from "../src/tensor/tensor.ts";
 import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
@@ -132,18 +133,26 @@ export function training(
   };
 }
 
-/** Opens a checkpoint on a device for one sequence, over a cache of 16-bit numbers. */
-export async function openCheckpoint(device: WasmDevice, file: string, context: number): Promise<Runner> {
-  const { session } = (await load(file, { device })).session({ context, cache: "bf16" });
+/** Opens a checkpoint on a device for one sequence, over a cache of numbers of the given type. */
+export async function openCheckpoint(
+  device: WasmDevice,
+  file: string,
+  { context, cache }: { readonly context: number; readonly cache: CacheType },
+): Promise<Runner> {
+  const { session } = (await load(file, { device })).session({ context, cache });
+  let row = new Float32Array(0);
   return {
     get length() {
       return session.length;
+    },
+    get lastLogits() {
+      return row;
     },
     async append(ids) {
       let next = 0;
       for (let at = 0; at < ids.length; at += 512) {
         const logits = session.append(Int32Array.from(ids.slice(at, at + 512)), { logits: "last" });
-        const row = (await logits.read()) as Float32Array;
+        row = (await logits.read()) as Float32Array<ArrayBuffer>;
         logits.free();
         next = 0;
         for (let i = 1; i < row.length; i++) if (row[i]! > row[next]!) next = i;

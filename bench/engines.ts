@@ -49,9 +49,14 @@ export function llamacpp(flash: boolean, threads: number): Promise<Peer> {
   return Peer.start(name, process.execPath, [file("llama.ts"), `${threads}`, flash ? "flash" : "plain"]);
 }
 
-/** Biform running a checkpoint. */
-export function runner(threads: number): Promise<Peer> {
-  return Peer.start("Biform", process.execPath, [file("runner.ts"), `${threads}`]);
+/** transformers.js on ONNX Runtime. */
+export function transformersjs(threads: number): Promise<Peer> {
+  return Peer.start("transformers.js", process.execPath, [installed("transformers.ts"), `${threads}`]);
+}
+
+/** Biform running a checkpoint, with a cache of bf16 unless told. */
+export function runner(threads: number, cache: "bf16" | "f32" = "bf16"): Promise<Peer> {
+  return Peer.start("Biform", process.execPath, [file("runner.ts"), `${threads}`, cache]);
 }
 
 /** Biform with one build of its kernels. */

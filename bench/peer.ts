@@ -10,12 +10,14 @@ export type Request =
   | { op: "train"; steps: number }
   | RunRequest;
 
-/** Of a checkpoint: open it for at most `context` tokens, run that many tokens after those it holds, write on and forget that. */
+/** Of a checkpoint: open it for at most `context` tokens, run that many tokens after those it holds, write on and forget that;
+ * `greedy`: of an empty one, the likeliest ids after a prompt and the logits of the first of them, then forget all. */
 export type RunRequest =
   | { op: "open"; file: string; context: number }
   | { op: "prefill"; tokens: number }
   | { op: "decode"; tokens: number }
   | { op: "rewind"; length: number }
+  | { op: "greedy"; prompt: number; tokens: number }
   | { op: "memory" };
 
 /** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */
@@ -31,10 +33,14 @@ export interface AttentionCase {
 }
 
 /** Seconds per call (`median`, `best`), or the seconds and losses of training steps; `unsupported` says why there is none. */
-export type Answer = Timing | Steps | Took | Held | { unsupported: string };
+export type Answer = Timing | Steps | Took | Held | Written | { unsupported: string };
 /** Seconds that all of it took. */
 export interface Took {
   readonly seconds: number;
+}
+export interface Written {
+  readonly ids: number[];
+  readonly logits: number[];
 }
 /** The most bytes that the process has had in memory. */
 export interface Held {

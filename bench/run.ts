@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,6 +17,7 @@ import { writeModel } from "./model.ts";
 import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
 import { train } from "./train.ts";
+import { transformers } from "./transformers.ts";
 
 const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   gemm,
@@ -26,6 +27,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   family,
   train,
   llama,
+  transformers,
 };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,7 +45,7 @@ const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
 if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|llama|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+    "bench: expected [gemm|attention|decode|packed|family|train|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
   );
   process.exit(2);
 }

@@ -98,3 +98,32 @@ declare module "@tensorflow/tfjs" {
     };
   };
 }
+
+declare module "@huggingface/transformers" {
+  export class Tensor {
+    constructor(type: "int64", data: BigInt64Array, dims: number[]);
+    readonly data: unknown;
+    slice(...slices: (null | [number, number])[]): Tensor;
+  }
+  export class DynamicCache {
+    constructor(entries: Record<string, Tensor>);
+  }
+  export const env: { allowRemoteModels: boolean; localModelPath: string };
+  export const AutoModelForCausalLM: {
+    from_pretrained(
+      name: string,
+      options: {
+        dtype: string;
+        device: "cpu";
+        session_options: { intraOpNumThreads: number; interOpNumThreads: number };
+      },
+    ): Promise<{ forward(inputs: Record<string, Tensor | DynamicCache | null>): Promise<Record<string, Tensor>> }>;
+  };
+}
+
+declare module "protobufjs" {
+  export function parse(
+    schema: string,
+    options: { keepCase: boolean },
+  ): { root: { lookupType(name: string): { encode(message: object): { finish(): Uint8Array } } } };
+}

@@ -5,6 +5,8 @@ import type { Answer, Request, RunRequest } from "../peer.ts";
 /** A checkpoint in memory, with one sequence. */
 export interface Runner {
   readonly length: number;
+  /** Of the last position it ran, where the engine tells. */
+  readonly lastLogits?: Float32Array;
   /** Runs ids after those it holds. @returns the likeliest next one. */
   append(ids: readonly number[]): Promise<number>;
   /** Forgets all from `length` on. */
@@ -36,6 +38,17 @@ export function runs(open: (file: string, context: number) => Promise<Runner>): 
       });
       await opened().truncate(start);
       return took;
+    },
+    greedy: async ({ prompt, tokens }) => {
+      let id = await opened().append(Array.from({ length: prompt }, (_, i) => idAt(i)));
+      const logits = [...(opened().lastLogits ?? [])];
+      const ids = [id];
+      while (ids.length < tokens) {
+        id = await opened().append([id]);
+        ids.push(id);
+      }
+      await opened().truncate(0);
+      return { ids, logits };
     },
     rewind: async ({ length }) => timed(async () => opened().truncate(length)),
     memory: async () => ({ peakBytes: peakBytes() }),
