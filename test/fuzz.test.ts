@@ -4,7 +4,7 @@ import { Random } from "../src/tensor/random.ts";
 import { fuzz } from "./fuzz/run.ts";
 import { type TargetName, targets } from "./fuzz/targets.ts";
 
-const seconds = Number(process.env.BIFORM_FUZZ_SECONDS ?? 20);
+const seconds = Number(process.env.BIFORM_FUZZ_SECONDS ?? 60);
 
 // Longer: node scripts/fuzz.ts --minutes 10. A failure says its seed: node scripts/fuzz.ts --target gguf --seed N --cases 1.
 test.concurrent.each<TargetName>(["gguf", "safetensors"])(

@@ -10,7 +10,7 @@ import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { type Message, openTemplate } from "../tokenizer/template.ts";
 import { interruptible } from "./interrupt.ts";
-import { type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
+import { keepOf, type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
 import { show } from "./progress.ts";
 import { loadedText, type Statistics, stopwatch } from "./statistics.ts";
 
@@ -76,7 +76,8 @@ async function run(path: string, options: ChatOptions): Promise<void> {
         `${path}: got no chat template, expected one in tokenizer_config.json; give --template FILE, or use biform run`,
       );
     const begin: Message[] = options.system === undefined ? [] : [{ role: "system", content: options.system }];
-    const { cache, keep, context, json } = options;
+    const { cache, context, json } = options;
+    const keep = keepOf(options);
     const text = loaded.session({ cache, keep, ...(context ? { context } : {}) });
     const talk = conversation(text, { tokenizer, template }, begin);
     if (resumed) talk.reset(resumed.messages);

@@ -15,7 +15,7 @@ export interface ModelOptions extends Sampling {
   context?: number;
   cache: CacheType;
   form?: string;
-  keep: Keep;
+  keep?: Keep;
   chunk: number;
   threads?: number;
   device: "wasm" | "reference";
@@ -46,10 +46,8 @@ export function modelOptions(command: Command, most: number): Command {
     .addOption(
       new Option(
         "--keep <what>",
-        "the cache of latents, or of the keys and values that they unfold to, where faster or in all layers",
-      )
-        .choices(["declared", "faster", "unfolded"])
-        .default("declared"),
+        "the cache of latents (declared), or of the keys and values that they unfold to, where that decodes faster and fits, or in all layers (default: faster; declared with --form, --save or --resume)",
+      ).choices(["declared", "faster", "unfolded"]),
     )
     .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), CHUNK)
     .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"))
@@ -58,6 +56,11 @@ export function modelOptions(command: Command, most: number): Command {
         .choices(["wasm", "reference"])
         .default("wasm"),
     );
+}
+
+/** What the cache holds where nobody says: a forced form and a kept session need it to be the same at any length. */
+export function keepOf({ keep, form, save, resume }: ModelOptions & { save?: string; resume?: string }): Keep {
+  return keep ?? (form !== undefined || save !== undefined || resume !== undefined ? "declared" : "faster");
 }
 
 function number(text: string): number {

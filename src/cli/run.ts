@@ -8,7 +8,7 @@ import { promptLogits } from "../generate/logits.ts";
 import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
-import { type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
+import { keepOf, type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
 import { patient, show } from "./progress.ts";
 import { formsText, loadedText, statisticsText, stopwatch } from "./statistics.ts";
 import { versions } from "./version.ts";
@@ -110,7 +110,8 @@ async function sessionFor(
   { loaded, prompt, options }: Job,
   answer: number,
 ): Promise<{ session: TextSession; ids: Int32Array }> {
-  const { cache, keep, context, resume } = options;
+  const { cache, context, resume } = options;
+  const keep = keepOf(options);
   const { tokenizer, context: made } = loaded;
   if (context !== undefined && made !== undefined && context > made)
     process.stderr.write(`note: --context ${context} is more than the ${made} tokens that the model was made for\n`);
