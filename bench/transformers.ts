@@ -1,6 +1,7 @@
 /**
  * One small Llama run by Biform (a GGUF file) and by transformers.js (the same weights as an ONNX file), in turns: time to
- * load, a prompt of 512, tokens written on at contexts 0 and 512. BENCH_SIZE and BENCH_TYPES choose others than small and all.
+ * load, a prompt of 512, tokens written on at contexts 0 and 512. BENCH_TYPES=F32 makes it shorter; BENCH_SIZE is small unless
+ * given (tiny has too few positions).
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
