@@ -6,7 +6,8 @@ import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
 import { moved } from "../ops/move/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
-import type { Device, Tensor } from "../tensor/tensor.ts";
+import { tableOf } from "../ops/rope/rotation.ts";
+import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
 import { feedForward } from "./feed.ts";
 import type { Model } from "./model.ts";
 
@@ -35,11 +36,12 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   let x = gather(weights.get("embed")!, ids);
   if (scales) x = scaled(x, scales.embedding);
   run.watch?.(x);
-  model.layers.forEach(({ attention, feed }, i) => {
+  const block = (from: Tensor, i: number): Tensor => {
+    const { attention, feed } = model.layers[i]!;
     const p = part(weights, `layers.${i}.`);
+    const x = moved(from, p.normAttention!.device);
     const wanted = typeof run.form === "string" ? run.form : run.form?.[i];
     const form = wanted && formNames(attention.variant, attention.sizes).includes(wanted) ? wanted : undefined;
-    x = moved(x, p.normAttention!.device);
     const cache = run.caches?.[i];
     const a = runAttention(attention, part(weights, `layers.${i}.attention.`), rmsNorm(x, p.normAttention, model.eps), {
       positions: run.positions,
@@ -47,8 +49,17 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
       ...(form ? { form } : {}),
       ...(cache ? { cache } : {}),
     });
-    x = add(x, branch(a));
-    x = add(x, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(x, p.normFeed, model.eps))));
+    const y = add(x, branch(a));
+    return add(y, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(y, p.normFeed, model.eps))));
+  };
+  const devices = layerDevices(model, weights);
+  // Made out here, a table of angles serves all layers.
+  if (run.caches)
+    model.layers.forEach(({ attention }, i) => void tableOf(devices[i]!, attention.rotation, run.positions, "passing"));
+  model.layers.forEach((_, i) => {
+    const from = x;
+    // Nothing of a block is needed once the next begins, but by a tape.
+    x = run.caches ? scope(devices[i]!, () => block(from, i)) : block(from, i);
     if (i < model.layers.length - 1) run.watch?.(x);
   });
   const norm = weights.get("norm")!;
