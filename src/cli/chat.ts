@@ -9,7 +9,7 @@ import type { LoadedModel } from "../generate/load.ts";
 import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { type Message, openTemplate } from "../tokenizer/template.ts";
-import { interruptible } from "./interrupt.ts";
+import { endInterrupted, interruptible } from "./interrupt.ts";
 import { keepOf, type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
 import { show } from "./progress.ts";
 import { loadedText, type Statistics, stopwatch } from "./statistics.ts";
@@ -89,9 +89,7 @@ async function run(path: string, options: ChatOptions): Promise<void> {
       template.close();
     }
   } catch (error) {
-    if (!(interrupt.signal.aborted && error === interrupt.signal.reason)) throw error;
-    process.stderr.write("interrupted while loading\n");
-    process.exitCode = 130;
+    endInterrupted(interrupt.signal, error);
   } finally {
     interrupt.end();
     loaded?.close();

@@ -15,3 +15,10 @@ export function interruptible(): { signal: AbortSignal; end: () => void } {
     },
   };
 }
+
+/** Ends a command whose model was still being loaded at Ctrl-C; throws any other error on. */
+export function endInterrupted(signal: AbortSignal, error: unknown): void {
+  if (!(signal.aborted && error === signal.reason)) throw error;
+  process.stderr.write("interrupted while loading\n");
+  process.exitCode = 130;
+}

@@ -7,7 +7,7 @@ import type { LoadedModel } from "../generate/load.ts";
 import { promptLogits } from "../generate/logits.ts";
 import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
-import { interruptible } from "./interrupt.ts";
+import { endInterrupted, interruptible } from "./interrupt.ts";
 import { keepOf, type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
 import { patient, show } from "./progress.ts";
 import { formsText, loadedText, statisticsText, stopwatch } from "./statistics.ts";
@@ -86,9 +86,7 @@ async function run(path: string, options: RunOptions): Promise<void> {
     });
     if (interrupt.signal.aborted) process.exitCode = 130;
   } catch (error) {
-    if (!(interrupt.signal.aborted && error === interrupt.signal.reason)) throw error;
-    process.stderr.write("interrupted while loading\n");
-    process.exitCode = 130;
+    endInterrupted(interrupt.signal, error);
   } finally {
     interrupt.end();
     loaded?.close();

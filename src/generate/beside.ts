@@ -4,9 +4,9 @@ import { z } from "zod";
 import { readSmall } from "../file/bytes.ts";
 import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
-import { describeTokenizer } from "../tokenizer/gguf.ts";
+import { describedTokenizer, describeTokenizer } from "../tokenizer/gguf.ts";
 import { chooseTemplate, openTemplate, type Template } from "../tokenizer/template.ts";
-import { loadTokenizer, parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Sampling } from "./sample.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
@@ -65,13 +65,12 @@ export async function filesBeside(dir: string): Promise<Beside> {
 export function metadataBeside({ file, metadata }: Gguf): Beside {
   if (!metadata.has("tokenizer.ggml.model"))
     return { tokenizer: undefined, template: undefined, tokens: {}, end: [], sampling: {} };
-  const { tokenizer, config, end } = describeTokenizer(file, metadata);
-  const { chat_template: template, ...tokens } = config;
-  const name = `${file} (its tokenizer)`;
+  const described = describeTokenizer(file, metadata);
+  const { chat_template: template, ...tokens } = described.config;
   return {
-    tokenizer: parseTokenizer(name, JSON.stringify(tokenizer), JSON.stringify(config)),
+    tokenizer: describedTokenizer(file, described),
     template: template === undefined ? undefined : openTemplate(file, template, tokens),
-    ...{ tokens, end, sampling: {} },
+    ...{ tokens, end: described.end, sampling: {} },
   };
 }
 

@@ -1,5 +1,6 @@
 import { ShapeError } from "./error.ts";
 import { BF16, F8_E4M3, F16, F32, Q4_0, Q4_K, Q6_K, Q8_0 } from "./format.ts";
+import { blocks, isQuant } from "./quant.ts";
 
 const codes = { F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q6_K } as const;
 
@@ -13,17 +14,8 @@ export function isPackedFormat(name: string): name is PackedFormat {
   return Object.hasOwn(codes, name);
 }
 
-/** Columns that share a scale along one row, and the bytes they take in a file (without F8_E4M3's, which lie elsewhere). */
-const blocks: Readonly<Record<PackedFormat, { readonly columns: number; readonly bytes: number }>> = {
-  F32: { columns: 1, bytes: 4 },
-  F16: { columns: 1, bytes: 2 },
-  BF16: { columns: 1, bytes: 2 },
-  F8_E4M3: { columns: 1, bytes: 1 },
-  Q8_0: { columns: 32, bytes: 34 },
-  Q4_0: { columns: 32, bytes: 18 },
-  Q4_K: { columns: 256, bytes: 144 },
-  Q6_K: { columns: 256, bytes: 210 },
-};
+/** Bytes of a number in the formats that are no blocks (without F8_E4M3's scales, which lie elsewhere). */
+const numbers = { F32: 4, F16: 2, BF16: 2, F8_E4M3: 1 } as const;
 
 /** Columns under one scale of F8_E4M3, and rows in the file (DeepSeek-V3's weight_block_size). */
 export const SCALED = 128;
@@ -59,7 +51,7 @@ export function codeOf(format: PackedFormat): number {
 
 /** Bytes of one row of `columns` numbers in a file. Throws ShapeError where blocks are not whole. */
 export function rowBytes(format: PackedFormat, columns: number): number {
-  const { columns: each, bytes } = blocks[format];
+  const { elements: each, bytes } = isQuant(format) ? blocks[format] : { elements: 1, bytes: numbers[format] };
   if (columns % each)
     throw new ShapeError(`${format}: got rows of ${columns} numbers, expected a multiple of the block ${each}`);
   return (columns / each) * bytes;

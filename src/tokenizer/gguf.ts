@@ -36,7 +36,11 @@ const ends = [
 
 /** The tokenizer of a GGUF file. Errors: as `describeTokenizer`. */
 export function ggufTokenizer(file: string, metadata: Metadata): Tokenizer {
-  const { tokenizer, config, size } = describeTokenizer(file, metadata);
+  return describedTokenizer(file, describeTokenizer(file, metadata));
+}
+
+/** The tokenizer that `describeTokenizer` has described. Errors: as `buildTokenizer`. */
+export function describedTokenizer(file: string, { tokenizer, config, size }: Described): Tokenizer {
   return buildTokenizer(`${file} (its tokenizer)`, tokenizer, config, size);
 }
 
