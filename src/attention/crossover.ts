@@ -1,5 +1,4 @@
-import { cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
-import type { Attention } from "./layer.ts";
+import { type Costing, cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
 
 /** How fast a kernel is: its time is that of taking up its operands plus that of computing. */
 export interface Rate {
@@ -67,7 +66,7 @@ export interface Prediction {
 }
 
 /** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
-export function predict({ variant, sizes, window }: Attention, form: string, step: Step, machine: Machine): Prediction {
+export function predict({ variant, sizes, window }: Costing, form: string, step: Step, machine: Machine): Prediction {
   const { t, s, cacheBytes = 4, weightBytes = 4 } = step;
   const { cost, over } = variant.forms[form]!;
   const { token, cached, pair, selected = 0 } = cost(sizes);
@@ -103,7 +102,7 @@ function sharing(read: readonly (readonly [name: string, axes: string])[], { h, 
 }
 
 /** The form that is predicted to take the least time. */
-export function chooseForm(attention: Attention, step: Step, machine: Machine): string {
+export function chooseForm(attention: Costing, step: Step, machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
   if (names.length === 1) return names[0]!;
   const times = names.map((name) => predict(attention, name, step, machine).total);
@@ -112,12 +111,12 @@ export function chooseForm(attention: Attention, step: Step, machine: Machine): 
 
 /** A form of an attention. */
 export interface Contestant {
-  readonly attention: Attention;
+  readonly attention: Costing;
   readonly form: string;
 }
 
 /** The first form of an attention and another that competes with it; undefined for a variant with one form. */
-export function rivalsOf(attention: Attention): readonly [Contestant, Contestant] | undefined {
+export function rivalsOf(attention: Costing): readonly [Contestant, Contestant] | undefined {
   const [first, second] = formNames(attention.variant, attention.sizes);
   return first && second
     ? [

@@ -153,6 +153,19 @@ export interface Definition<
 /** A definition with its names forgotten: what lists and loops hold. */
 export type Variant = Definition<Axes, Axes, Axes, string>;
 
+/** What costs follow from: a variant, or what stands for one that Biform can plan and cannot run. */
+export type Costed = Pick<
+  Variant,
+  "name" | "source" | "features" | "window" | "exact" | "rules" | "params" | "cache" | "unfolded" | "state" | "reads"
+> & { readonly forms: Readonly<Record<string, Pick<Variant["forms"][string], "about" | "over" | "refuses" | "cost">>> };
+
+/** A costed variant at sizes, as far as its cost goes. */
+export interface Costing {
+  readonly variant: Costed;
+  readonly sizes: Sizes;
+  readonly window?: number;
+}
+
 /** Checks a definition's types as it is written and gives it as a `Variant`. */
 export function defineAttention<
   const P extends Axes,
@@ -175,22 +188,22 @@ export function shapeOf(axes: string, z: Sizes): number[] {
 }
 
 /** The parameters a variant has at these sizes, with their axes. */
-export function paramsOf(variant: Variant, z: Sizes): [name: string, axes: string][] {
+export function paramsOf(variant: Costed, z: Sizes): [name: string, axes: string][] {
   return present(variant.params(z));
 }
 
 /** What a token leaves in the cache at these sizes, with the axes. */
-export function cacheOf(variant: Variant, z: Sizes): [name: string, axes: string][] {
+export function cacheOf(variant: Costed, z: Sizes): [name: string, axes: string][] {
   return present(variant.cache(z));
 }
 
 /** Numbers a token leaves in the cache of one layer. */
-export function cacheValues(variant: Variant, z: Sizes): number {
+export function cacheValues(variant: Costed, z: Sizes): number {
   return total(cacheOf(variant, z), z);
 }
 
 /** Numbers in the fixed-size state of one layer and sequence; 0 for most softmax attention. */
-export function stateValues(variant: Variant, z: Sizes): number {
+export function stateValues(variant: Costed, z: Sizes): number {
   return total(Object.entries(variant.state?.(z) ?? {}), z);
 }
 
@@ -198,17 +211,17 @@ export function stateValues(variant: Variant, z: Sizes): number {
  * Bytes that decoding one token after `context` others moves in one layer: the cache at 16 bits read, the state at 32 read and
  * written.
  */
-export function decodeBytes(variant: Variant, z: Sizes, context: number): number {
+export function decodeBytes(variant: Costed, z: Sizes, context: number): number {
   return 2 * (variant.reads?.(z, context) ?? cacheValues(variant, z) * context) + 8 * stateValues(variant, z);
 }
 
 /** Parameters of one layer's attention. */
-export function parameterCount(variant: Variant, z: Sizes): number {
+export function parameterCount(variant: Costed, z: Sizes): number {
   return total(paramsOf(variant, z), z);
 }
 
 /** The forms a variant has at these sizes, the one for training first. */
-export function formNames(variant: Variant, z: Sizes): string[] {
+export function formNames(variant: Costed, z: Sizes): string[] {
   return Object.keys(variant.forms).filter((name) => !variant.forms[name]!.refuses?.(z));
 }
 

@@ -3,7 +3,7 @@ import type { Rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Cache } from "./cache.ts";
-import { formNames, type Parts, type Sizes, type Variant } from "./define.ts";
+import { type Costed, formNames, type Parts, type Sizes, type Variant } from "./define.ts";
 import { runForm } from "./unfold.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
@@ -17,7 +17,7 @@ export interface Attention {
 }
 
 /** Throws ShapeError naming the variant, the axis and the rule that the sizes break. */
-export function checkSizes(variant: Variant, z: Sizes): void {
+export function checkSizes(variant: Costed, z: Sizes): void {
   for (const [axis, size] of Object.entries(z))
     if (axis !== "eps" && typeof size === "number" && !(Number.isSafeInteger(size) && size >= 0))
       throw new ShapeError(`${variant.name}: axis ${axis} got ${size}, expected a whole number, 0 or more`);
@@ -34,7 +34,7 @@ export function checkSizes(variant: Variant, z: Sizes): void {
 }
 
 /** Throws ShapeError where a variant that has no sliding window is given one. */
-export function checkWindow({ variant, window }: Pick<Attention, "variant" | "window">): void {
+export function checkWindow({ variant, window }: { readonly variant: Costed; readonly window?: number }): void {
   if (window && variant.window === false)
     throw new ShapeError(`${variant.name}: got a window of ${window}, expected none; leave it out`);
 }

@@ -1,3 +1,4 @@
+import { pairsOf } from "../attention/crossover.ts";
 import { costFlops, formNames, paramsOf, shapeOf } from "../attention/define.ts";
 import { type Attention, checkSizes } from "../attention/layer.ts";
 import type { Choice } from "../ops/route/index.ts";
@@ -95,7 +96,7 @@ export function forwardFlops(model: Model, t: number, cached = 0, form?: string)
     const { variant, sizes, window } = attention;
     const names = formNames(variant, sizes);
     const cost = variant.forms[form && names.includes(form) ? form : names[0]!]!.cost(sizes);
-    flops += costFlops(cost, sizes, { t, s, pairs: pairsOf(t, cached, window) });
+    flops += costFlops(cost, sizes, { t, s, pairs: pairsOf(t, s, window) });
     const d = model.width;
     if (feed.kind === "dense") flops += 6 * t * d * feed.f;
     else flops += t * (2 * d * feed.x + feed.routing.perToken * expertFlops(d, feed.f) + 6 * d * feed.shared);
@@ -103,8 +104,8 @@ export function forwardFlops(model: Model, t: number, cached = 0, form?: string)
   return flops;
 }
 
-/** FLOPs of one expert on one token, with its weight on what is inside. */
-function expertFlops(d: number, f: number): number {
+/** FLOPs of one expert of width f on one token of width d, with its weight on what is inside. */
+export function expertFlops(d: number, f: number): number {
   return (6 * d + 2) * f;
 }
 
@@ -115,18 +116,11 @@ function expertFlops(d: number, f: number): number {
 export function trainFlops(model: Model, t: number): number {
   const choosing = model.layers.map(({ attention: { variant, sizes, window } }) => {
     const cost = variant.forms[formNames(variant, sizes)[0]!]!.cost(sizes).choosing;
-    return cost ? cost.token * t + cost.pair * pairsOf(t, 0, window) : 0;
+    return cost ? cost.token * t + cost.pair * pairsOf(t, t, window) : 0;
   });
   const others = model.layers.map(({ feed }) =>
     feed.kind === "experts" ? t * (feed.x - feed.routing.perToken) * expertFlops(model.width, feed.f) : 0,
   );
   const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
   return 3 * (forwardFlops(model, t) + sum(others)) - 2 * sum(choosing);
-}
-
-/** Visible (query, key) pairs of t new tokens after `cached` ones. */
-function pairsOf(t: number, cached: number, window?: number): number {
-  let sum = 0;
-  for (let i = cached + 1; i <= t + cached; i++) sum += window ? Math.min(i, window) : i;
-  return sum;
 }

@@ -1,0 +1,150 @@
+import { z } from "zod";
+
+/** Types of a cached number or a weight: their names, and the bytes of one. Scales beside them are not in it. */
+export const dtypes = {
+  float32: 4,
+  bfloat16: 2,
+  float16: 2,
+  float8: 1,
+  int8: 1,
+  int4: 0.5,
+} as const;
+export type Dtype = keyof typeof dtypes;
+
+const dtype = z.enum(Object.keys(dtypes) as [Dtype, ...Dtype[]]);
+/** What is cached, and what is computed: `expanded` keys and values per head, or `absorbed` latents that all heads share. */
+const form = z.enum(["expanded", "absorbed"]);
+export type CachedForm = z.infer<typeof form>;
+const limit = z.enum(["compute", "memory", "overhead"]);
+export type Limit = z.infer<typeof limit>;
+const bytes = z.number().nonnegative();
+
+const model = z.object({
+  name: z.string(),
+  architecture: z.string(),
+  source: z.string().optional(),
+  vocabulary: z.int(),
+  width: z.int(),
+  layers: z.int(),
+  maxContext: z.int().optional(),
+});
+
+/** One kind of layer: how many there are, and what one of them keeps. */
+const layer = z.object({
+  count: z.int(),
+  variant: z.string(),
+  /** By the letters of README: d width, h heads, g groups, n r v key and value dims, c latent rank ... those that are not 0. */
+  sizes: z.record(z.string(), z.number()),
+  window: z.int().optional(),
+  /** Of attention alone. */
+  parameters: z.int(),
+  /** Numbers that a token leaves in each form. */
+  cache: z.partialRecord(form, z.number()),
+  /** Numbers of a state of fixed size per sequence. */
+  state: z.int(),
+});
+
+const cache = z.object({
+  form,
+  dtype,
+  /** On average over all layers, those without a cache included. */
+  valuesPerTokenPerLayer: z.number(),
+  /** Of one more token while no window is full, all layers. */
+  bytesPerToken: bytes,
+  /** Of `settings.context` tokens in each of `settings.batch` sequences, states of fixed size included. */
+  bytes,
+});
+
+const engine = z.object({
+  engine: z.string(),
+  /** The versions that this is true of: "0.7.1 and later". */
+  version: z.string(),
+  valuesPerTokenPerLayer: z.number(),
+  /** At the engine's own type where it has one (FP8 rows with scales), else at `settings.cacheType`. */
+  bytesPerToken: bytes,
+  bytes,
+  /** What it keeps, in a few words. */
+  keeps: z.string(),
+  source: z.string(),
+});
+
+/** FLOPs and bytes of the whole model for one step: a prefill of `context` tokens, or `step` new tokens after `context` others. */
+const cost = z.object({
+  phase: z.enum(["prefill", "decode"]),
+  /** What is kept, and the form that attention runs in. */
+  cached: form,
+  form,
+  context: z.int(),
+  flops: z.number(),
+  /** Weights, cache and states, read and written. */
+  bytes,
+  /** FLOPs per byte. */
+  intensity: z.number(),
+});
+
+const timed = z.object({
+  cached: form,
+  form,
+  seconds: z.number(),
+  /** New tokens per second, all sequences together. */
+  tokensPerSecond: z.number(),
+  limit,
+});
+
+const machine = z.object({
+  machine: z.string(),
+  measured: z.boolean(),
+  /** Bytes of memory; absent where the machine does not say. */
+  memory: bytes.optional(),
+  /** Whether weights and cache of `settings.context` fit, in the smallest form. */
+  fits: z.boolean().optional(),
+  /** The most tokens per sequence beside the weights; 0 where the weights alone do not fit. */
+  longestContext: z.array(z.object({ form, dtype, tokens: z.int() })),
+  /** The fastest first. */
+  prefill: z.array(timed),
+  decode: z.array(timed),
+  /** For models with two forms. */
+  crossover: z
+    .object({
+      /** Tokens from which on decoding over latents is faster than over keys and values; null: never. */
+      decodeContext: z.number().nullable(),
+      /** New tokens of a step over `settings.context` up to which absorbed is faster than unfolding latents for the step. */
+      prefillChunk: z.number(),
+    })
+    .optional(),
+});
+
+/** A way to lay a model over several devices, and what each of them holds and sends. */
+const layout = z.object({
+  layout: z.string(),
+  ranks: z.int(),
+  tensor: z.int(),
+  data: z.int(),
+  context: z.int(),
+  weightBytesPerRank: bytes,
+  cacheBytesPerRank: bytes,
+  /** Bytes over all ranks that are there more than once, the first copy not counted. */
+  duplicatedWeightBytes: bytes,
+  duplicatedCacheBytes: bytes,
+  /** Sent and received by a rank for one decoding step. */
+  communicationBytesPerStep: bytes,
+  notes: z.array(z.string()),
+});
+
+/** What `biform plan` prints with --json. */
+export const planSchema = z.object({
+  format: z.literal("biform plan 1"),
+  model,
+  settings: z.object({ context: z.int(), batch: z.int(), step: z.int(), weightType: dtype, cacheType: dtype }),
+  parameters: z.object({ total: z.int(), active: z.int() }),
+  weights: z.array(z.object({ dtype: z.string(), bytes })),
+  layers: z.array(layer),
+  cache: z.array(cache),
+  engines: z.array(engine),
+  costs: z.array(cost),
+  machines: z.array(machine),
+  layouts: z.array(layout),
+  /** What a reader must know: what was assumed, what is not counted. */
+  notes: z.array(z.string()),
+});
+export type Plan = z.infer<typeof planSchema>;
