@@ -9,6 +9,7 @@ import {
   pairsOf,
   predict,
   rivalsOf,
+  roofline,
 } from "../src/attention/crossover.ts";
 import { costFlops, formNames } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
@@ -52,6 +53,22 @@ test("with arithmetic alone, one token is absorbed over a cache of latents and e
   expect(crossoverContext([expanded, absorbed], { t: 1 }, arithmetic)).toBe(Number.POSITIVE_INFINITY);
   expect(crossoverContext(rivalsOf(lite)!, { t: 1 }, arithmetic)).toBeLessThan(3);
   expect(crossoverContext(rivalsOf(lite)!, { t: 512 }, arithmetic)).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("on a roofline a step takes the longer of reading and computing, and starting its ops", () => {
+  const sheet = { bytes: 2e12, flops: 4e14 };
+  const step = { t: 1, s: 65536, cacheBytes: 2, weightBytes: 2 };
+  const one = predict(lite, "absorbed", step, roofline(sheet));
+  // 34 FLOPs per byte of a latent read by 16 heads: below the sheet's 200, so reading binds, and computing above it.
+  expect(one.attend).toBeCloseTo((65536 * 576 * 2) / sheet.bytes, 12);
+  expect(one.start).toBe(0);
+  const many = predict(lite, "absorbed", { ...step, t: 64 }, roofline(sheet));
+  expect(many.attend).toBeCloseTo((16 * 2 * (2 * 512 + 64) * pairsOf(64, 65536)) / sheet.flops, 12);
+  expect(predict(lite, "absorbed", step, roofline({ ...sheet, op: 1e-6 })).start).toBeGreaterThan(5e-6);
+  // Sequences share the weights and nothing else.
+  const batch = predict(lite, "absorbed", { ...step, batch: 64 }, roofline(sheet));
+  expect(batch.attend).toBeCloseTo(64 * one.attend, 12);
+  expect(batch.project).toBe(one.project);
 });
 
 test("where reading alone takes time, the latent wins over keys and values at any length", () => {

@@ -1,11 +1,13 @@
 import { type Costing, cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
 
-/** How fast a kernel is: its time is that of taking up its operands plus that of computing. */
-export interface Rate {
-  /** Bytes of operands per second. */
+/** What is to be done: operands to take up, and FLOPs. */
+export interface Work {
   readonly bytes: number;
   readonly flops: number;
 }
+
+/** How fast a kernel is, each per second: its time is that of taking up its operands plus that of computing. */
+export type Rate = Work;
 
 /** What decides about forms on a machine, at the number of threads that run; `biform tune` measures it. */
 export interface Machine {
@@ -18,15 +20,30 @@ export interface Machine {
   readonly panel: number;
   /** Seconds that an op takes whatever its size. */
   readonly op: number;
+  /** Reading and computing go on at the same time, so that the longer of the two counts rather than their sum. */
+  readonly overlaps?: boolean;
+}
+
+/** What a datasheet says: bytes per second of memory, FLOP/s with the type of the weights, seconds to start an op (0 unless given). */
+export interface Datasheet extends Rate {
+  readonly op?: number;
+}
+
+/** The machine of a datasheet: every kernel reads at full speed or computes at full speed, whichever takes longer. */
+export function roofline({ bytes, flops, op = 0 }: Datasheet): Machine {
+  const rate = { bytes, flops };
+  return {
+    contract: { few: rate, many: rate },
+    attend: { few: rate, many: rate },
+    few: 0,
+    panel: 0,
+    op,
+    overlaps: true,
+  };
 }
 
 /** A machine on which arithmetic alone takes time: with it the crossovers are those of the equations. */
-export const arithmetic: Machine = machineOf(1, Number.POSITIVE_INFINITY);
-
-function machineOf(flops: number, bytes: number): Machine {
-  const rate = { flops, bytes };
-  return { contract: { few: rate, many: rate }, attend: { few: rate, many: rate }, few: 0, panel: 0, op: 0 };
-}
+export const arithmetic: Machine = roofline({ bytes: Number.POSITIVE_INFINITY, flops: 1 });
 
 /** Where nothing was measured: two cores of 2024 and the 128-bit build. */
 export const commonMachine: Machine = {
@@ -37,12 +54,14 @@ export const commonMachine: Machine = {
   op: 5e-6,
 };
 
-/** New tokens, all tokens with them, and bytes of a cached number and of a weight; 4 unless given. */
+/** New tokens of a sequence, all its tokens with them, sequences (1), and bytes of a cached number, a weight and a computed number (4 each unless given). */
 export interface Step {
   readonly t: number;
   readonly s: number;
+  readonly batch?: number;
   readonly cacheBytes?: number;
   readonly weightBytes?: number;
+  readonly activationBytes?: number;
 }
 
 /** Visible (query, key) pairs of t new tokens of s in all. */
@@ -67,29 +86,35 @@ export interface Prediction {
 
 /** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
 export function predict({ variant, sizes, window }: Costing, form: string, step: Step, machine: Machine): Prediction {
-  const { t, s, cacheBytes = 4, weightBytes = 4 } = step;
+  const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
   const { cost, over } = variant.forms[form]!;
   const { token, cached, pair, selected = 0 } = cost(sizes);
-  const { contract, few, panel } = machine;
+  const { few, panel } = machine;
+  const seconds = (rate: Rate, bytes: number, flops: number) => workSeconds(machine, rate, { bytes, flops });
+  const rated = (rates: Machine["contract"], rows: number) => (rows <= few ? rates.few : rates.many);
   const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cacheOf(variant, sizes);
   const [cache, weights] = [numbers(cacheOf(variant, sizes), sizes), numbers(paramsOf(variant, sizes), sizes)];
-  const project = seconds(t <= few ? contract.few : contract.many, weights * weightBytes, token * t);
-  const unfold = cached ? seconds(contract.many, s * cache * cacheBytes, cached * s) : 0;
+  const project = seconds(rated(machine.contract, batch * t), weights * weightBytes, batch * token * t);
+  const unfold = cached ? seconds(machine.contract.many, batch * s * cache * cacheBytes, batch * cached * s) : 0;
   const rows = t * sharing(read, sizes);
   const full = rows <= few || !panel ? rows : Math.ceil(rows / panel) * panel;
   const all = over || !variant.reads ? numbers(read, sizes) * s : variant.reads(sizes, s);
   const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
   const attend = seconds(
-    rows <= few ? machine.attend.few : machine.attend.many,
-    all * (over ? 4 : cacheBytes) + 8 * stateValues(variant, sizes),
-    (flops * full) / rows,
+    rated(machine.attend, rows),
+    batch * (all * (over ? activationBytes : cacheBytes) + 8 * stateValues(variant, sizes)),
+    (batch * flops * full) / rows,
   );
   // About an op per parameter and cached part, and a few around attention.
   const start = machine.op * (paramsOf(variant, sizes).length + 2 * read.length + 4);
   return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
-const seconds = (rate: Rate, bytes: number, flops: number) => bytes / rate.bytes + flops / rate.flops;
+/** Seconds to read so many bytes and do so many FLOPs with a kernel of a machine. */
+export function workSeconds({ overlaps }: Pick<Machine, "overlaps">, rate: Rate, { bytes, flops }: Work): number {
+  const [reading, computing] = [bytes / rate.bytes, flops / rate.flops];
+  return overlaps ? Math.max(reading, computing) : reading + computing;
+}
 
 function numbers(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
   return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((a, b) => a * b, 1), 0);

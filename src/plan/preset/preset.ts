@@ -1,0 +1,25 @@
+import { latent } from "./latent.ts";
+import { llama } from "./llama.ts";
+
+/** A public model's sizes as its publisher's config has them: the keys that decide about cost, by their own names. */
+export interface Preset {
+  /** As people type it: "deepseek-r1". */
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  /** Where the sizes stand, and who published them. */
+  readonly source: string;
+  /** Parameters as the publisher counts them. */
+  readonly published?: { readonly total?: number; readonly active?: number };
+  /** Why a count from the sizes differs from the published one by more than rounding. */
+  readonly differs?: string;
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** Public models, the latent ones first. */
+export const presets: readonly Preset[] = [...latent, ...llama];
+
+/** The preset of this name or alias, whatever its case; undefined where there is none. */
+export function presetOf(name: string): Preset | undefined {
+  const wanted = name.toLowerCase();
+  return presets.find((preset) => preset.name === wanted || preset.aliases?.includes(wanted));
+}
