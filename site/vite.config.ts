@@ -14,12 +14,14 @@ function oneFile(): Plugin {
     enforce: "post",
     generateBundle(_, bundle) {
       const page = bundle["index.html"];
-      if (page?.type !== "asset") throw new Error("site: got no index.html, expected one; keep it beside vite.config.ts");
+      if (page?.type !== "asset")
+        throw new Error("site: got no index.html, expected one; keep it beside vite.config.ts");
       let [html, script, sheets] = [String(page.source), "", ""];
       for (const [name, file] of Object.entries(bundle)) {
         if (file === page) continue;
         // Nothing in a script may look like its own end.
-        if (file.type === "chunk") script += file.code.replaceAll("</script", "<\\/script").replaceAll("<!--", "\\x3C!--");
+        if (file.type === "chunk")
+          script += file.code.replaceAll("</script", "<\\/script").replaceAll("<!--", "\\x3C!--");
         else if (name.endsWith(".css")) sheets += file.source;
         else throw new Error(`site: got the file ${name}, expected script and styles alone; import it as text`);
         delete bundle[name];
@@ -30,7 +32,10 @@ function oneFile(): Plugin {
       html = html.replace(/<(?:script type="module"|link rel="stylesheet")[^>]*>(?:<\/script>)?\s*/g, "");
       // Functions, since a script may hold what `replace` takes for a pattern.
       page.source = html
-        .replace("<!--head-->", () => `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}${sheets}</style>`)
+        .replace(
+          "<!--head-->",
+          () => `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}${sheets}</style>`,
+        )
         .replace("<!--script-->", () => `<script type="module">${script}</script>`);
     },
   };
@@ -38,13 +43,24 @@ function oneFile(): Plugin {
 
 /** While developing, the report's styles come first as they do in the built page. */
 function sharedStyle(): Plugin {
-  return { name: "shared-style", apply: "serve", transformIndexHtml: (html) => html.replace("<!--head-->", () => `<style>${style}</style>`) };
+  return {
+    name: "shared-style",
+    apply: "serve",
+    transformIndexHtml: (html) => html.replace("<!--head-->", () => `<style>${style}</style>`),
+  };
 }
 
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./",
   resolve: { alias: { "biform/web": fileURLToPath(new URL("../src/web.ts", import.meta.url)) } },
-  build: { outDir: "dist", emptyOutDir: true, target: "es2023", modulePreload: false, cssCodeSplit: false, assetsInlineLimit: 0 },
+  build: {
+    outDir: "dist",
+    emptyOutDir: true,
+    target: "es2023",
+    modulePreload: false,
+    cssCodeSplit: false,
+    assetsInlineLimit: 0,
+  },
   plugins: [oneFile(), sharedStyle()],
 });

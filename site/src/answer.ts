@@ -4,7 +4,8 @@ import { bytes, compact, context, escaped, grid, type Plan, stacked, whole } fro
 /** Seconds in the unit that suits them. */
 export function time(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] = seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
+  const [factor, unit] =
+    seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
   return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
 }
 
@@ -33,10 +34,24 @@ function cards(plan: Plan): string {
     `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd><dd class="soft">${escaped(more)}</dd></div>`;
   const weight = weights[0]!;
   return `<dl class="cards">${[
-    card("Parameters", compact(parameters.total), parameters.active < parameters.total ? `${compact(parameters.active)} work on a token` : "all work on every token"),
+    card(
+      "Parameters",
+      compact(parameters.total),
+      parameters.active < parameters.total
+        ? `${compact(parameters.active)} work on a token`
+        : "all work on every token",
+    ),
     card("Weights", bytes(weight.bytes), weight.dtype === "file" ? "as in the file" : weight.dtype),
-    card(`Cache, ${context(settings.context)} tokens`, bytes(least.bytes), most ? `${least.form}; expanded ${bytes(most.bytes)}` : least.form),
-    card("A token more", bytes(least.bytesPerToken * settings.batch), `${figures(least.valuesPerTokenPerLayer)} values a layer`),
+    card(
+      `Cache, ${context(settings.context)} tokens`,
+      bytes(least.bytes),
+      most ? `${least.form}; expanded ${bytes(most.bytes)}` : least.form,
+    ),
+    card(
+      "A token more",
+      bytes(least.bytesPerToken * settings.batch),
+      `${figures(least.valuesPerTokenPerLayer)} values a layer`,
+    ),
   ].join("")}</dl>`;
 }
 
@@ -74,7 +89,11 @@ function engineTable({ engines, cache }: Plan): string {
       escaped(source),
     ],
   }));
-  return grid("What engines keep", ["engine and version", "values / token / layer", "of the least", "bytes", "keeps", "source"], rows);
+  return grid(
+    "What engines keep",
+    ["engine and version", "values / token / layer", "of the least", "bytes", "keeps", "source"],
+    rows,
+  );
 }
 
 function machineTable({ machines, settings }: Plan): string {
@@ -88,7 +107,8 @@ function machineTable({ machines, settings }: Plan): string {
       cells: [
         stacked(machine, measured ? "measured" : memory === undefined ? "" : bytes(memory)),
         fits === undefined ? "–" : fits ? "yes" : "no",
-        longest.map(({ form, tokens }) => `${tokensText(tokens)} <span class="soft">${form}</span>`).join("<br>") || "–",
+        longest.map(({ form, tokens }) => `${tokensText(tokens)} <span class="soft">${form}</span>`).join("<br>") ||
+          "–",
         timed(prefill[0], time(prefill[0]?.seconds ?? Number.NaN)),
         timed(decode[0], `${compact(decode[0]?.tokensPerSecond ?? Number.NaN)} tok/s`),
         ...(two ? [crossover ? crossoverText(crossover) : "–"] : []),
@@ -112,7 +132,8 @@ export function tokensText(tokens: number | null): string {
 }
 
 function crossoverText({ decodeContext, prefillChunk }: NonNullable<Plan["machines"][number]["crossover"]>): string {
-  const decode = decodeContext === null ? "never" : decodeContext <= 2 ? "always" : `from ${whole(Math.ceil(decodeContext))}`;
+  const decode =
+    decodeContext === null ? "never" : decodeContext <= 2 ? "always" : `from ${whole(Math.ceil(decodeContext))}`;
   return stacked(`decode: ${decode}`, `prefill: up to ${whole(Math.floor(prefillChunk))} new`);
 }
 
@@ -129,8 +150,18 @@ function layoutTable({ layouts }: Plan): string {
       bytes(layout.communicationBytesPerStep),
     ],
   }));
-  const notes = layouts.flatMap(({ layout, notes }) => notes.map((note) => `<li>${escaped(`${layout}: ${note}`)}</li>`));
-  const heads = ["layout", "ranks", "weights / rank", "cache / rank", "weights held twice", "cache held twice", "sent / rank / step"];
+  const notes = layouts.flatMap(({ layout, notes }) =>
+    notes.map((note) => `<li>${escaped(`${layout}: ${note}`)}</li>`),
+  );
+  const heads = [
+    "layout",
+    "ranks",
+    "weights / rank",
+    "cache / rank",
+    "weights held twice",
+    "cache held twice",
+    "sent / rank / step",
+  ];
   return `${grid("Layouts", heads, rows)}<ul class="soft">${notes.join("")}</ul>`;
 }
 
@@ -149,7 +180,11 @@ function layerTable({ layers }: Plan): string {
   const rows = layers.map(({ count, variant, sizes, window, parameters, cache, state }) => ({
     cells: [
       `${whole(count)} × ${escaped(variant)}`,
-      escaped(Object.entries(sizes).map(([letter, size]) => `${letter} ${size}`).join(", ")),
+      escaped(
+        Object.entries(sizes)
+          .map(([letter, size]) => `${letter} ${size}`)
+          .join(", "),
+      ),
       window === undefined ? "–" : whole(window),
       compact(parameters),
       cache.expanded === undefined ? "–" : figures(cache.expanded),
@@ -169,7 +204,13 @@ function weightTable({ weights }: Plan): string {
 /** The whole of a plan as HTML: what is asked for most above, what it follows from behind a summary. */
 export function answer(plan: Plan): string {
   const { model, notes } = plan;
-  const facts = [model.architecture, `${whole(model.layers)} layers`, `width ${whole(model.width)}`, `vocabulary ${whole(model.vocabulary)}`, ...(model.maxContext ? [`declared for ${whole(model.maxContext)} tokens`] : [])];
+  const facts = [
+    model.architecture,
+    `${whole(model.layers)} layers`,
+    `width ${whole(model.width)}`,
+    `vocabulary ${whole(model.vocabulary)}`,
+    ...(model.maxContext ? [`declared for ${whole(model.maxContext)} tokens`] : []),
+  ];
   const told = notes.map((note) => `<li>${escaped(note)}</li>`).join("");
   return [
     `<p class="soft">${escaped(facts.join(" · "))}${model.source ? `<br>Sizes: ${escaped(model.source)}` : ""}</p>`,

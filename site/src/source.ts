@@ -1,13 +1,5 @@
 /** Where the planned model comes from: a preset, a file that was opened, or a spec with sizes. */
-import {
-  type Blueprint,
-  blueprintOf,
-  blueprintOfConfig,
-  buildModel,
-  FormatError,
-  presetOf,
-  presets,
-} from "biform/web";
+import { type Blueprint, blueprintOf, blueprintOfConfig, buildModel, FormatError, presetOf, presets } from "biform/web";
 import type { State } from "./state.ts";
 
 /** A file that is too long for a link, or is no config: it is there until the page is left. */
@@ -38,10 +30,14 @@ export function configBlueprint(text: string, file: string): Blueprint {
   try {
     config = JSON.parse(text);
   } catch (error) {
-    throw new FormatError(`${file}: got text that is no JSON (${(error as Error).message}), expected a config.json; check the file`);
+    throw new FormatError(
+      `${file}: got text that is no JSON (${(error as Error).message}), expected a config.json; check the file`,
+    );
   }
   if (typeof config !== "object" || config === null || Array.isArray(config))
-    throw new FormatError(`${file}: got ${JSON.stringify(config).slice(0, 40)}, expected an object of settings; open a model's config.json`);
+    throw new FormatError(
+      `${file}: got ${JSON.stringify(config).slice(0, 40)}, expected an object of settings; open a model's config.json`,
+    );
   return blueprintOfConfig(config as Record<string, unknown>, file);
 }
 

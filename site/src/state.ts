@@ -86,11 +86,11 @@ export type State = Values & {
   readonly explorer: Readonly<Record<string, string>>;
 };
 
-const names_ = Object.keys(fields) as (keyof Fields)[];
+const keys = Object.keys(fields) as (keyof Fields)[];
 
 /** The state that a bare address stands for. */
 export const start: State = {
-  ...(Object.fromEntries(names_.map((name) => [name, fields[name].start])) as unknown as Values),
+  ...(Object.fromEntries(keys.map((name) => [name, fields[name].start])) as unknown as Values),
   explorer: {},
 };
 
@@ -103,11 +103,12 @@ export function readHash(hash: string): { state: State; complaints: string[] } {
     const shown = value.length > 40 ? `${value.slice(0, 37)}...` : value;
     if (/^x\.[a-z]\w{0,20}$/i.test(key) && value.length <= 100) explorer[key.slice(2)] = value;
     else if (!Object.hasOwn(fields, key))
-      complaints.push(`link: got ${key.slice(0, 40)}, expected ${names_.join(", ")}; it was left out`);
+      complaints.push(`link: got ${key.slice(0, 40)}, expected ${keys.join(", ")}; it was left out`);
     else {
       const { read, expected } = fields[key as keyof Fields] as Field<unknown>;
       const found = read(value);
-      if (found === undefined) complaints.push(`link: ${key}: got "${shown}", expected ${expected}; the default stands`);
+      if (found === undefined)
+        complaints.push(`link: ${key}: got "${shown}", expected ${expected}; the default stands`);
       else state[key] = found;
     }
   }
@@ -117,7 +118,7 @@ export function readHash(hash: string): { state: State; complaints: string[] } {
 /** The address of a state: what differs from the start, in the order of the fields. */
 export function writeHash(state: State): string {
   const parts: [string, string][] = [];
-  for (const name of names_) {
+  for (const name of keys) {
     const value = state[name];
     const text = Array.isArray(value) ? value.join(" ") : String(value ?? "");
     const usual = fields[name].start;
@@ -137,13 +138,15 @@ function legible(value: string): string {
 /** The state as it is, and the ways to change it. */
 export interface Store {
   readonly now: State;
+  /** What the address had wrong when the page was opened. */
+  readonly complaints: readonly string[];
   /** Changes parts. While `passing` (a slider moves) the change joins the history's entry of the gesture. */
   change(part: Partial<State>, how?: { passing: boolean }): void;
 }
 
 /**
- * Ties the state to the address. `show` is called once at the start and after every change; `complaints` are what a link had wrong.
- * One gesture is one entry of the history, and the address is written a moment later, since browsers limit how often.
+ * Ties the state to the address; `show` is called after every change. One gesture is one entry of the history, and while it lasts
+ * the address follows a moment later, since browsers limit how often it may be written.
  */
 export function openStore(show: (state: State, complaints: readonly string[]) => void): Store {
   let { state: now, complaints } = readHash(location.hash);
@@ -151,29 +154,26 @@ export function openStore(show: (state: State, complaints: readonly string[]) =>
   let timer: ReturnType<typeof setTimeout> | undefined;
   const write = () => {
     clearTimeout(timer);
-    timer = undefined;
     const hash = writeHash(now);
     if (hash !== (location.hash || "#")) history.replaceState(null, "", hash);
   };
   addEventListener("hashchange", () => {
     clearTimeout(timer);
-    timer = undefined;
     gesture = false;
     ({ state: now, complaints } = readHash(location.hash));
     show(now, complaints);
   });
-  addEventListener("pagehide", () => timer !== undefined && write());
-  const store: Store = {
+  addEventListener("pagehide", () => gesture && write());
+  return {
     get now() {
       return now;
     },
+    complaints,
     change(part, { passing } = { passing: false }) {
       const next = { ...now, ...part };
       const changed = writeHash(next) !== writeHash(now);
       now = next;
       if (changed && !gesture) {
-        // The entry of before keeps the address of before.
-        if (timer !== undefined) write();
         history.pushState(null, "", writeHash(now));
         gesture = true;
       }
@@ -186,6 +186,4 @@ export function openStore(show: (state: State, complaints: readonly string[]) =>
       if (changed) show(now, []);
     },
   };
-  show(now, complaints);
-  return store;
 }
