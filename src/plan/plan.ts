@@ -1,6 +1,22 @@
 import type { Machine } from "../attention/crossover.ts";
-import type { Blueprint } from "./blueprint.ts";
-import type { Dtype } from "./schema.ts";
+import { parameterCount } from "../attention/define.ts";
+import { type Blueprint, type LayerKind, parametersOf } from "./blueprint.ts";
+import {
+  bytesPerToken,
+  cacheBytes,
+  formsOf,
+  layerValues,
+  type Span,
+  stepBytes,
+  stepFlops,
+  valuesPerLayer,
+  type Way,
+  waysOf,
+  weightBytes,
+} from "./cost.ts";
+import { enginesOf } from "./engine.ts";
+import { keptOf } from "./keep.ts";
+import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
 
 /** A machine as planned for: what it holds and how fast it is with a type of weights. */
 export interface Host {
@@ -20,7 +36,8 @@ export interface PlanSettings {
   readonly batch: number;
   /** New tokens of a sequence in one decoding step (more than one: speculative decoding). */
   readonly step: number;
-  readonly weightType: Dtype;
+  /** "file": as the model's file has them (bfloat16 where there is none). */
+  readonly weightType: WeightType;
   readonly cacheType: Dtype;
   readonly hosts: readonly Host[];
   /** As "tp8", "dp8", "cp4", "tp4,dp2". */
@@ -28,3 +45,90 @@ export interface PlanSettings {
 }
 
 export type { Blueprint };
+
+/** All that follows from a model's sizes and what is asked for. */
+export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
+  const { context, batch, step, weightType, cacheType } = settings;
+  const { name, architecture, source, vocabulary, width, layers, maxContext } = blueprint;
+  const { total, active } = parametersOf(blueprint);
+  return {
+    format: "biform plan 1",
+    model: {
+      name,
+      architecture,
+      ...(source !== undefined && { source }),
+      vocabulary,
+      width,
+      layers: layers.reduce((sum, { count }) => sum + count, 0),
+      ...(maxContext !== undefined && { maxContext }),
+    },
+    settings: { context, batch, step, weightType, cacheType },
+    parameters: { total, active },
+    weights: weightsOf(blueprint, weightType),
+    layers: layers.map(layerRow),
+    cache: cacheRows(blueprint, settings),
+    engines: enginesOf(blueprint, cacheType).map((row) => ({ ...row, bytes: row.bytesPerToken * context * batch })),
+    costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
+    machines: [],
+    layouts: [],
+    notes: [],
+  };
+}
+
+/** The asked type first, the others by size; and what the file has. */
+function weightsOf(blueprint: Blueprint, asked: WeightType): Plan["weights"] {
+  const types: WeightType[] = [
+    ...typesFrom(asked),
+    ...(blueprint.weightBytes === undefined ? [] : (["file"] as const)),
+  ];
+  return [...new Set([asked, ...types])].map((dtype) => ({ dtype, bytes: weightBytes(blueprint, dtype) }));
+}
+
+/** All types, this one first. */
+function typesFrom(asked: WeightType): Dtype[] {
+  const all = Object.keys(dtypes) as Dtype[];
+  return all.toSorted((a, b) => Number(b === asked) - Number(a === asked));
+}
+
+function cacheRows(blueprint: Blueprint, { context, batch, cacheType }: PlanSettings): Plan["cache"] {
+  return formsOf(blueprint).flatMap((form) =>
+    typesFrom(cacheType).map((dtype) => ({
+      form,
+      dtype,
+      valuesPerTokenPerLayer: valuesPerLayer(blueprint, form),
+      bytesPerToken: bytesPerToken(blueprint, form, dtype),
+      bytes: batch * cacheBytes(blueprint, form, dtype, context),
+    })),
+  );
+}
+
+function layerRow(kind: LayerKind): Plan["layers"][number] {
+  const { count, attention } = kind;
+  const { variant, sizes, window } = attention;
+  const kept = keptOf(kind);
+  return {
+    count,
+    variant: variant.name,
+    sizes: Object.fromEntries(
+      Object.entries(sizes).filter(([letter, size]) => letter !== "eps" && typeof size === "number" && size > 0),
+    ) as Record<string, number>,
+    ...(window !== undefined && { window }),
+    parameters: parameterCount(variant, sizes),
+    cache: Object.fromEntries((Object.keys(kept) as CachedForm[]).map((form) => [form, layerValues(kind, form)])),
+    state: kept.expanded!.state,
+  };
+}
+
+function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan["costs"] {
+  const { context, batch, step } = settings;
+  const spans: readonly (readonly ["prefill" | "decode", Span])[] = [
+    ["prefill", { t: context, s: context, batch, logits: 1 }],
+    ["decode", { t: step, s: context + step, batch }],
+  ];
+  return spans.map(([phase, span]) => {
+    const flops = stepFlops(blueprint, way, span);
+    const { weights, read, written, unfolded } = stepBytes(blueprint, way, span, settings);
+    const bytes = weights + read + written + unfolded;
+    return { phase, ...way, context, flops, bytes, intensity: flops / bytes };
+  });
+}
