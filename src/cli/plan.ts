@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { writeAtomic } from "../file/atomic.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../plan/amount.ts";
 import type { Blueprint } from "../plan/blueprint.ts";
-import { type Opening, openPlan } from "../plan/open.ts";
 import { type PlanSettings, plan } from "../plan/plan.ts";
+import { presetOf } from "../plan/preset/preset.ts";
+import { blueprintOfConfig } from "../plan/read/config.ts";
 import { type Plan, planJsonSchema } from "../plan/schema.ts";
 import { comparisonTable, detailTable, planTable } from "../plan/table.ts";
 import { ShapeError } from "../tensor/error.ts";
@@ -62,20 +62,29 @@ Examples:
 
 /** `biform plan`: exact sizes and costs of any model on any machine, without running anything. */
 export function planCommand(program: Command): void {
-  const amount = <T>(name: string, read: (subject: string, text: string) => T) => ({
-    parse: (text: string) => read(name, text),
-  });
+  const amount =
+    <T>(name: string, read: (subject: string, text: string) => T) =>
+    (text: string) =>
+      read(name, text);
   const names = (text: string) => text.split(/,(?![^(]*\))/).map((name) => name.trim());
   program
     .command("plan")
     .description("how much context fits, how fast a model can be, and what engines keep: counted, on any machine")
     .argument("[models...]", "presets, files, addresses or variants")
-    .option("--context <n>", `tokens: 4096, 128k, 1M (default: ${CONTEXT}, or what all models are declared for)`, amount("--context", tokensOf).parse)
+    .option(
+      "--context <n>",
+      `tokens: 4096, 128k, 1M (default: ${CONTEXT}, or what all models are declared for)`,
+      amount("--context", tokensOf),
+    )
     .option("--batch <n>", "sequences at a time", wholeOption("--batch"), 1)
     .option("--step <n>", "new tokens of a sequence per decoding step", wholeOption("--step"), 1)
     .option("--weights <type>", "f32, bf16, f16, fp8, q8, q4 or file (default: the file's, else bf16)", weightType)
-    .option("--cache <type>", "f32, bf16, f16, fp8, q8 or q4", amount("--cache", dtypeOf).parse, "float16")
-    .option("--memory <bytes>", "memory for weights and cache, in place of each machine's own: 24GiB", amount("--memory", bytesOf).parse)
+    .option("--cache <type>", "f32, bf16, f16, fp8, q8 or q4", amount("--cache", dtypeOf), "float16")
+    .option(
+      "--memory <bytes>",
+      "memory for weights and cache, in place of each machine's own: 24GiB",
+      amount("--memory", bytesOf),
+    )
     .option("--machine <names>", "comma-separated, see --list; this: the one at hand", names)
     .option("--layout <names>", "comma-separated: tp8, dp8, cp4; several at once as tp4+dp2", names, [])
     .option("--as <spec>", "attention of an architecture that is not known: a variant's name with sizes")
@@ -103,28 +112,56 @@ function weightType(text: string): PlanSettings["weightType"] {
 
 async function run(models: string[], options: Options): Promise<void> {
   const { json = false } = options;
-  if (options.schema) return console.log(JSON.stringify(planJsonSchema(), null, 2));
-  if (options.paper !== undefined) {
-    const { showPaper } = await import("./paper.ts");
-    return showPaper(options.paper, { json });
-  }
-  if (options.list) {
-    const { showList } = await import("./list.ts");
-    return showList({ json });
-  }
-  if (models.length === 0) throw new ShapeError("plan: got no model, expected a preset, a file, an address or a variant; biform plan --list names presets");
+  if (options.schema) console.log(JSON.stringify(planJsonSchema(), null, 2));
+  else if (options.paper !== undefined) (await import("./paper.ts")).showPaper(options.paper, { json });
+  else if (options.list) (await import("./list.ts")).showList({ json });
+  else await planModels(models, options);
+}
+
+async function planModels(models: readonly string[], options: Options): Promise<void> {
+  if (models.length === 0)
+    throw new ShapeError(
+      "plan: got no model, expected a preset, a file, an address or a variant; biform plan --list names presets",
+    );
   const interrupt = interruptible();
   try {
     const blueprints = [];
-    for (const model of models) blueprints.push(await openPlan(model, openingOf(options, interrupt.signal)));
+    for (const model of models) blueprints.push(opened(model));
     const settings = await settingsOf(blueprints, options);
     const plans = blueprints.map((blueprint) => plan(blueprint, settings));
-    if (options.html) await writeReport(options.html, plans);
-    await show(plans, options);
+    show(plans, options);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     process.exitCode = 130;
   } finally {
     interrupt.end();
   }
+}
+
+function opened(model: string): Blueprint {
+  const preset = presetOf(model);
+  if (!preset) throw new ShapeError(`plan: got "${model}", expected a preset; biform plan --list names them`);
+  return { ...blueprintOfConfig(preset.config, preset.name), source: preset.source };
+}
+
+/** The settings of all plans: one context, so that they can be compared. */
+async function settingsOf(blueprints: readonly Blueprint[], options: Options): Promise<PlanSettings> {
+  const { context, batch, step, weights, cache, memory, layout } = options;
+  const hosts = await hostsFor(options.machine, { warn: (line) => process.stderr.write(`${line}\n`) });
+  return {
+    context: context ?? Math.min(CONTEXT, ...blueprints.flatMap(({ maxContext }) => maxContext ?? [])),
+    batch,
+    step,
+    weightType: weights ?? (blueprints.some(({ weightBytes }) => weightBytes !== undefined) ? "file" : "bfloat16"),
+    cacheType: cache,
+    hosts: memory === undefined ? hosts : hosts.map((host) => ({ ...host, memory })),
+    layouts: layout,
+  };
+}
+
+function show(plans: readonly Plan[], { json, compare, details }: Options): void {
+  const [first, ...others] = plans;
+  if (json) console.log(JSON.stringify(others.length ? plans : first, null, 2));
+  else if (compare || others.length) process.stdout.write(comparisonTable(plans));
+  else process.stdout.write(planTable(first!) + (details ? `\n${detailTable(first!)}` : ""));
 }

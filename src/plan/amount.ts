@@ -25,7 +25,9 @@ const names: Readonly<Record<string, Dtype>> = {
 export function dtypeOf(subject: string, text: string): Dtype {
   const found = names[text.trim().toLowerCase()];
   if (!found)
-    throw new ShapeError(`${subject}: got "${text}", expected f32, bf16, f16, fp8, q8 or q4, or a longer name of these`);
+    throw new ShapeError(
+      `${subject}: got "${text}", expected f32, bf16, f16, fp8, q8 or q4, or a longer name of these`,
+    );
   return found;
 }
 

@@ -20,13 +20,18 @@ export function columns(heads: Cells, rows: readonly Cells[], text: readonly num
       tableWidth,
     ),
   );
-  return [lines[0]!, "─".repeat(Math.min(tableWidth, Math.max(...lines.map((line) => line.length)))), ...lines.slice(1)];
+  return [
+    lines[0]!,
+    "─".repeat(Math.min(tableWidth, Math.max(...lines.map((line) => line.length)))),
+    ...lines.slice(1),
+  ];
 }
 
 /** Seconds in the unit that suits them: 350 us, 12.5 ms, 3.20 s, 5.1 min. */
 export function time(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] = seconds < 1e-3 ? [1e6, "us"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
+  const [factor, unit] =
+    seconds < 1e-3 ? [1e6, "us"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
   return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
 }
 
@@ -49,17 +54,30 @@ export function settingsText({ settings }: Plan): string {
   const { context, batch, step, weightType, cacheType } = settings;
   const many = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
   const weights = weightType === "file" ? "weights as in the file" : `weights ${weightType}`;
-  return [many(context, "token"), many(batch, "sequence"), `${many(step, "new token")} per step`, weights, `cache ${cacheType}`].join(", ");
+  return [
+    many(context, "token"),
+    many(batch, "sequence"),
+    `${many(step, "new token")} per step`,
+    weights,
+    `cache ${cacheType}`,
+  ].join(", ");
+}
+
+/** A count of parameters as people say it: 671B. */
+export function parametersText(count: number): string {
+  return compact(count).replace("G", "B");
 }
 
 function heading(plan: Plan): string[] {
   const { model, parameters, weights } = plan;
   const { total, active } = parameters;
-  const used = active < total ? `, ${compact(active)} active per token` : "";
+  const used = active < total ? `, ${parametersText(active)} active per token` : "";
   const declared = model.maxContext ? `, declared for ${model.maxContext} tokens` : "";
   const lines = [
-    `${plain(model.name)}: ${compact(total)} parameters${used}; ${plain(model.architecture)}, ${model.layers} layers, width ${model.width}${declared}`,
-    `weights   ${weights.map(({ dtype, bytes: size }) => `${plain(dtype)} ${bytes(size)}`).join(", ")}`,
+    `${plain(model.name)}: ${parametersText(total)} parameters${used}; ${plain(model.architecture)}, ${model.layers} layers, width ${model.width}${declared}`,
+    `weights   ${distinct(weights)
+      .map(({ dtype, bytes: size }) => `${plain(dtype)} ${bytes(size)}`)
+      .join(", ")}`,
     `planned   ${settingsText(plan)}`,
   ];
   return lines.flatMap((line) => filled(line, "          "));
@@ -74,35 +92,54 @@ function times(value: number, least: number): string {
 
 /** Names of the forms that are cached, the smallest first. */
 export function cachedForms({ cache }: Plan): CachedForm[] {
-  return [...new Set(cache.toSorted((a, b) => a.bytes - b.bytes).map(({ form }) => form))];
+  return [
+    ...new Set(cache.toSorted((a, b) => a.valuesPerTokenPerLayer - b.valuesPerTokenPerLayer).map(({ form }) => form)),
+  ];
+}
+
+/** Types with their sizes, those of equal size as the first of them. */
+function distinct<T extends { dtype: string; bytes: number }>(entries: readonly T[]): T[] {
+  return entries.filter(({ bytes }, at) => entries.findIndex((other) => other.bytes === bytes) === at);
+}
+
+/** "8k", or "8k x 4" where there are several sequences. */
+function extent({ settings: { context: tokens, batch } }: Plan): string {
+  return batch === 1 ? context(tokens) : `${context(tokens)} x ${batch}`;
 }
 
 function fitting(plan: Plan): string[] {
   const { cache, settings, machines } = plan;
-  const least = Math.min(...cache.map(({ bytes }) => bytes));
-  const rows = cache
-    .toSorted((a, b) => a.bytes - b.bytes)
-    .map(({ form, dtype, valuesPerTokenPerLayer, bytesPerToken, bytes: size }) => [
-      `${form} ${dtype}`,
-      Number(valuesPerTokenPerLayer.toPrecision(6)),
-      bytes(bytesPerToken),
-      exactBytes(size),
-      times(size, least),
-    ]);
+  const type = settings.cacheType;
+  const forms = cachedForms(plan);
+  const least = Math.min(...cache.filter(({ dtype }) => dtype === type).map(({ bytes }) => bytes));
+  const others = distinct(cache.filter(({ form }) => form === forms[0])).filter(({ dtype }) => dtype !== type);
+  const rows = forms.map((form) => {
+    const sizes = new Map(cache.filter((entry) => entry.form === form).map((entry) => [entry.dtype, entry]));
+    const own = sizes.get(type)!;
+    return [
+      form,
+      Number(own.valuesPerTokenPerLayer.toPrecision(6)),
+      bytes(own.bytesPerToken),
+      exactBytes(own.bytes),
+      times(own.bytes, least),
+      ...others.map(({ dtype }) => bytes(sizes.get(dtype)!.bytes)),
+    ];
+  });
   const kept = columns(
-    ["Cache kept as", "values/token/layer", "bytes/token", `at ${context(settings.context)} x ${settings.batch}`, "times the least"],
+    ["Cache kept as", "values/layer", "/token", `at ${extent(plan)}`, "times", ...others.map(({ dtype }) => dtype)],
     rows,
   );
   const holding = machines.filter(({ longestContext }) => longestContext.length > 0);
   if (holding.length === 0) return kept;
-  const forms = cachedForms(plan);
   const most = columns(
     ["How much fits", "memory", `${context(settings.context)} fits`, ...forms.map((form) => `tokens, ${form}`)],
     holding.map(({ machine, memory, fits, longestContext }) => [
       named(machine),
       memory === undefined ? "–" : bytes(memory),
       fits === undefined ? "–" : fits ? "yes" : "no",
-      ...forms.map((form) => tokens(longestContext.find((entry) => entry.form === form && entry.dtype === settings.cacheType)?.tokens)),
+      ...forms.map((form) =>
+        tokens(longestContext.find((entry) => entry.form === form && entry.dtype === settings.cacheType)?.tokens),
+      ),
     ]),
   );
   return [...kept, "", ...most];
@@ -163,7 +200,7 @@ function engines(plan: Plan): string[] {
   const least = Math.min(...plan.cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
   if (plan.engines.length === 0) return [];
   return columns(
-    ["What engines keep", "versions", "values", `at ${context(plan.settings.context)} x ${plan.settings.batch}`, "off by", "which is"],
+    ["What engines keep", "versions", "values", `at ${extent(plan)}`, "off by", "which is"],
     plan.engines.map(({ engine, version, valuesPerTokenPerLayer, bytes: size, keeps }) => [
       clipped(plain(engine), 22),
       clipped(plain(version), 22),
@@ -191,12 +228,16 @@ function layouts(plan: Plan): string[] {
     ["Layout", "ranks", "weights/rank", "cache/rank", "weights twice", "cache twice", "sent/rank/step"],
     rows,
   );
-  const notes = plan.layouts.flatMap(({ layout, notes }) => notes.flatMap((note) => filled(`${layout}: ${note}`, "  ")));
+  const notes = plan.layouts.flatMap(({ layout, notes }) =>
+    notes.flatMap((note) => filled(`${layout}: ${note}`, "  ")),
+  );
   return [...table, ...notes];
 }
 
 function notes({ machines, notes }: Plan): string[] {
-  const measured = machines.some(({ measured }) => measured) ? ["* measured on this machine; the others by their datasheets"] : [];
+  const measured = machines.some(({ measured }) => measured)
+    ? ["* measured on this machine; the others by their datasheets"]
+    : [];
   return [...measured, ...notes.map(plain)].flatMap((note) => filled(note, "  "));
 }
 
@@ -244,14 +285,16 @@ export function comparisonTable(plans: readonly Plan[]): string {
   const [first] = plans;
   const machine = first!.machines[0]?.machine;
   const rows = plans.map((plan) => {
-    const sorted = plan.cache.toSorted((a, b) => a.bytes - b.bytes);
+    const sorted = plan.cache
+      .filter(({ dtype }) => dtype === plan.settings.cacheType)
+      .toSorted((a, b) => a.bytes - b.bytes);
     const [least, most] = [sorted[0]!, sorted.at(-1)!];
     const on = plan.machines.find((entry) => entry.machine === machine);
     const longest = on?.longestContext.find(({ form, dtype }) => form === least.form && dtype === least.dtype);
     return [
       clipped(plain(plan.model.name), 22),
-      compact(plan.parameters.total),
-      compact(plan.parameters.active),
+      parametersText(plan.parameters.total),
+      parametersText(plan.parameters.active),
       Number(least.valuesPerTokenPerLayer.toPrecision(5)),
       bytes(least.bytesPerToken),
       exactBytes(least.bytes),
@@ -265,7 +308,9 @@ export function comparisonTable(plans: readonly Plan[]): string {
   const heads = ["model", "total", "active", "values", "/token", `at ${at}`, "exp.", "fits", "prefill", "tok/s"];
   const legend = [
     "values: numbers in the cache per token and layer, in the smallest form; exp.: times that where keys and values are kept",
-    ...(machine ? [`fits, prefill, tok/s: most tokens, prefill of ${at} and decode after ${at} on ${plain(machine)}`] : []),
+    ...(machine
+      ? [`fits, prefill, tok/s: most tokens, prefill of ${at} and decode after ${at} on ${plain(machine)}`]
+      : []),
   ];
   return `${[`Planned: ${settingsText(first!)}`, "", ...columns(heads, rows), "", ...legend.flatMap((line) => filled(line, "  "))].join("\n")}\n`;
 }
