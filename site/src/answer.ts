@@ -1,14 +1,21 @@
 /** A plan as the page shows it: HTML of tables, the first answers first. What comes from a file is escaped. */
-import { bytes, compact, context, escaped, grid, type Plan, stacked, whole } from "biform/web";
+import {
+  bytes,
+  compact,
+  context,
+  crossoverText,
+  escaped,
+  exactBytes,
+  grid,
+  type Plan,
+  sizesText,
+  stacked,
+  time,
+  tokens,
+  whole,
+} from "biform/web";
 
-/** Seconds in the unit that suits them. */
-export function time(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] =
-    seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
-  return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
-}
-
+const from = (text: string) => (/^\d/.test(text) ? `from ${text}` : text);
 const figures = (value: number) => (Number.isInteger(value) ? whole(value) : String(Number(value.toPrecision(6))));
 
 /** The cache in the form that takes the least, at the type that was asked for. */
@@ -22,7 +29,7 @@ export function headline(plan: Plan): string {
   const least = leastCache(plan);
   const { context: tokens, batch, cacheType } = plan.settings;
   const sequences = batch === 1 ? "" : ` in each of ${whole(batch)} sequences`;
-  return `${plan.model.name}: ${whole(tokens)} tokens${sequences} keep ${bytes(least.bytes)} of ${least.form === "absorbed" ? "latents" : "keys and values"} in ${cacheType}.`;
+  return `${plan.model.name}: ${whole(tokens)} tokens${sequences} keep ${exactBytes(least.bytes)} of ${least.form === "absorbed" ? "latents" : "keys and values"} in ${cacheType}.`;
 }
 
 /** The few numbers that people come for. */
@@ -44,8 +51,8 @@ function cards(plan: Plan): string {
     card("Weights", bytes(weight.bytes), weight.dtype === "file" ? "as in the file" : weight.dtype),
     card(
       `Cache, ${context(settings.context)} tokens`,
-      bytes(least.bytes),
-      most ? `${least.form}; expanded ${bytes(most.bytes)}` : least.form,
+      exactBytes(least.bytes),
+      most ? `${least.form}; expanded ${exactBytes(most.bytes)}` : least.form,
     ),
     card(
       "A token more",
@@ -65,7 +72,7 @@ function cacheTable({ cache, settings }: Plan): string {
         form,
         figures(own[0]!.valuesPerTokenPerLayer),
         bytes(own[0]!.bytesPerToken),
-        ...types.map((type) => bytes(own.find(({ dtype }) => dtype === type)!.bytes)),
+        ...types.map((type) => exactBytes(own.find(({ dtype }) => dtype === type)!.bytes)),
       ],
     };
   });
@@ -99,7 +106,8 @@ function engineTable({ engines, cache }: Plan): string {
 function machineTable({ machines, settings }: Plan): string {
   if (machines.length === 0) return "";
   const two = machines.some(({ crossover }) => crossover);
-  const rows = machines.map(({ machine, measured, memory, fits, longestContext, prefill, decode, crossover }) => {
+  const rows = machines.map((one) => {
+    const { machine, measured, memory, fits, longestContext, prefill, decode, crossover } = one;
     const longest = longestContext.filter(({ dtype }) => dtype === settings.cacheType);
     const timed = (entry: (typeof prefill)[number] | undefined, value: string) =>
       entry ? stacked(value, `${entry.form}, ${entry.limit}-bound`) : "–";
@@ -107,11 +115,20 @@ function machineTable({ machines, settings }: Plan): string {
       cells: [
         stacked(machine, measured ? "measured" : memory === undefined ? "" : bytes(memory)),
         fits === undefined ? "–" : fits ? "yes" : "no",
-        longest.map(({ form, tokens }) => `${tokensText(tokens)} <span class="soft">${form}</span>`).join("<br>") ||
+        longest.map(({ form, tokens: most }) => `${tokens(most)} <span class="soft">${form}</span>`).join("<br>") ||
           "–",
         timed(prefill[0], time(prefill[0]?.seconds ?? Number.NaN)),
         timed(decode[0], `${compact(decode[0]?.tokensPerSecond ?? Number.NaN)} tok/s`),
-        ...(two ? [crossover ? crossoverText(crossover) : "–"] : []),
+        ...(two
+          ? [
+              crossover
+                ? stacked(
+                    `decode: ${from(crossoverText(one))}`,
+                    `prefill: up to ${whole(Math.floor(crossover.prefillChunk))} new`,
+                  )
+                : "–",
+            ]
+          : []),
       ],
     };
   });
@@ -124,17 +141,6 @@ function machineTable({ machines, settings }: Plan): string {
     ...(two ? ["absorbed wins"] : []),
   ];
   return grid("Machines", heads, rows);
-}
-
-/** The most tokens: none where the weights alone do not fit, any where no length fills the memory. */
-export function tokensText(tokens: number | null): string {
-  return tokens === null ? "any" : tokens === 0 ? "none" : whole(tokens);
-}
-
-function crossoverText({ decodeContext, prefillChunk }: NonNullable<Plan["machines"][number]["crossover"]>): string {
-  const decode =
-    decodeContext === null ? "never" : decodeContext <= 2 ? "always" : `from ${whole(Math.ceil(decodeContext))}`;
-  return stacked(`decode: ${decode}`, `prefill: up to ${whole(Math.floor(prefillChunk))} new`);
 }
 
 function layoutTable({ layouts }: Plan): string {
@@ -180,11 +186,7 @@ function layerTable({ layers }: Plan): string {
   const rows = layers.map(({ count, variant, sizes, window, parameters, cache, state }) => ({
     cells: [
       `${whole(count)} × ${escaped(variant)}`,
-      escaped(
-        Object.entries(sizes)
-          .map(([letter, size]) => `${letter} ${size}`)
-          .join(", "),
-      ),
+      escaped(sizesText(sizes)),
       window === undefined ? "–" : whole(window),
       compact(parameters),
       cache.expanded === undefined ? "–" : figures(cache.expanded),
