@@ -90,6 +90,8 @@ export const dsa = defineAttention({
   }),
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined, qi: "j i", wi: "j" }),
   cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined, ki: "i" }),
+  /** What engines that keep keys and values keep; `sparse` takes its rows of the latents itself, so that nothing here unfolds them. */
+  unfolded: (z) => ({ kn: "h n", v: "h v", kr: z.r ? "r" : undefined, ki: "i" }),
   scale: (z) => z.e ** -0.5,
   reads: (z, context) => indexer(z).i * context + (z.c + z.r) * Math.min(indexer(z).m, context),
   project(p, x, at, z) {

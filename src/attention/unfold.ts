@@ -3,7 +3,7 @@ import { merge, type Portion } from "../ops/merge/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { contiguous } from "../ops/pages/index.ts";
 import { scope, Tensor } from "../tensor/tensor.ts";
-import { type At, cacheOf, type Parts, present, type Sizes, type Variant } from "./define.ts";
+import { type At, type Cost, cacheOf, type Parts, present, type Sizes, type Variant } from "./define.ts";
 
 /** Cached tokens that are unfolded at a time: enough that their contraction runs at full speed, whatever the context. */
 export const PIECE = 1024;
@@ -56,6 +56,11 @@ export function runForm(variant: Variant, form: Variant["forms"][string], runnin
   return sum!.out;
 }
 
+/** The cost of a form whose keys and values are made of each new token once and kept. */
+export function onceUnfolded({ cached, token, ...others }: Cost): Cost {
+  return { ...others, token: token + cached, cached: 0 };
+}
+
 /**
  * The same attention with what it unfolds to as its cache: nothing is unfolded twice, and more is kept and read. The same
  * parameters, and of its forms those that read unfolded parts; undefined where a variant has none.
@@ -78,10 +83,7 @@ export function expandedCache(variant: Variant): Variant | undefined {
         name,
         {
           ...form,
-          cost: (z: Sizes) => {
-            const { cached, token, ...others } = cost(z);
-            return { ...others, token: token + cached, cached: 0 };
-          },
+          cost: (z: Sizes) => onceUnfolded(cost(z)),
         },
       ]),
     ),

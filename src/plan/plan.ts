@@ -1,6 +1,25 @@
 import type { Machine } from "../attention/crossover.ts";
-import type { Blueprint } from "./blueprint.ts";
-import type { Dtype } from "./schema.ts";
+import { parameterCount } from "../attention/define.ts";
+import { type Blueprint, type LayerKind, parametersOf } from "./blueprint.ts";
+import {
+  bytesPerToken,
+  cacheBytes,
+  formsOf,
+  layerValues,
+  longestContext,
+  type Span,
+  stepBytes,
+  stepFlops,
+  valuesPerLayer,
+  type Way,
+  waysOf,
+  weightBytes,
+} from "./cost.ts";
+import { enginesOf } from "./engine.ts";
+import { keptOf } from "./keep.ts";
+import { layOut } from "./layout.ts";
+import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
+import { crossoverOf, runningOn, stepTiming } from "./time.ts";
 
 /** A machine as planned for: what it holds and how fast it is with a type of weights. */
 export interface Host {
@@ -20,7 +39,8 @@ export interface PlanSettings {
   readonly batch: number;
   /** New tokens of a sequence in one decoding step (more than one: speculative decoding). */
   readonly step: number;
-  readonly weightType: Dtype;
+  /** "file": as the model's file has them (bfloat16 where there is none). */
+  readonly weightType: WeightType;
   readonly cacheType: Dtype;
   readonly hosts: readonly Host[];
   /** As "tp8", "dp8", "cp4", "tp4,dp2". */
@@ -28,3 +48,128 @@ export interface PlanSettings {
 }
 
 export type { Blueprint };
+
+/** All that follows from a model's sizes and what is asked for. */
+export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
+  const { context, batch, step, weightType, cacheType } = settings;
+  const { name, architecture, source, vocabulary, width, layers, maxContext } = blueprint;
+  const { total, active } = parametersOf(blueprint);
+  return {
+    format: "biform plan 1",
+    model: {
+      name,
+      architecture,
+      ...(source !== undefined && { source }),
+      vocabulary,
+      width,
+      layers: layers.reduce((sum, { count }) => sum + count, 0),
+      ...(maxContext !== undefined && { maxContext }),
+    },
+    settings: { context, batch, step, weightType, cacheType },
+    parameters: { total, active },
+    weights: weightsOf(blueprint, weightType),
+    layers: layers.map(layerRow),
+    cache: cacheRows(blueprint, settings),
+    engines: enginesOf(blueprint, cacheType).map((row) => ({ ...row, bytes: row.bytesPerToken * context * batch })),
+    costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
+    machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
+    layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
+    notes: [],
+  };
+}
+
+/** The asked type first, the others by size; and what the file has. */
+function weightsOf(blueprint: Blueprint, asked: WeightType): Plan["weights"] {
+  const types: WeightType[] = [
+    ...typesFrom(asked),
+    ...(blueprint.weightBytes === undefined ? [] : (["file"] as const)),
+  ];
+  return [...new Set([asked, ...types])].map((dtype) => ({ dtype, bytes: weightBytes(blueprint, dtype) }));
+}
+
+/** All types, this one first. */
+function typesFrom(asked: WeightType): Dtype[] {
+  const all = Object.keys(dtypes) as Dtype[];
+  return all.toSorted((a, b) => Number(b === asked) - Number(a === asked));
+}
+
+function cacheRows(blueprint: Blueprint, { context, batch, cacheType }: PlanSettings): Plan["cache"] {
+  return typesFrom(cacheType).flatMap((dtype) =>
+    formsOf(blueprint).map((form) => ({
+      form,
+      dtype,
+      valuesPerTokenPerLayer: valuesPerLayer(blueprint, form),
+      bytesPerToken: bytesPerToken(blueprint, form, dtype),
+      bytes: batch * cacheBytes(blueprint, form, dtype, context),
+    })),
+  );
+}
+
+function layerRow(kind: LayerKind): Plan["layers"][number] {
+  const { count, attention } = kind;
+  const { variant, sizes, window } = attention;
+  const kept = keptOf(kind);
+  return {
+    count,
+    variant: variant.name,
+    sizes: Object.fromEntries(
+      Object.entries(sizes).filter(([letter, size]) => letter !== "eps" && typeof size === "number" && size > 0),
+    ) as Record<string, number>,
+    ...(window !== undefined && { window }),
+    parameters: parameterCount(variant, sizes),
+    cache: Object.fromEntries((Object.keys(kept) as CachedForm[]).map((form) => [form, layerValues(kind, form)])),
+    state: kept.expanded!.state,
+  };
+}
+
+const spansOf = ({ context, batch, step }: PlanSettings) => ({
+  prefill: { t: context, s: context, batch, logits: 1 },
+  decode: { t: step, s: context + step, batch },
+});
+
+function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan["costs"] {
+  return Object.entries(spansOf(settings)).map(([phase, span]) => {
+    const flops = stepFlops(blueprint, way, span);
+    const { weights, read, written, unfolded } = stepBytes(blueprint, way, span, settings);
+    const bytes = weights + read + written + unfolded;
+    const intensity = flops / bytes;
+    return { phase: phase as "prefill" | "decode", ...way, context: settings.context, flops, bytes, intensity };
+  });
+}
+
+function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): Plan["machines"][number] {
+  const { context, batch, weightType, cacheType } = settings;
+  const { name, measured, memory } = host;
+  const running = runningOn(host, blueprint, weightType);
+  const forms = formsOf(blueprint);
+  const room = memory === undefined ? undefined : memory - weightBytes(blueprint, weightType);
+  const smallest = Math.min(...forms.map((form) => batch * cacheBytes(blueprint, form, cacheType, context)));
+  const crossover = crossoverOf(blueprint, settings, running);
+  const timed = (span: Span): Plan["machines"][number]["decode"] =>
+    waysOf(blueprint)
+      .map((way) => {
+        const { seconds, limit } = stepTiming(blueprint, way, span, settings, running);
+        return { ...way, seconds, tokensPerSecond: (batch * span.t) / seconds, limit };
+      })
+      .toSorted((a, b) => a.seconds - b.seconds);
+  const { prefill, decode } = spansOf(settings);
+  return {
+    machine: name,
+    measured,
+    ...(memory !== undefined && { memory }),
+    ...(room !== undefined && { fits: smallest <= room }),
+    longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
+    prefill: timed(prefill),
+    decode: timed(decode),
+    ...(crossover && { crossover }),
+  };
+}
+
+function longestRows(blueprint: Blueprint, room: number, { batch, cacheType }: PlanSettings) {
+  return typesFrom(cacheType).flatMap((dtype) =>
+    formsOf(blueprint).map((form) => {
+      const tokens = longestContext(blueprint, form, dtype, { room, batch });
+      return { form, dtype, tokens: Number.isFinite(tokens) ? tokens : null };
+    }),
+  );
+}

@@ -12,6 +12,8 @@ export const dtypes = {
 export type Dtype = keyof typeof dtypes;
 
 const dtype = z.enum(Object.keys(dtypes) as [Dtype, ...Dtype[]]);
+/** How weights are kept: in one type, or as the model's file has them. */
+export type WeightType = Dtype | "file";
 /** What is cached, and what is computed: `expanded` keys and values per head, or `absorbed` latents that all heads share. */
 const form = z.enum(["expanded", "absorbed"]);
 export type CachedForm = z.infer<typeof form>;
@@ -49,7 +51,7 @@ const cache = z.object({
   dtype,
   /** On average over all layers, those without a cache included. */
   valuesPerTokenPerLayer: z.number(),
-  /** Of one more token while no window is full, all layers. */
+  /** Of one more token while no window is full, all layers. Layers with a compressed cache count by their rate alone. */
   bytesPerToken: bytes,
   /** Of `settings.context` tokens in each of `settings.batch` sequences, states of fixed size included. */
   bytes,
@@ -68,7 +70,10 @@ const engine = z.object({
   source: z.string(),
 });
 
-/** FLOPs and bytes of the whole model for one step: a prefill of `context` tokens, or `step` new tokens after `context` others. */
+/**
+ * FLOPs and bytes of the whole model for one step: a prefill of `context` tokens with logits of the last one, or `step` new tokens
+ * after `context` others with logits of each; in all `batch` sequences.
+ */
 const cost = z.object({
   phase: z.enum(["prefill", "decode"]),
   /** What is kept, and the form that attention runs in. */
@@ -76,7 +81,7 @@ const cost = z.object({
   form,
   context: z.int(),
   flops: z.number(),
-  /** Weights, cache and states, read and written. */
+  /** Weights read; cache and states read and written; keys and values that a step unfolds, written and read. */
   bytes,
   /** FLOPs per byte. */
   intensity: z.number(),
@@ -98,8 +103,8 @@ const machine = z.object({
   memory: bytes.optional(),
   /** Whether weights and cache of `settings.context` fit, in the smallest form. */
   fits: z.boolean().optional(),
-  /** The most tokens per sequence beside the weights; 0 where the weights alone do not fit. */
-  longestContext: z.array(z.object({ form, dtype, tokens: z.int() })),
+  /** The most tokens per sequence beside the weights; 0 where these alone do not fit, null where no length fills the memory. */
+  longestContext: z.array(z.object({ form, dtype, tokens: z.int().nullable() })),
   /** The fastest first. */
   prefill: z.array(timed),
   decode: z.array(timed),
@@ -122,12 +127,15 @@ const layout = z.object({
   data: z.int(),
   context: z.int(),
   weightBytesPerRank: bytes,
+  /** Of the smallest form, at `settings.context` and `settings.batch`. */
   cacheBytesPerRank: bytes,
   /** Bytes over all ranks that are there more than once, the first copy not counted. */
   duplicatedWeightBytes: bytes,
   duplicatedCacheBytes: bytes,
-  /** Sent and received by a rank for one decoding step. */
+  /** Sent by a rank for one decoding step; it receives as many. */
   communicationBytesPerStep: bytes,
+  /** Of as many machines as there are ranks: whether one holds its share, and the most tokens per sequence that it would. */
+  machines: z.array(z.object({ machine: z.string(), fits: z.boolean(), longestContext: z.int().nullable() })),
   notes: z.array(z.string()),
 });
 
@@ -135,7 +143,13 @@ const layout = z.object({
 export const planSchema = z.object({
   format: z.literal("biform plan 1"),
   model,
-  settings: z.object({ context: z.int(), batch: z.int(), step: z.int(), weightType: dtype, cacheType: dtype }),
+  settings: z.object({
+    context: z.int(),
+    batch: z.int(),
+    step: z.int(),
+    weightType: z.union([dtype, z.literal("file")]),
+    cacheType: dtype,
+  }),
   parameters: z.object({ total: z.int(), active: z.int() }),
   weights: z.array(z.object({ dtype: z.string(), bytes })),
   layers: z.array(layer),
@@ -148,3 +162,8 @@ export const planSchema = z.object({
   notes: z.array(z.string()),
 });
 export type Plan = z.infer<typeof planSchema>;
+
+/** The JSON Schema (draft 2020-12) of a plan, as published with the package. */
+export function planJsonSchema(): Record<string, unknown> {
+  return { title: "biform plan", ...z.toJSONSchema(planSchema, { io: "input" }) };
+}

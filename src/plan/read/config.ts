@@ -1,0 +1,101 @@
+import { parameterCount } from "../../attention/define.ts";
+import { checkSizes } from "../../attention/layer.ts";
+import type { Config } from "../../model/family.ts";
+import { FormatError } from "../../tensor/error.ts";
+import { type Blueprint, type LayerKind, parametersOf } from "../blueprint.ts";
+import { type Architecture, architectures } from "./architecture.ts";
+import { settingsOf } from "./settings.ts";
+
+/** Where configs of several modalities have the language model. */
+const inner = ["text_config", "llm_config", "language_config", "thinker_config"] as const;
+
+/**
+ * The blueprint of a Hugging Face config.json, of every architecture in the table. Layers that predict further tokens (MTP) and
+ * encoders of images or sound are not counted.
+ *
+ * Errors: FormatError naming the key that is missing, out of bounds or at odds with another; ShapeError where sizes do not fit.
+ */
+export function blueprintOfConfig(config: Config, name: string): Blueprint {
+  const text = languageModel(config);
+  const architecture = architectures[String(text.model_type)];
+  if (!architecture || !Object.hasOwn(architectures, String(text.model_type))) throw unknown(text);
+  return assemble(text, architecture, name);
+}
+
+/** The part of a config that describes the language model. */
+export function languageModel(config: Config): Config {
+  if (Object.hasOwn(architectures, String(config.model_type)) && config.hidden_size !== undefined) return config;
+  for (const key of inner) {
+    const part = config[key];
+    if (typeof part === "object" && part !== null && !Array.isArray(part))
+      return languageModel({ tie_word_embeddings: config.tie_word_embeddings, ...part });
+  }
+  return config;
+}
+
+function assemble(raw: Config, architecture: Architecture, name: string): Blueprint {
+  const config = architecture.rename?.(raw) ?? raw;
+  const s = settingsOf(config, architecture.defaults);
+  const { hidden_size: width, vocab_size: vocabulary, num_hidden_layers: count } = s;
+  const { norm = 1, norms = 2 } = architecture;
+  const layers = Array.from({ length: count }, (_, i): LayerKind => {
+    const { attention, extra = 0, ...cached } = architecture.attention(s, i, architecture, config);
+    checkSizes(attention.variant, attention.sizes);
+    const feed = architecture.feed(s, i, architecture, config);
+    return { count: 1, attention, feed, extra: norms * norm * width + extra, ...cached };
+  });
+  const blueprint: Blueprint = {
+    name,
+    architecture: String(config.model_type),
+    vocabulary,
+    width,
+    tied: s.tie_word_embeddings ?? false,
+    layers: alike(layers),
+    extra: norm * width + (architecture.extra?.(s, config) ?? 0),
+    ...(s.max_position_embeddings && { maxContext: s.max_position_embeddings }),
+  };
+  checkTotals(blueprint);
+  return blueprint;
+}
+
+/** Layers that are the same in all, counted. */
+function alike(layers: readonly LayerKind[]): LayerKind[] {
+  const kinds = Map.groupBy(layers, (layer) =>
+    JSON.stringify({ ...layer, attention: { ...layer.attention, variant: layer.attention.variant.name } }),
+  );
+  return [...kinds.values()].map((same) => ({ ...same[0]!, count: same.length }));
+}
+
+/** Throws FormatError where sizes that are each within their bounds have products that numbers cannot hold. */
+function checkTotals(blueprint: Blueprint): void {
+  const { total } = parametersOf(blueprint);
+  const flops = blueprint.layers.reduce((sum, { count, feed }) => sum + count * feed.flops, 0);
+  const attention = blueprint.layers.map(({ attention: a }) => parameterCount(a.variant, a.sizes));
+  if (![total, flops, ...attention].every(Number.isSafeInteger))
+    throw new FormatError(
+      `config: got ${total.toPrecision(3)} parameters, expected fewer than 2^53; correct the sizes`,
+    );
+}
+
+/** The keys of which some decide, for an architecture that is not in the table. */
+const deciding = [
+  "num_attention_heads",
+  "num_key_value_heads",
+  "head_dim",
+  "kv_lora_rank",
+  "qk_nope_head_dim",
+  "qk_rope_head_dim",
+  "v_head_dim",
+  "sliding_window",
+  "layer_types",
+];
+
+function unknown(config: Config): FormatError {
+  const there = deciding.filter((key) => config[key] !== undefined && config[key] !== null);
+  const got = JSON.stringify(config.model_type)?.slice(0, 80) ?? "nothing";
+  return new FormatError(
+    `model_type: got ${got}, expected one of ${Object.keys(architectures).join(", ")}; ` +
+      `the cache follows from ${deciding.join(", ")} (found: ${there.join(", ") || "none of them"}): ` +
+      `name the variant${there.includes("kv_lora_rank") ? " with --as MLA" : " with --as GQA or --as MLA"}`,
+  );
+}

@@ -1,0 +1,157 @@
+import { z } from "zod";
+import { type Config, count, limits, refused } from "../../model/family.ts";
+import { FormatError } from "../../tensor/error.ts";
+
+/** From 0 to `max`. */
+const some = (max: number) => z.number().int().min(0).max(max);
+/** One for all layers, or one for each. */
+const perLayer = (one: z.ZodType<number>) =>
+  z.union([
+    one,
+    z
+      .array(one)
+      .min(1)
+      .max(2 * limits.layers),
+  ]);
+const names = z.array(z.string().max(80)).max(2 * limits.layers);
+const indices = z.array(some(2 * limits.layers)).max(2 * limits.layers);
+const tokens = count(2 ** 40);
+
+/** The keys that decide about costs, under the names most configs use. All else in a config is left alone. */
+const keys = {
+  vocab_size: count(limits.vocabulary),
+  hidden_size: count(limits.width),
+  num_hidden_layers: count(limits.layers),
+  num_attention_heads: perLayer(some(limits.heads)).nullish(),
+  num_key_value_heads: perLayer(some(limits.heads)).nullish(),
+  head_dim: count(limits.width).nullish(),
+  v_head_dim: count(limits.width).nullish(),
+  intermediate_size: perLayer(some(limits.width * 8)).nullish(),
+  tie_word_embeddings: z.boolean().nullish(),
+  max_position_embeddings: tokens.nullish(),
+  rms_norm_eps: z.number().min(0).max(1).nullish(),
+  attention_bias: z.boolean().nullish(),
+  mlp_bias: z.boolean().nullish(),
+  use_qk_norm: z.boolean().nullish(),
+  // Windows, and which layers have one.
+  sliding_window: tokens.nullish(),
+  use_sliding_window: z.boolean().nullish(),
+  max_window_layers: some(2 ** 31).nullish(),
+  sliding_window_pattern: z.union([count(limits.layers), z.string().regex(/^[LG]{1,99}$/)]).nullish(),
+  layer_types: names.nullish(),
+  attention_chunk_size: tokens.nullish(),
+  no_rope_layers: z
+    .array(some(1))
+    .max(2 * limits.layers)
+    .nullish(),
+  // Latents.
+  q_lora_rank: some(limits.width).nullish(),
+  kv_lora_rank: count(limits.width).nullish(),
+  qk_nope_head_dim: count(limits.width).nullish(),
+  qk_rope_head_dim: some(limits.width).nullish(),
+  qk_head_dim: count(limits.width).nullish(),
+  index_n_heads: count(limits.heads).nullish(),
+  index_head_dim: count(limits.width).nullish(),
+  index_topk: count(2 ** 31).nullish(),
+  // Experts, and which layers have them.
+  num_experts: perLayer(some(limits.experts)).nullish(),
+  num_experts_per_tok: perLayer(some(limits.experts)).nullish(),
+  moe_intermediate_size: perLayer(some(limits.width * 8)).nullish(),
+  n_shared_experts: perLayer(some(limits.experts)).nullish(),
+  shared_expert_intermediate_size: some(limits.width * 8).nullish(),
+  first_k_dense_replace: some(2 ** 31).nullish(),
+  moe_layer_freq: z.union([count(2 ** 31), z.array(some(1)).max(2 * limits.layers)]).nullish(),
+  mlp_layer_types: names.nullish(),
+  decoder_sparse_step: some(limits.layers).nullish(),
+  mlp_only_layers: indices.nullish(),
+  moe_layers: indices.nullish(),
+} as const;
+const schema = z.object(keys);
+export type Settings = z.infer<typeof schema>;
+type Key = keyof Settings;
+
+/** Other names of the same, the first that a config has counts. */
+const synonyms: Partial<Record<Key, readonly string[]>> = {
+  hidden_size: ["n_embd", "n_embed", "d_model", "model_dim"],
+  num_hidden_layers: ["n_layer", "num_layers", "n_layers"],
+  num_attention_heads: ["n_head", "n_heads"],
+  num_key_value_heads: ["num_kv_heads", "kv_n_heads", "num_attention_groups", "multi_query_group_num"],
+  head_dim: ["attention_head_dim", "kv_channels"],
+  intermediate_size: ["ffn_dim", "n_inner", "ffn_hidden_size", "ffn_intermediate_size"],
+  max_position_embeddings: ["n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length"],
+  attention_bias: ["qkv_bias", "use_qkv_bias", "add_qkv_bias", "use_bias", "bias"],
+  mlp_bias: ["use_bias"],
+  use_qk_norm: ["qk_layernorm", "use_qk_layernorm"],
+  num_experts: ["n_routed_experts", "num_local_experts", "moe_num_experts", "num_routed_experts"],
+  num_experts_per_tok: ["num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts"],
+  moe_intermediate_size: ["expert_ffn_hidden_size", "expert_intermediate_size", "moe_ffn_hidden_size"],
+  n_shared_experts: ["num_shared_experts", "moe_num_shared_experts", "num_shared_expert"],
+  shared_expert_intermediate_size: [
+    "shared_intermediate_size",
+    "moe_shared_expert_intermediate_size",
+    "share_expert_dim",
+  ],
+  decoder_sparse_step: ["interleave_moe_layer_step", "moe_layer_interval"],
+};
+
+/** The names under which a key may stand. */
+export const namesOf = (key: Key): readonly string[] => [key, ...(synonyms[key] ?? [])];
+
+/** The key under which a config has what `key` stands for. */
+function found(config: Config, key: Key): string | undefined {
+  const there = namesOf(key).filter((name) => config[name] !== undefined);
+  return there.find((name) => config[name] !== null) ?? there[0];
+}
+
+/**
+ * What decides about costs in a config. `defaults` stand where it has nothing.
+ *
+ * Errors: FormatError naming the config's own key for one that is missing, no whole number or beyond all bounds.
+ */
+export function settingsOf(config: Config, defaults: Config = {}): Settings {
+  const values: Record<string, unknown> = {};
+  for (const key of Object.keys(keys) as Key[]) {
+    const name = found(config, key);
+    const value = name === undefined ? undefined : config[name];
+    values[key] = value ?? defaults[key] ?? value;
+  }
+  const result = schema.safeParse(values);
+  if (!result.success) {
+    const issue = result.error.issues[0]!;
+    const key = String(issue.path[0]) as Key;
+    throw refused(found(config, key) ?? key, values[key], issue.message);
+  }
+  return result.data;
+}
+
+/** A key that must be there. Throws FormatError. */
+export function need<K extends Key>(s: Settings, key: K): NonNullable<Settings[K]> {
+  const value = s[key];
+  if (value === undefined || value === null)
+    throw new FormatError(
+      `${key}: got nothing, expected a number${namesOf(key).length > 1 ? ` (also read: ${namesOf(key).slice(1).join(", ")})` : ""}; add it to the config`,
+    );
+  return value;
+}
+
+/** What holds for layer i. Throws FormatError where a list is too short. */
+export function at<T>(value: T | readonly T[], i: number, key: Key): T {
+  if (!Array.isArray(value)) return value as T;
+  const list = value as readonly T[];
+  if (i >= list.length)
+    throw new FormatError(
+      `${key}: got ${list.length} entries, expected one for each layer, ${i + 1} or more; correct the config`,
+    );
+  return list[i]!;
+}
+
+/** A number for layer i that must be there and at least 1. */
+export function sizeAt(
+  s: Settings,
+  key: "num_attention_heads" | "intermediate_size" | "moe_intermediate_size" | "num_experts_per_tok",
+  i: number,
+): number {
+  const value: number = at<number>(need(s, key), i, key);
+  if (value < 1) throw new FormatError(`${key}: got 0, expected at least 1; correct the config`);
+  return value;
+}

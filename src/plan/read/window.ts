@@ -1,0 +1,37 @@
+import { FormatError } from "../../tensor/error.ts";
+import { at, type Settings } from "./settings.ts";
+
+const windowed = new Set(["sliding_attention", "local_attention", "sliding", "local", "swa"]);
+const whole = new Set(["full_attention", "attention", "global_attention", "full", "global"]);
+
+/**
+ * The window of layer i in tokens, or undefined where it sees everything. A chunk (Llama 4) is given as a window of its length: what
+ * is kept is at most that much.
+ *
+ * Errors: FormatError for a kind of layer that is not known, and for a layer with a window of no size.
+ */
+export function windowAt(s: Settings, i: number): number | undefined {
+  const size = s.sliding_window ?? undefined;
+  if (s.layer_types) {
+    const type = at(s.layer_types, i, "layer_types");
+    if (whole.has(type)) return undefined;
+    if (type === "chunked_attention") return sized(s.attention_chunk_size ?? size, "attention_chunk_size");
+    if (windowed.has(type)) return sized(size, "sliding_window");
+    throw new FormatError(
+      `layer_types: got ${JSON.stringify(type)}, expected ${[...whole, ...windowed, "chunked_attention"].join(", ")}; this architecture has no other`,
+    );
+  }
+  if (s.no_rope_layers?.length)
+    return at(s.no_rope_layers, i, "no_rope_layers") ? (s.attention_chunk_size ?? size) : undefined;
+  if (size === undefined || s.use_sliding_window === false) return undefined;
+  const pattern = s.sliding_window_pattern;
+  if (typeof pattern === "number") return (i + 1) % pattern ? size : undefined;
+  if (typeof pattern === "string") return pattern[i % pattern.length] === "L" ? size : undefined;
+  return s.use_sliding_window && i < (s.max_window_layers ?? 0) ? undefined : size;
+}
+
+function sized(size: number | undefined, key: string): number {
+  if (!size)
+    throw new FormatError(`${key}: got nothing, expected the window of layers that have one; add it to the config`);
+  return size;
+}
