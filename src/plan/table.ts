@@ -1,5 +1,5 @@
 /** A plan as a terminal shows it: plain text of at most 100 columns, what people ask first above, every number below. */
-import { bytes, compact, context, exactBytes } from "../lab/quantity.ts";
+import { bytes, compact, context, exactBytes, time } from "../lab/quantity.ts";
 import { clipped, filled, plain, tableWidth } from "../lab/table.ts";
 import type { CachedForm, Plan } from "./schema.ts";
 
@@ -25,14 +25,6 @@ export function columns(heads: readonly string[], rows: readonly Cells[], text: 
   });
   const rule = "─".repeat(Math.max(...lines.map((line) => line.length)));
   return [...lines.slice(0, height), rule, ...lines.slice(height)];
-}
-
-/** Seconds in the unit that suits them: 350 us, 12.5 ms, 3.20 s, 5.1 min. */
-export function time(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] =
-    seconds < 1e-3 ? [1e6, "us"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
-  return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
 }
 
 /** The plan's answers in the order in which they are asked for: what it is, what fits, how fast, what engines keep; then layouts. */
