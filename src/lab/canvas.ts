@@ -94,6 +94,20 @@ export function powers({ low, high }: Axis, most: number): number[] {
   return found;
 }
 
+/** Round values along a logarithmic axis: 1, 2 and 5 of every power of ten, or fewer, so that there are about `most`. */
+export function tens({ low, high }: Axis, most: number): number[] {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const inside = (factors: readonly number[], step = 1) =>
+    Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, at) => 10 ** (first + at * step))
+      .flatMap((power) => factors.map((factor) => factor * power))
+      .filter((value) => value >= low && value <= high);
+  for (const factors of [[1, 2, 5], [1, 3], [1]]) {
+    const found = inside(factors);
+    if (found.length <= most) return found;
+  }
+  return inside([1], Math.ceil((last - first + 1) / most));
+}
+
 /** Decimals that tell neighbouring ticks apart. */
 export function tickDigits(ticks: readonly number[]): number {
   const step = ticks.length > 1 ? ticks[1]! - ticks[0]! : 1;
