@@ -59,12 +59,20 @@ export { einsum } from "./ops/einsum/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { bytesOf, tokensOf } from "./plan/amount.ts";
 export { type Blueprint, blueprintOf, parametersOf } from "./plan/blueprint.ts";
-export { type Datasheet, hostOf, machineOf, machines } from "./plan/machine.ts";
+export {
+  decodeCurves,
+  memoryCurves,
+  prefillCurves,
+  roofsOf,
+} from "./plan/curve.ts";
+export { hostOf, type Listing, machineOf, machines } from "./plan/machine.ts";
+export { decodePicture, memoryPicture, prefillPicture } from "./plan/picture.ts";
 export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
 export { blueprintOfConfig } from "./plan/read/config.ts";
+export { rooflinePicture } from "./plan/roofline.ts";
 export { type CachedForm, type Dtype, dtypes, type Plan, planSchema } from "./plan/schema.ts";
-export { cachedForms, crossoverText, settingsText, sizesText, time, tokens } from "./plan/table.ts";
+export { cachedForms, crossoverText, settingsText, sizesText, tokens } from "./plan/table.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";

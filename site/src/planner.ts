@@ -3,18 +3,19 @@ import {
   type Blueprint,
   bytesOf,
   dtypes,
+  FormatError,
   type Host,
   hostOf,
+  machineOf,
   machines,
-  type Plan,
   type PlanSettings,
   plan,
-  presets,
   tokensOf,
 } from "biform/web";
 import { answer, headline } from "./answer.ts";
 import { byId, messageOf } from "./element.ts";
-import { modelOf, presetBlueprint } from "./source.ts";
+import { drawSoon } from "./gallery.ts";
+import { modelOf, presetBlueprint, readable } from "./source.ts";
 import type { State, Store } from "./state.ts";
 
 /** Tokens where neither the state nor the model says how many. */
@@ -33,10 +34,17 @@ export function settingsOf(state: State, { maxContext = usualContext }: Pick<Blu
   };
 }
 
-/** The machines that the state names, with its memory where it gives one. */
+/** The machines that the state names, with its memory where it gives one. Throws FormatError for a name that is none. */
 function hostsOf({ machines: asked, memory }: State): Host[] {
   const own = memory.trim() === "" ? {} : { memory: bytesOf("memory", memory) };
-  return machines.filter(({ name }) => asked.includes(name)).map((machine) => ({ ...hostOf(machine), ...own }));
+  return asked.map((name) => {
+    const machine = machineOf(name);
+    if (!machine)
+      throw new FormatError(
+        `machine: got "${name}", expected one of ${machines.map(({ name }) => name).join(", ")}; choose from the list`,
+      );
+    return { ...hostOf(machine), ...own };
+  });
 }
 
 /** Fills the form with what there is to choose from. */
@@ -54,7 +62,7 @@ export function mountPlanner(store: Store): void {
 /** The presets whose name or kind of attention holds every word of the search. */
 function listPresets(search: string, chosen: string): void {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const rows = presets
+  const rows = readable
     .map(({ name, aliases = [] }) => {
       const { layers } = presetBlueprint(name);
       const kinds = [...new Set(layers.map(({ attention }) => attention.variant.name))].join(" + ");
@@ -62,7 +70,7 @@ function listPresets(search: string, chosen: string): void {
     })
     .filter(({ searched }) => words.every((word) => searched.includes(word)));
   byId("model").replaceChildren(...rows.map(({ name, text }) => new Option(text, name, false, name === chosen)));
-  byId("found").textContent = words.length === 0 ? "" : `${rows.length} of ${presets.length} presets`;
+  byId("found").textContent = words.length === 0 ? "" : `${rows.length} of ${readable.length} presets`;
 }
 
 function listMachines(chosen: readonly string[]): void {
@@ -87,8 +95,8 @@ function listMachines(chosen: readonly string[]): void {
   byId("machines").replaceChildren(...parts);
 }
 
-/** The plan that a state asks for, shown; where there is none the page says why, and the last answers go. */
-export function showPlan(state: State): Plan | undefined {
+/** Shows the plan that a state asks for; where there is none the page says why, and the last answers go. */
+export function showPlan(state: State): void {
   const [model, use] = [byId("model-problem"), byId("use-problem")];
   [model.textContent, use.textContent] = ["", ""];
   let problem = model;
@@ -96,14 +104,15 @@ export function showPlan(state: State): Plan | undefined {
     const blueprint = modelOf(state);
     problem = use;
     byId<HTMLInputElement>("context").placeholder = String(blueprint.maxContext ?? usualContext);
-    const found = plan(blueprint, settingsOf(state, blueprint));
+    const settings = settingsOf(state, blueprint);
+    const found = plan(blueprint, settings);
     byId("headline").textContent = headline(found);
     byId("answer").innerHTML = answer(found);
-    return found;
+    drawSoon(blueprint, settings);
   } catch (error) {
     problem.textContent = messageOf(error);
     byId("headline").textContent = "";
     byId("answer").replaceChildren();
-    return undefined;
+    drawSoon();
   }
 }
