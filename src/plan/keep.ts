@@ -5,6 +5,7 @@ import {
   cacheOf,
   formNames,
   present,
+  type Sizes,
   shapeOf,
   stateValues,
 } from "../attention/define.ts";
@@ -55,20 +56,24 @@ export function keptAs(kind: Pick<LayerKind, "attention">, form: CachedForm): Ke
 
 function keeping(attention: Costing, forms: Kept["forms"]): Kept {
   const { variant, sizes } = attention;
-  const parts = cacheOf(variant, sizes).map(([name, axes]) => {
-    const values = shapeOf(axes, sizes).reduce((product, n) => product * n, 1);
-    return { values, exact: variant.exact?.includes(name) ? values : 0, index: axes === "i" ? values : 0 };
-  });
-  const sum = (key: "values" | "exact" | "index") => parts.reduce((total, part) => total + part[key], 0);
   return {
     attention,
-    values: sum("values"),
-    exact: sum("exact"),
-    index: sum("index"),
+    ...numbersOf(variant, sizes),
     ...(variant.reads && sizes.m && { chosen: sizes.m }),
     state: stateValues(variant, sizes),
     forms,
   };
+}
+
+function numbersOf(variant: Costed, sizes: Sizes): Pick<Kept, "values" | "exact" | "index"> {
+  let [values, exact, index] = [0, 0, 0];
+  for (const [name, axes] of cacheOf(variant, sizes)) {
+    const numbers = shapeOf(axes, sizes).reduce((product, n) => product * n, 1);
+    values += numbers;
+    if (variant.exact?.includes(name)) exact += numbers;
+    if (axes === "i") index += numbers;
+  }
+  return { values, exact, index };
 }
 
 /**
@@ -76,7 +81,7 @@ function keeping(attention: Costing, forms: Kept["forms"]): Kept {
  * as engines lay it: h (n + r + v) numbers for MLA.
  */
 function expanded({ variant, ...rest }: Costing, form: string): Costing {
-  const { unfolded, ...others } = variant;
+  const { unfolded, reads, ...others } = variant;
   const { over, cost, ...run } = variant.forms[form]!;
   const kept: Costed = {
     ...others,
@@ -85,6 +90,13 @@ function expanded({ variant, ...rest }: Costing, form: string): Costing {
       const owner = parts.some(([, axes]) => axes.startsWith("g ")) ? "g" : "h";
       return Object.fromEntries(parts.map(([name, axes]) => [name, axes === "r" ? `${owner} r` : axes]));
     },
+    // Who chooses entries looks at the indexer's keys of all of them.
+    ...(reads && {
+      reads(z, context) {
+        const { values, index } = numbersOf(kept, z);
+        return index * context + (values - index) * Math.min(z.m ?? context, context);
+      },
+    }),
     forms: { [form]: { ...run, cost: (z): Cost => onceUnfolded(cost(z)) } },
   };
   return { ...rest, variant: kept };

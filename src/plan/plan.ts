@@ -6,6 +6,7 @@ import {
   cacheBytes,
   formsOf,
   layerValues,
+  longestContext,
   type Span,
   stepBytes,
   stepFlops,
@@ -16,7 +17,9 @@ import {
 } from "./cost.ts";
 import { enginesOf } from "./engine.ts";
 import { keptOf } from "./keep.ts";
+import { layOut } from "./layout.ts";
 import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
+import { crossoverOf, runningOn, stepTiming } from "./time.ts";
 
 /** A machine as planned for: what it holds and how fast it is with a type of weights. */
 export interface Host {
@@ -69,8 +72,8 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     cache: cacheRows(blueprint, settings),
     engines: enginesOf(blueprint, cacheType).map((row) => ({ ...row, bytes: row.bytesPerToken * context * batch })),
     costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
-    machines: [],
-    layouts: [],
+    machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
+    layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
     notes: [],
   };
 }
@@ -91,8 +94,8 @@ function typesFrom(asked: WeightType): Dtype[] {
 }
 
 function cacheRows(blueprint: Blueprint, { context, batch, cacheType }: PlanSettings): Plan["cache"] {
-  return formsOf(blueprint).flatMap((form) =>
-    typesFrom(cacheType).map((dtype) => ({
+  return typesFrom(cacheType).flatMap((dtype) =>
+    formsOf(blueprint).map((form) => ({
       form,
       dtype,
       valuesPerTokenPerLayer: valuesPerLayer(blueprint, form),
@@ -119,16 +122,54 @@ function layerRow(kind: LayerKind): Plan["layers"][number] {
   };
 }
 
+const spansOf = ({ context, batch, step }: PlanSettings) => ({
+  prefill: { t: context, s: context, batch, logits: 1 },
+  decode: { t: step, s: context + step, batch },
+});
+
 function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan["costs"] {
-  const { context, batch, step } = settings;
-  const spans: readonly (readonly ["prefill" | "decode", Span])[] = [
-    ["prefill", { t: context, s: context, batch, logits: 1 }],
-    ["decode", { t: step, s: context + step, batch }],
-  ];
-  return spans.map(([phase, span]) => {
+  return Object.entries(spansOf(settings)).map(([phase, span]) => {
     const flops = stepFlops(blueprint, way, span);
     const { weights, read, written, unfolded } = stepBytes(blueprint, way, span, settings);
     const bytes = weights + read + written + unfolded;
-    return { phase, ...way, context, flops, bytes, intensity: flops / bytes };
+    const intensity = flops / bytes;
+    return { phase: phase as "prefill" | "decode", ...way, context: settings.context, flops, bytes, intensity };
   });
+}
+
+function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): Plan["machines"][number] {
+  const { context, batch, weightType, cacheType } = settings;
+  const { name, measured, memory } = host;
+  const running = runningOn(host, blueprint, weightType);
+  const forms = formsOf(blueprint);
+  const room = memory === undefined ? undefined : memory - weightBytes(blueprint, weightType);
+  const smallest = Math.min(...forms.map((form) => batch * cacheBytes(blueprint, form, cacheType, context)));
+  const crossover = crossoverOf(blueprint, settings, running);
+  const timed = (span: Span): Plan["machines"][number]["decode"] =>
+    waysOf(blueprint)
+      .map((way) => {
+        const { seconds, limit } = stepTiming(blueprint, way, span, settings, running);
+        return { ...way, seconds, tokensPerSecond: (batch * span.t) / seconds, limit };
+      })
+      .toSorted((a, b) => a.seconds - b.seconds);
+  const { prefill, decode } = spansOf(settings);
+  return {
+    machine: name,
+    measured,
+    ...(memory !== undefined && { memory }),
+    ...(room !== undefined && { fits: smallest <= room }),
+    longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
+    prefill: timed(prefill),
+    decode: timed(decode),
+    ...(crossover && { crossover }),
+  };
+}
+
+function longestRows(blueprint: Blueprint, room: number, { batch, cacheType }: PlanSettings) {
+  return typesFrom(cacheType).flatMap((dtype) =>
+    formsOf(blueprint).map((form) => {
+      const tokens = longestContext(blueprint, form, dtype, { room, batch });
+      return { form, dtype, tokens: Number.isFinite(tokens) ? tokens : null };
+    }),
+  );
 }

@@ -1,0 +1,143 @@
+import {
+  crossoverChunk,
+  crossoverContext,
+  type Machine,
+  predict,
+  rivalsOf,
+  workSeconds,
+} from "../attention/crossover.ts";
+import type { Blueprint, LayerKind } from "./blueprint.ts";
+import {
+  activationBytes,
+  attentionAt,
+  feedRead,
+  formOf,
+  parameterBytes,
+  type Span,
+  type Types,
+  type Way,
+} from "./cost.ts";
+import { keptAs, keptOf } from "./keep.ts";
+import { type Dtype, dtypes, type Limit, type WeightType } from "./schema.ts";
+
+/** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
+const FEED_OPS = 8;
+
+/** Predicted seconds of a step, and what most of them go into. */
+export interface Timing {
+  readonly seconds: number;
+  readonly limit: Limit;
+}
+
+/** A machine and what it counts a number between two ops as. */
+export interface Running {
+  readonly machine: Machine;
+  readonly activationBytes: number;
+}
+
+/** The type whose rates hold for weights: of a file's blocks, the type that is about as wide. */
+export function rateType(blueprint: Blueprint, type: WeightType): Dtype {
+  if (type !== "file") return type;
+  const bytes = parameterBytes(blueprint, type);
+  return bytes > 3 ? "float32" : bytes > 1.5 ? "bfloat16" : bytes > 0.75 ? "int8" : "int4";
+}
+
+/** How a host runs a model: measured ones compute in float32, whatever the type of the weights. */
+export function runningOn(
+  host: { readonly measured: boolean; rates(dtype: Dtype): Machine },
+  blueprint: Blueprint,
+  type: WeightType,
+): Running {
+  return {
+    machine: host.rates(rateType(blueprint, type)),
+    activationBytes: host.measured ? 4 : activationBytes(type),
+  };
+}
+
+/** Seconds of one step of the whole model, and the limit that binds. */
+export function stepTiming(blueprint: Blueprint, way: Way, span: Span, types: Types, running: Running): Timing {
+  const { machine } = running;
+  const on = (machine: Machine) => stepSeconds(blueprint, way, span, types, { ...running, machine });
+  const seconds = on(machine);
+  const overhead = machine.op ? on(only(machine, "op")) : 0;
+  const [compute, memory] = [on(only(machine, "flops")), on(only(machine, "bytes"))];
+  const most = Math.max(compute, memory, overhead);
+  return { seconds, limit: most === overhead && overhead > 0 ? "overhead" : most === memory ? "memory" : "compute" };
+}
+
+/** The machine where this alone takes time. */
+function only(machine: Machine, what: "flops" | "bytes" | "op"): Machine {
+  const free = Number.POSITIVE_INFINITY;
+  const rates = ({ few, many }: Machine["contract"]) => ({ few: rate(few), many: rate(many) });
+  const rate = ({ bytes, flops }: { bytes: number; flops: number }) => ({
+    bytes: what === "bytes" ? bytes : free,
+    flops: what === "flops" ? flops : free,
+  });
+  return {
+    ...machine,
+    contract: rates(machine.contract),
+    attend: rates(machine.attend),
+    op: what === "op" ? machine.op : 0,
+  };
+}
+
+/** Seconds of one step: attention as the runtime predicts it, the rest as contractions at the same rates. */
+export function stepSeconds(blueprint: Blueprint, way: Way, span: Span, types: Types, running: Running): number {
+  const { machine } = running;
+  const { t, batch = 1, logits = t } = span;
+  const weight = parameterBytes(blueprint, types.weightType);
+  const contraction = (rows: number, parameters: number, flops: number) =>
+    workSeconds(machine, rows <= machine.few ? machine.contract.few : machine.contract.many, {
+      bytes: parameters * weight,
+      flops,
+    });
+  const tokens = batch * t;
+  const head = blueprint.width * blueprint.vocabulary;
+  let seconds = 2 * machine.op + contraction(batch * logits, head, 2 * batch * logits * head);
+  for (const kind of blueprint.layers) {
+    const { chosen, experts, flops } = kind.feed;
+    const rows = experts ? (tokens * chosen) / experts : tokens;
+    const feed = contraction(rows, feedRead(kind.feed, tokens) + kind.extra, tokens * flops);
+    const attention = attentionSeconds(kind, way, span, { ...types, weight }, running);
+    seconds += kind.count * (attention + feed + machine.op * FEED_OPS);
+  }
+  return seconds;
+}
+
+/** Seconds of one layer's attention. */
+function attentionSeconds(
+  kind: LayerKind,
+  way: Way,
+  span: Span,
+  { weight, cacheType }: Types & { readonly weight: number },
+  { machine, activationBytes }: Running,
+): number {
+  const kept = keptAs(kind, way.cached);
+  const step = { ...span, cacheBytes: dtypes[cacheType], weightBytes: weight, activationBytes };
+  return predict(attentionAt(kind, kept, span), formOf(kept, way), step, machine).total;
+}
+
+/** Where the two forms of a model change places; undefined for one with one form. */
+export function crossoverOf(
+  blueprint: Blueprint,
+  settings: Types & { readonly context: number; readonly step: number; readonly batch: number },
+  { machine, activationBytes }: Running,
+): { readonly decodeContext: number | null; readonly prefillChunk: number } | undefined {
+  const kind = blueprint.layers.find((kind) => keptOf(kind).absorbed?.forms.absorbed);
+  if (!kind) return undefined;
+  const { context, step, batch, weightType, cacheType } = settings;
+  const { expanded, absorbed } = keptOf(kind);
+  const types = {
+    cacheBytes: dtypes[cacheType],
+    weightBytes: parameterBytes(blueprint, weightType),
+    activationBytes,
+    batch,
+  };
+  const decoding = [
+    { attention: expanded!.attention, form: expanded!.forms.expanded! },
+    { attention: absorbed!.attention, form: absorbed!.forms.absorbed! },
+  ] as const;
+  const from = crossoverContext(decoding, { ...types, t: step }, machine);
+  const chunk = crossoverChunk(rivalsOf(absorbed!.attention)!, { ...types, batch: 1, s: context }, machine);
+  return { decodeContext: Number.isFinite(from) ? from : null, prefillChunk: Math.min(chunk, context) };
+}
