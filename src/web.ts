@@ -42,7 +42,7 @@ export { variants } from "./attention/variants.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
 export { type Gguf, readGguf } from "./file/gguf.ts";
-export { type Agreement, agree } from "./lab/agree.ts";
+export { type Agreement, agree, type Drawn, drawn, partsOn, roundingOf } from "./lab/agree.ts";
 export * from "./lab/canvas.ts";
 export { chapters, heading } from "./lab/chapter.ts";
 export * from "./lab/cost.ts";
@@ -59,12 +59,8 @@ export { einsum } from "./ops/einsum/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { bytesOf, tokensOf } from "./plan/amount.ts";
 export { type Blueprint, blueprintOf, parametersOf } from "./plan/blueprint.ts";
-export {
-  decodeCurves,
-  memoryCurves,
-  prefillCurves,
-  roofsOf,
-} from "./plan/curve.ts";
+export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
+export { type Kept, keptOf } from "./plan/keep.ts";
 export { hostOf, type Listing, machineOf, machines } from "./plan/machine.ts";
 export { decodePicture, memoryPicture, prefillPicture } from "./plan/picture.ts";
 export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
