@@ -9,7 +9,7 @@ import { windowAt } from "./window.ts";
 
 const gatedMla = gated(mla);
 
-/** A layer of Multi-head Latent Attention, with an indexer where the config has one. Throws FormatError naming the key. */
+/** A layer of Multi-head Latent Attention. Throws FormatError naming the key that is missing or at odds with another. */
 export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): Attending {
   const [d, h] = [s.hidden_size, sizeAt(s, "num_attention_heads", i)];
   const c = need(s, "kv_lora_rank");
@@ -27,9 +27,12 @@ export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): 
     ...(s.attention_bias && { bias: traits.bias ?? "all" }),
   };
   const window = windowAt(s, i);
-  if (s.index_topk && s.index_n_heads && s.index_head_dim) {
-    const index = { i: s.index_head_dim, j: s.index_n_heads, m: s.index_topk };
-    return { attention: { variant: dsa, sizes: { ...sizes, ...index } } };
-  }
   return { attention: { variant: traits.gate ? gatedMla : mla, sizes, ...(window && { window }) } };
+}
+
+/** The same whose queries attend to the keys that an indexer selects (DeepSeek-V3.2). */
+export function sparseAt(s: Settings, i: number, traits: AttentionTraits = {}): Attending {
+  const { sizes } = latentAt({ ...s, sliding_window: null, layer_types: null }, i, traits).attention;
+  const index = { i: need(s, "index_head_dim"), j: need(s, "index_n_heads"), m: need(s, "index_topk") };
+  return { attention: { variant: dsa, sizes: { ...sizes, ...index } } };
 }
