@@ -106,7 +106,11 @@ export function longestContext(
   type: Dtype,
   { room, batch = 1 }: { readonly room: number; readonly batch?: number },
 ): number {
-  const fits = (context: number) => batch * cacheBytes(blueprint, form, type, context) <= room;
+  return longest((context) => batch * cacheBytes(blueprint, form, type, context) <= room);
+}
+
+/** The last whole number for which this holds, which holds for all before it: 0 where for none, Infinity where beyond 2^52. */
+export function longest(fits: (context: number) => boolean): number {
   if (!fits(1)) return 0;
   let [low, high] = [1, 2];
   while (fits(high)) {

@@ -17,6 +17,7 @@ import {
 } from "./cost.ts";
 import { enginesOf } from "./engine.ts";
 import { keptOf } from "./keep.ts";
+import { layOut } from "./layout.ts";
 import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
 import { crossoverOf, runningOn, stepTiming } from "./time.ts";
 
@@ -72,7 +73,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     engines: enginesOf(blueprint, cacheType).map((row) => ({ ...row, bytes: row.bytesPerToken * context * batch })),
     costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
     machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
-    layouts: [],
+    layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
     notes: [],
   };
 }

@@ -127,12 +127,15 @@ const layout = z.object({
   data: z.int(),
   context: z.int(),
   weightBytesPerRank: bytes,
+  /** Of the smallest form, at `settings.context` and `settings.batch`. */
   cacheBytesPerRank: bytes,
   /** Bytes over all ranks that are there more than once, the first copy not counted. */
   duplicatedWeightBytes: bytes,
   duplicatedCacheBytes: bytes,
-  /** Sent and received by a rank for one decoding step. */
+  /** Sent by a rank for one decoding step; it receives as many. */
   communicationBytesPerStep: bytes,
+  /** Of as many machines as there are ranks: whether one holds its share, and the most tokens per sequence that it would. */
+  machines: z.array(z.object({ machine: z.string(), fits: z.boolean(), longestContext: z.int().nullable() })),
   notes: z.array(z.string()),
 });
 

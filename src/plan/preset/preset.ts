@@ -1,22 +1,35 @@
+import { deepseek } from "./deepseek.ts";
+import { gemma } from "./gemma.ts";
+import { grouped } from "./grouped.ts";
 import { latent } from "./latent.ts";
 import { llama } from "./llama.ts";
+import { mixtures } from "./mixture.ts";
+import { qwen } from "./qwen.ts";
 
 /** A public model's sizes as its publisher's config has them: the keys that decide about cost, by their own names. */
 export interface Preset {
   /** As people type it: "deepseek-r1". */
   readonly name: string;
   readonly aliases?: readonly string[];
-  /** Where the sizes stand, and who published them. */
+  /** Where the sizes stand, and what they were compared with; it says so where some are from memory. */
   readonly source: string;
   /** Parameters as the publisher counts them. */
   readonly published?: { readonly total?: number; readonly active?: number };
-  /** Why a count from the sizes differs from the published one by more than rounding. */
+  /** Why a count from the sizes differs from the published total by more than one percent. */
   readonly differs?: string;
   readonly config: Readonly<Record<string, unknown>>;
 }
 
 /** Public models, the latent ones first. */
-export const presets: readonly Preset[] = [...latent, ...llama];
+export const presets: readonly Preset[] = [
+  ...deepseek,
+  ...latent,
+  ...llama,
+  ...qwen,
+  ...gemma,
+  ...mixtures,
+  ...grouped,
+];
 
 /** The preset of this name or alias, whatever its case; undefined where there is none. */
 export function presetOf(name: string): Preset | undefined {
