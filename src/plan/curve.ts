@@ -158,3 +158,9 @@ export function roofsOf(blueprint: Blueprint, settings: PlanSettings): Roof[] {
     };
   });
 }
+
+/** Name of a piece of work: "decode absorbed"; the form is left out where a model has one. */
+export function workName(work: Roof["works"][number], works: Roof["works"]): string {
+  const several = works.filter(({ phase }) => phase === work.phase).length > 1;
+  return several ? `${work.phase} ${work.form}` : work.phase;
+}

@@ -1,20 +1,17 @@
 /** The pictures of plans, drawn alike for reports and in the page: time and memory by tokens. All axes are logarithmic. */
 import * as Plot from "@observablehq/plot";
+import { type Axis, decades, powers, tens } from "../lab/axis.ts";
 import {
-  type Axis,
   axisX,
   axisY,
   type Canvas,
   colour,
   dashes,
-  decades,
   draw,
   endLabels,
   margins,
-  powers,
   scale,
   short,
-  tens,
   textWidth,
 } from "../lab/canvas.ts";
 import { bytes, context, exactBytes, time } from "../lab/quantity.ts";
@@ -46,13 +43,13 @@ const inTokens = (value: number) => context(Math.round(value));
 const halo = { fill: "currentColor", stroke: "var(--paper)", strokeWidth: 3 } as const;
 
 function strokes(lines: readonly Named[]): Plot.Markish[] {
-  return lines.map(({ points, form, index, name }) =>
+  return lines.map(({ points, form, index }) =>
     Plot.lineY(points, {
       ...pair,
       stroke: colour(index),
       strokeWidth: 2.5,
       strokeDasharray: form === "expanded" ? dashes[1] : dashes[0],
-      ariaLabel: name,
+      className: `line ${form}`,
     }),
   );
 }

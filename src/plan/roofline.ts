@@ -1,32 +1,24 @@
 /** The roofline: what machines can do at most with work of an arithmetic intensity, and what they are predicted to do. */
 import * as Plot from "@observablehq/plot";
+import { decades, pixels, tens } from "../lab/axis.ts";
 import {
-  type Axis,
   axisX,
   axisY,
   type Canvas,
   colour,
   dash,
-  decades,
   draw,
   endLabels,
   margins,
   scale,
   short,
   symbol,
-  tens,
   textWidth,
 } from "../lab/canvas.ts";
 import { compact } from "../lab/quantity.ts";
-import type { Point, Roof } from "./curve.ts";
+import { type Point, type Roof, workName } from "./curve.ts";
 
 const height = 340;
-
-/** Name of a piece of work: "decode absorbed"; the form is left out where a model has one. */
-export function workName(work: Roof["works"][number], works: Roof["works"]): string {
-  const several = works.filter(({ phase }) => phase === work.phase).length > 1;
-  return several ? `${work.phase} ${work.form}` : work.phase;
-}
 
 /** Ceilings of machines, a colour each, with prefill (squares) and decode (circles) of one model under them. */
 export function rooflinePicture(roofs: readonly Roof[], canvas: Canvas): SVGSVGElement {
@@ -60,21 +52,24 @@ export function rooflinePicture(roofs: readonly Roof[], canvas: Canvas): SVGSVGE
   });
   // Work of one kind has one intensity on all machines: a line for each, named at the top.
   const kinds = new Map(works.map(({ name, at }) => [name, at[0]]));
-  const uprights = [...kinds].flatMap(([name, at]) => [
-    Plot.ruleX([at], { stroke: "currentColor", strokeOpacity: 0.35, strokeDasharray: "2 3" }),
-    Plot.text([[at, y.low] as Point], {
-      x: "0",
-      y: "1",
-      text: () => name,
-      rotate: -90,
-      textAnchor: "start",
-      dx: -7,
-      dy: -4,
-      fill: "currentColor",
-      stroke: "var(--paper)",
-      strokeWidth: 3,
-    }),
-  ]);
+  const uprights = [...kinds].flatMap(([name, at]) => {
+    // Roofs rise to the right: there is room above them at the left and below them at the right.
+    const above = pixels(x, at) < x.length / 2;
+    return [
+      Plot.ruleX([at], { stroke: "currentColor", strokeOpacity: 0.35, strokeDasharray: "2 3" }),
+      Plot.text([[at, above ? y.high : y.low] as Point], {
+        x: "0",
+        y: "1",
+        text: () => name,
+        rotate: -90,
+        textAnchor: above ? "end" : "start",
+        dx: -7,
+        fill: "currentColor",
+        stroke: "var(--paper)",
+        strokeWidth: 3,
+      }),
+    ];
+  });
   const dots = works.map(({ phase, at, index, name, machine }) =>
     Plot.dot([at], {
       x: "0",
@@ -99,7 +94,7 @@ export function rooflinePicture(roofs: readonly Roof[], canvas: Canvas): SVGSVGE
     y: scale(y),
     marks: [
       ...axisY(y, "↑ FLOP/s", (value) => compact(value), tens(y, 8)),
-      ...axisX("FLOPs per byte moved →", (value) => compact(value), tens(x as Axis, x.length / 50)),
+      ...axisX("FLOPs per byte moved →", (value) => compact(value), tens(x, x.length / 40)),
       ...uprights,
       ...lines,
       ...dots,
