@@ -20,6 +20,7 @@ const columns: readonly Column<VariantRow>[] = [
   },
   {
     head: "FLOPs / query-key pair",
+    words: true,
     text: ({ forms }) =>
       forms
         .map(({ name, flopsPerPair, flopsPerSelected }) => {
@@ -32,7 +33,8 @@ const columns: readonly Column<VariantRow>[] = [
   },
   {
     head: "source",
-    text: ({ source }) => `<span class="source">${escaped(source)}</span>`,
+    words: true,
+    text: ({ source }) => escaped(source),
     value: ({ source }) => source,
   },
 ];

@@ -48,9 +48,7 @@ function draw(): void {
     return;
   }
   const start = performance.now();
-  // As many columns as the style sheet makes of this width.
-  const columns = Math.max(1, Math.floor((place.clientWidth + 32) / (460 + 32)));
-  const width = Math.floor((place.clientWidth - 32 * (columns - 1)) / columns);
+  const width = Math.floor(Number.parseFloat(getComputedStyle(place).gridTemplateColumns));
   const figures = figuresOf(...wanted).map(({ heading, caption, draw }) => {
     const figure = document.createElement("figure");
     figure.innerHTML = `<h3>${escaped(heading)}</h3><figcaption>${escaped(caption)}</figcaption>`;

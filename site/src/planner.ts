@@ -12,7 +12,7 @@ import {
   plan,
   tokensOf,
 } from "biform/web";
-import { answer, headline } from "./answer.ts";
+import { answer, details, headline } from "./answer.ts";
 import { byId, messageOf } from "./element.ts";
 import { drawSoon } from "./gallery.ts";
 import { modelOf, presetBlueprint, readable } from "./source.ts";
@@ -50,7 +50,7 @@ function hostsOf({ machines: asked, memory }: State): Host[] {
 /** Fills the form with what there is to choose from. */
 export function mountPlanner(store: Store): void {
   const options = Object.keys(dtypes).map((name) => new Option(name, name));
-  byId("weights").append(new Option("as in the file", "file"), ...options.map((option) => option.cloneNode(true)));
+  byId("weights").append(new Option("the file’s own", "file"), ...options.map((option) => option.cloneNode(true)));
   byId("cache").append(...options);
   listMachines(store.now.machines);
   listPresets("", store.now.model);
@@ -108,11 +108,11 @@ export function showPlan(state: State): void {
     const found = plan(blueprint, settings);
     byId("headline").textContent = headline(found);
     byId("answer").innerHTML = answer(found);
+    byId("details").innerHTML = details(found);
     drawSoon(blueprint, settings);
   } catch (error) {
     problem.textContent = messageOf(error);
-    byId("headline").textContent = "";
-    byId("answer").replaceChildren();
+    for (const id of ["headline", "answer", "details"]) byId(id).replaceChildren();
     drawSoon();
   }
 }

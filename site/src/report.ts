@@ -1,6 +1,6 @@
 /** Results that were opened: of `biform compare --json`, drawn as its report is, and of `biform plan --json`. */
 import { chapters, escaped, FormatError, parseComparison, planSchema } from "biform/web";
-import { answer, headline } from "./answer.ts";
+import { answer, details, headline } from "./answer.ts";
 import { byId } from "./element.ts";
 
 /** Whether parsed JSON means to be a result of one of the commands. */
@@ -32,5 +32,5 @@ function planArticle(value: unknown, file: string): string {
       `${file}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}; write it with \`biform plan --json\``,
     );
   }
-  return `<h3>${escaped(headline(parsed.data))}</h3>${answer(parsed.data)}`;
+  return `<h3>${escaped(headline(parsed.data))}</h3>${answer(parsed.data)}${details(parsed.data)}`;
 }

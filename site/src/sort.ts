@@ -6,6 +6,8 @@ export interface Column<T> {
   /** A cell's HTML, and what it sorts by. */
   text(row: T): string;
   value(row: T): number | string;
+  /** Words rather than numbers: they begin at the left. */
+  readonly words?: true;
   /** A style of the cell: a shade of its value, beside the value itself. */
   style?(row: T): string;
 }
@@ -21,14 +23,23 @@ export function sortable<T>(name: string, caption: string, columns: readonly Col
     const order = orders.get(name);
     const by = order && columns[order.column];
     const sorted = by ? rows.toSorted((a, b) => compared(by.value(a), by.value(b)) * (order.falls ? -1 : 1)) : rows;
-    const heads = columns.map(({ head }, at) => {
+    const heads = columns.map(({ head, words }, at) => {
       const state = order?.column !== at ? "none" : order.falls ? "descending" : "ascending";
       const mark = state === "none" ? "" : state === "ascending" ? " ▲" : " ▼";
-      return `<th scope="col" aria-sort="${state}"${at === 0 ? ' class="text"' : ""}><button type="button" class="sort" data-sort="${at}">${escaped(head)}<span aria-hidden="true">${mark}</span></button></th>`;
+      return `<th scope="col" aria-sort="${state}"${at === 0 || words ? ' class="text"' : ""}><button type="button" class="sort" data-sort="${at}">${escaped(head)}<span aria-hidden="true">${mark}</span></button></th>`;
     });
     const body = sorted.map((row) => {
-      const [first, ...rest] = columns.map((column) => ({ text: column.text(row), style: column.style?.(row) }));
-      const cells = rest.map(({ text, style }) => `<td${style ? ` style="${style}"` : ""}>${text}</td>`).join("");
+      const [first, ...rest] = columns.map((column) => ({
+        text: column.text(row),
+        style: column.style?.(row),
+        words: column.words,
+      }));
+      const cells = rest
+        .map(
+          ({ text, style, words }) =>
+            `<td${words ? ' class="text"' : ""}${style ? ` style="${style}"` : ""}>${text}</td>`,
+        )
+        .join("");
       return `<tr><th scope="row">${first!.text}</th>${cells}</tr>`;
     });
     return `<table><caption>${escaped(caption)}</caption><thead><tr>${heads.join("")}</tr></thead><tbody>${body.join("\n")}</tbody></table>`;

@@ -67,8 +67,8 @@ export const fields = {
   cache: oneOf("float16", ...types),
   /** Bytes as people type them; each machine's own where it is empty. */
   memory: text("", 20),
-  machines: names(["h100-sxm"], 100),
-  layout: names([], 16),
+  machines: names(["h100-sxm", "rtx-4090", "m3-ultra"], 100),
+  layout: names(["tp8", "dp8"], 16),
   compare: names(["deepseek-r1", "qwen3-235b-a22b", "llama-3.1-405b", "gpt-oss-120b"], 40),
   match: text("", 100),
   /** What the table of all models and machines shows; empty: the table is not there. */
