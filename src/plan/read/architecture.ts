@@ -1,8 +1,14 @@
 import type { Config } from "../../model/family.ts";
 import type { Feed } from "../blueprint.ts";
+import { compressedAt, compressedExtra, compressedFeed } from "./compressed.ts";
 import { feedAt } from "./feed.ts";
+import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra } from "./gemma.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
-import { latentAt } from "./latent.ts";
+import { deltaAt, kimiAt, kimiFeed } from "./hybrid.ts";
+import { latentAt, sparseAt } from "./latent.ts";
+import { bailingAt, minimaxAt } from "./lightning.ts";
+import { closedAt, factorizedAt, hybridAt, sharingAt, shortcutFeed } from "./other.ts";
+import * as rename from "./rename.ts";
 import type { Settings } from "./settings.ts";
 
 /** How an architecture differs from Llama: what its configs leave out, and what its layers have. */
@@ -14,59 +20,172 @@ export interface Architecture extends Traits {
   /** Parameters of a norm per dim: 2 with a bias, 0 without any; 1 unless given. */
   readonly norm?: 0 | 1 | 2;
   /** Norms in a block; 2 unless given. */
-  readonly norms?: number;
+  readonly norms?: number | ((config: Config) => number);
   /** Parameters in no layer beside the last norm: positions, biases of the head. */
   readonly extra?: (s: Settings, config: Config) => number;
   readonly attention: (s: Settings, i: number, traits: Traits, config: Config) => Attending;
   readonly feed: (s: Settings, i: number, traits: Traits, config: Config) => Feed;
 }
 
-const grouped = (traits: Partial<Architecture> = {}): Architecture => ({
-  attention: groupedAt,
-  feed: feedAt,
-  ...traits,
-});
-const latent = (traits: Partial<Architecture> = {}): Architecture => ({ attention: latentAt, feed: feedAt, ...traits });
+type Given = Omit<Architecture, "attention" | "feed"> & Partial<Pick<Architecture, "attention" | "feed">>;
+const grouped = (traits: Given = {}): Architecture => ({ attention: groupedAt, feed: feedAt, ...traits });
+const latent = (traits: Given = {}): Architecture => ({ attention: latentAt, feed: feedAt, ...traits });
 
 const tied = { tie_word_embeddings: true };
+/** A size is in configs of models that use no window. */
+const unwindowed = { use_sliding_window: false };
+const headBias = (s: Settings) => s.vocab_size;
+
+/** GPT-2 and its kin: norms and matrices with biases, MLPs without a gate. */
+const classic = { norm: 2, matrices: 2, rename: rename.expanded } as const;
+const biased = { attention_bias: true, mlp_bias: true };
+
+const gemma3 = {
+  ...{ ...tied, vocab_size: 262_208, hidden_size: 2304, intermediate_size: 9216, num_hidden_layers: 26 },
+  ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, sliding_window: 4096, sliding_window_pattern: 6 },
+  max_position_embeddings: 131_072,
+};
+const gemma4 = grouped({
+  ...{ attention: gemma4At, feed: gemma4Feed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
+  defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 6 },
+});
+const qwen2 = grouped({ bias: "inputs", defaults: { attention_bias: true, ...unwindowed } });
+const qwen3 = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
+const qwen3Moe = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
+const gatedDelta = grouped({ attention: deltaAt, qkNorm: "head", gate: true, sharedGate: true });
+const third = latent({ correction: true });
+const thirdSparse = latent({ attention: sparseAt, correction: true });
+const kimi = latent({ attention: kimiAt, feed: kimiFeed, correction: true });
 
 /** By `model_type`. */
 export const architectures: Readonly<Record<string, Architecture>> = {
+  // Grouped heads, a gated MLP, two RMS norms.
   llama: grouped(),
   mistral: grouped(),
+  ministral: grouped(),
+  ministral3: grouped(),
   mixtral: grouped(),
-  qwen2: grouped({ bias: "inputs", defaults: { attention_bias: true, use_sliding_window: false } }),
+  minicpm: grouped({ defaults: tied }),
+  seed_oss: grouped({ bias: "inputs" }),
+  exaone: grouped(),
+  exaone4: grouped({ qkNorm: "head" }),
+  granite: grouped(),
+  granitemoe: grouped(),
+  granitemoeshared: grouped(),
+  smollm3: grouped({ defaults: { ...tied, ...unwindowed } }),
+  ernie4_5: grouped({ defaults: tied }),
+  ernie4_5_moe: grouped({ correction: true, defaults: tied }),
+  hunyuan: grouped({ attention: sharingAt, qkNorm: "head", qkNormOptional: true, defaults: tied }),
+  hunyuan_v1_dense: grouped({ qkNorm: "head", defaults: tied }),
+  hunyuan_v1_moe: grouped({ qkNorm: "head", qkNormOptional: true, defaults: tied }),
+  internlm2: grouped(),
+  internlm3: grouped({ bias: "inputs" }),
+  baichuan: grouped(),
+  phi3: grouped(),
+  qwen2,
+  mimo: qwen2,
+  qwen2_vl: qwen2,
+  qwen2_vl_text: qwen2,
+  qwen2_5_vl: qwen2,
+  qwen2_5_vl_text: qwen2,
   qwen2_moe: grouped({
     bias: "inputs",
     sharedGate: true,
-    defaults: { attention_bias: true, use_sliding_window: false, shared_expert_intermediate_size: 5632 },
+    defaults: { attention_bias: true, ...unwindowed, shared_expert_intermediate_size: 5632 },
   }),
-  qwen3: grouped({ qkNorm: "head", defaults: { head_dim: 128, use_sliding_window: false } }),
-  qwen3_moe: grouped({ qkNorm: "head", defaults: { head_dim: 128, use_sliding_window: false } }),
+  qwen3,
+  qwen3_vl_text: qwen3,
+  qwen3_moe: qwen3Moe,
+  qwen3_vl_moe_text: qwen3Moe,
+  olmo: grouped({ norm: 0 }),
+  olmo2: grouped({ qkNorm: "whole" }),
+  olmo3: grouped({ qkNorm: "whole", defaults: { sliding_window: 4096, sliding_window_pattern: 4 } }),
+  olmoe: grouped({ qkNorm: "whole" }),
+  glm: grouped({ bias: "inputs" }),
+  glm4: grouped({ bias: "inputs", norms: 4 }),
+  chatglm: grouped({ bias: "inputs", rename: rename.chatglm }),
+  glm4_moe: grouped({ bias: "inputs", qkNorm: "head", qkNormOptional: true, correction: true }),
+  dots1: grouped({ qkNorm: "head", correction: true }),
+  minimax_m2: grouped({ qkNorm: "whole", correction: true }),
+  gpt_oss: grouped({
+    sinks: true,
+    routerBias: true,
+    expertBias: true,
+    defaults: { attention_bias: true, sliding_window: 128, sliding_window_pattern: 2, head_dim: 64 },
+  }),
+  bailing_moe: grouped(),
+  bailing_moe_v2: grouped({ correction: true, qkNorm: "head", qkNormOptional: true }),
+  llama4_text: grouped({ rename: rename.llama4 }),
+  dbrx: grouped({ rename: rename.dbrx }),
+  mimo_v2_flash: grouped({ attention: hybridAt, correction: true }),
+  step3_text: grouped({ attention: factorizedAt, rename: rename.step3 }),
+  // Others in norms, biases and MLPs.
   gemma: grouped({ defaults: { ...tied, head_dim: 256 } }),
   gemma2: grouped({ norms: 4, defaults: { ...tied, head_dim: 256, sliding_window: 4096, sliding_window_pattern: 2 } }),
-  gemma3_text: grouped({
-    norms: 4,
-    qkNorm: "head",
-    defaults: {
-      ...{ ...tied, vocab_size: 262_208, hidden_size: 2304, intermediate_size: 9216, num_hidden_layers: 26 },
-      ...{
-        num_attention_heads: 8,
-        num_key_value_heads: 4,
-        head_dim: 256,
-        sliding_window: 4096,
-        sliding_window_pattern: 6,
-      },
-      max_position_embeddings: 131_072,
-    },
+  gemma3_text: grouped({ norms: 4, qkNorm: "head", defaults: gemma3 }),
+  gemma3n_text: grouped({
+    ...{ attention: gemma3nAt, feed: gemma3nFeed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
+    defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 5 },
   }),
+  gemma4_text: gemma4,
+  gemma4_unified_text: gemma4,
+  cohere: grouped({ norms: 1, qkNorm: "each", qkNormOptional: true, defaults: tied }),
+  cohere2: grouped({ norms: 1, defaults: { ...tied, sliding_window: 4096, sliding_window_pattern: 4 } }),
+  stablelm: grouped({ norm: 2, norms: rename.parallelNorms, bias: "inputs", qkNorm: "each", qkNormOptional: true }),
+  phimoe: grouped({ norm: 2, extra: headBias }),
+  nemotron: grouped({ norm: 2, matrices: 2 }),
+  starcoder2: grouped({ norm: 2, matrices: 2, defaults: { ...tied, ...biased } }),
+  phi: grouped({ ...classic, norms: 1, extra: headBias, defaults: biased }),
+  gpt_neox: grouped({ ...classic, defaults: biased }),
+  gptj: grouped({ ...classic, norms: 1, extra: headBias, defaults: { mlp_bias: true } }),
+  gpt2: grouped({
+    ...classic,
+    unrotated: true,
+    defaults: { ...tied, ...biased },
+    extra: (s) => (s.max_position_embeddings ?? 1024) * s.hidden_size,
+  }),
+  opt: grouped({
+    ...classic,
+    rename: rename.opt,
+    unrotated: true,
+    defaults: { ...tied, ...biased },
+    // Two positions more than it is trained for.
+    extra: (s) => ((s.max_position_embeddings ?? 2048) + 2) * s.hidden_size,
+  }),
+  bloom: grouped({
+    ...classic,
+    unrotated: true,
+    defaults: { ...tied, ...biased },
+    // A norm of the embeddings.
+    extra: (s) => 2 * s.hidden_size,
+  }),
+  mpt: grouped({ matrices: 2, unrotated: true, rename: rename.mpt, defaults: tied }),
+  falcon: grouped({ ...classic, norms: rename.falconNorms, rename: rename.falcon, defaults: tied }),
+  // Latents.
   deepseek_v2: latent(),
-  deepseek_v3: latent({ correction: true }),
-  deepseek_v32: latent({ correction: true }),
-  kimi_k2: latent({ correction: true }),
+  deepseek_v3: third,
+  deepseek_v32: thirdSparse,
+  kimi_k2: third,
+  kimi_k25: third,
   glm4_moe_lite: latent({ correction: true, defaults: { first_k_dense_replace: 1 } }),
-  glm_moe_dsa: latent({ correction: true }),
+  glm_moe_dsa: thirdSparse,
+  mistral4: latent(),
+  axk1: latent({ attention: closedAt, correction: true }),
   youtu: latent({ defaults: tied }),
   youtu_llm: latent({ defaults: tied }),
   minicpm3: latent({ defaults: tied }),
+  plm: latent({ matrices: 2, defaults: tied }),
+  longcat_flash: latent({ feed: shortcutFeed, rename: rename.longcat }),
+  deepseek_v4: latent({ attention: compressedAt, feed: compressedFeed, extra: compressedExtra, correction: true }),
+  // States beside caches.
+  qwen3_next: gatedDelta,
+  qwen3_5_text: gatedDelta,
+  qwen3_5_moe_text: gatedDelta,
+  kimi_linear: kimi,
+  kimi_k3: kimi,
+  minimax: grouped({ attention: minimaxAt }),
+  minimax_text_01: grouped({ attention: minimaxAt }),
+  minimax_m1: grouped({ attention: minimaxAt }),
+  bailing_moe_v2_5: latent({ correction: true, attention: bailingAt }),
+  bailing_hybrid: latent({ correction: true, attention: bailingAt }),
 };

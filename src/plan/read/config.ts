@@ -17,20 +17,28 @@ const inner = ["text_config", "llm_config", "language_config", "thinker_config"]
  */
 export function blueprintOfConfig(config: Config, name: string): Blueprint {
   const text = languageModel(config);
-  const architecture = architectures[String(text.model_type)];
-  if (!architecture || !Object.hasOwn(architectures, String(text.model_type))) throw unknown(text);
+  const architecture = architectureOf(text.model_type);
+  if (!architecture) throw unknown(text);
   return assemble(text, architecture, name);
 }
 
+/** The architecture of a `model_type`, where it is in the table; models that also see are called by their text's. */
+function architectureOf(type: unknown): Architecture | undefined {
+  const name = String(type);
+  const names = [name, `${name}_text`, `${name.replace(/_vl$/, "")}_text`, name.replace(/_vl$/, "")];
+  const key = names.find((name) => Object.hasOwn(architectures, name));
+  return key === undefined ? undefined : architectures[key];
+}
+
+/** Configs within configs are looked into as far as this. */
+const DEPTH = 3;
+
 /** The part of a config that describes the language model. */
-export function languageModel(config: Config): Config {
-  if (Object.hasOwn(architectures, String(config.model_type)) && config.hidden_size !== undefined) return config;
-  for (const key of inner) {
-    const part = config[key];
-    if (typeof part === "object" && part !== null && !Array.isArray(part))
-      return languageModel({ tie_word_embeddings: config.tie_word_embeddings, ...part });
-  }
-  return config;
+function languageModel(config: Config, depth = 0): Config {
+  const part = inner.map((key) => config[key]).find((value) => typeof value === "object" && value !== null);
+  if (!part || Array.isArray(part) || depth === DEPTH) return config;
+  const { model_type, tie_word_embeddings } = config;
+  return { model_type, tie_word_embeddings, ...languageModel(part as Config, depth + 1) };
 }
 
 function assemble(raw: Config, architecture: Architecture, name: string): Blueprint {
@@ -42,7 +50,13 @@ function assemble(raw: Config, architecture: Architecture, name: string): Bluepr
     const { attention, extra = 0, ...cached } = architecture.attention(s, i, architecture, config);
     checkSizes(attention.variant, attention.sizes);
     const feed = architecture.feed(s, i, architecture, config);
-    return { count: 1, attention, feed, extra: norms * norm * width + extra, ...cached };
+    return {
+      count: 1,
+      attention,
+      feed,
+      extra: (typeof norms === "number" ? norms : norms(config)) * norm * width + extra,
+      ...cached,
+    };
   });
   const blueprint: Blueprint = {
     name,

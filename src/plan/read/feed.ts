@@ -13,8 +13,6 @@ export interface FeedTraits {
   readonly expertBias?: true;
   /** A gate on the shared expert, a number of each token (Qwen2-MoE). */
   readonly sharedGate?: true;
-  /** Layers have an MLP of `intermediate_size` beside the experts, always on. */
-  readonly beside?: true;
 }
 
 interface Mlp {
@@ -63,15 +61,12 @@ export function feedAt(s: Settings, i: number, traits: FeedTraits = {}): Feed {
     );
   const f = sizeAt(s, s.moe_intermediate_size ? "moe_intermediate_size" : "intermediate_size", i);
   const shared = s.shared_expert_intermediate_size ?? f * at<number>(s.n_shared_experts ?? 0, i, "n_shared_experts");
-  const extra = (traits.correction ? experts : 0) + (traits.routerBias ? experts : 0);
+  const extra = (traits.correction && s.router_correction !== false ? experts : 0) + (traits.routerBias ? experts : 0);
   const feed = mixture(
     { d, f, matrices, bias: traits.expertBias === true },
     { experts, chosen, shared, more: extra + (traits.sharedGate ? d : 0) },
   );
-  if (traits.sharedGate) return { ...feed, flops: feed.flops + 2 * d };
-  if (!traits.beside) return feed;
-  const whole = dense({ d, f: sizeAt(s, "intermediate_size", i), matrices });
-  return { ...feed, always: feed.always + whole.always, flops: feed.flops + whole.flops };
+  return traits.sharedGate ? { ...feed, flops: feed.flops + 2 * d } : feed;
 }
 
 /** Whether layer i has experts, by whichever of the ways a config says so. */

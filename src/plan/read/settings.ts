@@ -59,6 +59,7 @@ const keys = {
   moe_intermediate_size: perLayer(some(limits.width * 8)).nullish(),
   n_shared_experts: perLayer(some(limits.experts)).nullish(),
   shared_expert_intermediate_size: some(limits.width * 8).nullish(),
+  router_correction: z.boolean().nullish(),
   first_k_dense_replace: some(2 ** 31).nullish(),
   moe_layer_freq: z.union([count(2 ** 31), z.array(some(1)).max(2 * limits.layers)]).nullish(),
   mlp_layer_types: names.nullish(),
@@ -91,6 +92,8 @@ const synonyms: Partial<Record<Key, readonly string[]>> = {
     "moe_shared_expert_intermediate_size",
     "share_expert_dim",
   ],
+  router_correction: ["moe_router_enable_expert_bias", "use_routing_bias"],
+  first_k_dense_replace: ["moe_layer_start_index"],
   decoder_sparse_step: ["interleave_moe_layer_step", "moe_layer_interval"],
 };
 
@@ -122,6 +125,15 @@ export function settingsOf(config: Config, defaults: Config = {}): Settings {
     throw refused(found(config, key) ?? key, values[key], issue.message);
   }
   return result.data;
+}
+
+/** Further keys that one architecture alone has; others beside them are left alone. Throws FormatError naming the key. */
+export function readKeys<T>(config: Config, schema: z.ZodType<T>): T {
+  const result = schema.safeParse(config);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  const value = issue.path.reduce<unknown>((found, key) => (found as Record<PropertyKey, unknown>)?.[key], config);
+  throw refused(issue.path.join(".") || "config", value, issue.message);
 }
 
 /** A key that must be there. Throws FormatError. */

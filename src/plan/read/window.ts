@@ -21,8 +21,6 @@ export function windowAt(s: Settings, i: number): number | undefined {
       `layer_types: got ${JSON.stringify(type)}, expected ${[...whole, ...windowed, "chunked_attention"].join(", ")}; this architecture has no other`,
     );
   }
-  if (s.no_rope_layers?.length)
-    return at(s.no_rope_layers, i, "no_rope_layers") ? (s.attention_chunk_size ?? size) : undefined;
   if (size === undefined || s.use_sliding_window === false) return undefined;
   const pattern = s.sliding_window_pattern;
   if (typeof pattern === "number") return (i + 1) % pattern ? size : undefined;

@@ -1,0 +1,125 @@
+import { z } from "zod";
+import type { Costed, Sizes } from "../../attention/define.ts";
+import { gdn } from "../../attention/gdn.ts";
+import { kda } from "../../attention/kda.ts";
+import { type Config, count, limits } from "../../model/family.ts";
+import { FormatError } from "../../tensor/error.ts";
+import type { Feed } from "../blueprint.ts";
+import { feedAt, isSparse, mixture } from "./feed.ts";
+import { type Attending, groupedAt, type Traits } from "./grouped.ts";
+import { latentAt } from "./latent.ts";
+import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
+
+// Models that mix layers with a state of fixed size and layers with a cache.
+
+const width = count(limits.width);
+const heads = count(limits.heads);
+const taps = z.number().int().min(2).max(8);
+
+const deltaSchema = z.object({
+  linear_num_key_heads: heads,
+  linear_num_value_heads: heads,
+  linear_key_head_dim: width,
+  linear_value_head_dim: width,
+  linear_conv_kernel_dim: taps.default(4),
+  full_attention_interval: count(limits.layers).nullish(),
+});
+
+/** A layer of Qwen3-Next or Qwen3.5: gated delta net, and every fourth grouped attention with a gate on its output. */
+export function deltaAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  const keys = readKeys(config, deltaSchema);
+  const interval = keys.full_attention_interval ?? 4;
+  const linear = s.layer_types
+    ? kindAt(s, i, "linear_attention", "full_attention") === "linear_attention"
+    : (i + 1) % interval !== 0;
+  if (!linear) return groupedAt({ ...s, layer_types: null }, i, traits);
+  const { linear_key_head_dim: n, linear_value_head_dim: v, linear_num_value_heads: h } = keys;
+  const sizes = { h, g: keys.linear_num_key_heads, n, e: n, v, w: keys.linear_conv_kernel_dim };
+  return { attention: { variant: gdn, sizes: { d: s.hidden_size, r: 0, c: 0, q: 0, o: 0, ...sizes } } };
+}
+
+/** The kind of layer i, one of those that an architecture has. */
+export function kindAt(s: Settings, i: number, ...kinds: readonly string[]): string {
+  const kind = at(s.layer_types!, i, "layer_types");
+  if (!kinds.includes(kind))
+    throw new FormatError(
+      `layer_types: got ${JSON.stringify(kind)}, expected ${kinds.join(" or ")}; this architecture has no other`,
+    );
+  return kind;
+}
+
+/** KDA as Moonshot's checkpoints have it: the output's gate has no bias; in Kimi K3 it is one matrix instead of a bottleneck. */
+const moonshot = (full: boolean): Costed => {
+  const cost = kda.forms.recurrent!.cost;
+  const saved = (z: Sizes) => 2 * (z.d * z.h * z.v - z.c * (z.d + z.h * z.v));
+  return {
+    ...kda,
+    name: full ? "KDA-fullgate" : "KDA",
+    params: (z) => ({
+      ...kda.params(z),
+      bG: undefined,
+      ...(full && { wDG: undefined, wUG: undefined, wG: "d h v" }),
+    }),
+    forms: Object.fromEntries(
+      Object.entries(kda.forms).map(([name, form]) => [
+        name,
+        full ? { ...form, cost: (z: Sizes) => ({ ...cost(z), token: cost(z).token + saved(z) }) } : form,
+      ]),
+    ),
+  };
+};
+const [moonshotKda, fullGateKda] = [moonshot(false), moonshot(true)];
+
+const layerNumbers = z.array(count(limits.layers)).max(limits.layers);
+const kimiSchema = z.object({
+  linear_attn_config: z.object({
+    kda_layers: layerNumbers,
+    full_attn_layers: layerNumbers.nullish(),
+    num_heads: heads,
+    head_dim: width,
+    short_conv_kernel_size: taps.default(4),
+    use_full_rank_gate: z.boolean().nullish(),
+  }),
+  mla_use_output_gate: z.boolean().nullish(),
+  attn_res_block_size: count(limits.layers).nullish(),
+  routed_expert_hidden_size: width.nullish(),
+  latent_moe_use_norm: z.boolean().nullish(),
+});
+
+/** A layer of Kimi Linear or Kimi K3: KDA, or MLA without rotation. Lists of layers count from 1. */
+export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  const keys = readKeys(config, kimiSchema);
+  const { kda_layers: kdas, num_heads: h, head_dim: n, ...linear } = keys.linear_attn_config;
+  const full = keys.linear_attn_config.full_attn_layers;
+  if (full && kdas.includes(i + 1) === full.includes(i + 1))
+    throw new FormatError(
+      `linear_attn_config: got layer ${i + 1} in ${full.includes(i + 1) ? "both" : "none"} of kda_layers and full_attn_layers, expected it in one; correct the config`,
+    );
+  // With residuals over blocks of layers each half has a norm and a projection to a score.
+  const extra = keys.attn_res_block_size ? 4 * s.hidden_size : 0;
+  if (!kdas.includes(i + 1))
+    return {
+      ...latentAt({ ...s, layer_types: null }, i, keys.mla_use_output_gate ? { ...traits, gate: true } : traits),
+      extra,
+    };
+  const sizes: Sizes = {
+    ...{ d: s.hidden_size, h, g: h, n, r: 0, e: n, v: n, c: n, q: 0, o: 0, w: linear.short_conv_kernel_size },
+  };
+  return { attention: { variant: linear.use_full_rank_gate ? fullGateKda : moonshotKda, sizes }, extra };
+}
+
+/** Experts of Kimi K3 work in a space of their own, `routed_expert_hidden_size` wide; Kimi Linear's are DeepSeek's. */
+export function kimiFeed(s: Settings, i: number, traits: Traits, config: Config): Feed {
+  const { routed_expert_hidden_size: inner, latent_moe_use_norm: norm } = readKeys(config, kimiSchema);
+  const plain = feedAt(s, i, traits);
+  if (!inner || !isSparse(s, i)) return plain;
+  const [d, f] = [s.hidden_size, sizeAt(s, "moe_intermediate_size", i)];
+  const { experts, chosen } = plain;
+  const own = mixture({ d: inner, f }, { experts, chosen, shared: 0 });
+  const between = 2 * d * inner;
+  return {
+    ...own,
+    always: plain.always + between + (norm ? inner : 0),
+    flops: plain.flops - chosen * 6 * (d - inner) * f + 2 * between,
+  };
+}

@@ -1,0 +1,86 @@
+import { z } from "zod";
+import { type Config, count, limits } from "../../model/family.ts";
+import type { Feed } from "../blueprint.ts";
+import { borrowing } from "./borrow.ts";
+import { dense, isSparse, mixture } from "./feed.ts";
+import { type Attending, groupedAt, type Traits } from "./grouped.ts";
+import { latentAt } from "./latent.ts";
+import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
+
+const heads = count(limits.heads);
+const width = count(limits.width);
+
+const hybridSchema = z.object({
+  hybrid_layer_pattern: z.array(z.number().int().min(0).max(1)).max(limits.layers),
+  swa_num_attention_heads: heads.nullish(),
+  swa_num_key_value_heads: heads.nullish(),
+  swa_head_dim: width.nullish(),
+  swa_v_head_dim: width.nullish(),
+  add_swa_attention_sink_bias: z.boolean().nullish(),
+  add_full_attention_sink_bias: z.boolean().nullish(),
+});
+
+/** A layer of MiMo-V2-Flash: layers with a window have heads and sinks of their own. */
+export function hybridAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  const keys = readKeys(config, hybridSchema);
+  if (!at(keys.hybrid_layer_pattern, i, "num_hidden_layers"))
+    return groupedAt({ ...s, sliding_window: null }, i, sunk(traits, keys.add_full_attention_sink_bias));
+  const own: Settings = {
+    ...s,
+    num_attention_heads: keys.swa_num_attention_heads ?? s.num_attention_heads,
+    num_key_value_heads: keys.swa_num_key_value_heads ?? s.num_key_value_heads,
+    head_dim: keys.swa_head_dim ?? s.head_dim,
+    v_head_dim: keys.swa_v_head_dim ?? s.v_head_dim,
+  };
+  return groupedAt(own, i, sunk(traits, keys.add_swa_attention_sink_bias));
+}
+
+const sunk = (traits: Traits, sinks: boolean | null | undefined): Traits => (sinks ? { ...traits, sinks } : traits);
+
+const factorizedSchema = z.object({ share_q_dim: width });
+
+/** A layer of Step-3: multi-matrix factorization attention, one wide key and value and queries through a bottleneck. */
+export function factorizedAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  const { share_q_dim: q } = readKeys(config, factorizedSchema);
+  const { attention, ...rest } = groupedAt({ ...s, num_key_value_heads: s.num_key_value_heads ?? 1 }, i, traits);
+  return { attention: { ...attention, sizes: { ...attention.sizes, q } }, ...rest };
+}
+
+const sharingSchema = z.object({
+  use_cla: z.boolean().nullish(),
+  cla_share_factor: count(limits.layers).nullish(),
+});
+
+/** A layer of Hunyuan-Large: of each `cla_share_factor` layers the first has keys and values, which the others read. */
+export function sharingAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  const { use_cla: shares, cla_share_factor: factor } = readKeys(config, sharingSchema);
+  const own = groupedAt(s, i, traits);
+  if (!shares || i % (factor ?? 2) === 0) return own;
+  return { ...own, attention: { ...own.attention, variant: borrowing }, borrows: true };
+}
+
+/** A layer of A.X-K1: what its experts give is normed before it is added. */
+export function closedAt(s: Settings, i: number, traits: Traits): Attending {
+  return { ...latentAt(s, i, traits), extra: isSparse(s, i) ? s.hidden_size : 0 };
+}
+
+const zeroSchema = z.object({ zero_expert_num: z.number().int().min(0).max(limits.experts).nullish() });
+
+/**
+ * The feed-forward half of a layer of LongCat-Flash: an MLP, and in the first of the two layers of a block experts beside it. A
+ * router may also choose experts that do nothing; as many of its choices count as are others if all are chosen alike.
+ */
+export function shortcutFeed(s: Settings, i: number, _traits: Traits, config: Config): Feed {
+  const d = s.hidden_size;
+  const mlp = dense({ d, f: sizeAt(s, "intermediate_size", i) });
+  if (i % 2) return mlp;
+  const { zero_expert_num: idle } = readKeys(config, zeroSchema);
+  const experts = at<number>(s.num_experts ?? 0, i, "num_experts");
+  const zeros = idle ?? 0;
+  const chosen = Math.round((sizeAt(s, "num_experts_per_tok", i) * experts) / Math.max(1, experts + zeros));
+  const some = mixture(
+    { d, f: sizeAt(s, "moe_intermediate_size", i) },
+    { experts, chosen, shared: 0, more: d * zeros + experts + zeros },
+  );
+  return { ...some, always: some.always + mlp.always, flops: some.flops + mlp.flops + 2 * d * zeros };
+}
