@@ -245,7 +245,7 @@ export function drawFigure(
     return group;
   });
   const parts = shown.map((node) => ({ node, group: drawNode(node, question) }));
-  const [plus] = layout === "wide" ? [[711, 306]] : [[180, 542]];
+  const [plus] = layout === "wide" ? [[711, 306]] : [[180, 566]];
   const element = svg(
     "svg",
     {

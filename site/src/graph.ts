@@ -108,7 +108,7 @@ export const nodes: readonly Node[] = [
     axes: ["t", "h", "c"],
     only: "absorbed",
     wide: moves([282, 76], [536, 76]),
-    narrow: moves([56, 212], [62, 404]),
+    narrow: moves([56, 212], [62, 428]),
   },
   {
     id: "kn",
@@ -118,7 +118,7 @@ export const nodes: readonly Node[] = [
     axes: ["s", "h", "n"],
     only: "expanded",
     wide: moves([536, 450], [282, 504]),
-    narrow: moves([226, 414], [296, 222]),
+    narrow: moves([226, 438], [296, 222]),
   },
   {
     id: "v",
@@ -128,7 +128,7 @@ export const nodes: readonly Node[] = [
     axes: ["s", "h", "v"],
     only: "expanded",
     wide: moves([536, 564], [282, 504]),
-    narrow: moves([314, 414], [296, 222]),
+    narrow: moves([314, 438], [296, 222]),
   },
   {
     id: "wuk",
@@ -146,25 +146,25 @@ export const nodes: readonly Node[] = [
     shape: "weight",
     axes: ["c", "h", "v"],
     wide: moves([418, 564], [962, 146]),
-    narrow: moves([314, 316], [180, 800]),
+    narrow: moves([314, 316], [180, 824]),
   },
-  { id: "rotary", label: "q^r · k^r", kind: "position", shape: "op", wide: still(664, 300), narrow: still(180, 506) },
+  { id: "rotary", label: "q^r · k^r", kind: "position", shape: "op", wide: still(664, 300), narrow: still(180, 530) },
   {
     id: "content",
     label: { expanded: "q^n · k^n", absorbed: "q^c · c" },
     kind: "plain",
     shape: "op",
     wide: still(758, 300),
-    narrow: still(180, 566),
+    narrow: still(180, 590),
   },
-  { id: "softmax", label: "softmax", kind: "plain", shape: "op", wide: still(866, 300), narrow: still(180, 632) },
+  { id: "softmax", label: "softmax", kind: "plain", shape: "op", wide: still(866, 300), narrow: still(180, 656) },
   {
     id: "sum",
     label: { expanded: "Σ p v", absorbed: "Σ p c" },
     kind: "plain",
     shape: "op",
     wide: still(962, 300),
-    narrow: still(180, 686),
+    narrow: still(180, 710),
   },
   {
     id: "oc",
@@ -175,7 +175,7 @@ export const nodes: readonly Node[] = [
     only: "absorbed",
     beside: true,
     wide: moves([962, 52], [962, 236]),
-    narrow: moves([180, 872], [180, 740]),
+    narrow: moves([180, 896], [180, 764]),
   },
   {
     id: "o",
@@ -185,9 +185,9 @@ export const nodes: readonly Node[] = [
     axes: ["t", "h", "v"],
     beside: true,
     wide: still(962, 52),
-    narrow: still(180, 872),
+    narrow: still(180, 896),
   },
-  { id: "wo", label: "W^O", kind: "plain", shape: "weight", wide: still(1066, 52), narrow: still(180, 932) },
+  { id: "wo", label: "W^O", kind: "plain", shape: "weight", wide: still(1066, 52), narrow: still(180, 956) },
   {
     id: "y",
     label: "y",
@@ -195,7 +195,7 @@ export const nodes: readonly Node[] = [
     shape: "tensor",
     axes: ["t", "d"],
     wide: still(1066, 142),
-    narrow: still(180, 1004),
+    narrow: still(180, 1028),
   },
 ];
 
@@ -274,9 +274,9 @@ export interface Frame {
 }
 
 export const frames: readonly Frame[] = [
-  { id: "score", wide: [608, 250, 200, 100], narrow: [110, 474, 140, 124] },
+  { id: "score", wide: [608, 250, 200, 100], narrow: [110, 498, 140, 124] },
   { id: "cache", wide: [214, 318, 136, 270], narrow: [184, 166, 172, 118] },
-  { id: "unfolded", only: "expanded", wide: [468, 390, 136, 232], narrow: [182, 360, 174, 116] },
+  { id: "unfolded", only: "expanded", wide: [468, 390, 136, 232], narrow: [182, 384, 174, 116] },
 ];
 
-export const extent = { wide: [1120, 646], narrow: [360, 1040] } as const;
+export const extent = { wide: [1120, 646], narrow: [360, 1064] } as const;
