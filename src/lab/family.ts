@@ -1,6 +1,6 @@
 /** The table of variants: what can be named, and what it costs at a size. */
 import { cacheValues, decodeBytes, formNames, parameterCount, stateValues } from "../attention/define.ts";
-import { parseSpec } from "../attention/spec.ts";
+import { type Host, parseSpec } from "../attention/spec.ts";
 
 /** The specs that help texts and the docs' table show: those of kexue.fm/archives/10907, and one of every other kind. */
 export const shownSpecs = [
@@ -44,7 +44,7 @@ export interface VariantRow {
   readonly cacheValues: number;
   /** Numbers in the fixed-size state of a sequence. */
   readonly stateValues: number;
-  /** Moved by one token after 4096 others: cache at 16 bits, state at 32. */
+  /** Moved by one token after others: cache at 16 bits, state at 32. */
   readonly decodeBytes: number;
   /** FLOPs per visible (query, key) pair, and per key that a sparse selection keeps. */
   readonly forms: readonly {
@@ -57,21 +57,24 @@ export interface VariantRow {
 
 /** The table of variants at a width and number of heads, from the definitions. */
 export function variantRows(width: number, heads: number): VariantRow[] {
-  return shownSpecs.map((spec) => {
-    const { variant, sizes } = parseSpec(spec, { width, heads });
-    return {
-      spec,
-      parameters: parameterCount(variant, sizes),
-      cacheValues: cacheValues(variant, sizes),
-      stateValues: stateValues(variant, sizes),
-      decodeBytes: decodeBytes(variant, sizes, 4096),
-      forms: formNames(variant, sizes).map((name) => {
-        const { pair, selected } = variant.forms[name]!.cost(sizes);
-        return { name, flopsPerPair: pair, ...(selected !== undefined && { flopsPerSelected: selected }) };
-      }),
-      source: variant.source,
-    };
-  });
+  return shownSpecs.map((spec) => variantRow(spec, { width, heads }));
+}
+
+/** One row of it; decoding reads `context` tokens, 4096 unless given. Throws ShapeError. */
+export function variantRow(spec: string, host: Host, context = 4096): VariantRow {
+  const { variant, sizes } = parseSpec(spec, host);
+  return {
+    spec,
+    parameters: parameterCount(variant, sizes),
+    cacheValues: cacheValues(variant, sizes),
+    stateValues: stateValues(variant, sizes),
+    decodeBytes: decodeBytes(variant, sizes, context),
+    forms: formNames(variant, sizes).map((name) => {
+      const { pair, selected } = variant.forms[name]!.cost(sizes);
+      return { name, flopsPerPair: pair, ...(selected !== undefined && { flopsPerSelected: selected }) };
+    }),
+    source: variant.source,
+  };
 }
 
 /** The forms of a row in a line: `expanded 10240, absorbed 34816`. */

@@ -108,15 +108,19 @@ function stateShare({ attention: { variant, sizes } }: Kept, tensor: number): nu
   return all ? parts.reduce((sum, axes) => sum + sizeOf(axes, sizes) / cuts(axes, sizes, tensor), 0) / all : 1;
 }
 
-/** Bytes of one sequence's cache that one rank holds: positions are split over context ranks, states are not. */
-function cachePerRank(blueprint: Blueprint, form: CachedForm, split: Split, of: Laid, context = of.context): number {
-  return blueprint.layers.reduce((sum, kind) => {
+/** Bytes of one sequence's cache that one rank holds by context: positions are split over context ranks, states are not. */
+function cachePerRank({ layers }: Blueprint, form: CachedForm, split: Split, { cacheType }: Laid) {
+  const kinds = layers.map((kind) => {
     const kept = keptAs(kind, form);
     const state = 4 * kept.state;
-    const rows = layerBytes(kind, form, of.cacheType, context) - state;
-    const own = (rows * cacheShare(kept, split.tensor)) / split.context + state * stateShare(kept, split.tensor);
-    return sum + kind.count * own;
-  }, 0);
+    const rows = cacheShare(kept, split.tensor) / split.context;
+    return { kind, state, rows, own: state * stateShare(kept, split.tensor) };
+  });
+  return (context: number) =>
+    kinds.reduce((sum, { kind, state, rows, own }) => {
+      const all = layerBytes(kind, form, cacheType, context) - state;
+      return sum + kind.count * (all * rows + own);
+    }, 0);
 }
 
 /**
@@ -151,9 +155,10 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Plan["layo
   const form = formsOf(blueprint).at(-1)!;
   const sequences = Math.ceil(of.batch / data);
   const weights = parametersPerRank(blueprint, split) * parameterBytes(blueprint, of.weightType);
-  const cache = sequences * cachePerRank(blueprint, form, split, of);
+  const perRank = cachePerRank(blueprint, form, split, of);
+  const cache = sequences * perRank(of.context);
   const oneCopy = cacheBytes(blueprint, form, of.cacheType, of.context);
-  const copies = tensor * context * cachePerRank(blueprint, form, split, of);
+  const copies = tensor * context * perRank(of.context);
   return {
     layout: text,
     ranks,
@@ -166,7 +171,7 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Plan["layo
     machines: of.hosts.flatMap(({ name, memory }) => {
       if (memory === undefined) return [];
       const room = memory - weights;
-      const tokens = longest((context) => sequences * cachePerRank(blueprint, form, split, of, context) <= room);
+      const tokens = longest((context) => sequences * perRank(context) <= room);
       return [{ machine: name, fits: cache <= room, longestContext: Number.isFinite(tokens) ? tokens : null }];
     }),
     notes: notesOf(blueprint, form, split, of),

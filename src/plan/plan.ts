@@ -1,5 +1,6 @@
 import type { Machine } from "../attention/crossover.ts";
 import { parameterCount } from "../attention/define.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { type Blueprint, type LayerKind, parametersOf } from "./blueprint.ts";
 import {
   bytesPerToken,
@@ -49,8 +50,14 @@ export interface PlanSettings {
 
 export type { Blueprint };
 
-/** All that follows from a model's sizes and what is asked for. */
+/** The most tokens, and sequences, that are planned for. */
+const [MOST_TOKENS, MOST_SEQUENCES] = [2 ** 40, 2 ** 20];
+
+/** All that follows from a model's sizes and what is asked for. Throws ShapeError where a setting or a layout makes no sense. */
 export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
+  check("context", settings.context, MOST_TOKENS);
+  check("batch", settings.batch, MOST_SEQUENCES);
+  check("step", settings.step, MOST_SEQUENCES);
   const { context, batch, step, weightType, cacheType } = settings;
   const { name, architecture, source, vocabulary, width, layers, maxContext } = blueprint;
   const { total, active } = parametersOf(blueprint);
@@ -70,12 +77,60 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     weights: weightsOf(blueprint, weightType),
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
-    engines: enginesOf(blueprint, cacheType).map((row) => ({ ...row, bytes: row.bytesPerToken * context * batch })),
+    engines: enginesOf(blueprint, cacheType, { context, batch }),
     costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
     machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
-    notes: [],
+    notes: notesOf(blueprint, settings),
   };
+}
+
+function check(name: string, value: number, most: number): void {
+  if (!Number.isInteger(value) || value < 1 || value > most)
+    throw new ShapeError(`plan: ${name} got ${value}, expected a whole number from 1 to ${most}`);
+}
+
+/** What was assumed of this model and these settings, and what is not counted. */
+function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanSettings): string[] {
+  const { context, step, weightType, cacheType, hosts } = settings;
+  const notes: string[] = [];
+  const note = (holds: boolean, text: string) => void (holds && notes.push(text));
+  note(
+    maxContext !== undefined && context > maxContext,
+    `the model is declared for ${maxContext} tokens; ${context} were asked for`,
+  );
+  note(
+    layers.some(({ attention }) => attention.window),
+    "a layer with a window keeps no more tokens than that",
+  );
+  note(
+    layers.some(({ compression }) => compression),
+    "layers with a compressed cache keep an entry for so many tokens, and the last tokens whole",
+  );
+  note(
+    layers.some(({ borrows }) => borrows),
+    "some layers read another layer's cache and keep none",
+  );
+  note(
+    layers.some(({ feed }) => feed.experts),
+    "a step reads the experts that its tokens are expected to visit, where each visits all alike",
+  );
+  note(
+    layers.some((kind) => keptOf(kind).expanded!.state),
+    "states of fixed size are float32",
+  );
+  note(weightType === "file" && weightBytes === undefined, "no file says its bytes: weights are counted as bfloat16");
+  note(
+    ["int8", "int4", "float8"].some((type) => type === weightType || type === cacheType),
+    "scales are not counted",
+  );
+  note(hosts.length > 0, "activations and an engine's own buffers are not counted, nor is what several devices send");
+  note(
+    hosts.some(({ measured }) => !measured),
+    "times on machines that were not measured are bounds: every kernel as fast as the datasheet",
+  );
+  note(step > 1, `a decoding step has ${step} new tokens of each sequence, all of which count as accepted`);
+  return notes;
 }
 
 /** The asked type first, the others by size; and what the file has. */

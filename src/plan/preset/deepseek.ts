@@ -98,6 +98,7 @@ export const deepseek: readonly Preset[] = [
     name: "deepseek-v4-pro",
     source: "deepseek-ai/DeepSeek-V4-Pro config.json; checked: aiconfigurator model_configs",
     published: { total: 1600e9, active: 49e9 },
+    differs: "published rounded to a tenth of a trillion",
     config: {
       ...v4,
       ...{ hidden_size: 7168, num_hidden_layers: 61, num_attention_heads: 128, q_lora_rank: 1536, o_groups: 16 },

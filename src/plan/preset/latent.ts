@@ -94,6 +94,7 @@ export const latent: readonly Preset[] = [
     aliases: ["kimi-linear"],
     source: "moonshotai/Kimi-Linear-48B-A3B-Instruct config.json; checked: copies of it in tests of public loaders",
     published: { total: 48e9, active: 3e9 },
+    differs: "48.4 billion without the tables of the vocabulary",
     config: {
       ...{ model_type: "kimi_linear", vocab_size: 163840, hidden_size: 2304, num_hidden_layers: 27 },
       ...{ num_attention_heads: 32, num_key_value_heads: 32, q_lora_rank: null, ...latentHeads, mla_use_nope: true },
@@ -207,6 +208,7 @@ export const latent: readonly Preset[] = [
     source:
       "jdopensource/JoyAI-LLM-Flash model card, ranks from its config.json; from memory: the width 7168 of its one dense layer",
     published: { total: 48e9, active: 2.7e9 },
+    differs: "48.4 billion without the tables of the vocabulary",
     config: {
       ...deepseekV3,
       ...{ hidden_size: 2048, num_hidden_layers: 40, num_attention_heads: 32, num_key_value_heads: 32 },

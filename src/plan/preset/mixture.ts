@@ -89,7 +89,7 @@ export const mixtures: readonly Preset[] = [
         ...{ model_type: "step3_text", vocab_size: 128815, hidden_size: 7168, num_hidden_layers: 61 },
         ...{ num_attention_heads: 64, num_attention_groups: 1, head_dim: 256, share_q_dim: 2048 },
         ...{ intermediate_size: 18432, moe_intermediate_size: 5120, share_expert_dim: 5120 },
-        ...{ moe_num_experts: 48, moe_top_k: 3, moe_layers_enum: stepped(4, 60), max_seq_len: 65536 },
+        ...{ moe_num_experts: 48, moe_top_k: 3, moe_layers_enum: stepped(4, 60).join(","), max_seq_len: 65536 },
       },
     },
   },

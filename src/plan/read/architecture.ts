@@ -83,6 +83,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   baichuan: grouped(),
   phi3: grouped(),
   qwen2,
+  mimo: qwen2,
   qwen2_vl: qwen2,
   qwen2_vl_text: qwen2,
   qwen2_5_vl: qwen2,
@@ -184,6 +185,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   kimi_k3: kimi,
   minimax: grouped({ attention: minimaxAt }),
   minimax_text_01: grouped({ attention: minimaxAt }),
+  minimax_m1: grouped({ attention: minimaxAt }),
   bailing_moe_v2_5: latent({ correction: true, attention: bailingAt }),
   bailing_hybrid: latent({ correction: true, attention: bailingAt }),
 };
