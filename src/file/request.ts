@@ -135,11 +135,10 @@ const causes: Readonly<Record<string, string>> = {
 /** What is behind "fetch failed", in a few words. */
 function causeOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "";
-  return (
-    causes[code] ??
-    (/CERT|TLS|SSL/.test(code) ? `a certificate that is not to be trusted (${code})` : code || "a failure")
-  );
+  const code = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "";
+  if (causes[code]) return causes[code];
+  if (/CERT|TLS|SSL/.test(code)) return `a certificate that is not to be trusted (${code})`;
+  return code || (cause instanceof Error ? cause.message.slice(0, 80) : "a failure");
 }
 
 function checkStatus(response: Response, refuse: Answer["refuse"]): void {

@@ -33,7 +33,7 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
   const header: Header = { arch, outline, whole };
   try {
     const config = hubConfig(header);
-    const { rename: _, ...known } = architectureOf(config.model_type) ?? plain(header, config);
+    const { rename: _, ...known } = architectureOf(config.model_type) ?? plain(header, config, as !== undefined);
     const blueprint = assemble(config, as === undefined ? known : namedArchitecture(as, known), name, given);
     return whole ? counted(header, blueprint, as !== undefined) : blueprint;
   } catch (error) {
@@ -43,9 +43,9 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
 }
 
 /** An architecture that is not in the table: its keys are the same, and its tensors show what it has. */
-function plain({ arch, outline }: Header, config: Config): Architecture {
+function plain({ arch, outline }: Header, config: Config, named: boolean): Architecture {
   const state = [...outline.metadata.keys()].find((key) => /^[^.]+\.(ssm|kda|wkv|xlstm|shortconv)\./.test(key));
-  if (state !== undefined)
+  if (state !== undefined && !named)
     throw new FormatError(
       `general.architecture: got ${JSON.stringify(arch)} with ${state.slice(0, 80)}, expected one whose layers are known; ` +
         "name them with --as, such as --as [GDN*3,GQA]",
@@ -62,10 +62,14 @@ function plain({ arch, outline }: Header, config: Config): Architecture {
   };
 }
 
-/** The blueprint with the file's own count of parameters and bytes. Tensors of layers that predict further tokens are left out. */
+/** Whether a tensor is of the model: not a table of frequencies, and in no layer that predicts further tokens. */
+const isOwn = (tensor: string, layers: number) =>
+  !tensor.startsWith("rope_") && Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) < layers;
+
+/** The blueprint with the file's own count of parameters and bytes. */
 function counted({ outline }: Header, blueprint: Blueprint, named: boolean): Blueprint {
   const layers = blueprint.layers.reduce((sum, { count }) => sum + count, 0);
-  const own = [...outline.tensors].filter(([tensor]) => Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) < layers);
+  const own = [...outline.tensors].filter(([tensor]) => isOwn(tensor, layers));
   const elements = own.reduce((sum, [, tensor]) => sum + tensor.elements, 0);
   const bytes = own.reduce((sum, [, tensor]) => sum + (tensor.bytes ?? Number.NaN), 0);
   if (!Number.isSafeInteger(elements))
