@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { readGguf } from "../src/file/gguf.ts";
 import { readOutline } from "../src/file/outline.ts";
 import { readRemote, remoteSource } from "../src/file/remote.ts";
@@ -287,6 +287,10 @@ describe("redirects", () => {
     expect(asked.length).toBe(6);
     handlers.file2 = to(() => "file:///etc/passwd");
     await refuses(readRemote(`${origin}/file2`, 10), /got file:, expected http or https/);
+    // No server with a certificate here: what fetch gives for one that sends its visitors to plain http.
+    vi.stubGlobal("fetch", async () => new Response(null, { status: 302, headers: { location: "http://other.test/x" } }));
+    await refuses(readRemote("https://secure.test/config.json", 10), /got a redirect from https to http/);
+    vi.unstubAllGlobals();
     handlers.nowhere = (_, response) => void response.writeHead(302).end();
     await refuses(readRemote(`${origin}/nowhere`, 10), /a redirect to nowhere/);
     handlers.bad = to(() => "http://[bad");

@@ -7,7 +7,7 @@ import { FormatError, ShapeError } from "../tensor/error.ts";
 import type { Blueprint } from "./blueprint.ts";
 import { presetOf, presets } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
-import { nearest } from "./read/nearest.ts";
+import { nearest } from "./read/spelling.ts";
 import { blueprintOfSpec, type Given } from "./read/spec.ts";
 import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
 

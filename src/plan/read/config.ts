@@ -4,8 +4,8 @@ import type { Config } from "../../model/family.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Blueprint, type LayerKind, parametersOf } from "../blueprint.ts";
 import { type Architecture, architectures } from "./architecture.ts";
-import { namedArchitecture } from "./named.ts";
-import { nearest } from "./nearest.ts";
+import { namedArchitecture } from "./choice.ts";
+import { nearest } from "./spelling.ts";
 import { namesOf, settingsOf } from "./settings.ts";
 
 /** Where configs of several modalities have the language model. */

@@ -8,7 +8,7 @@ import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
 import { type Header, hubConfig } from "./header.ts";
 import { latentAt } from "./latent.ts";
-import { namedArchitecture } from "./named.ts";
+import { namedArchitecture } from "./choice.ts";
 
 /** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
 const TOLERANCE = 0.02;
