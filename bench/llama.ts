@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { openGguf } from "../src/file/gguf.ts";
+import { openGguf } from "../src/file/disk.ts";
 import { llamacpp, runner, startAll } from "./engines.ts";
 import type { Held, Peer, RunRequest, Timing, Took } from "./peer.ts";
 import { median } from "./rounds.ts";

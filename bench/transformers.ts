@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { openGguf } from "../src/file/gguf.ts";
+import { openGguf } from "../src/file/disk.ts";
 import { runner, startAll, transformersjs } from "./engines.ts";
 import { type LlamaConfig, writeOnnx } from "./onnx.ts";
 import type { Held, Peer, RunRequest, Took, Written } from "./peer.ts";

@@ -22,6 +22,7 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["build", "tsc", ["-p", "tsconfig.build.json"]],
   ["package", "publint", ["--strict"]],
   ["docs", "node", ["scripts/docs.ts", "--check"]],
+  ["a browser", "node", ["scripts/browser.ts"]],
   ["tests", "vitest", ["run"]],
   ["forms agree", "node", ["bin/biform.js", "verify", "MLA", "GQA2-128", "--width", "64", "--heads", "4"]],
   ["main job", "node", ["bin/biform.js", ...smoke.split(" ")]],

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { openSafetensors, writeSafetensors } from "../src/file/safetensors.ts";
+import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
 import { type GoldenCase, verifyGolden } from "../src/lab/golden/run.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";

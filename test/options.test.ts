@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { writeSafetensors } from "../src/file/safetensors.ts";
+import { writeSafetensors } from "../src/file/disk.ts";
 import { verifyGolden } from "../src/lab/golden/run.ts";
 import type { Device } from "../src/tensor/tensor.ts";
 import {

@@ -5,16 +5,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ByteSource } from "../src/file/bytes.ts";
+import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
 import { type Dtype, dtypeBytes, type Values } from "../src/file/dtype.ts";
 import { parseHeader } from "../src/file/header.ts";
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  openSafetensors,
-  readSafetensors,
-  type TensorInMemory,
-  writeSafetensors,
-} from "../src/file/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, readSafetensors, type TensorInMemory } from "../src/file/safetensors.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { fileOf, hostile } from "./corpus/hostile.ts";
 

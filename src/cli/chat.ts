@@ -2,7 +2,7 @@ import { createInterface, type Interface } from "node:readline/promises";
 import type { Command } from "commander";
 import { z } from "zod";
 import { writeAtomic } from "../file/atomic.ts";
-import { readSmall } from "../file/bytes.ts";
+import { readSmall } from "../file/disk.ts";
 import { readJson } from "../file/folder.ts";
 import { type Conversation, conversation } from "../generate/chat.ts";
 import type { LoadedModel } from "../generate/load.ts";

@@ -2,15 +2,19 @@
 import { createRequire } from "node:module";
 import { Command } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
-import { chatCommand } from "./chat.ts";
-import { compareCommand } from "./compare.ts";
-import { makeCommand } from "./make.ts";
-import { planCommand } from "./plan.ts";
-import { runCommand } from "./run.ts";
-import { trainCommand } from "./train.ts";
-import { tuneCommand } from "./tune.ts";
-import { variantsCommand } from "./variants.ts";
-import { verifyCommand } from "./verify.ts";
+
+/** Where each command is; only the one that is asked for is loaded, since kernels and libraries take a while. */
+const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  run: async () => (await import("./run.ts")).runCommand,
+  chat: async () => (await import("./chat.ts")).chatCommand,
+  compare: async () => (await import("./compare.ts")).compareCommand,
+  train: async () => (await import("./train.ts")).trainCommand,
+  verify: async () => (await import("./verify.ts")).verifyCommand,
+  variants: async () => (await import("./variants.ts")).variantsCommand,
+  plan: async () => (await import("./plan.ts")).planCommand,
+  "make-model": async () => (await import("./make.ts")).makeCommand,
+  tune: async () => (await import("./tune.ts")).tuneCommand,
+};
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
 
@@ -19,15 +23,9 @@ const program = new Command("biform")
   .version(version)
   .showHelpAfterError("(add --help for what there is)")
   .configureHelp({ helpWidth: 100 });
-runCommand(program);
-chatCommand(program);
-compareCommand(program);
-trainCommand(program);
-verifyCommand(program);
-variantsCommand(program);
-planCommand(program);
-makeCommand(program);
-tuneCommand(program);
+const asked = process.argv[2] ?? "";
+const wanted = Object.hasOwn(commands, asked) ? [commands[asked]!] : Object.values(commands);
+for (const load of wanted) (await load())(program);
 
 // A reader that has seen enough, such as head, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

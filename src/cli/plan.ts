@@ -1,48 +1,167 @@
 import type { Command } from "commander";
-import { essay, type PaperRow, paperRows } from "../lab/paper.ts";
-import { FormatError } from "../tensor/error.ts";
+import { bytesOf, dtypeOf, tokensOf } from "../plan/amount.ts";
+import type { Blueprint } from "../plan/blueprint.ts";
+import { type PlanSettings, plan } from "../plan/plan.ts";
+import { presetOf } from "../plan/preset/preset.ts";
+import { blueprintOfConfig } from "../plan/read/config.ts";
+import { type Plan, planJsonSchema } from "../plan/schema.ts";
+import { comparisonTable, detailTable, planTable } from "../plan/table.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { hostsFor } from "./host.ts";
+import { interruptible } from "./interrupt.ts";
+import { wholeOption } from "./option.ts";
 
-const examples = `
-Examples:
-  biform plan --paper 10907             the tables of kexue.fm/archives/10907, counted from the definitions
-  biform plan --paper 10907 --json      { rows: [{ variant, parameters, cache, heads, intermediate, qoLora,
-                                          published: { parameters, loss, cache } }] }`;
+/** Tokens planned for unless a model is declared for fewer or the command line says otherwise. */
+const CONTEXT = 8192;
 
-/** `biform plan`: exact sizes and costs, without running anything. */
-export function planCommand(program: Command): void {
-  program
-    .command("plan")
-    .description("count parameters and cache from the definitions, beside what a paper published")
-    .requiredOption("--paper <id>", "whose tables: 10907 (kexue.fm/archives/10907)")
-    .option("--json", "print JSON")
-    .addHelpText("after", examples)
-    .action(({ paper, json }: { paper: string; json?: true }) => {
-      if (paper !== "10907")
-        throw new FormatError(`--paper: got "${paper}", expected 10907; no other tables are known`);
-      const rows = paperRows();
-      if (json) console.log(JSON.stringify({ settings: essay, rows }, null, 2));
-      else print(rows);
-    });
+interface Options {
+  context?: number;
+  batch: number;
+  step: number;
+  weights?: PlanSettings["weightType"];
+  cache: PlanSettings["cacheType"];
+  memory?: number;
+  machine?: string[];
+  layout: string[];
+  as?: string;
+  width?: number;
+  heads?: number;
+  layers?: number;
+  vocabulary?: number;
+  intermediate?: number;
+  dims?: "scaled" | "exact";
+  compare?: true;
+  details?: true;
+  pictures?: true;
+  json?: true;
+  html?: string;
+  list?: true;
+  schema?: true;
+  paper?: string;
 }
 
-function print(rows: readonly PaperRow[]): void {
-  const { vocabulary, width, layers } = essay;
-  console.log(
-    `kexue.fm/archives/10907: width ${width}, ${layers} layers, vocabulary ${vocabulary} (ours: not stated), untied.\n`,
-  );
-  console.log(
-    `${"".padEnd(11)}${"variant".padEnd(20)}${"heads".padStart(5)}${"MLP".padStart(7)}${"QO-LoRA".padStart(9)}` +
-      `${"parameters".padStart(14)}${"published".padStart(11)}${"cache".padStart(7)}${"published".padStart(11)}${"loss".padStart(7)}`,
-  );
-  let same = 0;
-  for (const { variant, parts, heads, intermediate, qoLora, parameters, cache, published } of rows) {
-    const agree = Math.round(parameters / 1e6) === published.parameters / 1e6 && cache === published.cache;
-    if (agree) same++;
-    console.log(
-      `${parts.padEnd(11)}${variant.padEnd(20)}${String(heads).padStart(5)}${String(intermediate).padStart(7)}` +
-        `${(qoLora ? "yes" : "no").padStart(9)}${String(parameters).padStart(14)}${`${published.parameters / 1e6}M`.padStart(11)}` +
-        `${String(cache).padStart(7)}${String(published.cache).padStart(11)}${published.loss.toFixed(3).padStart(7)}${agree ? "" : "  DIFFERS"}`,
+const examples = `
+MODEL is a preset, a config.json, a model folder, a GGUF file, an http(s) address of either (only its header is read), or
+a variant's name with sizes.
+
+Examples:
+  biform plan deepseek-r1                              what fits, how fast, and what engines keep
+  biform plan deepseek-r1 --context 160k --cache f16   10.72 GiB of latents
+  biform plan models/mine/config.json --memory 24GiB   the longest context in a memory
+  biform plan model.gguf --machine this,rtx-4090       on this machine (biform tune measures it) and on another
+  biform plan https://example.org/model.gguf           reads the header only
+  biform plan deepseek-v3 --batch 64 --step 4          64 sequences, 4 new tokens per step (speculative decoding)
+  biform plan deepseek-v3 --weights fp8 --cache fp8 --machine h100 --layout tp8,dp8
+  biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
+  biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
+  biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
+  biform plan deepseek-r1 --json | jq '.cache[] | select(.dtype == "float16")'
+  biform plan deepseek-r1 --html plan.html             a page with pictures, numbers and sources
+  biform plan --list                                   models and machines that are known by name
+  biform plan --paper 10907                            the tables of kexue.fm/archives/10907, counted from the definitions`;
+
+/** `biform plan`: exact sizes and costs of any model on any machine, without running anything. */
+export function planCommand(program: Command): void {
+  const amount =
+    <T>(name: string, read: (subject: string, text: string) => T) =>
+    (text: string) =>
+      read(name, text);
+  const names = (text: string) => text.split(/,(?![^(]*\))/).map((name) => name.trim());
+  program
+    .command("plan")
+    .description("how much context fits, how fast a model can be, and what engines keep: counted, on any machine")
+    .argument("[models...]", "presets, files, addresses or variants")
+    .option(
+      "--context <n>",
+      `tokens: 4096, 128k, 1M (default: ${CONTEXT}, or what all models are declared for)`,
+      amount("--context", tokensOf),
+    )
+    .option("--batch <n>", "sequences at a time", wholeOption("--batch"), 1)
+    .option("--step <n>", "new tokens of a sequence per decoding step", wholeOption("--step"), 1)
+    .option("--weights <type>", "f32, bf16, f16, fp8, q8, q4 or file (default: the file's, else bf16)", weightType)
+    .option("--cache <type>", "f32, bf16, f16, fp8, q8 or q4", amount("--cache", dtypeOf), "float16")
+    .option(
+      "--memory <bytes>",
+      "memory for weights and cache, in place of each machine's own: 24GiB",
+      amount("--memory", bytesOf),
+    )
+    .option("--machine <names>", "comma-separated, see --list; this: the one at hand", names)
+    .option("--layout <names>", "comma-separated: tp8, dp8, cp4; several at once as tp4+dp2", names, [])
+    .option("--as <spec>", "attention of an architecture that is not known: a variant's name with sizes")
+    .option("--width <n>", "hidden width of a variant", wholeOption("--width"))
+    .option("--heads <n>", "its query heads", wholeOption("--heads"))
+    .option("--layers <n>", "its layers", wholeOption("--layers"))
+    .option("--vocabulary <n>", "its vocabulary", wholeOption("--vocabulary"))
+    .option("--intermediate <n>", "its MLP's width", wholeOption("--intermediate"))
+    .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written")
+    .option("--compare", "one row per model; several models imply it")
+    .option("--details", "layers and work too")
+    .option("--pictures", "pictures although the output is no terminal")
+    .option("--json", "print JSON")
+    .option("--html <file>", "write a self-contained report")
+    .option("--list", "known models and machines with their sources")
+    .option("--schema", "print the JSON Schema of a plan and stop")
+    .option("--paper <id>", "count a paper's tables: 10907 (kexue.fm/archives/10907)")
+    .addHelpText("after", examples)
+    .action(run);
+}
+
+function weightType(text: string): PlanSettings["weightType"] {
+  return text.trim().toLowerCase() === "file" ? "file" : dtypeOf("--weights", text);
+}
+
+async function run(models: string[], options: Options): Promise<void> {
+  const { json = false } = options;
+  if (options.schema) console.log(JSON.stringify(planJsonSchema(), null, 2));
+  else if (options.paper !== undefined) (await import("./paper.ts")).showPaper(options.paper, { json });
+  else if (options.list) (await import("./list.ts")).showList({ json });
+  else await planModels(models, options);
+}
+
+async function planModels(models: readonly string[], options: Options): Promise<void> {
+  if (models.length === 0)
+    throw new ShapeError(
+      "plan: got no model, expected a preset, a file, an address or a variant; biform plan --list names presets",
     );
+  const interrupt = interruptible();
+  try {
+    const blueprints = [];
+    for (const model of models) blueprints.push(opened(model));
+    const settings = await settingsOf(blueprints, options);
+    const plans = blueprints.map((blueprint) => plan(blueprint, settings));
+    show(plans, options);
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    process.exitCode = 130;
+  } finally {
+    interrupt.end();
   }
-  console.log(`\n${same} of ${rows.length} rows agree with what was published, parameters to the million printed.`);
+}
+
+function opened(model: string): Blueprint {
+  const preset = presetOf(model);
+  if (!preset) throw new ShapeError(`plan: got "${model}", expected a preset; biform plan --list names them`);
+  return { ...blueprintOfConfig(preset.config, preset.name), source: preset.source };
+}
+
+/** The settings of all plans: one context, so that they can be compared. */
+async function settingsOf(blueprints: readonly Blueprint[], options: Options): Promise<PlanSettings> {
+  const { context, batch, step, weights, cache, memory, layout } = options;
+  const hosts = await hostsFor(options.machine, { warn: (line) => process.stderr.write(`${line}\n`) });
+  return {
+    context: context ?? Math.min(CONTEXT, ...blueprints.flatMap(({ maxContext }) => maxContext ?? [])),
+    batch,
+    step,
+    weightType: weights ?? (blueprints.some(({ weightBytes }) => weightBytes !== undefined) ? "file" : "bfloat16"),
+    cacheType: cache,
+    hosts: memory === undefined ? hosts : hosts.map((host) => ({ ...host, memory })),
+    layouts: layout,
+  };
+}
+
+function show(plans: readonly Plan[], { json, compare, details }: Options): void {
+  const [first, ...others] = plans;
+  if (json) console.log(JSON.stringify(others.length ? plans : first, null, 2));
+  else if (compare || others.length) process.stdout.write(comparisonTable(plans));
+  else process.stdout.write(planTable(first!) + (details ? `\n${detailTable(first!)}` : ""));
 }

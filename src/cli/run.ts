@@ -1,8 +1,7 @@
 import { buffer as bytesOf } from "node:stream/consumers";
 import type { Command } from "commander";
 import { WasmDevice } from "../device/wasm.ts";
-import { readSmall } from "../file/bytes.ts";
-import { writeSafetensors } from "../file/safetensors.ts";
+import { readSmall, writeSafetensors } from "../file/disk.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import { promptLogits } from "../generate/logits.ts";
 import type { TextSession } from "../generate/text.ts";

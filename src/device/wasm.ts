@@ -137,11 +137,6 @@ export class WasmDevice implements Device {
   }
 }
 
-/** How many threads an elementwise kernel over `elements` numbers is worth: one below about 10 us of work. */
-export function threadsFor(elements: number): number | undefined {
-  return elements < 16384 ? 1 : undefined;
-}
-
 function sharedMemory(bytes: number): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: Math.ceil(bytes / 65536), maximum: 65536, shared: true });

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
 import { recoverFolder } from "./atomic.ts";
-import { readSmall } from "./bytes.ts";
+import { openSafetensors, readSmall } from "./disk.ts";
 import { clip } from "./header.ts";
-import { missing, openSafetensors, type TensorReader } from "./safetensors.ts";
+import { missing, type TensorReader } from "./safetensors.ts";
 
 const CONFIG_LIMIT = 16_000_000;
 const INDEX_LIMIT = 100_000_000;

@@ -1,10 +1,9 @@
 import { blocks, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { type ByteSource, fileSource, memorySource } from "./bytes.ts";
+import { type ByteSource, memorySource } from "./bytes.ts";
 import { type Stored, storedBytes } from "./dtype.ts";
 import { clip, type Entry } from "./header.ts";
 import { type Found, type Metadata, readMetadata, unusable, type Value } from "./metadata.ts";
-import { joinParts } from "./parts.ts";
 import { type TensorReader, tensorReader } from "./safetensors.ts";
 import { Scanner } from "./scanner.ts";
 
@@ -77,24 +76,17 @@ const others: Readonly<Record<number, string>> = {
   39: "MXFP4",
 };
 
-/**
- * Opens a GGUF file of version 2 or 3. Where it is the first of several parts, the others beside it are opened too, and all
- * tensors are together.
- *
- * Errors: FormatError naming file, byte, what was got and expected for anything that is not one, before anything large is
- * allocated.
- */
-export async function openGguf(path: string): Promise<Gguf> {
-  const read = async (file: string) => readGguf(await fileSource(file));
-  return joinParts(await read(path), read);
-}
-
-/** A GGUF file that is in memory. Errors: as `openGguf`; `name` stands for the path. */
+/** A GGUF file that is in memory. Errors: as `readGguf`; `name` stands for the path. */
 export function decodeGguf(bytes: Uint8Array, name = "gguf"): Promise<Gguf> {
   return readGguf(memorySource(name, bytes));
 }
 
-/** Opens GGUF over any source of bytes. Errors: as `openGguf`. */
+/**
+ * Opens GGUF of version 2 or 3 over any source of bytes.
+ *
+ * Errors: FormatError naming file, byte, what was got and expected for anything that is not one, before anything large is
+ * allocated.
+ */
 export async function readGguf(source: ByteSource): Promise<Gguf> {
   const scan = new Scanner(source);
   const magic = await scan.u32("the magic");

@@ -67,6 +67,18 @@ export async function machineFor(
   return common;
 }
 
+/** All figures measured on this CPU, the latest first; a file that cannot be used costs one line to `warn`. */
+export async function figuresHere({
+  path = machinePath(),
+  warn = () => {},
+}: {
+  path?: string;
+  warn?: (line: string) => void;
+} = {}): Promise<Measured[]> {
+  const own = (await entriesOf(path, warn)).filter(({ cpu }) => cpu === cpuName());
+  return own.toSorted((a, b) => b.date.localeCompare(a.date));
+}
+
 /** Writes figures beside those of other devices, in the place of older ones of this device. Throws DeviceError as `writeAtomic`. */
 export async function keepMachine(measured: Measured, path = machinePath()): Promise<void> {
   const others = (await entriesOf(path, () => {})).filter(

@@ -10,8 +10,9 @@ import { type Model, type Parameter, parametersOf } from "../model/model.ts";
 import { qwen, qwenGguf } from "../model/qwen.ts";
 import { youtu } from "../model/youtu.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import { openGguf } from "./disk.ts";
 import { openFolder } from "./folder.ts";
-import { type Gguf, openGguf } from "./gguf.ts";
+import type { Gguf } from "./gguf.ts";
 import { clip } from "./header.ts";
 import type { TensorReader } from "./safetensors.ts";
 

@@ -1,8 +1,7 @@
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { dequantise, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { writeAtomic } from "./atomic.ts";
-import { allocateBytes, type ByteSource, fileSource, memorySource } from "./bytes.ts";
+import { allocateBytes, type ByteSource, memorySource } from "./bytes.ts";
 import { type Dtype, decode, dtypeBytes, dtypeOf, encode, type Stored, type Values } from "./dtype.ts";
 import { clip, type Entry, HEADER_LIMIT, headerBytes, parseHeader } from "./header.ts";
 
@@ -41,17 +40,12 @@ export interface TensorToWrite {
 /** A tensor whose numbers are in memory. */
 export type TensorInMemory = TensorToWrite & { readonly data: Values };
 
-/** Opens a safetensors file. Errors: FormatError naming file, byte and limit for anything that is not one. */
-export async function openSafetensors(path: string): Promise<TensorReader<Dtype>> {
-  return readSafetensors(await fileSource(path));
-}
-
-/** A safetensors file that is in memory. Errors: as `openSafetensors`; `name` stands for the path. */
+/** A safetensors file that is in memory. Errors: as `readSafetensors`; `name` stands for the path. */
 export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader<Dtype>> {
   return readSafetensors(memorySource(name, bytes));
 }
 
-/** Opens safetensors over any source of bytes. Errors: as `openSafetensors`. */
+/** Opens safetensors over any source of bytes. Errors: FormatError naming file, byte and limit for anything that is not one. */
 export async function readSafetensors(source: ByteSource): Promise<TensorReader<Dtype>> {
   const file = source.name;
   const first = new Uint8Array(Math.min(8, source.size));
@@ -110,22 +104,13 @@ export function missing(file: string, name: string, names: Iterable<string>): Fo
 }
 
 /**
- * Writes a safetensors file, atomically, one tensor at a time. The same tensors give the same bytes whatever their order:
- * wider element types first, then by name, so every tensor is aligned; the header is padded to 8 bytes. Loaders that read
- * the metadata expect `{ format: "pt" }`.
+ * The bytes of a safetensors file, one tensor at a time. The same tensors give the same bytes whatever their order: wider
+ * element types first, then by name, so every tensor is aligned; the header is padded to 8 bytes. Loaders that read the
+ * metadata expect `{ format: "pt" }`.
  *
- * Errors: ShapeError where numbers and shape differ, FormatError for names or numbers that cannot be stored, DeviceError
- * where the disk refuses (the old file stays).
+ * Errors: ShapeError where numbers and shape differ, FormatError for names or numbers that cannot be stored; `file` stands in
+ * them.
  */
-export async function writeSafetensors(
-  path: string,
-  tensors: readonly TensorToWrite[],
-  metadata: Readonly<Record<string, string>> = {},
-): Promise<void> {
-  await writeAtomic(path, safetensorsChunks(path, tensors, metadata));
-}
-
-/** The bytes of a safetensors file piece by piece, for `writeFolder`. Errors: as `writeSafetensors`; `file` stands in them. */
 export async function* safetensorsChunks(
   file: string,
   tensors: readonly TensorToWrite[],
@@ -137,7 +122,7 @@ export async function* safetensorsChunks(
     yield part(file, tensor, dtype, typeof tensor.data === "function" ? await tensor.data() : tensor.data);
 }
 
-/** A safetensors file in memory. Errors: as `writeSafetensors`, without the disk's. */
+/** A safetensors file in memory. Errors: as `safetensorsChunks`. */
 export function encodeSafetensors(
   tensors: readonly TensorInMemory[],
   metadata: Readonly<Record<string, string>> = {},

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { readSmall } from "../file/bytes.ts";
+import { readSmall } from "../file/disk.ts";
 import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
 import { describedTokenizer, describeTokenizer } from "../tokenizer/gguf.ts";

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import type { Strip } from "../attention/cache.ts";
+import { openSafetensors, writeSafetensors } from "../file/disk.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
-import { openSafetensors, type TensorReader, type TensorToWrite, writeSafetensors } from "../file/safetensors.ts";
+import type { TensorReader, TensorToWrite } from "../file/safetensors.ts";
 import { pageMemory } from "../ops/pages/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Session } from "./session.ts";

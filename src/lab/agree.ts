@@ -68,7 +68,7 @@ export async function agree(
   const numbers = drawn(attention, options);
   const reference = new ReferenceDevice();
   const float64 = await spreadOf(attention, numbers, tokens, reference, 1e-9);
-  const float32 = wasm && (await spreadOf(attention, numbers, tokens, wasm, roundingOf(sizes, tokens)));
+  const float32 = wasm && (await spreadOf(attention, numbers, tokens, wasm, roundingOf(sizes, tokens, 2 ** -24)));
   const values = cacheValues(variant, sizes);
   const names = formNames(variant, sizes);
   return {
@@ -84,21 +84,25 @@ export async function agree(
 }
 
 /**
- * What float32 may add up to, relative to the largest result: each contraction of length k errs by at most k units of 2^-24
- * relative to the sum of its terms' magnitudes (Higham, "Accuracy and Stability", section 3.1), one form folds the ups into
- * others, so each length counts for both forms, and the softmax doubles what its scores bring in.
+ * What rounding may add up to, relative to the largest result: each contraction of length k errs by at most k units (2^-24 in
+ * float32, 2^-53 in float64) relative to the sum of its terms' magnitudes (Higham, "Accuracy and Stability", section 3.1), one
+ * form folds the ups into others, so each length counts for both forms, and the softmax doubles what its scores bring in.
  */
-function roundingOf(z: Sizes, tokens: number): number {
-  return 2 ** -24 * 4 * (z.d + z.q + z.c + 2 * z.e + z.h * z.v + z.o + Math.max(1, z.g) * (z.e + z.v) + tokens);
+export function roundingOf(z: Sizes, tokens: number, unit: number): number {
+  return unit * 4 * (z.d + z.q + z.c + 2 * z.e + z.h * z.v + z.o + Math.max(1, z.g) * (z.e + z.v) + tokens);
 }
 
-interface Numbers {
+/** Parameters of an attention and hidden states `[tokens, d]`. */
+export interface Drawn {
   readonly params: readonly (readonly [name: string, shape: readonly number[], values: Float64Array])[];
   readonly x: Float64Array;
 }
 
 /** Matrices N(0, 1 / fan-in), gains near 1, small biases, and hidden states N(0, 1), all exact in float32. */
-function drawn({ variant, sizes }: Attention, { tokens, seed }: AgreeOptions): Numbers {
+export function drawn(
+  { variant, sizes }: Pick<Attention, "variant" | "sizes">,
+  { tokens, seed }: Pick<AgreeOptions, "tokens" | "seed">,
+): Drawn {
   const random = new Random(seed);
   const normals = (n: number, deviation: number, mean = 0) =>
     random.normals(n, deviation).map((value) => Math.fround(value + mean));
@@ -112,14 +116,15 @@ function drawn({ variant, sizes }: Attention, { tokens, seed }: AgreeOptions): N
   return { params, x: normals(tokens * sizes.d, 1) };
 }
 
-function partsOn(device: Device, { params }: Numbers): Parts {
+/** The parameters as tensors, which are the caller's to free. */
+export function partsOn(device: Device, { params }: Pick<Drawn, "params">): Parts {
   return Object.fromEntries(params.map(([name, shape, values]) => [name, tensor(device, shape, values)]));
 }
 
 /** The largest difference between any two runs, over all forms and both ways of feeding the tokens. */
 async function spreadOf(
   attention: Attention,
-  numbers: Numbers,
+  numbers: Drawn,
   tokens: number,
   device: Device,
   tolerance: number,
@@ -149,7 +154,7 @@ async function spreadOf(
 /** Outputs of all tokens, fed in chunks over a cache in one form. Nothing is left on the device. */
 async function outputs(
   attention: Attention,
-  numbers: Numbers,
+  numbers: Drawn,
   chunks: readonly number[],
   device: Device,
   form: string,
@@ -177,7 +182,7 @@ async function outputs(
 }
 
 /** Numbers a form allocates per cached token while one query runs: the slope of peak memory between two lengths. */
-function unfolded(attention: Attention, numbers: Numbers, form: string): number {
+function unfolded(attention: Attention, numbers: Drawn, form: string): number {
   const { d } = attention.sizes;
   const taken = (cached: number) => {
     const device = new ReferenceDevice();

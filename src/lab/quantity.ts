@@ -4,11 +4,11 @@ import { halfWidth } from "./statistics.ts";
 const thousands = ["", "k", "M", "G", "T", "P", "E"];
 const binary = ["B", "KiB", "MiB", "GiB", "TiB"];
 
-/** Three significant digits without an exponent, trailing zeros kept: 1.05, 12.0, 850. */
-function three(value: number): string {
+/** Significant digits (three unless given) without an exponent, trailing zeros kept: 1.05, 12.0, 850. */
+function three(value: number, digits = 3): string {
   if (value === 0) return "0";
-  const rounded = Math.abs(Number(value.toPrecision(3)));
-  return value.toFixed(Math.max(0, 2 - Math.max(0, Math.floor(Math.log10(rounded)))));
+  const rounded = Math.abs(Number(value.toPrecision(digits)));
+  return value.toFixed(Math.max(0, digits - 1 - Math.max(0, Math.floor(Math.log10(rounded)))));
 }
 
 /** A count to three digits: 950, 1.05M, 12.3k. */
@@ -28,14 +28,23 @@ export function whole(value: number): string {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
-/** Bytes in binary units: 512 B, 4 KiB, 1.5 MiB. */
+/** Bytes in binary units: 512 B, 4 KiB, 1.50 MiB. */
 export function bytes(value: number): string {
+  return inBinary(value, 3);
+}
+
+/** Bytes in binary units to four digits: 10.72 GiB. */
+export function exactBytes(value: number): string {
+  return inBinary(value, 4);
+}
+
+function inBinary(value: number, digits: number): string {
   let [scaled, step] = [value, 0];
   while (Math.abs(scaled) >= 1023.5 && step < binary.length - 1) {
     scaled /= 1024;
     step++;
   }
-  return `${Number.isInteger(scaled) ? scaled : three(scaled)} ${binary[step]}`;
+  return `${Number.isInteger(scaled) ? scaled : three(scaled, digits)} ${binary[step]}`;
 }
 
 /** A context length, in binary thousands where it is one: 512, 1k, 32k. */

@@ -11,11 +11,12 @@ const nameLines = 3;
 const formWidth = 10;
 
 /** Printable ASCII as it is, everything else escaped, so that one character is one column and no name moves the cursor. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return text.replace(/[^\x20-\x7e]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
 }
 
-function clipped(text: string, width: number): string {
+/** A text cut to a width, its last column then an ellipsis. */
+export function clipped(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 
@@ -36,7 +37,7 @@ function wrapped(name: string, width: number): string[] {
 }
 
 /** Wraps a sentence to the table's width, continuation lines set in. */
-function filled(text: string, indent: string): string[] {
+export function filled(text: string, indent: string): string[] {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {

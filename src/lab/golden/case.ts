@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { openSafetensors } from "../../file/disk.ts";
 import { readJson } from "../../file/folder.ts";
-import { openSafetensors } from "../../file/safetensors.ts";
 import { type Config, readConfig } from "../../model/family.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { Expected, Oracle } from "./ledger.ts";

@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import type { AccumulateKernel } from "./index.ts";
 
 export const accumulateWasm: AccumulateKernel = (x, t, start, direction, out) => {

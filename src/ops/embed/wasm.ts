@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { ShapeError } from "../../tensor/error.ts";
 import { codeOf, geometryOf } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import type { LossBackwardKernel, LossKernel } from "./index.ts";
 
 export const lossWasm: LossKernel = (logits, targets, counted, out, lse) => {

@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import type { MergeKernel } from "./index.ts";
 
 export const mergeWasm: MergeKernel = (parts, { out, lse }) => {

@@ -1,5 +1,6 @@
+import { threadsFor } from "../../device/grain.ts";
 import { SHARED_BYTES } from "../../device/layout.ts";
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import type { MultiplyBackwardKernel, MultiplyKernel, Spread } from "./index.ts";
 
 /** Rows up to this long are joined to rows of about this length. */

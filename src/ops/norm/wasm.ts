@@ -1,5 +1,6 @@
+import { threadsFor } from "../../device/grain.ts";
 import { SHARED_BYTES } from "../../device/layout.ts";
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import type { NormBackwardKernel, NormKernel } from "./index.ts";
 

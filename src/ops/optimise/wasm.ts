@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import type { AdamwKernel, SquaresKernel } from "./index.ts";
 
 export const squaresWasm: SquaresKernel = (x, out, at) => {

@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";

@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import { type CacheType, PAGE, type Page } from "../../tensor/page.ts";
 import type { LoadKernel, PageMemory, StoreKernel } from "./index.ts";
 

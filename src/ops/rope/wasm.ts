@@ -1,4 +1,5 @@
-import { threadsFor, type WasmDevice } from "../../device/wasm.ts";
+import { threadsFor } from "../../device/grain.ts";
+import type { WasmDevice } from "../../device/wasm.ts";
 import type { RopeKernel } from "./index.ts";
 
 export const ropeWasm: RopeKernel = (x, table, layout, sign, out) => {

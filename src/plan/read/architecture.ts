@@ -7,7 +7,7 @@ import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { deltaAt, kimiAt, kimiFeed } from "./hybrid.ts";
 import { latentAt, sparseAt } from "./latent.ts";
 import { bailingAt, minimaxAt } from "./lightning.ts";
-import { factorizedAt, hybridAt, sharingAt, shortcutFeed } from "./other.ts";
+import { closedAt, factorizedAt, hybridAt, sharingAt, shortcutFeed } from "./other.ts";
 import * as rename from "./rename.ts";
 import type { Settings } from "./settings.ts";
 
@@ -45,6 +45,10 @@ const gemma3 = {
   ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, sliding_window: 4096, sliding_window_pattern: 6 },
   max_position_embeddings: 131_072,
 };
+const gemma4 = grouped({
+  ...{ attention: gemma4At, feed: gemma4Feed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
+  defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 6 },
+});
 const qwen2 = grouped({ bias: "inputs", defaults: { attention_bias: true, ...unwindowed } });
 const qwen3 = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
 const qwen3Moe = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
@@ -123,10 +127,8 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     ...{ attention: gemma3nAt, feed: gemma3nFeed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
     defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 5 },
   }),
-  gemma4_text: grouped({
-    ...{ attention: gemma4At, feed: gemma4Feed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
-    defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 6 },
-  }),
+  gemma4_text: gemma4,
+  gemma4_unified_text: gemma4,
   cohere: grouped({ norms: 1, qkNorm: "each", qkNormOptional: true, defaults: tied }),
   cohere2: grouped({ norms: 1, defaults: { ...tied, sliding_window: 4096, sliding_window_pattern: 4 } }),
   stablelm: grouped({ norm: 2, norms: rename.parallelNorms, bias: "inputs", qkNorm: "each", qkNormOptional: true }),
@@ -168,7 +170,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   glm4_moe_lite: latent({ correction: true, defaults: { first_k_dense_replace: 1 } }),
   glm_moe_dsa: thirdSparse,
   mistral4: latent(),
-  axk1: latent({ correction: true, norms: 3 }),
+  axk1: latent({ attention: closedAt, correction: true }),
   youtu: latent({ defaults: tied }),
   youtu_llm: latent({ defaults: tied }),
   minicpm3: latent({ defaults: tied }),

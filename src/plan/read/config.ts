@@ -22,19 +22,23 @@ export function blueprintOfConfig(config: Config, name: string): Blueprint {
   return assemble(text, architecture, name);
 }
 
-/** The architecture of a `model_type`, where it is in the table. */
+/** The architecture of a `model_type`, where it is in the table; models that also see are called by their text's. */
 function architectureOf(type: unknown): Architecture | undefined {
-  return [String(type), `${type}_text`].flatMap((key) =>
-    Object.hasOwn(architectures, key) ? architectures[key]! : [],
-  )[0];
+  const name = String(type);
+  const names = [name, `${name}_text`, `${name.replace(/_vl$/, "")}_text`, name.replace(/_vl$/, "")];
+  const key = names.find((name) => Object.hasOwn(architectures, name));
+  return key === undefined ? undefined : architectures[key];
 }
 
+/** Configs within configs are looked into as far as this. */
+const DEPTH = 3;
+
 /** The part of a config that describes the language model. */
-export function languageModel(config: Config): Config {
+function languageModel(config: Config, depth = 0): Config {
   const part = inner.map((key) => config[key]).find((value) => typeof value === "object" && value !== null);
-  if (!part || Array.isArray(part)) return config;
+  if (!part || Array.isArray(part) || depth === DEPTH) return config;
   const { model_type, tie_word_embeddings } = config;
-  return { model_type, tie_word_embeddings, ...languageModel(part as Config) };
+  return { model_type, tie_word_embeddings, ...languageModel(part as Config, depth + 1) };
 }
 
 function assemble(raw: Config, architecture: Architecture, name: string): Blueprint {

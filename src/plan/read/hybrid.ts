@@ -98,7 +98,10 @@ export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): 
   // With residuals over blocks of layers each half has a norm and a projection to a score.
   const extra = keys.attn_res_block_size ? 4 * s.hidden_size : 0;
   if (!kdas.includes(i + 1))
-    return { ...latentAt(s, i, keys.mla_use_output_gate ? { ...traits, gate: true } : traits), extra };
+    return {
+      ...latentAt({ ...s, layer_types: null }, i, keys.mla_use_output_gate ? { ...traits, gate: true } : traits),
+      extra,
+    };
   const sizes: Sizes = {
     ...{ d: s.hidden_size, h, g: h, n, r: 0, e: n, v: n, c: n, q: 0, o: 0, w: linear.short_conv_kernel_size },
   };

@@ -1,10 +1,11 @@
-import type { Sizes } from "../../attention/define.ts";
+import { z } from "zod";
+import type { Costed, Sizes } from "../../attention/define.ts";
 import { dsa } from "../../attention/dsa.ts";
 import { mla } from "../../attention/mla.ts";
-import { mustBe } from "../../model/family.ts";
+import { type Config, limits, mustBe } from "../../model/family.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, type AttentionTraits, gated } from "./grouped.ts";
-import { need, type Settings, sizeAt } from "./settings.ts";
+import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";
 import { windowAt } from "./window.ts";
 
 const gatedMla = gated(mla);
@@ -30,9 +31,55 @@ export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): 
   return { attention: { variant: traits.gate ? gatedMla : mla, sizes, ...(window && { window }) } };
 }
 
-/** The same whose queries attend to the keys that an indexer selects (DeepSeek-V3.2). */
-export function sparseAt(s: Settings, i: number, traits: AttentionTraits = {}): Attending {
+const indexSchema = z.object({
+  indexer_types: z
+    .array(z.enum(["full", "shared"]))
+    .max(limits.layers)
+    .nullish(),
+  index_topk_pattern: z
+    .string()
+    .regex(/^[FS]{1,1024}$/)
+    .nullish(),
+  index_topk_freq: z.number().int().min(0).max(limits.layers).nullish(),
+  index_skip_topk_offset: z.number().int().min(0).max(limits.layers).nullish(),
+});
+
+/** Sparse selection without an indexer: the keys are those that an earlier layer's indexer chose (GLM-5.2). */
+const chosenElsewhere: Costed = {
+  ...dsa,
+  name: "DSA-shared",
+  source: "transformers, glm_moe_dsa",
+  rules: (z) => [...mla.rules(z), [(z.m ?? 0) > 0, "m", "at least one key is selected"]],
+  params: mla.params,
+  cache: mla.cache,
+  ...(mla.unfolded && { unfolded: mla.unfolded }),
+  reads: (z, context) => (z.c + z.r) * Math.min(z.m ?? 0, context),
+  forms: Object.fromEntries(
+    Object.entries(mla.forms).map(([name, form]) => {
+      const cost: typeof form.cost = (z) => {
+        const { pair, ...rest } = form.cost(z);
+        return { ...rest, pair: 0, selected: pair };
+      };
+      return [name, { ...form, cost }];
+    }),
+  ),
+};
+
+/** MLA whose queries attend to the keys that an indexer selects (DeepSeek-V3.2): the layer's own, or that of an earlier one. */
+export function sparseAt(s: Settings, i: number, traits: AttentionTraits, config: Config): Attending {
+  const keys = readKeys(config, indexSchema);
   const { sizes } = latentAt({ ...s, sliding_window: null, layer_types: null }, i, traits).attention;
-  const index = { i: need(s, "index_head_dim"), j: need(s, "index_n_heads"), m: need(s, "index_topk") };
-  return { attention: { variant: dsa, sizes: { ...sizes, ...index } } };
+  const m = need(s, "index_topk");
+  if (!indexes(keys, i)) return { attention: { variant: chosenElsewhere, sizes: { ...sizes, m } } };
+  return {
+    attention: { variant: dsa, sizes: { ...sizes, i: need(s, "index_head_dim"), j: need(s, "index_n_heads"), m } },
+  };
+}
+
+/** Whether layer i has an indexer: by a list, by a pattern, or every so many layers after the first. */
+function indexes(keys: z.infer<typeof indexSchema>, i: number): boolean {
+  if (keys.indexer_types) return at(keys.indexer_types, i, "num_hidden_layers") === "full";
+  if (keys.index_topk_pattern) return at([...keys.index_topk_pattern], i, "num_hidden_layers") === "F";
+  const [every, offset] = [Math.max(keys.index_topk_freq ?? 1, 1), keys.index_skip_topk_offset ?? 2];
+  return Math.max(i - offset + 1, 0) % every === 0;
 }

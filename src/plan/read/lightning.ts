@@ -40,6 +40,7 @@ export const lightning: Costed = {
 const lightningSchema = z.object({
   attn_type_list: z.array(z.number().int().min(0).max(1)).max(limits.layers).nullish(),
   layer_group_size: count(limits.layers).nullish(),
+  short_conv_kernel_size: count(64).nullish(),
 });
 
 function lightningLayer(s: Settings, i: number, features: Sizes["with"]): Attending {
@@ -66,9 +67,13 @@ export function minimaxAt(s: Settings, i: number, traits: Traits, config: Config
 
 /** A layer of Ling 2.5: lightning attention, and the last of each group MLA. */
 export function bailingAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
-  const { layer_group_size: size } = readKeys(config, lightningSchema);
+  const { layer_group_size: size, short_conv_kernel_size: taps } = readKeys(config, lightningSchema);
+  if (taps)
+    throw new FormatError(
+      `short_conv_kernel_size: got ${taps}, expected nothing; Ling 3, whose linear layers are of another kind, is not planned for`,
+    );
   const group = size ?? 1;
   const last = Math.floor(s.num_hidden_layers / group) * group;
   if ((i + 1) % group !== 0 && i < last) return lightningLayer(s, i, s.use_qk_norm ? { qkNorm: true } : undefined);
-  return latentAt({ ...s, head_dim: null }, i, traits);
+  return latentAt(s, i, traits);
 }

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { type Config, count, limits } from "../../model/family.ts";
 import type { Feed } from "../blueprint.ts";
 import { borrowing } from "./borrow.ts";
-import { dense, mixture } from "./feed.ts";
+import { dense, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
+import { latentAt } from "./latent.ts";
 import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 const heads = count(limits.heads);
@@ -56,6 +57,11 @@ export function sharingAt(s: Settings, i: number, traits: Traits, config: Config
   const own = groupedAt(s, i, traits);
   if (!shares || i % (factor ?? 2) === 0) return own;
   return { ...own, attention: { ...own.attention, variant: borrowing }, borrows: true };
+}
+
+/** A layer of A.X-K1: what its experts give is normed before it is added. */
+export function closedAt(s: Settings, i: number, traits: Traits): Attending {
+  return { ...latentAt(s, i, traits), extra: isSparse(s, i) ? s.hidden_size : 0 };
 }
 
 const zeroSchema = z.object({ zero_expert_num: z.number().int().min(0).max(limits.experts).nullish() });

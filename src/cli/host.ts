@@ -1,0 +1,40 @@
+import { totalmem } from "node:os";
+import { commonMachine } from "../attention/crossover.ts";
+import { cpuName, figuresHere } from "../file/machine.ts";
+import { hostOf, hostOfMeasured, machineOf, machines } from "../plan/machine.ts";
+import type { Host } from "../plan/plan.ts";
+import { ShapeError } from "../tensor/error.ts";
+
+/** What is planned for unless machines are named: this one, and well-known ones. */
+const shown = ["this", "h100-sxm", "b200", "rtx-4090", "m4-max"];
+
+/** Machines by name; "this" is the one at hand, by what `biform tune` measured or by common figures. Throws ShapeError. */
+export async function hostsFor(
+  names: readonly string[] = shown.filter((name) => name === "this" || machineOf(name)),
+  { warn }: { warn: (line: string) => void },
+): Promise<Host[]> {
+  const hosts = [];
+  for (const name of names) {
+    const known = machineOf(name);
+    if (name !== "this" && !known)
+      throw new ShapeError(
+        `--machine: got "${name}", expected this or one of ${machines.map(({ name }) => name).join(", ")}; biform plan --list describes them`,
+      );
+    hosts.push(known ? hostOf(known) : await thisHost(warn));
+  }
+  return hosts;
+}
+
+/** This machine as it was measured last. */
+async function thisHost(warn: (line: string) => void): Promise<Host> {
+  const [latest] = await figuresHere({ warn });
+  if (latest) {
+    const { threads, machine } = latest;
+    return hostOfMeasured(
+      `this, ${cpuName()}, ${threads} ${threads === 1 ? "thread" : "threads"}`,
+      machine,
+      totalmem(),
+    );
+  }
+  return { ...hostOfMeasured("this, by common figures", commonMachine, totalmem()), measured: false };
+}

@@ -1,0 +1,116 @@
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { DeviceError, FormatError } from "../tensor/error.ts";
+import { writeAtomic } from "./atomic.ts";
+import { type ByteSource, tooShort } from "./bytes.ts";
+import type { Dtype } from "./dtype.ts";
+import { type Gguf, readGguf } from "./gguf.ts";
+import { joinParts } from "./parts.ts";
+import { readSafetensors, safetensorsChunks, type TensorReader, type TensorToWrite } from "./safetensors.ts";
+
+/**
+ * Opens a GGUF file. Where it is the first of several parts, the others beside it are opened too, and all tensors are together.
+ *
+ * Errors: as `fileSource` and `readGguf`.
+ */
+export async function openGguf(path: string): Promise<Gguf> {
+  const read = async (file: string) => readGguf(await fileSource(file));
+  return joinParts(await read(path), read);
+}
+
+/** Opens a safetensors file. Errors: as `fileSource` and `readSafetensors`. */
+export async function openSafetensors(path: string): Promise<TensorReader<Dtype>> {
+  return readSafetensors(await fileSource(path));
+}
+
+/**
+ * Writes a safetensors file, atomically, with the bytes of `safetensorsChunks`.
+ *
+ * Errors: as there, and DeviceError where the disk refuses (the old file stays).
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await writeAtomic(path, safetensorsChunks(path, tensors, metadata));
+}
+
+/**
+ * A regular file. It is opened for each read, so there is nothing to close; a file that was replaced or changed since is
+ * refused rather than read by the old header.
+ *
+ * Errors: FormatError for a missing, unreadable or changed file, DeviceError where the disk itself fails.
+ */
+export async function fileSource(path: string): Promise<ByteSource> {
+  // Looked at before it is opened: opening a pipe would wait for ever.
+  const first = await refusing(path, () => stat(path));
+  if (!first.isFile())
+    throw new FormatError(`${path}: got ${kind(first)}, expected a regular file; name the file itself`);
+  return {
+    name: path,
+    size: first.size,
+    async read(offset, into) {
+      const file = await refusing(path, () => open(path, "r"));
+      try {
+        const now = await file.stat();
+        if (now.size !== first.size || now.mtimeMs !== first.mtimeMs || now.ino !== first.ino)
+          throw new FormatError(`${path}: got a file that changed while it was being read; open it again`);
+        await fill(path, file, offset, into, first.size);
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+/**
+ * The whole of a file that must be small (a configuration, an index).
+ *
+ * Errors: as `fileSource`, and FormatError where it has more than `limit` bytes.
+ */
+export async function readSmall(path: string, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  const source = await fileSource(path);
+  if (source.size > limit)
+    throw new FormatError(
+      `${path}: got ${source.size} bytes, expected at most ${limit}; this is not the file it should be`,
+    );
+  const bytes = new Uint8Array(source.size);
+  await source.read(0, bytes);
+  return bytes;
+}
+
+async function fill(path: string, file: FileHandle, offset: number, into: Uint8Array, size: number): Promise<void> {
+  for (let done = 0; done < into.length; ) {
+    const length = Math.min(into.length - done, 1 << 28);
+    const { bytesRead } = await refusing(path, () => file.read(into, done, length, offset + done));
+    if (bytesRead === 0) throw tooShort(path, offset, into.length, Math.min(size, offset + done));
+    done += bytesRead;
+  }
+}
+
+function kind(entry: { isDirectory(): boolean }): string {
+  return entry.isDirectory() ? "a folder" : "a device or a pipe";
+}
+
+const refusals: Readonly<Record<string, string>> = {
+  ENOENT: "no such file",
+  EACCES: "no right to read it",
+  EPERM: "no right to read it",
+  EISDIR: "a folder",
+  ENOTDIR: "a path through a file",
+  ELOOP: "a circle of links",
+  ENAMETOOLONG: "a name that is too long",
+  ERR_INVALID_ARG_VALUE: "a name with a zero byte",
+};
+
+async function refusing<T>(path: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error)) throw error;
+    const refusal = refusals[String(error.code)];
+    if (refusal)
+      throw new FormatError(`${path}: got ${refusal}, expected a readable file; check the path`, { cause: error });
+    throw new DeviceError(`${path}: got ${error.code} while reading; check the disk`, { cause: error });
+  }
+}
