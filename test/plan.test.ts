@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { arithmetic, roofline } from "../src/attention/crossover.ts";
+import { arithmetic, commonMachine, roofline } from "../src/attention/crossover.ts";
 import { paramsOf, shapeOf } from "../src/attention/define.ts";
 import { parseSpec } from "../src/attention/spec.ts";
 import { essay, paperRows } from "../src/lab/paper.ts";
@@ -9,6 +9,7 @@ import { parametersRead, stepFlops, waysOf } from "../src/plan/cost.ts";
 import { matchFamily, parseTarget } from "../src/plan/match.ts";
 import { type Host, type PlanSettings, plan } from "../src/plan/plan.ts";
 import { planJsonSchema, planSchema } from "../src/plan/schema.ts";
+import { prefillSteps, stepSeconds, timingOf } from "../src/plan/time.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 
 const silent: LayerKind["feed"] = { always: 0, expert: 0, experts: 0, chosen: 0, flops: 0 };
@@ -307,6 +308,30 @@ describe("steps", () => {
     // Times leave out what a step writes.
     expect(seconds).toBeCloseTo((weights + 2 * 2 * 15_552 * 4097) / 1e12, 9);
     expect(tokensPerSecond).toBe(2 / seconds);
+  });
+
+  test("a prefill in chunks takes the time of its chunks", () => {
+    const way = { cached: "absorbed", form: "expanded" } as const;
+    const types = { weightType: "float32", cacheType: "float32" } as const;
+    const model = { ...lite, vocabulary: 1000 };
+    for (const [context, chunk] of [
+      [20_000, 1024],
+      [1024, 1024],
+      [1025, 1024],
+      [7 * 512, 512],
+      [100, 1],
+    ] as const) {
+      const steps = prefillSteps(context, 2, chunk);
+      expect(steps.reduce((sum, { span, times }) => sum + span.t * times, 0)).toBe(context);
+      let seconds = 0;
+      for (let from = 0; from < context; from += chunk) {
+        const t = Math.min(chunk, context - from);
+        const span = { t, s: from + t, batch: 2, logits: from + t === context ? 1 : 0 };
+        seconds += stepSeconds(model, way, span, types, { machine: commonMachine, activationBytes: 4 });
+      }
+      const timing = timingOf(model, way, steps, types, { machine: commonMachine, activationBytes: 4 });
+      expect(timing.seconds / seconds).toBeCloseTo(1, 9);
+    }
   });
 
   test("unfolding all of a cache of latents every step is the slowest way to decode", () => {
