@@ -23,6 +23,9 @@ import { type Dtype, dtypes, type Limit, type WeightType } from "./schema.ts";
 /** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
 const FEED_OPS = 8;
 
+/** Tokens beyond which nothing changes any more. */
+const FAR = 2 ** 40;
+
 /** Predicted seconds of a step, and what most of them go into. */
 export interface Timing {
   readonly seconds: number;
@@ -138,6 +141,11 @@ export function crossoverOf(
     { attention: absorbed!.attention, form: absorbed!.forms.absorbed! },
   ] as const;
   const from = crossoverContext(decoding, { ...types, t: step }, machine);
+  // Where new tokens see few of each other, absorbed may be faster for a handful of tokens and never again.
+  const [whole, latent] = decoding.map(
+    ({ attention, form }) => predict(attention, form, { ...types, t: step, s: FAR }, machine).total,
+  );
+  const stays = Number.isFinite(from) && latent! < whole!;
   const chunk = crossoverChunk(rivalsOf(absorbed!.attention)!, { ...types, batch: 1, s: context }, machine);
-  return { decodeContext: Number.isFinite(from) ? from : null, prefillChunk: Math.min(chunk, context) };
+  return { decodeContext: stays ? from : null, prefillChunk: Math.min(chunk, context) };
 }
