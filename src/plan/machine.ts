@@ -1,4 +1,5 @@
 import { type Machine, roofline } from "../attention/crossover.ts";
+import { CHUNK } from "../generate/forms.ts";
 import type { Host } from "./plan.ts";
 import type { Dtype } from "./schema.ts";
 
@@ -198,7 +199,7 @@ export function hostOf({ name, memory, bandwidth: bytes, flops, overhead: op = 0
   return { name, memory, measured: false, rates };
 }
 
-/** A machine that was measured; Biform computes in float32 whatever the type of the weights. */
+/** A machine that was measured; Biform computes in float32 whatever the type of the weights, and prefills in chunks. */
 export function hostOfMeasured(name: string, machine: Machine, memory?: number): Host {
-  return { name, measured: true, rates: () => machine, ...(memory !== undefined && { memory }) };
+  return { name, measured: true, chunk: CHUNK, rates: () => machine, ...(memory !== undefined && { memory }) };
 }
