@@ -124,6 +124,13 @@ describe("which layers keep what", () => {
     expect(merged).toEqual(wanted);
   });
 
+  test("patterns begin with windows: Gemma 3 27B sees everything in layers 6, 12 ... 60 of 62", () => {
+    for (const name of ["gemma2-27b", "gemma3-270m", "gpt-oss-20b", "command-r7b"])
+      expect(blueprintOfConfig(published(name), "x").layers[0]!.attention.window).toBeGreaterThan(0);
+    const config = { ...published("gemma3-270m"), num_hidden_layers: 62 };
+    expect(kinds(blueprintOfConfig(config, "x"))).toEqual({ "GQA 512": 52, GQA: 10 });
+  });
+
   test("Gemma 3n: the last 15 of 35 layers keep nothing of their own", () => {
     const { layers } = blueprintOfConfig(published("gemma3n e4b text"), "x");
     expect(layers.reduce((sum, { count, borrows }) => sum + (borrows ? count : 0), 0)).toBe(15);

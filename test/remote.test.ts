@@ -288,7 +288,10 @@ describe("redirects", () => {
     handlers.file2 = to(() => "file:///etc/passwd");
     await refuses(readRemote(`${origin}/file2`, 10), /got file:, expected http or https/);
     // No server with a certificate here: what fetch gives for one that sends its visitors to plain http.
-    vi.stubGlobal("fetch", async () => new Response(null, { status: 302, headers: { location: "http://other.test/x" } }));
+    vi.stubGlobal(
+      "fetch",
+      async () => new Response(null, { status: 302, headers: { location: "http://other.test/x" } }),
+    );
     await refuses(readRemote("https://secure.test/config.json", 10), /got a redirect from https to http/);
     vi.unstubAllGlobals();
     handlers.nowhere = (_, response) => void response.writeHead(302).end();

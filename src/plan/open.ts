@@ -7,8 +7,8 @@ import { FormatError, ShapeError } from "../tensor/error.ts";
 import type { Blueprint } from "./blueprint.ts";
 import { presetOf, presets } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
-import { nearest } from "./read/spelling.ts";
 import { blueprintOfSpec, type Given } from "./read/spec.ts";
+import { nearest } from "./read/spelling.ts";
 import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
 
 /** What goes beside the name of what is planned. */

@@ -5,8 +5,8 @@ import { FormatError } from "../../tensor/error.ts";
 import { type Blueprint, type LayerKind, parametersOf } from "../blueprint.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture } from "./choice.ts";
-import { nearest } from "./spelling.ts";
 import { namesOf, settingsOf } from "./settings.ts";
+import { nearest } from "./spelling.ts";
 
 /** Where configs of several modalities have the language model. */
 const inner = ["text_config", "llm_config", "language_config", "thinker_config"] as const;

@@ -3,12 +3,12 @@ import type { Config } from "../../model/family.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 import { type Blueprint, parametersOf } from "../blueprint.ts";
 import type { Architecture } from "./architecture.ts";
+import { namedArchitecture } from "./choice.ts";
 import { architectureOf, assemble, type Reading } from "./config.ts";
 import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
 import { type Header, hubConfig } from "./header.ts";
 import { latentAt } from "./latent.ts";
-import { namedArchitecture } from "./choice.ts";
 
 /** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
 const TOLERANCE = 0.02;
