@@ -1,14 +1,21 @@
 /** A plan as the page shows it: HTML of tables, the first answers first. What comes from a file is escaped. */
-import { bytes, compact, context, escaped, grid, type Plan, stacked, whole } from "biform/web";
+import {
+  bytes,
+  compact,
+  context,
+  crossoverText,
+  escaped,
+  exactBytes,
+  grid,
+  type Plan,
+  sizesText,
+  stacked,
+  time,
+  tokens,
+  whole,
+} from "biform/web";
 
-/** Seconds in the unit that suits them. */
-export function time(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] =
-    seconds < 1e-3 ? [1e6, "µs"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
-  return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
-}
-
+const from = (text: string) => (/^\d/.test(text) ? `from ${text}` : text);
 const figures = (value: number) => (Number.isInteger(value) ? whole(value) : String(Number(value.toPrecision(6))));
 
 /** The cache in the form that takes the least, at the type that was asked for. */
@@ -22,7 +29,7 @@ export function headline(plan: Plan): string {
   const least = leastCache(plan);
   const { context: tokens, batch, cacheType } = plan.settings;
   const sequences = batch === 1 ? "" : ` in each of ${whole(batch)} sequences`;
-  return `${plan.model.name}: ${whole(tokens)} tokens${sequences} keep ${bytes(least.bytes)} of ${least.form === "absorbed" ? "latents" : "keys and values"} in ${cacheType}.`;
+  return `${plan.model.name}: ${whole(tokens)} tokens${sequences} keep ${exactBytes(least.bytes)} of ${least.form === "absorbed" ? "latents" : "keys and values"} in ${cacheType}.`;
 }
 
 /** The few numbers that people come for. */
@@ -33,6 +40,7 @@ function cards(plan: Plan): string {
   const card = (name: string, value: string, more: string) =>
     `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd><dd class="soft">${escaped(more)}</dd></div>`;
   const weight = weights[0]!;
+  const usual = weights.find(({ dtype, bytes }) => dtype === "bfloat16" && bytes === weight.bytes);
   return `<dl class="cards">${[
     card(
       "Parameters",
@@ -41,11 +49,15 @@ function cards(plan: Plan): string {
         ? `${compact(parameters.active)} work on a token`
         : "all work on every token",
     ),
-    card("Weights", bytes(weight.bytes), weight.dtype === "file" ? "as in the file" : weight.dtype),
+    card(
+      "Weights",
+      bytes(weight.bytes),
+      weight.dtype !== "file" ? weight.dtype : usual ? "bfloat16" : "as in the file",
+    ),
     card(
       `Cache, ${context(settings.context)} tokens`,
-      bytes(least.bytes),
-      most ? `${least.form}; expanded ${bytes(most.bytes)}` : least.form,
+      exactBytes(least.bytes),
+      most ? `${least.form}; expanded ${exactBytes(most.bytes)}` : least.form,
     ),
     card(
       "A token more",
@@ -56,25 +68,32 @@ function cards(plan: Plan): string {
 }
 
 function cacheTable({ cache, settings }: Plan): string {
-  const forms = [...new Set(cache.map(({ form }) => form))];
-  const types = [...new Set(cache.map(({ dtype }) => dtype))];
-  const rows = forms.map((form) => {
-    const own = cache.filter((row) => row.form === form);
-    return {
-      cells: [
-        form,
-        figures(own[0]!.valuesPerTokenPerLayer),
-        bytes(own[0]!.bytesPerToken),
-        ...types.map((type) => bytes(own.find(({ dtype }) => dtype === type)!.bytes)),
-      ],
-    };
-  });
+  const own = cache.filter(({ dtype }) => dtype === settings.cacheType).toSorted((a, b) => a.bytes - b.bytes);
+  const rows = own.map(({ form, valuesPerTokenPerLayer, bytesPerToken, bytes: size }) => ({
+    cells: [form, figures(valuesPerTokenPerLayer), bytes(bytesPerToken), exactBytes(size), ratio(size, own[0]!.bytes)],
+  }));
+  const sequences = settings.batch === 1 ? "one sequence" : `${whole(settings.batch)} sequences`;
   return grid(
-    `The cache of ${whole(settings.context)} tokens, ${settings.batch === 1 ? "one sequence" : `${whole(settings.batch)} sequences`}, by form and type`,
-    ["form", "values / token / layer", `a token, ${settings.cacheType}`, ...types],
+    `Cache of ${sequences} of ${whole(settings.context)} tokens in ${settings.cacheType}, by what is kept`,
+    ["kept as", "values / token / layer", "one token", "all tokens", "of the least"],
     rows,
   );
 }
+
+/** The same in other types. */
+function typeTable({ cache, settings }: Plan): string {
+  const forms = [...new Set(cache.map(({ form }) => form))];
+  const types = [...new Set(cache.map(({ dtype }) => dtype))];
+  const rows = types.map((type) => ({
+    cells: [
+      type,
+      ...forms.map((form) => exactBytes(cache.find((row) => row.form === form && row.dtype === type)!.bytes)),
+    ],
+  }));
+  return grid(`Cache of ${whole(settings.context)} tokens by type, scales not counted`, ["type", ...forms], rows);
+}
+
+const ratio = (value: number, least: number) => (least > 0 ? `× ${Number((value / least).toPrecision(3))}` : "–");
 
 function engineTable({ engines, cache }: Plan): string {
   if (engines.length === 0) return "";
@@ -83,15 +102,14 @@ function engineTable({ engines, cache }: Plan): string {
     cells: [
       stacked(engine, version),
       figures(valuesPerTokenPerLayer),
-      `× ${Number((valuesPerTokenPerLayer / least).toPrecision(3))}`,
+      ratio(valuesPerTokenPerLayer, least),
       bytes(size),
-      escaped(keeps),
-      escaped(source),
+      stacked(keeps, source),
     ],
   }));
   return grid(
     "What engines keep",
-    ["engine and version", "values / token / layer", "of the least", "bytes", "keeps", "source"],
+    ["engine and version", "values / token / layer", "of the least", "bytes", "keeps; source"],
     rows,
   );
 }
@@ -99,19 +117,29 @@ function engineTable({ engines, cache }: Plan): string {
 function machineTable({ machines, settings }: Plan): string {
   if (machines.length === 0) return "";
   const two = machines.some(({ crossover }) => crossover);
-  const rows = machines.map(({ machine, measured, memory, fits, longestContext, prefill, decode, crossover }) => {
+  const rows = machines.map((one) => {
+    const { machine, measured, memory, fits, longestContext, prefill, decode, crossover } = one;
     const longest = longestContext.filter(({ dtype }) => dtype === settings.cacheType);
     const timed = (entry: (typeof prefill)[number] | undefined, value: string) =>
-      entry ? stacked(value, `${entry.form}, ${entry.limit}-bound`) : "–";
+      entry ? stacked(value, `${entry.form} · ${entry.limit}`) : "–";
     return {
       cells: [
         stacked(machine, measured ? "measured" : memory === undefined ? "" : bytes(memory)),
         fits === undefined ? "–" : fits ? "yes" : "no",
-        longest.map(({ form, tokens }) => `${tokensText(tokens)} <span class="soft">${form}</span>`).join("<br>") ||
+        longest.map(({ form, tokens: most }) => `${tokens(most)} <span class="soft">${form}</span>`).join("<br>") ||
           "–",
         timed(prefill[0], time(prefill[0]?.seconds ?? Number.NaN)),
         timed(decode[0], `${compact(decode[0]?.tokensPerSecond ?? Number.NaN)} tok/s`),
-        ...(two ? [crossover ? crossoverText(crossover) : "–"] : []),
+        ...(two
+          ? [
+              crossover
+                ? stacked(
+                    `decode: ${from(crossoverText(one))}`,
+                    `prefill: up to ${whole(Math.floor(crossover.prefillChunk))} new`,
+                  )
+                : "–",
+            ]
+          : []),
       ],
     };
   });
@@ -123,46 +151,31 @@ function machineTable({ machines, settings }: Plan): string {
     `decode after ${context(settings.context)}`,
     ...(two ? ["absorbed wins"] : []),
   ];
-  return grid("Machines", heads, rows);
-}
-
-/** The most tokens: none where the weights alone do not fit, any where no length fills the memory. */
-export function tokensText(tokens: number | null): string {
-  return tokens === null ? "any" : tokens === 0 ? "none" : whole(tokens);
-}
-
-function crossoverText({ decodeContext, prefillChunk }: NonNullable<Plan["machines"][number]["crossover"]>): string {
-  const decode =
-    decodeContext === null ? "never" : decodeContext <= 2 ? "always" : `from ${whole(Math.ceil(decodeContext))}`;
-  return stacked(`decode: ${decode}`, `prefill: up to ${whole(Math.floor(prefillChunk))} new`);
+  return grid("Machines: the fastest form, and what binds it", heads, rows);
 }
 
 function layoutTable({ layouts }: Plan): string {
   if (layouts.length === 0) return "";
+  const names = layouts[0]!.machines.map(({ machine }) => machine);
   const rows = layouts.map((layout) => ({
     cells: [
       escaped(layout.layout),
-      whole(layout.ranks),
       bytes(layout.weightBytesPerRank),
-      bytes(layout.cacheBytesPerRank),
+      exactBytes(layout.cacheBytesPerRank),
       bytes(layout.duplicatedWeightBytes),
-      bytes(layout.duplicatedCacheBytes),
+      exactBytes(layout.duplicatedCacheBytes),
       bytes(layout.communicationBytesPerStep),
+      ...layout.machines.map(({ longestContext }) => tokens(longestContext)),
     ],
   }));
   const notes = layouts.flatMap(({ layout, notes }) =>
     notes.map((note) => `<li>${escaped(`${layout}: ${note}`)}</li>`),
   );
   const heads = [
-    "layout",
-    "ranks",
-    "weights / rank",
-    "cache / rank",
-    "weights held twice",
-    "cache held twice",
-    "sent / rank / step",
+    ...["layout", "weights / rank", "cache / rank", "weights held twice", "cache held twice", "sent / rank / step"],
+    ...names.map((name) => `longest context, ${escaped(name)}`),
   ];
-  return `${grid("Layouts", heads, rows)}<ul class="soft">${notes.join("")}</ul>`;
+  return `${grid("Layouts over several machines: what each rank holds, what is there more than once, and the longest context", heads, rows)}<ul class="soft">${notes.join("")}</ul>`;
 }
 
 function costTable({ costs, settings }: Plan): string {
@@ -180,11 +193,7 @@ function layerTable({ layers }: Plan): string {
   const rows = layers.map(({ count, variant, sizes, window, parameters, cache, state }) => ({
     cells: [
       `${whole(count)} × ${escaped(variant)}`,
-      escaped(
-        Object.entries(sizes)
-          .map(([letter, size]) => `${letter} ${size}`)
-          .join(", "),
-      ),
+      escaped(sizesText(sizes)),
       window === undefined ? "–" : whole(window),
       compact(parameters),
       cache.expanded === undefined ? "–" : figures(cache.expanded),
@@ -201,25 +210,27 @@ function weightTable({ weights }: Plan): string {
   return grid("Weights by type, scales of blocks not counted", ["type", "bytes"], rows);
 }
 
-/** The whole of a plan as HTML: what is asked for most above, what it follows from behind a summary. */
+/** What is asked for most, as HTML: what the model is, what its cache takes, and what machines make of it. */
 export function answer(plan: Plan): string {
-  const { model, notes } = plan;
+  const { model } = plan;
   const facts = [
     model.architecture,
     `${whole(model.layers)} layers`,
     `width ${whole(model.width)}`,
     `vocabulary ${whole(model.vocabulary)}`,
     ...(model.maxContext ? [`declared for ${whole(model.maxContext)} tokens`] : []),
-  ];
-  const told = notes.map((note) => `<li>${escaped(note)}</li>`).join("");
+  ].join(" · ");
+  const source = model.source ? `<br>Sizes: ${escaped(model.source)}` : "";
+  return `<p class="soft">${escaped(facts)}${source}</p>${cards(plan)}${cacheTable(plan)}${machineTable(plan)}`;
+}
+
+/** The rest: engines, layouts, notes, and behind a summary what all of it follows from. */
+export function details(plan: Plan): string {
+  const notes = plan.notes.map((note) => `<li>${escaped(note)}</li>`).join("");
   return [
-    `<p class="soft">${escaped(facts.join(" · "))}${model.source ? `<br>Sizes: ${escaped(model.source)}` : ""}</p>`,
-    cards(plan),
-    cacheTable(plan),
-    machineTable(plan),
-    engineTable(plan),
+    `<div class="engines">${engineTable(plan)}</div>`,
     layoutTable(plan),
-    told === "" ? "" : `<ul class="soft">${told}</ul>`,
-    `<details><summary>Work, layers and weights</summary>${costTable(plan)}${layerTable(plan)}${weightTable(plan)}</details>`,
+    notes === "" ? "" : `<ul class="soft">${notes}</ul>`,
+    `<details><summary>Work, layers, and other types</summary>${costTable(plan)}${layerTable(plan)}<div class="grid">${typeTable(plan)}${weightTable(plan)}</div></details>`,
   ].join("");
 }

@@ -1,41 +1,30 @@
-/** The planner: a form that is the state, and the answers to it. */
+/** The planner: what there is to choose from, and the answers. */
 import {
   type Blueprint,
+  bytesOf,
   dtypes,
+  FormatError,
   type Host,
   hostOf,
+  machineOf,
   machines,
-  type Plan,
   type PlanSettings,
   plan,
-  presets,
+  tokensOf,
 } from "biform/web";
-import { answer, headline } from "./answer.ts";
+import { answer, details, headline } from "./answer.ts";
 import { byId, messageOf } from "./element.ts";
-import { modelOf, presetBlueprint } from "./source.ts";
+import { drawSoon } from "./gallery.ts";
+import { modelOf, presetBlueprint, readable } from "./source.ts";
 import type { State, Store } from "./state.ts";
 
 /** Tokens where neither the state nor the model says how many. */
 const usualContext = 8192;
-const texts = [
-  "config",
-  "spec",
-  "width",
-  "heads",
-  "layers",
-  "vocabulary",
-  "context",
-  "batch",
-  "step",
-  "memory",
-  "layout",
-] as const;
-const GiB = 2 ** 30;
 
-/** What is asked for, of a model. Throws ShapeError for a machine that is not known. */
-export function settingsOf(state: State, blueprint: Blueprint): PlanSettings {
+/** What is asked for, of a model. Throws ShapeError for amounts that are none. */
+export function settingsOf(state: State, { maxContext = usualContext }: Pick<Blueprint, "maxContext">): PlanSettings {
   return {
-    context: state.context ?? Math.min(blueprint.maxContext ?? usualContext, 2 ** 30),
+    context: state.context.trim() === "" ? maxContext : tokensOf("context", state.context),
     batch: state.batch,
     step: state.step,
     weightType: state.weights,
@@ -45,122 +34,85 @@ export function settingsOf(state: State, blueprint: Blueprint): PlanSettings {
   };
 }
 
-/** The machines that the state names, with its memory where it gives one. */
-export function hostsOf({ machines: asked, memory }: State): Host[] {
-  return machines
-    .filter(({ name }) => asked.includes(name))
-    .map(hostOf)
-    .map((host) => (memory === undefined ? host : { ...host, memory: memory * GiB }));
+/** The machines that the state names, with its memory where it gives one. Throws FormatError for a name that is none. */
+function hostsOf({ machines: asked, memory }: State): Host[] {
+  const own = memory.trim() === "" ? {} : { memory: bytesOf("memory", memory) };
+  return asked.map((name) => {
+    const machine = machineOf(name);
+    if (!machine)
+      throw new FormatError(
+        `machine: got "${name}", expected one of ${machines.map(({ name }) => name).join(", ")}; choose from the list`,
+      );
+    return { ...hostOf(machine), ...own };
+  });
 }
 
-/** Fills the form with what there is to choose from, and makes its changes the state's. */
+/** Fills the form with what there is to choose from. */
 export function mountPlanner(store: Store): void {
-  const form = byId<HTMLFormElement>("settings");
-  const options = (names: readonly string[]) => names.map((name) => new Option(name, name));
-  byId<HTMLSelectElement>("weights").append(new Option("as in the file", "file"), ...options(Object.keys(dtypes)));
-  byId<HTMLSelectElement>("cache").append(...options(Object.keys(dtypes)));
-  listMachines();
+  const options = Object.keys(dtypes).map((name) => new Option(name, name));
+  byId("weights").append(new Option("the file’s own", "file"), ...options.map((option) => option.cloneNode(true)));
+  byId("cache").append(...options);
+  listMachines(store.now.machines);
   listPresets("", store.now.model);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  for (const kind of ["input", "change"] as const)
-    form.addEventListener(kind, ({ target }) =>
-      edited(store, target as HTMLInputElement, { passing: kind === "input" }),
-    );
-}
-
-/** One field changed. What is no value yet, as while typing, is told of beside it and changes nothing. */
-function edited(store: Store, field: HTMLInputElement, how: { passing: boolean }): void {
-  const { id, name, value } = field;
-  if (id === "search") listPresets(value, store.now.model);
-  else if (name === "kind") store.change({ kind: value as State["kind"] }, how);
-  else if (id === "preset") store.change({ model: value }, how);
-  else if (name === "machine") {
-    const chosen = [...byId("machines").querySelectorAll<HTMLInputElement>("input:checked")].map(({ value }) => value);
-    store.change({ machines: chosen }, how);
-  } else if (id === "weights" || id === "cache") store.change({ [id]: value }, how);
-  else if (id === "config") store.change({ config: value, file: "config.json" }, how);
-  else if (id === "spec") store.change({ spec: value }, how);
-  else if (id === "layout") store.change({ layout: value.split(/[\s;]+/).filter(Boolean) }, how);
-  else if (texts.includes(id as "context")) {
-    const wrong = !field.validity.valid;
-    field.setAttribute("aria-invalid", String(wrong));
-    byId("use-problem").textContent = wrong ? `${field.labels?.[0]?.textContent}: ${field.validationMessage}` : "";
-    if (!wrong) store.change({ [id]: value === "" ? undefined : Number(value) }, how);
-  }
+  byId("settings").addEventListener("submit", (event) => event.preventDefault());
+  const search = byId<HTMLInputElement>("search");
+  search.addEventListener("input", () => listPresets(search.value, store.now.model));
 }
 
 /** The presets whose name or kind of attention holds every word of the search. */
 function listPresets(search: string, chosen: string): void {
-  const list = byId<HTMLSelectElement>("preset");
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const rows = presets
+  const rows = readable
     .map(({ name, aliases = [] }) => {
       const { layers } = presetBlueprint(name);
       const kinds = [...new Set(layers.map(({ attention }) => attention.variant.name))].join(" + ");
       return { name, text: `${name} · ${kinds}`, searched: [name, ...aliases, kinds].join(" ").toLowerCase() };
     })
     .filter(({ searched }) => words.every((word) => searched.includes(word)));
-  list.replaceChildren(...rows.map(({ name, text }) => new Option(text, name, false, name === chosen)));
-  byId("found").textContent = words.length === 0 ? "" : `${rows.length} of ${presets.length} presets`;
+  byId("model").replaceChildren(...rows.map(({ name, text }) => new Option(text, name, false, name === chosen)));
+  byId("found").textContent = words.length === 0 ? "" : `${rows.length} of ${readable.length} presets`;
 }
 
-function listMachines(): void {
+function listMachines(chosen: readonly string[]): void {
   const groups = Map.groupBy(machines, ({ kind }) => kind);
-  byId("machines").replaceChildren(
-    ...[...groups].map(([kind, members]) => {
-      const group = document.createElement("details");
-      group.open = kind === "data centre";
-      const summary = document.createElement("summary");
-      summary.textContent = kind;
-      const boxes = members.map(({ name }) => {
-        const label = document.createElement("label");
-        const box = document.createElement("input");
-        Object.assign(box, { type: "checkbox", name: "machine", value: name });
-        label.append(box, ` ${name}`);
-        return label;
-      });
-      group.append(summary, ...boxes);
-      return group;
-    }),
-  );
+  const parts = [...groups].map(([kind, members]) => {
+    const group = document.createElement("details");
+    group.open = members.some(({ name }) => chosen.includes(name));
+    const summary = document.createElement("summary");
+    summary.textContent = kind;
+    const boxes = members.map(({ name, source }) => {
+      const label = document.createElement("label");
+      label.title = source;
+      label.append(
+        Object.assign(document.createElement("input"), { type: "checkbox", name: "machines", value: name }),
+        ` ${name}`,
+      );
+      return label;
+    });
+    group.append(summary, ...boxes);
+    return group;
+  });
+  byId("machines").replaceChildren(...parts);
 }
 
-/** Puts the state into the form; the field that is being typed in keeps what stands there. */
-function fill(state: State): void {
-  const put = (id: string, value: string) => {
-    const field = byId<HTMLInputElement>(id);
-    if (field !== document.activeElement && field.value !== value) field.value = value;
-  };
-  for (const id of texts) {
-    const value = state[id];
-    put(id, Array.isArray(value) ? value.join(" ") : String(value ?? ""));
-  }
-  for (const id of ["weights", "cache"] as const) put(id, state[id]);
-  put("preset", state.model);
-  for (const radio of document.querySelectorAll<HTMLInputElement>("input[name=kind]"))
-    radio.checked = radio.value === state.kind;
-  for (const box of document.querySelectorAll<HTMLInputElement>("input[name=machine]"))
-    box.checked = state.machines.includes(box.value);
-  for (const part of document.querySelectorAll<HTMLElement>("[data-kind]"))
-    part.hidden = part.dataset.kind !== state.kind;
-}
-
-/** Shows the answers to a state; where there are none it says why, and the last answers stay away. */
-export function showPlan(state: State): Plan | undefined {
-  fill(state);
-  const problem = byId("model-problem");
+/** Shows the plan that a state asks for; where there is none the page says why, and the last answers go. */
+export function showPlan(state: State): void {
+  const [model, use] = [byId("model-problem"), byId("use-problem")];
+  [model.textContent, use.textContent] = ["", ""];
+  let problem = model;
   try {
     const blueprint = modelOf(state);
+    problem = use;
     byId<HTMLInputElement>("context").placeholder = String(blueprint.maxContext ?? usualContext);
-    const found = plan(blueprint, settingsOf(state, blueprint));
-    problem.textContent = "";
+    const settings = settingsOf(state, blueprint);
+    const found = plan(blueprint, settings);
     byId("headline").textContent = headline(found);
     byId("answer").innerHTML = answer(found);
-    return found;
+    byId("details").innerHTML = details(found);
+    drawSoon(blueprint, settings);
   } catch (error) {
     problem.textContent = messageOf(error);
-    byId("headline").textContent = "";
-    byId("answer").replaceChildren();
-    return undefined;
+    for (const id of ["headline", "answer", "details"]) byId(id).replaceChildren();
+    drawSoon();
   }
 }

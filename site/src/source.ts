@@ -24,6 +24,16 @@ export function presetBlueprint(name: string): Blueprint {
   return found;
 }
 
+// TEMPORARY until read knows all presets.
+export const readable = presets.filter(({ name }) => {
+  try {
+    presetBlueprint(name);
+    return true;
+  } catch {
+    return false;
+  }
+});
+
 /** The blueprint of what a config.json says. Throws FormatError and ShapeError. */
 export function configBlueprint(text: string, file: string): Blueprint {
   let config: unknown;

@@ -5,7 +5,7 @@
 import { dtypes } from "biform/web";
 
 /** One key of the address: what stands where it is absent, and how it is read. */
-interface Field<T> {
+export interface Field<T> {
   readonly start: T;
   /** Undefined where the text is no such value. */
   read(text: string): T | undefined;
@@ -46,7 +46,7 @@ export const longestConfig = 24_000;
 const types = Object.keys(dtypes) as (keyof typeof dtypes)[];
 
 /** The most tokens, sequences and sizes that are asked for; numbers stay exact far beyond what any machine holds. */
-export const most = { context: 2 ** 30, batch: 2 ** 20, step: 2 ** 16, size: 2 ** 20, layers: 2000 };
+export const most = { batch: 2 ** 20, step: 2 ** 16, size: 2 ** 20, layers: 2000 };
 
 export const fields = {
   at: oneOf("", "", "plan", "compare", "crossover", "forms", "family", "reports"),
@@ -59,22 +59,20 @@ export const fields = {
   heads: whole(16, 4096),
   layers: whole(24, most.layers),
   vocabulary: whole(32_000, 2 ** 24),
-  /** The model's own where it is not given. */
-  context: whole(undefined, most.context),
+  /** Tokens as people type them; as many as the model is declared for where it is empty. */
+  context: text("", 20),
   batch: whole(1, most.batch),
   step: whole(1, most.step),
   weights: oneOf("file", "file", ...types),
   cache: oneOf("float16", ...types),
-  /** GiB; each machine's own where it is not given. */
-  memory: {
-    start: undefined as number | undefined,
-    read: (text) => (/^\d{1,9}(\.\d{1,6})?$/.test(text) && Number(text) > 0 ? Number(text) : undefined),
-    expected: "GiB, a number above 0",
-  } satisfies Field<number | undefined>,
-  machines: names(["h100-sxm"], 100),
-  layout: names([], 16),
-  compare: names([], 40),
+  /** Bytes as people type them; each machine's own where it is empty. */
+  memory: text("", 20),
+  machines: names(["h100-sxm", "rtx-4090", "m3-ultra"], 100),
+  layout: names(["tp8", "dp8"], 16),
+  compare: names(["deepseek-r1", "qwen3-235b-a22b", "llama-3.1-405b", "gpt-oss-120b"], 40),
   match: text("", 100),
+  /** What the table of all models and machines shows; empty: the table is not there. */
+  survey: oneOf("", "", "longest", "decode", "prefill"),
   fwidth: whole(2048, most.size),
   fheads: whole(16, 4096),
 };

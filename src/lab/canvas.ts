@@ -1,9 +1,10 @@
 /**
- * What every picture of a comparison shares: axes in data units, one colour and symbol per variant, labels at the ends
+ * What every picture shares: one colour and symbol per variant, labels at the ends
  * of lines, and drawing by Observable Plot into the document given (a browser's own, or one made on the server).
  * Colours are CSS variables, so that the page decides on light and dark; text and axes are in the current colour.
  */
 import * as Plot from "@observablehq/plot";
+import { type Axis, pixels, valueAt } from "./axis.ts";
 import { spread } from "./label.ts";
 
 /** Where to draw, and how wide in pixels; heights follow. */
@@ -47,57 +48,9 @@ export function textWidth(text: string): number {
   return text.length * fontSize * 0.58;
 }
 
-/** An axis in data units, and its length in pixels. */
-export interface Axis {
-  low: number;
-  high: number;
-  log: boolean;
-  length: number;
-}
-
-/** An axis around `values`, a share `margin` of their span free at both ends; never of zero length. */
-export function around(values: readonly number[], margin: number, length: number): Axis {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  const pad = (most - least) * margin || Math.abs(least) * 0.01 || 1;
-  return { low: least - pad, high: most + pad, log: false, length };
-}
-
-/** A logarithmic axis around positive `values`, `free` pixels empty at both ends; at least a factor of four between. */
-export function decades(values: readonly number[], free: number, length: number): Axis {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  const span = Math.max(most / least, 4);
-  const [middle, half] = [Math.sqrt(most * least), Math.sqrt(span) * span ** (free / (length - 2 * free))];
-  return { low: middle / half, high: middle * half, log: true, length };
-}
-
-/** Pixels from the low end of an axis to `value`. */
-export function pixels({ low, high, log, length }: Axis, value: number): number {
-  return length * (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
-}
-
-/** The value at so many pixels from the low end of an axis; beyond its ends too. */
-export function valueAt({ low, high, log, length }: Axis, at: number): number {
-  return log ? low * (high / low) ** (at / length) : low + (at / length) * (high - low);
-}
-
 /** Plot's options for the scale of an axis. */
 export function scale({ low, high, log }: Axis): Plot.ScaleOptions {
   return { type: log ? "log" : "linear", domain: [low, high], label: null };
-}
-
-/** Powers of two inside an axis, about `most` of them. */
-export function powers({ low, high }: Axis, most: number): number[] {
-  const [first, last] = [Math.ceil(Math.log2(low)), Math.floor(Math.log2(high))];
-  const step = Math.max(1, Math.ceil((last - first + 1) / most));
-  const found = [];
-  for (let power = last; power >= first; power -= step) found.unshift(2 ** power);
-  return found;
-}
-
-/** Decimals that tell neighbouring ticks apart. */
-export function tickDigits(ticks: readonly number[]): number {
-  const step = ticks.length > 1 ? ticks[1]! - ticks[0]! : 1;
-  return Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
 }
 
 /** Names beside the right-hand ends of lines, moved apart and joined to their line by a stroke of its colour. */
@@ -167,20 +120,4 @@ export function axisX(name: string, text: (value: number) => string, ticks: read
     Plot.axisX(ticks, { text, tickSize: 4, label: null }),
     Plot.text([name], { frameAnchor: "bottom-right", dy: 36, textAnchor: "end", fontWeight: 600 }),
   ];
-}
-
-/** Round values along a linear axis, `apart` pixels or more from each other. */
-export function round({ low, high, length }: Axis, apart: number): number[] {
-  const rough = ((high - low) * apart) / length;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9))!;
-  const found = [];
-  for (let count = Math.ceil(low / step - 1e-9); count * step <= high + step * 1e-9; count++) found.push(count * step);
-  return found;
-}
-
-/** As many of the values as have `apart` pixels each, the last always among them. */
-export function thinned(values: readonly number[], { length }: Axis, apart: number): number[] {
-  const each = Math.max(1, Math.ceil((values.length * apart) / length));
-  return values.filter((_, index) => (values.length - 1 - index) % each === 0);
 }

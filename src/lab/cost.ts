@@ -1,22 +1,19 @@
 /** The pictures of what a variant costs: time per decoded token, and memory. */
 import * as Plot from "@observablehq/plot";
+import { type Axis, decades, powers, thinned } from "./axis.ts";
 import {
-  type Axis,
   axisX,
   axisY,
   type Canvas,
   colour,
   dashes,
-  decades,
   draw,
   endLabels,
   margins,
-  powers,
   scale,
   short,
   symbol,
   textWidth,
-  thinned,
 } from "./canvas.ts";
 import { bytes, context } from "./quantity.ts";
 import type { Comparison } from "./result.ts";

@@ -1,27 +1,20 @@
 /** The pictures of what a variant is worth: its loss. Each is undefined where the result holds nothing to draw. */
 import * as Plot from "@observablehq/plot";
+import { type Axis, around, decades, pixels, powers, round, tickDigits, valueAt } from "./axis.ts";
 import {
-  type Axis,
-  around,
   axisX,
   axisY,
   type Canvas,
   colour,
   dash,
-  decades,
   draw,
   endLabels,
   lineHeight,
   margins,
-  pixels,
-  powers,
-  round,
   scale,
   short,
   symbol,
   textWidth,
-  tickDigits,
-  valueAt,
 } from "./canvas.ts";
 import { type Box, place, spread } from "./label.ts";
 import { bytes, loss, signed } from "./quantity.ts";

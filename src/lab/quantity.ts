@@ -57,6 +57,14 @@ export function milliseconds(value: number): string {
   return `${three(value)} ms`;
 }
 
+/** Seconds in the unit that suits them: 350 us, 12.5 ms, 3.20 s, 5.1 min. */
+export function time(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "–";
+  const [factor, unit] =
+    seconds < 1e-3 ? [1e6, "us"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
+  return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
+}
+
 /** A power of ten in one line: 3.1e-15. */
 export function scientific(value: number): string {
   return value === 0 ? "0" : value.toExponential(1);

@@ -1,38 +1,30 @@
 /** A plan as a terminal shows it: plain text of at most 100 columns, what people ask first above, every number below. */
-import { bytes, compact, context, exactBytes } from "../lab/quantity.ts";
+import { bytes, compact, context, exactBytes, time } from "../lab/quantity.ts";
 import { clipped, filled, plain, tableWidth } from "../lab/table.ts";
 import type { CachedForm, Plan } from "./schema.ts";
 
 type Cells = readonly (string | number)[];
 type PlannedMachine = Plan["machines"][number];
 
-/** Columns under headings, the first and `text` ones to the left; what is too wide for the terminal loses its end. */
-export function columns(heads: Cells, rows: readonly Cells[], text: readonly number[] = []): string[] {
-  const all = [heads, ...rows].map((row) => row.map(String));
+/**
+ * Columns under headings of one or more lines, the first and `text` ones to the left; what is too wide for the terminal loses
+ * its end.
+ */
+export function columns(heads: readonly string[], rows: readonly Cells[], text: readonly number[] = []): string[] {
+  const split = heads.map((head) => head.split("\n"));
+  const height = Math.max(...split.map((lines) => lines.length));
+  const above = Array.from({ length: height }, (_, at) =>
+    split.map((lines) => lines[at - height + lines.length] ?? ""),
+  );
+  const all = [...above, ...rows.map((row) => row.map(String))];
   const widths = heads.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
   const left = (column: number) => column === 0 || text.includes(column);
-  const lines = all.map((row) =>
-    clipped(
-      row
-        .map((cell, column) => (left(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-        .join("  ")
-        .trimEnd(),
-      tableWidth,
-    ),
-  );
-  return [
-    lines[0]!,
-    "─".repeat(Math.min(tableWidth, Math.max(...lines.map((line) => line.length)))),
-    ...lines.slice(1),
-  ];
-}
-
-/** Seconds in the unit that suits them: 350 us, 12.5 ms, 3.20 s, 5.1 min. */
-export function time(seconds: number): string {
-  if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] =
-    seconds < 1e-3 ? [1e6, "us"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
-  return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
+  const lines = all.map((row) => {
+    const cells = row.map((cell, at) => (left(at) ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)));
+    return clipped(cells.join("  ").trimEnd(), tableWidth);
+  });
+  const rule = "─".repeat(Math.max(...lines.map((line) => line.length)));
+  return [...lines.slice(0, height), rule, ...lines.slice(height)];
 }
 
 /** The plan's answers in the order in which they are asked for: what it is, what fits, how fast, what engines keep; then layouts. */
@@ -126,13 +118,20 @@ function fitting(plan: Plan): string[] {
     ];
   });
   const kept = columns(
-    ["Cache kept as", "values/layer", "/token", `at ${extent(plan)}`, "times", ...others.map(({ dtype }) => dtype)],
+    [
+      "Cache, if kept",
+      "values\n/token/layer",
+      "bytes\n/token",
+      `${settings.cacheType}\nat ${extent(plan)}`,
+      "times\nthe least",
+      ...others.map(({ dtype }) => dtype),
+    ],
     rows,
   );
   const holding = machines.filter(({ longestContext }) => longestContext.length > 0);
   if (holding.length === 0) return kept;
   const most = columns(
-    ["How much fits", "memory", `${context(settings.context)} fits`, ...forms.map((form) => `tokens, ${form}`)],
+    ["How much fits", "memory", `${extent(plan)}\nfits`, ...forms.map((form) => `most tokens,\n${form}`)],
     holding.map(({ machine, memory, fits, longestContext }) => [
       named(machine),
       memory === undefined ? "–" : bytes(memory),
@@ -145,8 +144,8 @@ function fitting(plan: Plan): string[] {
   return [...kept, "", ...most];
 }
 
-function named(machine: string): string {
-  return clipped(plain(machine), 30);
+function named(machine: string, mark = ""): string {
+  return `${clipped(plain(machine), 26 - mark.length)}${mark}`;
 }
 
 /** The most tokens: none where the weights alone do not fit, any where no length fills the memory. */
@@ -159,7 +158,7 @@ export function tokens(most: number | null | undefined): string {
 export function crossoverText({ crossover }: PlannedMachine): string {
   if (!crossover) return "–";
   const { decodeContext } = crossover;
-  return decodeContext === null ? "never" : decodeContext <= 2 ? "always" : String(Math.ceil(decodeContext));
+  return decodeContext === null ? "never" : decodeContext <= 2 ? "always" : `${Math.ceil(decodeContext)} tokens`;
 }
 
 function speed(plan: Plan): string[] {
@@ -171,36 +170,34 @@ function speed(plan: Plan): string[] {
   return columns(
     [
       "How fast",
-      `prefill ${at}`,
-      "bound by",
-      `decode @${at}, tok/s`,
-      "bound by",
-      ...(two ? ["kept as", "latents win", "absorbed up to"] : []),
+      `prefill\n${at}`,
+      "bound\nby",
+      "decode\ntok/s",
+      "bound\nby",
+      ...(two ? ["decode\nover", "absorbed\nis faster\nfrom", "absorbed\nchunks\nup to"] : []),
     ],
     timed.map((machine) => {
       const [prefill, decode] = [machine.prefill[0]!, machine.decode[0]!];
       const { crossover } = machine;
       return [
-        `${named(machine.machine)}${machine.measured ? " *" : ""}`,
+        named(machine.machine, markOf(machine)),
         time(prefill.seconds),
         prefill.limit,
         compact(decode.tokensPerSecond),
         decode.limit,
         ...(two
-          ? [decode.cached, from(crossoverText(machine)), crossover ? `${Math.floor(crossover.prefillChunk)} new` : "–"]
+          ? [decode.cached, crossoverText(machine), crossover ? `${Math.floor(crossover.prefillChunk)} new` : "–"]
           : []),
       ];
     }),
   );
 }
 
-const from = (text: string) => (/^\d/.test(text) ? `from ${text}` : text);
-
 function engines(plan: Plan): string[] {
   const least = Math.min(...plan.cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
   if (plan.engines.length === 0) return [];
   return columns(
-    ["What engines keep", "versions", "values", `at ${extent(plan)}`, "off by", "which is"],
+    ["What engines keep", "versions", "values\n/token/layer", `bytes\nat ${extent(plan)}`, "off by", "which is"],
     plan.engines.map(({ engine, version, valuesPerTokenPerLayer, bytes: size, keeps }) => [
       clipped(plain(engine), 22),
       clipped(plain(version), 22),
@@ -225,7 +222,15 @@ function layouts(plan: Plan): string[] {
     bytes(layout.communicationBytesPerStep),
   ]);
   const table = columns(
-    ["Layout", "ranks", "weights/rank", "cache/rank", "weights twice", "cache twice", "sent/rank/step"],
+    [
+      "Layout",
+      "ranks",
+      "weights\n/rank",
+      "cache\n/rank",
+      "duplicated\nweights",
+      "duplicated\ncache",
+      "sent\n/rank/step",
+    ],
     rows,
   );
   const notes = plan.layouts.flatMap(({ layout, notes }) =>
@@ -234,11 +239,21 @@ function layouts(plan: Plan): string[] {
   return [...table, ...notes];
 }
 
+/** Marks that the notes explain. */
+function markOf({ measured, fits }: PlannedMachine): string {
+  return `${measured ? " *" : ""}${fits === false ? " !" : ""}`;
+}
+
 function notes({ machines, notes }: Plan): string[] {
-  const measured = machines.some(({ measured }) => measured)
-    ? ["* measured on this machine; the others by their datasheets"]
-    : [];
-  return [...measured, ...notes.map(plain)].flatMap((note) => filled(note, "  "));
+  const marks = [
+    ...(machines.some(({ measured }) => measured)
+      ? ["* measured on this machine; the others by their datasheets"]
+      : []),
+    ...(machines.some(({ fits }) => fits === false)
+      ? ["! weights and cache do not fit there: the speed is as if they did"]
+      : []),
+  ];
+  return [...marks, ...notes.map(plain)].flatMap((note) => filled(note, "  "));
 }
 
 /** Letters and sizes of a layer: "d7168 h128 c512". */

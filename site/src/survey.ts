@@ -1,0 +1,77 @@
+/** Every preset on every machine: one number each, shaded by its size. */
+import { compact, context, escaped, hostOf, machines, type Plan, plan, time, tokens } from "biform/web";
+import { leastCache } from "./answer.ts";
+import { showIn } from "./form.ts";
+import { settingsOf } from "./planner.ts";
+import { type Column, sortable } from "./sort.ts";
+import { presetBlueprint, readable } from "./source.ts";
+import type { State } from "./state.ts";
+
+/** Tokens of all models where the planner's context is empty. */
+const shared = 32_768;
+
+type Measure = Exclude<State["survey"], "">;
+type Row = { readonly plan: Plan; readonly values: readonly (number | null | undefined)[] };
+
+const measured: Readonly<
+  Record<Measure, (plan: Plan, machine: Plan["machines"][number]) => number | null | undefined>
+> = {
+  longest: (plan, { longestContext }) => {
+    const { form, dtype } = leastCache(plan);
+    return longestContext.find((row) => row.form === form && row.dtype === dtype)?.tokens;
+  },
+  decode: (_, { decode, fits }) => (fits === false ? 0 : decode[0]?.tokensPerSecond),
+  prefill: (_, { prefill, fits }) => (fits === false ? 0 : prefill[0]?.seconds),
+};
+
+const textOf: Readonly<Record<Measure, (value: number | null | undefined) => string>> = {
+  longest: (value) => (typeof value === "number" && value >= 10_000 ? compact(value) : tokens(value)),
+  decode: (value) => (value ? compact(value) : "–"),
+  prefill: (value) => (value ? time(value) : "–"),
+};
+
+/** Plans all presets on all machines where the state asks for it, and says how long that took. */
+export function showSurvey(state: State): void {
+  showIn("survey-table", "survey-problem", () => {
+    const { survey } = state;
+    if (survey === "") return "";
+    const start = performance.now();
+    const hosts = machines.map(hostOf);
+    const settings = { ...settingsOf(state, { maxContext: shared }), hosts, layouts: [] };
+    const rows = readable.map(({ name }): Row => {
+      const planned = plan(presetBlueprint(name), settings);
+      return { plan: planned, values: planned.machines.map((machine) => measured[survey](planned, machine)) };
+    });
+    const took = performance.now() - start;
+    const numbers = rows.flatMap(({ values }) => values.filter((value): value is number => Boolean(value)));
+    const [low, high] = [Math.log(Math.min(...numbers)), Math.log(Math.max(...numbers))];
+    const shade = (value: number | null | undefined) => {
+      if (!value) return "";
+      const share = (Math.log(value) - low) / (high - low || 1);
+      return `background:color-mix(in srgb, var(--accent) ${Math.round(share * 45)}%, transparent)`;
+    };
+    const columns: Column<Row>[] = [
+      { head: "model", text: ({ plan }) => escaped(plan.model.name), value: ({ plan }) => plan.model.name },
+      {
+        head: "parameters",
+        text: ({ plan }) => compact(plan.parameters.total),
+        value: ({ plan }) => plan.parameters.total,
+      },
+      ...hosts.map(
+        ({ name }, at): Column<Row> => ({
+          head: name,
+          text: ({ values }) => textOf[survey](values[at]),
+          value: ({ values }) => values[at] ?? 2 ** 60,
+          style: ({ values }) => shade(values[at]),
+        }),
+      ),
+    ];
+    const about = {
+      longest: "The longest context beside the weights",
+      decode: `Tokens per second of decoding after ${context(settings.context)} tokens, where they fit`,
+      prefill: `Time of a prefill of ${context(settings.context)} tokens, where they fit`,
+    }[survey];
+    const caption = `${about}. ${readable.length} models × ${hosts.length} machines in ${took.toFixed(0)} ms; darker is more`;
+    return sortable("survey", caption, columns, rows);
+  });
+}
