@@ -1,0 +1,402 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
+import { build } from "vite";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { machines } from "../src/plan/machine.ts";
+import { presetOf, presets } from "../src/plan/preset/preset.ts";
+import { noBrowser, openBrowser } from "./browser.ts";
+import { serve } from "./fixture/serve.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "biform-site-"));
+
+if (noBrowser) console.warn(`the page's tests are skipped: ${noBrowser}`);
+
+let browser: Browser;
+let server: Awaited<ReturnType<typeof serve>>;
+beforeAll(async () => {
+  if (noBrowser) return;
+  await build({ root: join(root, "site"), logLevel: "error", build: { outDir: folder, emptyOutDir: true } });
+  server = await serve(folder, "/some/where/");
+  browser = await openBrowser();
+}, 180_000);
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What went wrong in the pages of the running test: words on the console, exceptions, requests elsewhere. */
+let wrong: string[] = [];
+let requests: string[] = [];
+let contexts: BrowserContext[] = [];
+afterEach(async () => {
+  await Promise.all(contexts.map((context) => context.close()));
+  contexts = [];
+  const found = wrong;
+  wrong = [];
+  expect(found).toEqual([]);
+});
+
+/** A page of its own, on a desk unless said otherwise, with everything it does written down. */
+async function open(hash = "", options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  contexts.push(context);
+  requests = [];
+  context.on("request", (request) => {
+    requests.push(request.url());
+    if (!request.url().startsWith(server.url)) wrong.push(`request: ${request.url()}`);
+  });
+  const page = await context.newPage();
+  page.on("console", (message) => wrong.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
+  await page.goto(`${server.url}${hash}`);
+  return page;
+}
+
+const text = (page: Page, id: string) => page.locator(`#${id}`).innerText();
+/** Waits until what is at `selector` says so. */
+const says = (page: Page, selector: string, words: string | RegExp) =>
+  page.locator(selector).filter({ hasText: words }).first().waitFor();
+
+/** A cell of a table by the words of its row and its column. */
+const cell = (page: Page, place: string, row: string, column: string) =>
+  page.evaluate(
+    ([place, row, column]) => {
+      for (const table of document.querySelectorAll<HTMLTableElement>(`${place} table`)) {
+        const at = [...table.querySelectorAll("thead th")].findIndex((head) => head.textContent?.trim() === column);
+        const found = [...table.tBodies[0]!.rows].find(({ cells }) => cells[0]!.textContent?.trim() === row);
+        if (at >= 0 && found) return found.cells[at]!.innerText;
+      }
+      return undefined;
+    },
+    [place, row, column] as const,
+  );
+
+interface Given {
+  name: string;
+  content: string | Uint8Array;
+}
+
+/** Drops a file on the page as a person would, events and all. */
+async function drop(page: Page, { name, content }: Given): Promise<void> {
+  const bytes = [...(typeof content === "string" ? new TextEncoder().encode(content) : content)];
+  await page.evaluate(
+    ({ name, bytes }) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([Uint8Array.from(bytes)], name));
+      for (const type of ["dragenter", "dragover", "drop"])
+        document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+    },
+    { name, bytes },
+  );
+}
+
+const r1 = presetOf("deepseek-r1")!;
+const configOf = (changes: object = {}) => JSON.stringify({ ...r1.config, ...changes });
+const comparison = () => readFileSync(join(root, "test/fixture/comparison.json"), "utf8");
+
+describe.skipIf(noBrowser !== undefined)("the page", () => {
+  test("is one file, plans DeepSeek-R1 at 163,840 tokens, and draws", async () => {
+    const page = await open();
+    expect(await text(page, "headline")).toContain("10.72 GiB of latents in float16");
+    expect(await cell(page, "#answer", "absorbed", "values / token / layer")).toBe("576");
+    expect(await cell(page, "#answer", "absorbed", "all tokens")).toBe("10.72 GiB");
+    expect((await cell(page, "#answer", "expanded", "values / token / layer"))!.replaceAll(/\s/g, "")).toBe("40960");
+    await page.locator("#pictures svg").nth(3).waitFor();
+    // Each has a name and lines that have a length.
+    const drawn = await page.$$eval("#pictures svg", (pictures) =>
+      pictures.map((svg) => ({
+        name: svg.getAttribute("aria-label") ?? "",
+        points: Math.max(...[...svg.querySelectorAll("path")].map((path) => (path.getAttribute("d") ?? "").length)),
+        broken: /NaN|Infinity/.test(svg.outerHTML),
+      })),
+    );
+    expect(drawn.length).toBe(4);
+    for (const { name, points, broken } of drawn) {
+      expect(name.length).toBeGreaterThan(40);
+      expect(points).toBeGreaterThan(40);
+      expect(broken).toBe(false);
+    }
+    expect(requests).toEqual([server.url]);
+  });
+
+  test("says how long its answers take", async () => {
+    const page = await open();
+    const times: number[] = [];
+    for (const context of ["4096", "8k", "16k", "32k", "64k", "128k", "100000", "99999"]) {
+      await page.fill("#context", context);
+      const shown = await text(page, "timing");
+      times.push(Number(/([\d.]+) ms/.exec(shown)![1]));
+    }
+    console.log(`answers to a changed context, ms: ${times.join(", ")}; ${await text(page, "drawing-time")}`);
+    await page.selectOption("#survey", "decode");
+    await says(page, "#survey-table caption", "machines in");
+    console.log(await page.locator("#survey-table caption").innerText());
+    expect(await page.locator("#survey-table tbody tr").count()).toBe(presets.length);
+    expect(await page.locator("#survey-table thead th").count()).toBe(machines.length + 2);
+  });
+
+  test("gives every preset an answer", async () => {
+    const page = await open();
+    const silent: string[] = [];
+    for (const { name } of presets) {
+      await page.selectOption("#model", name);
+      const [headline, problem] = [await text(page, "headline"), await page.locator("#model-problem").textContent()];
+      if (!headline.startsWith(name) || problem !== "") silent.push(`${name}: ${problem}`);
+    }
+    expect(silent).toEqual([]);
+  });
+
+  test("finds presets by the words of a search", async () => {
+    const page = await open();
+    await page.fill("#search", "coder lite");
+    expect(await page.locator("#model option").allTextContents()).toEqual([
+      expect.stringContaining("deepseek-coder-v2-lite"),
+    ]);
+    expect(await text(page, "found")).toBe(`1 of ${presets.length} presets`);
+    await page.fill("#search", "no such model");
+    expect(await text(page, "found")).toBe(`0 of ${presets.length} presets`);
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)("a link", () => {
+  test("restores everything that was chosen", async () => {
+    const page = await open();
+    await page.selectOption("#model", "deepseek-v2-lite");
+    await page.fill("#context", "32k");
+    await page.fill("#batch", "8");
+    await page.fill("#step", "2");
+    await page.selectOption("#cache", "int8");
+    await page.selectOption("#weights", "int4");
+    await page.fill("#memory", "24GiB");
+    await page.fill("#layout", "tp4,dp2");
+    await page.fill("#compare", "MLA GQA2-(192+64)-S2 [KDA*3,MLA] llama-3.1-8b");
+    await page.fill("#fheads", "32");
+    await page.locator("#fheads").blur();
+    const link = page.url();
+    const parts = ["headline", "answer", "details", "comparison", "relatives"];
+    const before = await Promise.all(parts.map((id) => text(page, id)));
+    expect(before[3]).toContain("GQA2-(192+64)-S2");
+
+    const other = await open(new URL(link).hash);
+    expect(await Promise.all(parts.map((id) => text(other, id)))).toEqual(before);
+    expect(await other.inputValue("#context")).toBe("32k");
+    expect(await other.inputValue("#compare")).toBe("MLA GQA2-(192+64)-S2 [KDA*3,MLA] llama-3.1-8b");
+    expect(await text(other, "complaints")).toBe("");
+  });
+
+  test("goes back and forward through what was chosen, an entry for each gesture", async () => {
+    const page = await open();
+    const first = await text(page, "headline");
+    await page.selectOption("#model", "deepseek-v2-lite");
+    const second = await text(page, "headline");
+    // Seven keys are one gesture.
+    await page.focus("#context");
+    await page.keyboard.type("1000000", { delay: 5 });
+    await page.keyboard.press("Tab");
+    const third = await text(page, "headline");
+    expect(new Set([first, second, third]).size).toBe(3);
+    await page.goBack();
+    await says(page, "#headline", second);
+    await page.goBack();
+    await says(page, "#headline", first);
+    await page.goForward();
+    await page.goForward();
+    await says(page, "#headline", third);
+    expect(await page.inputValue("#context")).toBe("1000000");
+  });
+
+  test("that is damaged says which part, and the defaults stand", async () => {
+    const page = await open("#batch=many&colour=red&cache=float3&context=32k&%E0%A4%A=1&step=99999999999999999999");
+    const complaints = await text(page, "complaints");
+    for (const part of ['batch: got "many"', "got colour", 'cache: got "float3"', "step: got"])
+      expect(complaints).toContain(part);
+    expect(await text(page, "headline")).toContain("2.145 GiB of latents in float16");
+    for (const hash of [
+      "#model=no-such-model",
+      "#machines=abacus",
+      "#context=-4",
+      "#memory=much",
+      "#kind=spec&spec=XYZ",
+      "#layout=zz9",
+      "#kind=file&file=x.gguf",
+    ]) {
+      const broken = await open(hash);
+      const problems = (await broken.locator(".problem").allTextContents()).join("");
+      expect(problems, hash).toMatch(/got .*expected/);
+    }
+  });
+
+  test("may hold anything at all", async () => {
+    const page = await open();
+    const hashes = [
+      "#",
+      "##",
+      "#=",
+      "#&&&",
+      "#model",
+      "#%",
+      `#config=${"%7B".repeat(5000)}&kind=file`,
+      "#kind=file&config=[]",
+      "#kind=file&config=null",
+      "#__proto__=1&constructor=2&toString=3",
+      `#spec=${"9".repeat(290)}&kind=spec`,
+      "#kind=spec&spec=MLA&width=1048576&heads=4096&layers=2000",
+      "#x.a=1&x.__proto__=2",
+      "#compare=<img+src=x+onerror=alert(1)>&model=<b>",
+    ];
+    for (const hash of hashes) {
+      await page.evaluate((hash) => {
+        location.hash = hash;
+      }, hash);
+      await page.waitForTimeout(20);
+    }
+    await page.evaluate(() => {
+      location.hash = "";
+    });
+    await says(page, "#headline", "10.72 GiB");
+    expect(await page.locator("main img, main b").count()).toBe(0);
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)("files", () => {
+  test("a config.json that is dropped is planned, and stands in the link", async () => {
+    const page = await open();
+    await drop(page, { name: "config.json", content: configOf({ num_hidden_layers: 30 }) });
+    await says(page, "#headline", "config.json");
+    expect(await cell(page, "#answer", "absorbed", "all tokens")).toBe("5.273 GiB");
+    const other = await open(new URL(page.url()).hash);
+    expect(await text(other, "headline")).toBe(await text(page, "headline"));
+    expect(await other.isChecked("input[name=kind][value=file]")).toBe(true);
+  });
+
+  test("a config.json that is chosen or pasted is planned as well", async () => {
+    const page = await open("#kind=file");
+    await page.setInputFiles("#file", {
+      name: "a config.json",
+      mimeType: "application/json",
+      buffer: Buffer.from(configOf()),
+    });
+    await says(page, "#headline", "10.72 GiB");
+    await page.fill("#config", configOf({ kv_lora_rank: 256 }));
+    await says(page, "#headline", "config.json: 163 840 tokens keep 5.957 GiB");
+  });
+
+  test("a result of biform compare is drawn", async () => {
+    const page = await open();
+    await drop(page, { name: "result.json", content: comparison() });
+    await page.locator("#opened svg").first().waitFor();
+    expect(await text(page, "opened")).toContain("Attention compared:");
+    expect(await page.locator("#opened table").count()).toBeGreaterThan(2);
+    expect(await text(page, "report-problem")).toBe("");
+    await page.setInputFiles("#report", {
+      name: "again.json",
+      mimeType: "application/json",
+      buffer: Buffer.from(comparison()),
+    });
+    await says(page, "#opened", "again.json");
+  });
+
+  test("what cannot be read is told of in place, in the command's words", async () => {
+    const page = await open();
+    const bad: [Given, place: string, words: RegExp][] = [
+      [{ name: "a.json", content: "{ not json" }, "#model-problem", /a\.json: got text that is no JSON/],
+      [
+        { name: "b.bin", content: Uint8Array.from({ length: 300 }, (_, i) => (i * 77) % 256) },
+        "#model-problem",
+        /b\.bin: got text that is no JSON/,
+      ],
+      [{ name: "empty.json", content: "" }, "#model-problem", /empty\.json: got/],
+      [{ name: "list.json", content: "[1, 2]" }, "#model-problem", /list\.json: got \[1,2\], expected an object/],
+      [{ name: "none.json", content: "{}" }, "#model-problem", /got/],
+      [
+        { name: "heads.json", content: configOf({ num_attention_heads: -3 }) },
+        "#model-problem",
+        /num_attention_heads: got -3/,
+      ],
+      [{ name: "huge.json", content: configOf({ hidden_size: 1e300 }) }, "#model-problem", /hidden_size: got/],
+      [{ name: "odd.json", content: configOf({ model_type: "marvin" }) }, "#model-problem", /model_type: got "marvin"/],
+      [{ name: "cut.gguf", content: "GGUF" }, "#model-problem", /cut\.gguf: .*got/],
+      [
+        { name: "report.json", content: comparison().replace('"parameters"', '"parametres"') },
+        "#report-problem",
+        /report\.json: .*expected/,
+      ],
+      [
+        { name: "plan.json", content: '{"format":"biform plan 1"}' },
+        "#report-problem",
+        /plan\.json: .*biform plan --json/,
+      ],
+    ];
+    for (const [file, place, words] of bad) {
+      await drop(page, file);
+      await says(page, place, words);
+      // The answers of before stay.
+      expect(await text(page, "headline")).toContain("10.72 GiB");
+    }
+  });
+
+  test("nothing in a file becomes a part of the page", async () => {
+    const page = await open();
+    const evil = '<img src="https://example.com/x" onerror="document.title=1"><script>1</script>';
+    await drop(page, { name: `${evil}.json`, content: configOf({ model_type: "deepseek_v3", _name_or_path: evil }) });
+    await says(page, "#headline", "<img");
+    await drop(page, { name: `${evil}.json`, content: JSON.stringify({ ...JSON.parse(comparison()), command: evil }) });
+    await says(page, "#opened", "<img");
+    expect(await page.locator("main img, main script").count()).toBe(0);
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)("the other parts", () => {
+  test("models and variants stand in one table, which sorts", async () => {
+    const page = await open("#compare=deepseek-r1+llama-3.1-405b+MHA+MLA&context=32k");
+    expect(await cell(page, "#comparison", "deepseek-r1", "cache at 32k")).toBe("2.145 GiB");
+    const names = () => page.locator("#comparison tbody th").allInnerTexts();
+    expect(await names()).toEqual(["deepseek-r1", "llama-3.1-405b", "MHA", "MLA"]);
+    const head = page.locator("#comparison thead button", { hasText: "values" });
+    await head.click();
+    expect((await names())[0]).toBe("MHA");
+    await head.click();
+    expect((await names())[0]).toMatch(/MLA|deepseek-r1/);
+    expect(await page.locator('#comparison th[aria-sort="ascending"]').count()).toBe(1);
+    await page.selectOption("#added", "qwen3-8b");
+    await page.click("#add");
+    expect(await names()).toContain("qwen3-8b");
+    await page.fill("#compare", "MLA no-such-thing");
+    await says(page, "#compare-problem", /no-such-thing.*expected/);
+  });
+
+  test("the family's table follows width and heads", async () => {
+    const page = await open();
+    expect(await cell(page, "#relatives", "MLA", "cache, values / token")).toBe("576");
+    expect(await page.locator("#relatives tbody tr").count()).toBeGreaterThan(25);
+    await page.fill("#fwidth", "1024");
+    expect(await cell(page, "#relatives", "MLA", "cache, values / token")).toBe("288");
+    await page.fill("#fheads", "0");
+    await says(page, "#family .problem", 'fheads: got "0", expected a whole number');
+  });
+
+  test("the page goes on without a network, and opens from a disk", async () => {
+    const page = await open();
+    await page.context().setOffline(true);
+    await page.selectOption("#model", "deepseek-v2-lite");
+    await says(page, "#headline", "deepseek-v2-lite");
+    await page.selectOption("#survey", "longest");
+    await says(page, "#survey-table caption", "machines");
+
+    const context = await browser.newContext({ offline: true });
+    contexts.push(context);
+    const local = await context.newPage();
+    local.on("console", (message) => wrong.push(`console: ${message.text()}`));
+    local.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
+    await local.goto(pathToFileURL(join(folder, "index.html")).href);
+    await says(local, "#headline", "10.72 GiB");
+    await local.selectOption("#model", "deepseek-v2-lite");
+    await local.goBack();
+    await says(local, "#headline", "10.72 GiB");
+  });
+});
