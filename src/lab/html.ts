@@ -1,5 +1,6 @@
 /** The few pieces of HTML a report is made of. What is not marked as HTML is escaped here. */
-import { colour } from "./canvas.ts";
+import { type Canvas, colour } from "./canvas.ts";
+import { style } from "./style.ts";
 
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
@@ -51,4 +52,44 @@ export function section(heading: string, content: string): string {
 /** A cell of two lines, the second smaller; both are escaped. */
 export function stacked(first: string, second: string): string {
   return `${escaped(first)}<br><span class="soft">${escaped(second)}</span>`;
+}
+
+/** Widths the larger pictures are drawn at: a text of 12 pixels then stays one on a desk and on a phone. */
+const widths = { wide: 500, narrow: 340 };
+/** The same for a figure of many variants, which has both columns to itself. */
+const broadWidths = { wide: 1030, narrow: 340 };
+
+/** A figure drawn twice, for a desk and for a phone, or nothing where there is nothing to draw. */
+export function figure(
+  document: Document,
+  heading: string,
+  caption: string,
+  draw: (canvas: Canvas) => SVGSVGElement | undefined,
+  broad = false,
+): string {
+  const pictures = Object.entries(broad ? broadWidths : widths).map(([name, width]) => {
+    const svg = draw({ document, width });
+    return svg ? `<div class="${name}">${svg.outerHTML}</div>` : "";
+  });
+  if (pictures[0] === "") return "";
+  return `<figure${broad ? ' class="broad"' : ""}><h3>${escaped(heading)}</h3>${pictures.join("")}<figcaption>${escaped(caption)}</figcaption></figure>`;
+}
+
+/** A whole document around a body: it loads nothing and runs nothing, light and dark. */
+export function page(title: string, body: string): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>${escaped(title)}</title>
+<style>${style}</style>
+</head>
+<body><main>
+${body}
+</main></body>
+</html>
+`;
 }
