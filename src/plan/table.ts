@@ -75,8 +75,8 @@ function heading(plan: Plan): string[] {
   return lines.flatMap((line) => filled(line, "          "));
 }
 
-/** How much smaller or larger than the smallest: "1", "71.1". */
-function times(value: number, least: number): string {
+/** How many times the smallest: "1", "71.1". */
+export function times(value: number, least: number): string {
   const ratio = value / least;
   if (!Number.isFinite(ratio)) return "–";
   return Math.abs(ratio - 1) < 5e-4 ? "1" : String(Number(ratio.toPrecision(3)));
