@@ -3,7 +3,7 @@ import type { Host } from "./plan.ts";
 import type { Dtype } from "./schema.ts";
 
 /** A machine as its vendor describes it. */
-export interface Listing {
+export interface Datasheet {
   /** As people type it: "h100-sxm". */
   readonly name: string;
   readonly aliases?: readonly string[];
@@ -16,7 +16,7 @@ export interface Listing {
    * FLOP/s of matrix products by the type of both operands, dense, adding up in float32 where the vendor tells that apart. Weights of a
    * type that is missing are widened as they are read and computed with at the rate of the next wider type that is there.
    */
-  readonly flops: Readonly<Partial<Record<Dtype, number>>> & { readonly float32: number };
+  readonly flops: Readonly<Partial<Record<Dtype, number>>> & { readonly float32: number; readonly float16: number };
   /** Seconds that an op takes whatever its size; vendors publish none, so only a measured machine has one. */
   readonly overhead?: number;
   /** Who says so, and which of the figures are derived or from others. */
@@ -36,7 +36,7 @@ const ampere = rates(19.5, 312);
 const cdna3 = rates(163.4, 1307.4, 2614.9);
 
 /** Machines to plan for. */
-export const machines: readonly Listing[] = [
+export const machines: readonly Datasheet[] = [
   {
     ...{ name: "h100-sxm", aliases: ["h100"], kind: "data centre" },
     ...{ memory: 80 * GB, bandwidth: 3350 * GB, flops: hopper, source: "NVIDIA H100 datasheet, SXM5" },
@@ -174,19 +174,19 @@ export const machines: readonly Listing[] = [
   },
   {
     ...{ name: "ryzen-9950x", aliases: ["desktop-cpu"], kind: "CPU", memory: 64 * GiB, bandwidth: 89.6 * GB },
-    flops: { float32: 4.4 * T },
+    flops: rates(4.4, 4.4),
     source: "AMD: two channels of DDR5-5600, 4.3 GHz base; FLOP/s derived: 16 cores, 64 each per cycle; 64 GiB assumed",
   },
   {
     ...{ name: "epyc-9755", aliases: ["server-cpu"], kind: "CPU", memory: 768 * GiB, bandwidth: 614.4 * GB },
-    flops: { float32: 22.1 * T },
+    flops: rates(22.1, 22.1),
     source:
       "AMD: twelve channels of DDR5-6400, 2.7 GHz base; FLOP/s derived: 128 cores, 64 each per cycle; 768 GiB assumed",
   },
 ];
 
 /** The machine of this name or alias, whatever its case; undefined where there is none. */
-export function machineOf(name: string): Listing | undefined {
+export function machineOf(name: string): Datasheet | undefined {
   const wanted = name.toLowerCase();
   return machines.find((machine) => machine.name === wanted || machine.aliases?.includes(wanted));
 }
@@ -202,7 +202,7 @@ const wider: Readonly<Record<Dtype, readonly Dtype[]>> = {
 };
 
 /** A machine of the table to plan for: every kernel is as fast as its arithmetic or its memory allows, whichever is slower. */
-export function hostOf({ name, memory, bandwidth: bytes, flops, overhead: op = 0 }: Listing): Host {
+export function hostOf({ name, memory, bandwidth: bytes, flops, overhead: op = 0 }: Datasheet): Host {
   const rate = (dtype: Dtype) => flops[wider[dtype].find((type) => flops[type]) ?? "float32"]!;
   return { name, memory, measured: false, rates: (dtype) => roofline({ bytes, flops: rate(dtype), op }) };
 }

@@ -77,7 +77,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     weights: weightsOf(blueprint, weightType),
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
-    engines: enginesOf(blueprint, cacheType).map((row) => ({ ...row, bytes: row.bytesPerToken * context * batch })),
+    engines: enginesOf(blueprint, cacheType, { context, batch }),
     costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
     machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
