@@ -134,7 +134,8 @@ export function attentionAt(kind: LayerKind, kept: Kept, { t, s }: Span): Costin
   const { variant, sizes, window } = attention;
   const { compression } = kind;
   if (!compression && !chosen && (window ?? s) >= s) return attention;
-  const read = entriesRead(kind, kept, { t, s });
+  const { indexed, whole } = entriesRead(kind, kept, { t, s });
+  const read = kept.index * indexed + (kept.values - kept.index) * whole;
   return {
     ...attention,
     variant: {
@@ -149,19 +150,18 @@ export function attentionAt(kind: LayerKind, kept: Kept, { t, s }: Span): Costin
     const form = variant.forms[name]!;
     const { selected, ...cost } = form.cost(sizes);
     const seen = entriesSeen(s, every) - entriesSeen(s - t, every);
-    const whole = pairsOf(t, s, recent) * (selected ?? cost.pair);
-    const flops = cost.pair * seen + (selected ?? 0) * t * Math.min(chosen ?? 0, Math.floor(s / every)) + whole;
+    const near = pairsOf(t, s, recent) * (selected ?? cost.pair);
+    const flops = cost.pair * seen + (selected ?? 0) * t * Math.min(chosen ?? 0, Math.floor(s / every)) + near;
     return [name, { ...form, cost: () => ({ ...cost, pair: flops / pairsOf(t, s, window) }) }] as const;
   }
 }
 
-/** Numbers of one layer's cache that a sequence's step reads, each once. */
-function entriesRead({ attention: { window }, compression }: LayerKind, kept: Kept, { t, s }: Span): number {
-  const { values, index, chosen } = kept;
-  const entries = Math.floor(s / (compression?.every ?? 1));
+/** Entries of one layer's cache that a sequence's step reads, each once: with an indexer's key, and with all the rest. */
+function entriesRead({ attention: { window }, compression }: LayerKind, { chosen }: Kept, { t, s }: Span) {
+  const indexed = Math.floor(s / (compression?.every ?? 1));
   const whole = compression ? Math.min(s, compression.recent + t - 1) : 0;
-  const most = Math.min(entries, chosen ? t * chosen : entries, window ? window + t - 1 : entries);
-  return index * entries + (values - index) * (most + whole);
+  const most = Math.min(indexed, chosen ? t * chosen : indexed, window ? window + t - 1 : indexed);
+  return { indexed, whole: most + whole };
 }
 
 /** Compressed entries that queries at 1 .. n see together: the sum of floor(p / every). */
@@ -220,10 +220,11 @@ export function stepBytes(blueprint: Blueprint, way: Way, span: Span, { weightTy
   let [read, written, unfolded] = [0, 0, 0];
   for (const kind of blueprint.layers) {
     const kept = keptAs(kind, way.cached);
-    const { values, state, attention } = kept;
+    const { state, attention } = kept;
     const each = kind.count * batch;
-    const cell = values ? entryBytes(kept, cacheType) / values : 0;
-    read += each * (cell * entriesRead(kind, kept, span) + 4 * state);
+    const { indexed, whole } = entriesRead(kind, kept, span);
+    const index = kept.index * dtypes[cacheType];
+    read += each * (index * indexed + (entryBytes(kept, cacheType) - index) * whole + 4 * state);
     written += each * ((kind.borrows ? 0 : newBytes(kind, kept, cacheType, t)) + 4 * state);
     const { variant, sizes } = attention;
     if (keptOf(kind).absorbed && variant.forms[formOf(kept, way)]!.cost(sizes).cached)
