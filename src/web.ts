@@ -60,7 +60,7 @@ export { einsum } from "./ops/einsum/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { type Blueprint, blueprintOf, parametersOf } from "./plan/blueprint.ts";
 export { type Kept, keptOf } from "./plan/keep.ts";
-export { hostOf, type Listing, machineOf, machines } from "./plan/machine.ts";
+export { type Datasheet, hostOf, machineOf, machines } from "./plan/machine.ts";
 export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
 export { blueprintOfConfig } from "./plan/read/config.ts";

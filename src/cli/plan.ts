@@ -10,7 +10,7 @@ import type { Planned } from "../plan/report.ts";
 import { planJsonSchema } from "../plan/schema.ts";
 import { comparisonTable, detailTable, planTable } from "../plan/table.ts";
 import { ShapeError } from "../tensor/error.ts";
-import { hostsFor } from "./host.ts";
+import { HERE, hostsFor, thisText } from "./host.ts";
 import { interruptible } from "./interrupt.ts";
 import { commandText, wholeOption } from "./option.ts";
 
@@ -131,7 +131,11 @@ async function planModels(models: readonly string[], options: Options): Promise<
     const blueprints = [];
     for (const model of models) blueprints.push(opened(model));
     const settings = await settingsOf(blueprints, options);
-    const planned = blueprints.map((blueprint) => ({ blueprint, settings, plan: plan(blueprint, settings) }));
+    const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
+    const planned = blueprints.map((blueprint) => {
+      const { notes, ...rest } = plan(blueprint, settings);
+      return { blueprint, settings, plan: { ...rest, notes: [...notes, ...here] } };
+    });
     if (options.html) await writeReport(options.html, planned);
     await show(planned, options);
   } catch (error) {

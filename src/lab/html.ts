@@ -15,15 +15,17 @@ export function named(spec: string, index: number): string {
   return spec.length > 24 ? name : `<span class="name">${name}</span>`;
 }
 
-/** A table whose cells are HTML already; the first cell of a row names it. */
+/** A table whose cells are HTML already; the first cell of a row names it, and columns of `text` hold words rather than numbers. */
 export function grid(
   caption: string,
   heads: readonly string[],
   rows: readonly { cells: readonly string[]; best?: boolean }[],
+  text: readonly number[] = [],
 ): string {
-  const head = heads.map((text, at) => `<th scope="col"${at === 0 ? ' class="text"' : ""}>${text}</th>`).join("");
+  const kind = (at: number) => (at === 0 || text.includes(at) ? ' class="text"' : "");
+  const head = heads.map((name, at) => `<th scope="col"${kind(at)}>${name}</th>`).join("");
   const body = rows.map(({ cells: [name, ...rest], best }) => {
-    const cells = rest.map((cell) => `<td>${cell}</td>`).join("");
+    const cells = rest.map((cell, at) => `<td${kind(at + 1)}>${cell}</td>`).join("");
     return `<tr${best ? ' class="best"' : ""}><th scope="row">${name}</th>${cells}</tr>`;
   });
   return `<div class="scroll" role="region" tabindex="0" aria-label="${escaped(caption)}"><table><caption>${escaped(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>`;
@@ -41,7 +43,7 @@ export function facts(caption: string, record: object): string {
   };
   walk(record, "");
   if (rows.length === 0) return "";
-  return grid(caption, ["name", "value"], rows).replaceAll(/<(td|th scope="col")>/g, '<$1 class="text">');
+  return grid(caption, ["name", "value"], rows, [1]);
 }
 
 /** A section under a heading, or nothing where it would be empty. */

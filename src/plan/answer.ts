@@ -1,16 +1,17 @@
 /** A plan in sentences: how much context fits, how fast it is, and whether an engine keeps latents. */
 import { compact, context, exactBytes, time } from "../lab/quantity.ts";
 import type { Plan } from "./schema.ts";
-import { cachedForms, crossoverText, times, tokens } from "./table.ts";
+import { cachedForms, crossoverText, engineGroups, times, tokens } from "./table.ts";
 
 const kept = { absorbed: "latents", expanded: "keys and values" } as const;
 
-/** What a plan answers, a sentence each, the most asked first. */
+/** What a plan answers, a sentence or two each, the most asked first. */
 export function answers(plan: Plan): string[] {
-  return [cacheAnswer(plan), ...fitAnswers(plan), ...speedAnswers(plan), ...engineAnswers(plan)];
+  return [cacheAnswer(plan), ...plan.machines.map((machine) => machineAnswer(plan, machine)), ...engineAnswers(plan)];
 }
 
-function cacheAnswer(plan: Plan): string {
+/** How large the cache is in each form. */
+export function cacheAnswer(plan: Plan): string {
   const { settings, cache } = plan;
   const sizes = cachedForms(plan).map(
     (form) => cache.find((entry) => entry.form === form && entry.dtype === settings.cacheType)!,
@@ -22,35 +23,37 @@ function cacheAnswer(plan: Plan): string {
   return `${first}, ${times(most.bytes, least.bytes)} times less than the ${exactBytes(most.bytes)} of ${kept[most.form]}.`;
 }
 
-function fitAnswers(plan: Plan): string[] {
+function machineAnswer(plan: Plan, machine: Plan["machines"][number]): string {
+  const { settings } = plan;
   const [form, other] = cachedForms(plan);
-  return plan.machines.flatMap(({ machine, longestContext }) => {
-    const most = (wanted: typeof form) =>
-      longestContext.find((entry) => entry.form === wanted && entry.dtype === plan.settings.cacheType)?.tokens;
-    const own = most(form);
-    if (own === undefined) return [];
-    if (own === 0) return [`On ${machine} the weights alone do not fit.`];
-    const instead = other ? `; ${tokens(most(other))} if it kept ${kept[other]}` : "";
-    return [`On ${machine} ${tokens(own)} tokens fit beside the weights${instead}.`];
-  });
+  const most = (wanted: typeof form) =>
+    machine.longestContext.find((entry) => entry.form === wanted && entry.dtype === settings.cacheType)?.tokens;
+  const own = most(form);
+  const said: string[] = [];
+  if (own === 0) said.push("the weights alone do not fit");
+  else if (own !== undefined)
+    said.push(
+      `${tokens(own)} tokens fit beside the weights${other ? ` (${tokens(most(other))} as ${kept[other]})` : ""}`,
+    );
+  const [prefill, decode] = [machine.prefill[0], machine.decode[0]];
+  const rated = machine.measured ? "by its measured rates" : "at best";
+  if (prefill && decode)
+    said.push(
+      `${context(settings.context)} tokens are read in ${time(prefill.seconds)} (${prefill.limit} binds) and then ${compact(decode.tokensPerSecond)} written per second (${decode.limit} binds), ${rated}`,
+    );
+  if (machine.crossover) said.push(`decoding over latents is faster ${turnText(machine)}`);
+  return `${machine.machine}: ${said.join("; ")}.`;
 }
 
-function speedAnswers({ machines, settings }: Plan): string[] {
-  return machines.flatMap((machine) => {
-    const [prefill, decode] = [machine.prefill[0], machine.decode[0]];
-    if (!prefill || !decode) return [];
-    const turn = machine.crossover ? ` Decoding over latents is faster there: ${crossoverText(machine)}.` : "";
-    return [
-      `${machine.measured ? "Measured rates of" : "At best,"} ${machine.machine}: ${context(settings.context)} tokens are read in ${time(prefill.seconds)} (${prefill.limit} binds), then ${compact(decode.tokensPerSecond)} tokens/s (${decode.limit} binds).${turn}`,
-    ];
-  });
+function turnText(machine: Plan["machines"][number]): string {
+  const text = crossoverText(machine);
+  return /^\d/.test(text) ? `from ${text} on` : text;
 }
 
-function engineAnswers({ engines, cache }: Plan): string[] {
-  const least = Math.min(...cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
-  const said = engines.map(({ engine, version, valuesPerTokenPerLayer, keeps }) => {
-    const ratio = times(valuesPerTokenPerLayer, least);
-    return `${engine} (${version}): ${keeps}${ratio === "1" ? "" : `, ${ratio} times the least`}`;
+function engineAnswers(plan: Plan): string[] {
+  if (cachedForms(plan).length === 1) return [];
+  return engineGroups(plan).map(({ values, bytes, times, names }) => {
+    const off = times === "1" ? "the least" : `${times} times the least`;
+    return `${values} numbers per token and layer, ${exactBytes(bytes)}, ${off}, are kept by ${names}.`;
   });
-  return said.length ? [`What engines keep: ${said.join("; ")}.`] : [];
 }

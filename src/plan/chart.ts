@@ -1,7 +1,7 @@
 /** The pictures of a plan as text: one symbol per line, logarithmic axes, a legend below; no colour, no wider than asked. */
 import { plot } from "simple-ascii-chart";
 import { type Axis, powers, tens } from "../lab/axis.ts";
-import { bytes, compact, context, time } from "../lab/quantity.ts";
+import { bytes, compact, context, tickTime } from "../lab/quantity.ts";
 import { clipped, plain } from "../lab/table.ts";
 import {
   type Curves,
@@ -133,7 +133,7 @@ export function decodeChart(curves: readonly Curves[], machine: string, size: Si
   const labels = {
     title: `Time of a decoding step by tokens of a sequence, ${plain(machine)}${said}`,
     x: inTokens,
-    y: time,
+    y: tickTime,
     xTicks: tokenTicks,
     yTicks: timeTicks,
   };
@@ -153,7 +153,7 @@ export function prefillChart(
   const labels = {
     title: `Time of a step by its new tokens, ${context(tokens)} in all, ${plain(machine)}`,
     x: inTokens,
-    y: time,
+    y: tickTime,
     xTicks: tokenTicks,
     yTicks: timeTicks,
   };

@@ -1,14 +1,24 @@
 /** What a report on plans says, as HTML: answers first, then pictures, then every number. Made in a browser or on a server. */
 import { escaped, facts, figure, grid, section, stacked } from "../lab/html.ts";
 import { bytes, compact, context, exactBytes, time, whole } from "../lab/quantity.ts";
-import { answers } from "./answer.ts";
+import { answers, cacheAnswer } from "./answer.ts";
 import type { Blueprint } from "./blueprint.ts";
 import { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./curve.ts";
 import { decodePicture, memoryPicture, prefillPicture } from "./picture.ts";
 import type { Host, PlanSettings } from "./plan.ts";
 import { rooflinePicture } from "./roofline.ts";
 import type { Plan } from "./schema.ts";
-import { cachedForms, crossoverText, parametersText, settingsText, sizesText, times, tokens } from "./table.ts";
+import {
+  cachedForms,
+  crossoverText,
+  distinct,
+  engineGroups,
+  parametersText,
+  settingsText,
+  sizesText,
+  times,
+  tokens,
+} from "./table.ts";
 
 /** A model with what was planned for it. */
 export interface Planned {
@@ -31,7 +41,7 @@ export function planChapters(planned: readonly Planned[], document: Document, co
   const notes = [...new Set(plans.flatMap(({ notes }) => notes))];
   return [
     `<header><h1>${escaped(planHeading(planned))}</h1><p class="soft">${escaped(settingsText(first))}</p></header>`,
-    `<section class="verdict" aria-label="Answers">${list(plans.flatMap((plan) => answers(plan).map((line) => (single ? line : `${plan.model.name}: ${line}`))))}</section>`,
+    `<section class="verdict" aria-label="Answers">${list(single ? answers(plans[0]!) : plans.map((plan) => `${plan.model.name}: ${cacheAnswer(plan)}`))}</section>`,
     single ? "" : section("Side by side", comparison(plans)),
     section("Pictures", pictures(planned, document)),
     ...plans.map((plan) => section(single ? "The numbers" : plan.model.name, numbers(plan))),
@@ -43,7 +53,9 @@ export function planChapters(planned: readonly Planned[], document: Document, co
 function comparison(plans: readonly Plan[]): string {
   const machine = plans[0]!.machines[0]?.machine ?? "";
   const rows = plans.map((plan) => {
-    const sorted = ofType(plan).toSorted((a, b) => a.bytes - b.bytes);
+    const sorted = plan.cache
+      .filter(({ dtype }) => dtype === plan.settings.cacheType)
+      .toSorted((a, b) => a.bytes - b.bytes);
     const [least, most] = [sorted[0]!, sorted.at(-1)!];
     const on = plan.machines.find((entry) => entry.machine === machine);
     const [prefill, decode] = [on?.prefill[0], on?.decode[0]];
@@ -71,10 +83,6 @@ function comparison(plans: readonly Plan[]): string {
     "decode<br>tok/s",
   ];
   return grid(`Models side by side; the last three on ${machine}`, heads, rows);
-}
-
-function ofType({ cache, settings }: Plan): Plan["cache"] {
-  return cache.filter(({ dtype }) => dtype === settings.cacheType);
 }
 
 /** The machine whose times are drawn: the first. */
@@ -134,7 +142,7 @@ function numbers(plan: Plan): string {
 
 function cacheGrid(plan: Plan): string {
   const { cache, settings, parameters, weights, model } = plan;
-  const types = [...new Set(cache.map(({ dtype }) => dtype))];
+  const types = distinct(cache.filter(({ form }) => form === cachedForms(plan)[0])).map(({ dtype }) => dtype);
   const rows = cachedForms(plan).map((form) => {
     const own = cache.filter((entry) => entry.form === form);
     return {
@@ -154,20 +162,22 @@ function cacheGrid(plan: Plan): string {
   return named + grid(what, ["kept", "values<br>/token/layer", ...types], rows);
 }
 
-function enginesGrid({ engines, cache, settings }: Plan): string {
-  if (engines.length === 0) return "";
-  const least = Math.min(...cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
-  const rows = engines.map(({ engine, version, valuesPerTokenPerLayer, bytes: size, keeps, source }) => ({
-    cells: [
-      stacked(engine, version),
-      String(Number(valuesPerTokenPerLayer.toPrecision(6))),
-      `x ${times(valuesPerTokenPerLayer, least)}`,
-      exactBytes(size),
-      stacked(keeps, source),
-    ],
-  }));
-  const heads = ["engine", "values<br>/token/layer", "times the<br>least", "cache", "what it keeps"];
-  return grid(`What engines keep of ${context(settings.context)} tokens`, heads, rows);
+function enginesGrid(plan: Plan): string {
+  const rows = engineGroups(plan).flatMap(({ values, times, members }) =>
+    members.map(({ engine, version, bytes: size, keeps, source }) => ({
+      cells: [escaped(engine), String(values), times, exactBytes(size), escaped(version), stacked(keeps, source)],
+    })),
+  );
+  if (rows.length === 0) return "";
+  const heads = [
+    "engine",
+    "values<br>/token/layer",
+    "times the<br>least",
+    "cache",
+    "versions",
+    "what it keeps, and who says so",
+  ];
+  return grid(`What engines keep of ${context(plan.settings.context)} tokens`, heads, rows, [4, 5]);
 }
 
 function machinesGrid(plan: Plan): string {
@@ -182,7 +192,7 @@ function machinesGrid(plan: Plan): string {
     return {
       cells: [
         stacked(machine.machine, measured ? "measured" : ""),
-        memory === undefined ? "–" : stacked(bytes(memory), fits ? `${at} fits` : `${at} does not fit`),
+        memory === undefined ? "–" : stacked(bytes(memory), fits ? "" : "too small"),
         ...forms.map((form) => tokens(longest(form))),
         prefill[0] ? stacked(time(prefill[0].seconds), `${prefill[0].limit}, ${prefill[0].form}`) : "–",
         ...forms.map((form) => {
@@ -200,8 +210,8 @@ function machinesGrid(plan: Plan): string {
     "memory",
     ...forms.map((form) => `most tokens,<br>${form}`),
     `prefill<br>of ${at}`,
-    ...forms.map((form) => `decode tok/s,<br>${form} kept`),
-    ...(forms.length > 1 ? ["absorbed decode<br>faster from", "absorbed chunk<br>faster up to"] : []),
+    ...forms.map((form) => `decode tok/s,<br>${form}`),
+    ...(forms.length > 1 ? ["latents<br>win from", "absorbed<br>chunks up to"] : []),
   ];
   return grid("What fits, and how fast, on each machine", heads, rows);
 }
@@ -230,10 +240,7 @@ function layoutsGrid({ layouts }: Plan): string {
     "sent/rank<br>/step",
     "notes",
   ];
-  return grid("Layouts over several devices", heads, rows).replaceAll(
-    /<td>(?=[^<]*<\/td><\/tr>)/g,
-    '<td class="text">',
-  );
+  return grid("Layouts over several devices", heads, rows, [7]);
 }
 
 function work(plan: Plan): string {
