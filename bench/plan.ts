@@ -11,7 +11,7 @@ const settings = (hosts: PlanSettings["hosts"]): PlanSettings => ({
   weightType: "bfloat16",
   cacheType: "bfloat16",
   hosts,
-  layouts: ["tp4", "dp8", "cp8"],
+  layouts: ["dp8", "cp8"],
 });
 const read = (at: number) => {
   const { config, name } = presets[at % presets.length]!;

@@ -6,6 +6,8 @@ import { variants } from "../src/attention/variants.ts";
 import { formsText, variantRows } from "../src/lab/family.ts";
 import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/statistics.ts";
+import { conformance } from "../src/plan/conformance.ts";
+import { planJsonSchema } from "../src/plan/schema.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
@@ -138,7 +140,9 @@ const readme = readFileSync(join(root, "README.md"), "utf8").replace(
 checkTree(readme);
 emit("README.md", readme);
 emit("docs/api.md", api());
+emit("conformance/kv-cache.json", `${JSON.stringify(conformance(), null, 2)}\n`);
 emit("docs/comparison.schema.json", `${JSON.stringify(comparisonSchema(), null, 2)}\n`);
+emit("docs/plan.schema.json", `${JSON.stringify(planJsonSchema(), null, 2)}\n`);
 if (stale.length) {
   console.error(`docs: got old ${stale.join(", ")}, expected what the code says; run npm run docs`);
   process.exit(1);

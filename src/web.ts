@@ -64,6 +64,8 @@ export { type Datasheet, hostOf, machineOf, machines } from "./plan/machine.ts";
 export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
 export { blueprintOfConfig } from "./plan/read/config.ts";
+export { blueprintOfSpec } from "./plan/read/spec.ts";
+export { blueprintOfBlob, blueprintOfText } from "./plan/read/text.ts";
 export { type CachedForm, type Dtype, dtypes, type Plan, planSchema } from "./plan/schema.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { Random } from "./tensor/random.ts";

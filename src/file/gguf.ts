@@ -56,24 +56,24 @@ export type GgufType = keyof typeof typeCodes;
 
 const typeOf = new Map<number, GgufType>(Object.entries(typeCodes).map(([name, code]) => [code, name as GgufType]));
 
-/** Names of codes that are known but not read, for errors. */
-const others: Readonly<Record<number, string>> = {
-  9: "Q8_1",
-  10: "Q2_K",
-  11: "Q3_K",
-  15: "Q8_K",
-  16: "IQ2_XXS",
-  17: "IQ2_XS",
-  18: "IQ3_XXS",
-  19: "IQ1_S",
-  20: "IQ4_NL",
-  21: "IQ3_S",
-  22: "IQ2_S",
-  23: "IQ4_XS",
-  29: "IQ1_M",
-  34: "TQ1_0",
-  35: "TQ2_0",
-  39: "MXFP4",
+/** Types that are known and not read, by code: their names, and elements and bytes of a block (ggml-common.h). */
+export const others: Readonly<Record<number, readonly [name: string, elements: number, bytes: number]>> = {
+  9: ["Q8_1", 32, 36],
+  10: ["Q2_K", 256, 84],
+  11: ["Q3_K", 256, 110],
+  15: ["Q8_K", 256, 292],
+  16: ["IQ2_XXS", 256, 66],
+  17: ["IQ2_XS", 256, 74],
+  18: ["IQ3_XXS", 256, 98],
+  19: ["IQ1_S", 256, 50],
+  20: ["IQ4_NL", 32, 18],
+  21: ["IQ3_S", 256, 110],
+  22: ["IQ2_S", 256, 82],
+  23: ["IQ4_XS", 256, 136],
+  29: ["IQ1_M", 256, 56],
+  34: ["TQ1_0", 256, 54],
+  35: ["TQ2_0", 256, 66],
+  39: ["MXFP4", 32, 17],
 };
 
 /** A GGUF file that is in memory. Errors: as `readGguf`; `name` stands for the path. */
@@ -88,6 +88,14 @@ export function decodeGguf(bytes: Uint8Array, name = "gguf"): Promise<Gguf> {
  * allocated.
  */
 export async function readGguf(source: ByteSource): Promise<Gguf> {
+  const { scan, version, metadata, places, start } = await walkHeader(source);
+  const entries = new Map(places.map((place) => [place.name, entryOf(scan, place, start, source.size)]));
+  checkApart(scan, places, entries);
+  return { file: source.name, version, metadata, tensors: tensorReader(source, entries) };
+}
+
+/** What the header says, checked as far as it goes by itself: tensors may have any type and end anywhere. Throws FormatError. */
+export async function walkHeader(source: ByteSource) {
   const scan = new Scanner(source);
   const magic = await scan.u32("the magic");
   if (magic !== MAGIC) scan.fail(`0x${magic.toString(16)}`, "the letters GGUF", 0);
@@ -110,10 +118,7 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
     seen.add(place.name);
     places.push(place);
   }
-  const start = Math.ceil(scan.at / alignment) * alignment;
-  const entries = new Map(places.map((place) => [place.name, entryOf(scan, place, start, source.size)]));
-  checkApart(scan, places, entries);
-  return { file: source.name, version, metadata, tensors: tensorReader(source, entries) };
+  return { scan, version, metadata, places, start: Math.ceil(scan.at / alignment) * alignment };
 }
 
 /** Where tensors begin: at multiples of this. Throws FormatError where `general.alignment` cannot be one. */
@@ -127,9 +132,11 @@ export function alignmentOf(file: string, metadata: Metadata): number {
 }
 
 /** What the header says of a tensor. */
-interface Place {
+export interface Place {
   readonly name: string;
-  readonly dtype: GgufType;
+  /** The code of its type, and where that stands. */
+  readonly code: number;
+  readonly codeAt: number;
   readonly shape: readonly number[];
   readonly offset: number;
   /** Where the header says it. */
@@ -146,20 +153,22 @@ async function readPlace(scan: Scanner, seen: ReadonlySet<string>, alignment: nu
   const shape: number[] = [];
   for (let i = 0; i < rank; i++) shape.unshift(await scan.u64(`a size of ${subject}`));
   const code = await scan.u32(`the type of ${subject}`);
-  const dtype = typeOf.get(code);
-  if (!dtype)
-    scan.fail(
-      `the type ${others[code] ?? "unknown"} (${code}) of ${subject}`,
-      `one of ${Object.keys(typeCodes).join(" ")}`,
-      scan.at - 4,
-    );
+  const codeAt = scan.at - 4;
   const offset = await scan.u64(`the offset of ${subject}`);
   if (offset % alignment)
     scan.fail(`the offset ${offset} of ${subject}`, `a multiple of the alignment, ${alignment}`, scan.at - 8);
-  return { name, dtype, shape, offset, at };
+  return { name, code, codeAt, shape, offset, at };
 }
 
-function entryOf(scan: Scanner, { name, dtype, shape, offset, at }: Place, start: number, size: number): Entry {
+function entryOf(scan: Scanner, place: Place, start: number, size: number): Entry {
+  const { name, code, shape, offset, at } = place;
+  const dtype = typeOf.get(code);
+  if (!dtype)
+    scan.fail(
+      `the type ${others[code]?.[0] ?? "unknown"} (${code}) of the tensor ${clip(name)}`,
+      `one of ${Object.keys(typeCodes).join(" ")}`,
+      place.codeAt,
+    );
   // Without the zeros, which would hide an overflow.
   let bound = 1;
   for (const n of shape) {

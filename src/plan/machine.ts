@@ -1,4 +1,5 @@
 import { type Machine, roofline } from "../attention/crossover.ts";
+import { CHUNK } from "../generate/forms.ts";
 import type { Host } from "./plan.ts";
 import type { Dtype } from "./schema.ts";
 
@@ -14,7 +15,7 @@ export interface Datasheet {
   readonly bandwidth: number;
   /**
    * FLOP/s of matrix products by the type of both operands, dense, adding up in float32 where the vendor tells that apart. Weights of a
-   * type that is missing are widened as they are read and computed with at the rate of the next wider type that is there.
+   * type that is missing are widened as they are read, and computed with at the rate of float16.
    */
   readonly flops: Readonly<Partial<Record<Dtype, number>>> & { readonly float32: number; readonly float16: number };
   /** Seconds that an op takes whatever its size; vendors publish none, so only a measured machine has one. */
@@ -175,13 +176,14 @@ export const machines: readonly Datasheet[] = [
   {
     ...{ name: "ryzen-9950x", aliases: ["desktop-cpu"], kind: "CPU", memory: 64 * GiB, bandwidth: 89.6 * GB },
     flops: rates(4.4, 4.4),
-    source: "AMD: two channels of DDR5-5600, 4.3 GHz base; FLOP/s derived: 16 cores, 64 each per cycle; 64 GiB assumed",
+    source:
+      "AMD: two channels of DDR5-5600, 4.3 GHz base; FLOP/s derived: 16 cores, 64 each per cycle, others widened; 64 GiB assumed",
   },
   {
     ...{ name: "epyc-9755", aliases: ["server-cpu"], kind: "CPU", memory: 768 * GiB, bandwidth: 614.4 * GB },
     flops: rates(22.1, 22.1),
     source:
-      "AMD: twelve channels of DDR5-6400, 2.7 GHz base; FLOP/s derived: 128 cores, 64 each per cycle; 768 GiB assumed",
+      "AMD: twelve channels of DDR5-6400, 2.7 GHz base; FLOP/s derived: 128 cores, 64 each per cycle, others widened; 768 GiB assumed",
   },
 ];
 
@@ -191,23 +193,13 @@ export function machineOf(name: string): Datasheet | undefined {
   return machines.find((machine) => machine.name === wanted || machine.aliases?.includes(wanted));
 }
 
-/** Types that numbers of a type can be widened to, the narrowest first. Scaled whole numbers widen to 16-bit floats. */
-const wider: Readonly<Record<Dtype, readonly Dtype[]>> = {
-  int4: ["int4", "float16", "float32"],
-  int8: ["int8", "float16", "float32"],
-  float8: ["float8", "float16", "float32"],
-  float16: ["float16", "float32"],
-  bfloat16: ["bfloat16", "float32"],
-  float32: ["float32"],
-};
-
 /** A machine of the table to plan for: every kernel is as fast as its arithmetic or its memory allows, whichever is slower. */
 export function hostOf({ name, memory, bandwidth: bytes, flops, overhead: op = 0 }: Datasheet): Host {
-  const rate = (dtype: Dtype) => flops[wider[dtype].find((type) => flops[type]) ?? "float32"]!;
-  return { name, memory, measured: false, rates: (dtype) => roofline({ bytes, flops: rate(dtype), op }) };
+  const rates = (dtype: Dtype) => roofline({ bytes, flops: flops[dtype] ?? flops.float16, op });
+  return { name, memory, measured: false, rates };
 }
 
-/** A machine that was measured; Biform computes in float32 whatever the type of the weights. */
+/** A machine that was measured; Biform computes in float32 whatever the type of the weights, and prefills in chunks. */
 export function hostOfMeasured(name: string, machine: Machine, memory?: number): Host {
-  return { name, measured: true, rates: () => machine, ...(memory !== undefined && { memory }) };
+  return { name, measured: true, chunk: CHUNK, rates: () => machine, ...(memory !== undefined && { memory }) };
 }

@@ -8,7 +8,6 @@ import {
   formsOf,
   layerValues,
   longestContext,
-  type Span,
   stepBytes,
   stepFlops,
   valuesPerLayer,
@@ -20,7 +19,7 @@ import { enginesOf } from "./engine.ts";
 import { keptOf } from "./keep.ts";
 import { layOut } from "./layout.ts";
 import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
-import { crossoverOf, runningOn, stepTiming } from "./time.ts";
+import { crossoverOf, prefillSteps, runningOn, type Steps, timingOf } from "./time.ts";
 
 /** A machine as planned for: what it holds and how fast it is with a type of weights. */
 export interface Host {
@@ -28,6 +27,8 @@ export interface Host {
   /** Bytes of memory for weights and caches. */
   readonly memory?: number;
   readonly measured: boolean;
+  /** New tokens that a prefill runs at a time; all at once unless given. */
+  readonly chunk?: number;
   /** Rates where weights and activations are of this type. */
   rates(dtype: Dtype): Machine;
 }
@@ -127,7 +128,7 @@ function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanS
   note(hosts.length > 0, "activations and an engine's own buffers are not counted, nor is what several devices send");
   note(
     hosts.some(({ measured }) => !measured),
-    "times on machines that were not measured are bounds: every kernel as fast as the datasheet",
+    "times on machines that were not measured are what published rates allow",
   );
   note(step > 1, `a decoding step has ${step} new tokens of each sequence, all of which count as accepted`);
   return notes;
@@ -193,29 +194,28 @@ function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan[
 }
 
 function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): Plan["machines"][number] {
-  const { context, batch, weightType, cacheType } = settings;
+  const { context, batch, step, weightType, cacheType } = settings;
   const { name, measured, memory } = host;
   const running = runningOn(host, blueprint, weightType);
   const forms = formsOf(blueprint);
   const room = memory === undefined ? undefined : memory - weightBytes(blueprint, weightType);
   const smallest = Math.min(...forms.map((form) => batch * cacheBytes(blueprint, form, cacheType, context)));
   const crossover = crossoverOf(blueprint, settings, running);
-  const timed = (span: Span): Plan["machines"][number]["decode"] =>
+  const timed = (steps: readonly Steps[], tokens: number): Plan["machines"][number]["decode"] =>
     waysOf(blueprint)
       .map((way) => {
-        const { seconds, limit } = stepTiming(blueprint, way, span, settings, running);
-        return { ...way, seconds, tokensPerSecond: (batch * span.t) / seconds, limit };
+        const { seconds, limit } = timingOf(blueprint, way, steps, settings, running);
+        return { ...way, seconds, tokensPerSecond: (batch * tokens) / seconds, limit };
       })
       .toSorted((a, b) => a.seconds - b.seconds);
-  const { prefill, decode } = spansOf(settings);
   return {
     machine: name,
     measured,
     ...(memory !== undefined && { memory }),
     ...(room !== undefined && { fits: smallest <= room }),
     longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
-    prefill: timed(prefill),
-    decode: timed(decode),
+    prefill: timed(prefillSteps(context, batch, host.chunk), context),
+    decode: timed([{ span: spansOf(settings).decode, times: 1 }], step),
     ...(crossover && { crossover }),
   };
 }

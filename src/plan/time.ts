@@ -23,6 +23,9 @@ import { type Dtype, dtypes, type Limit, type WeightType } from "./schema.ts";
 /** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
 const FEED_OPS = 8;
 
+/** Tokens beyond which nothing changes any more. */
+const FAR = 2 ** 40;
+
 /** Predicted seconds of a step, and what most of them go into. */
 export interface Timing {
   readonly seconds: number;
@@ -42,27 +45,53 @@ export function rateType(blueprint: Blueprint, type: WeightType): Dtype {
   return bytes > 3 ? "float32" : bytes > 1.5 ? "bfloat16" : bytes > 0.75 ? "int8" : "int4";
 }
 
-/** How a host runs a model: measured ones compute in float32, whatever the type of the weights. */
-export function runningOn(
-  host: { readonly measured: boolean; rates(dtype: Dtype): Machine },
-  blueprint: Blueprint,
-  type: WeightType,
-): Running {
-  return {
-    machine: host.rates(rateType(blueprint, type)),
-    activationBytes: host.measured ? 4 : activationBytes(type),
-  };
+/** How a host runs a model. Where reading and computing do not overlap, Biform's kernels run, which compute in float32. */
+export function runningOn(host: { rates(dtype: Dtype): Machine }, blueprint: Blueprint, type: WeightType): Running {
+  const machine = host.rates(rateType(blueprint, type));
+  return { machine, activationBytes: machine.overlaps ? activationBytes(type) : 4 };
 }
 
-/** Seconds of one step of the whole model, and the limit that binds. */
-export function stepTiming(blueprint: Blueprint, way: Way, span: Span, types: Types, running: Running): Timing {
+/** Steps that are alike, one after the other. */
+export interface Steps {
+  readonly span: Span;
+  readonly times: number;
+}
+
+/** Chunks of a prefill that are looked at; those between are about as long. */
+const PIECES = 8;
+
+/** A prefill of `context` tokens as its steps: all at once, or `chunk` new tokens at a time, of which the last gives logits. */
+export function prefillSteps(context: number, batch: number, chunk = context): Steps[] {
+  const whole = Math.ceil(context / chunk) - 1;
+  const steps: Steps[] = [];
+  for (let piece = 0; piece < Math.min(PIECES, whole); piece++) {
+    const [from, to] = [piece, piece + 1].map((n) => Math.round((n * whole) / Math.min(PIECES, whole)));
+    // Time grows in proportion to the tokens before: the middle of a run of chunks stands for all of them.
+    const before = (chunk * (from! + to! - 1)) / 2;
+    steps.push({ span: { t: chunk, s: before + chunk, batch, logits: 0 }, times: to! - from! });
+  }
+  return [...steps, { span: { t: context - whole * chunk, s: context, batch, logits: 1 }, times: 1 }];
+}
+
+/** Seconds of steps of the whole model, and the limit that binds. */
+export function timingOf(
+  blueprint: Blueprint,
+  way: Way,
+  steps: readonly Steps[],
+  types: Types,
+  running: Running,
+): Timing {
+  const on = (machine: Machine) =>
+    steps.reduce(
+      (sum, { span, times }) => sum + times * stepSeconds(blueprint, way, span, types, { ...running, machine }),
+      0,
+    );
   const { machine } = running;
-  const on = (machine: Machine) => stepSeconds(blueprint, way, span, types, { ...running, machine });
-  const seconds = on(machine);
   const overhead = machine.op ? on(only(machine, "op")) : 0;
   const [compute, memory] = [on(only(machine, "flops")), on(only(machine, "bytes"))];
   const most = Math.max(compute, memory, overhead);
-  return { seconds, limit: most === overhead && overhead > 0 ? "overhead" : most === memory ? "memory" : "compute" };
+  const limit = most === overhead && overhead > 0 ? "overhead" : most === memory ? "memory" : "compute";
+  return { seconds: on(machine), limit };
 }
 
 /** The machine where this alone takes time. */
@@ -92,7 +121,7 @@ export function stepSeconds(blueprint: Blueprint, way: Way, span: Span, types: T
       flops,
     });
   const tokens = batch * t;
-  const head = blueprint.width * blueprint.vocabulary;
+  const head = logits && blueprint.width * blueprint.vocabulary;
   let seconds = 2 * machine.op + contraction(batch * logits, head, 2 * batch * logits * head);
   for (const kind of blueprint.layers) {
     const { chosen, experts, flops } = kind.feed;
@@ -138,6 +167,11 @@ export function crossoverOf(
     { attention: absorbed!.attention, form: absorbed!.forms.absorbed! },
   ] as const;
   const from = crossoverContext(decoding, { ...types, t: step }, machine);
+  // Where new tokens see few of each other, absorbed may be faster for a handful of tokens and never again.
+  const [whole, latent] = decoding.map(
+    ({ attention, form }) => predict(attention, form, { ...types, t: step, s: FAR }, machine).total,
+  );
+  const stays = Number.isFinite(from) && latent! < whole!;
   const chunk = crossoverChunk(rivalsOf(absorbed!.attention)!, { ...types, batch: 1, s: context }, machine);
-  return { decodeContext: Number.isFinite(from) ? from : null, prefillChunk: Math.min(chunk, context) };
+  return { decodeContext: stays ? from : null, prefillChunk: Math.min(chunk, context) };
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cache, declaredBytes } from "../../src/attention/cache.ts";
+import { arithmetic } from "../../src/attention/crossover.ts";
 import {
   cacheOf,
   cacheValues,
@@ -8,6 +9,7 @@ import {
   parameterCount,
   type Variant,
 } from "../../src/attention/define.ts";
+import { gqa } from "../../src/attention/gqa.ts";
 import { runAttention } from "../../src/attention/layer.ts";
 import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
@@ -28,6 +30,7 @@ import {
 import { keptOf } from "../../src/plan/keep.ts";
 import { layOut } from "../../src/plan/layout.ts";
 import type { CachedForm, Dtype } from "../../src/plan/schema.ts";
+import { stepSeconds } from "../../src/plan/time.ts";
 import { pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { allCounted } from "./account.ts";
@@ -236,6 +239,39 @@ test("a model's blueprint has its parameters, and its steps the FLOPs that the m
       if (violation) return violation;
     }
     return expected("parameters", parametersOf(blueprint).total, modelSize(model));
+  }));
+
+test("with arithmetic alone, a step takes the time of its FLOPs, windows and compressed caches included", () =>
+  holds(models(), ({ model, tokens, batch, seed }) => {
+    const plain = blueprintOf(model, "model");
+    const compression = seed % 3 ? { compression: { every: 1 + (seed % 7), recent: seed % 11 } } : {};
+    const blueprint = { ...plain, layers: plain.layers.map((kind) => ({ ...kind, ...compression })) };
+    const span = { t: tokens, s: tokens + (seed % 90), batch };
+    const running = { machine: arithmetic, activationBytes: 4 };
+    for (const way of waysOf(blueprint)) {
+      const flops = stepFlops(blueprint, way, span);
+      const types = { weightType: "float32", cacheType: "float32" } as const;
+      const seconds = stepSeconds(blueprint, way, span, types, running);
+      if (Math.abs(seconds - flops) > 1e-9 * flops)
+        return `${way.cached} ${way.form}: got ${seconds} s, expected ${flops}`;
+    }
+    return undefined;
+  }));
+
+test("queries over a compressed cache see the entries before them and the recent tokens", () =>
+  holds(cases(gqa), (drawn) => {
+    const { attention } = subjectOf(gqa, { ...drawn, window: 0 }, 1);
+    const [every, recent] = [1 + (drawn.seed % 6), drawn.seed % 13];
+    const layer: LayerKind = { count: 1, attention, feed: silent, extra: 0, compression: { every, recent } };
+    const blueprint = { ...alone(gqa, drawn), layers: [layer] };
+    const [s, t] = [tokensOf(drawn), drawn.chunks.at(-1)!.tokens];
+    const { token, pair } = gqa.forms.grouped!.cost(drawn.sizes);
+    let seen = 0;
+    for (let at = s - t + 1; at <= s; at++) seen += Math.floor(at / every) + Math.min(at, recent);
+    const way = { cached: "expanded", form: "expanded" } as const;
+    // Pairs go through a quotient.
+    const off = stepFlops(blueprint, way, { t, s }) - (token * t + pair * seen);
+    return Math.abs(off) < 1e-9 * (1 + pair * seen) ? undefined : `off by ${off} FLOPs`;
   }));
 
 test("laws see an error: a rotary key that is counted once is not what engines keep", () => {

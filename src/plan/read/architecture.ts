@@ -7,7 +7,7 @@ import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { deltaAt, kimiAt, kimiFeed } from "./hybrid.ts";
 import { latentAt, sparseAt } from "./latent.ts";
 import { bailingAt, minimaxAt } from "./lightning.ts";
-import { closedAt, factorizedAt, hybridAt, sharingAt, shortcutFeed } from "./other.ts";
+import { closedAt, factorizedAt, hybridAt, sharingAt, shortcutFeed } from "./particular.ts";
 import * as rename from "./rename.ts";
 import type { Settings } from "./settings.ts";
 

@@ -4,10 +4,20 @@ import type { Config } from "../../model/family.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Blueprint, type LayerKind, parametersOf } from "../blueprint.ts";
 import { type Architecture, architectures } from "./architecture.ts";
-import { settingsOf } from "./settings.ts";
+import { namedArchitecture } from "./choice.ts";
+import { namesOf, settingsOf } from "./settings.ts";
+import { nearest } from "./spelling.ts";
 
 /** Where configs of several modalities have the language model. */
 const inner = ["text_config", "llm_config", "language_config", "thinker_config"] as const;
+
+/** How a config is read beside what it says. */
+export interface Reading {
+  /** Names the variant, as a spec or a pattern of specs: for architectures that are not in the table, or to see what if. */
+  readonly as?: string;
+  /** Sizes under their keys, where the config has none. */
+  readonly given?: Config;
+}
 
 /**
  * The blueprint of a Hugging Face config.json, of every architecture in the table. Layers that predict further tokens (MTP) and
@@ -15,15 +25,15 @@ const inner = ["text_config", "llm_config", "language_config", "thinker_config"]
  *
  * Errors: FormatError naming the key that is missing, out of bounds or at odds with another; ShapeError where sizes do not fit.
  */
-export function blueprintOfConfig(config: Config, name: string): Blueprint {
+export function blueprintOfConfig(config: Config, name: string, { as, given }: Reading = {}): Blueprint {
   const text = languageModel(config);
-  const architecture = architectureOf(text.model_type);
-  if (!architecture) throw unknown(text);
-  return assemble(text, architecture, name);
+  const known = architectureOf(text.model_type);
+  if (!known && as === undefined) throw unknown(text);
+  return assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, given);
 }
 
 /** The architecture of a `model_type`, where it is in the table; models that also see are called by their text's. */
-function architectureOf(type: unknown): Architecture | undefined {
+export function architectureOf(type: unknown): Architecture | undefined {
   const name = String(type);
   const names = [name, `${name}_text`, `${name.replace(/_vl$/, "")}_text`, name.replace(/_vl$/, "")];
   const key = names.find((name) => Object.hasOwn(architectures, name));
@@ -41,9 +51,10 @@ function languageModel(config: Config, depth = 0): Config {
   return { model_type, tie_word_embeddings, ...languageModel(part as Config, depth + 1) };
 }
 
-function assemble(raw: Config, architecture: Architecture, name: string): Blueprint {
+/** The blueprint of a config whose architecture is known. Errors: as `blueprintOfConfig`. */
+export function assemble(raw: Config, architecture: Architecture, name: string, given: Config = {}): Blueprint {
   const config = architecture.rename?.(raw) ?? raw;
-  const s = settingsOf(config, architecture.defaults);
+  const s = settingsOf(config, { ...given, ...architecture.defaults });
   const { hidden_size: width, vocab_size: vocabulary, num_hidden_layers: count } = s;
   const { norm = 1, norms = 2 } = architecture;
   const layers = Array.from({ length: count }, (_, i): LayerKind => {
@@ -60,7 +71,7 @@ function assemble(raw: Config, architecture: Architecture, name: string): Bluepr
   });
   const blueprint: Blueprint = {
     name,
-    architecture: String(config.model_type),
+    architecture: String(config.model_type ?? "unknown").slice(0, 80),
     vocabulary,
     width,
     tied: s.tie_word_embeddings ?? false,
@@ -102,14 +113,25 @@ const deciding = [
   "v_head_dim",
   "sliding_window",
   "layer_types",
-];
+] as const;
 
 function unknown(config: Config): FormatError {
-  const there = deciding.filter((key) => config[key] !== undefined && config[key] !== null);
-  const got = JSON.stringify(config.model_type)?.slice(0, 80) ?? "nothing";
+  const found = deciding.flatMap((key) => {
+    const name = namesOf(key).find((name) => config[name] !== undefined && config[name] !== null);
+    return name === undefined ? [] : [`${name} ${clip(JSON.stringify(config[name]))}`];
+  });
+  if (found.length === 0)
+    return new FormatError(
+      `config: got none of the keys that decide about attention (${deciding.join(", ")}), ` +
+        "expected the config.json of a language model; name that file",
+    );
+  const type = config.model_type;
+  const near = typeof type === "string" ? nearest(type, Object.keys(architectures)) : undefined;
+  const spec = config.kv_lora_rank === undefined || config.kv_lora_rank === null ? "GQA" : "MLA";
   return new FormatError(
-    `model_type: got ${got}, expected one of ${Object.keys(architectures).join(", ")}; ` +
-      `the cache follows from ${deciding.join(", ")} (found: ${there.join(", ") || "none of them"}): ` +
-      `name the variant${there.includes("kv_lora_rank") ? " with --as MLA" : " with --as GQA or --as MLA"}`,
+    `model_type: got ${clip(JSON.stringify(type) ?? "nothing")}, expected an architecture that is known${near ? ` (the nearest is ${near})` : ""}; ` +
+      `what decides is ${deciding.join(", ")}, of which the config has ${found.join(", ")}: name the variant, such as --as ${spec}`,
   );
 }
+
+const clip = (text: string) => (text.length > 60 ? `${text.slice(0, 57)}...` : text);

@@ -34,7 +34,7 @@ const keys = {
   mlp_bias: z.boolean().nullish(),
   use_qk_norm: z.boolean().nullish(),
   // Windows, and which layers have one.
-  sliding_window: tokens.nullish(),
+  sliding_window: some(2 ** 40).nullish(),
   use_sliding_window: z.boolean().nullish(),
   max_window_layers: some(2 ** 31).nullish(),
   sliding_window_pattern: z.union([count(limits.layers), z.string().regex(/^[LG]{1,99}$/)]).nullish(),
@@ -98,7 +98,7 @@ const synonyms: Partial<Record<Key, readonly string[]>> = {
 };
 
 /** The names under which a key may stand. */
-export const namesOf = (key: Key): readonly string[] => [key, ...(synonyms[key] ?? [])];
+export const namesOf = (key: keyof Settings): readonly string[] => [key, ...(synonyms[key] ?? [])];
 
 /** The key under which a config has what `key` stands for. */
 function found(config: Config, key: Key): string | undefined {

@@ -11,7 +11,7 @@ const whole = new Set(["full_attention", "attention", "global_attention", "full"
  * Errors: FormatError for a kind of layer that is not known, and for a layer with a window of no size.
  */
 export function windowAt(s: Settings, i: number): number | undefined {
-  const size = s.sliding_window ?? undefined;
+  const size = s.sliding_window || undefined;
   if (s.layer_types) {
     const type = at(s.layer_types, i, "layer_types");
     if (whole.has(type)) return undefined;

@@ -1,0 +1,92 @@
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { fileSource } from "../file/disk.ts";
+import { readRemote, remoteSource } from "../file/remote.ts";
+import type { Config } from "../model/family.ts";
+import { FormatError, ShapeError } from "../tensor/error.ts";
+import type { Blueprint } from "./blueprint.ts";
+import { presetOf, presets } from "./preset/preset.ts";
+import { blueprintOfConfig, type Reading } from "./read/config.ts";
+import { blueprintOfSpec, type Given } from "./read/spec.ts";
+import { nearest } from "./read/spelling.ts";
+import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
+
+/** What goes beside the name of what is planned. */
+export interface OpenOptions extends Given {
+  /** The variant, as a spec or a pattern, in place of what a config says. */
+  readonly as?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The blueprint of what a user names: a config.json, a folder with one or with a GGUF file, a GGUF file or its header, an http(s)
+ * address of either, a preset, or a spec with sizes. Sizes that are given count where a config has none.
+ *
+ * Errors: FormatError or ShapeError, saying what was got and what could be named instead; DeviceError where the disk fails.
+ */
+export async function openPlan(what: string, { as, signal, ...given }: OpenOptions = {}): Promise<Blueprint> {
+  const reading: Reading = { ...(as !== undefined && { as }), given: keysOf(given) };
+  if (/^https?:\/\//i.test(what)) return openAddress(what, reading, signal);
+  const there = await stat(what).catch(() => undefined);
+  if (there?.isDirectory()) return openFolder(what, reading);
+  if (there) return blueprintOfSource(await fileSource(what), reading);
+  const preset = presetOf(what);
+  if (preset) return { ...blueprintOfConfig(preset.config, preset.name, reading), source: preset.source };
+  return openSpec(what, given);
+}
+
+/** Sizes under the keys of configs. */
+function keysOf({ width, heads, layers, vocabulary, intermediate, tied }: Given): Config {
+  const keys = {
+    hidden_size: width,
+    num_attention_heads: heads,
+    num_hidden_layers: layers,
+    vocab_size: vocabulary,
+    intermediate_size: intermediate,
+    tie_word_embeddings: tied,
+  };
+  return Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
+}
+
+async function openAddress(url: string, reading: Reading, signal?: AbortSignal): Promise<Blueprint> {
+  const patience = signal ? { signal } : {};
+  if (/\.json([?#]|$)/i.test(url))
+    return blueprintOfText(new TextDecoder().decode(await readRemote(url, CONFIG_LIMIT, patience)), url, reading);
+  const source = await remoteSource(url, patience);
+  try {
+    return await blueprintOfSource(source, reading);
+  } finally {
+    source.close();
+  }
+}
+
+async function openFolder(dir: string, reading: Reading): Promise<Blueprint> {
+  const names = await readdir(dir);
+  if (names.includes("config.json")) return blueprintOfSource(await fileSource(join(dir, "config.json")), reading);
+  // Of a model in several parts, the first has the keys.
+  const files = names.filter((name) => /\.gguf$/i.test(name) && !/-(?!00001-)\d{5}-of-\d{5}\.gguf$/i.test(name));
+  if (files.length === 1) return blueprintOfSource(await fileSource(join(dir, files[0]!)), reading);
+  throw new FormatError(
+    `${dir}: got ${files.length ? `${files.length} GGUF files` : "no config.json and no GGUF file"}, expected one of either; name the file itself`,
+  );
+}
+
+function openSpec(what: string, given: Given): Blueprint {
+  try {
+    return blueprintOfSpec(what, given);
+  } catch (error) {
+    // What begins as a variant's name does is one with a mistake in it; else it is no name of anything.
+    if (!(error instanceof ShapeError) || /^(\[|MHA|MQA|GQA|MFA|MLA|GQLA|GLA|GTA|TPA|KDA|GDN|DeltaNet)/.test(what))
+      throw error;
+    const close = nearest(
+      what,
+      presets.flatMap(({ name, aliases = [] }) => [name, ...aliases]),
+    );
+    const path = /[/\\]|\.(json|gguf)$/i.test(what);
+    throw new FormatError(
+      `${what.slice(0, 200)}: got ${path ? "no such file or folder" : "no file, preset or variant of this name"}, expected a config.json, a folder, ` +
+        `a GGUF file, an address, a preset${close ? ` (the nearest is ${close})` : ""} or a variant such as MLA; check the name`,
+      { cause: error },
+    );
+  }
+}

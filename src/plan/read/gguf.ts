@@ -1,0 +1,88 @@
+import type { Outline } from "../../file/outline.ts";
+import type { Config } from "../../model/family.ts";
+import { FormatError, ShapeError } from "../../tensor/error.ts";
+import { type Blueprint, parametersOf } from "../blueprint.ts";
+import type { Architecture } from "./architecture.ts";
+import { namedArchitecture } from "./choice.ts";
+import { architectureOf, assemble, type Reading } from "./config.ts";
+import { feedAt } from "./feed.ts";
+import { groupedAt } from "./grouped.ts";
+import { type Header, hubConfig } from "./header.ts";
+import { latentAt } from "./latent.ts";
+
+/** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
+const TOLERANCE = 0.02;
+
+/**
+ * The blueprint of a GGUF file of any architecture from its header: its keys are those of a config under other names, and go
+ * through the same readers. The tensors it lists give the count of parameters, and their bytes; of the first of several parts,
+ * keys alone.
+ *
+ * Errors: FormatError naming the file and the key that is missing or at odds with another, and where keys and tensors speak of
+ * different models.
+ */
+export function blueprintOfGguf(outline: Outline, name: string, { as, given }: Reading = {}): Blueprint {
+  const { file } = outline;
+  const arch = outline.metadata.get("general.architecture")?.value;
+  if (typeof arch !== "string" || arch.length > 80)
+    throw new FormatError(
+      `${file}: general.architecture: got ${arch === undefined ? "nothing" : "no name"}, expected that of a language model; use another file`,
+    );
+  const parts = outline.metadata.get("split.count")?.value;
+  const whole = !(typeof parts === "number" && parts > 1) && outline.tensors.size > 0;
+  const header: Header = { arch, outline, whole };
+  try {
+    const config = hubConfig(header);
+    const { rename: _, ...known } = architectureOf(config.model_type) ?? plain(header, config, as !== undefined);
+    const blueprint = assemble(config, as === undefined ? known : namedArchitecture(as, known), name, given);
+    return whole ? counted(header, blueprint, as !== undefined) : blueprint;
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
+    throw new FormatError(`${file}: ${error.message}`, { cause: error });
+  }
+}
+
+/** An architecture that is not in the table: its keys are the same, and its tensors show what it has. */
+function plain({ arch, outline }: Header, config: Config, named: boolean): Architecture {
+  const state = [...outline.metadata.keys()].find((key) => /^[^.]+\.(ssm|kda|wkv|xlstm|shortconv)\./.test(key));
+  if (state !== undefined && !named)
+    throw new FormatError(
+      `general.architecture: got ${JSON.stringify(arch)} with ${state.slice(0, 80)}, expected one whose layers are known; ` +
+        "name them with --as, such as --as [GDN*3,GQA]",
+    );
+  const gated = ["ffn_gate.weight", "ffn_gate_exps.weight", "ffn_gate_up_exps.weight"];
+  const has = (tensor: string) => outline.tensors.has(tensor);
+  const ungated = outline.tensors.size > 0 && !gated.some((tail) => has(`blk.0.${tail}`) || has(`blk.1.${tail}`));
+  return {
+    attention: config.kv_lora_rank ? latentAt : groupedAt,
+    feed: feedAt,
+    qkNorm: "head",
+    qkNormOptional: true,
+    ...(ungated && { matrices: 2 }),
+  };
+}
+
+/** Whether a tensor is of the model: not a table of frequencies, and in no layer that predicts further tokens. */
+const isOwn = (tensor: string, layers: number) =>
+  !tensor.startsWith("rope_") && Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) < layers;
+
+/** The blueprint with the file's own count of parameters and bytes. */
+function counted({ outline }: Header, blueprint: Blueprint, named: boolean): Blueprint {
+  const layers = blueprint.layers.reduce((sum, { count }) => sum + count, 0);
+  const own = [...outline.tensors].filter(([tensor]) => isOwn(tensor, layers));
+  const elements = own.reduce((sum, [, tensor]) => sum + tensor.elements, 0);
+  const bytes = own.reduce((sum, [, tensor]) => sum + (tensor.bytes ?? Number.NaN), 0);
+  if (!Number.isSafeInteger(elements))
+    throw new FormatError(
+      `tensors: got ${elements.toPrecision(3)} numbers, expected fewer than 2^53; use another file`,
+    );
+  const { total } = parametersOf(blueprint);
+  const sized = Number.isSafeInteger(bytes) ? { weightBytes: bytes } : {};
+  if (Math.abs(elements - total) <= TOLERANCE * elements)
+    return { ...blueprint, extra: blueprint.extra + elements - total, ...sized };
+  if (named) return blueprint;
+  throw new FormatError(
+    `tensors: got ${elements} numbers, and keys that speak of ${total}, expected the same but for 2 %; ` +
+      "name the variant, such as --as GQA, or use another file",
+  );
+}

@@ -1,0 +1,100 @@
+import { expect, test } from "vitest";
+import { parseSpec } from "../src/attention/spec.ts";
+import { cacheBytes, formsOf, valuesPerLayer } from "../src/plan/cost.ts";
+import { type EngineRow, enginesOf } from "../src/plan/engine.ts";
+import { presetOf, presets } from "../src/plan/preset/preset.ts";
+import { blueprintOfConfig } from "../src/plan/read/config.ts";
+
+const blueprint = (name: string) => blueprintOfConfig(presetOf(name)!.config, name);
+const rows = (name: string, context = 1) => enginesOf(blueprint(name), "float16", { context });
+const named = (list: readonly EngineRow[], engine: string, version = "") =>
+  list.filter((row) => row.engine === engine && row.version.includes(version));
+
+// What was read in the engines' sources and issues; DeepSeek-V3's heads are 128 x (128 + 64 | 128), its latents 512 + 64.
+test.each([
+  ["deepseek-r1", "vLLM", "0.7.1 and later", 576],
+  ["deepseek-r1", "vLLM", "before 0.7.1", 2 * 128 * 192],
+  ["deepseek-r1", "llama.cpp", "since 2026", 576],
+  ["deepseek-r1", "llama.cpp", "2025-04 to", 1088],
+  ["deepseek-r1", "llama.cpp", "before 2025", 40_960],
+  ["deepseek-r1", "transformers", "before", 40_960],
+  ["deepseek-r1", "transformers", "since", 576],
+  ["deepseek-r1", "transformers.js", "", 2 * 128 * 192],
+  ["deepseek-v2-lite", "mlx-lm", "", 5120],
+  ["deepseek-v3", "mlx-lm", "", 576],
+  ["minicpm3-4b", "mlx-lm", "", 6400],
+  ["minicpm3-4b", "llama.cpp", "", 6400],
+  ["minicpm3-4b", "vLLM", "", 7680],
+  ["minicpm3-4b", "SGLang", "", 288],
+  ["deepseek-v3.2", "transformers", "", 40_960 + 128],
+] as const)("%s in %s %s: %i numbers per token and layer", (name, engine, version, values) => {
+  const [row, ...more] = named(rows(name), engine, version);
+  expect(more).toEqual([]);
+  expect(row!.valuesPerTokenPerLayer).toBe(values);
+});
+
+test("float8 rows are FlashMLA's 656 bytes, and an indexer's key of 128 with its scale", () => {
+  const [row] = named(rows("deepseek-v3.2"), "vLLM, FlashMLA");
+  expect(row!.bytesPerToken).toBe(61 * (656 + 132));
+});
+
+test("R1 at 163,840 tokens: 10.72 GiB, 20.25 where the latent is kept twice, 762.5 unfolded", () => {
+  const list = rows("deepseek-r1", 163_840);
+  const gibibytes = (version: string) => named(list, "llama.cpp", version)[0]!.bytes / 2 ** 30;
+  expect(gibibytes("since 2026")).toBeCloseTo(10.72, 2);
+  expect(gibibytes("2025-04 to")).toBeCloseTo(20.25, 2);
+  expect(gibibytes("before 2025")).toBeCloseTo(762.5, 1);
+});
+
+test("Biform's rows are those of the cost functions", () => {
+  for (const name of ["deepseek-v2-lite", "minicpm3-4b", "glm-4.7-flash", "youtu-llm-2b", "deepseek-v3.2"]) {
+    const [latent, unfolded] = named(rows(name, 5000), "Biform");
+    expect(latent!.bytes).toBe(cacheBytes(blueprint(name), "absorbed", "float16", 5000));
+    // What heads share is kept once: less than engines' layout by the rotary key of all heads but one.
+    const { sizes } = blueprint(name).layers[0]!.attention;
+    expect(unfolded!.valuesPerTokenPerLayer).toBe(
+      valuesPerLayer(blueprint(name), "expanded") - (sizes.h - 1) * sizes.r,
+    );
+  }
+});
+
+test("a variant of no public model has Biform's rows alone, from its own declaration", () => {
+  const attention = parseSpec("GLA2", { width: 2048, heads: 16 });
+  const layer = { count: 2, attention, feed: { always: 0, expert: 0, experts: 0, chosen: 0, flops: 0 }, extra: 0 };
+  const spec = {
+    name: "GLA2",
+    architecture: "spec",
+    vocabulary: 1,
+    width: 2048,
+    tied: true,
+    layers: [layer],
+    extra: 0,
+  };
+  const list = enginesOf(spec, "float32");
+  expect(list.map(({ engine }) => engine)).toEqual(["Biform", "Biform"]);
+  expect(list[0]!.valuesPerTokenPerLayer).toBe(valuesPerLayer(spec, "absorbed"));
+});
+
+test("windows: some engines keep what is behind them, some do not", () => {
+  const short = rows("gemma-3-27b", 1024);
+  expect(new Set(short.map(({ bytes }) => bytes)).size).toBe(1);
+  const [freed] = named(rows("gemma-3-27b", 131_072), "vLLM");
+  const [kept] = named(rows("gemma-3-27b", 131_072), "ik_llama.cpp");
+  // 52 layers of 1,024 tokens and 10 of all, 2 x 16 x 128 numbers of 2 bytes each.
+  expect(freed!.bytes).toBe(8192 * (52 * 1024 + 10 * 131_072));
+  expect(kept!.bytes).toBe(8192 * 62 * 131_072);
+});
+
+test("every preset has rows, each with a source, whose bytes grow with the batch", () => {
+  for (const { name } of presets) {
+    const list = rows(name, 4096);
+    expect(list.length).toBeGreaterThan(0);
+    const twice = enginesOf(blueprint(name), "float16", { context: 4096, batch: 2 });
+    for (const [i, row] of list.entries()) {
+      expect(row.source.length).toBeGreaterThan(8);
+      expect(twice[i]!.bytes).toBe(2 * row.bytes);
+    }
+    if (formsOf(blueprint(name)).length === 1)
+      expect(list[0]!.bytes).toBe(cacheBytes(blueprint(name), "expanded", "float16", 4096));
+  }
+});
