@@ -85,6 +85,13 @@ test("windows: some engines keep what is behind them, some do not", () => {
   expect(kept!.bytes).toBe(8192 * 62 * 131_072);
 });
 
+test("latents behind a window are dropped too", () => {
+  const whole = blueprint("deepseek-v2-lite");
+  const layers = whole.layers.map((kind) => ({ ...kind, attention: { ...kind.attention, window: 64 } }));
+  const [latent] = named(enginesOf({ ...whole, layers }, "float16", { context: 4096 }), "Biform");
+  expect(latent!.bytes).toBe(27 * 576 * 64 * 2);
+});
+
 test("every preset has rows, each with a source, whose bytes grow with the batch", () => {
   for (const { name } of presets) {
     const list = rows(name, 4096);
