@@ -1,14 +1,4 @@
-import {
-  type Cost,
-  type Costing,
-  cacheOf,
-  formNames,
-  paramsOf,
-  present,
-  type Sizes,
-  shapeOf,
-  stateValues,
-} from "./define.ts";
+import { type Costing, cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
 
 /** What is to be done: operands to take up, FLOPs, and rows of single key heads to begin with. */
 export interface Work {
@@ -102,67 +92,6 @@ export interface Prediction {
   readonly total: number;
 }
 
-<<<<<<< HEAD
-/** What a form's time follows from, whatever the step: counted once, since a crossover asks a hundred times. */
-interface Counts extends Cost {
-  readonly over: boolean;
-  /** Numbers of a token's cache, of what the form reads of a token, of the weights and of the state. */
-  readonly cache: number;
-  readonly read: number;
-  readonly weights: number;
-  readonly state: number;
-  /** Heads that read the same numbers. */
-  readonly sharing: number;
-  readonly ops: number;
-}
-
-const known = new WeakMap<Costing, Readonly<Record<string, Counts>>>();
-
-function countsOf(attention: Costing, form: string): Counts {
-  const before = known.get(attention);
-  const found = before?.[form];
-  if (found) return found;
-  const { variant, sizes } = attention;
-  const { cost, over } = variant.forms[form]!;
-  const [cache, params] = [cacheOf(variant, sizes), paramsOf(variant, sizes)];
-  const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cache;
-  const counts: Counts = {
-    ...cost(sizes),
-    over: over !== undefined,
-    cache: numbers(cache, sizes),
-    read: numbers(read, sizes),
-    weights: numbers(params, sizes),
-    state: stateValues(variant, sizes),
-    sharing: sharing(read, sizes),
-    // About an op per parameter and cached part, and a few around attention.
-    ops: params.length + 2 * read.length + 4,
-  };
-  known.set(attention, { ...before, [form]: counts });
-  return counts;
-}
-
-/** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
-export function predict(attention: Costing, form: string, step: Step, machine: Machine): Prediction {
-  const { variant, sizes, window } = attention;
-  const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
-  const counts = countsOf(attention, form);
-  const { over, token, cached, pair, selected = 0 } = counts;
-  const { few, panel } = machine;
-  const seconds = (rate: Rate, bytes: number, flops: number) => workSeconds(machine, rate, { bytes, flops });
-  const rated = (rates: Machine["contract"], rows: number) => (rows <= few ? rates.few : rates.many);
-  const project = seconds(rated(machine.contract, batch * t), counts.weights * weightBytes, batch * token * t);
-  const unfold = cached ? seconds(machine.contract.many, batch * s * counts.cache * cacheBytes, batch * cached * s) : 0;
-  const rows = t * counts.sharing;
-  const full = rows <= few || !panel ? rows : Math.ceil(rows / panel) * panel;
-  const all = over || !variant.reads ? counts.read * s : variant.reads(sizes, s);
-  const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
-  const attend = seconds(
-    rated(machine.attend, rows),
-    batch * (all * (over ? activationBytes : cacheBytes) + 8 * counts.state),
-    (batch * flops * full) / rows,
-  );
-  const start = machine.op * counts.ops;
-=======
 /** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
 export function predict(
   { variant, sizes, window = Number.POSITIVE_INFINITY }: Costing,
@@ -200,7 +129,6 @@ export function predict(
       rows: heads * seen,
     });
   const start = machine.op * opsOf({ variant, sizes }, form);
->>>>>>> cross
   return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
