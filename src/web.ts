@@ -63,7 +63,7 @@ export { type Blueprint, blueprintOf, parametersOf } from "./plan/blueprint.ts";
 export { activationBytes } from "./plan/cost.ts";
 export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
 export { type Kept, keptOf } from "./plan/keep.ts";
-export { hostOf, type Listing, machineOf, machines } from "./plan/machine.ts";
+export { hostOf, machineOf, machines } from "./plan/machine.ts";
 export { decodePicture, memoryPicture, prefillPicture } from "./plan/picture.ts";
 export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
