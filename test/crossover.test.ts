@@ -76,7 +76,7 @@ test("where reading alone takes time, the latent wins over keys and values at an
   const reading: Machine = {
     ...arithmetic,
     contract: { few: rate, many: rate },
-    attend: { few: rate, many: rate },
+    attend: { few: rate, many: rate, shared: rate },
   };
   const cached = { ...lite, variant: expandedCache(lite.variant)! };
   const [bytes, expanded] = [2048, 16 * 256 + 64].map((numbers) => numbers * 4);

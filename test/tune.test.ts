@@ -44,13 +44,13 @@ test("without a file common figures serve, and nobody is bothered", async () => 
   expect((await got(undefined, { build: "wide", threads: 2 })).machine.panel).toBe(16);
 });
 
-const file = (entries: unknown, format = "biform machine 1") => JSON.stringify({ format, entries });
-const bad = { ...commonMachine, attend: { few: { bytes: -1, flops: 1 }, many: { bytes: 1, flops: 1 } } };
+const file = (entries: unknown, format = "biform machine 2") => JSON.stringify({ format, entries });
+const bad = { ...commonMachine, attend: { ...commonMachine.attend, few: { bytes: -1, flops: 1 } } };
 test.each([
   ["empty", ""],
   ["cut short", file([measured]).slice(0, 90)],
   ["not JSON", "\u0000\u0001"],
-  ["another format", file([measured], "biform machine 0")],
+  ["another format", file([measured], "biform machine 1")],
   ["a negative rate", file([{ ...measured, machine: bad }])],
   ["no rates", file([{ ...measured, machine: {} }])],
   ["another CPU", file([{ ...measured, cpu: "Z80" }])],
@@ -76,20 +76,30 @@ test("the file lies in the user's configuration folder", () => {
   else process.env.XDG_CONFIG_HOME = before;
 });
 
-test("two rates explain two times, and stay finite where noise contradicts them", () => {
-  const [bytes, flops] = [10e9, 50e9];
-  const taken = (b: number, f: number) => ({ bytes: b, flops: f, least: b / bytes + f / flops });
-  const rate = rateOf(taken(1e8, 1e8), taken(1e7, 1e10));
+test("rates are those that explain the times, and stay finite where noise contradicts them", () => {
+  const [bytes, flops, rows] = [10e9, 50e9, 2e8];
+  const work = [
+    { bytes: 1e8, flops: 1e8, rows: 1e4 },
+    { bytes: 1e7, flops: 1e10, rows: 1e4 },
+    { bytes: 1e7, flops: 1e8, rows: 1e6 },
+    { bytes: 5e7, flops: 1e9, rows: 1e5 },
+  ];
+  const taken = work.map((w) => ({ work: w, seconds: w.bytes / bytes + w.flops / flops + w.rows / rows }));
+  const rate = rateOf(taken);
   expect(rate.bytes / bytes).toBeCloseTo(1);
   expect(rate.flops / flops).toBeCloseTo(1);
-  const odd = rateOf({ bytes: 1e8, flops: 1e8, least: 1 }, { bytes: 1e8, flops: 4e8, least: 0.5 });
+  expect(rate.rows! / rows).toBeCloseTo(1);
+  const odd = rateOf([
+    { work: { bytes: 1e8, flops: 1e8 }, seconds: 1 },
+    { work: { bytes: 1e8, flops: 4e8 }, seconds: 0.5 },
+  ]);
   expect(Object.values(odd).every((x) => x > 0 && Number.isFinite(x))).toBe(true);
 });
 
 test("measuring gives a machine that the file takes, and leaves no memory behind", async () => {
   const device = await WasmDevice.open({ threads: 1 });
   const seen: number[] = [];
-  const machine = await tune(device, { seconds: 0.001, rounds: 1, watch: (done) => seen.push(done) });
+  const machine = await tune(device, { seconds: 0.01, rounds: 1, watch: (done) => seen.push(done) });
   expect(device.liveBytes).toBe(0);
   const path = join(folder, "machine.json");
   await keepMachine({ ...measured, build: device.build, threads: 1, machine }, path);

@@ -1,33 +1,30 @@
-import {
-  type Cost,
-  type Costing,
-  cacheOf,
-  formNames,
-  paramsOf,
-  present,
-  type Sizes,
-  shapeOf,
-  stateValues,
-} from "./define.ts";
+import { type Costing, cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
 
-/** What is to be done: operands to take up, and FLOPs. */
+/** What is to be done: operands to take up, FLOPs, and rows of single key heads to begin with. */
 export interface Work {
   readonly bytes: number;
   readonly flops: number;
+  readonly rows?: number;
 }
 
-/** How fast a kernel is, each per second: its time is that of taking up its operands plus that of computing. */
+/** How fast a kernel is, each per second: its time is the sum of what they take. Beginning a row costs nothing unless given. */
 export type Rate = Work;
 
 /** What decides about forms on a machine, at the number of threads that run; `biform tune` measures it. */
 export interface Machine {
   /** Contraction with a matrix: of few rows, which streams it, and of many, which lays it out first. */
   readonly contract: { readonly few: Rate; readonly many: Rate };
-  /** Attention with few and with many query rows per key; heads that share a key count as rows. */
-  readonly attend: { readonly few: Rate; readonly many: Rate };
-  /** Rows up to which they are few, and as many of more as are worked on at once (0: one by one). */
+  /**
+   * Attention with few and with many query rows per key, heads that share a key counted as rows, where every head or group has keys
+   * of its own; and with one key for all heads.
+   */
+  readonly attend: { readonly few: Rate; readonly many: Rate; readonly shared: Rate };
+  /** Rows up to which they are few; as many of more as attention (`panel`) and contraction (`tile`) work on at once (0: one by one). */
   readonly few: number;
   readonly panel: number;
+  readonly tile: number;
+  /** Cached numbers of 8 or 16 bits that become float32 per second; they do at once unless given. */
+  readonly widen?: number;
   /** Seconds that an op takes whatever its size. */
   readonly op: number;
   /** Reading and computing go on at the same time, so that the longer of the two counts rather than their sum. */
@@ -35,21 +32,17 @@ export interface Machine {
 }
 
 /** What a datasheet says: bytes per second of memory, FLOP/s with the type of the weights, seconds to start an op (0 unless given). */
-export interface Datasheet extends Rate {
+export interface Datasheet {
+  readonly bytes: number;
+  readonly flops: number;
   readonly op?: number;
 }
 
 /** The machine of a datasheet: every kernel reads at full speed or computes at full speed, whichever takes longer. */
 export function roofline({ bytes, flops, op = 0 }: Datasheet): Machine {
   const rate = { bytes, flops };
-  return {
-    contract: { few: rate, many: rate },
-    attend: { few: rate, many: rate },
-    few: 0,
-    panel: 0,
-    op,
-    overlaps: true,
-  };
+  const contract = { few: rate, many: rate };
+  return { contract, attend: { ...contract, shared: rate }, few: 0, panel: 0, tile: 0, op, overlaps: true };
 }
 
 /** A machine on which arithmetic alone takes time: with it the crossovers are those of the equations. */
@@ -57,10 +50,15 @@ export const arithmetic: Machine = roofline({ bytes: Number.POSITIVE_INFINITY, f
 
 /** Where nothing was measured: two cores of 2024 and the 128-bit build. */
 export const commonMachine: Machine = {
-  contract: { few: { bytes: 30e9, flops: 100e9 }, many: { bytes: 9e9, flops: 75e9 } },
-  attend: { few: { bytes: 18e9, flops: 24e9 }, many: { bytes: 14e9, flops: 65e9 } },
+  contract: { few: { bytes: 30e9, flops: 100e9 }, many: { bytes: 12e9, flops: 75e9 } },
+  attend: {
+    few: { bytes: 30e9, flops: 40e9, rows: 3e8 },
+    many: { bytes: 30e9, flops: 65e9, rows: 5e7 },
+    shared: { bytes: 20e9, flops: 65e9 },
+  },
   few: 4,
   panel: 8,
+  tile: 6,
   op: 5e-6,
 };
 
@@ -94,71 +92,64 @@ export interface Prediction {
   readonly total: number;
 }
 
-/** What a form's time follows from, whatever the step: counted once, since a crossover asks a hundred times. */
-interface Counts extends Cost {
-  readonly over: boolean;
-  /** Numbers of a token's cache, of what the form reads of a token, of the weights and of the state. */
-  readonly cache: number;
-  readonly read: number;
-  readonly weights: number;
-  readonly state: number;
-  /** Heads that read the same numbers. */
-  readonly sharing: number;
-  readonly ops: number;
-}
-
-const known = new WeakMap<Costing, Readonly<Record<string, Counts>>>();
-
-function countsOf(attention: Costing, form: string): Counts {
-  const before = known.get(attention);
-  const found = before?.[form];
-  if (found) return found;
-  const { variant, sizes } = attention;
-  const { cost, over } = variant.forms[form]!;
-  const [cache, params] = [cacheOf(variant, sizes), paramsOf(variant, sizes)];
-  const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cache;
-  const counts: Counts = {
-    ...cost(sizes),
-    over: over !== undefined,
-    cache: numbers(cache, sizes),
-    read: numbers(read, sizes),
-    weights: numbers(params, sizes),
-    state: stateValues(variant, sizes),
-    sharing: sharing(read, sizes),
-    // About an op per parameter and cached part, and a few around attention.
-    ops: params.length + 2 * read.length + 4,
-  };
-  known.set(attention, { ...before, [form]: counts });
-  return counts;
-}
-
 /** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
-export function predict(attention: Costing, form: string, step: Step, machine: Machine): Prediction {
-  const { variant, sizes, window } = attention;
+export function predict(
+  { variant, sizes, window = Number.POSITIVE_INFINITY }: Costing,
+  form: string,
+  step: Step,
+  machine: Machine,
+): Prediction {
   const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
-  const counts = countsOf(attention, form);
-  const { over, token, cached, pair, selected = 0 } = counts;
-  const { few, panel } = machine;
-  const seconds = (rate: Rate, bytes: number, flops: number) => workSeconds(machine, rate, { bytes, flops });
-  const rated = (rates: Machine["contract"], rows: number) => (rows <= few ? rates.few : rates.many);
-  const project = seconds(rated(machine.contract, batch * t), counts.weights * weightBytes, batch * token * t);
-  const unfold = cached ? seconds(machine.contract.many, batch * s * counts.cache * cacheBytes, batch * cached * s) : 0;
-  const rows = t * counts.sharing;
-  const full = rows <= few || !panel ? rows : Math.ceil(rows / panel) * panel;
-  const all = over || !variant.reads ? counts.read * s : variant.reads(sizes, s);
+  const { cost, over } = variant.forms[form]!;
+  const { token, cached, pair, selected = 0 } = cost(sizes);
+  const { contract, few, panel, tile, widen = Number.POSITIVE_INFINITY } = machine;
+  const time = (rate: Rate, work: Work) => batch * workSeconds(machine, rate, work);
+  const read = readParts(variant, sizes, form);
+  const [cache, weights] = [numbers(cacheOf(variant, sizes), sizes), numbers(paramsOf(variant, sizes), sizes)];
+
+  const tokens = batch * t;
+  const project = workSeconds(machine, tokens <= few ? contract.few : contract.many, {
+    bytes: weights * weightBytes,
+    flops: token * filled(tokens, { few, step: tile }),
+  });
+  const unfold = cached ? time(contract.many, { bytes: s * cache * cacheBytes, flops: cached * s }) : 0;
+
+  const heads = keyHeads(read, sizes);
+  const rows = (t * sizes.h) / heads;
+  const seen = Math.min(s, window + t - 1);
+  const all = over || !variant.reads ? numbers(read, sizes) * seen : variant.reads(sizes, s);
   const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
-  const attend = seconds(
-    rated(machine.attend, rows),
-    batch * (all * (over ? activationBytes : cacheBytes) + 8 * counts.state),
-    (batch * flops * full) / rows,
-  );
-  const start = machine.op * counts.ops;
+  const { attend: rates } = machine;
+  const narrow = !over && cacheBytes < 4 ? all / widen : 0;
+  const attend =
+    batch * narrow +
+    time(rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared, {
+      bytes: all * (over ? activationBytes : cacheBytes) + 8 * stateValues(variant, sizes),
+      flops: (flops * filled(rows, { few, step: panel })) / rows,
+      rows: heads * seen,
+    });
+  const start = machine.op * opsOf({ variant, sizes }, form);
   return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
+/** Ops of a layer, nearly: one per parameter, two per part that is read, and a few around attention. */
+export function opsOf({ variant, sizes }: Costing, form: string): number {
+  return paramsOf(variant, sizes).length + 2 * readParts(variant, sizes, form).length + 4;
+}
+
+/** What a form reads: what is cached, or what that unfolds to. */
+function readParts(variant: Costing["variant"], z: Sizes, form: string): [name: string, axes: string][] {
+  return variant.forms[form]!.over ? present(variant.unfolded?.(z) ?? {}) : cacheOf(variant, z);
+}
+
 /** Seconds to read so many bytes and do so many FLOPs with a kernel of a machine. */
-export function workSeconds({ overlaps }: Pick<Machine, "overlaps">, rate: Rate, { bytes, flops }: Work): number {
-  const [reading, computing] = [bytes / rate.bytes, flops / rate.flops];
+export function workSeconds(
+  { overlaps }: Pick<Machine, "overlaps">,
+  rate: Rate,
+  { bytes, flops, rows = 0 }: Work,
+): number {
+  const beginning = rate.rows ? rows / rate.rows : 0;
+  const [reading, computing] = [bytes / rate.bytes + beginning, flops / rate.flops];
   return overlaps ? Math.max(reading, computing) : reading + computing;
 }
 
@@ -166,10 +157,14 @@ function numbers(parts: readonly (readonly [name: string, axes: string])[], z: S
   return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((a, b) => a * b, 1), 0);
 }
 
-/** Heads that read the same numbers of every part: all where parts have no axis of heads or groups. */
-function sharing(read: readonly (readonly [name: string, axes: string])[], { h, g }: Sizes): number {
-  const heads = read.map(([, axes]) => (axes.startsWith("h") ? 1 : axes.startsWith("g") ? h / (g || 1) : h));
-  return Math.max(1, Math.min(h, ...heads));
+/** Rows as they are worked on: a step of them at a time where they are many. */
+export const filled = (rows: number, { few, step }: { few: number; step: number }) =>
+  rows <= few || !step ? rows : Math.ceil(rows / step) * step;
+
+/** Heads or groups that have keys of their own: 1 where no part has an axis of heads or groups. */
+function keyHeads(read: readonly (readonly [name: string, axes: string])[], { h, g }: Sizes): number {
+  const heads = read.map(([, axes]) => (axes.startsWith("h") ? h : axes.startsWith("g") ? g || 1 : 1));
+  return Math.min(h, Math.max(1, ...heads));
 }
 
 /** The form that is predicted to take the least time. */

@@ -13,7 +13,7 @@ import { table } from "../lab/table.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { interruptible } from "./interrupt.ts";
-import { listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
+import { commandText, listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
 import { baseNotes, modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
@@ -176,9 +176,7 @@ async function run(options: CompareOptions): Promise<void> {
         ...(options.data === "recall" && !options.text ? { pairs: options.pairs } : {}),
       },
       versions: versions(),
-      command: ["biform", ...process.argv.slice(2).map((a) => (/[^\w=.,/-]/.test(a) ? JSON.stringify(a) : a))].join(
-        " ",
-      ),
+      command: commandText(),
       date: started.slice(0, 10),
       started,
       finished: new Date().toISOString(),

@@ -1,12 +1,15 @@
 import { totalmem } from "node:os";
 import { commonMachine } from "../attention/crossover.ts";
-import { cpuName, figuresHere } from "../file/machine.ts";
+import { figuresHere } from "../file/machine.ts";
 import { hostOf, hostOfMeasured, machineOf, machines } from "../plan/machine.ts";
 import type { Host } from "../plan/plan.ts";
 import { ShapeError } from "../tensor/error.ts";
 
 /** What is planned for unless machines are named: this one, and well-known ones. */
 const shown = ["this", "h100-sxm", "b200", "rtx-4090", "m4-max"];
+
+/** How the machine at hand is called. */
+export const HERE = "this machine";
 
 /** Machines by name; "this" is the one at hand, by what `biform tune` measured or by common figures. Throws ShapeError. */
 export async function hostsFor(
@@ -28,13 +31,15 @@ export async function hostsFor(
 /** This machine as it was measured last. */
 async function thisHost(warn: (line: string) => void): Promise<Host> {
   const [latest] = await figuresHere({ warn });
-  if (latest) {
-    const { threads, machine } = latest;
-    return hostOfMeasured(
-      `this, ${cpuName()}, ${threads} ${threads === 1 ? "thread" : "threads"}`,
-      machine,
-      totalmem(),
-    );
-  }
-  return { ...hostOfMeasured("this, by common figures", commonMachine, totalmem()), measured: false };
+  if (latest) return hostOfMeasured(HERE, latest.machine, totalmem());
+  return { ...hostOfMeasured(HERE, commonMachine, totalmem()), measured: false };
+}
+
+/** Whose figures stand for this machine, in a sentence. */
+export async function thisText(): Promise<string> {
+  const [latest] = await figuresHere();
+  if (!latest)
+    return "this machine was not measured: its figures are those of two common CPU cores; run biform tune (some ten seconds)";
+  const { cpu, threads, build, date } = latest;
+  return `this machine: ${cpu}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${build} build, measured ${date.slice(0, 10)}`;
 }

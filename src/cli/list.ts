@@ -18,7 +18,7 @@ export function showList({ json }: { json: boolean }): void {
     [name, ...aliases].join(", "),
     bytes(memory),
     `${compact(bandwidth)}B/s`,
-    `${compact(flops.float16)}FLOP/s`,
+    `${compact(flops.float16 ?? flops.float32)}FLOP/s`,
     source,
   ]);
   const lines = [

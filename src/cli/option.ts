@@ -37,3 +37,8 @@ export function machineFacts(device: { build: string; threads: number }) {
     platform: `${process.platform} ${process.arch}`,
   };
 }
+
+/** The command line as it can be typed again. */
+export function commandText(): string {
+  return ["biform", ...process.argv.slice(2).map((a) => (/[^\w=.,/-]/.test(a) ? JSON.stringify(a) : a))].join(" ");
+}

@@ -1,15 +1,18 @@
 import type { Command } from "commander";
+import { writeAtomic } from "../file/atomic.ts";
+import { tableWidth } from "../lab/table.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../plan/amount.ts";
 import type { Blueprint } from "../plan/blueprint.ts";
 import { type PlanSettings, plan } from "../plan/plan.ts";
 import { presetOf } from "../plan/preset/preset.ts";
 import { blueprintOfConfig } from "../plan/read/config.ts";
-import { type Plan, planJsonSchema } from "../plan/schema.ts";
+import type { Planned } from "../plan/report.ts";
+import { planJsonSchema } from "../plan/schema.ts";
 import { comparisonTable, detailTable, planTable } from "../plan/table.ts";
 import { ShapeError } from "../tensor/error.ts";
-import { hostsFor } from "./host.ts";
+import { HERE, hostsFor, thisText } from "./host.ts";
 import { interruptible } from "./interrupt.ts";
-import { wholeOption } from "./option.ts";
+import { commandText, wholeOption } from "./option.ts";
 
 /** Tokens planned for unless a model is declared for fewer or the command line says otherwise. */
 const CONTEXT = 8192;
@@ -128,8 +131,13 @@ async function planModels(models: readonly string[], options: Options): Promise<
     const blueprints = [];
     for (const model of models) blueprints.push(opened(model));
     const settings = await settingsOf(blueprints, options);
-    const plans = blueprints.map((blueprint) => plan(blueprint, settings));
-    show(plans, options);
+    const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
+    const planned = blueprints.map((blueprint) => {
+      const { notes, ...rest } = plan(blueprint, settings);
+      return { blueprint, settings, plan: { ...rest, notes: [...notes, ...here] } };
+    });
+    if (options.html) await writeReport(options.html, planned);
+    await show(planned, options);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     process.exitCode = 130;
@@ -159,9 +167,36 @@ async function settingsOf(blueprints: readonly Blueprint[], options: Options): P
   };
 }
 
-function show(plans: readonly Plan[], { json, compare, details }: Options): void {
-  const [first, ...others] = plans;
-  if (json) console.log(JSON.stringify(others.length ? plans : first, null, 2));
-  else if (compare || others.length) process.stdout.write(comparisonTable(plans));
-  else process.stdout.write(planTable(first!) + (details ? `\n${detailTable(first!)}` : ""));
+/** Drawing needs a document and a plotting library, which take a second to load. */
+async function writeReport(path: string, planned: readonly Planned[]): Promise<void> {
+  const [{ JSDOM }, { planChapters, planHeading }, { page }] = await Promise.all([
+    import("jsdom"),
+    import("../plan/report.ts"),
+    import("../lab/html.ts"),
+  ]);
+  const { window } = new JSDOM("");
+  const body = planChapters(planned, window.document, commandText());
+  window.close();
+  await writeAtomic(path, [page(planHeading(planned), body)]);
+}
+
+async function show(planned: readonly Planned[], options: Options): Promise<void> {
+  const { json, compare, details, html, pictures } = options;
+  const plans = planned.map(({ plan }) => plan);
+  const several = compare || plans.length > 1;
+  if (json) {
+    console.log(JSON.stringify(plans.length > 1 ? plans : plans[0], null, 2));
+    return;
+  }
+  const parts = [several ? comparisonTable(plans) : planTable(plans[0]!)];
+  if (details) parts.push(...plans.map(detailTable));
+  if (pictures || process.stdout.isTTY) parts.push(await picturesOf(planned));
+  process.stdout.write(parts.join("\n"));
+  if (html) process.stdout.write(`report: ${html}\n`);
+}
+
+/** Pictures no wider than the terminal. */
+async function picturesOf(planned: readonly Planned[]): Promise<string> {
+  const { chartsOf } = await import("../plan/chart.ts");
+  return chartsOf(planned, { width: Math.min(tableWidth, process.stdout.columns || tableWidth), height: 14 });
 }

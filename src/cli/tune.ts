@@ -18,7 +18,7 @@ interface Options {
 
 const examples = `
 Examples:
-  biform tune                      some ten seconds; close what else is running
+  biform tune                      a quarter of a minute; close what else is running
   biform tune --threads 1          figures for runs with one thread are kept beside the others
   biform tune --json | jq .machine.attend
 
@@ -37,21 +37,22 @@ export function tuneCommand(program: Command): void {
     .command("tune")
     .description("measure this machine, so that attention runs in the faster form")
     .option("--threads <n>", "threads to measure with; all there are unless given", wholeOption("--threads"))
-    .option("--seconds <s>", "time for each of nine measurements", positiveOption("--seconds"), 1)
+    .option("--seconds <s>", "time for all measurements", positiveOption("--seconds"), 12)
     .option("--file <path>", "where to keep the figures; in your configuration folder unless given")
     .option("--json", "print JSON")
     .addHelpText("after", examples)
     .action(run);
 }
 
-async function run({ threads, seconds, file = machinePath(), json }: Options): Promise<void> {
+async function run({ threads, seconds: wanted, file = machinePath(), json }: Options): Promise<void> {
   const device = await WasmDevice.open(threads ? { threads } : {});
   const interrupt = interruptible();
+  const start = performance.now();
   const display = progress({ title: "tune", total: 1 });
   let machine: Machine;
   try {
     const watch = (done: number, total: number, label: string) => display.update({ done: done / total, label });
-    machine = await tune(device, { seconds, signal: interrupt.signal, watch });
+    machine = await tune(device, { seconds: wanted, signal: interrupt.signal, watch });
     await display.finish();
   } catch (error) {
     await display.finish(interrupt.signal.aborted ? "tune: stopped, nothing was kept" : undefined);
@@ -66,7 +67,9 @@ async function run({ threads, seconds, file = machinePath(), json }: Options): P
   const measured: Measured = { cpu: cpuName(), build: device.build, threads: device.threads, date, machine };
   await keepMachine(measured, file);
   const found = crossovers(machine);
-  console.log(json ? JSON.stringify({ file, ...measured, crossovers: found }, null, 2) : text(measured, found, file));
+  const seconds = (performance.now() - start) / 1000;
+  if (json) console.log(JSON.stringify({ file, seconds, ...measured, crossovers: found }, null, 2));
+  else console.log(`${text(measured, found)}\n\nKept in ${file}, after ${seconds.toFixed(1)} s`);
 }
 
 /** Where forms change places on a machine, for known models. */
@@ -87,16 +90,26 @@ function crossovers(machine: Machine) {
 
 const finite = (x: number) => (Number.isFinite(x) ? x : null);
 
-function text({ cpu, build, threads, machine }: Measured, found: ReturnType<typeof crossovers>, file: string): string {
-  const row = (name: string, { bytes, flops }: Rate) =>
-    `  ${name.padEnd(34)}${(bytes / 1e9).toFixed(1).padStart(8)} GB/s${(flops / 1e9).toFixed(1).padStart(9)} GFLOP/s`;
+function text({ cpu, build, threads, machine }: Measured, found: ReturnType<typeof crossovers>): string {
+  const { contract, attend, widen, op } = machine;
+  const line = (name: string, ...figures: readonly string[]) => `  ${name.padEnd(38)}${figures.join("")}`;
+  const figure = (x: number, unit: string) => `${x.toFixed(1).padStart(9)} ${unit}`;
+  const row = (name: string, { bytes, flops, rows }: Rate) =>
+    line(
+      name,
+      figure(bytes / 1e9, "GB/s"),
+      figure(flops / 1e9, "GFLOP/s"),
+      rows ? figure(1e9 / rows, "ns a row of a head") : "",
+    );
   return [
     `${cpu}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${build} build`,
-    row("contraction, up to 4 rows", machine.contract.few),
-    row("contraction, many rows", machine.contract.many),
-    row("attention, up to 4 rows per key", machine.attend.few),
-    row("attention, many rows per key", machine.attend.many),
-    `  ${"a small op".padEnd(34)}${(machine.op * 1e6).toFixed(1).padStart(8)} us`,
+    row("contraction, up to 4 rows", contract.few),
+    row("contraction, more rows", contract.many),
+    row("attention, up to 4 queries per key", attend.few),
+    row("attention, more queries per key", attend.many),
+    row("attention, one key for all heads", attend.shared),
+    ...(widen ? [line("16 bits made 32", figure((4 * widen) / 1e9, "GB/s"))] : []),
+    line("an op, whatever its size", figure(op * 1e6, "us")),
     "",
     "Absorbed is faster for so many new tokens over 8192, and decoding over latents faster",
     "than over keys and values from so many tokens on:",
@@ -104,7 +117,5 @@ function text({ cpu, build, threads, machine }: Measured, found: ReturnType<type
       const from = context === null ? "never" : Math.ceil(context) <= 2 ? "always" : `${Math.ceil(context)} tokens`;
       return `  ${model.padEnd(34)}${Math.floor(chunk).toString().padStart(8)} new ${from.padStart(12)}`;
     }),
-    "",
-    `Kept in ${file}`,
   ].join("\n");
 }

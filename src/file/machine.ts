@@ -5,9 +5,14 @@ import { z } from "zod";
 import { commonMachine, type Machine } from "../attention/crossover.ts";
 import { writeAtomic } from "./atomic.ts";
 
-const FORMAT = "biform machine 1";
+const FORMAT = "biform machine 2";
 
-const rate = z.object({ bytes: z.number().positive(), flops: z.number().positive() });
+/** Of each kernel: bytes read, FLOPs, and rows of a head begun, each per second. */
+const rate = z.object({
+  bytes: z.number().positive(),
+  flops: z.number().positive(),
+  rows: z.number().positive().exactOptional(),
+});
 const entry = z.object({
   cpu: z.string(),
   build: z.string(),
@@ -16,9 +21,11 @@ const entry = z.object({
   date: z.string(),
   machine: z.object({
     contract: z.object({ few: rate, many: rate }),
-    attend: z.object({ few: rate, many: rate }),
+    attend: z.object({ few: rate, many: rate, shared: rate }),
     few: z.int().nonnegative(),
     panel: z.int().nonnegative(),
+    tile: z.int().nonnegative(),
+    widen: z.number().positive().exactOptional(),
     op: z.number().nonnegative(),
   }),
 });

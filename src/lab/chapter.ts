@@ -1,16 +1,12 @@
 /** What a report on a comparison says, as HTML: words first, then pictures, then every fact. Made in a browser or on a server. */
 import { decodeTime, memoryAgainstContext } from "./cost.ts";
-import { escaped, facts, grid, named, section, stacked } from "./html.ts";
+import { escaped, facts, figure, grid, named, section, stacked } from "./html.ts";
 import { differences, lossAgainstCache, lossCurves } from "./picture.ts";
 import { bytes, compact, context, decimals, duration, loss, scientific, signed, whole } from "./quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
 import { fastest, rank, verdict } from "./verdict.ts";
 
-/** Widths the larger pictures are drawn at: a text of 12 pixels then stays one on a desk and on a phone. */
-const widths = { wide: 500, narrow: 340 };
-/** The same for a figure of many variants, which has both columns to itself. */
-const broadWidths = { wide: 1030, narrow: 340 };
 /** Variants from which on a picture of all of them is broad. */
 const MANY = 10;
 const panel = 310;
@@ -61,18 +57,6 @@ function overview(result: Comparison): string {
   ];
   const note = `± is half of the 95 % interval. ~ marks a difference that lies within its own interval: not shown to differ. Prefill and decode are of the form that is fastest at the greatest length measured.`;
   return `${grid("All variants side by side", heads, rows)}<p class="soft">${note}</p>`;
-}
-
-type Draw = (canvas: { document: Document; width: number }) => SVGSVGElement | undefined;
-
-/** A figure drawn twice, for a desk and for a phone, or nothing where there is nothing to draw. */
-function figure(document: Document, heading: string, caption: string, draw: Draw, broad = false): string {
-  const pictures = Object.entries(broad ? broadWidths : widths).map(([name, width]) => {
-    const svg = draw({ document, width });
-    return svg ? `<div class="${name}">${svg.outerHTML}</div>` : "";
-  });
-  if (pictures[0] === "") return "";
-  return `<figure${broad ? ' class="broad"' : ""}><h3>${escaped(heading)}</h3>${pictures.join("")}<figcaption>${escaped(caption)}</figcaption></figure>`;
 }
 
 function quality(result: Comparison, document: Document): string {

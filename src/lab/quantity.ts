@@ -57,12 +57,24 @@ export function milliseconds(value: number): string {
   return `${three(value)} ms`;
 }
 
-/** Seconds in the unit that suits them: 350 us, 12.5 ms, 3.20 s, 5.1 min. */
+/** Seconds in the unit that suits them: 350 us, 12.5 ms, 3.2 s, 15 min, 3 h. */
 export function time(seconds: number): string {
   if (!Number.isFinite(seconds)) return "–";
-  const [factor, unit] =
-    seconds < 1e-3 ? [1e6, "us"] : seconds < 1 ? [1e3, "ms"] : seconds < 600 ? [1, "s"] : [1 / 60, "min"];
+  const [factor, unit] = units.find(([, , most]) => seconds < most)!;
   return `${Number((seconds * factor).toPrecision(3))} ${unit}`;
+}
+
+const units = [
+  [1e6, "us", 1e-3],
+  [1e3, "ms", 1],
+  [1, "s", 600],
+  [1 / 60, "min", 7200],
+  [1 / 3600, "h", Number.POSITIVE_INFINITY],
+] as const;
+
+/** The same for ticks of a logarithmic axis, which are round in seconds: 100 ms, 1 s, 1000 s. */
+export function tickTime(seconds: number): string {
+  return seconds < 1 ? time(seconds) : `${Number(seconds.toPrecision(3))} s`;
 }
 
 /** A power of ten in one line: 3.1e-15. */

@@ -1,163 +1,235 @@
-import type { Machine, Rate } from "../attention/crossover.ts";
+import type { Cache } from "../attention/cache.ts";
+import { filled, type Machine, opsOf, type Rate, type Work, workSeconds } from "../attention/crossover.ts";
+import { runAttention } from "../attention/layer.ts";
+import { parseSpec } from "../attention/spec.ts";
+import { expandedCache } from "../attention/unfold.ts";
 import type { WasmDevice } from "../device/wasm.ts";
-import { add } from "../ops/add/index.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
-import { Random } from "../tensor/random.ts";
-import { scope, Tensor } from "../tensor/tensor.ts";
+import { positionsOf } from "../ops/rope/index.ts";
+import { scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { batchTimes, type Clock, timesAfter, typicalTime, wall } from "./clock.ts";
+import { filledCache, noise, noiseParams, rotating } from "./noise.ts";
+import { regress } from "./regression.ts";
 
-/** How long to measure, how, and who watches. */
+/** How long to measure, by which clock, and who watches. */
 export interface TuneOptions {
-  /** Of each of the nine measurements; a second unless given. */
+  /** In all, nearly; 12 unless given. */
   readonly seconds?: number;
-  /** Seconds of a run, measured for about `seconds`; the least on the wall of many unless given. */
-  readonly time?: (run: () => void, seconds: number) => Promise<number>;
-  /** In so many turns, taken in rounds; 5 unless given. */
+  /** The wall's unless given. */
+  readonly clock?: Clock;
+  /** Rounds in which every kernel has its turn, so that whoever disturbs one leaves others alone; 5 unless given. */
   readonly rounds?: number;
   readonly watch?: (done: number, total: number, what: string) => void;
   readonly signal?: AbortSignal;
 }
 
-/** One kernel at one size: how often it reads how many bytes and does how many FLOPs. */
+/** One kernel at one size. */
 interface Sample {
-  readonly what: string;
-  readonly bytes: number;
-  readonly flops: number;
-  run(): void;
+  readonly kernel: "few rows" | "many rows" | "few queries" | "many queries" | "a shared key" | "narrow keys" | "ops";
+  readonly work: Work;
+  /** Lays its operands elsewhere at every turn. */
+  run(turn: number): void;
+  /** Before each run, and not measured. */
+  readonly before?: () => void;
 }
 
-const MIB = 2 ** 20;
-/** DeepSeek-V2-Lite's heads: what latent attention of any size looks like to a kernel. */
-const [h, n, r, v, c] = [16, 128, 64, 128, 512];
-const scale = (n + r) ** -0.5;
+/** Floats that operands rotate in: more than caches hold. */
+const ARENA = 40 * 2 ** 20;
+
+/** A layer too small to take time but by its ops, and one whose keys are kept narrow. */
+const narrow = parseSpec("MLA:n16:r8:v16:c32", { width: 64, heads: 4 });
+const wide = parseSpec("MLA:n112:r32:v112:c384", { width: 1536, heads: 24 });
+
+/** How many rows the kernels take at a time: FEW in ops/einsum/wasm.ts and ops/attend/wasm.ts, COLUMNS and ROWS in micro.as.ts. */
+const grainOf = (build: WasmDevice["build"]) => ({
+  few: 4,
+  panel: build === "wide" ? 16 : 8,
+  tile: build === "simd" ? 4 : 6,
+});
+type Grain = ReturnType<typeof grainOf>;
 
 /**
- * Measures a device in the shapes that decide about forms: each rate from two sizes of its kernel, one that mostly reads and one that
- * mostly computes, at the least time of many runs. Takes some ten seconds.
+ * Measures a device in shapes like those of attention layers, and unlike those of the models that its predictions are checked on:
+ * each kernel at several sizes, operands from memory, and the rates that explain these times best.
  */
 export async function tune(device: WasmDevice, options: TuneOptions = {}): Promise<Machine> {
-  const { seconds = 1, rounds = 5, time = leastOf, watch, signal } = options;
-  const random = new Random(1);
-  const made: Tensor[] = [];
-  const pattern = Float32Array.from(random.normals(2 ** 16, 0.3));
-  const filled = (...shape: number[]) => {
-    const t = new Tensor(device, shape);
-    made.push(t);
-    for (let at = 0; at < t.size; at += pattern.length) {
-      const to = Math.min(t.size, at + pattern.length);
-      t.reshape([t.size])
-        .rows(at, to)
-        .write(pattern.subarray(0, to - at));
-    }
-    return t;
-  };
-  const contraction = (t: number, k: number, m: number): Sample => {
-    const [x, w] = [filled(t, k), filled(k, m)];
-    const flops = 2 * t * k * m;
-    return { what: `contraction of ${t} rows`, bytes: 4 * k * m, flops, run: () => einsum("t k, k m -> t m", x, w) };
-  };
-  const expanded = (t: number, s: number): Sample => {
-    const [qn, qr, kn, kr, values] = [
-      filled(t, h, n),
-      filled(t, h, r),
-      filled(s, h, n),
-      filled(s, r),
-      filled(s, h, v),
-    ] as const;
-    return {
-      what: `attention of ${t} rows`,
-      bytes: 4 * s * (h * (n + v) + r),
-      flops: 2 * h * (n + r + v) * (t * (s - t) + (t * (t + 1)) / 2),
-      run: () => attend(values, { scale }, [qn, kn], [qr, kr]),
-    };
-  };
-  const absorbed = (s: number): Sample => {
-    const [qc, qr, latent, kr] = [filled(1, h, c), filled(1, h, r), filled(s, c), filled(s, r)] as const;
-    const flops = 2 * h * (2 * c + r) * s;
-    return {
-      what: "attention over latents",
-      bytes: 4 * s * (c + r),
-      flops,
-      run: () => attend(latent, { scale }, [qc, latent], [qr, kr]),
-    };
-  };
-  const small = filled(1, 64);
+  const { seconds = 12, rounds = 5, clock = wall, watch, signal } = options;
+  const grain = grainOf(device.build);
+  const caches: Cache[] = [];
   try {
-    const samples = [
-      // 64 MiB: more than any cache holds.
-      contraction(1, 2048, (64 * MIB) / 4 / 2048),
-      contraction(4, 2048, (64 * MIB) / 4 / 2048),
-      contraction(16, c, h * (n + v)),
-      contraction(1024, c, h * (n + v)),
-      expanded(1, 2048),
-      expanded(4, 2048),
-      absorbed(8192),
-      expanded(512, 1024),
-      { what: "a small op", bytes: 0, flops: 0, run: () => add(small, small) },
-    ] as const;
-    const least = samples.map(() => Number.POSITIVE_INFINITY);
-    const total = rounds * samples.length;
-    // In rounds, so that whoever disturbs one turn of a kernel leaves another alone.
-    for (let turn = 0; turn < total; turn++) {
-      const sample = samples[turn % samples.length]!;
-      watch?.(turn, total, sample.what);
-      signal?.throwIfAborted();
-      const taken = await time(() => {
-        scope(device, () => {
-          sample.run();
-        });
-      }, seconds / rounds);
-      least[turn % samples.length] = Math.min(least[turn % samples.length]!, taken);
-    }
-    watch?.(total, total, "");
-    const rate = (i: number) =>
-      rateOf({ ...samples[i]!, least: least[i]! }, { ...samples[i + 1]!, least: least[i + 1]! });
-    return {
-      contract: { few: rate(0), many: rate(2) },
-      attend: { few: rate(4), many: rate(6) },
-      few: 4,
-      panel: device.build === "wide" ? 16 : 8,
-      op: least[8]!,
-    };
+    return await scope(device, async () => {
+      const arena = noise(device, [ARENA]);
+      const samples = [
+        ...contractions(arena, grain),
+        ...attentions(arena, grain),
+        narrowKeys(device, caches),
+        ops(device, arena, caches),
+      ];
+      const times = samples.map((): number[] => []);
+      const total = rounds * samples.length;
+      for (let turn = 0; turn < total; turn++) {
+        const i = turn % samples.length;
+        const { kernel, before, run } = samples[i]!;
+        watch?.(turn, total, kernel);
+        signal?.throwIfAborted();
+        let at = turn;
+        const once = () => scope(device, () => void run(at++));
+        const time = seconds / total;
+        times[i]!.push(...(before ? timesAfter(before, once, time) : await batchTimes(once, time, clock)));
+      }
+      const least = times.map(typicalTime);
+      watch?.(total, total, "");
+      return machineOf(samples, least, grain);
+    });
   } finally {
-    for (const t of made) t.free();
+    for (const cache of caches) cache.free();
   }
 }
 
-interface Timed {
-  readonly bytes: number;
-  readonly flops: number;
-  readonly least: number;
-}
-
-/** Least of the times of single runs. */
-async function leastOf(run: () => void, seconds: number): Promise<number> {
-  const once = () => {
-    const start = performance.now();
-    run();
-    return (performance.now() - start) / 1000;
-  };
-  const end = performance.now() + 1000 * seconds;
-  // The first runs compile.
-  let least = Math.min(once(), once(), once());
-  let turn = performance.now();
-  while (performance.now() < end) {
-    least = Math.min(least, once());
-    if (performance.now() - turn < 50) continue;
-    // Whoever draws progress or waits for Ctrl-C gets a turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    turn = performance.now();
-  }
-  return least;
-}
-
-/** The two rates that explain two times; where noise leaves less than a twentieth of a time to one of them, that twentieth. */
-export function rateOf(reading: Timed, computing: Timed): Rate {
-  const determinant = reading.bytes * computing.flops - computing.bytes * reading.flops;
-  const perByte = (reading.least * computing.flops - computing.least * reading.flops) / determinant;
-  const perFlop = (computing.least * reading.bytes - reading.least * computing.bytes) / determinant;
+/** What the samples' times say. */
+function machineOf(samples: readonly Sample[], least: readonly number[], grain: Grain): Machine {
+  const of = (kernel: Sample["kernel"]) =>
+    samples.flatMap(({ kernel: own, work }, i) => (own === kernel ? [{ work, seconds: least[i]! }] : []));
+  const rate = (kernel: Sample["kernel"]) => rateOf(of(kernel));
+  const few = rate("few queries");
+  const [kept] = of("narrow keys");
+  const widening = kept!.seconds - workSeconds({}, few, kept!.work);
+  const [start] = of("ops");
   return {
-    bytes: 1 / Math.max(perByte, reading.least / reading.bytes / 20),
-    flops: 1 / Math.max(perFlop, computing.least / computing.flops / 20),
+    contract: { few: rate("few rows"), many: rate("many rows") },
+    attend: { few, many: rate("many queries"), shared: rate("a shared key") },
+    ...grain,
+    ...(widening > 0 ? { widen: kept!.work.bytes / 2 / widening } : {}),
+    op: start!.seconds / start!.work.flops,
+  };
+}
+
+/** The rates that explain times best; where noise leaves less than a hundredth of a time to one of them, that hundredth. */
+export function rateOf(samples: readonly { readonly work: Work; readonly seconds: number }[]): Rate {
+  const features = samples.map(({ work: { bytes, flops, rows = 0 } }) => [bytes, flops, rows]);
+  const x = regress(
+    features,
+    samples.map(({ seconds }) => seconds),
+  );
+  const least = (j: number) => Math.min(...samples.map(({ seconds }, i) => seconds / features[i]![j]! / 100));
+  const [bytes, flops] = [0, 1].map((j) => 1 / Math.max(x[j]!, least(j)));
+  return { bytes: bytes!, flops: flops!, ...(x[2]! > 0 ? { rows: 1 / x[2]! } : {}) };
+}
+
+/** Matrices that meet few rows, and many; and one per head, as latents are absorbed by. */
+function contractions(arena: Tensor, { few, tile }: Grain): Sample[] {
+  const { device } = arena;
+  const sample = (x: Tensor, shape: readonly number[], spec: string): Sample => {
+    const weights = rotating(arena, [shape]);
+    const [t, numbers] = [x.shape[0]!, sizeOf(shape)];
+    return {
+      kernel: t <= few ? "few rows" : "many rows",
+      work: { bytes: 4 * numbers, flops: 2 * numbers * filled(t, { few, step: tile }) },
+      run: (turn) => void einsum(spec, x, weights(turn)[0]!),
+    };
+  };
+  const plain = [
+    { t: 1, k: 1536, n: 2304 },
+    { t: 1, k: 3072, n: 768 },
+    { t: 3, k: 1536, n: 2304 },
+    { t: 12, k: 1536, n: 2304 },
+    { t: 48, k: 1792, n: 1536 },
+    { t: 192, k: 1536, n: 1280 },
+    { t: 1024, k: 384, n: 1792 },
+  ].map(({ t, k, n }) => sample(noise(device, [t, k]), [k, n], "t k, k n -> t n"));
+  return [...plain, sample(noise(device, [48, 24, 112]), [384, 24, 112], "t h n, c h n -> t h c")];
+}
+
+/** Few and many queries over keys of each head, and over one that all heads share. */
+function attentions(arena: Tensor, { few, panel }: Grain): Sample[] {
+  const { device } = arena;
+  const view = { scale: 0.1 };
+  const pairs = (t: number, s: number) => t * (s - t) + (t * (t + 1)) / 2;
+  const own = [
+    { t: 1, s: 1536, h: 24, n: 112, r: 32, v: 112 },
+    { t: 1, s: 1536, h: 32, n: 56, r: 24, v: 56 },
+    { t: 1, s: 1024, h: 18, n: 160, r: 64, v: 224 },
+    { t: 3, s: 1536, h: 24, n: 112, r: 32, v: 112 },
+    { t: 8, s: 1024, h: 24, n: 112, r: 32, v: 112 },
+    { t: 8, s: 1024, h: 32, n: 56, r: 24, v: 56 },
+    { t: 48, s: 1024, h: 18, n: 160, r: 64, v: 224 },
+    { t: 192, s: 768, h: 24, n: 112, r: 32, v: 112 },
+  ].map(({ t, s, h, n, r, v }): Sample => {
+    const [qn, qr] = [noise(device, [t, h, n]), noise(device, [t, h, r])];
+    const keys = rotating(arena, [
+      [s, h, n],
+      [s, r],
+      [s, h, v],
+    ]);
+    const flops = (2 * h * (n + r + v) * pairs(t, s) * filled(t, { few, step: panel })) / t;
+    return {
+      kernel: t <= few ? "few queries" : "many queries",
+      work: { bytes: 4 * s * (h * (n + v) + r), flops, rows: h * s },
+      run(turn) {
+        const [kn, kr, values] = keys(turn);
+        attend(values!, view, [qn, kn!], [qr, kr!]);
+      },
+    };
+  });
+  const shared = [
+    { t: 1, s: 2048, h: 24, c: 384, r: 48 },
+    { t: 1, s: 2048, h: 32, c: 224, r: 32 },
+    { t: 6, s: 1536, h: 24, c: 448, r: 48 },
+    { t: 40, s: 768, h: 32, c: 320, r: 32 },
+  ].map(({ t, s, h, c, r }): Sample => {
+    const [qc, qr] = [noise(device, [t, h, c]), noise(device, [t, h, r])];
+    const keys = rotating(arena, [
+      [s, c],
+      [s, r],
+    ]);
+    const flops = (2 * (2 * c + r) * pairs(t, s) * filled(t * h, { few, step: panel })) / t;
+    return {
+      kernel: "a shared key",
+      work: { bytes: 4 * s * (c + r), flops },
+      run(turn) {
+        const [latent, kr] = keys(turn);
+        attend(latent!, view, [qc, latent!], [qr, kr!]);
+      },
+    };
+  });
+  return [...own, ...shared];
+}
+
+/** One query over keys and values that are kept in 16 bits. */
+function narrowKeys(device: WasmDevice, caches: Cache[]): Sample {
+  const [s, { h, n, r, v }] = [1536, wide.sizes];
+  const [qn, qr] = [noise(device, [1, h, n]), noise(device, [1, h, r])];
+  const kept = { ...wide, variant: expandedCache(wide.variant)! };
+  const own = [0, 1, 2].map(() => filledCache(device, kept, s, "bf16"));
+  caches.push(...own);
+  return {
+    kernel: "narrow keys",
+    work: { bytes: 2 * s * (h * (n + v) + r), flops: 2 * h * (n + r + v) * s, rows: h * s },
+    run(turn) {
+      const { kn, kr, v } = own[turn % own.length]!.rows;
+      attend(v!, { scale: 0.1 }, [qn, kn!], [qr, kr!]);
+    },
+  };
+}
+
+/** Layers too small to take time but by the ops that they consist of, after others have filled the processor's caches. */
+function ops(device: WasmDevice, arena: Tensor, caches: Cache[]): Sample {
+  const tokens = 128;
+  const cache = filledCache(device, narrow, tokens, "f32");
+  caches.push(cache);
+  const p = noiseParams(device, narrow);
+  const x = noise(device, [1, narrow.sizes.d]);
+  const sweep = rotating(arena, [[1024, ARENA / 1024 / 4]]);
+  const one = noise(device, [1, 1024]);
+  let turn = 0;
+  return {
+    kernel: "ops",
+    work: { bytes: 0, flops: opsOf(narrow, "absorbed") },
+    before: () => scope(device, () => void einsum("t k, k n -> t n", one, sweep(turn++)[0]!)),
+    run() {
+      runAttention(narrow, p, x, { positions: positionsOf(tokens, 1), form: "absorbed", cache });
+      cache.rewind(tokens);
+    },
   };
 }

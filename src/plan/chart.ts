@@ -1,9 +1,20 @@
 /** The pictures of a plan as text: one symbol per line, logarithmic axes, a legend below; no colour, no wider than asked. */
 import { plot } from "simple-ascii-chart";
 import { type Axis, powers, tens } from "../lab/axis.ts";
-import { bytes, compact, context, time } from "../lab/quantity.ts";
+import { bytes, compact, context, tickTime } from "../lab/quantity.ts";
 import { clipped, plain } from "../lab/table.ts";
-import { type Curves, type Memory, type Point, type Roof, workName } from "./curve.ts";
+import {
+  type Curves,
+  decodeCurves,
+  type Memory,
+  memoryCurves,
+  type Point,
+  prefillCurves,
+  type Roof,
+  roofsOf,
+  workName,
+} from "./curve.ts";
+import type { Planned } from "./report.ts";
 
 /** Columns at most, and lines of the plot itself. */
 export interface Size {
@@ -122,7 +133,7 @@ export function decodeChart(curves: readonly Curves[], machine: string, size: Si
   const labels = {
     title: `Time of a decoding step by tokens of a sequence, ${plain(machine)}${said}`,
     x: inTokens,
-    y: time,
+    y: tickTime,
     xTicks: tokenTicks,
     yTicks: timeTicks,
   };
@@ -142,7 +153,7 @@ export function prefillChart(
   const labels = {
     title: `Time of a step by its new tokens, ${context(tokens)} in all, ${plain(machine)}`,
     x: inTokens,
-    y: time,
+    y: tickTime,
     xTicks: tokenTicks,
     yTicks: timeTicks,
   };
@@ -212,4 +223,34 @@ export function rooflineChart(roofs: readonly Roof[], size: Size): string {
     return { symbol: symbols[name] ?? "D", name: first ? name : "", points: [at] };
   });
   return chart([...ceilings, ...placed], labels, size);
+}
+
+/** All pictures of plans that share their settings; times are those of the first machine, the roofline that of the first model. */
+export function chartsOf(planned: readonly Planned[], size: Size): string {
+  const { blueprint, settings } = planned[0]!;
+  const of = <T>(draw: (one: Planned) => T) => planned.map(draw);
+  const charts = [
+    memoryChart(
+      of((one) => memoryCurves(one.blueprint, one.settings)),
+      size,
+    ),
+  ];
+  const [host] = settings.hosts;
+  if (host) {
+    const [machine, tokens] = [host.name, settings.context];
+    charts.push(
+      decodeChart(
+        of((one) => decodeCurves(one.blueprint, one.settings, host)),
+        machine,
+        size,
+      ),
+      prefillChart(
+        of((one) => prefillCurves(one.blueprint, one.settings, host)),
+        { machine, tokens },
+        size,
+      ),
+      rooflineChart(roofsOf(blueprint, settings), size),
+    );
+  }
+  return `${charts.join("\n\n")}\n`;
 }

@@ -1,6 +1,6 @@
 /** The pictures of plans, drawn alike for reports and in the page: time and memory by tokens. All axes are logarithmic. */
 import * as Plot from "@observablehq/plot";
-import { type Axis, decades, powers, tens } from "../lab/axis.ts";
+import { type Axis, decades, pixels, powers, tens, valueAt } from "../lab/axis.ts";
 import {
   axisX,
   axisY,
@@ -9,12 +9,14 @@ import {
   dashes,
   draw,
   endLabels,
+  lineHeight,
   margins,
   scale,
   short,
   textWidth,
 } from "../lab/canvas.ts";
-import { bytes, context, exactBytes, time } from "../lab/quantity.ts";
+import { spread } from "../lab/label.ts";
+import { bytes, context, exactBytes, tickTime } from "../lab/quantity.ts";
 import type { Curves, Line, Memory, Point } from "./curve.ts";
 
 const height = 340;
@@ -70,8 +72,9 @@ function mark(at: Point, index: number, text: string, x: Axis): Plot.Markish[] {
     Plot.text([at], {
       ...pair,
       text: () => text,
+      // The lines rise: there is room above at the left, and below at the right.
       dx: late ? -8 : 8,
-      dy: -12,
+      dy: late ? -12 : 14,
       textAnchor: late ? "end" : "start",
       fontWeight: 600,
       ...halo,
@@ -128,7 +131,7 @@ function timed(curves: readonly Curves[], words: Words, canvas: Canvas): SVGSVGE
     x: scale(x),
     y: scale(y),
     marks: [
-      ...axisY(y, words.y, time, tens(y, 8)),
+      ...axisY(y, words.y, tickTime, tens(y, 8)),
       ...axisX(words.x, inTokens, powers(x, x.length / 45)),
       ...strokes(lines),
       ...marks,
@@ -180,14 +183,19 @@ export function memoryPicture(memories: readonly Memory[], canvas: Canvas): SVGS
     canvas.width,
     near.map(({ bytes }) => bytes),
   );
-  const ceilings = near.flatMap(({ machine, bytes: room, ends }) => [
+  const labels = spread(
+    near.map(({ bytes }) => pixels(y, bytes) + 8),
+    lineHeight,
+    0,
+    y.length + 24,
+  );
+  const ceilings = near.flatMap(({ machine, bytes: room, ends }, at) => [
     Plot.ruleY([room], { stroke: "currentColor", strokeOpacity: 0.6, strokeDasharray: "1 3", className: "ceiling" }),
-    Plot.text([[x.low, room] as Point], {
+    Plot.text([[x.low, valueAt(y, labels[at]!)] as Point], {
       ...pair,
       text: () => `${short(machine, 24)}: room for ${bytes(room)}`,
       textAnchor: "start",
       dx: 4,
-      dy: -7,
       ...halo,
     }),
     Plot.dot(ends, { ...pair, r: 4, fill: "var(--paper)", stroke: "currentColor", className: "end" }),

@@ -29,16 +29,18 @@ export function columns(heads: readonly string[], rows: readonly Cells[], text: 
 
 /** The plan's answers in the order in which they are asked for: what it is, what fits, how fast, what engines keep; then layouts. */
 export function planTable(plan: Plan): string {
-  const blocks = [heading(plan), fitting(plan), speed(plan), engines(plan), layouts(plan), notes(plan)];
-  return `${blocks
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join("\n"))
-    .join("\n\n")}\n`;
+  return joined([heading(plan), fitting(plan), speed(plan), engines(plan), layouts(plan), notes(plan)]);
 }
 
-/** What the answers follow from: layers, and the work of a prefill and of a decoding step. */
+/** Blocks of lines with an empty one between them. */
+function joined(blocks: readonly (readonly string[])[]): string {
+  const there = blocks.filter((lines) => lines.length > 0);
+  return `${there.map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+/** What the answers follow from: layers, the work of a prefill and of a decoding step, and each engine's cache in words. */
 export function detailTable(plan: Plan): string {
-  return `${[layers(plan), costs(plan)].map((lines) => lines.join("\n")).join("\n\n")}\n`;
+  return joined([layers(plan), costs(plan), engineDetails(plan)]);
 }
 
 /** "8192 tokens, 2 sequences, ..." */
@@ -75,8 +77,8 @@ function heading(plan: Plan): string[] {
   return lines.flatMap((line) => filled(line, "          "));
 }
 
-/** How much smaller or larger than the smallest: "1", "71.1". */
-function times(value: number, least: number): string {
+/** How many times the smallest: "1", "71.1". */
+export function times(value: number, least: number): string {
   const ratio = value / least;
   if (!Number.isFinite(ratio)) return "–";
   return Math.abs(ratio - 1) < 5e-4 ? "1" : String(Number(ratio.toPrecision(3)));
@@ -90,7 +92,7 @@ export function cachedForms({ cache }: Plan): CachedForm[] {
 }
 
 /** Types with their sizes, those of equal size as the first of them. */
-function distinct<T extends { dtype: string; bytes: number }>(entries: readonly T[]): T[] {
+export function distinct<T extends { dtype: string; bytes: number }>(entries: readonly T[]): T[] {
   return entries.filter(({ bytes }, at) => entries.findIndex((other) => other.bytes === bytes) === at);
 }
 
@@ -193,21 +195,51 @@ function speed(plan: Plan): string[] {
   );
 }
 
+/** Engines that keep as much as each other, those that keep least first. */
+export function engineGroups({ engines, cache }: Plan) {
+  const least = Math.min(...cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
+  const groups = Map.groupBy(engines, ({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer);
+  return [...groups]
+    .toSorted(([a], [b]) => a - b)
+    .map(([values, members]) => ({
+      values: Number(values.toPrecision(6)),
+      bytes: members[0]!.bytes,
+      times: times(values, least),
+      names: members.map(({ engine, version }) => `${engine} ${version}`).join("; "),
+      members,
+    }));
+}
+
 function engines(plan: Plan): string[] {
-  const least = Math.min(...plan.cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
   if (plan.engines.length === 0) return [];
-  return columns(
-    ["What engines keep", "versions", "values\n/token/layer", `bytes\nat ${extent(plan)}`, "off by", "which is"],
-    plan.engines.map(({ engine, version, valuesPerTokenPerLayer, bytes: size, keeps }) => [
-      clipped(plain(engine), 22),
-      clipped(plain(version), 22),
-      Number(valuesPerTokenPerLayer.toPrecision(6)),
-      exactBytes(size),
-      `x ${times(valuesPerTokenPerLayer, least)}`,
-      plain(keeps),
-    ]),
-    [1, 5],
-  );
+  const rows = engineGroups(plan).flatMap(({ values, bytes: size, times, names }) => {
+    const [first, ...more] = wrapped(plain(names), 60);
+    return [[values, exactBytes(size), times, first!], ...more.map((line) => ["", "", "", line])];
+  });
+  return columns(["Values\n/token/layer", `bytes\nat ${extent(plan)}`, "times\nthe least", "are kept by"], rows, [3]);
+}
+
+/** What every engine keeps, in words. */
+function engineDetails(plan: Plan): string[] {
+  const rows = plan.engines.flatMap(({ engine, version, valuesPerTokenPerLayer, keeps }) => {
+    const [first, ...more] = wrapped(plain(`${version}: ${keeps}`), 60);
+    return [
+      [clipped(plain(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), first!],
+      ...more.map((line) => ["", "", line]),
+    ];
+  });
+  return rows.length ? columns(["Engine", "values", "keeps"], rows, [2]) : [];
+}
+
+/** Lines of at most `width` columns, broken between words. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function layouts(plan: Plan): string[] {

@@ -1,8 +1,10 @@
 import {
   crossoverChunk,
   crossoverContext,
+  filled,
   type Machine,
   predict,
+  type Rate,
   rivalsOf,
   workSeconds,
 } from "../attention/crossover.ts";
@@ -96,17 +98,18 @@ export function timingOf(
 
 /** The machine where this alone takes time. */
 function only(machine: Machine, what: "flops" | "bytes" | "op"): Machine {
+  const { contract, attend, op, widen, ...rest } = machine;
   const free = Number.POSITIVE_INFINITY;
-  const rates = ({ few, many }: Machine["contract"]) => ({ few: rate(few), many: rate(many) });
-  const rate = ({ bytes, flops }: { bytes: number; flops: number }) => ({
-    bytes: what === "bytes" ? bytes : free,
-    flops: what === "flops" ? flops : free,
-  });
+  const rate = ({ bytes, flops, rows }: Rate): Rate => {
+    if (what === "bytes") return { bytes, flops: free, ...(rows !== undefined && { rows }) };
+    return { bytes: free, flops: what === "flops" ? flops : free };
+  };
   return {
-    ...machine,
-    contract: rates(machine.contract),
-    attend: rates(machine.attend),
-    op: what === "op" ? machine.op : 0,
+    ...rest,
+    contract: { few: rate(contract.few), many: rate(contract.many) },
+    attend: { few: rate(attend.few), many: rate(attend.many), shared: rate(attend.shared) },
+    ...(what === "bytes" && widen !== undefined && { widen }),
+    op: what === "op" ? op : 0,
   };
 }
 
@@ -115,10 +118,12 @@ export function stepSeconds(blueprint: Blueprint, way: Way, span: Span, types: T
   const { machine } = running;
   const { t, batch = 1, logits = t } = span;
   const weight = parameterBytes(blueprint, types.weightType);
+  const { contract, few, tile } = machine;
+  /** FLOPs are those of whole tiles of rows. */
   const contraction = (rows: number, parameters: number, flops: number) =>
-    workSeconds(machine, rows <= machine.few ? machine.contract.few : machine.contract.many, {
+    workSeconds(machine, rows <= few ? contract.few : contract.many, {
       bytes: parameters * weight,
-      flops,
+      flops: rows && (flops * filled(rows, { few, step: tile })) / rows,
     });
   const tokens = batch * t;
   const head = logits && blueprint.width * blueprint.vocabulary;
