@@ -44,6 +44,7 @@ afterEach(async () => {
 /** A page of its own, on a desk unless said otherwise, with everything it does written down. */
 async function open(hash = "", options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(10_000);
   contexts.push(context);
   requests = [];
   context.on("request", (request) => {

@@ -2,8 +2,8 @@
 import { FormatError } from "biform/web";
 import { byId, messageOf } from "./element.ts";
 import { isResult, openResult } from "./report.ts";
-import { configBlueprint, hold } from "./source.ts";
-import { longestConfig, type State, type Store } from "./state.ts";
+import { openConfig, openGguf } from "./source.ts";
+import type { State, Store } from "./state.ts";
 
 /** More than any config or result has; of GGUF files only the header is read. */
 const longestText = 64 * 2 ** 20;
@@ -43,34 +43,28 @@ export function bindFiles(store: Store, goTo: (section: State["at"]) => void): v
 
 /** Opens a file and gives the section that shows it; where it cannot be, says why in place. */
 async function open(file: File, store: Store): Promise<State["at"]> {
-  const { name } = file;
+  const { name, size } = file;
   let place = byId("model-problem");
   try {
-    const first = await file.slice(0, 4).text();
-    if (first === "GGUF") throw new FormatError(`${name}: GGUF is not read yet`);
-    if (file.size > longestText)
+    if ((await file.slice(0, 4).text()) === "GGUF") {
+      store.change({ at: "plan", ...(await openGguf(file)) });
+      return "plan";
+    }
+    if (size > longestText)
       throw new FormatError(
-        `${name}: got ${file.size} bytes, expected at most ${longestText}; open a config.json, a GGUF file or a result`,
+        `${name}: got ${size} bytes, expected a config.json, a GGUF file or a result; open one of these`,
       );
     const text = await file.text();
-    const value = parsed(text, name);
-    if (isResult(value)) {
-      place = byId("report-problem");
-      openResult(value, name);
-      place.textContent = "";
-      store.change({ at: "reports" });
-      return "reports";
+    const value = parsed(text);
+    if (!isResult(value)) {
+      store.change({ at: "plan", ...openConfig(text, name) });
+      return "plan";
     }
-    const blueprint = configBlueprint(text, name);
-    const config = JSON.stringify(value);
-    if (config.length > longestConfig) hold(name, blueprint);
-    store.change({
-      at: "plan",
-      kind: "file",
-      file: name.slice(0, 200),
-      config: config.length > longestConfig ? "" : config,
-    });
-    return "plan";
+    place = byId("report-problem");
+    openResult(value, name);
+    place.textContent = "";
+    store.change({ at: "reports" });
+    return "reports";
   } catch (error) {
     place.textContent = messageOf(error);
     place.scrollIntoView({ block: "nearest" });
@@ -78,13 +72,11 @@ async function open(file: File, store: Store): Promise<State["at"]> {
   }
 }
 
-/** Throws FormatError where the text is no JSON. */
-function parsed(text: string, name: string): unknown {
+/** Undefined where the text is no JSON: the reader of configs says so. */
+function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(
-      `${name}: got text that is no JSON (${(error as Error).message}), expected a config.json or a result; check the file`,
-    );
+  } catch {
+    return undefined;
   }
 }

@@ -35,7 +35,7 @@ export function bindFields(store: Store): void {
       const found = read(typed);
       input.setAttribute("aria-invalid", String(found === undefined));
       tell(input, found === undefined ? `${key}: got "${typed.slice(0, 40)}", expected ${expected}` : "");
-      const more = key === "config" ? { file: "config.json" } : {};
+      const more = key === "config" ? { title: "config.json", bytes: 0, rest: 0 } : {};
       if (found !== undefined) store.change({ [key]: found, ...more }, { passing: kind === "input" });
     });
 }
@@ -62,7 +62,7 @@ export function fillFields(state: State): void {
     }
   }
   for (const part of document.querySelectorAll<HTMLElement>("[data-kind]"))
-    part.hidden = part.dataset.kind !== state.kind;
+    part.hidden = !part.dataset.kind!.split(" ").includes(state.kind);
 }
 
 /** Shows what `make` gives in an element; where it throws, its message in another, and nothing in the first. */

@@ -14,7 +14,7 @@ import { showSurvey } from "./survey.ts";
 const use = ["context", "batch", "step", "weights", "cache", "memory", "machines"] as const;
 const sizes = ["width", "heads", "layers", "vocabulary"] as const;
 const parts: readonly (readonly [show: (state: State) => unknown, keys: readonly (keyof State)[]])[] = [
-  [showPlan, ["kind", "model", "file", "config", "spec", "layout", ...sizes, ...use]],
+  [showPlan, ["kind", "model", "title", "config", "bytes", "rest", "as", "spec", "layout", ...sizes, ...use]],
   [showComparison, ["compare", "match", "kind", ...sizes, ...use]],
   [showSurvey, ["survey", ...use]],
   [showFamily, ["fwidth", "fheads"]],

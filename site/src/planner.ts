@@ -10,12 +10,13 @@ import {
   machines,
   type PlanSettings,
   plan,
+  presets,
   tokensOf,
 } from "biform/web";
 import { answer, details, headline } from "./answer.ts";
 import { byId, messageOf } from "./element.ts";
 import { drawSoon } from "./gallery.ts";
-import { modelOf, presetBlueprint, readable } from "./source.ts";
+import { modelOf, presetBlueprint } from "./source.ts";
 import type { State, Store } from "./state.ts";
 
 /** Tokens where neither the state nor the model says how many. */
@@ -62,7 +63,7 @@ export function mountPlanner(store: Store): void {
 /** The presets whose name or kind of attention holds every word of the search. */
 function listPresets(search: string, chosen: string): void {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const rows = readable
+  const rows = presets
     .map(({ name, aliases = [] }) => {
       const { layers } = presetBlueprint(name);
       const kinds = [...new Set(layers.map(({ attention }) => attention.variant.name))].join(" + ");
@@ -70,7 +71,7 @@ function listPresets(search: string, chosen: string): void {
     })
     .filter(({ searched }) => words.every((word) => searched.includes(word)));
   byId("model").replaceChildren(...rows.map(({ name, text }) => new Option(text, name, false, name === chosen)));
-  byId("found").textContent = words.length === 0 ? "" : `${rows.length} of ${readable.length} presets`;
+  byId("found").textContent = words.length === 0 ? "" : `${rows.length} of ${presets.length} presets`;
 }
 
 function listMachines(chosen: readonly string[]): void {

@@ -18,10 +18,17 @@ const oneOf = <const T extends string>(start: T, ...all: readonly T[]): Field<T>
   expected: all.join(", "),
 });
 
-const whole = <T extends number | undefined>(start: T, most: number): Field<number | T> => ({
+const whole = (start: number, most: number): Field<number> => ({
   start,
   read: (text) => (/^\d{1,16}$/.test(text) && Number(text) >= 1 && Number(text) <= most ? Number(text) : undefined),
   expected: `a whole number from 1 to ${most}`,
+});
+
+/** Whole, of either sign. */
+const number = (start: number, most: number): Field<number> => ({
+  start,
+  read: (text) => (/^-?\d{1,16}$/.test(text) && Math.abs(Number(text)) <= most ? Number(text) : undefined),
+  expected: "a whole number",
 });
 
 const text = (start: string, most: number): Field<string> => ({
@@ -52,13 +59,18 @@ export const fields = {
   at: oneOf("", "", "plan", "compare", "crossover", "forms", "family", "reports"),
   kind: oneOf("preset", "preset", "file", "spec"),
   model: text("deepseek-r1", 100),
-  file: text("", 200),
+  title: text("", 200),
+  /** Of a GGUF file: the bytes of its tensors, and parameters beyond those that follow from its keys. */
+  bytes: number(0, 2 ** 53 - 1),
+  rest: number(0, 2 ** 40),
+  /** The variant in place of what a config says. */
+  as: text("", 300),
   config: text("", longestConfig),
   spec: text("MLA", 300),
   width: whole(2048, most.size),
   heads: whole(16, 4096),
-  layers: whole(24, most.layers),
-  vocabulary: whole(32_000, 2 ** 24),
+  layers: whole(12, most.layers),
+  vocabulary: whole(79_803, 2 ** 24),
   /** Tokens as people type them; as many as the model is declared for where it is empty. */
   context: text("", 20),
   batch: whole(1, most.batch),

@@ -1,10 +1,10 @@
 /** Every preset on every machine: one number each, shaded by its size. */
-import { compact, context, escaped, hostOf, machines, type Plan, plan, time, tokens } from "biform/web";
+import { compact, context, escaped, hostOf, machines, type Plan, plan, presets, time, tokens } from "biform/web";
 import { leastCache } from "./answer.ts";
 import { showIn } from "./form.ts";
 import { settingsOf } from "./planner.ts";
 import { type Column, sortable } from "./sort.ts";
-import { presetBlueprint, readable } from "./source.ts";
+import { presetBlueprint } from "./source.ts";
 import type { State } from "./state.ts";
 
 /** Tokens of all models where the planner's context is empty. */
@@ -38,7 +38,7 @@ export function showSurvey(state: State): void {
     const start = performance.now();
     const hosts = machines.map(hostOf);
     const settings = { ...settingsOf(state, { maxContext: shared }), hosts, layouts: [] };
-    const rows = readable.map(({ name }): Row => {
+    const rows = presets.map(({ name }): Row => {
       const planned = plan(presetBlueprint(name), settings);
       return { plan: planned, values: planned.machines.map((machine) => measured[survey](planned, machine)) };
     });
@@ -71,7 +71,7 @@ export function showSurvey(state: State): void {
       decode: `Tokens per second of decoding after ${context(settings.context)} tokens, where they fit`,
       prefill: `Time of a prefill of ${context(settings.context)} tokens, where they fit`,
     }[survey];
-    const caption = `${about}. ${readable.length} models × ${hosts.length} machines in ${took.toFixed(0)} ms; darker is more`;
+    const caption = `${about}. ${presets.length} models × ${hosts.length} machines in ${took.toFixed(0)} ms; darker is more`;
     return sortable("survey", caption, columns, rows);
   });
 }

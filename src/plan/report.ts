@@ -137,10 +137,11 @@ function pictures(planned: readonly Planned[], document: Document): string {
 }
 
 function numbers(plan: Plan): string {
-  return [cacheGrid(plan), enginesGrid(plan), machinesGrid(plan), layoutsGrid(plan), work(plan)].join("");
+  return [cacheGrid(plan), enginesGrid(plan), machinesGrid(plan), layoutsGrid(plan), workGrids(plan)].join("");
 }
 
-function cacheGrid(plan: Plan): string {
+/** The cache in each form and type. */
+export function cacheGrid(plan: Plan): string {
   const { cache, settings, parameters, weights, model } = plan;
   const types = distinct(cache.filter(({ form }) => form === cachedForms(plan)[0])).map(({ dtype }) => dtype);
   const rows = cachedForms(plan).map((form) => {
@@ -162,7 +163,8 @@ function cacheGrid(plan: Plan): string {
   return named + grid(what, ["kept", "values<br>/token/layer", ...types], rows);
 }
 
-function enginesGrid(plan: Plan): string {
+/** What engines keep, with who says so; nothing where none is known. */
+export function enginesGrid(plan: Plan): string {
   const rows = engineGroups(plan).flatMap(({ values, times, members }) =>
     members.map(({ engine, version, bytes: size, keeps, source }) => ({
       cells: [escaped(engine), String(values), times, exactBytes(size), escaped(version), stacked(keeps, source)],
@@ -180,7 +182,8 @@ function enginesGrid(plan: Plan): string {
   return grid(`What engines keep of ${context(plan.settings.context)} tokens`, heads, rows, [4, 5]);
 }
 
-function machinesGrid(plan: Plan): string {
+/** What fits, and how fast, on each machine; nothing where there is none. */
+export function machinesGrid(plan: Plan): string {
   const { machines, settings } = plan;
   if (machines.length === 0) return "";
   const forms = cachedForms(plan);
@@ -216,7 +219,8 @@ function machinesGrid(plan: Plan): string {
   return grid("What fits, and how fast, on each machine", heads, rows);
 }
 
-function layoutsGrid({ layouts }: Plan): string {
+/** What each rank holds and sends; nothing where no layout was asked for. */
+export function layoutsGrid({ layouts }: Plan): string {
   if (layouts.length === 0) return "";
   const rows = layouts.map((layout) => ({
     cells: [
@@ -227,6 +231,8 @@ function layoutsGrid({ layouts }: Plan): string {
       bytes(layout.duplicatedWeightBytes),
       exactBytes(layout.duplicatedCacheBytes),
       bytes(layout.communicationBytesPerStep),
+      layout.machines.map(({ machine, longestContext }) => stacked(tokens(longestContext), machine)).join("<br>") ||
+        "–",
       escaped(layout.notes.join("; ")),
     ],
   }));
@@ -238,12 +244,14 @@ function layoutsGrid({ layouts }: Plan): string {
     "weights<br>duplicated",
     "cache<br>duplicated",
     "sent/rank<br>/step",
+    "most tokens",
     "notes",
   ];
-  return grid("Layouts over several devices", heads, rows, [7]);
+  return grid("Layouts over several devices", heads, rows, [8]);
 }
 
-function work(plan: Plan): string {
+/** What the numbers follow from, behind a summary. */
+export function workGrids(plan: Plan): string {
   const layers = plan.layers.map(({ count, variant, sizes, window, parameters, cache, state }) => ({
     cells: [
       String(count),
