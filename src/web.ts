@@ -64,7 +64,7 @@ export { activationBytes } from "./plan/cost.ts";
 export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
 export { sizesText } from "./plan/detail.ts";
 export { type Kept, keptOf } from "./plan/keep.ts";
-export { hostOf, machineOf, machines } from "./plan/machine.ts";
+export { type Datasheet, hostOf, machineOf, machines } from "./plan/machine.ts";
 export { decodePicture, memoryPicture, prefillPicture } from "./plan/picture.ts";
 export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";

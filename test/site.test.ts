@@ -400,3 +400,68 @@ describe.skipIf(noBrowser !== undefined)("the other parts", () => {
     await says(local, "#headline", "10.72 GiB");
   });
 });
+
+describe.skipIf(noBrowser !== undefined)("the two forms", () => {
+  test("the weights move when the form is switched by keyboard, and the drawing says which form it is", async () => {
+    const page = await open("", { reducedMotion: "reduce" });
+    const at = (id: string) =>
+      page.locator(`svg.forms [data-id=${id}]`).evaluate((node) => {
+        const { x, y } = node.getBoundingClientRect();
+        return [Math.round(x), Math.round(y)];
+      });
+    const title = page.locator("svg.forms > title");
+    expect(await title.textContent()).toBe("MLA, expanded");
+    const [key, value] = [await at("wuk"), await at("wuv")];
+    await page.locator("#drawing input[value=expanded]").focus();
+    await page.keyboard.press("ArrowRight");
+    expect(await title.textContent()).toBe("MLA, absorbed");
+    expect((await at("wuk"))[1]).toBeLessThan(key[1]! - 100);
+    expect((await at("wuv"))[0]).toBeGreaterThan(value[0]! + 100);
+    expect(await page.locator("svg.forms").getAttribute("role")).toBe("img");
+    await page.keyboard.press("ArrowLeft");
+    expect(await at("wuk")).toEqual(key);
+  });
+
+  test("the proof passes for every seed that is tried, and fails where it is broken", async () => {
+    const page = await open();
+    const difference = async () => Number(await page.locator("#drawing .difference").innerText());
+    const judged = () => page.locator("#drawing .judged").innerText();
+    for (let i = 0; i < 3; i++) {
+      expect(await difference()).toBeLessThan(1e-14);
+      expect(await judged()).toBe("the forms are one function");
+      await page.getByRole("button", { name: "Another seed" }).click();
+    }
+    for (const fault of ["norm", "scale", "rotary"]) {
+      await page.locator(`#drawing input[value=${fault}]`).check();
+      expect(await difference()).toBeGreaterThan(1e-3);
+      expect(await judged()).toBe("not the same function");
+    }
+    await page.locator("#drawing input[value=none]").check();
+    expect(await judged()).toBe("the forms are one function");
+    await page.locator("#drawing input[name=r]").fill("0");
+    expect(await difference()).toBeLessThan(1e-14);
+    expect(await page.locator("svg.forms [data-id=kr]").count()).toBe(0);
+  });
+
+  test("stand on a phone without scrolling sideways", async () => {
+    const page = await open("", { viewport: { width: 360, height: 740 } });
+    expect(await page.locator("svg.forms.narrow").count()).toBe(1);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)("the crossover", () => {
+  test("is in the link, and comes back from it", async () => {
+    const page = await open("#x.model=glm-4.7-flash&x.machine=own&x.flops=1&x.bytes=1000");
+    const told = () => page.locator("#explorer .headline").innerText();
+    expect(await told()).toContain("Expanded over kept keys and values decodes faster at every context.");
+    expect(await page.locator("#explorer .equations").innerText()).toContain("398");
+    await page.locator("#explorer select[name=machine]").selectOption("h100-sxm");
+    expect(await told()).toContain("Absorbed over latents decodes faster");
+    expect(await page.evaluate(() => location.hash)).toBe("#x.model=glm-4.7-flash");
+    await page.goBack();
+    expect(await page.locator("#explorer select[name=machine]").inputValue()).toBe("own");
+    expect(await told()).toContain("Expanded over kept");
+    expect(await page.locator("#explorer svg.picture").count()).toBe(2);
+  });
+});

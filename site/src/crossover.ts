@@ -137,7 +137,10 @@ export function mountCrossover(
   show();
   return {
     show(state) {
-      now = readExploration(state);
+      const next = readExploration(state);
+      // What comes back from the address after a change of its own is shown already.
+      if (JSON.stringify(next) === JSON.stringify(now)) return;
+      now = next;
       show();
     },
   };

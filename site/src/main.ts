@@ -1,9 +1,11 @@
 /** The page: one state, shown anew at every change. */
 import { mountComparison, showComparison } from "./comparison.ts";
+import { mountCrossover } from "./crossover.ts";
 import { bindFiles } from "./drop.ts";
 import { byId } from "./element.ts";
 import { showFamily } from "./family.ts";
 import { bindFields, fillFields } from "./form.ts";
+import { mountForms } from "./forms.ts";
 import { bindGallery } from "./gallery.ts";
 import { mountPlanner, showPlan } from "./planner.ts";
 import { bindSorting } from "./sort.ts";
@@ -18,9 +20,11 @@ const parts: readonly (readonly [show: (state: State) => unknown, keys: readonly
   [showComparison, ["compare", "match", "kind", ...sizes, ...use]],
   [showSurvey, ["survey", ...use]],
   [showFamily, ["fwidth", "fheads"]],
+  [({ explorer }) => crossover?.show(explorer), ["explorer"]],
 ];
 
 let shown: State | undefined;
+let crossover: ReturnType<typeof mountCrossover> | undefined;
 
 function show(state: State, complaints: readonly string[]): void {
   const start = performance.now();
@@ -57,6 +61,11 @@ const store = openStore(show);
 mountPlanner(store);
 mountComparison(store);
 show(store.now, store.complaints);
+crossover = mountCrossover(byId("explorer"), {
+  state: store.now.explorer,
+  changed: (explorer, how) => store.change({ explorer }, how),
+});
+mountForms(byId("drawing"));
 bindFields(store);
 bindGallery();
 bindSorting();
