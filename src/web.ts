@@ -79,7 +79,7 @@ export { blueprintOfBlob, blueprintOfText } from "./plan/read/text.ts";
 export { cacheGrid, enginesGrid, layoutsGrid, machinesGrid, workGrids } from "./plan/report.ts";
 export { rooflinePicture } from "./plan/roofline.ts";
 export { type CachedForm, type Dtype, dtypes, type Plan, planSchema } from "./plan/schema.ts";
-export { cachedForms, crossoverText, parametersText, settingsText, sizesText, tokens } from "./plan/table.ts";
+export { cachedForms, crossoverText, parametersText, settingsText, tokens } from "./plan/table.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";
