@@ -1,4 +1,14 @@
-import { type Costing, cacheOf, formNames, paramsOf, present, type Sizes, shapeOf, stateValues } from "./define.ts";
+import {
+  type Cost,
+  type Costing,
+  cacheOf,
+  formNames,
+  paramsOf,
+  present,
+  type Sizes,
+  shapeOf,
+  stateValues,
+} from "./define.ts";
 
 /** What is to be done: operands to take up, FLOPs, and rows of single key heads to begin with. */
 export interface Work {
@@ -92,54 +102,81 @@ export interface Prediction {
   readonly total: number;
 }
 
-/** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
-export function predict(
-  { variant, sizes, window = Number.POSITIVE_INFINITY }: Costing,
-  form: string,
-  step: Step,
-  machine: Machine,
-): Prediction {
-  const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
+/** What a form's time follows from, whatever the step: counted once, since a crossover asks a hundred times. */
+interface Counts extends Cost {
+  readonly over: boolean;
+  /** Numbers of a token's cache, of what the form reads of a token, of the weights and of the state. */
+  readonly cache: number;
+  readonly read: number;
+  readonly weights: number;
+  readonly state: number;
+  /** Heads or groups with keys of their own. */
+  readonly heads: number;
+  /** One per parameter, two per part that is read, and a few around attention. */
+  readonly ops: number;
+}
+
+const known = new WeakMap<Costing, Readonly<Record<string, Counts>>>();
+
+function countsOf(attention: Costing, form: string): Counts {
+  const before = known.get(attention);
+  const found = before?.[form];
+  if (found) return found;
+  const { variant, sizes } = attention;
   const { cost, over } = variant.forms[form]!;
-  const { token, cached, pair, selected = 0 } = cost(sizes);
+  const [cache, params] = [cacheOf(variant, sizes), paramsOf(variant, sizes)];
+  /** What is cached, or what that unfolds to. */
+  const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cache;
+  const counts: Counts = {
+    ...cost(sizes),
+    over: over !== undefined,
+    cache: numbers(cache, sizes),
+    read: numbers(read, sizes),
+    weights: numbers(params, sizes),
+    state: stateValues(variant, sizes),
+    heads: keyHeads(read, sizes),
+    ops: params.length + 2 * read.length + 4,
+  };
+  known.set(attention, { ...before, [form]: counts });
+  return counts;
+}
+
+/** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
+export function predict(attention: Costing, form: string, step: Step, machine: Machine): Prediction {
+  const { variant, sizes, window = Number.POSITIVE_INFINITY } = attention;
+  const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
+  const counts = countsOf(attention, form);
+  const { over, token, cached, pair, selected = 0, heads } = counts;
   const { contract, few, panel, tile, widen = Number.POSITIVE_INFINITY } = machine;
   const time = (rate: Rate, work: Work) => batch * workSeconds(machine, rate, work);
-  const read = readParts(variant, sizes, form);
-  const [cache, weights] = [numbers(cacheOf(variant, sizes), sizes), numbers(paramsOf(variant, sizes), sizes)];
 
   const tokens = batch * t;
   const project = workSeconds(machine, tokens <= few ? contract.few : contract.many, {
-    bytes: weights * weightBytes,
+    bytes: counts.weights * weightBytes,
     flops: token * filled(tokens, { few, step: tile }),
   });
-  const unfold = cached ? time(contract.many, { bytes: s * cache * cacheBytes, flops: cached * s }) : 0;
+  const unfold = cached ? time(contract.many, { bytes: s * counts.cache * cacheBytes, flops: cached * s }) : 0;
 
-  const heads = keyHeads(read, sizes);
   const rows = (t * sizes.h) / heads;
   const seen = Math.min(s, window + t - 1);
-  const all = over || !variant.reads ? numbers(read, sizes) * seen : variant.reads(sizes, s);
+  const all = over || !variant.reads ? counts.read * seen : variant.reads(sizes, s);
   const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
   const { attend: rates } = machine;
   const narrow = !over && cacheBytes < 4 ? all / widen : 0;
   const attend =
     batch * narrow +
     time(rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared, {
-      bytes: all * (over ? activationBytes : cacheBytes) + 8 * stateValues(variant, sizes),
+      bytes: all * (over ? activationBytes : cacheBytes) + 8 * counts.state,
       flops: (flops * filled(rows, { few, step: panel })) / rows,
       rows: heads * seen,
     });
-  const start = machine.op * opsOf({ variant, sizes }, form);
+  const start = machine.op * counts.ops;
   return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
-/** Ops of a layer, nearly: one per parameter, two per part that is read, and a few around attention. */
-export function opsOf({ variant, sizes }: Costing, form: string): number {
-  return paramsOf(variant, sizes).length + 2 * readParts(variant, sizes, form).length + 4;
-}
-
-/** What a form reads: what is cached, or what that unfolds to. */
-function readParts(variant: Costing["variant"], z: Sizes, form: string): [name: string, axes: string][] {
-  return variant.forms[form]!.over ? present(variant.unfolded?.(z) ?? {}) : cacheOf(variant, z);
+/** Ops of a layer, nearly. */
+export function opsOf(attention: Costing, form: string): number {
+  return countsOf(attention, form).ops;
 }
 
 /** Seconds to read so many bytes and do so many FLOPs with a kernel of a machine. */

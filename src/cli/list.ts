@@ -1,7 +1,7 @@
 import { bytes, compact } from "../lab/quantity.ts";
+import { columns } from "../plan/column.ts";
 import { machines } from "../plan/machine.ts";
 import { presets } from "../plan/preset/preset.ts";
-import { columns } from "../plan/table.ts";
 
 /** `biform plan --list`: models and machines that are known by name, with where their figures are from. */
 export function showList({ json }: { json: boolean }): void {

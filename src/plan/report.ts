@@ -4,6 +4,7 @@ import { bytes, compact, context, exactBytes, time, whole } from "../lab/quantit
 import { answers, cacheAnswer } from "./answer.ts";
 import type { Blueprint } from "./blueprint.ts";
 import { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./curve.ts";
+import { sizesText } from "./detail.ts";
 import { decodePicture, memoryPicture, prefillPicture } from "./picture.ts";
 import type { Host, PlanSettings } from "./plan.ts";
 import { rooflinePicture } from "./roofline.ts";
@@ -15,7 +16,6 @@ import {
   engineGroups,
   parametersText,
   settingsText,
-  sizesText,
   times,
   tokens,
 } from "./table.ts";

@@ -1,46 +1,14 @@
 /** A plan as a terminal shows it: plain text of at most 100 columns, what people ask first above, every number below. */
 import { bytes, compact, context, exactBytes, time } from "../lab/quantity.ts";
-import { clipped, filled, plain, tableWidth } from "../lab/table.ts";
+import { clipped, filled, plain } from "../lab/table.ts";
+import { columns, joined, wrapped } from "./column.ts";
 import type { CachedForm, Plan } from "./schema.ts";
 
-type Cells = readonly (string | number)[];
 type PlannedMachine = Plan["machines"][number];
-
-/**
- * Columns under headings of one or more lines, the first and `text` ones to the left; what is too wide for the terminal loses
- * its end.
- */
-export function columns(heads: readonly string[], rows: readonly Cells[], text: readonly number[] = []): string[] {
-  const split = heads.map((head) => head.split("\n"));
-  const height = Math.max(...split.map((lines) => lines.length));
-  const above = Array.from({ length: height }, (_, at) =>
-    split.map((lines) => lines[at - height + lines.length] ?? ""),
-  );
-  const all = [...above, ...rows.map((row) => row.map(String))];
-  const widths = heads.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  const left = (column: number) => column === 0 || text.includes(column);
-  const lines = all.map((row) => {
-    const cells = row.map((cell, at) => (left(at) ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)));
-    return clipped(cells.join("  ").trimEnd(), tableWidth);
-  });
-  const rule = "─".repeat(Math.max(...lines.map((line) => line.length)));
-  return [...lines.slice(0, height), rule, ...lines.slice(height)];
-}
 
 /** The plan's answers in the order in which they are asked for: what it is, what fits, how fast, what engines keep; then layouts. */
 export function planTable(plan: Plan): string {
   return joined([heading(plan), fitting(plan), speed(plan), engines(plan), layouts(plan), notes(plan)]);
-}
-
-/** Blocks of lines with an empty one between them. */
-function joined(blocks: readonly (readonly string[])[]): string {
-  const there = blocks.filter((lines) => lines.length > 0);
-  return `${there.map((lines) => lines.join("\n")).join("\n\n")}\n`;
-}
-
-/** What the answers follow from: layers, the work of a prefill and of a decoding step, and each engine's cache in words. */
-export function detailTable(plan: Plan): string {
-  return joined([layers(plan), costs(plan), engineDetails(plan)]);
 }
 
 /** "8192 tokens, 2 sequences, ..." */
@@ -219,29 +187,6 @@ function engines(plan: Plan): string[] {
   return columns(["Values\n/token/layer", `bytes\nat ${extent(plan)}`, "times\nthe least", "are kept by"], rows, [3]);
 }
 
-/** What every engine keeps, in words. */
-function engineDetails(plan: Plan): string[] {
-  const rows = plan.engines.flatMap(({ engine, version, valuesPerTokenPerLayer, keeps }) => {
-    const [first, ...more] = wrapped(plain(`${version}: ${keeps}`), 60);
-    return [
-      [clipped(plain(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), first!],
-      ...more.map((line) => ["", "", line]),
-    ];
-  });
-  return rows.length ? columns(["Engine", "values", "keeps"], rows, [2]) : [];
-}
-
-/** Lines of at most `width` columns, broken between words. */
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
 function layouts(plan: Plan): string[] {
   if (plan.layouts.length === 0) return [];
   const rows = plan.layouts.map((layout) => [
@@ -286,45 +231,6 @@ function notes({ machines, notes }: Plan): string[] {
       : []),
   ];
   return [...marks, ...notes.map(plain)].flatMap((note) => filled(note, "  "));
-}
-
-/** Letters and sizes of a layer: "d7168 h128 c512". */
-export function sizesText(sizes: Plan["layers"][number]["sizes"]): string {
-  return Object.entries(sizes)
-    .map(([letter, size]) => `${letter}${size}`)
-    .join(" ");
-}
-
-function layers(plan: Plan): string[] {
-  return columns(
-    ["Layers", "attention", "sizes", "parameters", "expanded", "absorbed", "state"],
-    plan.layers.map(({ count, variant, sizes, window, parameters, cache, state }) => [
-      count,
-      plain(variant),
-      `${sizesText(sizes)}${window ? ` window ${window}` : ""}`,
-      compact(parameters),
-      cache.expanded ?? "–",
-      cache.absorbed ?? "–",
-      state,
-    ]),
-    [1, 2],
-  );
-}
-
-function costs(plan: Plan): string[] {
-  return columns(
-    ["Work", "kept as", "runs", "tokens", "FLOPs", "bytes moved", "FLOPs/byte"],
-    plan.costs.map(({ phase, cached, form, context: at, flops, bytes: moved, intensity }) => [
-      phase,
-      cached,
-      form,
-      context(at),
-      compact(flops),
-      bytes(moved),
-      Number(intensity.toPrecision(3)),
-    ]),
-    [1, 2],
-  );
 }
 
 /** Several plans, a row each; speeds are those of the first machine that they share. */
