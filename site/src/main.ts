@@ -17,9 +17,9 @@ const use = ["context", "batch", "step", "weights", "cache", "memory", "machines
 const sizes = ["width", "heads", "layers", "vocabulary"] as const;
 const parts: readonly (readonly [show: (state: State) => unknown, keys: readonly (keyof State)[]])[] = [
   [showPlan, ["kind", "model", "title", "config", "bytes", "rest", "as", "spec", "layout", ...sizes, ...use]],
-  [showComparison, ["compare", "match", "kind", ...sizes, ...use]],
+  [showComparison, ["compare", "kind", ...sizes, ...use]],
   [showSurvey, ["survey", ...use]],
-  [showFamily, ["fwidth", "fheads"]],
+  [showFamily, ["fwidth", "fheads", "match"]],
   [({ explorer }) => crossover?.show(explorer), ["explorer"]],
 ];
 

@@ -8,6 +8,7 @@ import {
   hostOf,
   machineOf,
   machines,
+  type Plan,
   type PlanSettings,
   plan,
   presets,
@@ -96,6 +97,20 @@ function listMachines(chosen: readonly string[]): void {
   byId("machines").replaceChildren(...parts);
 }
 
+/** The plan with those of the layouts that a model can be laid out in, and why it cannot in the others. Throws for all else. */
+function planned(blueprint: Blueprint, settings: PlanSettings): { found: Plan; refused: string[] } {
+  const found = plan(blueprint, { ...settings, layouts: [] });
+  const layouts: Plan["layouts"] = [];
+  const refused: string[] = [];
+  for (const layout of settings.layouts)
+    try {
+      layouts.push(...plan(blueprint, { ...settings, layouts: [layout] }).layouts);
+    } catch (error) {
+      refused.push(messageOf(error));
+    }
+  return { found: { ...found, layouts }, refused };
+}
+
 /** Shows the plan that a state asks for; where there is none the page says why, and the last answers go. */
 export function showPlan(state: State): void {
   const [model, use] = [byId("model-problem"), byId("use-problem")];
@@ -106,7 +121,8 @@ export function showPlan(state: State): void {
     problem = use;
     byId<HTMLInputElement>("context").placeholder = String(blueprint.maxContext ?? usualContext);
     const settings = settingsOf(state, blueprint);
-    const found = plan(blueprint, settings);
+    const { found, refused } = planned(blueprint, settings);
+    use.textContent = refused.join(" ");
     byId("headline").textContent = headline(found);
     byId("answer").innerHTML = answer(found);
     byId("details").innerHTML = details(found);

@@ -69,9 +69,16 @@ export function namedBlueprint(name: string, state: State): Blueprint {
   return presetOf(name) ? presetBlueprint(name) : specBlueprint(name, state);
 }
 
-/** The part of the state that stands for a config.json. Throws FormatError and ShapeError. */
+/**
+ * The part of the state that stands for a config.json. One of a model that cannot be planned is kept, for its variant can be named.
+ * Throws FormatError and ShapeError for what is no model's.
+ */
 export function openConfig(text: string, file: string): Partial<State> {
-  blueprintOfText(text, file);
+  try {
+    blueprintOfText(text, file);
+  } catch (error) {
+    if (!/"model_type"/.test(text)) throw error;
+  }
   const config = JSON.stringify(JSON.parse(text));
   const title = file.slice(0, 200);
   if (config.length <= longestConfig) return { kind: "file", title, config, bytes: 0, rest: 0, as: "" };
