@@ -423,8 +423,9 @@ describe.skipIf(noBrowser !== undefined)("the two forms", () => {
     const page = await open("", { reducedMotion: "reduce" });
     const at = (id: string) =>
       page.locator(`svg.forms [data-id=${id}]`).evaluate((node) => {
-        const { x, y } = node.getBoundingClientRect();
-        return [Math.round(x), Math.round(y)];
+        // Beside the drawing, since the page scrolls to what has the focus.
+        const [own, all] = [node, node.closest("svg")!].map((element) => element.getBoundingClientRect());
+        return [Math.round(own!.x - all!.x), Math.round(own!.y - all!.y)];
       });
     const title = page.locator("svg.forms > title");
     expect(await title.textContent()).toBe("MLA, expanded");

@@ -61,7 +61,7 @@ function picture(
     height - 84,
   );
   const inside = mark && mark.at > x.low && mark.at < x.high ? mark : undefined;
-  const late = inside && Math.log(inside.at / x.low) > 0.5 * Math.log(x.high / x.low);
+  const late = inside && Math.log(inside.at / x.low) > 0.7 * Math.log(x.high / x.low);
   return draw(canvas, words, {
     height,
     ...{ marginTop: 36, marginBottom: 48, marginLeft, marginRight },

@@ -62,7 +62,7 @@ export const nodes: readonly Node[] = [
   },
   { id: "wuq", label: "W^UQ", kind: "plain", shape: "weight", wide: still(160, 76), narrow: still(56, 128) },
   { id: "wqr", label: "W^QR", kind: "plain", shape: "weight", wide: still(160, 164), narrow: still(132, 128) },
-  { id: "wkr", label: "W^KR", kind: "plain", shape: "weight", wide: still(160, 376), narrow: still(212, 128) },
+  { id: "wkr", label: "W^KR", kind: "plain", shape: "weight", wide: still(160, 376), narrow: still(198, 128) },
   { id: "wdkv", label: "W^DKV", kind: "plain", shape: "weight", wide: still(160, 504), narrow: still(296, 128) },
   {
     id: "qn",
@@ -89,7 +89,7 @@ export const nodes: readonly Node[] = [
     shape: "tensor",
     axes: ["s", "r"],
     wide: still(282, 376),
-    narrow: still(212, 222),
+    narrow: still(198, 222),
   },
   {
     id: "c",
@@ -118,7 +118,7 @@ export const nodes: readonly Node[] = [
     axes: ["s", "h", "n"],
     only: "expanded",
     wide: moves([536, 450], [282, 504]),
-    narrow: moves([226, 438], [296, 222]),
+    narrow: moves([240, 438], [296, 222]),
   },
   {
     id: "v",
@@ -128,7 +128,7 @@ export const nodes: readonly Node[] = [
     axes: ["s", "h", "v"],
     only: "expanded",
     wide: moves([536, 564], [282, 504]),
-    narrow: moves([314, 438], [296, 222]),
+    narrow: moves([319, 438], [296, 222]),
   },
   {
     id: "wuk",
@@ -137,7 +137,7 @@ export const nodes: readonly Node[] = [
     shape: "weight",
     axes: ["c", "h", "n"],
     wide: moves([418, 450], [418, 76]),
-    narrow: moves([226, 316], [56, 308]),
+    narrow: moves([240, 316], [56, 308]),
   },
   {
     id: "wuv",
@@ -146,7 +146,7 @@ export const nodes: readonly Node[] = [
     shape: "weight",
     axes: ["c", "h", "v"],
     wide: moves([418, 564], [962, 146]),
-    narrow: moves([314, 316], [180, 824]),
+    narrow: moves([319, 316], [180, 824]),
   },
   { id: "rotary", label: "q^r · k^r", kind: "position", shape: "op", wide: still(664, 300), narrow: still(180, 530) },
   {
@@ -275,8 +275,8 @@ export interface Frame {
 
 export const frames: readonly Frame[] = [
   { id: "score", wide: [608, 250, 200, 100], narrow: [110, 498, 140, 124] },
-  { id: "cache", wide: [214, 318, 136, 270], narrow: [184, 166, 172, 118] },
-  { id: "unfolded", only: "expanded", wide: [468, 390, 136, 232], narrow: [182, 384, 174, 116] },
+  { id: "cache", wide: [214, 318, 136, 270], narrow: [168, 166, 190, 118] },
+  { id: "unfolded", only: "expanded", wide: [468, 390, 136, 232], narrow: [200, 384, 159, 116] },
 ];
 
 export const extent = { wide: [1120, 646], narrow: [360, 1064] } as const;
