@@ -66,6 +66,7 @@ export { activationBytes } from "./plan/cost.ts";
 export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
 export { sizesText } from "./plan/detail.ts";
 export { type Kept, keptOf } from "./plan/keep.ts";
+export { layOut } from "./plan/layout.ts";
 export { type Datasheet, hostOf, machineOf, machines } from "./plan/machine.ts";
 export { matchFamily, parseTarget, targets } from "./plan/match.ts";
 export { decodePicture, memoryPicture, prefillPicture } from "./plan/picture.ts";

@@ -6,6 +6,7 @@ import {
   FormatError,
   type Host,
   hostOf,
+  layOut,
   machineOf,
   machines,
   type Plan,
@@ -104,7 +105,7 @@ function planned(blueprint: Blueprint, settings: PlanSettings): { found: Plan; r
   const refused: string[] = [];
   for (const layout of settings.layouts)
     try {
-      layouts.push(...plan(blueprint, { ...settings, layouts: [layout] }).layouts);
+      layouts.push(layOut(blueprint, layout, settings));
     } catch (error) {
       refused.push(messageOf(error));
     }
