@@ -1,12 +1,14 @@
-import type { Cache } from "../attention/cache.ts";
+import { type Cache, declaredBytes } from "../attention/cache.ts";
 import { filled, type Machine, opsOf, type Rate, type Work, workSeconds } from "../attention/crossover.ts";
-import { runAttention } from "../attention/layer.ts";
+import type { Parts } from "../attention/define.ts";
+import { type Attention, runAttention } from "../attention/layer.ts";
 import { parseSpec } from "../attention/spec.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import type { WasmDevice } from "../device/wasm.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
+import type { CacheType } from "../tensor/page.ts";
 import { scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, timesAfter, typicalTime, wall } from "./clock.ts";
 import { filledCache, noise, noiseParams, rotating } from "./noise.ts";
@@ -37,9 +39,8 @@ interface Sample {
 /** Floats that operands rotate in: more than caches hold. */
 const ARENA = 40 * 2 ** 20;
 
-/** A layer too small to take time but by its ops, and one whose keys are kept narrow. */
+/** A layer too small to take time but by its ops. */
 const narrow = parseSpec("MLA:n16:r8:v16:c32", { width: 64, heads: 4 });
-const wide = parseSpec("MLA:n112:r32:v112:c384", { width: 1536, heads: 24 });
 
 /** How many rows the kernels take at a time: FEW in ops/einsum/wasm.ts and ops/attend/wasm.ts, COLUMNS and ROWS in micro.as.ts. */
 const grainOf = (build: WasmDevice["build"]) => ({
@@ -62,7 +63,7 @@ export async function tune(device: WasmDevice, options: TuneOptions = {}): Promi
       const arena = noise(device, [ARENA]);
       const samples = [
         ...contractions(arena, grain),
-        ...attentions(arena, grain),
+        ...attentions(device, caches, grain),
         narrowKeys(device, caches),
         ops(device, arena, caches),
       ];
@@ -141,9 +142,8 @@ function contractions(arena: Tensor, { few, tile }: Grain): Sample[] {
   return [...plain, sample(noise(device, [48, 24, 112]), [384, 24, 112], "t h n, c h n -> t h c")];
 }
 
-/** Few and many queries over keys of each head, and over one that all heads share. */
-function attentions(arena: Tensor, { few, panel }: Grain): Sample[] {
-  const { device } = arena;
+/** Few and many queries over keys of each head, and over one that all heads share; on pages, as sessions have them. */
+function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain): Sample[] {
   const view = { scale: 0.1 };
   const pairs = (t: number, s: number) => t * (s - t) + (t * (t + 1)) / 2;
   const own = [
@@ -151,24 +151,20 @@ function attentions(arena: Tensor, { few, panel }: Grain): Sample[] {
     { t: 1, s: 1536, h: 32, n: 56, r: 24, v: 56 },
     { t: 1, s: 1024, h: 18, n: 160, r: 64, v: 224 },
     { t: 3, s: 1536, h: 24, n: 112, r: 32, v: 112 },
-    { t: 8, s: 1024, h: 24, n: 112, r: 32, v: 112 },
-    { t: 8, s: 1024, h: 32, n: 56, r: 24, v: 56 },
-    { t: 48, s: 1024, h: 18, n: 160, r: 64, v: 224 },
+    { t: 8, s: 3072, h: 24, n: 112, r: 32, v: 112 },
+    { t: 8, s: 3072, h: 32, n: 56, r: 24, v: 56 },
+    { t: 24, s: 2048, h: 18, n: 160, r: 64, v: 224 },
     { t: 192, s: 768, h: 24, n: 112, r: 32, v: 112 },
   ].map(({ t, s, h, n, r, v }): Sample => {
     const [qn, qr] = [noise(device, [t, h, n]), noise(device, [t, h, r])];
-    const keys = rotating(arena, [
-      [s, h, n],
-      [s, r],
-      [s, h, v],
-    ]);
+    const kept = rotatingCaches(device, keptWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "f32", caches);
     const flops = (2 * h * (n + r + v) * pairs(t, s) * filled(t, { few, step: panel })) / t;
     return {
       kernel: t <= few ? "few queries" : "many queries",
       work: { bytes: 4 * s * (h * (n + v) + r), flops, rows: h * s },
       run(turn) {
-        const [kn, kr, values] = keys(turn);
-        attend(values!, view, [qn, kn!], [qr, kr!]);
+        const { kn, kr, v } = kept(turn);
+        attend(v!, view, [qn, kn!], [qr, kr!]);
       },
     };
   });
@@ -179,16 +175,14 @@ function attentions(arena: Tensor, { few, panel }: Grain): Sample[] {
     { t: 40, s: 768, h: 32, c: 320, r: 32 },
   ].map(({ t, s, h, c, r }): Sample => {
     const [qc, qr] = [noise(device, [t, h, c]), noise(device, [t, h, r])];
-    const keys = rotating(arena, [
-      [s, c],
-      [s, r],
-    ]);
+    const latents = parseSpec(`MLA:n16:r${r}:v16:c${c}`, { width: 64, heads: h });
+    const kept = rotatingCaches(device, latents, s, "f32", caches);
     const flops = (2 * (2 * c + r) * pairs(t, s) * filled(t * h, { few, step: panel })) / t;
     return {
       kernel: "a shared key",
       work: { bytes: 4 * s * (c + r), flops },
       run(turn) {
-        const [latent, kr] = keys(turn);
+        const { c: latent, kr } = kept(turn);
         attend(latent!, view, [qc, latent!], [qr, kr!]);
       },
     };
@@ -196,18 +190,38 @@ function attentions(arena: Tensor, { few, panel }: Grain): Sample[] {
   return [...own, ...shared];
 }
 
+/** MLA whose keys and values are kept per head. */
+function keptWhole(spec: string, heads: number): Attention {
+  const attention = parseSpec(spec, { width: 64, heads });
+  return { ...attention, variant: expandedCache(attention.variant)! };
+}
+
+/** The rows of caches that take turns, so many that they come from memory. */
+function rotatingCaches(
+  device: WasmDevice,
+  attention: Attention,
+  tokens: number,
+  type: CacheType,
+  caches: Cache[],
+): (turn: number) => Parts {
+  const bytes = declaredBytes(attention, tokens, type);
+  const own = Array.from({ length: 1 + Math.ceil((4 * ARENA) / 2 / bytes) }, () =>
+    filledCache(device, attention, tokens, type),
+  );
+  caches.push(...own);
+  return (turn) => own[turn % own.length]!.rows;
+}
+
 /** One query over keys and values that are kept in 16 bits. */
 function narrowKeys(device: WasmDevice, caches: Cache[]): Sample {
-  const [s, { h, n, r, v }] = [1536, wide.sizes];
+  const [s, h, n, r, v] = [1536, 24, 112, 32, 112];
   const [qn, qr] = [noise(device, [1, h, n]), noise(device, [1, h, r])];
-  const kept = { ...wide, variant: expandedCache(wide.variant)! };
-  const own = [0, 1, 2].map(() => filledCache(device, kept, s, "bf16"));
-  caches.push(...own);
+  const kept = rotatingCaches(device, keptWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "bf16", caches);
   return {
     kernel: "narrow keys",
     work: { bytes: 2 * s * (h * (n + v) + r), flops: 2 * h * (n + r + v) * s, rows: h * s },
     run(turn) {
-      const { kn, kr, v } = own[turn % own.length]!.rows;
+      const { kn, kr, v } = kept(turn);
       attend(v!, { scale: 0.1 }, [qn, kn!], [qr, kr!]);
     },
   };
