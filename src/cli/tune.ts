@@ -37,7 +37,7 @@ export function tuneCommand(program: Command): void {
     .command("tune")
     .description("measure this machine, so that attention runs in the faster form")
     .option("--threads <n>", "threads to measure with; all there are unless given", wholeOption("--threads"))
-    .option("--seconds <s>", "time for all measurements", positiveOption("--seconds"), 12)
+    .option("--seconds <s>", "time for all measurements", positiveOption("--seconds"), 9)
     .option("--file <path>", "where to keep the figures; in your configuration folder unless given")
     .option("--json", "print JSON")
     .addHelpText("after", examples)

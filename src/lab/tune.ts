@@ -16,7 +16,7 @@ import { regress } from "./regression.ts";
 
 /** How long to measure, by which clock, and who watches. */
 export interface TuneOptions {
-  /** In all, nearly; 12 unless given. */
+  /** Of measuring; 9 unless given. */
   readonly seconds?: number;
   /** The wall's unless given. */
   readonly clock?: Clock;
@@ -55,7 +55,7 @@ type Grain = ReturnType<typeof grainOf>;
  * each kernel at several sizes, operands from memory, and the rates that explain these times best.
  */
 export async function tune(device: WasmDevice, options: TuneOptions = {}): Promise<Machine> {
-  const { seconds = 12, rounds = 5, clock = wall, watch, signal } = options;
+  const { seconds = 9, rounds = 5, clock = wall, watch, signal } = options;
   const grain = grainOf(device.build);
   const caches: Cache[] = [];
   try {
@@ -147,13 +147,13 @@ function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain):
   const view = { scale: 0.1 };
   const pairs = (t: number, s: number) => t * (s - t) + (t * (t + 1)) / 2;
   const own = [
-    { t: 1, s: 1536, h: 24, n: 112, r: 32, v: 112 },
-    { t: 1, s: 1536, h: 32, n: 56, r: 24, v: 56 },
+    { t: 1, s: 4096, h: 24, n: 112, r: 32, v: 112 },
+    { t: 1, s: 6144, h: 32, n: 56, r: 24, v: 56 },
     { t: 1, s: 1024, h: 18, n: 160, r: 64, v: 224 },
     { t: 3, s: 1536, h: 24, n: 112, r: 32, v: 112 },
     { t: 8, s: 3072, h: 24, n: 112, r: 32, v: 112 },
-    { t: 8, s: 3072, h: 32, n: 56, r: 24, v: 56 },
-    { t: 24, s: 2048, h: 18, n: 160, r: 64, v: 224 },
+    { t: 8, s: 8192, h: 32, n: 56, r: 24, v: 56 },
+    { t: 24, s: 4096, h: 18, n: 160, r: 64, v: 224 },
     { t: 192, s: 768, h: 24, n: 112, r: 32, v: 112 },
   ].map(({ t, s, h, n, r, v }): Sample => {
     const [qn, qr] = [noise(device, [t, h, n]), noise(device, [t, h, r])];
@@ -205,7 +205,7 @@ function rotatingCaches(
   caches: Cache[],
 ): (turn: number) => Parts {
   const bytes = declaredBytes(attention, tokens, type);
-  const own = Array.from({ length: 1 + Math.ceil((4 * ARENA) / 2 / bytes) }, () =>
+  const own = Array.from({ length: 1 + Math.ceil(ARENA / bytes) }, () =>
     filledCache(device, attention, tokens, type),
   );
   caches.push(...own);
