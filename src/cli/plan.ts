@@ -1,18 +1,19 @@
 import type { Command } from "commander";
 import { writeAtomic } from "../file/atomic.ts";
+import { essay } from "../lab/paper.ts";
 import { tableWidth } from "../lab/table.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../plan/amount.ts";
 import type { Blueprint } from "../plan/blueprint.ts";
 import { detailTable } from "../plan/detail.ts";
+import { type OpenOptions, openPlan } from "../plan/open.ts";
 import { type PlanSettings, plan } from "../plan/plan.ts";
-import { presetOf } from "../plan/preset/preset.ts";
-import { blueprintOfConfig } from "../plan/read/config.ts";
 import type { Planned } from "../plan/report.ts";
 import { planJsonSchema } from "../plan/schema.ts";
 import { comparisonTable, planTable } from "../plan/table.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { HERE, hostsFor, thisText } from "./host.ts";
 import { interruptible } from "./interrupt.ts";
+import type { Measuring } from "./measuring.ts";
 import { commandText, wholeOption } from "./option.ts";
 
 /** Tokens planned for unless a model is declared for fewer or the command line says otherwise. */
@@ -35,6 +36,8 @@ interface Options {
   intermediate?: number;
   dims?: "scaled" | "exact";
   compare?: true;
+  match?: string[];
+  measure?: true;
   details?: true;
   pictures?: true;
   json?: true;
@@ -60,6 +63,9 @@ Examples:
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
   biform plan deepseek-r1 --json | jq '.cache[] | select(.dtype == "float16")'
+  biform plan --match cache=512                        for each variant the sizes whose cache is 512 numbers per token and layer
+  biform plan MLA GTA4 --match decode=4e6 --width 4096 --heads 32
+  biform plan deepseek-v2-lite --measure               which form is faster here, measured beside predicted; a minute
   biform plan deepseek-r1 --html plan.html             a page with pictures, numbers and sources
   biform plan --list                                   models and machines that are known by name
   biform plan --paper 10907                            the tables of kexue.fm/archives/10907, counted from the definitions`;
@@ -98,6 +104,12 @@ export function planCommand(program: Command): void {
     .option("--vocabulary <n>", "its vocabulary", wholeOption("--vocabulary"))
     .option("--intermediate <n>", "its MLP's width", wholeOption("--intermediate"))
     .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written")
+    .option(
+      "--match <target>",
+      "sizes of variants (those named, else all kinds) that meet it: cache=512, parameters=13e6, flops=10240, decode=4e6",
+      (text: string, before: string[] = []) => [...before, text],
+    )
+    .option("--measure", "run a layer of the model in every form here, and set predictions beside that")
     .option("--compare", "one row per model; several models imply it")
     .option("--details", "layers and work too")
     .option("--pictures", "pictures although the output is no terminal")
@@ -119,7 +131,10 @@ async function run(models: string[], options: Options): Promise<void> {
   if (options.schema) console.log(JSON.stringify(planJsonSchema(), null, 2));
   else if (options.paper !== undefined) (await import("./paper.ts")).showPaper(options.paper, { json });
   else if (options.list) (await import("./list.ts")).showList({ json });
-  else await planModels(models, options);
+  else if (options.match) {
+    const { width = essay.width, heads = essay.heads, match } = options;
+    (await import("./matching.ts")).showMatches({ match, width, heads, specs: models, json });
+  } else await planModels(models, options);
 }
 
 async function planModels(models: readonly string[], options: Options): Promise<void> {
@@ -129,16 +144,21 @@ async function planModels(models: readonly string[], options: Options): Promise<
     );
   const interrupt = interruptible();
   try {
-    const blueprints = [];
-    for (const model of models) blueprints.push(opened(model));
+    const blueprints: Blueprint[] = [];
+    for (const model of models) blueprints.push(await openPlan(model, { ...given(options), signal: interrupt.signal }));
     const settings = await settingsOf(blueprints, options);
     const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
     const planned = blueprints.map((blueprint) => {
       const { notes, ...rest } = plan(blueprint, settings);
       return { blueprint, settings, plan: { ...rest, notes: [...notes, ...here] } };
     });
+    const measured: Measuring[] = [];
+    if (options.measure) {
+      const { measureCrossover } = await import("./measuring.ts");
+      for (const blueprint of blueprints) measured.push(await measureCrossover(blueprint, interrupt.signal));
+    }
     if (options.html) await writeReport(options.html, planned);
-    await show(planned, options);
+    await show(planned, measured, options);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
     process.exitCode = 130;
@@ -147,10 +167,10 @@ async function planModels(models: readonly string[], options: Options): Promise<
   }
 }
 
-function opened(model: string): Blueprint {
-  const preset = presetOf(model);
-  if (!preset) throw new ShapeError(`plan: got "${model}", expected a preset; biform plan --list names them`);
-  return { ...blueprintOfConfig(preset.config, preset.name), source: preset.source };
+/** What was given on the command line, under the names that reading asks for. */
+function given({ as, width, heads, layers, vocabulary, intermediate, dims }: Options): OpenOptions {
+  const all = { as, width, heads, layers, vocabulary, intermediate, dims };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 /** The settings of all plans: one context, so that they can be compared. */
@@ -181,16 +201,21 @@ async function writeReport(path: string, planned: readonly Planned[]): Promise<v
   await writeAtomic(path, [page(planHeading(planned), body)]);
 }
 
-async function show(planned: readonly Planned[], options: Options): Promise<void> {
+async function show(planned: readonly Planned[], measured: readonly Measuring[], options: Options): Promise<void> {
   const { json, compare, details, html, pictures } = options;
   const plans = planned.map(({ plan }) => plan);
   const several = compare || plans.length > 1;
   if (json) {
-    console.log(JSON.stringify(plans.length > 1 ? plans : plans[0], null, 2));
+    const all = plans.map((plan, at) => (measured[at] ? { ...plan, measured: measured[at] } : plan));
+    console.log(JSON.stringify(all.length > 1 ? all : all[0], null, 2));
     return;
   }
   const parts = [several ? comparisonTable(plans) : planTable(plans[0]!)];
   if (details) parts.push(...plans.map(detailTable));
+  if (measured.length) {
+    const { measuringTable } = await import("./measuring.ts");
+    parts.push(...measured.map(measuringTable));
+  }
   if (pictures || process.stdout.isTTY) parts.push(await picturesOf(planned));
   process.stdout.write(parts.join("\n"));
   if (html) process.stdout.write(`report: ${html}\n`);
