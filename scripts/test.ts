@@ -25,6 +25,8 @@ const steps: [name: string, command: string, args: string[]][] = [
   ["a browser", "node", ["scripts/browser.ts"]],
   ["tests", "vitest", ["run"]],
   ["forms agree", "node", ["bin/biform.js", "verify", "MLA", "GQA2-128", "--width", "64", "--heads", "4"]],
+  ["a plan", "node", ["bin/biform.js", "plan", "deepseek-r1", "--context", "160k", "--layout", "tp8,dp8"]],
+  ["the page", "vite", ["build", "site", "--logLevel", "warn", "--outDir", join(scratch, "site")]],
   ["main job", "node", ["bin/biform.js", ...smoke.split(" ")]],
   // The published package has no sources: its own files must do the same.
   [

@@ -1,4 +1,5 @@
 import { bytes, compact } from "../lab/quantity.ts";
+import { filled } from "../lab/table.ts";
 import { columns } from "../plan/column.ts";
 import { type Match, matchFamily, parseTarget, targets } from "../plan/match.ts";
 
@@ -31,18 +32,23 @@ export function showMatches({ match, width, heads, specs, json }: Matching): voi
   console.log("Dims stand behind colons and are read with --dims exact; at 4096 tokens, 16-bit cache.");
 }
 
+/** A row per variant that can meet the target; below, why others cannot. */
 function matchTable(matches: readonly Match[]): string[] {
-  const rows = matches.map((found) =>
+  const rows = matches.flatMap((found) =>
     "reason" in found
-      ? [found.spec, "–", "–", "–", "–", found.reason]
+      ? []
       : [
-          found.spec,
-          found.cacheValues,
-          compact(found.parameters),
-          bytes(found.decodeBytes),
-          `${(100 * found.share).toFixed(1)} %`,
-          found.forms.map(({ name, flopsPerPair }) => `${name} ${flopsPerPair}`).join(", "),
+          [
+            found.spec,
+            found.cacheValues,
+            compact(found.parameters),
+            bytes(found.decodeBytes),
+            `${Math.floor(100 * found.share)} %`,
+            found.forms.map(({ flopsPerPair }) => compact(flopsPerPair)).join(" / "),
+          ],
         ],
   );
-  return columns(["variant", "cache", "parameters", "decode", "met", "FLOPs per pair"], rows, [5]);
+  const others = matches.flatMap((found) => ("reason" in found ? filled(`${found.spec}: ${found.reason}`, "  ") : []));
+  const heads = ["variant", "cache", "params", "decode", "met", "FLOPs/pair"];
+  return [...(rows.length ? [...columns(heads, rows, [5]), ""] : []), ...others];
 }

@@ -1,0 +1,144 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import { parseSpec } from "../src/attention/spec.ts";
+import { planSchema } from "../src/plan/schema.ts";
+
+const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
+const scratch = mkdtempSync(join(tmpdir(), "biform-plan-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** Without figures of this machine, whatever a user of it has measured. */
+const env = { ...process.env, XDG_CONFIG_HOME: join(scratch, "config") };
+const plan = (...args: string[]) =>
+  spawnSync(process.execPath, [bin, "plan", ...args], { cwd: scratch, encoding: "utf8", env });
+const planned = (...args: string[]) => {
+  const { stdout, status, stderr } = plan(...args, "--json");
+  expect(stderr).toBe("");
+  expect(status).toBe(0);
+  return JSON.parse(stdout);
+};
+const put = (name: string, content: unknown) => {
+  writeFileSync(join(scratch, name), typeof content === "string" ? content : JSON.stringify(content));
+  return name;
+};
+const lite = {
+  ...{ model_type: "deepseek_v3", hidden_size: 2048, num_hidden_layers: 27, num_attention_heads: 16, vocab_size: 1000 },
+  ...{ intermediate_size: 4096, kv_lora_rank: 512, qk_nope_head_dim: 128, qk_rope_head_dim: 64, v_head_dim: 128 },
+  ...{ q_lora_rank: null, first_k_dense_replace: 27 },
+};
+
+test("DeepSeek-R1 at 163,840 tokens in float16 is 10.72 GiB of latent cache", () => {
+  const found = planSchema.parse(planned("deepseek-r1", "--context", "163840"));
+  const latent = found.cache.find(({ form, dtype }) => form === "absorbed" && dtype === "float16")!;
+  expect(latent).toMatchObject({ valuesPerTokenPerLayer: 576, bytesPerToken: 61 * 576 * 2 });
+  expect((latent.bytes / 2 ** 30).toFixed(2)).toBe("10.72");
+  expect(found.parameters.total).toBe(671_026_419_200);
+  const kept = (version: string) => found.engines.find((row) => row.engine === "llama.cpp" && row.version === version);
+  expect(kept("2025-04 to 2026-01")?.valuesPerTokenPerLayer).toBe(1088);
+  expect(kept("since 2026-01-24")?.valuesPerTokenPerLayer).toBe(576);
+});
+
+test("a config.json, its folder and a spec with the same sizes keep the same", () => {
+  put("config.json", lite);
+  const [file, folder] = [planned("config.json"), planned(".")];
+  const spec = planned(..."MLA:n128:r64:v128:c512 --width 2048 --heads 16 --layers 27".split(" "));
+  expect(folder.cache).toEqual(file.cache);
+  expect(spec.cache).toEqual(file.cache);
+  expect(
+    file.cache.map(({ valuesPerTokenPerLayer }: { valuesPerTokenPerLayer: number }) => valuesPerTokenPerLayer),
+  ).toContain(5120);
+});
+
+test("a variant with one form calls it expanded, and several models are a list", () => {
+  const both = planned("llama-3.1-8b", "deepseek-v2-lite");
+  expect(both).toHaveLength(2);
+  expect(new Set(both[0].cache.map(({ form }: { form: string }) => form))).toEqual(new Set(["expanded"]));
+  expect(new Set(both[1].cache.map(({ form }: { form: string }) => form))).toEqual(new Set(["expanded", "absorbed"]));
+});
+
+test("an architecture that is not known is planned where the user names the variant", () => {
+  const odd = put("odd.json", { ...lite, model_type: "odd" });
+  const { stderr, status } = plan(odd);
+  expect(stderr).toMatch(/odd.*kv_lora_rank.*--as/s);
+  expect(status).not.toBe(0);
+  expect(planned(odd, "--as", "MLA").cache[0].valuesPerTokenPerLayer).toBeGreaterThan(0);
+});
+
+test("sizes that meet a target are read back as specs that do", () => {
+  const { matches } = planned("--match", "cache=512", "--width", "1024", "--heads", "8");
+  const met = matches[0].matches.filter((row: object) => !("reason" in row));
+  expect(met.length).toBeGreaterThan(20);
+  for (const { spec, cacheValues, value } of met) {
+    expect(value).toBeLessThanOrEqual(512);
+    expect(cacheValues).toBe(value);
+    const { sizes } = parseSpec(spec, { width: 1024, heads: 8, dims: "exact" });
+    expect(sizes.d).toBe(1024);
+  }
+});
+
+describe("the terminal", () => {
+  const args = ["deepseek-r1", "--layout", "tp8,dp8", "--details", "--pictures"];
+  const { stdout } = plan(...args);
+
+  test("gets at most 100 columns, and no colours", () => {
+    for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);
+    expect(stdout).not.toContain("\u001b");
+  });
+
+  test("is told what is duplicated, which engines keep what, and how fast machines are", () => {
+    expect(stdout).toMatch(/the latent is duplicated on each of 8 tensor ranks/);
+    expect(stdout).toMatch(/40960 .*71\.1/);
+    expect(stdout).toMatch(/h100-sxm/);
+    expect(stdout).toMatch(/Roofline/);
+  });
+
+  test("a pipe gets no pictures", () => expect(plan("deepseek-r1").stdout).not.toMatch(/Roofline/));
+});
+
+test("a report is one page with its pictures", () => {
+  expect(plan("deepseek-v2-lite", "--html", "plan.html").status).toBe(0);
+  const page = readFileSync(join(scratch, "plan.html"), "utf8");
+  expect(page.match(/<svg/g)?.length).toBeGreaterThanOrEqual(4);
+  expect(page).not.toMatch(/(src|href)="https?:/);
+});
+
+test.each([
+  [[], /got no model/],
+  [["deepseek-r0"], /nearest is deepseek/],
+  [["none.json"], /none\.json: got no such file/],
+  [[put("text.json", "no json")], /text\.json: got no JSON/],
+  [[put("list.json", [1])], /list\.json/],
+  [[put("empty.json", {})], /empty\.json/],
+  [[put("heads.json", { ...lite, num_attention_heads: -16 })], /num_attention_heads: got -16/],
+  [[put("huge.json", { ...lite, hidden_size: 2 ** 60 })], /hidden_size/],
+  [
+    [
+      put("groups.json", {
+        model_type: "llama",
+        hidden_size: 64,
+        num_hidden_layers: 1,
+        num_attention_heads: 8,
+        num_key_value_heads: 3,
+        vocab_size: 9,
+        intermediate_size: 9,
+      }),
+    ],
+    /num_key_value_heads: got 3/,
+  ],
+  [["http://localhost:1/config.json"], /localhost/],
+  [["deepseek-r1", "--context", "0"], /--context: got "0"/],
+  [["deepseek-r1", "--machine", "abacus"], /--machine: got "abacus"/],
+  [["deepseek-r1", "--layout", "tp3"], /tensor ranks/],
+  [["deepseek-r1", "--cache", "f7"], /--cache: got "f7"/],
+  [["--match", "speed=3"], /match: got "speed=3"/],
+  [["llama-3.1-8b", "--paper", "1"], /--paper: got "1"/],
+] as const)("biform plan %j says in a line what is wrong", (args, message) => {
+  const { status, stderr } = plan(...args);
+  expect(stderr).toMatch(message);
+  expect(status).not.toBe(0);
+  expect(stderr).not.toMatch(/^\s+at /m);
+});
