@@ -7,6 +7,7 @@ export {
   crossoverContext,
   type Machine,
   predict,
+  roofline,
 } from "./attention/crossover.ts";
 export {
   type At,
@@ -35,10 +36,13 @@ export { storySource } from "./data/story.ts";
 export { openText } from "./data/text.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
+export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
 export { openGguf, openSafetensors, writeSafetensors } from "./file/disk.ts";
 export { decodeGguf, type Gguf } from "./file/gguf.ts";
 export { loadModel } from "./file/load.ts";
 export { openModel } from "./file/open.ts";
+export { type Outline, readOutline } from "./file/outline.ts";
+export { readRemote, remoteSource } from "./file/remote.ts";
 export { decodeSafetensors, encodeSafetensors } from "./file/safetensors.ts";
 export { type GgufTensor, writeGguf } from "./file/writer.ts";
 export { type Conversation, conversation } from "./generate/chat.ts";
@@ -52,6 +56,7 @@ export { type Gradients, gradients } from "./grad/tape.ts";
 export { agree } from "./lab/agree.ts";
 export { type CompareSettings, compare } from "./lab/compare.ts";
 export { verifyGolden } from "./lab/golden/run.ts";
+export { crossoverGrid, type GridPoint } from "./lab/grid.ts";
 export { match } from "./lab/match.ts";
 export { measure } from "./lab/measure.ts";
 export { type PaperRow, paperRows } from "./lab/paper.ts";
@@ -81,6 +86,20 @@ export { baseHolds, leastBase } from "./ops/rope/bound.ts";
 export { rope } from "./ops/rope/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
+export { type Blueprint, blueprintOf, type LayerKind } from "./plan/blueprint.ts";
+export { conformance } from "./plan/conformance.ts";
+export { cacheBytes as plannedCacheBytes, longestContext, stepBytes, stepFlops } from "./plan/cost.ts";
+export { enginesOf } from "./plan/engine.ts";
+export { layOut } from "./plan/layout.ts";
+export { hostOf, hostOfMeasured, machineOf, machines } from "./plan/machine.ts";
+export { matchFamily, parseTarget } from "./plan/match.ts";
+export { type OpenOptions, openPlan } from "./plan/open.ts";
+export { type Host as PlanHost, type PlanSettings, plan } from "./plan/plan.ts";
+export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
+export { blueprintOfConfig } from "./plan/read/config.ts";
+export { blueprintOfSpec } from "./plan/read/spec.ts";
+export { blueprintOfSource, blueprintOfText } from "./plan/read/text.ts";
+export { type Plan, planJsonSchema, planSchema } from "./plan/schema.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { type CacheType, pageTokens } from "./tensor/page.ts";
 export { dequantise } from "./tensor/quant.ts";

@@ -205,9 +205,7 @@ function rotatingCaches(
   caches: Cache[],
 ): (turn: number) => Parts {
   const bytes = declaredBytes(attention, tokens, type);
-  const own = Array.from({ length: 1 + Math.ceil(ARENA / bytes) }, () =>
-    filledCache(device, attention, tokens, type),
-  );
+  const own = Array.from({ length: 1 + Math.ceil(ARENA / bytes) }, () => filledCache(device, attention, tokens, type));
   caches.push(...own);
   return (turn) => own[turn % own.length]!.rows;
 }
