@@ -86,8 +86,9 @@ function api(): string {
       .split(",")
       .map((n) => n.replace("type ", "").trim())
       .filter(Boolean)) {
+      const [own = name, given = own] = name.split(" as ");
       const declaration = new RegExp(
-        `^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) ${name}\\b[\\s\\S]*?(?=^export |^/\\*\\*|^declare |^import |(?![\\s\\S]))`,
+        `^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) ${own}\\b[\\s\\S]*?(?=^export |^/\\*\\*|^declare |^import |(?![\\s\\S]))`,
         "m",
       ).exec(text);
       if (!declaration) throw new Error(`api: got no declaration of ${name} in ${module}, expected one`);
@@ -95,7 +96,7 @@ function api(): string {
         .replace(/\/\*\*[\s\S]*?\*\/\s*/g, "")
         .replace(/^\/\/#.*$/gm, "")
         .trim();
-      lines.push(bare);
+      lines.push(given === own ? bare : bare.replace(own, given));
     }
   }
   return `# Public API\n\nGenerated from the types; \`npm run docs\` writes it.\n\n\`\`\`ts\n${lines.sort().join("\n")}\n\`\`\`\n`;

@@ -88,7 +88,7 @@ export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
 export { type Blueprint, blueprintOf, type LayerKind } from "./plan/blueprint.ts";
 export { conformance } from "./plan/conformance.ts";
-export { cacheBytes as plannedCacheBytes, longestContext, stepBytes, stepFlops } from "./plan/cost.ts";
+export { longestContext, stepBytes, stepFlops } from "./plan/cost.ts";
 export { enginesOf } from "./plan/engine.ts";
 export { layOut } from "./plan/layout.ts";
 export { hostOf, hostOfMeasured, machineOf, machines } from "./plan/machine.ts";
