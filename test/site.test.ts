@@ -483,3 +483,101 @@ describe.skipIf(noBrowser !== undefined)("the crossover", () => {
     expect(await page.locator("#explorer svg.picture").count()).toBe(2);
   });
 });
+
+describe.skipIf(noBrowser !== undefined)("everyone", () => {
+  test("can name every control: each has a label, each table a caption, each picture words", async () => {
+    const page = await open("#compare=deepseek-r1+MLA");
+    await page.locator("#pictures svg").nth(3).waitFor();
+    const nameless = await page.evaluate(() => {
+      const named = (element: Element) =>
+        element.getAttribute("aria-label") ||
+        element.getAttribute("aria-labelledby") ||
+        element.getAttribute("title") ||
+        (element as HTMLInputElement).labels?.length ||
+        element.textContent?.trim();
+      const controls = [...document.querySelectorAll("input, select, textarea, button, a, summary")].filter(
+        (element) => (element as HTMLInputElement).type !== "hidden" && !named(element),
+      );
+      const tables = [...document.querySelectorAll("table")].filter((table) => !table.caption?.textContent?.trim());
+      const pictures = [...document.querySelectorAll("svg")].filter(
+        (svg) => !svg.closest("[aria-hidden=true]") && !svg.parentElement?.closest("svg") && !named(svg),
+      );
+      return [...controls, ...tables, ...pictures].map((element) => element.outerHTML.slice(0, 120));
+    });
+    expect(nameless).toEqual([]);
+  });
+
+  test("can plan by the keyboard alone", async () => {
+    const page = await open();
+    const focused = () => page.evaluate(() => document.activeElement?.id ?? "");
+    const reach = async (id: string) => {
+      for (let presses = 0; presses < 200; presses++) {
+        if ((await focused()) === id) return;
+        await page.keyboard.press("Tab");
+      }
+      throw new Error(`Tab never reaches #${id}`);
+    };
+    await reach("model");
+    await page.keyboard.press("Home");
+    await says(page, "#headline", /deepseek-v2-lite/);
+    await reach("context");
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("64k");
+    await page.keyboard.press("Tab");
+    await says(page, "#headline", /65\s?536 tokens/);
+  });
+
+  test.each(["light", "dark"] as const)(
+    "can read it in %s: text stands out from what is behind it by 4.5",
+    async (colorScheme) => {
+      const page = await open("#compare=deepseek-r1+MLA", { colorScheme });
+      await page.locator("#pictures svg").nth(3).waitFor();
+      const faint = await page.evaluate(() => {
+        const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
+        /** Red, green, blue and opacity of any CSS colour, painted on nothing. */
+        const parse = (colour: string) => {
+          canvas.clearRect(0, 0, 1, 1);
+          canvas.fillStyle = colour;
+          canvas.fillRect(0, 0, 1, 1);
+          const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+          return [r!, g!, b!, a! / 255] as const;
+        };
+        const light = (rgb: readonly number[]) => {
+          const [r, g, b] = rgb
+            .slice(0, 3)
+            .map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+          return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+        };
+        const behind = (element: Element | null): readonly number[] => {
+          if (!element)
+            return parse(getComputedStyle(document.documentElement).backgroundColor)[3]
+              ? parse(getComputedStyle(document.documentElement).backgroundColor)
+              : [255, 255, 255];
+          const colour = parse(getComputedStyle(element).backgroundColor);
+          return colour[3] > 0.99 ? colour : behind(element.parentElement);
+        };
+        const found = new Set<string>();
+        for (const element of document.querySelectorAll<HTMLElement>(
+          "p, li, th, td, label, legend, h1, h2, h3, a, button, caption, span, summary, output",
+        )) {
+          const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim());
+          if (!own || !element.checkVisibility() || element.closest("svg, [aria-hidden=true], :disabled")) continue;
+          const [front, back] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+          const ratio = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
+          if (ratio < 4.5)
+            found.add(
+              `${ratio.toFixed(2)} ${element.tagName}.${element.className}: ${element.textContent!.slice(0, 40)}`,
+            );
+        }
+        return [...found];
+      });
+      expect(faint).toEqual([]);
+    },
+  );
+
+  test("can hold it in a hand: nothing is wider than a phone", async () => {
+    const page = await open("#compare=deepseek-r1+MLA+llama-3.1-8b", { viewport: { width: 360, height: 740 } });
+    await page.locator("#pictures svg").nth(3).waitFor();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+  });
+});

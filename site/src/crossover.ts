@@ -46,7 +46,7 @@ function page(): string {
   );
   const sliders = (Object.keys(steps) as Slider[]).map(
     (name) =>
-      `<label><i>${name}</i> <span class="soft">${sliderNames[name]}</span><output></output><input type="range" name="${name}" min="${ranges[name][0]}" max="${ranges[name][1]}" step="${steps[name]}"></label>`,
+      `<label for="explored-${name}"><i>${name}</i> <span class="soft">${sliderNames[name]}</span><output></output><input id="explored-${name}" type="range" name="${name}" min="${ranges[name][0]}" max="${ranges[name][1]}" step="${steps[name]}"></label>`,
   );
   return `
 <form class="asked" autocomplete="off">

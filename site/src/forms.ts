@@ -92,7 +92,8 @@ const page = `
 function slider(name: keyof typeof names, value: number): string {
   const [least, most, step] = limits[name];
   const letter = name === "tokens" ? "" : `<i>${name}</i> `;
-  return `<label>${letter}<span class="soft">${names[name]}</span><output>${value}</output><input type="range" name="${name}" min="${least}" max="${most}" step="${step}" value="${value}"></label>`;
+  // Without its id the label would name the output, which comes first.
+  return `<label for="proved-${name}">${letter}<span class="soft">${names[name]}</span><output>${value}</output><input id="proved-${name}" type="range" name="${name}" min="${least}" max="${most}" step="${step}" value="${value}"></label>`;
 }
 
 /** Puts the figure and the proof into `element` and keeps them up to date. */

@@ -79,7 +79,9 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
     engines: enginesOf(blueprint, cacheType, { context, batch }),
-    costs: waysOf(blueprint).flatMap((way) => costRows(blueprint, way, settings)),
+    costs: waysOf(blueprint).flatMap((way) =>
+      contextsTo(context).flatMap((tokens) => costRows(blueprint, way, { ...settings, context: tokens })),
+    ),
     machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
     notes: notesOf(blueprint, settings),
@@ -182,6 +184,13 @@ const spansOf = ({ context, batch, step }: PlanSettings) => ({
   prefill: { t: context, s: context, batch, logits: 1 },
   decode: { t: step, s: context + step, batch },
 });
+
+/** The context asked for, and some below it, falling. */
+function contextsTo(context: number): number[] {
+  const below = [];
+  for (let tokens = 1024; tokens < context; tokens *= 4) below.push(tokens);
+  return [context, ...below.reverse()];
+}
 
 function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan["costs"] {
   return Object.entries(spansOf(settings)).map(([phase, span]) => {

@@ -273,7 +273,7 @@ export function workGrids(plan: Plan): string {
   }));
   const layerHeads = ["layers", "attention", "parameters", "cached numbers,<br>expanded", "absorbed", "state"];
   const costHeads = ["work", "tokens", "FLOPs", "moved", "FLOPs/byte"];
-  return `<details><summary>Layers and work</summary>${grid("Layers of a kind, and what one of them keeps", layerHeads, layers)}${grid("One prefill, and one decoding step", costHeads, costs)}</details>`;
+  return `<details><summary>Layers and work</summary>${grid("Layers of a kind, and what one of them keeps", layerHeads, layers)}${grid("Prefills, and decoding steps after so many tokens", costHeads, costs)}</details>`;
 }
 
 function made(plans: readonly Plan[], command?: string): string {
