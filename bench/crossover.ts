@@ -9,12 +9,12 @@
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { crossoverChunk, type Machine, rivalsOf } from "../src/attention/crossover.ts";
 import { parseSpec } from "../src/attention/spec.ts";
+import { crossoverChunk, type Machine, rivalsOf } from "../src/cost/crossover.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { wall } from "../src/lab/clock.ts";
-import { crossoverGrid, type GridPoint } from "../src/lab/grid.ts";
-import { tune } from "../src/lab/tune.ts";
+import { wall } from "../src/measure/clock.ts";
+import { crossoverGrid, type GridPoint } from "../src/measure/grid.ts";
+import { tune } from "../src/measure/tune.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 
 const models = {

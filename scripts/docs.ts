@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { variants } from "../src/attention/variants.ts";
-import { formsText, variantRows } from "../src/lab/family.ts";
+import { formsText, variantRows } from "../src/cost/catalogue.ts";
 import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/statistics.ts";
 import { conformance } from "../src/plan/conformance.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
-import { style } from "../src/lab/style.ts";
+import { style } from "../src/draw/style.ts";
 
 /**
  * Puts script and styles into index.html, so that the page is one file: it opens from any server, any path and from a disk,

@@ -1,15 +1,6 @@
 // The public library: what a user imports from "biform". docs/api.md lists it with signatures.
 export { Cache, declaredBytes } from "./attention/cache.ts";
 export {
-  chooseForm,
-  commonMachine,
-  crossoverChunk,
-  crossoverContext,
-  type Machine,
-  predict,
-  roofline,
-} from "./attention/crossover.ts";
-export {
   type At,
   type Cost,
   cacheValues,
@@ -30,6 +21,22 @@ export { specHelp } from "./attention/names.ts";
 export { type Host, parseSpec } from "./attention/spec.ts";
 export { expandedCache } from "./attention/unfold.ts";
 export { variants } from "./attention/variants.ts";
+export { loadModel } from "./checkpoint/load.ts";
+export { openModel } from "./checkpoint/open.ts";
+export { type Blueprint, blueprintOf, type LayerKind } from "./cost/blueprint.ts";
+export { longestContext, stepBytes, stepFlops } from "./cost/cost.ts";
+export {
+  chooseForm,
+  commonMachine,
+  crossoverChunk,
+  crossoverContext,
+  type Machine,
+  predict,
+  roofline,
+} from "./cost/crossover.ts";
+export { layOut } from "./cost/layout.ts";
+export { hostOf, hostOfMeasured, machineOf, machines } from "./cost/machine.ts";
+export { type PaperRow, paperRows } from "./cost/paper.ts";
 export { recallSource } from "./data/recall.ts";
 export type { Batch, Source } from "./data/source.ts";
 export { storySource } from "./data/story.ts";
@@ -39,8 +46,6 @@ export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
 export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
 export { openGguf, openSafetensors, writeSafetensors } from "./file/disk.ts";
 export { decodeGguf, type Gguf } from "./file/gguf.ts";
-export { loadModel } from "./file/load.ts";
-export { openModel } from "./file/open.ts";
 export { type Outline, readOutline } from "./file/outline.ts";
 export { readRemote, remoteSource } from "./file/remote.ts";
 export { decodeSafetensors, encodeSafetensors } from "./file/safetensors.ts";
@@ -53,16 +58,13 @@ export { type Sampler, type Sampling, sampler } from "./generate/sample.ts";
 export { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./generate/session.ts";
 export type { Prompt, TextSession } from "./generate/text.ts";
 export { type Gradients, gradients } from "./grad/tape.ts";
-export { agree } from "./lab/agree.ts";
 export { type CompareSettings, compare } from "./lab/compare.ts";
-export { verifyGolden } from "./lab/golden/run.ts";
-export { crossoverGrid, type GridPoint } from "./lab/grid.ts";
 export { match } from "./lab/match.ts";
-export { measure } from "./lab/measure.ts";
-export { type PaperRow, paperRows } from "./lab/paper.ts";
 export { report } from "./lab/report.ts";
 export { type Comparison, comparisonSchema, parseComparison } from "./lab/result.ts";
-export { tune } from "./lab/tune.ts";
+export { crossoverGrid, type GridPoint } from "./measure/grid.ts";
+export { measure } from "./measure/measure.ts";
+export { tune } from "./measure/tune.ts";
 export { buildModel, type ModelSettings } from "./model/build.ts";
 export { forwardFlops, type Model, modelSize, parametersOf } from "./model/model.ts";
 export { forward, type Weights } from "./model/transformer.ts";
@@ -86,12 +88,8 @@ export { baseHolds, leastBase } from "./ops/rope/bound.ts";
 export { rope } from "./ops/rope/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
-export { type Blueprint, blueprintOf, type LayerKind } from "./plan/blueprint.ts";
 export { conformance } from "./plan/conformance.ts";
-export { longestContext, stepBytes, stepFlops } from "./plan/cost.ts";
 export { enginesOf } from "./plan/engine.ts";
-export { layOut } from "./plan/layout.ts";
-export { hostOf, hostOfMeasured, machineOf, machines } from "./plan/machine.ts";
 export { matchFamily, parseTarget } from "./plan/match.ts";
 export { type OpenOptions, openPlan } from "./plan/open.ts";
 export { type Host as PlanHost, type PlanSettings, plan } from "./plan/plan.ts";
@@ -112,3 +110,5 @@ export { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 export { initialWeights } from "./train/initial.ts";
 export { Optimiser, type OptimiserSettings, optimiserDefaults } from "./train/optimiser.ts";
 export { type TrainHooks, type TrainResult, type TrainSettings, train, trainFlopsPerToken } from "./train/run.ts";
+export { agree } from "./verify/agree.ts";
+export { verifyGolden } from "./verify/golden/run.ts";

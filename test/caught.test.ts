@@ -4,17 +4,12 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { Variant } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
-import { mla } from "../src/attention/mla.ts";
+import { mla } from "../src/attention/variant/mla.ts";
+import { readWeights } from "../src/checkpoint/load.ts";
+import { familyOf } from "../src/checkpoint/open.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
+import { perHead, type Source, type Sources } from "../src/family/family.ts";
 import { openFolder } from "../src/file/folder.ts";
-import { readWeights } from "../src/file/load.ts";
-import { familyOf } from "../src/file/open.ts";
-import { compareLayer, type LayerCase, readLayerCase } from "../src/lab/golden/layer.ts";
-import { type Expected, Ledger } from "../src/lab/golden/ledger.ts";
-import { compareModel, readModelOracle } from "../src/lab/golden/model.ts";
-import { compareOp, readOpCase } from "../src/lab/golden/op.ts";
-import type { OpCase } from "../src/lab/golden/operator.ts";
-import { perHead, type Source, type Sources } from "../src/model/family.ts";
 import { type Model, parametersOf } from "../src/model/model.ts";
 import { scaled } from "../src/ops/add/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
@@ -22,6 +17,11 @@ import { map } from "../src/ops/map/index.ts";
 import { rope } from "../src/ops/rope/index.ts";
 import type { Choice } from "../src/ops/route/index.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
+import { compareLayer, type LayerCase, readLayerCase } from "../src/verify/golden/layer.ts";
+import { type Expected, Ledger } from "../src/verify/golden/ledger.ts";
+import { compareModel, readModelOracle } from "../src/verify/golden/model.ts";
+import { compareOp, readOpCase } from "../src/verify/golden/op.ts";
+import type { OpCase } from "../src/verify/golden/operator.ts";
 
 // Implementations that are wrong in one place: the golden vectors must see each of them. The vectors are too large for the
 // repository: they lie beside it, or these tests are skipped.

@@ -1,4 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { costFlops, formNames } from "../src/attention/define.ts";
+import type { Attention } from "../src/attention/layer.ts";
+import { parseSpec } from "../src/attention/spec.ts";
+import { expandedCache } from "../src/attention/unfold.ts";
+import { variants } from "../src/attention/variants.ts";
 import {
   arithmetic,
   chooseForm,
@@ -10,12 +15,7 @@ import {
   predict,
   rivalsOf,
   roofline,
-} from "../src/attention/crossover.ts";
-import { costFlops, formNames } from "../src/attention/define.ts";
-import type { Attention } from "../src/attention/layer.ts";
-import { parseSpec } from "../src/attention/spec.ts";
-import { expandedCache } from "../src/attention/unfold.ts";
-import { variants } from "../src/attention/variants.ts";
+} from "../src/cost/crossover.ts";
 import { visiblePairs } from "../src/ops/attend/index.ts";
 import { holds } from "./law/check.ts";
 import { cases } from "./law/geometry.ts";

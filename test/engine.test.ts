@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseSpec } from "../src/attention/spec.ts";
-import { cacheBytes, formsOf, valuesPerLayer } from "../src/plan/cost.ts";
+import { cacheBytes, formsOf, valuesPerLayer } from "../src/cost/cost.ts";
 import { type EngineRow, enginesOf } from "../src/plan/engine.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";

@@ -2,13 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { loadModel } from "../src/checkpoint/load.ts";
+import { families, familyOf } from "../src/checkpoint/open.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { loadModel } from "../src/file/load.ts";
-import { families, familyOf } from "../src/file/open.ts";
+import { scaledRotation } from "../src/family/scaling.ts";
 import { Session } from "../src/generate/session.ts";
 import { formsOf, modelSize, parametersOf } from "../src/model/model.ts";
-import { scaledRotation } from "../src/model/scaling.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
 import {

@@ -7,9 +7,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
-import { type GoldenCase, verifyGolden } from "../src/lab/golden/run.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
+import { type GoldenCase, verifyGolden } from "../src/verify/golden/run.ts";
 
 const vectors = fileURLToPath(new URL("../../shared/golden", import.meta.url));
 // The vectors are too large for the repository: they lie beside it, or these tests are skipped.

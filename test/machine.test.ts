@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { arithmetic, workSeconds } from "../src/attention/crossover.ts";
-import { hostOf, hostOfMeasured, machineOf, machines } from "../src/plan/machine.ts";
+import { arithmetic, workSeconds } from "../src/cost/crossover.ts";
+import { hostOf, hostOfMeasured, machineOf, machines } from "../src/cost/machine.ts";
 import { dtypes } from "../src/plan/schema.ts";
 
 test("each name and alias is one machine's, found whatever its case", () => {

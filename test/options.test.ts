@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { writeSafetensors } from "../src/file/disk.ts";
-import { verifyGolden } from "../src/lab/golden/run.ts";
 import type { Device } from "../src/tensor/tensor.ts";
+import { verifyGolden } from "../src/verify/golden/run.ts";
 import {
   deltaLayer,
   drawn,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { Ledger } from "../src/lab/golden/ledger.ts";
 import { FormatError } from "../src/tensor/error.ts";
+import { Ledger } from "../src/verify/golden/ledger.ts";
 
 describe("a ledger", () => {
   test("keeps the comparison that is worst in its own tolerances, not the largest error", () => {

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { arithmetic, commonMachine, roofline } from "../src/attention/crossover.ts";
 import { paramsOf, shapeOf } from "../src/attention/define.ts";
 import { parseSpec } from "../src/attention/spec.ts";
-import { essay, paperRows } from "../src/lab/paper.ts";
+import { type Blueprint, blueprintOf, type LayerKind } from "../src/cost/blueprint.ts";
+import { parametersRead, stepFlops, waysOf } from "../src/cost/cost.ts";
+import { arithmetic, commonMachine, roofline } from "../src/cost/crossover.ts";
+import { essay, paperRows } from "../src/cost/paper.ts";
+import { prefillSteps, stepSeconds, timingOf } from "../src/cost/time.ts";
 import { buildModel } from "../src/model/build.ts";
-import { type Blueprint, blueprintOf, type LayerKind } from "../src/plan/blueprint.ts";
-import { parametersRead, stepFlops, waysOf } from "../src/plan/cost.ts";
 import { matchFamily, parseTarget } from "../src/plan/match.ts";
 import { type Host, type PlanSettings, plan } from "../src/plan/plan.ts";
 import { planJsonSchema, planSchema } from "../src/plan/schema.ts";
-import { prefillSteps, stepSeconds, timingOf } from "../src/plan/time.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 
 const silent: LayerKind["feed"] = { always: 0, expert: 0, experts: 0, chosen: 0, flops: 0 };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { arithmetic, commonMachine, type Machine } from "../src/attention/crossover.ts";
 import { PIECE } from "../src/attention/unfold.ts";
+import { arithmetic, commonMachine, type Machine } from "../src/cost/crossover.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { CHUNK } from "../src/generate/forms.ts";
 import { cacheBytes, Session, type SessionOptions } from "../src/generate/session.ts";

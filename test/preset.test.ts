@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { parametersOf } from "../src/plan/blueprint.ts";
-import { bytesPerToken, formsOf, valuesPerLayer } from "../src/plan/cost.ts";
+import { parametersOf } from "../src/cost/blueprint.ts";
+import { bytesPerToken, formsOf, valuesPerLayer } from "../src/cost/cost.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 

@@ -5,7 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { machines } from "../src/plan/machine.ts";
+import { machines } from "../src/cost/machine.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { noBrowser, openBrowser } from "./browser.ts";
 import { serve } from "./fixture/serve.ts";

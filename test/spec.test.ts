@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { cacheValues, formNames, parameterCount } from "../src/attention/define.ts";
 import { formOf } from "../src/attention/layer.ts";
 import { layerSpecs, parseSpec, splitSpecs } from "../src/attention/spec.ts";
-import { paperRows } from "../src/lab/paper.ts";
+import { paperRows } from "../src/cost/paper.ts";
 import { baseHolds, leastBase } from "../src/ops/rope/bound.ts";
 
 const essay = { width: 2048, heads: 16 };

@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { commonMachine } from "../src/attention/crossover.ts";
+import { commonMachine } from "../src/cost/crossover.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { cpuName, keepMachine, type Measured, machineFor, machinePath } from "../src/file/machine.ts";
-import { rateOf, tune } from "../src/lab/tune.ts";
+import { cpuName, keepMachine, type Measured, machineFor, machinePath } from "../src/file/rates.ts";
+import { rateOf, tune } from "../src/measure/tune.ts";
 
 let folder: string;
 beforeAll(() => {

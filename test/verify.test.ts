@@ -1,17 +1,17 @@
 import { Command } from "commander";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { cacheValues, type Variant } from "../src/attention/define.ts";
-import { gqa } from "../src/attention/gqa.ts";
-import { mla } from "../src/attention/mla.ts";
-import { s2 } from "../src/attention/s2.ts";
 import { parseSpec } from "../src/attention/spec.ts";
+import { gqa } from "../src/attention/variant/gqa.ts";
+import { mla } from "../src/attention/variant/mla.ts";
+import { s2 } from "../src/attention/variant/s2.ts";
 import { variants } from "../src/attention/variants.ts";
 import { verifyCommand } from "../src/cli/verify.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { agree, randomSpec } from "../src/lab/agree.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 import type { Device } from "../src/tensor/tensor.ts";
+import { agree, randomSpec } from "../src/verify/agree.ts";
 
 const host = { width: 32, heads: 4 };
 let wasm: Device;

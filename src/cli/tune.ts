@@ -1,10 +1,10 @@
 import type { Command } from "commander";
-import { crossoverChunk, crossoverContext, type Machine, type Rate, rivalsOf } from "../attention/crossover.ts";
 import { parseSpec } from "../attention/spec.ts";
 import { expandedCache } from "../attention/unfold.ts";
+import { crossoverChunk, crossoverContext, type Machine, type Rate, rivalsOf } from "../cost/crossover.ts";
 import { WasmDevice } from "../device/wasm.ts";
-import { cpuName, keepMachine, type Measured, machinePath } from "../file/machine.ts";
-import { tune } from "../lab/tune.ts";
+import { cpuName, keepMachine, type Measured, machinePath } from "../file/rates.ts";
+import { tune } from "../measure/tune.ts";
 import { interruptible } from "./interrupt.ts";
 import { positiveOption, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { specHelp } from "../attention/names.ts";
-import { formsText, variantRows } from "../lab/family.ts";
+import { formsText, variantRows } from "../cost/catalogue.ts";
 import { wholeOption } from "./option.ts";
 
 /** `biform variants`: what can be named and what it costs. */

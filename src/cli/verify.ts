@@ -1,11 +1,11 @@
 import type { Command } from "commander";
 import { parseSpec } from "../attention/spec.ts";
+import { shownSpecs } from "../cost/catalogue.ts";
 import { WasmDevice } from "../device/wasm.ts";
-import { type Agreement, agree, type Difference, randomSpec } from "../lab/agree.ts";
-import { shownSpecs } from "../lab/family.ts";
-import { type GoldenCase, verifyGolden } from "../lab/golden/run.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
+import { type Agreement, agree, type Difference, randomSpec } from "../verify/agree.ts";
+import { type GoldenCase, verifyGolden } from "../verify/golden/run.ts";
 import { wholeOption } from "./option.ts";
 
 interface Options {

@@ -1,8 +1,8 @@
 import { declaredBytes } from "../attention/cache.ts";
-import { chooseForm, type Machine, predict, type Step } from "../attention/crossover.ts";
 import { formNames } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
 import { expandedCache } from "../attention/unfold.ts";
+import { chooseForm, type Machine, predict, type Step } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
 import type { CacheType } from "../tensor/page.ts";
 

@@ -1,9 +1,9 @@
-import { commonMachine, type Machine } from "../attention/crossover.ts";
+import { readModel } from "../checkpoint/load.ts";
+import { openModel } from "../checkpoint/open.ts";
+import { commonMachine, type Machine } from "../cost/crossover.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { WasmDevice } from "../device/wasm.ts";
-import { readModel } from "../file/load.ts";
-import { machineFor } from "../file/machine.ts";
-import { openModel } from "../file/open.ts";
+import { machineFor } from "../file/rates.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { FormatError } from "../tensor/error.ts";

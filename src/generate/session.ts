@@ -1,5 +1,5 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
-import { commonMachine, type Machine } from "../attention/crossover.ts";
+import { commonMachine, type Machine } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
 import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";

@@ -1,4 +1,4 @@
-import type { Machine } from "../attention/crossover.ts";
+import type { Machine } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { ShapeError } from "../tensor/error.ts";

@@ -1,10 +1,11 @@
 /** What a report on a comparison says, as HTML: words first, then pictures, then every fact. Made in a browser or on a server. */
-import { decodeTime, memoryAgainstContext } from "./cost.ts";
-import { escaped, facts, figure, grid, named, section, stacked } from "./html.ts";
+
+import { escaped, facts, figure, grid, named, section, stacked } from "../draw/html.ts";
+import { bytes, compact, context, decimals, duration, loss, scientific, signed, whole } from "../draw/quantity.ts";
 import { differences, lossAgainstCache, lossCurves } from "./picture.ts";
-import { bytes, compact, context, decimals, duration, loss, scientific, signed, whole } from "./quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
+import { decodeTime, memoryAgainstContext } from "./tradeoff.ts";
 import { fastest, rank, verdict } from "./verdict.ts";
 
 /** Variants from which on a picture of all of them is broad. */

@@ -1,12 +1,12 @@
 import { declaredBytes } from "../attention/cache.ts";
 import type { Source } from "../data/source.ts";
+import { measure, type Speeds } from "../measure/measure.ts";
 import type { ModelSettings } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import type { Device } from "../tensor/tensor.ts";
 import type { OptimiserSettings } from "../train/optimiser.ts";
 import { type Curve, type Progress, type TrainSettings, train, trainFlopsPerToken } from "../train/run.ts";
 import { cachePerLayer, type Goal, type Matched, match } from "./match.ts";
-import { measure, type Speeds } from "./measure.ts";
 import type { VariantResult } from "./result.ts";
 import { writeSample } from "./sample.ts";
 import type { Shelf } from "./shelf.ts";

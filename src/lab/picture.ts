@@ -1,6 +1,6 @@
 /** The pictures of what a variant is worth: its loss. Each is undefined where the result holds nothing to draw. */
 import * as Plot from "@observablehq/plot";
-import { type Axis, around, decades, pixels, powers, round, tickDigits, valueAt } from "./axis.ts";
+import { type Axis, around, decades, pixels, powers, round, tickDigits, valueAt } from "../draw/axis.ts";
 import {
   axisX,
   axisY,
@@ -15,9 +15,9 @@ import {
   short,
   symbol,
   textWidth,
-} from "./canvas.ts";
-import { type Box, place, spread } from "./label.ts";
-import { bytes, loss, signed } from "./quantity.ts";
+} from "../draw/canvas.ts";
+import { type Box, place, spread } from "../draw/label.ts";
+import { bytes, loss, signed } from "../draw/quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { rank } from "./verdict.ts";
 

@@ -1,5 +1,5 @@
 /** The table a terminal shows at the end of a comparison: plain text, at most 100 columns, a legend below. */
-import { compact, context, decimals, loss } from "./quantity.ts";
+import { compact, context, decimals, loss } from "../draw/quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
 import { fastest, rank, type Standing } from "./verdict.ts";

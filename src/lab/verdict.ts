@@ -2,7 +2,7 @@
  * What may be said in words. Everything here follows from the numbers by a rule: a difference is called one only where
  * its paired interval leaves zero out, and what a run of this size cannot show stands beside what it shows.
  */
-import { compact, decimals, loss, scientific } from "./quantity.ts";
+import { compact, decimals, loss, scientific } from "../draw/quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "./statistics.ts";
 

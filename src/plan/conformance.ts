@@ -1,7 +1,7 @@
 import { present, type Sizes, shapeOf } from "../attention/define.ts";
-import type { Blueprint, LayerKind } from "./blueprint.ts";
-import { cacheBytes, formsOf, layerBytes, layerValues, valuesPerLayer } from "./cost.ts";
-import { keptAs, keptOf } from "./keep.ts";
+import type { Blueprint, LayerKind } from "../cost/blueprint.ts";
+import { cacheBytes, formsOf, layerBytes, layerValues, valuesPerLayer } from "../cost/cost.ts";
+import { keptAs, keptOf } from "../cost/keep.ts";
 import { presets } from "./preset/preset.ts";
 import { blueprintOfConfig } from "./read/config.ts";
 import type { CachedForm } from "./schema.ts";

@@ -1,5 +1,5 @@
 /** The lines that pictures of a plan draw, on a terminal and as SVG: what a plan says at one context, at many. */
-import type { Blueprint } from "./blueprint.ts";
+import type { Blueprint } from "../cost/blueprint.ts";
 import {
   cacheBytes,
   formsOf,
@@ -10,10 +10,10 @@ import {
   type Way,
   waysOf,
   weightBytes,
-} from "./cost.ts";
+} from "../cost/cost.ts";
+import { crossoverOf, runningOn, stepSeconds } from "../cost/time.ts";
 import type { Host, PlanSettings } from "./plan.ts";
 import type { CachedForm } from "./schema.ts";
-import { crossoverOf, runningOn, stepSeconds } from "./time.ts";
 
 export type Point = readonly [x: number, y: number];
 

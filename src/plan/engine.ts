@@ -1,7 +1,7 @@
 import { present, type Sizes, shapeOf } from "../attention/define.ts";
-import type { Blueprint, LayerKind } from "./blueprint.ts";
-import { bytesPerToken, layerBytes, layerValues } from "./cost.ts";
-import { keptOf } from "./keep.ts";
+import type { Blueprint, LayerKind } from "../cost/blueprint.ts";
+import { bytesPerToken, layerBytes, layerValues } from "../cost/cost.ts";
+import { keptOf } from "../cost/keep.ts";
 import { type Dtype, dtypes, type Plan } from "./schema.ts";
 
 /** What an engine keeps of a model: a row of a plan's `engines`. */

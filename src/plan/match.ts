@@ -1,6 +1,6 @@
 import { type Sizes, stateValues } from "../attention/define.ts";
 import { type Host, parseSpec } from "../attention/spec.ts";
-import { shownSpecs, type VariantRow, variantRow } from "../lab/family.ts";
+import { shownSpecs, type VariantRow, variantRow } from "../cost/catalogue.ts";
 import { ShapeError } from "../tensor/error.ts";
 
 /** What sizes are to meet, of one layer: each with its unit. */

@@ -1,10 +1,10 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Blueprint } from "../cost/blueprint.ts";
+import type { Config } from "../family/family.ts";
 import { fileSource } from "../file/disk.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
-import type { Config } from "../model/family.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
-import type { Blueprint } from "./blueprint.ts";
 import { presetOf, presets } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
 import { blueprintOfSpec, type Given } from "./read/spec.ts";

@@ -1,7 +1,5 @@
-import type { Machine } from "../attention/crossover.ts";
 import { parameterCount } from "../attention/define.ts";
-import { ShapeError } from "../tensor/error.ts";
-import { type Blueprint, type LayerKind, parametersOf } from "./blueprint.ts";
+import { type Blueprint, type LayerKind, parametersOf } from "../cost/blueprint.ts";
 import {
   bytesPerToken,
   cacheBytes,
@@ -14,12 +12,14 @@ import {
   type Way,
   waysOf,
   weightBytes,
-} from "./cost.ts";
+} from "../cost/cost.ts";
+import type { Machine } from "../cost/crossover.ts";
+import { keptOf } from "../cost/keep.ts";
+import { layOut } from "../cost/layout.ts";
+import { crossoverOf, prefillSteps, runningOn, type Steps, timingOf } from "../cost/time.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { enginesOf } from "./engine.ts";
-import { keptOf } from "./keep.ts";
-import { layOut } from "./layout.ts";
 import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
-import { crossoverOf, prefillSteps, runningOn, type Steps, timingOf } from "./time.ts";
 
 /** A machine as planned for: what it holds and how fast it is with a type of weights. */
 export interface Host {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { kda } from "../../src/attention/kda.ts";
+import { kda } from "../../src/attention/variant/kda.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { generate, idsOf } from "../../src/generate/generate.ts";

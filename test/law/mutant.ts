@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { Cache } from "../../src/attention/cache.ts";
 import { cacheOf, type Parts, type Variant } from "../../src/attention/define.ts";
-import { gqa } from "../../src/attention/gqa.ts";
-import { mla } from "../../src/attention/mla.ts";
-import { flatten, pick, placement, spread } from "../../src/attention/placement.ts";
+import { gqa } from "../../src/attention/variant/gqa.ts";
+import { mla } from "../../src/attention/variant/mla.ts";
+import { flatten, pick, placement, spread } from "../../src/attention/variant/placement.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type View } from "../../src/ops/attend/index.ts";

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Cache, declaredBytes } from "../../src/attention/cache.ts";
-import { arithmetic } from "../../src/attention/crossover.ts";
 import {
   cacheOf,
   cacheValues,
@@ -9,15 +8,11 @@ import {
   parameterCount,
   type Variant,
 } from "../../src/attention/define.ts";
-import { gqa } from "../../src/attention/gqa.ts";
 import { runAttention } from "../../src/attention/layer.ts";
 import { expandedCache } from "../../src/attention/unfold.ts";
+import { gqa } from "../../src/attention/variant/gqa.ts";
 import { variants } from "../../src/attention/variants.ts";
-import { ReferenceDevice } from "../../src/device/reference.ts";
-import { WasmDevice } from "../../src/device/wasm.ts";
-import { forwardFlops, modelSize } from "../../src/model/model.ts";
-import { positionsOf } from "../../src/ops/rope/index.ts";
-import { type Blueprint, blueprintOf, type LayerKind, parametersOf } from "../../src/plan/blueprint.ts";
+import { type Blueprint, blueprintOf, type LayerKind, parametersOf } from "../../src/cost/blueprint.ts";
 import {
   cacheBytes,
   formsOf,
@@ -26,11 +21,16 @@ import {
   stepFlops,
   valuesPerLayer,
   waysOf,
-} from "../../src/plan/cost.ts";
-import { keptOf } from "../../src/plan/keep.ts";
-import { layOut } from "../../src/plan/layout.ts";
+} from "../../src/cost/cost.ts";
+import { arithmetic } from "../../src/cost/crossover.ts";
+import { keptOf } from "../../src/cost/keep.ts";
+import { layOut } from "../../src/cost/layout.ts";
+import { stepSeconds } from "../../src/cost/time.ts";
+import { ReferenceDevice } from "../../src/device/reference.ts";
+import { WasmDevice } from "../../src/device/wasm.ts";
+import { forwardFlops, modelSize } from "../../src/model/model.ts";
+import { positionsOf } from "../../src/ops/rope/index.ts";
 import type { CachedForm, Dtype } from "../../src/plan/schema.ts";
-import { stepSeconds } from "../../src/plan/time.ts";
 import { pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { allCounted } from "./account.ts";

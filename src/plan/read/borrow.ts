@@ -1,5 +1,5 @@
 import type { Costed } from "../../attention/define.ts";
-import { gqa } from "../../attention/gqa.ts";
+import { gqa } from "../../attention/variant/gqa.ts";
 
 const { grouped } = gqa.forms;
 

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { Costed, Sizes } from "../../attention/define.ts";
-import { outerFlops, outputParams, rankRules } from "../../attention/rank.ts";
-import { type Config, count, limits } from "../../model/family.ts";
+import { outerFlops, outputParams, rankRules } from "../../attention/variant/rank.ts";
+import type { Feed } from "../../cost/blueprint.ts";
+import { type Config, count, limits } from "../../family/family.ts";
 import { FormatError } from "../../tensor/error.ts";
-import type { Feed } from "../blueprint.ts";
 import { feedAt } from "./feed.ts";
 import type { Attending, Traits } from "./grouped.ts";
 import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";

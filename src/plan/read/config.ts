@@ -1,8 +1,8 @@
 import { parameterCount } from "../../attention/define.ts";
 import { checkSizes } from "../../attention/layer.ts";
-import type { Config } from "../../model/family.ts";
+import { type Blueprint, type LayerKind, parametersOf } from "../../cost/blueprint.ts";
+import type { Config } from "../../family/family.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { type Blueprint, type LayerKind, parametersOf } from "../blueprint.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture } from "./choice.ts";
 import { namesOf, settingsOf } from "./settings.ts";

@@ -1,5 +1,5 @@
+import type { Feed } from "../../cost/blueprint.ts";
 import { FormatError } from "../../tensor/error.ts";
-import type { Feed } from "../blueprint.ts";
 import { at, type Settings, sizeAt } from "./settings.ts";
 
 /** How the feed-forward halves of an architecture differ from Llama's. */

@@ -1,7 +1,7 @@
+import { type Blueprint, parametersOf } from "../../cost/blueprint.ts";
+import type { Config } from "../../family/family.ts";
 import type { Outline } from "../../file/outline.ts";
-import type { Config } from "../../model/family.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
-import { type Blueprint, parametersOf } from "../blueprint.ts";
 import type { Architecture } from "./architecture.ts";
 import { namedArchitecture } from "./choice.ts";
 import { architectureOf, assemble, type Reading } from "./config.ts";

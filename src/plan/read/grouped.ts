@@ -1,5 +1,5 @@
 import type { Costed, Costing, Feature, Sizes } from "../../attention/define.ts";
-import { gqa } from "../../attention/gqa.ts";
+import { gqa } from "../../attention/variant/gqa.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { FeedTraits } from "./feed.ts";
 import { at, type Settings, sizeAt } from "./settings.ts";

@@ -1,6 +1,6 @@
+import type { Config } from "../../family/family.ts";
+import { rounded } from "../../family/gguf.ts";
 import type { Outline } from "../../file/outline.ts";
-import type { Config } from "../../model/family.ts";
-import { rounded } from "../../model/gguf.ts";
 import { FormatError } from "../../tensor/error.ts";
 
 /** A GGUF header, the name of its architecture, and whether all of the model's tensors are in it. */

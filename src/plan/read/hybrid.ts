@@ -1,10 +1,10 @@
 import { z } from "zod";
 import type { Costed, Sizes } from "../../attention/define.ts";
-import { gdn } from "../../attention/gdn.ts";
-import { kda } from "../../attention/kda.ts";
-import { type Config, count, limits } from "../../model/family.ts";
+import { gdn } from "../../attention/variant/gdn.ts";
+import { kda } from "../../attention/variant/kda.ts";
+import type { Feed } from "../../cost/blueprint.ts";
+import { type Config, count, limits } from "../../family/family.ts";
 import { FormatError } from "../../tensor/error.ts";
-import type { Feed } from "../blueprint.ts";
 import { feedAt, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { latentAt } from "./latent.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { type Config, count, limits } from "../../model/family.ts";
-import type { Feed } from "../blueprint.ts";
+import type { Feed } from "../../cost/blueprint.ts";
+import { type Config, count, limits } from "../../family/family.ts";
 import { borrowing } from "./borrow.ts";
 import { dense, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";

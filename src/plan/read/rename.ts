@@ -1,4 +1,4 @@
-import type { Config } from "../../model/family.ts";
+import type { Config } from "../../family/family.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { namesOf } from "./settings.ts";
 

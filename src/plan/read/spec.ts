@@ -1,7 +1,7 @@
-import { essay } from "../../lab/paper.ts";
+import { type Blueprint, blueprintOf } from "../../cost/blueprint.ts";
+import { essay } from "../../cost/paper.ts";
 import { buildModel, type ModelSettings } from "../../model/build.ts";
 import { ShapeError } from "../../tensor/error.ts";
-import { type Blueprint, blueprintOf } from "../blueprint.ts";
 
 /** Sizes that the user gives beside a spec, or where a config has none. */
 export type Given = Partial<Omit<ModelSettings, "base" | "scale">>;

@@ -1,9 +1,9 @@
+import type { Blueprint } from "../../cost/blueprint.ts";
+import type { Config } from "../../family/family.ts";
 import { type ByteSource, blobSource } from "../../file/bytes.ts";
 import { MAGIC } from "../../file/gguf.ts";
 import { readOutline } from "../../file/outline.ts";
-import type { Config } from "../../model/family.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
-import type { Blueprint } from "../blueprint.ts";
 import { blueprintOfConfig, type Reading } from "./config.ts";
 import { blueprintOfGguf } from "./gguf.ts";
 

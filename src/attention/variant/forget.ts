@@ -1,0 +1,64 @@
+import { accumulate } from "../../ops/accumulate/index.ts";
+import { addBias, combine } from "../../ops/add/index.ts";
+import { einsum } from "../../ops/einsum/index.ts";
+import { map } from "../../ops/map/index.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { At, Sizes, Variant } from "../define.ts";
+import { mla } from "./mla.ts";
+
+/** A gate per query head. */
+export const gateParams = { wF: "d h", bF: "h" } as const;
+export const gateFlops = (z: Sizes) => 2 * z.d * z.h;
+
+/** Running sums of log forget gates, log sigmoid(x wF + bF), going on from `total` and moving it: `[t, h]`. */
+export function forgetting(
+  p: Readonly<Record<"wF" | "bF", Tensor>>,
+  x: Tensor,
+  at: At,
+  total: Tensor | undefined,
+): Tensor {
+  const gates = map(addBias(einsum("t d, d h -> t h", x, p.wF), p.bF), "logSigmoid");
+  const sums = accumulate(gates, { batch: at.batch, start: total });
+  const t = sums.shape[0]!;
+  if (total) combine(1, sums.rows(t - 1, t), 0, undefined, total);
+  return sums;
+}
+
+/**
+ * A variant whose position is a forget gate: each key fades by the gates of the tokens after it. The gate is added to scores, so
+ * whatever up-projections stand on either side of attention stay there, and all its forms stay one function.
+ */
+function withForgetGate(name: string, base: Variant): Variant {
+  return {
+    ...base,
+    name,
+    source: `Lin et al., FoX (arXiv 2503.02130); kexue.fm/archives/11111; ${base.source}`,
+    rules: (z) => [...base.rules(z), [z.r === 0, "r", "the gate takes the place of rotary position (r = 0)"]],
+    params: (z) => ({ ...base.params(z), ...gateParams }),
+    cache: (z) => ({ ...base.cache(z), f: "h" }),
+    ...(base.unfolded && { unfolded: (z) => ({ ...base.unfolded?.(z), f: "h" }) }),
+    ...(base.unfold && { unfold: (p, cached, z) => ({ ...base.unfold?.(p, cached, z), f: cached.f! }) }),
+    exact: [...(base.exact ?? []), "f"],
+    state: (z) => ({ ...base.state?.(z), total: "h" }),
+    project: (p, x, at, z, state) => ({
+      ...base.project(p, x, at, z, state),
+      f: forgetting({ wF: p.wF!, bF: p.bF! }, x, at, state?.total),
+    }),
+    forms: Object.fromEntries(
+      Object.entries(base.forms).map(([form, { cost, run, ...rest }]) => [
+        form,
+        {
+          ...rest,
+          cost: (z) => {
+            const { token, cached, pair } = cost(z);
+            return { token: token + gateFlops(z), cached, pair: pair + 2 * z.h };
+          },
+          run: (p, parts, view, ...others) => run(p, parts, { ...view, decay: parts.f! }, ...others),
+        } satisfies Variant["forms"][string],
+      ]),
+    ),
+  };
+}
+
+/** MLA with forget gates in the place of rotary position. */
+export const mlaFox = withForgetGate("MLA-FoX", mla);

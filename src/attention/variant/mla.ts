@@ -1,0 +1,98 @@
+import { addBias } from "../../ops/add/index.ts";
+import { attend, type Term } from "../../ops/attend/index.ts";
+import { einsum } from "../../ops/einsum/index.ts";
+import { rmsNorm } from "../../ops/norm/index.ts";
+import { rope } from "../../ops/rope/index.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { type At, defineAttention, type Sizes } from "../define.ts";
+import { eps, outerFlops, outputParams, outputs, rankRules, splitQueries, splitQueryParams } from "./rank.ts";
+
+/** FLOPs of a new token in either form: all but the latent's two up-projections, whose cost is `unfolding`. */
+export const latentFlops = (z: Sizes) => outerFlops(z) + 2 * z.d * (z.c + z.r);
+const unfolding = (z: Sizes) => 2 * z.c * z.h * (z.n + z.v);
+
+/** What makes the latent and the key that all heads share. */
+export const latentParams = (z: Sizes) => ({
+  wDKV: "d c",
+  bDKV: z.bias ? "c" : undefined,
+  gKV: "c",
+  wKR: z.r ? "d r" : undefined,
+  bKR: z.r && z.bias ? "r" : undefined,
+});
+
+type LatentHeld = Record<"wDKV" | "gKV", Tensor> & Record<"bDKV" | "wKR" | "bKR", Tensor | undefined>;
+
+/** The latent, normed, and the rotated key. */
+export function latents(p: LatentHeld, x: Tensor, at: At, z: Sizes) {
+  return {
+    c: rmsNorm(addBias(einsum("t d, d c -> t c", x, p.wDKV), p.bDKV), p.gKV, eps(z)),
+    ...(p.wKR && { kr: rope(addBias(einsum("t d, d r -> t r", x, p.wKR), p.bKR), at.rotation, at.positions) }),
+  };
+}
+
+/** The rotary term, where there is one. */
+export const rotary = (qr: Tensor | undefined, kr: Tensor | undefined): Term[] => (qr && kr ? [[qr, kr]] : []);
+
+export const latentRules = (z: Sizes) =>
+  [
+    [z.c > 0, "c", "the latent rank is at least 1"],
+    [z.n > 0, "n", "the key dims without position are at least 1: only they fold into the latent"],
+    [z.r % 2 === 0, "r", "the rotary dims are even"],
+    ...rankRules(z),
+  ] as const;
+
+/** Multi-head Latent Attention: each token leaves one small latent c and one rotated key kr that all heads share. */
+export const mla = defineAttention({
+  name: "MLA",
+  source: "DeepSeek-V2 (arXiv 2405.04434), section 2.1; kexue.fm/archives/10091",
+  qkNorm:
+    "does not: a norm after the up-projection needs the length of each head's own key, which absorption never makes; the latent's norm is in both forms",
+  features: ["qkNorm"],
+  rules: latentRules,
+  params: (z) => ({
+    ...splitQueryParams(z),
+    ...latentParams(z),
+    wUK: "c h n",
+    wUV: "c h v",
+    gQN: z.with?.qkNorm ? "n" : undefined,
+    gKN: z.with?.qkNorm ? "n" : undefined,
+    ...outputParams(z),
+  }),
+  query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
+  cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined }),
+  unfolded: (z) => ({ kn: "h n", v: "h v", kr: z.r ? "r" : undefined }),
+  unfold(p, { c, kr }, z) {
+    const kn = einsum("s c, c h n -> s h n", c, p.wUK);
+    return {
+      kn: p.gKN ? rmsNorm(kn, p.gKN, eps(z)) : kn,
+      v: einsum("s c, c h v -> s h v", c, p.wUV),
+      ...(kr && { kr }),
+    };
+  },
+  scale: (z) => z.e ** -0.5,
+  project(p, x, at, z) {
+    const q = splitQueries(p, x, at, z);
+    return { ...q, qn: p.gQN ? rmsNorm(q.qn, p.gQN, eps(z)) : q.qn, ...latents(p, x, at, z) };
+  },
+  forms: {
+    expanded: {
+      about: "multi-head: unfolds the latent into keys and values per head; least arithmetic (training, prefill)",
+      over: "unfolded",
+      cost: (z) => ({ token: latentFlops(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
+      run: (_p, { qn, qr, kn, v, kr }, view) => attend(v, view, [qn, kn], ...rotary(qr, kr)),
+    },
+    absorbed: {
+      about: "multi-query: folds wUK into the query and wUV into the output; least traffic (decode)",
+      refuses: (z) =>
+        z.with?.qkNorm &&
+        "a norm on each head's key after the up-projection needs that key, which absorption never makes; run expanded, or norm the latent alone",
+      cost: (z) => ({ token: latentFlops(z) + unfolding(z), cached: 0, pair: 2 * z.h * (2 * z.c + z.r) }),
+      run(p, { qn, qr, c, kr }, view) {
+        const qc = einsum("t h n, c h n -> t h c", qn, p.wUK);
+        const oc = attend(c, view, [qc, c], ...rotary(qr, kr));
+        return einsum("t h c, c h v -> t h v", oc, p.wUV);
+      },
+    },
+  },
+  output: outputs,
+});

@@ -1,0 +1,133 @@
+import { stat } from "node:fs/promises";
+import { absorbedGguf } from "../family/absorbed.ts";
+import { deepseek, deepseek3, deepseek32 } from "../family/deepseek.ts";
+import type { Config, Family, Sources } from "../family/family.ts";
+import type { Architecture, GgufHeader } from "../family/gguf.ts";
+import { glm } from "../family/glm.ts";
+import { llama, llamaGguf } from "../family/llama.ts";
+import { minicpm, minicpmGguf } from "../family/minicpm.ts";
+import { qwen, qwenGguf } from "../family/qwen.ts";
+import { youtu } from "../family/youtu.ts";
+import { openGguf } from "../file/disk.ts";
+import { openFolder } from "../file/folder.ts";
+import type { Gguf } from "../file/gguf.ts";
+import { clip } from "../file/header.ts";
+import type { TensorReader } from "../file/safetensors.ts";
+import { type Model, type Parameter, parametersOf } from "../model/model.ts";
+import { FormatError, ShapeError } from "../tensor/error.ts";
+
+/** Every family of checkpoints there is; adding one is a file and a line here. */
+export const families: readonly Family[] = [llama, qwen, deepseek, deepseek3, deepseek32, glm, youtu, minicpm];
+
+/** Every architecture of GGUF files there is. */
+export const architectures: readonly Architecture[] = [llamaGguf, qwenGguf, absorbedGguf, minicpmGguf];
+
+/** A model on disk: what it is and where its parameters lie. Nothing of their size has been read. */
+export interface Opened {
+  /** config.json, or what stands for it in a GGUF file's metadata, in the same keys. */
+  readonly config: Config;
+  readonly model: Model;
+  readonly parameters: readonly Parameter[];
+  readonly sources: Sources;
+  readonly tensors: TensorReader;
+  /** Whether a tensor beside the parameters changes nothing. */
+  ignores(tensor: string): boolean;
+  /** The file's own header, where it is a GGUF file. */
+  readonly gguf?: Gguf;
+}
+
+/** The family that reads this `model_type`, if any. */
+export function familyOf(modelType: unknown): Family | undefined {
+  return families.find(({ modelTypes }) => modelTypes.some((known) => known === modelType));
+}
+
+/**
+ * Opens a Hugging Face style folder or a GGUF file and works out its model. `override` replaces keys of the config.
+ *
+ * Errors: FormatError naming the file and the key or tensor.
+ */
+export async function openModel(path: string, override: Config = {}): Promise<Opened> {
+  const there = await stat(path).catch(() => undefined);
+  return there?.isFile() ? openArchitecture(path, override) : openFamily(path, override);
+}
+
+async function openFamily(dir: string, override: Config): Promise<Opened> {
+  const { config: stored, tensors } = await openFolder(dir);
+  const config = { ...stored, ...override };
+  const family = familyOf(config.model_type);
+  if (!family)
+    throw new FormatError(
+      `${dir}/config.json: model_type: got ${clip(JSON.stringify(config.model_type) ?? "nothing")}, ` +
+        `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
+    );
+  const { model, parameters, sources } = named(`${dir}/config.json`, () => {
+    const model = family.model(config);
+    return { model, parameters: parametersOf(model), sources: family.sources(model, config) };
+  });
+  return { config, model, parameters, sources, tensors, ignores: (name) => family.ignores(name, model, config) };
+}
+
+async function openArchitecture(path: string, override: Config): Promise<Opened> {
+  const gguf = await openGguf(path);
+  const { metadata, tensors } = gguf;
+  const name = metadata.get("general.architecture")?.value;
+  const architecture = architectures.find((known) => known.name === name);
+  if (!architecture)
+    throw new FormatError(
+      `${path}: general.architecture: got ${clip(JSON.stringify(name) ?? "nothing")}, ` +
+        `expected one of ${architectures.map((known) => known.name).join(", ")}; other models are not supported`,
+    );
+  const parts = metadata.get("split.count")?.value;
+  if (typeof parts === "number" && parts > 1)
+    throw new FormatError(`${path}: split.count: got a model in ${parts} files, expected one; merge them first`);
+  const header = await headerOf(gguf, architecture);
+  const { config, model, parameters, sources } = named(path, () => {
+    const config = { ...architecture.config(header), ...override };
+    const plain = familyOf(config.model_type)!.model(config);
+    const model = architecture.adapt?.(plain) ?? plain;
+    const parameters = parametersOf(model);
+    // A vocabulary of another size than the embedding would ask for rows that are not there.
+    const tokens = metadata.get("tokenizer.ggml.tokens");
+    if (tokens?.type === "string[]" && tokens.value.length !== model.vocabulary)
+      throw new FormatError(
+        `tokenizer.ggml.tokens: got ${tokens.value.length} tokens, expected ${model.vocabulary}, one for each row of ` +
+          "token_embd.weight; tokenizer and weights do not belong together",
+      );
+    return { config, model, parameters, sources: architecture.sources(model, header) };
+  });
+  const layers = model.layers.length;
+  const ignores = (tensor: string) =>
+    architecture.tables?.includes(tensor) || Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) >= layers;
+  return { config, model, parameters, sources, tensors, ignores, gguf };
+}
+
+/** The most numbers that a tensor among the settings may have. */
+const TABLE_LIMIT = 2 ** 17;
+
+async function headerOf({ file, metadata, tensors }: Gguf, { name, tables = [] }: Architecture): Promise<GgufHeader> {
+  const own = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
+  const found = new Map<string, readonly number[]>();
+  for (const table of tables.filter((tensor) => tensors.has(tensor))) {
+    const { elements } = tensors.entry(table);
+    if (elements > TABLE_LIMIT)
+      throw new FormatError(
+        `${file}: ${table}: got ${elements} numbers, expected at most ${TABLE_LIMIT}, one for each rotary pair`,
+      );
+    found.set(table, Array.from(await tensors.read(table)));
+  }
+  return {
+    settings: Object.fromEntries(own.map(([key, { value }]) => [key.slice(name.length + 1), value])),
+    tables: found,
+    shapeOf: (tensor) => (tensors.has(tensor) ? tensors.entry(tensor).shape : undefined),
+  };
+}
+
+/** Puts the file's name before what is wrong with its settings. */
+function named<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
+    throw new FormatError(`${file}: ${error.message}`, { cause: error });
+  }
+}

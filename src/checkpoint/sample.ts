@@ -1,0 +1,130 @@
+import type { Config } from "../family/family.ts";
+import { writeFolder } from "../file/atomic.ts";
+import type { GgufType } from "../file/gguf.ts";
+import { safetensorsChunks } from "../file/safetensors.ts";
+import { writeGguf } from "../file/writer.ts";
+import { type Model, parametersOf } from "../model/model.ts";
+import { FormatError } from "../tensor/error.ts";
+import { Random } from "../tensor/random.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import { familyOf } from "./open.ts";
+import { ggufMetadata, ggufTensors, type MlaLayout, type Tensors } from "./recast.ts";
+import { inventVocabulary, tokenizerFiles } from "./vocabulary.ts";
+
+/** How to write a model of random weights. */
+export interface Sample {
+  readonly seed: number;
+  /** Of the matrices. Gains, biases and routers are float32 in every file. A folder takes F32, F16 and BF16. */
+  readonly type: GgufType;
+  /** Of MLA in a GGUF file; "absorbed" unless given. */
+  readonly layout?: MlaLayout;
+  /** Sees each tensor as its numbers are drawn; one may be drawn twice. */
+  readonly onTensor?: (name: string, elements: number) => void;
+}
+
+/**
+ * A folder's tensors for a config, drawn by name and seed: the same numbers whatever file they go into and in whatever order.
+ * Matrices keep the size of what goes through them, and what is added to the residual stream is small enough that it stays near
+ * 1 through all layers. Throws FormatError for a config that no family reads.
+ */
+export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "seed" | "onTensor">): Tensors {
+  const family = familyOf(config.model_type);
+  if (!family)
+    throw new FormatError(`model_type: got ${JSON.stringify(config.model_type)}, expected one of a known family`);
+  const model = family.model(config);
+  const shapes = new Map<string, readonly number[]>();
+  const sources = family.sources(model, config);
+  for (const { name } of parametersOf(model)) {
+    const { tensors, shape } = sources.get(name)!;
+    for (const tensor of tensors) shapes.set(tensor, shape);
+  }
+  return {
+    shapes,
+    read(name) {
+      const shape = shapes.get(name)!;
+      onTensor?.(name, sizeOf(shape));
+      const [mean, deviation] = spreadOf(name, shape, model);
+      return draw(name, seed, sizeOf(shape), mean, deviation);
+    },
+  };
+}
+
+/** Mean and standard deviation of a tensor's numbers. */
+function spreadOf(name: string, shape: readonly number[], model: Model): [mean: number, deviation: number] {
+  const inputs = shape[1];
+  if (inputs === undefined)
+    return /correction_bias$/.test(name) ? [-0.3, 0.1] : /bias$/.test(name) ? [0, 0.1] : [1, 0.1];
+  const fan = inputs ** -0.5;
+  // A model with factors of its own makes the embeddings larger, and its branches smaller.
+  if (model.scales && /embed_tokens/.test(name)) return [0, 0.5 / model.scales.embedding];
+  // Logits of a deviation of 2; a router that seldom hesitates.
+  if (/embed_tokens|lm_head|mlp\.gate\.weight/.test(name)) return [0, 2 * fan];
+  if (!model.scales && /o_proj|down_proj/.test(name)) return [0, fan / Math.sqrt(2 * model.layers.length)];
+  return [0, fan];
+}
+
+/** Standard deviation of the sum of four random bytes. */
+const BYTES_DEVIATION = Math.sqrt((4 * (2 ** 16 - 1)) / 12);
+
+/** Nearly normal numbers: each is the sum of the four bytes of one random word. */
+function draw(name: string, seed: number, n: number, mean: number, deviation: number): Float32Array {
+  let hash = 0x811c9dc5 ^ seed;
+  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
+  const random = new Random(hash >>> 0);
+  const out = new Float32Array(n);
+  const scale = deviation / BYTES_DEVIATION;
+  for (let i = 0; i < n; i++) {
+    const word = random.bits();
+    out[i] = mean + ((word & 255) + ((word >>> 8) & 255) + ((word >>> 16) & 255) + (word >>> 24) - 510) * scale;
+  }
+  return out;
+}
+
+/** Numbers that all tensors of a config have, the embedding once. Throws FormatError. */
+export function sampleSize(config: Config): number {
+  const { shapes } = sampleTensors(config, { seed: 0 });
+  return [...shapes.values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
+}
+
+/**
+ * Writes a model of random weights as a Hugging Face folder: config.json, model.safetensors, tokenizer.json.
+ * Errors: FormatError for a type that folders do not have, DeviceError where the disk refuses.
+ */
+export async function writeSampleFolder(dir: string, config: Config, sample: Sample): Promise<void> {
+  const { type } = sample;
+  if (type !== "F32" && type !== "F16" && type !== "BF16")
+    throw new FormatError(`type: got ${type}, expected F32, F16 or BF16 in a folder; write a .gguf file`);
+  const tensors = sampleTensors(config, sample);
+  const vocabulary = inventVocabulary(config.vocab_size as number);
+  const torch = { F32: "float32", F16: "float16", BF16: "bfloat16" }[type];
+  const full = {
+    ...config,
+    ...{ torch_dtype: torch, bos_token_id: vocabulary.begin, eos_token_id: vocabulary.end, use_cache: true },
+  };
+  const list = [...tensors.shapes].map(([name, shape]) => ({
+    ...{ name, shape, data: () => tensors.read(name) },
+    dtype: shape.length < 2 || /mlp\.gate\.weight$/.test(name) ? ("F32" as const) : type,
+  }));
+  await writeFolder(dir, [
+    { name: "config.json", chunks: [`${JSON.stringify(full, null, 1)}\n`] },
+    ...tokenizerFiles(vocabulary).map(({ name, text }) => ({ name, chunks: [text] })),
+    { name: "model.safetensors", chunks: safetensorsChunks("model.safetensors", list, { format: "pt" }) },
+  ]);
+}
+
+/** Writes the same model as a GGUF file. Errors: FormatError for what GGUF has no words for, DeviceError of the disk. */
+export async function writeSampleGguf(
+  path: string,
+  config: Config,
+  sample: Sample,
+  name = "biform sample",
+): Promise<void> {
+  const { type, layout = "absorbed" } = sample;
+  const tensors = sampleTensors(config, sample);
+  const vocabulary = inventVocabulary(config.vocab_size as number);
+  await writeGguf(
+    path,
+    ggufMetadata(config, vocabulary, type, layout, name),
+    ggufTensors(config, tensors, type, layout),
+  );
+}

@@ -1,0 +1,240 @@
+import { type Costing, costFlops, parameterCount } from "../attention/define.ts";
+import { type CachedForm, type Dtype, dtypes, type WeightType } from "../plan/schema.ts";
+import { type Blueprint, type Feed, type LayerKind, parametersOf } from "./blueprint.ts";
+import { pairsOf } from "./crossover.ts";
+import { type Kept, keptAs, keptOf } from "./keep.ts";
+
+/** What a model keeps, and the form that its attention computes in; layers that have one form run in that. */
+export interface Way {
+  readonly cached: CachedForm;
+  readonly form: CachedForm;
+}
+
+/** New tokens of a sequence, all of its tokens with them, sequences, and new tokens whose logits are asked for (all unless given). */
+export interface Span {
+  readonly t: number;
+  readonly s: number;
+  readonly batch?: number;
+  readonly logits?: number;
+}
+
+/** Types that numbers are kept in. */
+export interface Types {
+  readonly weightType: WeightType;
+  readonly cacheType: Dtype;
+}
+
+/** The forms that a model can keep, the expanded one first. */
+export function formsOf({ layers }: Blueprint): CachedForm[] {
+  return layers.some((kind) => keptOf(kind).absorbed) ? ["expanded", "absorbed"] : ["expanded"];
+}
+
+/** The ways a model can run: over what it keeps, and over keys and values that each step unfolds from all of the cache. */
+export function waysOf({ layers }: Blueprint): Way[] {
+  const ways: Way[] = [{ cached: "expanded", form: "expanded" }];
+  const absorbed = layers.flatMap((kind) => keptOf(kind).absorbed ?? []);
+  for (const form of ["absorbed", "expanded"] as const)
+    if (absorbed.some(({ forms }) => forms[form])) ways.push({ cached: "absorbed", form });
+  return ways;
+}
+
+/** Numbers that a token leaves in one layer: by its rate where the cache is compressed, none where it is another layer's. */
+export function layerValues(kind: LayerKind, form: CachedForm): number {
+  if (kind.borrows) return 0;
+  return keptAs(kind, form).values / (kind.compression?.every ?? 1);
+}
+
+/** Numbers that a token leaves per layer, on average over all of them. */
+export function valuesPerLayer({ layers }: Blueprint, form: CachedForm): number {
+  const count = layers.reduce((sum, { count }) => sum + count, 0);
+  return layers.reduce((sum, kind) => sum + kind.count * layerValues(kind, form), 0) / count;
+}
+
+/** Bytes that one more token of one sequence leaves in all layers while no window is full. */
+export function bytesPerToken({ layers }: Blueprint, form: CachedForm, type: Dtype): number {
+  return layers.reduce((sum, kind) => {
+    if (kind.borrows) return sum;
+    return sum + (kind.count * entryBytes(keptAs(kind, form), type)) / (kind.compression?.every ?? 1);
+  }, 0);
+}
+
+/** Bytes of `context` tokens of one sequence in all layers, states of fixed size included. */
+export function cacheBytes(blueprint: Blueprint, form: CachedForm, type: Dtype, context: number): number {
+  return blueprint.layers.reduce((sum, kind) => sum + kind.count * layerBytes(kind, form, type, context), 0);
+}
+
+/** The same of one layer. */
+export function layerBytes(kind: LayerKind, form: CachedForm, type: Dtype, context: number): number {
+  const kept = keptAs(kind, form);
+  if (kind.borrows) return 4 * kept.state;
+  return heldBytes(kind, kept, type, context) + 4 * kept.state;
+}
+
+function entryBytes({ values, exact }: Kept, type: Dtype): number {
+  return (values - exact) * dtypes[type] + exact * 4;
+}
+
+/** Bytes of what is left of `seen` tokens: a window's, or compressed ones and the last whole, which no indexer has a key of. */
+function heldBytes({ attention: { window }, compression }: LayerKind, kept: Kept, type: Dtype, seen: number): number {
+  const entry = entryBytes(kept, type);
+  if (!compression) return entry * Math.min(seen, window ?? seen);
+  const { every, recent } = compression;
+  return entry * Math.floor(seen / every) + (entry - kept.index * dtypes[type]) * Math.min(seen, recent);
+}
+
+/** Bytes of all parameters in a type; of "file", those that the file has. */
+export function weightBytes(blueprint: Blueprint, type: WeightType): number {
+  return parametersOf(blueprint).total * parameterBytes(blueprint, type);
+}
+
+/** Bytes of a parameter, on average where a file says them; as bfloat16 where a file is asked for and there is none. */
+export function parameterBytes(blueprint: Blueprint, type: WeightType): number {
+  if (type !== "file") return dtypes[type];
+  const { weightBytes } = blueprint;
+  return weightBytes === undefined ? dtypes.bfloat16 : weightBytes / parametersOf(blueprint).total;
+}
+
+/** Bytes of a number between two ops: 16 bits unless weights are of 32. */
+export function activationBytes(type: WeightType): number {
+  return type === "float32" ? 4 : 2;
+}
+
+/** The most tokens of each of `batch` sequences that fit into `room` bytes; Infinity where no length fills it. */
+export function longestContext(
+  blueprint: Blueprint,
+  form: CachedForm,
+  type: Dtype,
+  { room, batch = 1 }: { readonly room: number; readonly batch?: number },
+): number {
+  return longest((context) => batch * cacheBytes(blueprint, form, type, context) <= room);
+}
+
+/** The last whole number for which this holds, which holds for all before it: 0 where for none, Infinity where beyond 2^52. */
+export function longest(fits: (context: number) => boolean): number {
+  if (!fits(1)) return 0;
+  let [low, high] = [1, 2];
+  while (fits(high)) {
+    if (high >= 2 ** 52) return Number.POSITIVE_INFINITY;
+    [low, high] = [high, 2 * high];
+  }
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/**
+ * One layer's attention as this step meets it, for `predict` and `costFlops`: a window and a selection of keys bound what is read,
+ * and over a compressed cache a query sees one entry for so many tokens beside the recent ones.
+ */
+export function attentionAt(kind: LayerKind, kept: Kept, { t, s }: Span): Costing {
+  const { attention, chosen } = kept;
+  const { variant, sizes, window } = attention;
+  const { compression } = kind;
+  if (!compression && !chosen && (window ?? s) >= s) return attention;
+  const { indexed, whole } = entriesRead(kind, kept, { t, s });
+  const read = kept.index * indexed + (kept.values - kept.index) * whole;
+  return {
+    ...attention,
+    variant: {
+      ...variant,
+      reads: () => read,
+      ...(compression && { forms: Object.fromEntries(Object.keys(variant.forms).map(compressed)) }),
+    },
+  };
+
+  function compressed(name: string) {
+    const { every, recent } = compression!;
+    const form = variant.forms[name]!;
+    const { selected, ...cost } = form.cost(sizes);
+    const seen = entriesSeen(s, every) - entriesSeen(s - t, every);
+    const near = pairsOf(t, s, recent) * (selected ?? cost.pair);
+    const flops = cost.pair * seen + (selected ?? 0) * t * Math.min(chosen ?? 0, Math.floor(s / every)) + near;
+    return [name, { ...form, cost: () => ({ ...cost, pair: flops / pairsOf(t, s, window) }) }] as const;
+  }
+}
+
+/** Entries of one layer's cache that a sequence's step reads, each once: with an indexer's key, and with all the rest. */
+function entriesRead({ attention: { window }, compression }: LayerKind, { chosen }: Kept, { t, s }: Span) {
+  const indexed = Math.floor(s / (compression?.every ?? 1));
+  const whole = compression ? Math.min(s, compression.recent + t - 1) : 0;
+  const most = Math.min(indexed, chosen ? t * chosen : indexed, window ? window + t - 1 : indexed);
+  return { indexed, whole: most + whole };
+}
+
+/** Compressed entries that queries at 1 .. n see together: the sum of floor(p / every). */
+function entriesSeen(n: number, every: number): number {
+  const whole = Math.floor(n / every);
+  return (every * whole * (whole - 1)) / 2 + whole * (n - every * whole + 1);
+}
+
+/** FLOPs of the whole model for one step. Embedding look-up, norms and softmax are not counted, as is usual. */
+export function stepFlops(blueprint: Blueprint, way: Way, span: Span): number {
+  const { t, s, batch = 1, logits = t } = span;
+  const pairs = (window?: number) => pairsOf(t, s, window);
+  let flops = 2 * logits * blueprint.width * blueprint.vocabulary;
+  for (const kind of blueprint.layers) {
+    const kept = keptAs(kind, way.cached);
+    const { variant, sizes, window } = attentionAt(kind, kept, span);
+    const cost = variant.forms[formOf(kept, way)]!.cost(sizes);
+    flops += kind.count * (costFlops(cost, sizes, { t, s, pairs: pairs(window) }) + kind.feed.flops * t);
+  }
+  return batch * flops;
+}
+
+/** The name of the form that a layer runs in. */
+export function formOf({ forms }: Kept, { form }: Way): string {
+  return (forms[form] ?? forms.expanded)!;
+}
+
+/** Parameters that one step reads: of experts those that its tokens are expected to visit, of tables rows and the head. */
+export function parametersRead(blueprint: Blueprint, { t, batch = 1, logits = t }: Span): number {
+  const { vocabulary, width, layers, extra } = blueprint;
+  const tables = width * (Math.min(t * batch, vocabulary) + (logits ? vocabulary : 0));
+  return layers.reduce((sum, kind) => {
+    const { variant, sizes } = kind.attention;
+    return sum + kind.count * (parameterCount(variant, sizes) + kind.extra + feedRead(kind.feed, t * batch));
+  }, extra + tables);
+}
+
+/** Parameters of a feed-forward half that so many tokens read: of x experts, x (1 - (1 - k / x)^tokens) where each visits k of them. */
+export function feedRead({ always, expert, experts, chosen }: Feed, tokens: number): number {
+  return always + (experts ? expert * experts * (1 - (1 - chosen / experts) ** tokens) : 0);
+}
+
+/** What one step moves, in bytes. */
+export interface Moved {
+  readonly weights: number;
+  /** Caches and states, read and written. */
+  readonly read: number;
+  readonly written: number;
+  /** Keys and values that are made of the whole cache for this step alone, written and read again. */
+  readonly unfolded: number;
+}
+
+/** Bytes that one step of the whole model moves. */
+export function stepBytes(blueprint: Blueprint, way: Way, span: Span, { weightType, cacheType }: Types): Moved {
+  const { t, s, batch = 1 } = span;
+  let [read, written, unfolded] = [0, 0, 0];
+  for (const kind of blueprint.layers) {
+    const kept = keptAs(kind, way.cached);
+    const { state, attention } = kept;
+    const each = kind.count * batch;
+    const { indexed, whole } = entriesRead(kind, kept, span);
+    const index = kept.index * dtypes[cacheType];
+    read += each * (index * indexed + (entryBytes(kept, cacheType) - index) * whole + 4 * state);
+    written += each * ((kind.borrows ? 0 : newBytes(kind, kept, cacheType, t)) + 4 * state);
+    const { variant, sizes } = attention;
+    if (keptOf(kind).absorbed && variant.forms[formOf(kept, way)]!.cost(sizes).cached)
+      unfolded += each * 2 * s * keptAs(kind, "expanded").values * activationBytes(weightType);
+  }
+  return { weights: parametersRead(blueprint, span) * parameterBytes(blueprint, weightType), read, written, unfolded };
+}
+
+/** Bytes that t new tokens write. */
+function newBytes({ compression }: LayerKind, kept: Kept, type: Dtype, t: number): number {
+  const entry = entryBytes(kept, type);
+  return compression ? t * (entry / compression.every + entry - kept.index * dtypes[type]) : t * entry;
+}

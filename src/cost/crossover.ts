@@ -1,0 +1,271 @@
+import {
+  type Cost,
+  type Costing,
+  cacheOf,
+  formNames,
+  paramsOf,
+  present,
+  type Sizes,
+  shapeOf,
+  stateValues,
+} from "../attention/define.ts";
+
+/** What is to be done: operands to take up, FLOPs, and rows of single key heads to begin with. */
+export interface Work {
+  readonly bytes: number;
+  readonly flops: number;
+  readonly rows?: number;
+}
+
+/** How fast a kernel is, each per second: its time is the sum of what they take. Beginning a row costs nothing unless given. */
+export type Rate = Work;
+
+/** What decides about forms on a machine, at the number of threads that run; `biform tune` measures it. */
+export interface Machine {
+  /** Contraction with a matrix: of few rows, which streams it, and of many, which lays it out first. */
+  readonly contract: { readonly few: Rate; readonly many: Rate };
+  /**
+   * Attention with few and with many query rows per key, heads that share a key counted as rows, where every head or group has keys
+   * of its own; and with one key for all heads.
+   */
+  readonly attend: { readonly few: Rate; readonly many: Rate; readonly shared: Rate };
+  /** Rows up to which they are few; as many of more as attention (`panel`) and contraction (`tile`) work on at once (0: one by one). */
+  readonly few: number;
+  readonly panel: number;
+  readonly tile: number;
+  /** Cached numbers of 8 or 16 bits that become float32 per second; they do at once unless given. */
+  readonly widen?: number;
+  /** Seconds that an op takes whatever its size. */
+  readonly op: number;
+  /** Reading and computing go on at the same time, so that the longer of the two counts rather than their sum. */
+  readonly overlaps?: boolean;
+}
+
+/** What a datasheet says: bytes per second of memory, FLOP/s with the type of the weights, seconds to start an op (0 unless given). */
+export interface Datasheet {
+  readonly bytes: number;
+  readonly flops: number;
+  readonly op?: number;
+}
+
+/** The machine of a datasheet: every kernel reads at full speed or computes at full speed, whichever takes longer. */
+export function roofline({ bytes, flops, op = 0 }: Datasheet): Machine {
+  const rate = { bytes, flops };
+  const contract = { few: rate, many: rate };
+  return { contract, attend: { ...contract, shared: rate }, few: 0, panel: 0, tile: 0, op, overlaps: true };
+}
+
+/** A machine on which arithmetic alone takes time: with it the crossovers are those of the equations. */
+export const arithmetic: Machine = roofline({ bytes: Number.POSITIVE_INFINITY, flops: 1 });
+
+/** Where nothing was measured: two cores of 2024 and the 128-bit build. */
+export const commonMachine: Machine = {
+  contract: { few: { bytes: 30e9, flops: 100e9 }, many: { bytes: 12e9, flops: 75e9 } },
+  attend: {
+    few: { bytes: 30e9, flops: 40e9, rows: 3e8 },
+    many: { bytes: 30e9, flops: 65e9, rows: 5e7 },
+    shared: { bytes: 20e9, flops: 65e9 },
+  },
+  few: 4,
+  panel: 8,
+  tile: 6,
+  op: 5e-6,
+};
+
+/** New tokens of a sequence, all its tokens with them, sequences (1), and bytes of a cached number, a weight and a computed number (4 each unless given). */
+export interface Step {
+  readonly t: number;
+  readonly s: number;
+  readonly batch?: number;
+  readonly cacheBytes?: number;
+  readonly weightBytes?: number;
+  readonly activationBytes?: number;
+}
+
+/** Visible (query, key) pairs of t new tokens of s in all. */
+export function pairsOf(t: number, s: number, window = Number.POSITIVE_INFINITY): number {
+  const cached = s - t;
+  /** Those that see everything. */
+  const young = Math.max(0, Math.min(t, window - cached));
+  return young * cached + (young * (young + 1)) / 2 + (t > young ? (t - young) * window : 0);
+}
+
+/** What makes up the time of a step, in seconds. */
+export interface Prediction {
+  /** Projections of the new tokens. */
+  readonly project: number;
+  /** Making keys and values of what is cached. */
+  readonly unfold: number;
+  readonly attend: number;
+  /** What ops take whatever their size. */
+  readonly start: number;
+  readonly total: number;
+}
+
+/** What a form's time follows from, whatever the step: counted once, since a crossover asks a hundred times. */
+interface Counts extends Cost {
+  readonly over: boolean;
+  /** Numbers of a token's cache, of what the form reads of a token, of the weights and of the state. */
+  readonly cache: number;
+  readonly read: number;
+  readonly weights: number;
+  readonly state: number;
+  /** Heads or groups with keys of their own. */
+  readonly heads: number;
+  /** One per parameter, two per part that is read, and a few around attention. */
+  readonly ops: number;
+}
+
+const known = new WeakMap<Costing, Readonly<Record<string, Counts>>>();
+
+function countsOf(attention: Costing, form: string): Counts {
+  const before = known.get(attention);
+  const found = before?.[form];
+  if (found) return found;
+  const { variant, sizes } = attention;
+  const { cost, over } = variant.forms[form]!;
+  const [cache, params] = [cacheOf(variant, sizes), paramsOf(variant, sizes)];
+  /** What is cached, or what that unfolds to. */
+  const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cache;
+  const counts: Counts = {
+    ...cost(sizes),
+    over: over !== undefined,
+    cache: numbers(cache, sizes),
+    read: numbers(read, sizes),
+    weights: numbers(params, sizes),
+    state: stateValues(variant, sizes),
+    heads: keyHeads(read, sizes),
+    ops: params.length + 2 * read.length + 4,
+  };
+  known.set(attention, { ...before, [form]: counts });
+  return counts;
+}
+
+/** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
+export function predict(attention: Costing, form: string, step: Step, machine: Machine): Prediction {
+  const { variant, sizes, window = Number.POSITIVE_INFINITY } = attention;
+  const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
+  const counts = countsOf(attention, form);
+  const { over, token, cached, pair, selected = 0, heads } = counts;
+  const { contract, few, panel, tile, widen = Number.POSITIVE_INFINITY } = machine;
+  const time = (rate: Rate, work: Work) => batch * workSeconds(machine, rate, work);
+
+  const tokens = batch * t;
+  const project = workSeconds(machine, tokens <= few ? contract.few : contract.many, {
+    bytes: counts.weights * weightBytes,
+    flops: token * filled(tokens, { few, step: tile }),
+  });
+  const unfold = cached ? time(contract.many, { bytes: s * counts.cache * cacheBytes, flops: cached * s }) : 0;
+
+  const rows = (t * sizes.h) / heads;
+  const seen = Math.min(s, window + t - 1);
+  const all = over || !variant.reads ? counts.read * seen : variant.reads(sizes, s);
+  const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
+  const { attend: rates } = machine;
+  const narrow = !over && cacheBytes < 4 ? all / widen : 0;
+  const attend =
+    batch * narrow +
+    time(rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared, {
+      bytes: all * (over ? activationBytes : cacheBytes) + 8 * counts.state,
+      flops: (flops * filled(rows, { few, step: panel })) / rows,
+      rows: heads * seen,
+    });
+  const start = machine.op * counts.ops;
+  return { project, unfold, attend, start, total: project + unfold + attend + start };
+}
+
+/** Ops of a layer, nearly. */
+export function opsOf(attention: Costing, form: string): number {
+  return countsOf(attention, form).ops;
+}
+
+/** Seconds to read so many bytes and do so many FLOPs with a kernel of a machine. */
+export function workSeconds(
+  { overlaps }: Pick<Machine, "overlaps">,
+  rate: Rate,
+  { bytes, flops, rows = 0 }: Work,
+): number {
+  const beginning = rate.rows ? rows / rate.rows : 0;
+  const [reading, computing] = [bytes / rate.bytes + beginning, flops / rate.flops];
+  return overlaps ? Math.max(reading, computing) : reading + computing;
+}
+
+function numbers(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
+  return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((a, b) => a * b, 1), 0);
+}
+
+/** Rows as they are worked on: a step of them at a time where they are many. */
+export const filled = (rows: number, { few, step }: { few: number; step: number }) =>
+  rows <= few || !step ? rows : Math.ceil(rows / step) * step;
+
+/** Heads or groups that have keys of their own: 1 where no part has an axis of heads or groups. */
+function keyHeads(read: readonly (readonly [name: string, axes: string])[], { h, g }: Sizes): number {
+  const heads = read.map(([, axes]) => (axes.startsWith("h") ? h : axes.startsWith("g") ? g || 1 : 1));
+  return Math.min(h, Math.max(1, ...heads));
+}
+
+/** The form that is predicted to take the least time. */
+export function chooseForm(attention: Costing, step: Step, machine: Machine): string {
+  const names = formNames(attention.variant, attention.sizes);
+  if (names.length === 1) return names[0]!;
+  const times = names.map((name) => predict(attention, name, step, machine).total);
+  return names[times.indexOf(Math.min(...times))]!;
+}
+
+/** A form of an attention. */
+export interface Contestant {
+  readonly attention: Costing;
+  readonly form: string;
+}
+
+/** The first form of an attention and another that competes with it; undefined for a variant with one form. */
+export function rivalsOf(attention: Costing): readonly [Contestant, Contestant] | undefined {
+  const [first, second] = formNames(attention.variant, attention.sizes);
+  return first && second
+    ? [
+        { attention, form: first },
+        { attention, form: second },
+      ]
+    : undefined;
+}
+
+const FARTHEST = 2 ** 40;
+
+/** Tokens in all from which on the second takes less time for a step of t; t where it always does, Infinity where it never does. */
+export function crossoverContext(
+  [first, second]: readonly [Contestant, Contestant],
+  step: Omit<Step, "s">,
+  machine: Machine,
+): number {
+  const gain = (s: number) => timeOf(first, { ...step, s }, machine) - timeOf(second, { ...step, s }, machine);
+  if (gain(step.t) > 0) return step.t;
+  return doubled(step.t, FARTHEST, (s) => gain(s) > 0);
+}
+
+/** New tokens up to which the second takes less time over `s` tokens in all; longer steps run in the first. */
+export function crossoverChunk(
+  [first, second]: readonly [Contestant, Contestant],
+  step: Omit<Step, "t">,
+  machine: Machine,
+): number {
+  const loss = (t: number) => timeOf(second, { ...step, t }, machine) >= timeOf(first, { ...step, t }, machine);
+  return loss(1) ? 0 : doubled(1, step.s, loss);
+}
+
+const timeOf = ({ attention, form }: Contestant, step: Step, machine: Machine) =>
+  predict(attention, form, step, machine).total;
+
+/** Where `holds` begins to after `from`, where it does not; Infinity where it does not by `most` either. */
+function doubled(from: number, most: number, holds: (x: number) => boolean): number {
+  let [low, high] = [from, 2 * from];
+  while (!holds(high)) {
+    if (high > most) return Number.POSITIVE_INFINITY;
+    [low, high] = [high, 2 * high];
+  }
+  while (high - low > 1e-5 * high) {
+    const middle = (low + high) / 2;
+    if (holds(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}

@@ -1,0 +1,103 @@
+import {
+  type Cost,
+  type Costed,
+  type Costing,
+  cacheOf,
+  formNames,
+  present,
+  type Sizes,
+  shapeOf,
+  stateValues,
+} from "../attention/define.ts";
+import { onceUnfolded } from "../attention/unfold.ts";
+import type { CachedForm } from "../plan/schema.ts";
+import type { LayerKind } from "./blueprint.ts";
+
+/** What one layer keeps in one form: its numbers, and the attention as it is with that cache. */
+export interface Kept {
+  readonly attention: Costing;
+  /** Numbers of an entry; of those, the ones that stay float32, and those that an indexer reads for all entries. */
+  readonly values: number;
+  readonly exact: number;
+  readonly index: number;
+  /** Entries that a query attends to, where an indexer chooses them. */
+  readonly chosen?: number;
+  /** Numbers of a state of fixed size, always float32. */
+  readonly state: number;
+  /** The form's name in the variant by the form it computes in. */
+  readonly forms: Readonly<Partial<Record<CachedForm, string>>>;
+}
+
+const known = new WeakMap<Costing, Readonly<Partial<Record<CachedForm, Kept>>>>();
+
+/**
+ * What a layer can keep. A variant that unfolds what it declares can keep either; every other has one form, called expanded,
+ * whatever forms it runs in.
+ */
+export function keptOf({ attention }: Pick<LayerKind, "attention">): Readonly<Partial<Record<CachedForm, Kept>>> {
+  const found = known.get(attention);
+  if (found) return found;
+  const [first, second] = formNames(attention.variant, attention.sizes);
+  const kept = attention.variant.unfolded
+    ? {
+        expanded: keeping(expanded(attention, first!), { expanded: first! }),
+        absorbed: keeping(attention, { expanded: first!, ...(second && { absorbed: second }) }),
+      }
+    : { expanded: keeping(attention, { expanded: first! }) };
+  known.set(attention, kept);
+  return kept;
+}
+
+/** What a layer keeps where the model keeps this form: its own form where it has one alone. */
+export function keptAs(kind: Pick<LayerKind, "attention">, form: CachedForm): Kept {
+  const { expanded, [form]: own = expanded } = keptOf(kind);
+  return own!;
+}
+
+function keeping(attention: Costing, forms: Kept["forms"]): Kept {
+  const { variant, sizes } = attention;
+  return {
+    attention,
+    ...numbersOf(variant, sizes),
+    ...(variant.reads && sizes.m && { chosen: sizes.m }),
+    state: stateValues(variant, sizes),
+    forms,
+  };
+}
+
+function numbersOf(variant: Costed, sizes: Sizes): Pick<Kept, "values" | "exact" | "index"> {
+  let [values, exact, index] = [0, 0, 0];
+  for (const [name, axes] of cacheOf(variant, sizes)) {
+    const numbers = shapeOf(axes, sizes).reduce((product, n) => product * n, 1);
+    values += numbers;
+    if (variant.exact?.includes(name)) exact += numbers;
+    if (axes === "i") index += numbers;
+  }
+  return { values, exact, index };
+}
+
+/**
+ * The attention with keys and values per head (or per group) as its cache. A rotary key that heads share is in each of their keys,
+ * as engines lay it: h (n + r + v) numbers for MLA.
+ */
+function expanded({ variant, ...rest }: Costing, form: string): Costing {
+  const { unfolded, reads, ...others } = variant;
+  const { over, cost, ...run } = variant.forms[form]!;
+  const kept: Costed = {
+    ...others,
+    cache(z) {
+      const parts = present(unfolded!(z));
+      const owner = parts.some(([, axes]) => axes.startsWith("g ")) ? "g" : "h";
+      return Object.fromEntries(parts.map(([name, axes]) => [name, axes === "r" ? `${owner} r` : axes]));
+    },
+    // Who chooses entries looks at the indexer's keys of all of them.
+    ...(reads && {
+      reads(z, context) {
+        const { values, index } = numbersOf(kept, z);
+        return index * context + (values - index) * Math.min(z.m ?? context, context);
+      },
+    }),
+    forms: { [form]: { ...run, cost: (z): Cost => onceUnfolded(cost(z)) } },
+  };
+  return { ...rest, variant: kept };
+}

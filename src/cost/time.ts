@@ -1,0 +1,182 @@
+import { type Dtype, dtypes, type Limit, type WeightType } from "../plan/schema.ts";
+import type { Blueprint, LayerKind } from "./blueprint.ts";
+import {
+  activationBytes,
+  attentionAt,
+  feedRead,
+  formOf,
+  parameterBytes,
+  type Span,
+  type Types,
+  type Way,
+} from "./cost.ts";
+import {
+  crossoverChunk,
+  crossoverContext,
+  filled,
+  type Machine,
+  predict,
+  type Rate,
+  rivalsOf,
+  workSeconds,
+} from "./crossover.ts";
+import { keptAs, keptOf } from "./keep.ts";
+
+/** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
+const FEED_OPS = 8;
+
+/** Tokens beyond which nothing changes any more. */
+const FAR = 2 ** 40;
+
+/** Predicted seconds of a step, and what most of them go into. */
+export interface Timing {
+  readonly seconds: number;
+  readonly limit: Limit;
+}
+
+/** A machine and what it counts a number between two ops as. */
+export interface Running {
+  readonly machine: Machine;
+  readonly activationBytes: number;
+}
+
+/** The type whose rates hold for weights: of a file's blocks, the type that is about as wide. */
+export function rateType(blueprint: Blueprint, type: WeightType): Dtype {
+  if (type !== "file") return type;
+  const bytes = parameterBytes(blueprint, type);
+  return bytes > 3 ? "float32" : bytes > 1.5 ? "bfloat16" : bytes > 0.75 ? "int8" : "int4";
+}
+
+/** How a host runs a model. Where reading and computing do not overlap, Biform's kernels run, which compute in float32. */
+export function runningOn(host: { rates(dtype: Dtype): Machine }, blueprint: Blueprint, type: WeightType): Running {
+  const machine = host.rates(rateType(blueprint, type));
+  return { machine, activationBytes: machine.overlaps ? activationBytes(type) : 4 };
+}
+
+/** Steps that are alike, one after the other. */
+export interface Steps {
+  readonly span: Span;
+  readonly times: number;
+}
+
+/** Chunks of a prefill that are looked at; those between are about as long. */
+const PIECES = 8;
+
+/** A prefill of `context` tokens as its steps: all at once, or `chunk` new tokens at a time, of which the last gives logits. */
+export function prefillSteps(context: number, batch: number, chunk = context): Steps[] {
+  const whole = Math.ceil(context / chunk) - 1;
+  const steps: Steps[] = [];
+  for (let piece = 0; piece < Math.min(PIECES, whole); piece++) {
+    const [from, to] = [piece, piece + 1].map((n) => Math.round((n * whole) / Math.min(PIECES, whole)));
+    // Time grows in proportion to the tokens before: the middle of a run of chunks stands for all of them.
+    const before = (chunk * (from! + to! - 1)) / 2;
+    steps.push({ span: { t: chunk, s: before + chunk, batch, logits: 0 }, times: to! - from! });
+  }
+  return [...steps, { span: { t: context - whole * chunk, s: context, batch, logits: 1 }, times: 1 }];
+}
+
+/** Seconds of steps of the whole model, and the limit that binds. */
+export function timingOf(
+  blueprint: Blueprint,
+  way: Way,
+  steps: readonly Steps[],
+  types: Types,
+  running: Running,
+): Timing {
+  const on = (machine: Machine) =>
+    steps.reduce(
+      (sum, { span, times }) => sum + times * stepSeconds(blueprint, way, span, types, { ...running, machine }),
+      0,
+    );
+  const { machine } = running;
+  const overhead = machine.op ? on(only(machine, "op")) : 0;
+  const [compute, memory] = [on(only(machine, "flops")), on(only(machine, "bytes"))];
+  const most = Math.max(compute, memory, overhead);
+  const limit = most === overhead && overhead > 0 ? "overhead" : most === memory ? "memory" : "compute";
+  return { seconds: on(machine), limit };
+}
+
+/** The machine where this alone takes time. */
+function only(machine: Machine, what: "flops" | "bytes" | "op"): Machine {
+  const { contract, attend, op, widen, ...rest } = machine;
+  const free = Number.POSITIVE_INFINITY;
+  const rate = ({ bytes, flops, rows }: Rate): Rate => {
+    if (what === "bytes") return { bytes, flops: free, ...(rows !== undefined && { rows }) };
+    return { bytes: free, flops: what === "flops" ? flops : free };
+  };
+  return {
+    ...rest,
+    contract: { few: rate(contract.few), many: rate(contract.many) },
+    attend: { few: rate(attend.few), many: rate(attend.many), shared: rate(attend.shared) },
+    ...(what === "bytes" && widen !== undefined && { widen }),
+    op: what === "op" ? op : 0,
+  };
+}
+
+/** Seconds of one step: attention as the runtime predicts it, the rest as contractions at the same rates. */
+export function stepSeconds(blueprint: Blueprint, way: Way, span: Span, types: Types, running: Running): number {
+  const { machine } = running;
+  const { t, batch = 1, logits = t } = span;
+  const weight = parameterBytes(blueprint, types.weightType);
+  const { contract, few, tile } = machine;
+  /** FLOPs are those of whole tiles of rows. */
+  const contraction = (rows: number, parameters: number, flops: number) =>
+    workSeconds(machine, rows <= few ? contract.few : contract.many, {
+      bytes: parameters * weight,
+      flops: rows && (flops * filled(rows, { few, step: tile })) / rows,
+    });
+  const tokens = batch * t;
+  const head = logits && blueprint.width * blueprint.vocabulary;
+  let seconds = 2 * machine.op + contraction(batch * logits, head, 2 * batch * logits * head);
+  for (const kind of blueprint.layers) {
+    const { chosen, experts, flops } = kind.feed;
+    const rows = experts ? (tokens * chosen) / experts : tokens;
+    const feed = contraction(rows, feedRead(kind.feed, tokens) + kind.extra, tokens * flops);
+    const attention = attentionSeconds(kind, way, span, { ...types, weight }, running);
+    seconds += kind.count * (attention + feed + machine.op * FEED_OPS);
+  }
+  return seconds;
+}
+
+/** Seconds of one layer's attention. */
+function attentionSeconds(
+  kind: LayerKind,
+  way: Way,
+  span: Span,
+  { weight, cacheType }: Types & { readonly weight: number },
+  { machine, activationBytes }: Running,
+): number {
+  const kept = keptAs(kind, way.cached);
+  const step = { ...span, cacheBytes: dtypes[cacheType], weightBytes: weight, activationBytes };
+  return predict(attentionAt(kind, kept, span), formOf(kept, way), step, machine).total;
+}
+
+/** Where the two forms of a model change places; undefined for one with one form. */
+export function crossoverOf(
+  blueprint: Blueprint,
+  settings: Types & { readonly context: number; readonly step: number; readonly batch: number },
+  { machine, activationBytes }: Running,
+): { readonly decodeContext: number | null; readonly prefillChunk: number } | undefined {
+  const kind = blueprint.layers.find((kind) => keptOf(kind).absorbed?.forms.absorbed);
+  if (!kind) return undefined;
+  const { context, step, batch, weightType, cacheType } = settings;
+  const { expanded, absorbed } = keptOf(kind);
+  const types = {
+    cacheBytes: dtypes[cacheType],
+    weightBytes: parameterBytes(blueprint, weightType),
+    activationBytes,
+    batch,
+  };
+  const decoding = [
+    { attention: expanded!.attention, form: expanded!.forms.expanded! },
+    { attention: absorbed!.attention, form: absorbed!.forms.absorbed! },
+  ] as const;
+  const from = crossoverContext(decoding, { ...types, t: step }, machine);
+  // Where new tokens see few of each other, absorbed may be faster for a handful of tokens and never again.
+  const [whole, latent] = decoding.map(
+    ({ attention, form }) => predict(attention, form, { ...types, t: step, s: FAR }, machine).total,
+  );
+  const stays = Number.isFinite(from) && latent! < whole!;
+  const chunk = crossoverChunk(rivalsOf(absorbed!.attention)!, { ...types, batch: 1, s: context }, machine);
+  return { decodeContext: stays ? from : null, prefillChunk: Math.min(chunk, context) };
+}

@@ -1,0 +1,113 @@
+import { type Cache, declaredBytes } from "../attention/cache.ts";
+import { formNames, parameterCount } from "../attention/define.ts";
+import { type Attention, runAttention } from "../attention/layer.ts";
+import { expandedCache } from "../attention/unfold.ts";
+import { type Machine, predict } from "../cost/crossover.ts";
+import { positionsOf } from "../ops/rope/index.ts";
+import type { CacheType } from "../tensor/page.ts";
+import { type Device, scope } from "../tensor/tensor.ts";
+import { batchTimes, type Clock, typicalTime, wall } from "./clock.ts";
+import { filledCache, noise, noiseParams } from "./noise.ts";
+
+/** Which steps to measure, for how long, and who watches. */
+export interface GridOptions {
+  /** Tokens in the cache before a step, and new tokens of one. */
+  readonly contexts: readonly number[];
+  readonly steps: readonly number[];
+  /** Element types of the cache; float32 unless given. */
+  readonly types?: readonly CacheType[];
+  /** About how long each point is measured, two runs at least; a quarter of a second unless given. */
+  readonly seconds?: number;
+  /** The wall's unless given. */
+  readonly clock?: Clock;
+  readonly watch?: (done: number, total: number, what: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** One way to run one step of one layer. */
+export interface GridPoint {
+  /** All tokens, new ones included, and the new ones. */
+  readonly s: number;
+  readonly t: number;
+  readonly type: CacheType;
+  /** What is cached: what the variant declares, or what that unfolds to. */
+  readonly cached: "declared" | "unfolded";
+  readonly form: string;
+  /** Seconds. */
+  readonly measured: number;
+  readonly predicted: number;
+}
+
+/** Bytes that are read between two uses of the same weights and cache: more than a processor's caches hold. */
+const APART = 256 * 2 ** 20;
+/** Most layers that take turns. */
+const LAYERS = 32;
+const numberBytes = { f32: 4, bf16: 2, q8: 1 } as const satisfies Record<CacheType, number>;
+
+/**
+ * Measures one layer of an attention over a grid of steps, in every form and over every cache it may have, and predicts the same.
+ * Several layers take turns, as in a model, so that weights and caches come from memory. Throws DeviceError where they do not fit.
+ */
+export function crossoverGrid(
+  device: Device,
+  attention: Attention,
+  machine: Machine,
+  options: GridOptions,
+): Promise<GridPoint[]> {
+  const { contexts, steps, types = ["f32"], seconds = 0.25, clock = wall, watch, signal } = options;
+  const unfolded = expandedCache(attention.variant);
+  const kinds = [
+    { cached: "declared" as const, layer: attention },
+    ...(unfolded ? [{ cached: "unfolded" as const, layer: { ...attention, variant: unfolded } }] : []),
+  ].flatMap((kind) =>
+    types.flatMap((type) =>
+      contexts.map((context) => ({ ...kind, type, context, forms: formNames(kind.layer.variant, attention.sizes) })),
+    ),
+  );
+  const total = kinds.reduce((sum, { forms }) => sum + forms.length * steps.length, 0);
+  return scope(device, async () => {
+    const points: GridPoint[] = [];
+    const most = layersFor(parameterBytes(attention));
+    const weights = Array.from({ length: most }, () => noiseParams(device, attention));
+    for (const { cached, layer, type, context, forms } of kinds) {
+      const count = Math.min(most, layersFor(parameterBytes(attention) + declaredBytes(layer, context, type)));
+      const caches: Cache[] = [];
+      try {
+        while (caches.length < count) caches.push(filledCache(device, layer, context, type));
+        for (const t of steps) {
+          const x = noise(device, [t, attention.sizes.d]);
+          const positions = positionsOf(context, t);
+          for (const form of forms) {
+            signal?.throwIfAborted();
+            watch?.(points.length, total, `${form} ${t} over ${context}`);
+            let turn = 0;
+            const run = () => {
+              const i = turn++ % count;
+              scope(device, () => void runAttention(layer, weights[i]!, x, { positions, form, cache: caches[i]! }));
+              caches[i]!.rewind(context);
+            };
+            const measured = typicalTime(await batchTimes(run, seconds, clock));
+            const step = { t, s: context + t, cacheBytes: numberBytes[type] };
+            points.push({
+              s: step.s,
+              t,
+              type,
+              cached,
+              form,
+              measured,
+              predicted: predict(layer, form, step, machine).total,
+            });
+          }
+          x.free();
+        }
+      } finally {
+        for (const cache of caches) cache.free();
+      }
+    }
+    watch?.(total, total, "");
+    return points;
+  });
+}
+
+const layersFor = (bytes: number) => Math.min(LAYERS, Math.ceil(APART / bytes));
+const parameterBytes = ({ variant, sizes }: Attention) => 4 * parameterCount(variant, sizes);

@@ -1,0 +1,62 @@
+/** What a plan's answers follow from, for a terminal: every layer, every step, every engine. */
+
+import { columns, joined, wrapped } from "../../draw/column.ts";
+import { bytes, compact, context } from "../../draw/quantity.ts";
+import { clipped, plain } from "../../lab/table.ts";
+import type { Plan } from "../schema.ts";
+
+/** What the answers follow from: layers, the work of a prefill and of a decoding step, and each engine's cache in words. */
+export function detailTable(plan: Plan): string {
+  return joined([layers(plan), costs(plan), engineDetails(plan)]);
+}
+
+/** What every engine keeps, in words. */
+function engineDetails(plan: Plan): string[] {
+  const rows = plan.engines.flatMap(({ engine, version, valuesPerTokenPerLayer, keeps }) => {
+    const [first, ...more] = wrapped(plain(`${version}: ${keeps}`), 60);
+    return [
+      [clipped(plain(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), first!],
+      ...more.map((line) => ["", "", line]),
+    ];
+  });
+  return rows.length ? columns(["Engine", "values", "keeps"], rows, [2]) : [];
+}
+
+/** Letters and sizes of a layer: "d7168 h128 c512". */
+export function sizesText(sizes: Plan["layers"][number]["sizes"]): string {
+  return Object.entries(sizes)
+    .map(([letter, size]) => `${letter}${size}`)
+    .join(" ");
+}
+
+function layers(plan: Plan): string[] {
+  return columns(
+    ["Layers", "attention", "sizes", "parameters", "expanded", "absorbed", "state"],
+    plan.layers.map(({ count, variant, sizes, window, parameters, cache, state }) => [
+      count,
+      plain(variant),
+      `${sizesText(sizes)}${window ? ` window ${window}` : ""}`,
+      compact(parameters),
+      cache.expanded ?? "–",
+      cache.absorbed ?? "–",
+      state,
+    ]),
+    [1, 2],
+  );
+}
+
+function costs(plan: Plan): string[] {
+  return columns(
+    ["Work", "kept as", "runs", "tokens", "FLOPs", "bytes moved", "FLOPs/byte"],
+    plan.costs.map(({ phase, cached, form, context: at, flops, bytes: moved, intensity }) => [
+      phase,
+      cached,
+      form,
+      context(at),
+      compact(flops),
+      bytes(moved),
+      Number(intensity.toPrecision(3)),
+    ]),
+    [1, 2],
+  );
+}

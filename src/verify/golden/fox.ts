@@ -1,0 +1,150 @@
+import { z } from "zod";
+import type { Feature, Sizes } from "../../attention/define.ts";
+import { fox } from "../../attention/variant/fox.ts";
+import { type Config, count, limits, linear, vector } from "../../family/family.ts";
+import type { TensorReader } from "../../file/safetensors.ts";
+import { rotation } from "../../ops/rope/index.ts";
+import { FormatError } from "../../tensor/error.ts";
+import { agrees, readCaseConfig, Unsupported } from "./case.ts";
+import { type LayerFamily, matrixOf, rearranged, shareOf, swapped, without } from "./family.ts";
+
+const flag = z.boolean().optional();
+const schema = z.object({
+  hidden_size: count(limits.width).optional(),
+  num_heads: count(limits.heads),
+  num_kv_heads: count(limits.heads).nullish(),
+  head_dim: count(limits.width).optional(),
+  // Fixed in both codes: no other value was ever run.
+  qk_norm_eps: z.literal(1e-5).optional(),
+  output_norm_eps: z.number().positive().max(1).optional(),
+  norm_eps: z.number().positive().max(1).optional(),
+  use_k_shift: flag,
+  use_v_shift: flag,
+  qk_norm: flag,
+  qk_norm_share_param_across_head: flag,
+  use_output_gate: flag,
+  use_output_norm: flag,
+  qkv_bias: flag,
+  fgate_type: z.literal("full").optional(),
+  fgate_bias_init: z.literal(false).optional(),
+  use_rope: flag,
+  rope_base: z.number().optional(),
+  max_position_embeddings: z.number().nullish(),
+  // Pruning leaves out what cannot be seen in the result.
+  log_pruning_tolerance: z.number().nullish(),
+  window_size: z.number().nullish(),
+  softmax_scale: z.number().optional(),
+});
+
+/** The Forgetting Transformer's layer by its authors (fgate_proj), and as flash-linear-attention has it (f_proj). */
+export const foxLayers: LayerFamily = {
+  knows: (has) => has("fgate_proj.weight") || (has("f_proj.weight") && !has("A_log")),
+  read(raw, given) {
+    const activations = Object.keys(raw).filter((key) => /(^|_)act(ivation)?(_|$)/.test(key));
+    const config = readCaseConfig(
+      Object.fromEntries(Object.entries(raw).filter(([key]) => !activations.includes(key))),
+      schema,
+    );
+    const authors = given.has("fgate_proj.weight");
+    const gate = authors ? "fgate_proj" : "f_proj";
+    const outer = authors ? "ogate_proj.weight" : "g_proj.weight";
+    without(raw, "use_rope");
+    // flash-linear-attention's layer takes a window and never hands it on; its authors' layer has none.
+    if (authors) without(raw, "window_size");
+    const h = config.num_heads;
+    const shifted = (name: string) => (given.has(`${name}.linear.weight`) ? `${name}.linear` : name);
+    const [key, value] = [shifted("k_proj"), shifted("v_proj")];
+    const [, d] = matrixOf(given, "q_proj.weight");
+    const e = shareOf(given, "q_proj.weight", h);
+    const g = shareOf(given, `${key}.weight`, e);
+    const v = shareOf(given, `${value}.weight`, g);
+    const normed = given.has("q_norm.weight");
+    const features: Partial<Record<Feature, boolean>> = {
+      keyShift: key !== "k_proj",
+      valueShift: value !== "v_proj",
+      qkNorm: normed,
+      outputNorm: given.has("output_norm.weight"),
+      [activationOf(raw, activations)]: given.has(outer),
+    };
+    const biased = given.has("q_proj.bias");
+    const gated = given.has(outer);
+    agrees("hidden_size", config.hidden_size, d);
+    agrees("head_dim", config.head_dim, e);
+    agrees("num_kv_heads", config.num_kv_heads, g);
+    for (const [name, said, found] of [
+      ["use_k_shift", config.use_k_shift, features.keyShift],
+      ["use_v_shift", config.use_v_shift, features.valueShift],
+      ["qk_norm", config.qk_norm, normed],
+      ["use_output_gate", config.use_output_gate, gated],
+      ["use_output_norm", config.use_output_norm, features.outputNorm],
+      ["qkv_bias", config.qkv_bias, biased],
+    ] as const)
+      if (said !== undefined && said !== found)
+        throw new FormatError(`config.json: ${name}: got ${said}, expected ${found} by the weights there are`);
+    const weights = rearranged(given, {
+      ...shared(given, "q_norm.weight", h, e),
+      ...shared(given, "k_norm.weight", g, e),
+    });
+    const sizes: Sizes = {
+      ...{ d, h, g, n: e, r: 0, e, v, c: 0, q: 0, o: 0, eps: config.output_norm_eps ?? config.norm_eps ?? 1e-6 },
+      with: Object.fromEntries(Object.entries(features).filter(([, on]) => on)) as Sizes["with"] & object,
+      ...(biased && { bias: given.has("o_proj.bias") ? ("all" as const) : ("inputs" as const) }),
+    };
+    return {
+      attention: {
+        ...{ variant: fox, sizes, rotation: rotation(0) },
+        ...(config.softmax_scale && { scale: config.softmax_scale }),
+      },
+      weights,
+      sources: {
+        wQ: linear("q_proj.weight", h * e, d),
+        wK: linear(`${key}.weight`, g * e, d),
+        wV: linear(`${value}.weight`, g * v, d),
+        ...(biased && {
+          bQ: vector("q_proj.bias", h * e),
+          bK: vector(`${key}.bias`, g * e),
+          bV: vector(`${value}.bias`, g * v),
+        }),
+        ...(sizes.bias === "all" && { bO: vector("o_proj.bias", d) }),
+        ...(features.keyShift && { wSK: linear("k_proj.shift_proj.weight", g, d) }),
+        ...(features.valueShift && { wSV: linear("v_proj.shift_proj.weight", g, d) }),
+        ...(normed && { gQ: vector("q_norm.weight", h * e), gK: vector("k_norm.weight", g * e) }),
+        wF: linear(`${gate}.weight`, h, d),
+        bF: vector(`${gate}.bias`, h),
+        ...(gated && { wG: linear(outer, h * v, d) }),
+        ...(features.outputNorm && { gO: vector("output_norm.weight", h * v) }),
+        wO: linear("o_proj.weight", d, h * v),
+      },
+      // The files have heads before tokens.
+      async cached(cache) {
+        const { length } = cache;
+        const sums = await cache.read("f");
+        return {
+          k_cache: { values: swapped(await cache.read("k"), [length, g, e]) },
+          v_cache: { values: swapped(await cache.read("v"), [length, g, v]) },
+          log_fgate_cache: { values: swapped(differences(sums, h), [length, h]) },
+        };
+      },
+    };
+  },
+};
+
+/** The feature that the gate on the output is, by whatever key names its activation; sigmoid unless said. */
+function activationOf(config: Config, keys: readonly string[]): "outputGate" | "siluGate" {
+  const names = keys.map((key) => config[key]).filter((name) => name !== null && name !== undefined);
+  const odd = names.find((name) => !/^(silu|swish|sigmoid)$/.test(String(name)));
+  if (odd !== undefined) throw new Unsupported(`an output gate through ${JSON.stringify(odd)} is not supported`);
+  return names.some((name) => name !== "sigmoid") ? "siluGate" : "outputGate";
+}
+
+/** A norm's gains `[e]` that all heads share, once for each of them. */
+function shared(weights: TensorReader, name: string, heads: number, e: number) {
+  if (!weights.has(name) || weights.entry(name).shape[0] !== e || heads === 1) return {};
+  const of = (values: ArrayLike<number>) => Float64Array.from({ length: heads * e }, (_, i) => values[i % e]!);
+  return { [name]: { shape: [heads * e], of } };
+}
+
+/** What each row of running sums `[t, width]` adds to the one before. */
+function differences(sums: ArrayLike<number>, width: number): Float64Array {
+  return Float64Array.from({ length: sums.length }, (_, i) => sums[i]! - (i < width ? 0 : sums[i - width]!));
+}
