@@ -25,9 +25,23 @@ const builds = {
 };
 
 const common = [
-  ...["-O3", "--noAssert", "--runtime", "stub", "--memoryBase", "8192"],
-  ...["--importMemory", "--sharedMemory", "--zeroFilledMemory", "--initialMemory", "2", "--maximumMemory", "65536"],
-  ...["--enable", "simd", "--enable", "threads"],
+  "-O3",
+  "--noAssert",
+  "--runtime",
+  "stub",
+  "--memoryBase",
+  "8192",
+  "--importMemory",
+  "--sharedMemory",
+  "--zeroFilledMemory",
+  "--initialMemory",
+  "2",
+  "--maximumMemory",
+  "65536",
+  "--enable",
+  "simd",
+  "--enable",
+  "threads",
 ];
 
 const age = (file: string) => statSync(join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;

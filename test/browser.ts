@@ -17,8 +17,13 @@ export async function openBrowser(): Promise<Browser> {
     // Its sandbox cannot be had as root, as in a container.
     chromiumSandbox: process.getuid?.() !== 0,
     args: [
-      ...["--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run"],
-      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+      "--headless=new",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
     ],
   });
 }

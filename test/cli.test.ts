@@ -61,20 +61,18 @@ test.each([
 
 test("compare writes a result that its schema accepts, a report, and a table", () => {
   const { status, stdout, stderr } = biform(
-    ...[
-      "compare",
-      ...small,
-      "--data",
-      "recall",
-      "--pairs",
-      "4",
-      "--variants",
-      "MHA,MLA",
-      "--json",
-      "r.json",
-      "--html",
-      "r.html",
-    ],
+    "compare",
+    ...small,
+    "--data",
+    "recall",
+    "--pairs",
+    "4",
+    "--variants",
+    "MHA,MLA",
+    "--json",
+    "r.json",
+    "--html",
+    "r.html",
   );
   expect(stderr).not.toMatch(/^\s+at /m);
   expect(status).toBe(0);

@@ -142,7 +142,11 @@ describe("a directory of cases", () => {
     expect(report.cases.map(({ name }) => name)).toEqual(["attention_layer", "model", "new", "op"]);
     const cases = byName(report.cases);
     expect(cases.new).toEqual({
-      ...{ name: "new", kind: "hologram", status: "unsupported", maxError: null, tolerance: null },
+      name: "new",
+      kind: "hologram",
+      status: "unsupported",
+      maxError: null,
+      tolerance: null,
       reason: 'kind "hologram" is not supported',
     });
     expect(cases.model!.reason).toContain('"gpt2"');

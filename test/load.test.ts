@@ -96,7 +96,9 @@ describe("FP8 weights with a scale per block", () => {
   const config: Json = {
     ...deepseek3,
     quantization_config: {
-      ...{ quant_method: "fp8", fmt: "e4m3", activation_scheme: "dynamic" },
+      quant_method: "fp8",
+      fmt: "e4m3",
+      activation_scheme: "dynamic",
       weight_block_size: [8, 16],
     },
   };

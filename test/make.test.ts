@@ -96,8 +96,14 @@ describe("one model of random weights as a folder and as a GGUF file", () => {
     [
       "Llama with llama3 scaling, biases and tied embeddings",
       {
-        ...{ ...llama, hidden_size: 32, num_attention_heads: 4, rope_theta: 500, rope_scaling: llama3 },
-        ...{ attention_bias: true, mlp_bias: true, tie_word_embeddings: true },
+        ...llama,
+        hidden_size: 32,
+        num_attention_heads: 4,
+        rope_theta: 500,
+        rope_scaling: llama3,
+        attention_bias: true,
+        mlp_bias: true,
+        tie_word_embeddings: true,
       },
     ],
     ["Llama with linear scaling", { ...llama, head_dim: 10, rope_scaling: { type: "linear", factor: 4 } }],

@@ -112,7 +112,8 @@ describe("TPA", () => {
       const found = nested(x).map((one: Rows) => tpaLayer(weights, one, { h, e, from, r, base: 100, ...eps }));
       const out = found.map((one: { out: Rows }) => one.out);
       const expected = {
-        ...{ out_prefill: out, out_decode: out },
+        out_prefill: out,
+        out_decode: out,
         q_after_rope: found.map((one: { q: Rows[] }) => one.q),
         k_after_rope: found.map((one: { k: Rows[] }) => one.k),
       };
@@ -217,8 +218,12 @@ describe("the delta rule", () => {
     );
     const gates = perChannel
       ? {
-          ...{ "f_proj.0.weight": [5, d], "f_proj.1.weight": [h * n, 5], dt_bias: [h * n] },
-          ...{ "g_proj.0.weight": [5, d], "g_proj.1.weight": [h * v, 5], "g_proj.1.bias": [h * v] },
+          "f_proj.0.weight": [5, d],
+          "f_proj.1.weight": [h * n, 5],
+          dt_bias: [h * n],
+          "g_proj.0.weight": [5, d],
+          "g_proj.1.weight": [h * v, 5],
+          "g_proj.1.bias": [h * v],
         }
       : { "a_proj.weight": [h, d], dt_bias: [h], "g_proj.weight": [h * v, d] };
     const rest = { "b_proj.weight": [h, d], A_log: [h], "o_norm.weight": [v], "o_proj.weight": [d, h * v] };
@@ -236,8 +241,16 @@ describe("the delta rule", () => {
       deltaLayer(weights, one, z, state[b], { q: q[b], k: k[b], v: values[b] }),
     );
     const config = {
-      ...{ hidden_size: d, head_dim: n, num_heads: g, num_v_heads: h, expand_v: 1.5, conv_size: taps },
-      ...{ conv_bias: true, allow_neg_eigval: true, norm_eps: 1e-3, decode_prefill_len: 1 },
+      hidden_size: d,
+      head_dim: n,
+      num_heads: g,
+      num_v_heads: h,
+      expand_v: 1.5,
+      conv_size: taps,
+      conv_bias: true,
+      allow_neg_eigval: true,
+      norm_eps: 1e-3,
+      decode_prefill_len: 1,
     };
     const expected = { out_prefill: out, out_decode: out, recurrent_state_final: state };
     expect(

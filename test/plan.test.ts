@@ -29,8 +29,13 @@ const glm = only("MLA:n192:r64:v256:c512:q768", 2048, 20, 47);
 const mistral4 = only("MLA:n64:r64:v128:c256:q1024", 4096, 32, 36);
 
 const settings: PlanSettings = {
-  ...{ context: 4096, batch: 1, step: 1, weightType: "float16", cacheType: "float16" },
-  ...{ hosts: [], layouts: [] },
+  context: 4096,
+  batch: 1,
+  step: 1,
+  weightType: "float16",
+  cacheType: "float16",
+  hosts: [],
+  layouts: [],
 };
 const planned = (blueprint: Blueprint, more: Partial<PlanSettings> = {}) => {
   const made = plan(blueprint, { ...settings, ...more });

@@ -32,10 +32,19 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 
 /** A blueprint as data: variants by name, layers in one order, and not where it is from. */
 const plain = ({ layers, vocabulary, width, tied, extra, weightBytes }: Blueprint) => ({
-  ...{ vocabulary, width, tied, extra, ...(weightBytes !== undefined && { weightBytes }) },
+  vocabulary,
+  width,
+  tied,
+  extra,
+  ...(weightBytes !== undefined && { weightBytes }),
   layers: layers
     .map(({ count, attention: { variant, sizes, window }, feed, extra }) => ({
-      ...{ count, variant: variant.name, sizes, feed, extra, ...(window && { window }) },
+      count,
+      variant: variant.name,
+      sizes,
+      feed,
+      extra,
+      ...(window && { window }),
     }))
     .sort((a, b) => a.feed.always - b.feed.always || a.count - b.count),
 });
@@ -139,7 +148,10 @@ describe("which layers keep what", () => {
   test("DeepSeek-V4: windows, entries of 4 tokens with an indexer, entries of 128", () => {
     const { layers } = blueprintOfConfig(published("v4flash"), "x");
     const found = layers.map(({ count, attention: { variant, sizes, window }, compression }) => ({
-      ...{ count, window, compression, cache: cacheValues(variant, sizes) },
+      count,
+      window,
+      compression,
+      cache: cacheValues(variant, sizes),
     }));
     expect(found).toContainEqual({
       count: 20,
@@ -156,15 +168,20 @@ describe("which layers keep what", () => {
   test("LongCat-Flash: two layers of attention in each of 28 blocks, experts in one of them", () => {
     const { layers } = blueprintOfConfig(
       {
-        ...{
-          model_type: "longcat_flash",
-          vocab_size: 131072,
-          hidden_size: 6144,
-          ffn_hidden_size: 12288,
-          num_layers: 28,
-        },
-        ...{ expert_ffn_hidden_size: 2048, num_attention_heads: 64, q_lora_rank: 1536, kv_lora_rank: 512 },
-        ...{ qk_nope_head_dim: 128, qk_rope_head_dim: 64, v_head_dim: 128, n_routed_experts: 512, moe_topk: 12 },
+        model_type: "longcat_flash",
+        vocab_size: 131072,
+        hidden_size: 6144,
+        ffn_hidden_size: 12288,
+        num_layers: 28,
+        expert_ffn_hidden_size: 2048,
+        num_attention_heads: 64,
+        q_lora_rank: 1536,
+        kv_lora_rank: 512,
+        qk_nope_head_dim: 128,
+        qk_rope_head_dim: 64,
+        v_head_dim: 128,
+        n_routed_experts: 512,
+        moe_topk: 12,
         zero_expert_num: 256,
       },
       "x",
@@ -235,8 +252,12 @@ describe("configs that are refused say which key and why", () => {
     [{ ...deepseek, model_type: "deepseek_v32" }, /index_topk: got nothing/],
     [
       {
-        ...{ ...deepseek, hidden_size: 2 ** 17, moe_intermediate_size: 2 ** 20, n_routed_experts: 4096 },
-        ...{ num_experts_per_tok: 4096, num_hidden_layers: 512 },
+        ...deepseek,
+        hidden_size: 2 ** 17,
+        moe_intermediate_size: 2 ** 20,
+        n_routed_experts: 4096,
+        num_experts_per_tok: 4096,
+        num_hidden_layers: 512,
       },
       /config: got 8\.\d+e\+17 parameters, expected fewer than 2\^53/,
     ],

@@ -101,7 +101,12 @@ test("a model's own options are features of the variant, and windows and stillne
   const host = { width: 256, heads: 4 };
   expect(parseSpec("GQA2-128-QKNorm", host).sizes.with).toEqual({ qkNorm: true });
   expect(parseSpec("GQA1-(448+64)-S2-QOLoRA-Norm-Sink:b2", host).sizes).toMatchObject({
-    ...{ n: 224, r: 32, v: 256, q: 85, o: 85, b: 2 },
+    n: 224,
+    r: 32,
+    v: 256,
+    q: 85,
+    o: 85,
+    b: 2,
     with: { entryNorm: true, sinks: true },
   });
   expect(parseSpec("GQA2-128-W16", host).window).toBe(16);

@@ -15,7 +15,9 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const runner = { build: "relaxed", threads: 2 };
 const measured: Measured = {
-  ...{ cpu: cpuName(), ...runner, date: "2026-11-25T00:00:00.000Z" },
+  cpu: cpuName(),
+  ...runner,
+  date: "2026-11-25T00:00:00.000Z",
   machine: { ...commonMachine, op: 1e-5 },
 };
 

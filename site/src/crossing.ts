@@ -64,7 +64,10 @@ function picture(
   const late = inside && Math.log(inside.at / x.low) > 0.7 * Math.log(x.high / x.low);
   return draw(canvas, words, {
     height,
-    ...{ marginTop: 36, marginBottom: 48, marginLeft, marginRight },
+    marginTop: 36,
+    marginBottom: 48,
+    marginLeft,
+    marginRight,
     x: scale(x),
     y: scale(y),
     marks: [
@@ -72,7 +75,10 @@ function picture(
       ...axisX(words.x, (value) => context(Math.round(value)), powers(x, x.length / 45)),
       ...ways.map(([way, points]) =>
         Plot.lineY(points, {
-          ...{ x: "0", y: "1", stroke: colour(looks[way].index), strokeWidth: 2.5 },
+          x: "0",
+          y: "1",
+          stroke: colour(looks[way].index),
+          strokeWidth: 2.5,
           strokeDasharray: looks[way].dash,
         }),
       ),
@@ -80,9 +86,16 @@ function picture(
         ? [
             Plot.ruleX([inside.at], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "2 3" }),
             Plot.text([inside.at], {
-              ...{ x: inside.at, y: y.high, text: () => inside.text, fontWeight: 600, dy: 10 },
-              ...{ dx: late ? -8 : 8, textAnchor: late ? "end" : "start" },
-              ...{ fill: "currentColor", stroke: "var(--paper)", strokeWidth: 4 },
+              x: inside.at,
+              y: y.high,
+              text: () => inside.text,
+              fontWeight: 600,
+              dy: 10,
+              dx: late ? -8 : 8,
+              textAnchor: late ? "end" : "start",
+              fill: "currentColor",
+              stroke: "var(--paper)",
+              strokeWidth: 4,
             }),
           ]
         : []),

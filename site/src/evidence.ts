@@ -17,7 +17,10 @@ export function ruler(proof: Proof, canvas: Canvas): SVGSVGElement {
   };
   return draw(canvas, words, {
     height: 96,
-    ...{ marginTop: 34, marginBottom: 32, marginLeft: 12, marginRight: 12 },
+    marginTop: 34,
+    marginBottom: 32,
+    marginLeft: 12,
+    marginRight: 12,
     x: { type: "log", domain: [least, 10], label: null },
     y: { domain: [0, 1], axis: null },
     marks: [
@@ -53,7 +56,10 @@ export function scatter({ outputs: { expanded, absorbed } }: Proof, canvas: Canv
   };
   return draw(canvas, words, {
     height,
-    ...{ marginTop: 36, marginBottom: 48, marginLeft: 48, marginRight: 16 },
+    marginTop: 36,
+    marginBottom: 48,
+    marginLeft: 48,
+    marginRight: 16,
     x: scale(x),
     y: scale(y),
     marks: [

@@ -74,8 +74,20 @@ export function presetSizes(name: string): Sizes {
 function beginning(model: string): Exploration {
   const { h, n, r, v, c } = presetSizes(model);
   return {
-    ...{ model, h, n, r, v, c, cache: "float16", weights: "float16", machine: "h100-sxm" },
-    ...{ flops: 100, bytes: 500, step: 1, batch: 1, context: 32768 },
+    model,
+    h,
+    n,
+    r,
+    v,
+    c,
+    cache: "float16",
+    weights: "float16",
+    machine: "h100-sxm",
+    flops: 100,
+    bytes: 500,
+    step: 1,
+    batch: 1,
+    context: 32768,
   };
 }
 
@@ -171,7 +183,9 @@ export function explore(state: Exploration): Found {
   const chunkOn = (machine: Machine) => Math.min(context, crossoverChunk(over, { ...types, s: context }, machine));
   const pays = 2 * c - n - v;
   return {
-    ...{ machine, machineName: name, balance },
+    machine,
+    machineName: name,
+    balance,
     threshold: (t * 2 * (2 * c + r)) / (dtypes[state.cache] * (n + r + v)),
     values: { absorbed: absorbed!.values, expanded: expanded!.values },
     decode: { absorbed: decode("absorbed"), kept: decode("kept"), unfolding: decode("unfolding") },

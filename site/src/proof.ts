@@ -170,7 +170,12 @@ export function prove(question: Question, fault: FaultName = "none"): Proof {
     largest = Math.max(largest, Math.abs(value), Math.abs(other));
   });
   return {
-    ...{ question, fault, outputs, cached, added, absolute },
+    question,
+    fault,
+    outputs,
+    cached,
+    added,
+    absolute,
     relative: largest ? absolute / largest : absolute,
     tolerance: roundingOf(sizes, question.tokens, 2 ** -53),
     refusal: mla.forms.absorbed!.refuses?.(forms.expanded.sizes) || undefined,

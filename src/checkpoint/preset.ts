@@ -30,8 +30,12 @@ const experts = {
   tiny: { num_hidden_layers: 3, n_routed_experts: 8, num_experts_per_tok: 3, moe_intermediate_size: 256 },
   small: { num_hidden_layers: 6, n_routed_experts: 8, num_experts_per_tok: 3, moe_intermediate_size: 256 },
   "450m": {
-    ...{ hidden_size: 1024, num_hidden_layers: 12, q_lora_rank: 512 },
-    ...{ n_routed_experts: 16, num_experts_per_tok: 4, moe_intermediate_size: 512 },
+    hidden_size: 1024,
+    num_hidden_layers: 12,
+    q_lora_rank: 512,
+    n_routed_experts: 16,
+    num_experts_per_tok: 4,
+    moe_intermediate_size: 512,
   },
 };
 
@@ -42,39 +46,79 @@ export function presetConfig(preset: Preset, size: Size): Config {
   const base = { ...common, ...widths[size] };
   const original = base.max_position_embeddings / 4;
   const yarn = {
-    ...{ type: "yarn", factor: 4, original_max_position_embeddings: original, beta_fast: 32, beta_slow: 1 },
-    ...{ mscale: 0.7, mscale_all_dim: 0.7 },
+    type: "yarn",
+    factor: 4,
+    original_max_position_embeddings: original,
+    beta_fast: 32,
+    beta_slow: 1,
+    mscale: 0.7,
+    mscale_all_dim: 0.7,
   };
   const mixture = {
-    ...{ ...latent[size], ...base, ...experts[size] },
-    ...{ n_shared_experts: 1, first_k_dense_replace: 1, moe_layer_freq: 1, rope_theta: 10000, rope_scaling: yarn },
+    ...latent[size],
+    ...base,
+    ...experts[size],
+    n_shared_experts: 1,
+    first_k_dense_replace: 1,
+    moe_layer_freq: 1,
+    rope_theta: 10000,
+    rope_scaling: yarn,
   };
   switch (preset) {
     case "llama":
       return {
-        ...{ architectures: ["LlamaForCausalLM"], model_type: "llama", ...base, ...grouped[size] },
-        ...{ rope_theta: 10000, rope_scaling: null, attention_bias: false, mlp_bias: false },
+        architectures: ["LlamaForCausalLM"],
+        model_type: "llama",
+        ...base,
+        ...grouped[size],
+        rope_theta: 10000,
+        rope_scaling: null,
+        attention_bias: false,
+        mlp_bias: false,
       };
     case "qwen3":
       return {
-        ...{ architectures: ["Qwen3ForCausalLM"], model_type: "qwen3", ...base, ...grouped[size] },
-        ...{ rope_theta: 1000000, rope_scaling: null, attention_bias: false, use_sliding_window: false },
+        architectures: ["Qwen3ForCausalLM"],
+        model_type: "qwen3",
+        ...base,
+        ...grouped[size],
+        rope_theta: 1000000,
+        rope_scaling: null,
+        attention_bias: false,
+        use_sliding_window: false,
       };
     case "deepseek2":
       return {
-        ...{ architectures: ["DeepseekV3ForCausalLM"], model_type: "deepseek_v3", ...base, ...latent[size] },
-        ...{ first_k_dense_replace: latent[size].num_hidden_layers, rope_theta: 10000, rope_scaling: null },
+        architectures: ["DeepseekV3ForCausalLM"],
+        model_type: "deepseek_v3",
+        ...base,
+        ...latent[size],
+        first_k_dense_replace: latent[size].num_hidden_layers,
+        rope_theta: 10000,
+        rope_scaling: null,
       };
     case "deepseek2-moe":
       return {
-        ...{ architectures: ["DeepseekV2ForCausalLM"], model_type: "deepseek_v2", ...mixture },
-        ...{ topk_method: "greedy", n_group: 1, topk_group: 1, scoring_func: "softmax", norm_topk_prob: false },
+        architectures: ["DeepseekV2ForCausalLM"],
+        model_type: "deepseek_v2",
+        ...mixture,
+        topk_method: "greedy",
+        n_group: 1,
+        topk_group: 1,
+        scoring_func: "softmax",
+        norm_topk_prob: false,
         routed_scaling_factor: 1.5,
       };
     case "deepseek3-moe":
       return {
-        ...{ architectures: ["DeepseekV3ForCausalLM"], model_type: "deepseek_v3", ...mixture },
-        ...{ topk_method: "noaux_tc", n_group: 4, topk_group: 2, scoring_func: "sigmoid", norm_topk_prob: true },
+        architectures: ["DeepseekV3ForCausalLM"],
+        model_type: "deepseek_v3",
+        ...mixture,
+        topk_method: "noaux_tc",
+        n_group: 4,
+        topk_group: 2,
+        scoring_func: "sigmoid",
+        norm_topk_prob: true,
         routed_scaling_factor: 2.5,
       };
     case "minicpm3": {
@@ -84,16 +128,21 @@ export function presetConfig(preset: Preset, size: Size): Config {
       const pairs = heads.qk_rope_head_dim / 2;
       const rising = (by: number) => Array.from({ length: pairs }, (_, i) => 1 + (by * (i + 1)) / pairs);
       return {
-        ...{
-          architectures: ["MiniCPM3ForCausalLM"],
-          model_type: "minicpm3",
-          ...base,
-          ...heads,
-          num_hidden_layers: layers,
-        },
-        ...{ tie_word_embeddings: true, scale_emb: 12, scale_depth: 1.4, dim_model_base: 256, rope_theta: 10000 },
+        architectures: ["MiniCPM3ForCausalLM"],
+        model_type: "minicpm3",
+        ...base,
+        ...heads,
+        num_hidden_layers: layers,
+        tie_word_embeddings: true,
+        scale_emb: 12,
+        scale_depth: 1.4,
+        dim_model_base: 256,
+        rope_theta: 10000,
         rope_scaling: {
-          ...{ type: "longrope", factor: 1, long_factor: rising(3), short_factor: rising(0.5) },
+          type: "longrope",
+          factor: 1,
+          long_factor: rising(3),
+          short_factor: rising(0.5),
           original_max_position_embeddings: base.max_position_embeddings,
         },
       };

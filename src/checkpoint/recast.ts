@@ -155,7 +155,9 @@ function tables(config: Config): GgufTensor[] {
   const scaling = (config.rope_scaling ?? config.rope_parameters ?? {}) as Config;
   const kind = scaling.rope_type ?? scaling.type;
   const table = (name: string, by: ArrayLike<number>): GgufTensor => ({
-    ...{ name: `${name}.weight`, shape: [by.length], dtype: "F32" },
+    name: `${name}.weight`,
+    shape: [by.length],
+    dtype: "F32",
     data: Float32Array.from(by),
   });
   if (kind === "longrope")

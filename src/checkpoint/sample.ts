@@ -99,10 +99,15 @@ export async function writeSampleFolder(dir: string, config: Config, sample: Sam
   const torch = { F32: "float32", F16: "float16", BF16: "bfloat16" }[type];
   const full = {
     ...config,
-    ...{ torch_dtype: torch, bos_token_id: vocabulary.begin, eos_token_id: vocabulary.end, use_cache: true },
+    torch_dtype: torch,
+    bos_token_id: vocabulary.begin,
+    eos_token_id: vocabulary.end,
+    use_cache: true,
   };
   const list = [...tensors.shapes].map(([name, shape]) => ({
-    ...{ name, shape, data: () => tensors.read(name) },
+    name,
+    shape,
+    data: () => tensors.read(name),
     dtype: shape.length < 2 || /mlp\.gate\.weight$/.test(name) ? ("F32" as const) : type,
   }));
   await writeFolder(dir, [

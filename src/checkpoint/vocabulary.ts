@@ -72,21 +72,43 @@ export function tokenizerFiles({ tokens, merges, special, begin, end, template }
   const level = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
   const first = tokens.length - special.length;
   const added = special.map((content, i) => ({
-    ...{ id: first + i, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+    id: first + i,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
   }));
   const tokenizer = {
-    ...{ version: "1.0", truncation: null, padding: null, added_tokens: added, normalizer: null },
-    ...{ pre_tokenizer: level, post_processor: null, decoder: level },
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: added,
+    normalizer: null,
+    pre_tokenizer: level,
+    post_processor: null,
+    decoder: level,
     model: {
-      ...{ type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null },
-      ...{ fuse_unk: false, byte_fallback: false, ignore_merges: false },
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
       merges,
     },
   };
   const config = {
-    ...{ tokenizer_class: "PreTrainedTokenizerFast", clean_up_tokenization_spaces: false, chat_template: template },
-    ...{ bos_token: tokens[begin], eos_token: tokens[end], add_bos_token: false },
+    tokenizer_class: "PreTrainedTokenizerFast",
+    clean_up_tokenization_spaces: false,
+    chat_template: template,
+    bos_token: tokens[begin],
+    eos_token: tokens[end],
+    add_bos_token: false,
   };
   return [
     { name: "tokenizer.json", text: JSON.stringify(tokenizer) },

@@ -167,8 +167,11 @@ async function answer(
       const watch = stopwatch(() => talk.prompt.tokens - talk.prompt.reused);
       const pieces: string[] = [];
       const steps = talk.say(message, {
-        ...{ ...sampling, seed: (sampling.seed ?? 1) + turn },
-        ...{ maxTokens, chunk, signal },
+        ...sampling,
+        seed: (sampling.seed ?? 1) + turn,
+        maxTokens,
+        chunk,
+        signal,
         ...(stop ? { stop } : {}),
         ...(form ? { form } : {}),
         watch: watch.read,

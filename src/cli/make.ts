@@ -60,7 +60,9 @@ async function make(path: string, options: Options): Promise<void> {
   const drawn = new Set<string>();
   let done = 0;
   const sample: Sample = {
-    ...{ seed, type, layout },
+    seed,
+    type,
+    layout,
     onTensor(name, elements) {
       if (!drawn.has(name)) done += elements;
       drawn.add(name);

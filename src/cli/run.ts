@@ -138,7 +138,9 @@ async function write(job: Job): Promise<void> {
   try {
     const steps = session.generate(ids, {
       ...sampling,
-      ...{ maxTokens, chunk, signal },
+      maxTokens,
+      chunk,
+      signal,
       ...(stop ? { stop } : {}),
       ...(form ? { form } : {}),
       watch(done, total) {
@@ -193,7 +195,8 @@ async function writeLogits(job: Job): Promise<void> {
   const watch = stopwatch(() => ids.length);
   try {
     const data = await promptLogits(session.session, ids, {
-      ...{ chunk, signal },
+      chunk,
+      signal,
       ...(form ? { form } : {}),
       watch(done, total) {
         reading.update({ done, label: "" });

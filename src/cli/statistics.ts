@@ -51,7 +51,8 @@ export function stopwatch(ran: () => number): Stopwatch {
       ];
       const promptTokens = ran();
       return {
-        ...{ promptTokens, tokens },
+        promptTokens,
+        tokens,
         finish: finish ?? (signal.aborted ? "interrupted" : "length"),
         forms: session.forms,
         seconds: { prefill: known(prefill), firstToken: known(firstToken), decode: known(decode) },

@@ -64,8 +64,13 @@ export function paperRows(): PaperRow[] {
       const model = buildModel(`${variant}${qoLora ? "-QOLoRA" : ""}`, settings);
       const { attention } = model.layers[0]!;
       return {
-        ...{ variant, parts, parameters: modelSize(model), cache: cacheValues(attention.variant, attention.sizes) },
-        ...{ heads: settings.heads, intermediate: settings.intermediate!, qoLora },
+        variant,
+        parts,
+        parameters: modelSize(model),
+        cache: cacheValues(attention.variant, attention.sizes),
+        heads: settings.heads,
+        intermediate: settings.intermediate!,
+        qoLora,
         published: { parameters: millions * 1e6, loss, cache },
       };
     },

@@ -152,7 +152,10 @@ function* feedSources(
   // All experts lie in one tensor, gates and ups of newer files as well: first the gate's rows of each expert.
   const joined = `${prefix}ffn_gate_up_exps.weight`;
   const stack = (tensor: string, out: number, inputs: number): Source => ({
-    ...{ tensors: [tensor], shape: [x, out, inputs], slices: x, layout: "transposed" },
+    tensors: [tensor],
+    shape: [x, out, inputs],
+    slices: x,
+    layout: "transposed",
   });
   if (shapeOf(joined)) {
     yield ["wGate", { ...stack(joined, 2 * f, d), rows: perHead(1, 2 * f, 0, f) }];

@@ -23,7 +23,16 @@ export function groupedModel(config: GroupedConfig, features: readonly Feature[]
       `num_key_value_heads: got ${g}, expected a divisor of the ${h} attention heads; correct the config`,
     );
   const sizes: Sizes = {
-    ...{ d, h, g, n: 0, r: e, e, v: e, c: 0, q: 0, o: 0 },
+    d,
+    h,
+    g,
+    n: 0,
+    r: e,
+    e,
+    v: e,
+    c: 0,
+    q: 0,
+    o: 0,
     ...(config.attention_bias ? { bias: "all" as const } : {}),
     ...(features.length && {
       eps: config.rms_norm_eps,
@@ -72,7 +81,10 @@ export function groupedConfig(header: GgufHeader, type: "llama" | "qwen3"): Conf
   const table = header.tables.get("rope_freqs.weight");
   // Llama 3's scaling lies in a table of what each pair's frequency is divided by.
   const divided = table && {
-    ...{ rope_type: "longrope", factor: 1, short_factor: table, long_factor: table },
+    rope_type: "longrope",
+    factor: 1,
+    short_factor: table,
+    long_factor: table,
     original_max_position_embeddings: s.context_length,
   };
   return {

@@ -32,7 +32,14 @@ export function latentAttention(
   const sizes: Sizes = {
     d: config.hidden_size,
     h: config.num_attention_heads,
-    ...{ g: 0, n, r, e: n + r, v: config.v_head_dim, c: config.kv_lora_rank, q: config.q_lora_rank ?? 0, o: 0 },
+    g: 0,
+    n,
+    r,
+    e: n + r,
+    v: config.v_head_dim,
+    c: config.kv_lora_rank,
+    q: config.q_lora_rank ?? 0,
+    o: 0,
     ...(config.attention_bias ? { bias: "all" as const } : {}),
   };
   const { rotation, softmax } = scaledRotation(config, r, layout);

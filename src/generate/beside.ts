@@ -70,7 +70,9 @@ export function metadataBeside({ file, metadata }: Gguf): Beside {
   return {
     tokenizer: describedTokenizer(file, described),
     template: template === undefined ? undefined : openTemplate(file, template, tokens),
-    ...{ tokens, end: described.end, sampling: {} },
+    tokens,
+    end: described.end,
+    sampling: {},
   };
 }
 

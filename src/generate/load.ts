@@ -101,7 +101,10 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
       (device instanceof WasmDevice ? await machineFor(device, warn ? { warn } : {}) : commonMachine);
     const speaker = { model, weights, tokenizer, end, context, machine };
     return {
-      ...{ path, device, config, ...speaker },
+      path,
+      device,
+      config,
+      ...speaker,
       bytes: [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before),
       template: beside.template,
       tokens: beside.tokens,

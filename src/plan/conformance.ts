@@ -14,12 +14,22 @@ type Letter = keyof Sizes & string;
 
 /** What configs call the sizes that decide about caches. */
 const cacheNames: Readonly<Partial<Record<Letter, string>>> = {
-  ...{ h: "num_attention_heads", g: "num_key_value_heads", e: "head_dim", v: "v_head_dim", i: "index_head_dim" },
-  ...{ c: "kv_lora_rank", n: "qk_nope_head_dim", r: "qk_rope_head_dim" },
+  h: "num_attention_heads",
+  g: "num_key_value_heads",
+  e: "head_dim",
+  v: "v_head_dim",
+  i: "index_head_dim",
+  c: "kv_lora_rank",
+  n: "qk_nope_head_dim",
+  r: "qk_rope_head_dim",
 };
 /** The same in layers that keep a state; configs agree on no names for these. */
 const stateNames: Readonly<Partial<Record<Letter, string>>> = {
-  ...{ h: "value_heads", g: "key_heads", n: "key_head_dim", v: "value_head_dim", w: "conv_kernel" },
+  h: "value_heads",
+  g: "key_heads",
+  n: "key_head_dim",
+  v: "value_head_dim",
+  w: "conv_kernel",
 };
 
 /** Numbers as a sum of products of sizes. */
@@ -83,7 +93,9 @@ function layerOf(kind: LayerKind) {
       forms.map(([form, { values, derivation }]) => [
         form,
         {
-          ...{ valuesPerEntry: values, derivation, valuesPerToken: layerValues(kind, form) },
+          valuesPerEntry: values,
+          derivation,
+          valuesPerToken: layerValues(kind, form),
           bytes: byContext((context) => layerBytes(kind, form, dtype, context)),
         },
       ]),
@@ -104,7 +116,10 @@ function alike(layers: readonly LayerKind[]) {
 function modelOf(blueprint: Blueprint, source: string) {
   const { name, architecture, layers } = blueprint;
   return {
-    ...{ name, architecture, source, layers: alike(layers) },
+    name,
+    architecture,
+    source,
+    layers: alike(layers),
     total: Object.fromEntries(
       formsOf(blueprint).map((form) => [
         form,
@@ -124,7 +139,9 @@ function modelOf(blueprint: Blueprint, source: string) {
 export function conformance() {
   return {
     format: "biform kv-cache 1",
-    ...{ dtype, bytesPerValue: 2, bytesPerStateValue: 4 },
+    dtype,
+    bytesPerValue: 2,
+    bytesPerStateValue: 4,
     models: presets.map(({ name, config, source }) => modelOf(blueprintOfConfig(config, name), source)),
   };
 }

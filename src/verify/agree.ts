@@ -72,11 +72,17 @@ export async function agree(
   const values = cacheValues(variant, sizes);
   const names = formNames(variant, sizes);
   return {
-    ...{ spec, sizes, tokens, seed, float64 },
+    spec,
+    sizes,
+    tokens,
+    seed,
+    float64,
     ...(float32 && { float32 }),
     compared: names.length > 1 ? "forms" : "steps",
     forms: names.map((form) => ({
-      ...{ form, values, bytes: 4 * values },
+      form,
+      values,
+      bytes: 4 * values,
       unfoldedValues: unfolded(attention, numbers, form),
     })),
     passed: [float64, float32].every((d) => !d || d.relative <= d.tolerance),

@@ -43,7 +43,22 @@ function one(field: Field, at: number): Uint8Array {
 
 /** Where arithmetic goes wrong. */
 const edges = [
-  ...[0n, 1n, 2n, 7n, 8n, 9n, 31n, 32n, 33n, 64n, 255n, 256n, 4096n, 65_535n, 65_536n, 500_000_000n],
+  0n,
+  1n,
+  2n,
+  7n,
+  8n,
+  9n,
+  31n,
+  32n,
+  33n,
+  64n,
+  255n,
+  256n,
+  4096n,
+  65_535n,
+  65_536n,
+  500_000_000n,
   ...[31n, 32n, 40n, 48n, 52n, 53n, 61n, 62n, 63n, 64n].flatMap((n) => [2n ** n - 1n, 2n ** n, 2n ** n + 1n]),
   ...[1n, 4n, 8n, 24n, 32n].map((n) => 2n ** 64n - n),
 ];

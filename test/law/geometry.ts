@@ -70,7 +70,10 @@ export function sizes(variant: Variant): fc.Arbitrary<Sizes> {
         const v = { key: n + r, shared: n, own }[value];
         return {
           ...letters,
-          ...{ g: divisors[divisor % divisors.length]!, r, e: n + r, v },
+          g: divisors[divisor % divisors.length]!,
+          r,
+          e: n + r,
+          v,
           ...(bias ? { bias } : {}),
           ...(features.length ? { with: Object.fromEntries(features.map((f) => [f, true])) } : {}),
         };

@@ -137,7 +137,9 @@ const attention = op(
         const list = values.map(({ key }) => (key === undefined ? rest.shift()! : tensors[n + (key % n)]!));
         const pairs = terms.map((_, i): Term => [tensors[i]!, tensors[n + i]!]);
         const view = {
-          ...{ scale, batch, causal },
+          scale,
+          batch,
+          causal,
           ...(window ? { window } : {}),
           ...(start ? { start: tensor(tensors[0]!.device, [batch], first) } : {}),
           ...(choice && kind !== "stick"

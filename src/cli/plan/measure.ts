@@ -30,7 +30,9 @@ function layerOf({ name, layers }: Blueprint): Attention {
     if (variant && formNames(variant, attention.sizes).length > 1) {
       const { sizes, window } = attention;
       return {
-        ...{ variant, sizes, rotation: rotation(sizes.r, 10000, "interleaved") },
+        variant,
+        sizes,
+        rotation: rotation(sizes.r, 10000, "interleaved"),
         ...(window !== undefined && { window }),
       };
     }

@@ -37,8 +37,19 @@ function head(call: DeltaCall, final: Tensor | undefined, states: Tensor | undef
   const { batch, t, g, h, n, width, scale, q, k, v, beta, decay, state } = call;
   const kind = decay ? decay.shape.length - 1 : 0;
   return [
-    ...[batch, t, g, h, n, width, scale, kind, Math.ceil(t / CHUNK)],
-    ...[q.address, k.address, v.address, beta.address],
+    batch,
+    t,
+    g,
+    h,
+    n,
+    width,
+    scale,
+    kind,
+    Math.ceil(t / CHUNK),
+    q.address,
+    k.address,
+    v.address,
+    beta.address,
     ...[decay, state, final, states].map((x) => x?.address ?? 0),
   ];
 }

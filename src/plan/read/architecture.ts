@@ -41,12 +41,24 @@ const classic = { norm: 2, matrices: 2, rename: rename.expanded } as const;
 const biased = { attention_bias: true, mlp_bias: true };
 
 const gemma3 = {
-  ...{ ...tied, vocab_size: 262_208, hidden_size: 2304, intermediate_size: 9216, num_hidden_layers: 26 },
-  ...{ num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, sliding_window: 4096, sliding_window_pattern: 6 },
+  ...tied,
+  vocab_size: 262_208,
+  hidden_size: 2304,
+  intermediate_size: 9216,
+  num_hidden_layers: 26,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  head_dim: 256,
+  sliding_window: 4096,
+  sliding_window_pattern: 6,
   max_position_embeddings: 131_072,
 };
 const gemma4 = grouped({
-  ...{ attention: gemma4At, feed: gemma4Feed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
+  attention: gemma4At,
+  feed: gemma4Feed,
+  extra: gemmaExtra,
+  norms: 4,
+  qkNorm: "head",
   defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 6 },
 });
 const qwen2 = grouped({ bias: "inputs", defaults: { attention_bias: true, ...unwindowed } });
@@ -124,7 +136,11 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   gemma2: grouped({ norms: 4, defaults: { ...tied, head_dim: 256, sliding_window: 4096, sliding_window_pattern: 2 } }),
   gemma3_text: grouped({ norms: 4, qkNorm: "head", defaults: gemma3 }),
   gemma3n_text: grouped({
-    ...{ attention: gemma3nAt, feed: gemma3nFeed, extra: gemmaExtra, norms: 4, qkNorm: "head" },
+    attention: gemma3nAt,
+    feed: gemma3nFeed,
+    extra: gemmaExtra,
+    norms: 4,
+    qkNorm: "head",
     defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 5 },
   }),
   gemma4_text: gemma4,

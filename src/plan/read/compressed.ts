@@ -23,8 +23,15 @@ const compressor = (z: Sizes) => {
 };
 
 const indexer = {
-  ...{ wIV: "d i", wIG: "d i", bI: "w i", wIV2: "d i", wIG2: "d i", bI2: "w i", gI: "i" },
-  ...{ wQI: "q j i", wWI: "d j" },
+  wIV: "d i",
+  wIG: "d i",
+  bI: "w i",
+  wIV2: "d i",
+  wIG2: "d i",
+  bI2: "w i",
+  gI: "i",
+  wQI: "q j i",
+  wWI: "d j",
 } as const;
 
 const indexFlops = (z: Sizes) => 2 * (4 * z.d * (z.i ?? 0) + z.q * (z.j ?? 0) * (z.i ?? 0) + z.d * (z.j ?? 0));
@@ -41,7 +48,12 @@ export const compressed: Costed = {
     ...rankRules(z),
   ],
   params: (z) => ({
-    ...{ wDQ: "d q", gQ: "q", wQ: "q h e", wC: "d e", gC: "e", aSink: "h" },
+    wDQ: "d q",
+    gQ: "q",
+    wQ: "q h e",
+    wC: "d e",
+    gC: "e",
+    aSink: "h",
     ...outputParams(z),
     ...(z.w && compressor(z)),
     ...(z.m && indexer),
@@ -119,7 +131,17 @@ export function compressedAt(s: Settings, i: number, _traits: Traits, config: Co
   const every = ratioAt(s, i, keys);
   const sparse = every > 0 && every < SPARSE_BELOW;
   const sizes: Sizes = {
-    ...{ d, h, g: 1, n: e - r, r, e, v: e, c: 0, q: need(s, "q_lora_rank"), o: keys.o_lora_rank, b: keys.o_groups },
+    d,
+    h,
+    g: 1,
+    n: e - r,
+    r,
+    e,
+    v: e,
+    c: 0,
+    q: need(s, "q_lora_rank"),
+    o: keys.o_lora_rank,
+    b: keys.o_groups,
     ...(every && { w: every }),
     ...(sparse && { i: need(s, "index_head_dim"), j: need(s, "index_n_heads"), m: need(s, "index_topk") }),
   };

@@ -87,7 +87,13 @@ export function groupedSizes(
 ): Sizes {
   const r = traits.unrotated || e % 2 ? 0 : e;
   return {
-    ...{ ...dims, e, n: e - r, r, c: 0, q: 0, o: 0 },
+    ...dims,
+    e,
+    n: e - r,
+    r,
+    c: 0,
+    q: 0,
+    o: 0,
     ...(s.attention_bias && { bias: traits.bias ?? "all" }),
     ...(hasNorm(s, traits) === "head" && {
       eps: s.rms_norm_eps ?? 1e-6,

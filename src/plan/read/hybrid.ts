@@ -103,7 +103,17 @@ export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): 
       extra,
     };
   const sizes: Sizes = {
-    ...{ d: s.hidden_size, h, g: h, n, r: 0, e: n, v: n, c: n, q: 0, o: 0, w: linear.short_conv_kernel_size },
+    d: s.hidden_size,
+    h,
+    g: h,
+    n,
+    r: 0,
+    e: n,
+    v: n,
+    c: n,
+    q: 0,
+    o: 0,
+    w: linear.short_conv_kernel_size,
   };
   return { attention: { variant: linear.use_full_rank_gate ? fullGateKda : moonshotKda, sizes }, extra };
 }

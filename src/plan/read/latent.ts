@@ -24,7 +24,16 @@ export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): 
       `v_head_dim: got nothing, and hidden_size ${d} is no multiple of ${h} heads, expected a whole number; add it to the config`,
     );
   const sizes: Sizes = {
-    ...{ d, h, g: 0, n, r, e: n + r, v, c, q: s.q_lora_rank ?? 0, o: 0 },
+    d,
+    h,
+    g: 0,
+    n,
+    r,
+    e: n + r,
+    v,
+    c,
+    q: s.q_lora_rank ?? 0,
+    o: 0,
     ...(s.attention_bias && { bias: traits.bias ?? "all" }),
   };
   const window = windowAt(s, i);

@@ -63,11 +63,24 @@ export const deltaLayers: LayerFamily = {
         `config.json: conv_bias: got ${config.conv_bias}, expected ${bias} by the weights there are`,
       );
     const sizes: Sizes = {
-      ...{ d, h, g, n, r: 0, e: n, v, c, q: 0, o: 0, w, eps: config.norm_eps },
+      d,
+      h,
+      g,
+      n,
+      r: 0,
+      e: n,
+      v,
+      c,
+      q: 0,
+      o: 0,
+      w,
+      eps: config.norm_eps,
       with: { ...(bias && { convBias: true }), ...(config.allow_neg_eigval && { doubled: true }) },
     };
     const attention = {
-      ...{ variant: perChannel ? kda : gdn, sizes, rotation: rotation(0) },
+      variant: perChannel ? kda : gdn,
+      sizes,
+      rotation: rotation(0),
       ...(config.scale && { scale: config.scale }),
     };
     // The layers of some versions keep a state as [v, k].

@@ -34,7 +34,8 @@ export const forgetOp: OpFamily = {
       attend(
         rowsOf(device, v!),
         {
-          ...{ scale, batch },
+          scale,
+          batch,
           ...(window && { window }),
           ...(starts.some((start) => start > 0) && { start: tensor(device, [batch], starts) }),
           decay: accumulate(rowsOf(device, gates!), { batch }),

@@ -86,13 +86,25 @@ export const foxLayers: LayerFamily = {
       ...shared(given, "k_norm.weight", g, e),
     });
     const sizes: Sizes = {
-      ...{ d, h, g, n: e, r: 0, e, v, c: 0, q: 0, o: 0, eps: config.output_norm_eps ?? config.norm_eps ?? 1e-6 },
+      d,
+      h,
+      g,
+      n: e,
+      r: 0,
+      e,
+      v,
+      c: 0,
+      q: 0,
+      o: 0,
+      eps: config.output_norm_eps ?? config.norm_eps ?? 1e-6,
       with: Object.fromEntries(Object.entries(features).filter(([, on]) => on)) as Sizes["with"] & object,
       ...(biased && { bias: given.has("o_proj.bias") ? ("all" as const) : ("inputs" as const) }),
     };
     return {
       attention: {
-        ...{ variant: fox, sizes, rotation: rotation(0) },
+        variant: fox,
+        sizes,
+        rotation: rotation(0),
         ...(config.softmax_scale && { scale: config.softmax_scale }),
       },
       weights,

@@ -57,7 +57,10 @@ async function through(
 ) {
   const read = (name: string) => sequenceOf(device, given.input(name), item);
   const rule: Rule = {
-    ...{ q: read("q"), k: read("k"), v: read("v"), beta: read("beta") },
+    q: read("q"),
+    k: read("k"),
+    v: read("v"),
+    beta: read("beta"),
     ...(given.has("g") && { decay: read("g") }),
   };
   const [, h = 1, width = 1] = rule.v.shape;

@@ -113,7 +113,9 @@ async function runCase(
     const { passed, worst } = ledger;
     const reason = ledger.reason ?? (missed.length ? `not compared: ${missed.join(", ")}` : undefined);
     return {
-      ...{ name, kind, status: passed ? "pass" : "fail" },
+      name,
+      kind,
+      status: passed ? "pass" : "fail",
       maxError: worst?.error ?? null,
       tolerance: worst?.tolerance ?? null,
       ...(reason && { reason }),

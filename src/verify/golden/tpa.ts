@@ -44,7 +44,19 @@ export const tpaLayers: LayerFamily = {
     const { r, base, layout } = turningOf(words, e);
     const normed = config.using_groupnorm;
     const sizes: Sizes = {
-      ...{ d, h, g: 0, n: e - r, r, e, v, c: 0, q, o: 0, k, l, eps: config.groupnorm_eps },
+      d,
+      h,
+      g: 0,
+      n: e - r,
+      r,
+      e,
+      v,
+      c: 0,
+      q,
+      o: 0,
+      k,
+      l,
+      eps: config.groupnorm_eps,
       ...(normed && { with: { outputNorm: true } }),
     };
     const turn = turned(layout, r, base);
@@ -62,7 +74,9 @@ export const tpaLayers: LayerFamily = {
     const asGiven = (t: Tensor) => (first ? backFirst(t, e, r) : t);
     return {
       attention: {
-        ...{ variant: tpa, sizes, rotation: turn },
+        variant: tpa,
+        sizes,
+        rotation: turn,
         ...(config.softmax_scale && { scale: config.softmax_scale }),
       },
       weights,
