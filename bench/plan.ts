@@ -1,5 +1,6 @@
 // How long plans take: `node bench/plan.ts`. One of each preset by itself, then 100 models on 20 machines.
-import { hostOf, machines } from "../src/cost/machine.ts";
+import { hostOf } from "../src/cost/host.ts";
+import { machines } from "../src/cost/machine.ts";
 import { type PlanSettings, plan } from "../src/plan/plan.ts";
 import { presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";

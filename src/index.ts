@@ -18,7 +18,7 @@ export {
 } from "./attention/define.ts";
 export { type Attention, checkSizes, formOf, type Pass, runAttention } from "./attention/layer.ts";
 export { specHelp } from "./attention/names.ts";
-export { type Host, parseSpec } from "./attention/spec.ts";
+export { parseSpec, type SpecOptions } from "./attention/spec.ts";
 export { expandedCache } from "./attention/unfold.ts";
 export { variants } from "./attention/variants.ts";
 export { loadModel } from "./checkpoint/load.ts";
@@ -34,8 +34,9 @@ export {
   predict,
   roofline,
 } from "./cost/crossover.ts";
+export { type Host, hostOf, hostOfMeasured } from "./cost/host.ts";
 export { layOut } from "./cost/layout.ts";
-export { hostOf, hostOfMeasured, machineOf, machines } from "./cost/machine.ts";
+export { machineOf, machines } from "./cost/machine.ts";
 export { type PaperRow, paperRows } from "./cost/paper.ts";
 export { recallSource } from "./data/recall.ts";
 export type { Batch, Source } from "./data/source.ts";
@@ -92,7 +93,7 @@ export { conformance } from "./plan/conformance.ts";
 export { enginesOf } from "./plan/engine.ts";
 export { matchFamily, parseTarget } from "./plan/match.ts";
 export { type OpenOptions, openPlan } from "./plan/open.ts";
-export { type Host as PlanHost, type PlanSettings, plan } from "./plan/plan.ts";
+export { type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
 export { blueprintOfConfig } from "./plan/read/config.ts";
 export { blueprintOfSpec } from "./plan/read/spec.ts";

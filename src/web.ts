@@ -11,6 +11,7 @@ export {
   defineAttention,
   formNames,
   type Parts,
+  pairsOf,
   parameterCount,
   paramsOf,
   type Sizes,
@@ -36,15 +37,17 @@ export {
   crossoverContext,
   type Machine,
   type Prediction,
-  pairsOf,
   predict,
   rivalsOf,
   roofline,
   type Step,
 } from "./cost/crossover.ts";
-export { type Kept, keptOf } from "./cost/keep.ts";
+export type { Datasheet } from "./cost/datasheet.ts";
+export { type Host, hostOf } from "./cost/host.ts";
+export { type CachedForm, type Kept, keptOf } from "./cost/keep.ts";
 export { layOut } from "./cost/layout.ts";
-export { type Datasheet, hostOf, machineOf, machines } from "./cost/machine.ts";
+export { machineOf, machines } from "./cost/machine.ts";
+export { type Dtype, dtypes } from "./cost/type.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export * from "./draw/axis.ts";
 export * from "./draw/canvas.ts";
@@ -66,14 +69,14 @@ export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { bytesOf, tokensOf } from "./plan/amount.ts";
 export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
 export { matchFamily, parseTarget, targets } from "./plan/match.ts";
-export { type Host, type PlanSettings, plan } from "./plan/plan.ts";
+export { type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
 export { blueprintOfConfig } from "./plan/read/config.ts";
 export { blueprintOfGguf } from "./plan/read/gguf.ts";
 export { hubConfig } from "./plan/read/header.ts";
 export { blueprintOfSpec } from "./plan/read/spec.ts";
 export { blueprintOfBlob, blueprintOfText } from "./plan/read/text.ts";
-export { type CachedForm, type Dtype, dtypes, type Plan, planSchema } from "./plan/schema.ts";
+export { type Plan, planSchema } from "./plan/schema.ts";
 export { answers } from "./plan/show/answer.ts";
 export { sizesText } from "./plan/show/detail.ts";
 export { decodePicture, memoryPicture, prefillPicture } from "./plan/show/picture.ts";

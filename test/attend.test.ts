@@ -4,16 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { gradients } from "../src/grad/tape.ts";
-import {
-  type AttendCase,
-  type AttendResult,
-  type AttendSizes,
-  attendCase,
-  cases,
-  runCase,
-} from "../src/ops/attend/cases.ts";
+import { cases } from "../src/ops/attend/cases.ts";
 import { attend, type View } from "../src/ops/attend/index.ts";
 import { attendBackwardReference, attendReference } from "../src/ops/attend/reference.ts";
+import { type AttendCase, type AttendResult, type AttendSizes, attendCase, runCase } from "../src/ops/attend/trial.ts";
 import { attendBackwardWasm, attendWasm } from "../src/ops/attend/wasm.ts";
 import { Random } from "../src/tensor/random.ts";
 import { sizeOf, type Tensor, tensor } from "../src/tensor/tensor.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { costFlops, formNames } from "../src/attention/define.ts";
+import { costFlops, formNames, pairsOf } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
 import { parseSpec } from "../src/attention/spec.ts";
 import { expandedCache } from "../src/attention/unfold.ts";
@@ -11,7 +11,6 @@ import {
   crossoverChunk,
   crossoverContext,
   type Machine,
-  pairsOf,
   predict,
   rivalsOf,
   roofline,

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { arithmetic, workSeconds } from "../src/cost/crossover.ts";
-import { hostOf, hostOfMeasured, machineOf, machines } from "../src/cost/machine.ts";
-import { dtypes } from "../src/plan/schema.ts";
+import { hostOf, hostOfMeasured } from "../src/cost/host.ts";
+import { machineOf, machines } from "../src/cost/machine.ts";
+import { dtypes } from "../src/cost/type.ts";
 
 test("each name and alias is one machine's, found whatever its case", () => {
   const names = machines.flatMap(({ name, aliases = [] }) => [name, ...aliases]);

@@ -4,11 +4,12 @@ import { parseSpec } from "../src/attention/spec.ts";
 import { type Blueprint, blueprintOf, type LayerKind } from "../src/cost/blueprint.ts";
 import { parametersRead, stepFlops, waysOf } from "../src/cost/cost.ts";
 import { arithmetic, commonMachine, roofline } from "../src/cost/crossover.ts";
+import type { Host } from "../src/cost/host.ts";
 import { essay, paperRows } from "../src/cost/paper.ts";
 import { prefillSteps, stepSeconds, timingOf } from "../src/cost/time.ts";
 import { buildModel } from "../src/model/build.ts";
 import { matchFamily, parseTarget } from "../src/plan/match.ts";
-import { type Host, type PlanSettings, plan } from "../src/plan/plan.ts";
+import { type PlanSettings, plan } from "../src/plan/plan.ts";
 import { planJsonSchema, planSchema } from "../src/plan/schema.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PIECE } from "../src/attention/unfold.ts";
 import { arithmetic, commonMachine, type Machine } from "../src/cost/crossover.ts";
+import { PREFILL_CHUNK } from "../src/cost/host.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { CHUNK } from "../src/generate/forms.ts";
 import { cacheBytes, Session, type SessionOptions } from "../src/generate/session.ts";
 import { buildModel } from "../src/model/build.ts";
 import type { Weights } from "../src/model/transformer.ts";
@@ -11,7 +11,7 @@ import { initialWeights } from "../src/train/initial.ts";
 
 const model = buildModel("[MLA,GLA2,GQA2-128]", { vocabulary: 40, width: 64, heads: 4, layers: 3 });
 const random = new Random(5);
-const ids = Int32Array.from({ length: 2 * Math.max(PIECE, CHUNK) + 100 }, () => random.integer(40));
+const ids = Int32Array.from({ length: 2 * Math.max(PIECE, PREFILL_CHUNK) + 100 }, () => random.integer(40));
 let device: WasmDevice;
 let weights: Weights;
 beforeAll(async () => {
@@ -71,8 +71,8 @@ test("the machine's figures decide which form runs, and a session counts it", as
   const slow = (await after(short, { machine: slowToUnfold })).forms;
   // The first chunk unfolds no more than it would absorb.
   expect(slow.prefill).toEqual({
-    expanded: layers * CHUNK,
-    absorbed: layers * (prompt - CHUNK),
+    expanded: layers * PREFILL_CHUNK,
+    absorbed: layers * (prompt - PREFILL_CHUNK),
     grouped: prompt,
   });
 });

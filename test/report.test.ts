@@ -4,10 +4,11 @@ import { JSDOM } from "jsdom";
 import { describe, expect, test } from "vitest";
 import { place, spread } from "../src/draw/label.ts";
 import { bytes, compact, duration } from "../src/draw/quantity.ts";
+import { tableWidth } from "../src/draw/text.ts";
 import { report } from "../src/lab/report.ts";
 import { type Comparison, comparisonSchema, parseComparison } from "../src/lab/result.ts";
 import { pairedDifference } from "../src/lab/statistics.ts";
-import { table, tableWidth } from "../src/lab/table.ts";
+import { table } from "../src/lab/table.ts";
 import { rank, verdict } from "../src/lab/verdict.ts";
 import { FormatError } from "../src/tensor/error.ts";
 

@@ -36,7 +36,7 @@ function reached(): Map<string, string[]> {
 
 test("nothing that a page loads imports Node or a package that needs it", () => {
   const files = reached();
-  expect([...files.keys()]).toContain(join(root, "src/attention/mla.ts"));
+  expect([...files.keys()]).toContain(join(root, "src/attention/variant/mla.ts"));
   const wrong = [...files].flatMap(([file, imports]) =>
     imports.filter((path) => isBuiltin(path) || refused.test(path)).map((path) => `${relative(root, file)}: ${path}`),
   );

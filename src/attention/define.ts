@@ -215,6 +215,14 @@ export function decodeBytes(variant: Costed, z: Sizes, context: number): number 
   return 2 * (variant.reads?.(z, context) ?? cacheValues(variant, z) * context) + 8 * stateValues(variant, z);
 }
 
+/** Visible (query, key) pairs of t new tokens of s in all. */
+export function pairsOf(t: number, s: number, window = Number.POSITIVE_INFINITY): number {
+  const cached = s - t;
+  /** Those that see everything. */
+  const young = Math.max(0, Math.min(t, window - cached));
+  return young * cached + (young * (young + 1)) / 2 + (t > young ? (t - young) * window : 0);
+}
+
 /** Parameters of one layer's attention. */
 export function parameterCount(variant: Costed, z: Sizes): number {
   return total(paramsOf(variant, z), z);

@@ -4,8 +4,8 @@ import type { Sizes } from "./define.ts";
 import { type Attention, checkSizes, checkWindow } from "./layer.ts";
 import { families, type Letter, letters, type Meaning, type Name, specHelp } from "./names.ts";
 
-/** The model a spec is read for. */
-export interface Host {
+/** The model that a spec is read for, and how its numbers are meant. */
+export interface SpecOptions {
   readonly width: number;
   readonly heads: number;
   /** `scaled` (unless given): dims in the spec are those at 128 = width / heads and shrink in proportion; `exact`: as written. */
@@ -27,7 +27,7 @@ const grammar = new RegExp(
  * Reads a variant's name as kexue.fm/archives/10907 writes it. `parseSpec("GQA2-(192+64)-S2", { width: 256, heads: 4 })`.
  * Sizes are the essay's (width 2048, 16 heads of 128) in proportion to width / heads. Throws ShapeError.
  */
-export function parseSpec(spec: string, host: Host): Attention & { readonly spec: string } {
+export function parseSpec(spec: string, host: SpecOptions): Attention & { readonly spec: string } {
   const { width, heads } = host;
   if (width < 1 || heads < 1 || !Number.isInteger(width) || !Number.isInteger(heads))
     throw new ShapeError(`${spec}: got width ${width} and ${heads} heads, expected whole numbers from 1`);
@@ -82,18 +82,18 @@ export function parseSpec(spec: string, host: Host): Attention & { readonly spec
 }
 
 /** A size of the essay's at this host's. */
-function whole(n: number, host: Host): number {
+function whole(n: number, host: SpecOptions): number {
   return Math.max(1, Math.round(n * ratioOf(host)));
 }
 
-function ratioOf({ width, heads, dims, scale }: Host): number {
+function ratioOf({ width, heads, dims, scale }: SpecOptions): number {
   return dims === "exact" ? 1 : (width / heads / 128) * (scale ?? 1);
 }
 
 /** The dims that shrink in proportion, rotary ones to even numbers. */
-function widths({ dims }: Meaning, host: Host) {
+function widths({ dims }: Meaning, host: SpecOptions) {
   const even = (n: number) => Math.max(2, 2 * Math.round((n * ratioOf(host)) / 2));
-  const or0 = (n: number | undefined, size: (n: number, host: Host) => number) => (n ? size(n, host) : 0);
+  const or0 = (n: number | undefined, size: (n: number, host: SpecOptions) => number) => (n ? size(n, host) : 0);
   const [n, r] = [or0(dims.n, whole), or0(dims.r, even)];
   return {
     n,

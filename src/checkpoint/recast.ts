@@ -68,6 +68,7 @@ export function ggufTensors(config: Config, tensors: Tensors, type: GgufType, la
   const list: GgufTensor[] = [...tables(config)];
   const experts = number(config, "n_routed_experts", 0);
   const h = number(config, "num_attention_heads");
+  const splits = archOf[String(config.model_type)] === "deepseek2" && layout === "absorbed";
   for (const [name, shape] of tensors.shapes) {
     const put = (to: string, own: readonly number[], data: GgufTensor["data"], dtype = typeFor(type, own)) =>
       list.push({ name: to, shape: own, dtype, data });
@@ -91,11 +92,7 @@ export function ggufTensors(config: Config, tensors: Tensors, type: GgufType, la
         for (let i = 0; i < experts; i++) all.set(await tensors.read(of(i)), (i * all.length) / experts);
         return all;
       });
-    } else if (
-      part === "self_attn.kv_b_proj" &&
-      archOf[String(config.model_type)] === "deepseek2" &&
-      layout === "absorbed"
-    ) {
+    } else if (part === "self_attn.kv_b_proj" && splits) {
       const [n, v] = [number(config, "qk_nope_head_dim"), number(config, "v_head_dim")];
       const c = shape[1]!;
       put(`${blk}attn_k_b.weight`, [h, c, n], async () => keysOf(await read(), h, n, v, c));

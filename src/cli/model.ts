@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { CHUNK, type Keep } from "../generate/forms.ts";
+import { PREFILL_CHUNK } from "../cost/host.ts";
+import type { Keep } from "../generate/forms.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
 import { checkSampling, type Sampling } from "../generate/sample.ts";
 import { formsOf } from "../model/model.ts";
@@ -49,7 +50,7 @@ export function modelOptions(command: Command, most: number): Command {
         "the cache of latents (declared), or of the keys and values that they unfold to, where that decodes faster and fits, or in all layers (default: faster; declared with --form, --save or --resume)",
       ).choices(["declared", "faster", "unfolded"]),
     )
-    .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), CHUNK)
+    .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), PREFILL_CHUNK)
     .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"))
     .addOption(
       new Option("--device <name>", "wasm, or reference: float64, exact and slow")

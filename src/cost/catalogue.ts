@@ -1,6 +1,6 @@
 /** The table of variants: what can be named, and what it costs at a size. */
 import { cacheValues, decodeBytes, formNames, parameterCount, stateValues } from "../attention/define.ts";
-import { type Host, parseSpec } from "../attention/spec.ts";
+import { parseSpec, type SpecOptions } from "../attention/spec.ts";
 
 /** The specs that help texts and the docs' table show: those of kexue.fm/archives/10907, and one of every other kind. */
 export const shownSpecs = [
@@ -61,7 +61,7 @@ export function variantRows(width: number, heads: number): VariantRow[] {
 }
 
 /** One row of it; decoding reads `context` tokens, 4096 unless given. Throws ShapeError. */
-export function variantRow(spec: string, host: Host, context = 4096): VariantRow {
+export function variantRow(spec: string, host: SpecOptions, context = 4096): VariantRow {
   const { variant, sizes } = parseSpec(spec, host);
   return {
     spec,

@@ -1,8 +1,7 @@
-import { type Costing, costFlops, parameterCount } from "../attention/define.ts";
-import { type CachedForm, type Dtype, dtypes, type WeightType } from "../plan/schema.ts";
+import { type Costing, costFlops, pairsOf, parameterCount } from "../attention/define.ts";
 import { type Blueprint, type Feed, type LayerKind, parametersOf } from "./blueprint.ts";
-import { pairsOf } from "./crossover.ts";
-import { type Kept, keptAs, keptOf } from "./keep.ts";
+import { type CachedForm, type Kept, keptAs, keptOf } from "./keep.ts";
+import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
 /** What a model keeps, and the form that its attention computes in; layers that have one form run in that. */
 export interface Way {

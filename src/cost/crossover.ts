@@ -3,6 +3,7 @@ import {
   type Costing,
   cacheOf,
   formNames,
+  pairsOf,
   paramsOf,
   present,
   type Sizes,
@@ -42,14 +43,14 @@ export interface Machine {
 }
 
 /** What a datasheet says: bytes per second of memory, FLOP/s with the type of the weights, seconds to start an op (0 unless given). */
-export interface Datasheet {
+export interface Roof {
   readonly bytes: number;
   readonly flops: number;
   readonly op?: number;
 }
 
 /** The machine of a datasheet: every kernel reads at full speed or computes at full speed, whichever takes longer. */
-export function roofline({ bytes, flops, op = 0 }: Datasheet): Machine {
+export function roofline({ bytes, flops, op = 0 }: Roof): Machine {
   const rate = { bytes, flops };
   const contract = { few: rate, many: rate };
   return { contract, attend: { ...contract, shared: rate }, few: 0, panel: 0, tile: 0, op, overlaps: true };
@@ -80,14 +81,6 @@ export interface Step {
   readonly cacheBytes?: number;
   readonly weightBytes?: number;
   readonly activationBytes?: number;
-}
-
-/** Visible (query, key) pairs of t new tokens of s in all. */
-export function pairsOf(t: number, s: number, window = Number.POSITIVE_INFINITY): number {
-  const cached = s - t;
-  /** Those that see everything. */
-  const young = Math.max(0, Math.min(t, window - cached));
-  return young * cached + (young * (young + 1)) / 2 + (t > young ? (t - young) * window : 0);
 }
 
 /** What makes up the time of a step, in seconds. */

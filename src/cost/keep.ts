@@ -10,8 +10,10 @@ import {
   stateValues,
 } from "../attention/define.ts";
 import { onceUnfolded } from "../attention/unfold.ts";
-import type { CachedForm } from "../plan/schema.ts";
 import type { LayerKind } from "./blueprint.ts";
+
+/** What is cached, and what is computed: `expanded` keys and values per head, or `absorbed` latents that all heads share. */
+export type CachedForm = "expanded" | "absorbed";
 
 /** What one layer keeps in one form: its numbers, and the attention as it is with that cache. */
 export interface Kept {

@@ -1,5 +1,4 @@
 import { cacheOf, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
-import type { CachedForm, Plan } from "../plan/schema.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
 import {
@@ -12,7 +11,7 @@ import {
   type Types,
   weightBytes,
 } from "./cost.ts";
-import { type Kept, keptAs } from "./keep.ts";
+import { type CachedForm, type Kept, keptAs } from "./keep.ts";
 
 /** Ranks over which heads, sequences and positions are split; each the number of ways. */
 export interface Split {
@@ -27,6 +26,23 @@ export interface Laid extends Types {
   readonly batch: number;
   readonly step: number;
   readonly hosts: readonly { readonly name: string; readonly memory?: number }[];
+}
+
+/** What each of several devices holds of a model, and sends; bytes of caches are those of the smallest form. */
+export interface Layout extends Split {
+  /** As it was asked for: "tp8". */
+  readonly layout: string;
+  readonly ranks: number;
+  readonly weightBytesPerRank: number;
+  readonly cacheBytesPerRank: number;
+  /** Bytes over all ranks that are there more than once, the first copy not counted. */
+  readonly duplicatedWeightBytes: number;
+  readonly duplicatedCacheBytes: number;
+  /** Sent by a rank for one decoding step; it receives as many. */
+  readonly communicationBytesPerStep: number;
+  /** Of as many machines as there are ranks: whether one holds its share, and the most tokens per sequence that it would. */
+  machines: { machine: string; fits: boolean; longestContext: number | null }[];
+  notes: string[];
 }
 
 const axesOf = { tp: "tensor", dp: "data", cp: "context" } as const;
@@ -147,7 +163,7 @@ function communication(blueprint: Blueprint, form: CachedForm, split: Split, of:
 }
 
 /** What each of several devices holds of a model, and sends. Throws ShapeError where the ranks do not divide it. */
-export function layOut(blueprint: Blueprint, text: string, of: Laid): Plan["layouts"][number] {
+export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
   const split = parseSplit(text);
   const { tensor, data, context } = split;
   for (const kind of blueprint.layers) checkHeads(kind, tensor);
@@ -165,8 +181,8 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Plan["layo
     ...split,
     weightBytesPerRank: weights,
     cacheBytesPerRank: cache,
-    duplicatedWeightBytes: rounded(ranks * weights - weightBytes(blueprint, of.weightType)),
-    duplicatedCacheBytes: rounded(of.batch * (copies - oneCopy)),
+    duplicatedWeightBytes: differenceOf(ranks * weights - weightBytes(blueprint, of.weightType)),
+    duplicatedCacheBytes: differenceOf(of.batch * (copies - oneCopy)),
     communicationBytesPerStep: communication(blueprint, form, split, of),
     machines: of.hosts.flatMap(({ name, memory }) => {
       if (memory === undefined) return [];
@@ -179,7 +195,7 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Plan["layo
 }
 
 /** A difference of sums that are equal is not quite 0. */
-const rounded = (bytes: number) => Math.max(0, Math.round(bytes));
+const differenceOf = (bytes: number) => Math.max(0, Math.round(bytes));
 
 /** A sentence for what is duplicated, split, or idle. */
 function notesOf(blueprint: Blueprint, form: CachedForm, { tensor, data, context }: Split, of: Laid): string[] {

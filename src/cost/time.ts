@@ -1,4 +1,3 @@
-import { type Dtype, dtypes, type Limit, type WeightType } from "../plan/schema.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
 import {
   activationBytes,
@@ -21,12 +20,16 @@ import {
   workSeconds,
 } from "./crossover.ts";
 import { keptAs, keptOf } from "./keep.ts";
+import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
 /** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
 const FEED_OPS = 8;
 
 /** Tokens beyond which nothing changes any more. */
 const FAR = 2 ** 40;
+
+/** What most of a step's time goes into: arithmetic, reading, or starting ops. */
+export type Limit = "compute" | "memory" | "overhead";
 
 /** Predicted seconds of a step, and what most of them go into. */
 export interface Timing {

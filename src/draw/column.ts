@@ -1,5 +1,5 @@
 /** Text in columns, at most as wide as the project's tables. */
-import { clipped, tableWidth } from "../lab/table.ts";
+import { clip, tableWidth } from "./text.ts";
 
 export type Cells = readonly (string | number)[];
 
@@ -18,7 +18,7 @@ export function columns(heads: readonly string[], rows: readonly Cells[], text: 
   const left = (column: number) => column === 0 || text.includes(column);
   const lines = all.map((row) => {
     const cells = row.map((cell, at) => (left(at) ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!)));
-    return clipped(cells.join("  ").trimEnd(), tableWidth);
+    return clip(cells.join("  ").trimEnd(), tableWidth);
   });
   const rule = "─".repeat(Math.max(...lines.map((line) => line.length)));
   return [...lines.slice(0, height), rule, ...lines.slice(height)];
@@ -28,15 +28,4 @@ export function columns(heads: readonly string[], rows: readonly Cells[], text: 
 export function joined(blocks: readonly (readonly string[])[]): string {
   const there = blocks.filter((lines) => lines.length > 0);
   return `${there.map((lines) => lines.join("\n")).join("\n\n")}\n`;
-}
-
-/** Lines of at most `width` columns, broken between words. */
-export function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

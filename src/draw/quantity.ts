@@ -1,6 +1,4 @@
 /** How the table, the pictures and the report write numbers: one way for each kind of quantity. */
-import { halfWidth } from "../lab/statistics.ts";
-
 const thousands = ["", "k", "M", "G", "T", "P", "E"];
 const binary = ["B", "KiB", "MiB", "GiB", "TiB"];
 
@@ -93,9 +91,9 @@ export function signed(value: number, digits: number): string {
   return `${value > 0 ? "+" : ""}${loss(value, digits)}`;
 }
 
-/** Decimals that show the narrowest of the intervals to two digits; three where there is none. */
-export function decimals(intervals: readonly { low: number | null; high: number | null }[]): number {
-  const halves = intervals.map(halfWidth).filter((half) => half !== null && half > 0) as number[];
+/** Decimals that show the narrowest of intervals, given by half their widths, to two digits; three where there is none. */
+export function decimals(halfWidths: readonly (number | null)[]): number {
+  const halves = halfWidths.filter((half) => half !== null && half > 0) as number[];
   if (halves.length === 0) return 3;
   return Math.min(5, Math.max(2, 1 - Math.floor(Math.log10(Math.min(...halves)))));
 }

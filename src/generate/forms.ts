@@ -45,9 +45,6 @@ export function counted(counts: FormCounts, t: number, forms: readonly string[])
   return { ...counts, [kind]: tally };
 }
 
-/** Tokens of a prefill that run at once: more unfold a cached prefix less often, fewer hold less memory (LOG.md). */
-export const CHUNK = 1024;
-
 /** A step over `model` as the machine would run it: the forms of its layers, in order. */
 export function formsFor(model: Model, wanted: string | undefined, step: Step, machine: Machine): string[] {
   return model.layers.map(({ attention }) => formFor(attention, wanted, step, machine));

@@ -1,8 +1,8 @@
+import { PREFILL_CHUNK } from "../cost/host.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Numbers } from "../tensor/tensor.ts";
 import { textStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { CHUNK } from "./forms.ts";
 import { type Sampling, sampler } from "./sample.ts";
 import type { Session } from "./session.ts";
 import { stopper } from "./stop.ts";
@@ -94,7 +94,7 @@ export async function idsOf(steps: AsyncIterable<Step>): Promise<Int32Array> {
 async function logitsAfter(
   session: Session,
   ids: Int32Array,
-  { form, chunk = CHUNK, signal }: GenerateOptions,
+  { form, chunk = PREFILL_CHUNK, signal }: GenerateOptions,
   watch: GenerateOptions["watch"],
 ): Promise<Numbers | undefined> {
   watch?.(0, ids.length);

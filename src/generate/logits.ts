@@ -1,5 +1,5 @@
+import { PREFILL_CHUNK } from "../cost/host.ts";
 import { allocateBytes } from "../file/bytes.ts";
-import { CHUNK } from "./forms.ts";
 import { checkPrompt, type GenerateOptions, turn } from "./generate.ts";
 import type { Session } from "./session.ts";
 
@@ -14,7 +14,7 @@ const CHUNK_NUMBERS = 2 ** 24;
 export async function promptLogits(
   session: Session,
   ids: Int32Array,
-  { form, chunk = CHUNK, signal, watch }: Pick<GenerateOptions, "form" | "chunk" | "signal" | "watch"> = {},
+  { form, chunk = PREFILL_CHUNK, signal, watch }: Pick<GenerateOptions, "form" | "chunk" | "signal" | "watch"> = {},
 ): Promise<Float32Array | undefined> {
   checkPrompt(session, ids);
   const { vocabulary } = session.model;

@@ -1,12 +1,13 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
+import { PREFILL_CHUNK } from "../cost/host.ts";
 import type { Model } from "../model/model.ts";
 import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, pageTokens } from "../tensor/page.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
-import { CHUNK, counted, type FormCounts, formsFor, type Keep, keeping, numberBytes } from "./forms.ts";
+import { counted, type FormCounts, formsFor, type Keep, keeping, numberBytes } from "./forms.ts";
 import { readSession, writeSession } from "./saved.ts";
 
 /** What a session may hold, and how. */
@@ -103,7 +104,7 @@ export class Session {
     if (this.#broken)
       throw new DeviceError("session: got tokens after a step that failed midway; rewind to 0, or go on from a fork");
     const start = this.length;
-    const chunk = options.logits === "last" && !options.watch ? CHUNK : Math.max(1, ids.length);
+    const chunk = options.logits === "last" && !options.watch ? PREFILL_CHUNK : Math.max(1, ids.length);
     let output: Tensor | undefined;
     try {
       // All layers get their pages before the first one runs, so that none is ahead of another when memory ends.

@@ -19,7 +19,7 @@ function measured(value: { mean: number | null; low: number | null; high: number
 
 function overview(result: Comparison): string {
   const { best, standings } = rank(result);
-  const digits = decimals(standings.map(({ difference }) => difference));
+  const digits = decimals(standings.map(({ difference }) => halfWidth(difference)));
   const rows = standings.map(({ variant, difference, separated }, index) => {
     const prefill = fastest(variant.prefill, ({ tokens }) => tokens);
     const decode = fastest(variant.decode, ({ context }) => context);

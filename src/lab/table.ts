@@ -1,27 +1,16 @@
 /** The table a terminal shows at the end of a comparison: plain text, at most 100 columns, a legend below. */
 import { compact, context, decimals, loss } from "../draw/quantity.ts";
+import { clip, tableWidth, toAscii, wrapNote } from "../draw/text.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
 import { fastest, rank, type Standing } from "./verdict.ts";
 
-/** Columns the table never exceeds. */
-export const tableWidth = 100;
 const gap = 2;
 const nameLines = 3;
 const formWidth = 10;
 
-/** Printable ASCII as it is, everything else escaped, so that one character is one column and no name moves the cursor. */
-export function plain(text: string): string {
-  return text.replace(/[^\x20-\x7e]/gu, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
-}
-
-/** A text cut to a width, its last column then an ellipsis. */
-export function clipped(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
-}
-
 /** Breaks a name into at most three lines, after a "-" or "+" where one is near; a longer name loses its middle. */
-function wrapped(name: string, width: number): string[] {
+function breakName(name: string, width: number): string[] {
   let rest = name;
   const room = width * nameLines - 2 * nameLines;
   if (rest.length > room) rest = `${rest.slice(0, Math.ceil(room / 2))}…${rest.slice(1 - Math.floor(room / 2))}`;
@@ -33,21 +22,7 @@ function wrapped(name: string, width: number): string[] {
     lines.push(rest.slice(0, end));
     rest = rest.slice(end);
   }
-  return [...lines, clipped(rest, width)];
-}
-
-/** Wraps a sentence to the table's width, continuation lines set in. */
-export function filled(text: string, indent: string): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    const next = line === "" ? `${lines.length > 0 ? indent : ""}${word}` : `${line} ${word}`;
-    if (next.length > tableWidth && line !== "") {
-      lines.push(line);
-      line = `${indent}${word}`;
-    } else line = next;
-  }
-  return [...lines, line].map((each) => clipped(each, tableWidth));
+  return [...lines, clip(rest, width)];
 }
 
 function lossCell({ variant, separated }: Standing, best: VariantResult | undefined, digits: number): string {
@@ -70,7 +45,7 @@ function atLength(lengths: readonly (number | undefined)[]): string {
  */
 export function table(result: Comparison): string {
   const { best, standings } = rank(result);
-  const digits = Math.min(4, decimals(result.variants.map(({ loss }) => loss)));
+  const digits = Math.min(4, decimals(result.variants.map(({ loss }) => halfWidth(loss))));
   const prefills = result.variants.map(({ prefill }) => fastest(prefill, ({ tokens }) => tokens));
   const decodes = result.variants.map(({ decode }) => fastest(decode, ({ context }) => context));
   const withBits = result.variants.some(({ bitsPerByte }) => bitsPerByte !== undefined);
@@ -85,7 +60,7 @@ export function table(result: Comparison): string {
       compact(variant.train.tokensPerSecond),
       prefill ? compact(prefill.tokensPerSecond) : "–",
       decode ? compact(decode.tokensPerSecond) : "–",
-      decode ? clipped(plain(decode.form), formWidth) : "–",
+      decode ? clip(toAscii(decode.form), formWidth) : "–",
     ];
   });
   const heads = [
@@ -102,7 +77,7 @@ export function table(result: Comparison): string {
     Math.max(...[...head, ...rows.map((row) => row[column]!)].map((cell) => cell.length)),
   );
   const taken = widths.reduce((sum, width) => sum + gap + width, 0);
-  const names = result.variants.map(({ spec }) => plain(spec));
+  const names = result.variants.map(({ spec }) => toAscii(spec));
   const nameWidth = Math.min(tableWidth - taken, Math.max(7, ...names.map((name) => name.length)));
 
   const line = (name: string, cells: readonly string[]): string => {
@@ -118,7 +93,7 @@ export function table(result: Comparison): string {
   );
   lines.push("─".repeat(Math.min(tableWidth, nameWidth + taken)));
   rows.forEach((row, index) => {
-    const [first, ...more] = wrapped(names[index]!, nameWidth);
+    const [first, ...more] = breakName(names[index]!, nameWidth);
     lines.push(line(first!, row), ...more.map((part) => line(part, blank)));
   });
   return `${[...lines, "", ...legend(standings, best)].join("\n")}\n`;
@@ -134,5 +109,5 @@ function legend(standings: readonly Standing[], best: VariantResult | undefined)
     notes.push("~ not shown to differ: its difference to the lowest, paired by seed, lies within its 95 % interval");
   if (Math.max(...counts) > 1) notes.push(`± half of the 95 % interval of the mean over ${seeds} seeds (Student's t)`);
   else notes.push("one seed: no interval, so no difference can be told from noise; use --seeds 3");
-  return notes.flatMap((note) => filled(note, "  "));
+  return notes.flatMap((note) => wrapNote(note, "  "));
 }

@@ -84,7 +84,7 @@ function lossFindings({ best, standings }: Ranking): string[] {
   const others = standings
     .filter(({ variant, difference }) => variant !== best && Number.isFinite(difference.mean))
     .sort((a, b) => b.difference.mean - a.difference.mean);
-  const digits = decimals(others.map(({ difference }) => difference));
+  const digits = decimals(others.map(({ difference }) => halfWidth(difference)));
   const phrase = ({ variant, difference }: Standing) => `${variant.spec} ${by(difference, digits)}`;
   const apart = others.filter(({ separated }) => separated).map(phrase);
   const tied = others.filter(({ separated, difference }) => !separated && difference.low !== null).map(phrase);

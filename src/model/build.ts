@@ -1,4 +1,4 @@
-import { type Host, layerSpecs, parseSpec } from "../attention/spec.ts";
+import { layerSpecs, parseSpec, type SpecOptions } from "../attention/spec.ts";
 import type { Model } from "./model.ts";
 
 /** The sizes of a model around its attention. */
@@ -10,7 +10,7 @@ export interface ModelSettings {
   /** Width of the gated MLP; 8/3 of the width, rounded up to a multiple of 8, unless given. */
   readonly intermediate?: number;
   readonly tied?: boolean;
-  readonly dims?: Host["dims"];
+  readonly dims?: SpecOptions["dims"];
   readonly base?: number;
   /** Shrinks the spec's dims besides (see `match`). */
   readonly scale?: number;
@@ -20,7 +20,7 @@ export interface ModelSettings {
 export function buildModel(pattern: string, settings: ModelSettings): Model {
   const { vocabulary, width, heads, layers, tied = true } = settings;
   const f = settings.intermediate ?? 8 * Math.ceil(width / 3);
-  const host: Host = {
+  const host: SpecOptions = {
     width,
     heads,
     ...(settings.dims ? { dims: settings.dims } : {}),

@@ -1,6 +1,5 @@
-import { costFlops, formNames, paramsOf, shapeOf } from "../attention/define.ts";
+import { costFlops, formNames, pairsOf, paramsOf, shapeOf } from "../attention/define.ts";
 import { type Attention, checkSizes } from "../attention/layer.ts";
-import { pairsOf } from "../cost/crossover.ts";
 import type { Choice } from "../ops/route/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 

@@ -1,6 +1,7 @@
 /** Amounts as people type them: tokens, bytes, types of numbers. The command line and the page read them alike. */
+
+import type { Dtype } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
-import type { Dtype } from "./schema.ts";
 
 const names: Readonly<Record<string, Dtype>> = {
   f32: "float32",

@@ -1,10 +1,10 @@
 import { present, type Sizes, shapeOf } from "../attention/define.ts";
 import type { Blueprint, LayerKind } from "../cost/blueprint.ts";
 import { cacheBytes, formsOf, layerBytes, layerValues, valuesPerLayer } from "../cost/cost.ts";
+import type { CachedForm } from "../cost/keep.ts";
 import { keptAs, keptOf } from "../cost/keep.ts";
 import { presets } from "./preset/preset.ts";
 import { blueprintOfConfig } from "./read/config.ts";
-import type { CachedForm } from "./schema.ts";
 
 /** Tokens for which bytes are given: one, a window's length of many models, and one that most windows are shorter than. */
 const contexts = [1, 4096, 131072] as const;

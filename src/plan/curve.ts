@@ -11,9 +11,10 @@ import {
   waysOf,
   weightBytes,
 } from "../cost/cost.ts";
+import type { Host } from "../cost/host.ts";
+import type { CachedForm } from "../cost/keep.ts";
 import { crossoverOf, runningOn, stepSeconds } from "../cost/time.ts";
-import type { Host, PlanSettings } from "./plan.ts";
-import type { CachedForm } from "./schema.ts";
+import type { PlanSettings } from "./plan.ts";
 
 export type Point = readonly [x: number, y: number];
 

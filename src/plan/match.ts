@@ -1,5 +1,5 @@
 import { type Sizes, stateValues } from "../attention/define.ts";
-import { type Host, parseSpec } from "../attention/spec.ts";
+import { parseSpec, type SpecOptions } from "../attention/spec.ts";
 import { shownSpecs, type VariantRow, variantRow } from "../cost/catalogue.ts";
 import { ShapeError } from "../tensor/error.ts";
 
@@ -52,7 +52,7 @@ export function matchFamily(
   { width, heads, context = 4096 }: { readonly width: number; readonly heads: number; readonly context?: number },
   specs: readonly string[] = shownSpecs,
 ): Match[] {
-  const host: Host = { width, heads, dims: "exact" };
+  const host: SpecOptions = { width, heads, dims: "exact" };
   return specs.map((spec): Match => {
     try {
       return nearest(spec, target, host, context);
@@ -63,7 +63,7 @@ export function matchFamily(
   });
 }
 
-function nearest(spec: string, target: Target, host: Host, context: number): Match {
+function nearest(spec: string, target: Target, host: SpecOptions, context: number): Match {
   const { variant, sizes: base } = parseSpec(spec, host);
   const latent = variant.unfolded && base.c > 0 && (target.of === "cache" || target.of === "decode");
   // Rotary dims come in pairs.

@@ -13,25 +13,14 @@ import {
   waysOf,
   weightBytes,
 } from "../cost/cost.ts";
-import type { Machine } from "../cost/crossover.ts";
-import { keptOf } from "../cost/keep.ts";
+import type { Host } from "../cost/host.ts";
+import { type CachedForm, keptOf } from "../cost/keep.ts";
 import { layOut } from "../cost/layout.ts";
 import { crossoverOf, prefillSteps, runningOn, type Steps, timingOf } from "../cost/time.ts";
+import { type Dtype, dtypes, type WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { enginesOf } from "./engine.ts";
-import { type CachedForm, type Dtype, dtypes, type Plan, type WeightType } from "./schema.ts";
-
-/** A machine as planned for: what it holds and how fast it is with a type of weights. */
-export interface Host {
-  readonly name: string;
-  /** Bytes of memory for weights and caches. */
-  readonly memory?: number;
-  readonly measured: boolean;
-  /** New tokens that a prefill runs at a time; all at once unless given. */
-  readonly chunk?: number;
-  /** Rates where weights and activations are of this type. */
-  rates(dtype: Dtype): Machine;
-}
+import type { Plan } from "./schema.ts";
 
 /** What a plan is asked for. */
 export interface PlanSettings {

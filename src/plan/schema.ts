@@ -1,24 +1,11 @@
 import { z } from "zod";
-
-/** Types of a cached number or a weight: their names, and the bytes of one. Scales beside them are not in it. */
-export const dtypes = {
-  float32: 4,
-  bfloat16: 2,
-  float16: 2,
-  float8: 1,
-  int8: 1,
-  int4: 0.5,
-} as const;
-export type Dtype = keyof typeof dtypes;
+import type { CachedForm } from "../cost/keep.ts";
+import type { Limit } from "../cost/time.ts";
+import { type Dtype, dtypes } from "../cost/type.ts";
 
 const dtype = z.enum(Object.keys(dtypes) as [Dtype, ...Dtype[]]);
-/** How weights are kept: in one type, or as the model's file has them. */
-export type WeightType = Dtype | "file";
-/** What is cached, and what is computed: `expanded` keys and values per head, or `absorbed` latents that all heads share. */
-const form = z.enum(["expanded", "absorbed"]);
-export type CachedForm = z.infer<typeof form>;
-const limit = z.enum(["compute", "memory", "overhead"]);
-export type Limit = z.infer<typeof limit>;
+const form = z.enum(["expanded", "absorbed"]) satisfies z.ZodType<CachedForm>;
+const limit = z.enum(["compute", "memory", "overhead"]) satisfies z.ZodType<Limit>;
 const bytes = z.number().nonnegative();
 
 const model = z.object({

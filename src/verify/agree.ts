@@ -1,7 +1,7 @@
 import { Cache } from "../attention/cache.ts";
 import { cacheValues, formNames, type Parts, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
 import { type Attention, runAttention } from "../attention/layer.ts";
-import { type Host, parseSpec } from "../attention/spec.ts";
+import { parseSpec, type SpecOptions } from "../attention/spec.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
@@ -44,7 +44,7 @@ export interface Agreement {
 }
 
 /** What to run: random weights and hidden states of `tokens` tokens, from a seed; `width` and `heads` read a spec. */
-export interface AgreeOptions extends Partial<Host> {
+export interface AgreeOptions extends Partial<SpecOptions> {
   readonly tokens: number;
   readonly seed: number;
   /** A float32 device to run on besides. */

@@ -23,14 +23,15 @@ import {
   waysOf,
 } from "../../src/cost/cost.ts";
 import { arithmetic } from "../../src/cost/crossover.ts";
+import type { CachedForm } from "../../src/cost/keep.ts";
 import { keptOf } from "../../src/cost/keep.ts";
 import { layOut } from "../../src/cost/layout.ts";
 import { stepSeconds } from "../../src/cost/time.ts";
+import type { Dtype } from "../../src/cost/type.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { forwardFlops, modelSize } from "../../src/model/model.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
-import type { CachedForm, Dtype } from "../../src/plan/schema.ts";
 import { pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
 import { allCounted } from "./account.ts";

@@ -1,8 +1,8 @@
 import { totalmem } from "node:os";
 import { commonMachine } from "../../cost/crossover.ts";
-import { hostOf, hostOfMeasured, machineOf, machines } from "../../cost/machine.ts";
+import { type Host, hostOf, hostOfMeasured } from "../../cost/host.ts";
+import { machineOf, machines } from "../../cost/machine.ts";
 import { figuresHere } from "../../file/rates.ts";
-import type { Host } from "../../plan/plan.ts";
 import { ShapeError } from "../../tensor/error.ts";
 
 /** What is planned for unless machines are named: this one, and well-known ones. */

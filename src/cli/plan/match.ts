@@ -1,6 +1,6 @@
 import { columns } from "../../draw/column.ts";
 import { bytes, compact } from "../../draw/quantity.ts";
-import { filled } from "../../lab/table.ts";
+import { wrapNote } from "../../draw/text.ts";
 import { type Match, matchFamily, parseTarget, targets } from "../../plan/match.ts";
 
 /** What sizes are looked for. */
@@ -48,7 +48,9 @@ function matchTable(matches: readonly Match[]): string[] {
           ],
         ],
   );
-  const others = matches.flatMap((found) => ("reason" in found ? filled(`${found.spec}: ${found.reason}`, "  ") : []));
+  const others = matches.flatMap((found) =>
+    "reason" in found ? wrapNote(`${found.spec}: ${found.reason}`, "  ") : [],
+  );
   const heads = ["variant", "cache", "params", "decode", "met", "FLOPs/pair"];
   return [...(rows.length ? [...columns(heads, rows, [5]), ""] : []), ...others];
 }

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type { Blueprint } from "../../cost/blueprint.ts";
 import { essay } from "../../cost/paper.ts";
+import { tableWidth } from "../../draw/text.ts";
 import { writeAtomic } from "../../file/atomic.ts";
-import { tableWidth } from "../../lab/table.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../../plan/amount.ts";
 import { type OpenOptions, openPlan } from "../../plan/open.ts";
 import { type PlanSettings, plan } from "../../plan/plan.ts";

@@ -1,6 +1,9 @@
 import { deepseek } from "./deepseek.ts";
+import { dense } from "./dense.ts";
 import { gemma } from "./gemma.ts";
 import { grouped } from "./grouped.ts";
+import { hybrids } from "./hybrid.ts";
+import { kimi } from "./kimi.ts";
 import { latent } from "./latent.ts";
 import { llama } from "./llama.ts";
 import { mixtures } from "./mixture.ts";
@@ -23,11 +26,14 @@ export interface Preset {
 /** Public models, the latent ones first. */
 export const presets: readonly Preset[] = [
   ...deepseek,
+  ...kimi,
   ...latent,
   ...llama,
   ...qwen,
+  ...hybrids,
   ...gemma,
   ...mixtures,
+  ...dense,
   ...grouped,
 ];
 

@@ -2,7 +2,7 @@
 import { plot } from "simple-ascii-chart";
 import { type Axis, powers, tens } from "../../draw/axis.ts";
 import { bytes, compact, context, tickTime } from "../../draw/quantity.ts";
-import { clipped, plain } from "../../lab/table.ts";
+import { clip, toAscii } from "../../draw/text.ts";
 import {
   type Curves,
   decodeCurves,
@@ -65,9 +65,9 @@ function chart(series: readonly Series[], labels: Labels, { width, height }: Siz
     },
   });
   const rows = drawn.split("\n").map((row) => row.trimEnd());
-  const named = series.flatMap(({ symbol, name }) => (name ? [`${symbol} ${plain(name)}`] : []));
+  const named = series.flatMap(({ symbol, name }) => (name ? [`${symbol} ${toAscii(name)}`] : []));
   return [labels.title, ...rows.filter((row) => row !== ""), ...legend(named, width)]
-    .map((row) => clipped(row, width))
+    .map((row) => clip(row, width))
     .join("\n");
 }
 
@@ -131,7 +131,7 @@ const timeTicks = (axis: Axis) => tens(axis, 8);
 export function decodeChart(curves: readonly Curves[], machine: string, size: Size): string {
   const said = curves.length === 1 && curves[0]!.crossingText ? `; absorbed is faster: ${curves[0]!.crossingText}` : "";
   const labels = {
-    title: `Time of a decoding step by tokens of a sequence, ${plain(machine)}${said}`,
+    title: `Time of a decoding step by tokens of a sequence, ${toAscii(machine)}${said}`,
     x: inTokens,
     y: tickTime,
     xTicks: tokenTicks,
@@ -151,7 +151,7 @@ export function prefillChart(
   size: Size,
 ): string {
   const labels = {
-    title: `Time of a step by its new tokens, ${context(tokens)} in all, ${plain(machine)}`,
+    title: `Time of a step by its new tokens, ${context(tokens)} in all, ${toAscii(machine)}`,
     x: inTokens,
     y: tickTime,
     xTicks: tokenTicks,

@@ -1,8 +1,8 @@
 /** What a plan's answers follow from, for a terminal: every layer, every step, every engine. */
 
-import { columns, joined, wrapped } from "../../draw/column.ts";
+import { columns, joined } from "../../draw/column.ts";
 import { bytes, compact, context } from "../../draw/quantity.ts";
-import { clipped, plain } from "../../lab/table.ts";
+import { clip, toAscii, wrap } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
 
 /** What the answers follow from: layers, the work of a prefill and of a decoding step, and each engine's cache in words. */
@@ -13,9 +13,9 @@ export function detailTable(plan: Plan): string {
 /** What every engine keeps, in words. */
 function engineDetails(plan: Plan): string[] {
   const rows = plan.engines.flatMap(({ engine, version, valuesPerTokenPerLayer, keeps }) => {
-    const [first, ...more] = wrapped(plain(`${version}: ${keeps}`), 60);
+    const [first, ...more] = wrap(toAscii(`${version}: ${keeps}`), 60);
     return [
-      [clipped(plain(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), first!],
+      [clip(toAscii(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), first!],
       ...more.map((line) => ["", "", line]),
     ];
   });
@@ -34,7 +34,7 @@ function layers(plan: Plan): string[] {
     ["Layers", "attention", "sizes", "parameters", "expanded", "absorbed", "state"],
     plan.layers.map(({ count, variant, sizes, window, parameters, cache, state }) => [
       count,
-      plain(variant),
+      toAscii(variant),
       `${sizesText(sizes)}${window ? ` window ${window}` : ""}`,
       compact(parameters),
       cache.expanded ?? "–",

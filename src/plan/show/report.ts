@@ -1,10 +1,11 @@
 /** What a report on plans says, as HTML: answers first, then pictures, then every number. Made in a browser or on a server. */
 
 import type { Blueprint } from "../../cost/blueprint.ts";
+import type { Host } from "../../cost/host.ts";
 import { escaped, facts, figure, grid, section, stacked } from "../../draw/html.ts";
 import { bytes, compact, context, exactBytes, time, whole } from "../../draw/quantity.ts";
 import { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "../curve.ts";
-import type { Host, PlanSettings } from "../plan.ts";
+import type { PlanSettings } from "../plan.ts";
 import type { Plan } from "../schema.ts";
 import { answers, cacheAnswer } from "./answer.ts";
 import { sizesText } from "./detail.ts";

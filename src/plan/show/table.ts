@@ -1,9 +1,10 @@
 /** A plan as a terminal shows it: plain text of at most 100 columns, what people ask first above, every number below. */
 
-import { columns, joined, wrapped } from "../../draw/column.ts";
+import type { CachedForm } from "../../cost/keep.ts";
+import { columns, joined } from "../../draw/column.ts";
 import { bytes, compact, context, exactBytes, time } from "../../draw/quantity.ts";
-import { clipped, filled, plain } from "../../lab/table.ts";
-import type { CachedForm, Plan } from "../schema.ts";
+import { clip, toAscii, wrap, wrapNote } from "../../draw/text.ts";
+import type { Plan } from "../schema.ts";
 
 type PlannedMachine = Plan["machines"][number];
 
@@ -37,13 +38,13 @@ function heading(plan: Plan): string[] {
   const used = active < total ? `, ${parametersText(active)} active per token` : "";
   const declared = model.maxContext ? `, declared for ${model.maxContext} tokens` : "";
   const lines = [
-    `${plain(model.name)}: ${parametersText(total)} parameters${used}; ${plain(model.architecture)}, ${model.layers} layers, width ${model.width}${declared}`,
+    `${toAscii(model.name)}: ${parametersText(total)} parameters${used}; ${toAscii(model.architecture)}, ${model.layers} layers, width ${model.width}${declared}`,
     `weights   ${distinct(weights)
-      .map(({ dtype, bytes: size }) => `${plain(dtype)} ${bytes(size)}`)
+      .map(({ dtype, bytes: size }) => `${toAscii(dtype)} ${bytes(size)}`)
       .join(", ")}`,
     `planned   ${settingsText(plan)}`,
   ];
-  return lines.flatMap((line) => filled(line, "          "));
+  return lines.flatMap((line) => wrapNote(line, "          "));
 }
 
 /** How many times the smallest: "1", "71.1". */
@@ -116,7 +117,7 @@ function fitting(plan: Plan): string[] {
 }
 
 function named(machine: string, mark = ""): string {
-  return `${clipped(plain(machine), 26 - mark.length)}${mark}`;
+  return `${clip(toAscii(machine), 26 - mark.length)}${mark}`;
 }
 
 /** The most tokens: none where the weights alone do not fit, any where no length fills the memory. */
@@ -182,7 +183,7 @@ export function engineGroups({ engines, cache }: Plan) {
 function engines(plan: Plan): string[] {
   if (plan.engines.length === 0) return [];
   const rows = engineGroups(plan).flatMap(({ values, bytes: size, times, names }) => {
-    const [first, ...more] = wrapped(plain(names), 60);
+    const [first, ...more] = wrap(toAscii(names), 60);
     return [[values, exactBytes(size), times, first!], ...more.map((line) => ["", "", "", line])];
   });
   return columns(["Values\n/token/layer", `bytes\nat ${extent(plan)}`, "times\nthe least", "are kept by"], rows, [3]);
@@ -212,7 +213,7 @@ function layouts(plan: Plan): string[] {
     rows,
   );
   const notes = plan.layouts.flatMap(({ layout, notes }) =>
-    notes.flatMap((note) => filled(`${layout}: ${note}`, "  ")),
+    notes.flatMap((note) => wrapNote(`${layout}: ${note}`, "  ")),
   );
   return [...table, ...notes];
 }
@@ -231,7 +232,7 @@ function notes({ machines, notes }: Plan): string[] {
       ? ["! weights and cache do not fit there: the speed is as if they did"]
       : []),
   ];
-  return [...marks, ...notes.map(plain)].flatMap((note) => filled(note, "  "));
+  return [...marks, ...notes.map(toAscii)].flatMap((note) => wrapNote(note, "  "));
 }
 
 /** Several plans, a row each; speeds are those of the first machine that they share. */
@@ -246,7 +247,7 @@ export function comparisonTable(plans: readonly Plan[]): string {
     const on = plan.machines.find((entry) => entry.machine === machine);
     const longest = on?.longestContext.find(({ form, dtype }) => form === least.form && dtype === least.dtype);
     return [
-      clipped(plain(plan.model.name), 22),
+      clip(toAscii(plan.model.name), 22),
       parametersText(plan.parameters.total),
       parametersText(plan.parameters.active),
       Number(least.valuesPerTokenPerLayer.toPrecision(5)),
@@ -263,8 +264,8 @@ export function comparisonTable(plans: readonly Plan[]): string {
   const legend = [
     "values: numbers in the cache per token and layer, in the smallest form; exp.: times that where keys and values are kept",
     ...(machine
-      ? [`fits, prefill, tok/s: most tokens, prefill of ${at} and decode after ${at} on ${plain(machine)}`]
+      ? [`fits, prefill, tok/s: most tokens, prefill of ${at} and decode after ${at} on ${toAscii(machine)}`]
       : []),
   ];
-  return `${[`Planned: ${settingsText(first!)}`, "", ...columns(heads, rows), "", ...legend.flatMap((line) => filled(line, "  "))].join("\n")}\n`;
+  return `${[`Planned: ${settingsText(first!)}`, "", ...columns(heads, rows), "", ...legend.flatMap((line) => wrapNote(line, "  "))].join("\n")}\n`;
 }

@@ -1,0 +1,29 @@
+import { type Machine, roofline } from "./crossover.ts";
+import type { Datasheet } from "./datasheet.ts";
+import type { Dtype } from "./type.ts";
+
+/** A machine as planned for: what it holds and how fast it is with a type of weights. */
+export interface Host {
+  readonly name: string;
+  /** Bytes of memory for weights and caches. */
+  readonly memory?: number;
+  readonly measured: boolean;
+  /** New tokens that a prefill runs at a time; all at once unless given. */
+  readonly chunk?: number;
+  /** Rates where weights and activations are of this type. */
+  rates(dtype: Dtype): Machine;
+}
+
+/** Tokens of a prefill that run at once: more unfold a cached prefix less often, fewer hold less memory (LOG.md). */
+export const PREFILL_CHUNK = 1024;
+
+/** A machine of the table to plan for: every kernel is as fast as its arithmetic or its memory allows, whichever is slower. */
+export function hostOf({ name, memory, bandwidth: bytes, flops, overhead: op = 0 }: Datasheet): Host {
+  const rates = (dtype: Dtype) => roofline({ bytes, flops: flops[dtype] ?? flops.float16, op });
+  return { name, memory, measured: false, rates };
+}
+
+/** A machine that was measured; Biform computes in float32 whatever the type of the weights, and prefills in chunks. */
+export function hostOfMeasured(name: string, machine: Machine, memory?: number): Host {
+  return { name, measured: true, chunk: PREFILL_CHUNK, rates: () => machine, ...(memory !== undefined && { memory }) };
+}
