@@ -9,7 +9,7 @@ import { sampleTensors, writeSampleFolder, writeSampleGguf } from "../src/checkp
 import { inventVocabulary } from "../src/checkpoint/vocabulary.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import type { Config } from "../src/family/family.ts";
+import type { Config } from "../src/family/config.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
 import { Session } from "../src/generate/session.ts";

@@ -1,5 +1,6 @@
 import { availableBytes } from "../device/memory.ts";
-import type { Config, Rows, Scales, Source, Sources } from "../family/family.ts";
+import type { Config } from "../family/config.ts";
+import type { Rows, Scales, Source, Sources } from "../family/source.ts";
 import { clip } from "../file/header.ts";
 import { missing, type TensorReader } from "../file/safetensors.ts";
 import type { Model, Parameter } from "../model/model.ts";

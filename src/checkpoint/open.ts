@@ -1,13 +1,8 @@
 import { stat } from "node:fs/promises";
-import { absorbedGguf } from "../family/absorbed.ts";
-import { deepseek, deepseek3, deepseek32 } from "../family/deepseek.ts";
-import type { Config, Family, Sources } from "../family/family.ts";
+import type { Config } from "../family/config.ts";
+import { architectures, families, familyOf } from "../family/families.ts";
 import type { Architecture, GgufHeader } from "../family/gguf.ts";
-import { glm } from "../family/glm.ts";
-import { llama, llamaGguf } from "../family/llama.ts";
-import { minicpm, minicpmGguf } from "../family/minicpm.ts";
-import { qwen, qwenGguf } from "../family/qwen.ts";
-import { youtu } from "../family/youtu.ts";
+import type { Sources } from "../family/source.ts";
 import { openGguf } from "../file/disk.ts";
 import { openFolder } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
@@ -15,12 +10,6 @@ import { clip } from "../file/header.ts";
 import type { TensorReader } from "../file/safetensors.ts";
 import { type Model, type Parameter, parametersOf } from "../model/model.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
-
-/** Every family of checkpoints there is; adding one is a file and a line here. */
-export const families: readonly Family[] = [llama, qwen, deepseek, deepseek3, deepseek32, glm, youtu, minicpm];
-
-/** Every architecture of GGUF files there is. */
-export const architectures: readonly Architecture[] = [llamaGguf, qwenGguf, absorbedGguf, minicpmGguf];
 
 /** A model on disk: what it is and where its parameters lie. Nothing of their size has been read. */
 export interface Opened {
@@ -34,11 +23,6 @@ export interface Opened {
   ignores(tensor: string): boolean;
   /** The file's own header, where it is a GGUF file. */
   readonly gguf?: Gguf;
-}
-
-/** The family that reads this `model_type`, if any. */
-export function familyOf(modelType: unknown): Family | undefined {
-  return families.find(({ modelTypes }) => modelTypes.some((known) => known === modelType));
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Rows, Source } from "../family/family.ts";
+import type { Rows, Source } from "../family/source.ts";
 import type { TensorReader } from "../file/safetensors.ts";
 import type { Parameter } from "../model/model.ts";
 import { pack } from "../ops/pack/index.ts";

@@ -1,4 +1,4 @@
-import type { Config } from "../family/family.ts";
+import type { Config } from "../family/config.ts";
 
 /** What `biform make-model` makes, and how large. */
 export const presets = ["llama", "qwen3", "deepseek2", "deepseek2-moe", "deepseek3-moe", "minicpm3"] as const;

@@ -1,4 +1,4 @@
-import type { Config } from "../family/family.ts";
+import type { Config } from "../family/config.ts";
 import { scaledRotation } from "../family/scaling.ts";
 import type { GgufType } from "../file/gguf.ts";
 import type { Metadata, Value } from "../file/metadata.ts";

@@ -1,4 +1,5 @@
-import type { Config } from "../family/family.ts";
+import type { Config } from "../family/config.ts";
+import { familyOf } from "../family/families.ts";
 import { writeFolder } from "../file/atomic.ts";
 import type { GgufType } from "../file/gguf.ts";
 import { safetensorsChunks } from "../file/safetensors.ts";
@@ -7,7 +8,6 @@ import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { familyOf } from "./open.ts";
 import { ggufMetadata, ggufTensors, type MlaLayout, type Tensors } from "./recast.ts";
 import { inventVocabulary, tokenizerFiles } from "./vocabulary.ts";
 

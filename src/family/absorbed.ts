@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Sizes } from "../attention/define.ts";
 import { FormatError } from "../tensor/error.ts";
-import { type Config, linear, mustBe, perHead, type Source, vector } from "./family.ts";
+import { type Config, mustBe } from "./config.ts";
 import {
   type Architecture,
   decoderConfig,
@@ -11,6 +11,7 @@ import {
   rounded,
   scalingOf,
 } from "./gguf.ts";
+import { linear, perHead, type Source, vector } from "./source.ts";
 
 /** Settings of MLA that GGUF files of all such architectures have. */
 export const latentSettings = {

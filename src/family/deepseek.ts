@@ -4,23 +4,12 @@ import type { Attention } from "../attention/layer.ts";
 import { dsa } from "../attention/variant/dsa.ts";
 import type { Model } from "../model/model.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import { count, limits, readConfig } from "./config.ts";
+import { decoderKeys, decoderSources, fp8Schema, ignoresTensor, withScales } from "./decoder.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
-import {
-  count,
-  decoderKeys,
-  decoderSources,
-  type Family,
-  fp8Schema,
-  ignoresTensor,
-  limits,
-  linear,
-  perHead,
-  readConfig,
-  type Source,
-  vector,
-  withScales,
-} from "./family.ts";
+import type { Family } from "./family.ts";
 import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
+import { linear, perHead, type Source, vector } from "./source.ts";
 
 const shared = {
   ...decoderKeys,

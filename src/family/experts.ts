@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { FeedForward } from "../model/model.ts";
 import type { Choice } from "../ops/route/index.ts";
 import { FormatError } from "../tensor/error.ts";
-import { count, limits } from "./family.ts";
+import { count, limits } from "./config.ts";
 
 /** The keys that describe a mixture of experts under the names of DeepSeek's configs. */
 export const expertKeys = {

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { FeedForward, Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { type Config, linear, perHead, readConfig, type Source, type Sources, vector } from "./family.ts";
+import { type Config, readConfig } from "./config.ts";
+import { linear, perHead, type Source, type Sources, vector } from "./source.ts";
 
 /** What a GGUF file's header says, as architectures ask for it. */
 export interface GgufHeader {

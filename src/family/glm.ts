@@ -1,16 +1,9 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
+import { count, limits, mustBe, readConfig } from "./config.ts";
+import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
-import {
-  count,
-  decoderKeys,
-  decoderSources,
-  type Family,
-  ignoresTensor,
-  limits,
-  mustBe,
-  readConfig,
-} from "./family.ts";
+import type { Family } from "./family.ts";
 import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const schema = z.object({

@@ -2,9 +2,11 @@ import type { Feature, Sizes } from "../attention/define.ts";
 import { gqa } from "../attention/variant/gqa.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { type Config, type DecoderConfig, linear, mustBe, type Source, type Sources, vector } from "./family.ts";
+import { type Config, mustBe } from "./config.ts";
+import type { DecoderConfig } from "./decoder.ts";
 import { decoderConfig, type GgufHeader, ggufSources, readSettings, scalingOf } from "./gguf.ts";
 import { type RopeConfig, scaledRotation } from "./scaling.ts";
+import { linear, type Source, type Sources, vector } from "./source.ts";
 
 /** What a config of a model of grouped heads says. */
 type GroupedConfig = DecoderConfig & RopeConfig & { readonly attention_bias: boolean; readonly mlp_bias?: boolean };

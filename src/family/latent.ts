@@ -5,8 +5,10 @@ import { mla } from "../attention/variant/mla.ts";
 import type { FeedForward, Model } from "../model/model.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
-import { count, type DecoderConfig, limits, linear, mustBe, perHead, type Source, vector } from "./family.ts";
+import { count, limits, mustBe } from "./config.ts";
+import type { DecoderConfig } from "./decoder.ts";
 import { type RopeConfig, ropeKeys, scaledRotation } from "./scaling.ts";
+import { linear, perHead, type Source, vector } from "./source.ts";
 
 /** The keys that describe one MLA layer under the names of DeepSeek's configs. */
 export const latentKeys = {

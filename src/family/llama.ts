@@ -1,5 +1,7 @@
 import { z } from "zod";
-import { decoderKeys, decoderSources, type Family, ignoresTensor, readConfig } from "./family.ts";
+import { readConfig } from "./config.ts";
+import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
+import type { Family } from "./family.ts";
 import type { Architecture } from "./gguf.ts";
 import { groupedConfig, groupedGguf, groupedModel, groupedSources } from "./grouped.ts";
 import { ropeKeys } from "./scaling.ts";

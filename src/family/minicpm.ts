@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
 import { latentGguf, latentSettings } from "./absorbed.ts";
-import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
+import { count, limits, readConfig } from "./config.ts";
+import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
+import type { Family } from "./family.ts";
 import { type Architecture, decoderConfig, ggufSources, readSettings } from "./gguf.ts";
 import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 

@@ -1,5 +1,7 @@
 import { z } from "zod";
-import { count, decoderKeys, decoderSources, type Family, ignoresTensor, limits, readConfig } from "./family.ts";
+import { count, limits, readConfig } from "./config.ts";
+import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
+import type { Family } from "./family.ts";
 import type { Architecture } from "./gguf.ts";
 import { groupedConfig, groupedGguf, groupedModel, groupedSources } from "./grouped.ts";
 import { ropeKeys } from "./scaling.ts";

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Rotation, rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
-import { refused } from "./family.ts";
+import { refused } from "./config.ts";
 
 const positive = z.number().positive().max(1e12);
 const magnitude = z.number().min(0).max(1e6);

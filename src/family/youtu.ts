@@ -1,5 +1,7 @@
 import { z } from "zod";
-import { decoderKeys, decoderSources, type Family, ignoresTensor, readConfig } from "./family.ts";
+import { readConfig } from "./config.ts";
+import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
+import type { Family } from "./family.ts";
 import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
 
 const schema = z.object({

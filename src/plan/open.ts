@@ -1,7 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Blueprint } from "../cost/blueprint.ts";
-import type { Config } from "../family/family.ts";
+import type { Config } from "../family/config.ts";
 import { fileSource } from "../file/disk.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";

@@ -1,5 +1,5 @@
 import type { Feed } from "../../cost/blueprint.ts";
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import { compressedAt, compressedExtra, compressedFeed } from "./compressed.ts";
 import { feedAt } from "./feed.ts";
 import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra } from "./gemma.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Costed, Sizes } from "../../attention/define.ts";
 import { outerFlops, outputParams, rankRules } from "../../attention/variant/rank.ts";
 import type { Feed } from "../../cost/blueprint.ts";
-import { type Config, count, limits } from "../../family/family.ts";
+import { type Config, count, limits } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { feedAt } from "./feed.ts";
 import type { Attending, Traits } from "./grouped.ts";

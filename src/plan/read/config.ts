@@ -1,7 +1,7 @@
 import { parameterCount } from "../../attention/define.ts";
 import { checkSizes } from "../../attention/layer.ts";
 import { type Blueprint, type LayerKind, parametersOf } from "../../cost/blueprint.ts";
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture } from "./choice.ts";

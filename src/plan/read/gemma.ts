@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Feed } from "../../cost/blueprint.ts";
-import { type Config, count, limits } from "../../family/family.ts";
+import { type Config, count, limits } from "../../family/config.ts";
 import { borrowing, twofold } from "./borrow.ts";
 import { dense, feedAt, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";

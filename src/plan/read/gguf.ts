@@ -1,5 +1,5 @@
 import { type Blueprint, parametersOf } from "../../cost/blueprint.ts";
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 import type { Architecture } from "./architecture.ts";

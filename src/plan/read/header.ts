@@ -1,4 +1,4 @@
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import { rounded } from "../../family/gguf.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError } from "../../tensor/error.ts";

@@ -3,7 +3,7 @@ import type { Costed, Sizes } from "../../attention/define.ts";
 import { gdn } from "../../attention/variant/gdn.ts";
 import { kda } from "../../attention/variant/kda.ts";
 import type { Feed } from "../../cost/blueprint.ts";
-import { type Config, count, limits } from "../../family/family.ts";
+import { type Config, count, limits } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { feedAt, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Costed, Sizes } from "../../attention/define.ts";
 import { dsa } from "../../attention/variant/dsa.ts";
 import { mla } from "../../attention/variant/mla.ts";
-import { type Config, limits, mustBe } from "../../family/family.ts";
+import { type Config, limits, mustBe } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, type AttentionTraits, gated } from "./grouped.ts";
 import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Costed, Sizes } from "../../attention/define.ts";
-import { type Config, count, limits } from "../../family/family.ts";
+import { type Config, count, limits } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { kindAt } from "./hybrid.ts";

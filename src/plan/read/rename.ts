@@ -1,4 +1,4 @@
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { namesOf } from "./settings.ts";
 

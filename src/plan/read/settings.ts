@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Config, count, limits, refused } from "../../family/family.ts";
+import { type Config, count, limits, refused } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 
 /** From 0 to `max`. */

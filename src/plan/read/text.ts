@@ -1,5 +1,5 @@
 import type { Blueprint } from "../../cost/blueprint.ts";
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import { type ByteSource, blobSource } from "../../file/bytes.ts";
 import { MAGIC } from "../../file/gguf.ts";
 import { readOutline } from "../../file/outline.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { type Config, readConfig } from "../../family/family.ts";
+import { type Config, readConfig } from "../../family/config.ts";
 import { openSafetensors } from "../../file/disk.ts";
 import { readJson } from "../../file/folder.ts";
 import { FormatError } from "../../tensor/error.ts";

@@ -1,7 +1,8 @@
 import type { Cache } from "../../attention/cache.ts";
 import type { Parts } from "../../attention/define.ts";
 import type { Attention } from "../../attention/layer.ts";
-import type { Config, Source } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
+import type { Source } from "../../family/source.ts";
 import type { Values } from "../../file/dtype.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import { FormatError } from "../../tensor/error.ts";

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Feature, Sizes } from "../../attention/define.ts";
 import { fox } from "../../attention/variant/fox.ts";
-import { type Config, count, limits, linear, vector } from "../../family/family.ts";
+import { type Config, count, limits } from "../../family/config.ts";
+import { linear, vector } from "../../family/source.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import { rotation } from "../../ops/rope/index.ts";
 import { FormatError } from "../../tensor/error.ts";

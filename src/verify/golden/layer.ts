@@ -3,7 +3,7 @@ import { Cache } from "../../attention/cache.ts";
 import { formNames, type Parts, paramsOf, shapeOf } from "../../attention/define.ts";
 import { checkSizes, runAttention } from "../../attention/layer.ts";
 import { checkTensors, readWeights } from "../../checkpoint/load.ts";
-import type { Sources } from "../../family/family.ts";
+import type { Sources } from "../../family/source.ts";
 import { openSafetensors } from "../../file/disk.ts";
 import type { Parameter } from "../../model/model.ts";
 import { positionsOf } from "../../ops/rope/index.ts";

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Sizes } from "../../attention/define.ts";
 import { gqa } from "../../attention/variant/gqa.ts";
-import { count, limits, linear, vector } from "../../family/family.ts";
+import { count, limits } from "../../family/config.ts";
 import { ropeKeys, scaledRotation } from "../../family/scaling.ts";
+import { linear, vector } from "../../family/source.ts";
 import { agrees, readCaseConfig } from "./case.ts";
 import { type LayerFamily, matrixOf, shareOf } from "./family.ts";
 

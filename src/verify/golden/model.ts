@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { loadModel } from "../../checkpoint/load.ts";
-import { familyOf } from "../../checkpoint/open.ts";
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
+import { familyOf } from "../../family/families.ts";
 import { readJson } from "../../file/folder.ts";
 import { generate, idsOf } from "../../generate/generate.ts";
 import { Session } from "../../generate/session.ts";

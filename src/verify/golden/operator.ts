@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Config } from "../../family/family.ts";
+import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Device, scope, type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Manifest } from "./case.ts";

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Sizes } from "../../attention/define.ts";
 import { tpa } from "../../attention/variant/tpa.ts";
-import { type Config, count, limits, linear, vector } from "../../family/family.ts";
+import { type Config, count, limits } from "../../family/config.ts";
+import { linear, vector } from "../../family/source.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import { scaled } from "../../ops/add/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";

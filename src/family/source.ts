@@ -1,0 +1,52 @@
+/** Rows `from` up to `to` of each of `count` blocks of `block` rows lying one after the other. */
+export interface Rows {
+  readonly count: number;
+  readonly block: number;
+  readonly from: number;
+  readonly to: number;
+  /** Where each of our rows lies among those: row i of ours is `from + order[i]`. As they lie unless given. */
+  readonly order?: readonly number[];
+}
+
+/** Where a parameter of ours lies in a checkpoint. */
+export interface Source {
+  /** One tensor, or several alike that are stacked along a new first axis (experts). */
+  readonly tensors: readonly string[];
+  /** The shape each has in the file: `[out, in]` for a matrix. All axes but the last count rows. */
+  readonly shape: readonly number[];
+  /** The tensor's first axis, where each of its parts is to be treated as a tensor of its own (experts in one tensor). */
+  readonly slices?: number;
+  /** All rows unless given. */
+  readonly rows?: Rows;
+  /**
+   * Files hold matrices `[out, in]`; ours are `[in, out]`, so most are transposed once their rows are chosen. `swapped`: the two
+   * leading axes of `[a, b, in]` change places.
+   */
+  readonly layout: "transposed" | "stored" | "swapped";
+  /** Where the tensor holds 8-bit floats: each block `[out, in]` is multiplied by its number in the tensor with this suffix. */
+  readonly scales?: Scales;
+}
+
+/** The scales of a matrix in 8-bit floats: `[out / block[0], in / block[1]]`, rounded up, under its name and a suffix. */
+export interface Scales {
+  readonly suffix: string;
+  readonly block: readonly [number, number];
+}
+
+/** Parameters of ours and where each comes from. */
+export type Sources = ReadonlyMap<string, Source>;
+
+/** A linear layer's weight `[out, in]`, or some of its rows. */
+export function linear(tensor: string, out: number, inputs: number, rows?: Rows): Source {
+  return { tensors: [tensor], shape: [out, inputs], layout: "transposed", ...(rows ? { rows } : {}) };
+}
+
+/** A gain or a bias `[n]`, or some of its elements. */
+export function vector(tensor: string, n: number, rows?: Rows): Source {
+  return { tensors: [tensor], shape: [n], layout: "stored", ...(rows ? { rows } : {}) };
+}
+
+/** Rows `from` up to `to` of each of `count` heads' blocks. */
+export function perHead(count: number, block: number, from: number, to: number): Rows {
+  return { count, block, from, to };
+}
