@@ -64,7 +64,9 @@ async function fastest(): Promise<Chosen> {
 function compile(build: Build): Promise<WebAssembly.Module> {
   let module = compiled.get(build);
   if (!module) {
-    const bytes = Uint8Array.from(atob(binaries[build]), (c) => c.charCodeAt(0));
+    const text = atob(binaries[build]);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     module = WebAssembly.compile(bytes).catch((error: Error) => {
       throw new DeviceError(
         `wasm kernels: the ${build} build got "${error.message}", expected SIMD and threads; use a newer engine`,
