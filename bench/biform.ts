@@ -126,7 +126,7 @@ export function training(
     device.resetPeak();
     for (let i = 0; i < steps; i++) {
       const start = performance.now();
-      losses.push(await trainStep(model, weights, optimiser, data, sizes.learningRate));
+      losses.push((await trainStep(model, weights, optimiser, data, sizes.learningRate)).loss);
       seconds.push((performance.now() - start) / 1000);
     }
     return { seconds, losses, peakBytes: device.peakBytes, memoryBytes: device.floats.byteLength };

@@ -4,6 +4,7 @@ export { accumulate } from "../ops/accumulate/kernel.as";
 export { combine } from "../ops/add/kernel.as";
 export { attend } from "../ops/attend/kernel.as";
 export { attendBackward } from "../ops/attend/backward.as";
+export { addBias, biasGradient } from "../ops/bias/kernel.as";
 export { conv, convBackward } from "../ops/conv/kernel.as";
 export { deltaBackward } from "../ops/delta/backward.as";
 export { deltaChunked } from "../ops/delta/kernel.as";

@@ -1,5 +1,6 @@
 import type { Parts } from "../attention/define.ts";
-import { add, addBias } from "../ops/add/index.ts";
+import { add } from "../ops/add/index.ts";
+import { addBias } from "../ops/bias/index.ts";
 import { einsum, einsumInto } from "../ops/einsum/index.ts";
 import { gather, scatterAdd } from "../ops/embed/index.ts";
 import { gate } from "../ops/gate/index.ts";

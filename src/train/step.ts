@@ -2,6 +2,7 @@ import type { Batch, Source } from "../data/source.ts";
 import { gradients } from "../grad/tape.ts";
 import type { Model } from "../model/model.ts";
 import { forward, type Weights } from "../model/transformer.ts";
+import { countFlops } from "../ops/flops.ts";
 import { crossEntropy } from "../ops/loss/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { scope } from "../tensor/tensor.ts";
@@ -27,24 +28,24 @@ export function lossOf(model: Model, weights: Weights, batch: Batch) {
   return crossEntropy(forward(model, weights, batch.ids, run), batch.targets);
 }
 
-/** One step of training in place; the loss before it, read back last so that the device never waits. */
+/** One step of training in place: the loss before it, read back last so that the device never waits, and the FLOPs of its gradients. */
 export async function trainStep(
   model: Model,
   weights: Weights,
   optimiser: Optimiser,
   batch: Batch,
   rate: number,
-): Promise<number> {
+): Promise<{ readonly loss: number; readonly flops: number }> {
   const { device } = weights.get("embed")!;
   const parameters = [...weights.values()];
-  const value = scope(device, () => {
-    const found = gradients(parameters, () => lossOf(model, weights, batch));
-    optimiser.step(weights, found.gradients, rate);
-    return found.value;
+  const { result: value, flops } = scope(device, () => {
+    const found = countFlops(() => gradients(parameters, () => lossOf(model, weights, batch)));
+    optimiser.step(weights, found.result.gradients, rate);
+    return { result: found.result.value, flops: found.flops };
   });
   const [loss = Number.NaN] = await value.read();
   value.free();
-  return loss;
+  return { loss, flops };
 }
 
 /** Mean held-out loss in nats per counted token, over the same batches on every call. */

@@ -3,12 +3,11 @@ import { variants } from "../../src/attention/variants.ts";
 import { gradients } from "../../src/grad/tape.ts";
 import { type FeedForward, forwardFlops, type Model, modelSize, parametersOf } from "../../src/model/model.ts";
 import { forward } from "../../src/model/transformer.ts";
-import { counted } from "../../src/ops/einsum/index.ts";
+import { countFlops } from "../../src/ops/flops.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, scope, sizeOf, type Tensor } from "../../src/tensor/tensor.ts";
-import { allCounted } from "./account.ts";
 import type { Violation } from "./check.ts";
 import { type Case, cases } from "./geometry.ts";
 import { type Operand, onto, operand, type Program, subjectOf } from "./subject.ts";
@@ -114,19 +113,12 @@ export const named = (inputs: readonly Operand[], tensors: readonly Tensor[]): M
   new Map(inputs.map(({ name }, i) => [name, tensors[i]!]));
 
 /**
- * Law: a model's declared FLOPs and parameters are those counted. A training step costs three forward passes: a contraction's two
- * gradients are one contraction each; attention's are twice its products, which the op does not count as it runs them back,
- * so that its forward count stands for a third here. Counted in every layer's first form, which has no operand (such as a
- * placement) that asks for no gradient.
+ * Law: a model's declared FLOPs and parameters are those counted. A training step costs three forward passes, since each product
+ * has two in its gradient. Counted in every layer's first form, which has no operand (such as a placement) that asks for no
+ * gradient.
  */
 export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
   const { model, batch, tokens, form } = drawn;
-  const count = (run: () => void) => {
-    const [contracted, all] = [counted.flops, allCounted()];
-    run();
-    const products = counted.flops - contracted;
-    return { contracted: products, weighed: allCounted() - all - products };
-  };
   return scope(device, () => {
     const start = device.liveBytes;
     const inputs = weightsOf(drawn);
@@ -136,24 +128,16 @@ export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
     if (held !== modelSize(model) || declared !== held)
       return `parameters: hold ${held} numbers, declared ${modelSize(model)}`;
     const { run } = lossProgram(drawn);
-    const once = count(() => run(tensors));
-    // Adding biases is left out of declarations; it is counted as two FLOPs each, and as two more for the gradient.
-    const biases = inputs
-      .filter(({ name }) => /\.b[A-Z]/.test(name) && !name.endsWith("bRoute"))
-      .reduce((sum, { values }) => sum + values.length, 0);
-    const added = 2 * batch * tokens * biases;
-    const expected = batch * forwardFlops(model, tokens, 0, form) + added;
-    if (once.contracted + once.weighed !== expected)
-      return `forward: counted ${once.contracted + once.weighed} FLOPs, declared ${expected}`;
+    const once = countFlops(() => run(tensors)).flops;
+    const expected = batch * forwardFlops(model, tokens, 0, form);
+    if (once !== expected) return `forward: counted ${once} FLOPs, declared ${expected}`;
     // Experts are chosen, and so are keys: what leads to a choice has no gradient.
     const chooses = ({ feed, attention: { variant, sizes } }: Model["layers"][number]) =>
       feed.kind === "experts" || Object.values(variant.forms).some(({ cost }) => cost(sizes).selected !== undefined);
     if (model.layers.some(chooses)) return undefined;
     const first = lossProgram({ ...drawn, form: undefined });
-    const step = count(() => gradients(tensors, () => first.run(tensors)));
-    const thrice = 3 * batch * forwardFlops(model, tokens) + 2 * added;
-    if (step.contracted + 3 * step.weighed !== thrice)
-      return `training step: counted ${step.contracted} and ${step.weighed} FLOPs, declared ${thrice}`;
-    return undefined;
+    const step = countFlops(() => gradients(tensors, () => first.run(tensors))).flops;
+    const thrice = 3 * batch * forwardFlops(model, tokens);
+    return step === thrice ? undefined : `training step: counted ${step} FLOPs, declared ${thrice}`;
   });
 }

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { accumulate } from "../../src/ops/accumulate/index.ts";
-import { add, addBias, reshape, scaled } from "../../src/ops/add/index.ts";
+import { add, reshape, scaled } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
+import { addBias } from "../../src/ops/bias/index.ts";
 import { conv } from "../../src/ops/conv/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather, gatherRows } from "../../src/ops/embed/index.ts";
@@ -307,7 +308,7 @@ export const differentiable: Readonly<Record<string, Op>> = {
     inputs: [operand("a", shape, random), ...(same ? [] : [operand("b", shape, random)])],
     run: ([a, b]) => add(a!, b ?? a!),
   })),
-  addBias: op(vectors, (shape, random) => ({
+  addBias: op(sizable, (shape, random) => ({
     inputs: [operand("x", shape, random), operand("bias", shape.slice(1), random)],
     run: ([x, bias]) => addBias(x!, bias),
   })),

@@ -31,10 +31,10 @@ import type { Dtype } from "../../src/cost/type.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { forwardFlops, modelSize } from "../../src/model/model.ts";
+import { countFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
-import { allCounted } from "./account.ts";
 import { holds, type Violation } from "./check.ts";
 import { type Case, cases, tokensOf } from "./geometry.ts";
 import { models } from "./model.ts";
@@ -57,7 +57,7 @@ const declaredForm = (blueprint: Blueprint): CachedForm => formsOf(blueprint).at
 const expected = (what: string, got: number, wanted: number): Violation =>
   got === wanted ? undefined : `${what}: got ${got}, expected ${wanted}`;
 
-/** FLOPs that the last chunk takes over the cache of those before, additions of biases left out. */
+/** FLOPs that the last chunk takes over the cache of those before. */
 async function counted(variant: Variant, drawn: Case, form: string, device: Device): Promise<number> {
   const subject = subjectOf(variant, drawn, 1);
   const [s, t] = [tokensOf(drawn), drawn.chunks.at(-1)!.tokens];
@@ -65,10 +65,9 @@ async function counted(variant: Variant, drawn: Case, form: string, device: Devi
   const [p, x] = [partsOf(subject.parameters, tensors), onto(device, subject.x)];
   const cache = new Cache(device, subject.attention, s);
   await inChunks(subject, { ...drawn, chunks: drawn.chunks.slice(0, -1) }, cache, p, x);
-  const before = allCounted();
-  runAttention(subject.attention, p, x.rows(s - t, s), { positions: positionsOf(s - t, t), form, cache });
-  const biases = subject.parameters.filter(({ name }) => name.startsWith("b"));
-  return allCounted() - before - 2 * t * biases.reduce((sum, { values }) => sum + values.length, 0);
+  return countFlops(() =>
+    runAttention(subject.attention, p, x.rows(s - t, s), { positions: positionsOf(s - t, t), form, cache }),
+  ).flops;
 }
 
 describe.each(variants.map((variant) => [variant.name, variant] as const))("%s planned", (_name, variant) => {

@@ -30,6 +30,7 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
     case "previous":
       return 0;
     case "add":
+    case "addBias":
     case "scaled":
     // Summed in float64, rounded once.
     case "accumulate":
@@ -94,6 +95,9 @@ export function backwardErrors(
     case "exp":
     case "accumulate":
       return [relative(1, found[0]!)];
+    // Rows are summed in float64.
+    case "addBias":
+      return [0, found[1] ? relative(1, found[1]) : 0];
     case "softplus":
     case "logSigmoid":
       return [relative(8, found[0]!)];

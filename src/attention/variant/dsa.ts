@@ -1,5 +1,6 @@
-import { addBias, scaled } from "../../ops/add/index.ts";
+import { scaled } from "../../ops/add/index.ts";
 import { attend, type Term, type View } from "../../ops/attend/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { gatherRows } from "../../ops/embed/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";

@@ -1,5 +1,6 @@
 import { accumulate } from "../../ops/accumulate/index.ts";
-import { addBias, combine } from "../../ops/add/index.ts";
+import { combine } from "../../ops/add/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";

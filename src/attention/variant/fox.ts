@@ -1,5 +1,6 @@
-import { add, addBias, combine, scaled } from "../../ops/add/index.ts";
+import { add, combine, scaled } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";

@@ -1,5 +1,6 @@
-import { add, addBias } from "../../ops/add/index.ts";
+import { add } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { rope } from "../../ops/rope/index.ts";

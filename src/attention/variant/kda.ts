@@ -1,4 +1,4 @@
-import { addBias } from "../../ops/add/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
 import { defineAttention } from "../define.ts";

@@ -1,5 +1,5 @@
-import { addBias } from "../../ops/add/index.ts";
 import { attend, type Term } from "../../ops/attend/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { rope } from "../../ops/rope/index.ts";

@@ -1,4 +1,5 @@
-import { addBias, reshape } from "../../ops/add/index.ts";
+import { reshape } from "../../ops/add/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { rope } from "../../ops/rope/index.ts";

@@ -1,4 +1,5 @@
-import { addBias, combine, scaled } from "../../ops/add/index.ts";
+import { combine, scaled } from "../../ops/add/index.ts";
+import { addBias } from "../../ops/bias/index.ts";
 import { conv, tail } from "../../ops/conv/index.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";

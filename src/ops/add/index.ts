@@ -1,6 +1,5 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { Tensor, tensor } from "../../tensor/tensor.ts";
-import { einsum } from "../einsum/index.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { type Kernels, recorded } from "../op.ts";
 import { combineReference } from "./reference.ts";
 import { combineWasm } from "./wasm.ts";
@@ -17,16 +16,6 @@ export function add(a: Tensor, b: Tensor): Tensor {
   const output = new Tensor(a.device, a.shape);
   kernel[a.device.kind](1, a, 1, b, output);
   return recorded({ name: "add", inputs: [a, b], output, saved: [], backward: (g) => [g, g] });
-}
-
-/** x `[t, ...]` plus the same `bias` `[...]` for every t; x itself where there is none. */
-export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
-  if (!bias) return x;
-  const t = x.shape[0]!;
-  // As a product with a column of ones, so that its gradient is one too.
-  const ones = tensor(x.device, [t, 1], new Float64Array(t).fill(1));
-  const rows = einsum("t u, u e -> t e", ones, reshape(bias, [1, bias.size]));
-  return reshape(add(reshape(x, rows.shape), rows), x.shape);
 }
 
 /** `factor` times x. */

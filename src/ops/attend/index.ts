@@ -1,5 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { addFlops } from "../flops.ts";
 import { type Kernels, recorded, recorderOf } from "../op.ts";
 import { decayTerm } from "./decay.ts";
 import { attendBackwardReference, attendReference } from "./reference.ts";
@@ -91,12 +92,6 @@ const forward: Kernels<AttendKernel> = { reference: attendReference, wasm: atten
 const backward: Kernels<AttendBackwardKernel> = { reference: attendBackwardReference, wasm: attendBackwardWasm };
 
 /**
- * (query, key, head) triples weighed and their arithmetic since the count was last reset. An upper bound where `start`
- * hides keys: it lies in the device's memory, which is not read here.
- */
-export const attended = { pairs: 0, flops: 0 };
-
-/**
  * Attention, by softmax or stick-breaking, whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and
  * each value, is per head, per group of heads, or shared by all. A value may be the very tensor of a key: it is then
  * read once (MLA absorbed, K = V). Several values are laid side by side in the result. No t x s matrix is ever stored.
@@ -125,9 +120,10 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
     ? call.t * Math.min(call.chosen.shape[1]!, call.s)
     : visiblePairs({ ...call, stick: undefined });
   const pairs = call.batch * call.h * seen;
-  attended.pairs += pairs;
-  // A gate is one more addition per pair, whatever the width of the term that brings it.
-  attended.flops += 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
+  // A gate is one more addition per pair, whatever the width of the term that brings it. Keys that `start` hides are counted
+  // too: it lies in the device's memory, which is not read here.
+  const flops = 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
+  addFlops(flops);
   if (!recorder || !lse) return output;
   return recorded({
     name: call.stick ? "stick" : "attend",
@@ -143,6 +139,8 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
         dv: grads.slice(2 * n, 2 * n + list.length),
         dsinks: grads[2 * n + list.length],
       });
+      // Each product of the way forward has two in its gradient.
+      addFlops(2 * flops);
       return grads;
     },
   });

@@ -1,5 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
+import { addFlops } from "../flops.ts";
 import { type Kernels, recorded, recorderOf } from "../op.ts";
 import { CHUNK } from "./chunk.ts";
 import { deltaBackwardReference, deltaReference } from "./reference.ts";
@@ -53,9 +54,6 @@ export type DeltaBackwardKernel = (call: DeltaCall, states: Tensor, g: Tensor, g
 const forward: Kernels<DeltaKernel> = { reference: deltaReference, wasm: deltaWasm };
 const backward: Kernels<DeltaBackwardKernel> = { reference: deltaBackwardReference, wasm: deltaBackwardWasm };
 
-/** Arithmetic done by `delta` (forward) since the count was last reset, by the convention of `deltaFlops`. */
-export const updated = { flops: 0 };
-
 /**
  * Arithmetic of one token and value head: decay n v, S^T k 2 n v, the update 2 n v, S^T q 2 n v. By convention of the
  * field it stands for either algorithm; README.md says what the chunked one does beside it.
@@ -81,7 +79,8 @@ export function delta(rule: Rule, course: Course): Tensor {
   const chunks = Math.ceil(t / CHUNK);
   const states = recorderOf(inputs) ? new Tensor(device, [batch, h, chunks, n, width]) : undefined;
   forward[device.kind](call, output, course.final, states);
-  updated.flops += batch * t * h * deltaFlops(n, width);
+  const flops = batch * t * h * deltaFlops(n, width);
+  addFlops(flops);
   if (!states) return output;
   return recorded({
     name: "delta",
@@ -98,6 +97,7 @@ export function delta(rule: Rule, course: Course): Tensor {
         ...(dbeta && { beta: dbeta }),
         ...(ddecay && { decay: ddecay }),
       });
+      addFlops(2 * flops);
       return grads;
     },
   });

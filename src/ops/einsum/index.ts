@@ -1,5 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { addFlops } from "../flops.ts";
 import { type Kernels, recorded } from "../op.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { contractReference } from "./reference.ts";
@@ -9,9 +10,6 @@ import { contractWasm } from "./wasm.ts";
 export type ContractKernel = (plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add") => void;
 
 const contract: Kernels<ContractKernel> = { reference: contractReference, wasm: contractWasm };
-
-/** Arithmetic done by contractions since the count was last reset; the cost law compares it with what a variant declares. */
-export const counted = { flops: 0 };
 
 /**
  * Contracts two tensors: letters name axes, a letter missing on the right is summed over.
@@ -48,6 +46,6 @@ export function einsumInto(spec: string, a: Tensor, b: Tensor, shape: readonly n
 }
 
 function run(plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
-  counted.flops += plan.flops;
+  addFlops(plan.flops);
   contract[a.device.kind](plan, a, b, out, mode);
 }

@@ -3,6 +3,7 @@ import { Tensor, tensor } from "../../tensor/tensor.ts";
 import { reshape } from "../add/index.ts";
 import { attend, type View, visiblePairs } from "../attend/index.ts";
 import { einsum } from "../einsum/index.ts";
+import { addFlops } from "../flops.ts";
 import { type Kernels, recorderOf } from "../op.ts";
 import { factoredReference } from "./reference.ts";
 import { factoredWasm } from "./wasm.ts";
@@ -40,9 +41,6 @@ export type FactoredKernel = (call: FactoredCall, out: Tensor) => void;
 
 const kernel: Kernels<FactoredKernel> = { reference: factoredReference, wasm: factoredWasm };
 
-/** Arithmetic over factors since the count was last reset; what a tape records is counted by einsum and attend instead. */
-export const factored = { flops: 0 };
-
 /**
  * Softmax attention (masks as in `attend`) over keys and values given by their factors, the key of head h at s being
  * `sum_r ak[s,h,r] bk[s,r,:]` and its value `sum_p av[s,h,p] bv[s,p,:]`. Neither is ever built: with u = q_h . bk[s,r],
@@ -58,7 +56,7 @@ export function attendFactored(factors: Factors, view: View): Tensor {
   if (recorderOf([q, ak, bk, av, bv])) return attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
   const output = new Tensor(q.device, [batch * t, h, v]);
   kernel[q.device.kind](call, output);
-  factored.flops += 2 * h * (keyRank * (e + 1) + valueRank * (v + 1)) * batch * visiblePairs(call);
+  addFlops(2 * h * (keyRank * (e + 1) + valueRank * (v + 1)) * batch * visiblePairs(call));
   return output;
 }
 

@@ -32,15 +32,17 @@ export function positionsOf(start: number, length: number, batch = 1): Int32Arra
   return Int32Array.from({ length: batch * length }, (_, i) => start + (i % length));
 }
 
-const tables = new WeakMap<Int32Array, { device: Device; rotation: Rotation; table: Tensor }[]>();
+const tables = new WeakMap<Int32Array, { device: Device; turn: string; table: Tensor }[]>();
 
 /**
  * cos then sin of every pair's angle at each position, `[positions, 2, pairs]`. A `lasting` table is kept as long as the same
- * array of positions is used, since training asks for the same ones at every layer and step; another goes with its scope.
+ * array of positions is used, since training asks for the same ones at every layer and step; another goes with its scope. Layers
+ * whose rotations hold the same numbers share one.
  */
 export function tableOf(device: Device, turn: Rotation, positions: Int32Array, use: "lasting" | "passing"): Tensor {
   const known = (tables.get(positions) ?? []).filter(({ table }) => !table.freed);
-  const entry = known.find((k) => k.device === device && alike(k.rotation, turn));
+  const all = textOf(turn);
+  const entry = known.find((k) => k.device === device && k.turn === all);
   if (entry) return entry.table;
   const pairs = turn.frequencies.length;
   const values = new Float64Array(positions.length * 2 * pairs);
@@ -59,16 +61,18 @@ export function tableOf(device: Device, turn: Rotation, positions: Int32Array, u
   if (lasting) device.owner = undefined;
   const table = tensor(device, [positions.length, 2, pairs], values);
   device.owner = owner;
-  tables.set(positions, [...known, { device, rotation: turn, table }]);
+  tables.set(positions, [...known, { device, turn: all, table }]);
   if (lasting) dropped.register(positions, table);
   return table;
 }
 
-/** Whether two rotations have one table: the layers of a model may each bring their own. */
-function alike(a: Rotation, b: Rotation): boolean {
-  if (a === b) return true;
-  const [x, y] = [a.frequencies, b.frequencies];
-  return a.magnitude === b.magnitude && x.length === y.length && x.every((frequency, i) => frequency === y[i]);
+const texts = new WeakMap<Rotation, string>();
+
+/** All that is in a rotation, whatever fields it has: what two of them have one table by. Worked out once for each. */
+function textOf(turn: Rotation): string {
+  const text = texts.get(turn) ?? JSON.stringify(turn);
+  texts.set(turn, text);
+  return text;
 }
 
 const dropped = new FinalizationRegistry<Tensor>((table) => table.free());

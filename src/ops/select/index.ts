@@ -1,6 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { visiblePairs } from "../attend/index.ts";
+import { addFlops } from "../flops.ts";
 import type { Kernels } from "../op.ts";
 import { selectReference } from "./reference.ts";
 import { selectWasm } from "./wasm.ts";
@@ -46,9 +47,6 @@ export type SelectKernel = (call: SelectCall, selected: Selected) => void;
 
 const kernel: Kernels<SelectKernel> = { reference: selectReference, wasm: selectWasm };
 
-/** Arithmetic of the indexer since the count was last reset: 2 j (i + 1) for each (query, key) that the mask lets through. */
-export const selected = { flops: 0 };
-
 /**
  * The lightning indexer's choice of keys: score(t, s) = sum over j of weights[t, j] relu(scale q[t, j] . k[s]), and for each
  * query the `count` visible keys of highest score, the lower position first where scores are equal. Query row i of t sees
@@ -62,7 +60,8 @@ export function select(indexer: Indexer, selection: Selection): Selected {
   const { device } = indexer.q;
   const found = { rows: new Tensor(device, [batch * t, count]), missing: new Tensor(device, [batch * t]) };
   kernel[device.kind](call, found);
-  selected.flops += 2 * heads * (width + 1) * batch * visiblePairs({ ...call, window: 0 });
+  // 2 j (i + 1) for each query and key that the mask lets through.
+  addFlops(2 * heads * (width + 1) * batch * visiblePairs({ ...call, window: 0 }));
   return found;
 }
 

@@ -1,0 +1,37 @@
+import { ShapeError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { type Kernels, recorded } from "../op.ts";
+import { biasGradientReference, biasReference } from "./reference.ts";
+import { biasGradientWasm, biasWasm } from "./wasm.ts";
+
+/** out = x + bias, which has one row of x. */
+export type BiasKernel = (x: Tensor, bias: Tensor, out: Tensor) => void;
+
+/** dbias = the sum of the rows of `g`. */
+export type BiasGradientKernel = (g: Tensor, dbias: Tensor) => void;
+
+const forward: Kernels<BiasKernel> = { reference: biasReference, wasm: biasWasm };
+const backward: Kernels<BiasGradientKernel> = { reference: biasGradientReference, wasm: biasGradientWasm };
+
+/** x `[t, ...]` plus the same `bias` `[...]` for every t; x itself where there is none. Throws ShapeError. */
+export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
+  if (!bias) return x;
+  const { device } = x;
+  if (`${bias.shape}` !== `${x.shape.slice(1)}`)
+    throw new ShapeError(
+      `addBias: got a bias [${bias.shape}], expected [${x.shape.slice(1)}], one row of [${x.shape}]`,
+    );
+  const output = new Tensor(device, x.shape);
+  forward[device.kind](x, bias, output);
+  return recorded({
+    name: "addBias",
+    inputs: [x, bias],
+    output,
+    saved: [],
+    backward(g, wanted) {
+      const dbias = wanted[1] ? new Tensor(device, bias.shape) : undefined;
+      if (dbias) backward[device.kind](g, dbias);
+      return [g, dbias];
+    },
+  });
+}

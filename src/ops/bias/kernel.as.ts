@@ -1,0 +1,87 @@
+// A bias: one row that is added to every row, and the sum of all rows that is its gradient.
+import { address, share, ticket, whole } from "../../device/thread.as";
+import { loadPart, storePart } from "../simd.as";
+
+/** Columns that are summed at a time: a line of the cache, and sums that stay in registers. */
+const STRIP: i32 = 16;
+
+/** Arguments: out x bias, rows, width. */
+export function addBias(args: usize, thread: i32, threads: i32): void {
+  const rows = whole(args, 3);
+  const width = whole(args, 4);
+  const step = <usize>width << 2;
+  const to = share(rows, thread + 1, threads);
+  for (let row = share(rows, thread, threads); row < to; row++) {
+    const skip = <usize>row * step;
+    addRow(width, address(args, 1) + skip, address(args, 2), address(args, 0) + skip);
+  }
+}
+
+function addRow(n: i32, x: usize, bias: usize, out: usize): void {
+  for (; n >= 8; n -= 8, x += 32, bias += 32, out += 32) {
+    v128.store(out, f32x4.add(v128.load(x), v128.load(bias)));
+    v128.store(out, f32x4.add(v128.load(x, 16), v128.load(bias, 16)), 16);
+  }
+  for (; n > 0; n -= 4, x += 16, bias += 16, out += 16)
+    storePart(out, n, f32x4.add(loadPart(x, n, 0), loadPart(bias, n, 0)));
+}
+
+/** Arguments: dbias g, rows, width. Sums are kept in float64 and rounded once, so that the error does not grow with the rows. */
+export function biasGradient(args: usize, thread: i32, threads: i32): void {
+  const rows = whole(args, 2);
+  const width = whole(args, 3);
+  const strips = (width + STRIP - 1) / STRIP;
+  for (let strip = ticket(); strip < strips; strip = ticket()) {
+    const from = strip * STRIP;
+    const skip = <usize>from << 2;
+    sumColumns(min(STRIP, width - from), rows, <usize>width << 2, address(args, 1) + skip, address(args, 0) + skip);
+  }
+}
+
+/** Sums of n columns, at most 16, of rows that lie `step` bytes apart. */
+function sumColumns(n: i32, rows: i32, step: usize, g: usize, out: usize): void {
+  let a = f64x2.splat(0);
+  let b = f64x2.splat(0);
+  let c = f64x2.splat(0);
+  let d = f64x2.splat(0);
+  let e = f64x2.splat(0);
+  let f = f64x2.splat(0);
+  let h = f64x2.splat(0);
+  let i = f64x2.splat(0);
+  for (; rows > 0; rows--, g += step) {
+    const w = loadPart(g, n, 0);
+    const x = n > 4 ? loadPart(g + 16, n - 4, 0) : f32x4.splat(0);
+    const y = n > 8 ? loadPart(g + 32, n - 8, 0) : f32x4.splat(0);
+    const z = n > 12 ? loadPart(g + 48, n - 12, 0) : f32x4.splat(0);
+    a = f64x2.add(a, low(w));
+    b = f64x2.add(b, high(w));
+    c = f64x2.add(c, low(x));
+    d = f64x2.add(d, high(x));
+    e = f64x2.add(e, low(y));
+    f = f64x2.add(f, high(y));
+    h = f64x2.add(h, low(z));
+    i = f64x2.add(i, high(z));
+  }
+  storePart(out, n, rounded(a, b));
+  storePart(out + 16, n - 4, rounded(c, d));
+  storePart(out + 32, n - 8, rounded(e, f));
+  storePart(out + 48, n - 12, rounded(h, i));
+}
+
+// @ts-ignore: decorator
+@inline
+function low(x: v128): v128 {
+  return f64x2.promote_low_f32x4(x);
+}
+
+// @ts-ignore: decorator
+@inline
+function high(x: v128): v128 {
+  return f64x2.promote_low_f32x4(v128.shuffle<f32>(x, x, 2, 3, 2, 3));
+}
+
+// @ts-ignore: decorator
+@inline
+function rounded(a: v128, b: v128): v128 {
+  return v128.shuffle<f32>(f32x4.demote_f64x2_zero(a), f32x4.demote_f64x2_zero(b), 0, 1, 4, 5);
+}
