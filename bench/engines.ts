@@ -43,7 +43,7 @@ export function tfjs(folder: string): Promise<Peer> {
   return Peer.start("TensorFlow.js 1T", process.execPath, [installed("tfjs.ts"), folder]);
 }
 
-/** llama.cpp through node-llama-cpp, a development dependency of Biform itself. */
+/** llama.cpp through node-llama-cpp, which parity/ installs. */
 export function llamacpp(flash: boolean, threads: number): Promise<Peer> {
   const name = `llama.cpp${flash ? ", flash" : ""}`;
   return Peer.start(name, process.execPath, [file("llama.ts"), `${threads}`, flash ? "flash" : "plain"]);

@@ -6,6 +6,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { main } from "assemblyscript/asc";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -44,24 +45,35 @@ const common = [
   "threads",
 ];
 
+/** One build, as base64 wasm. Throws what the compiler said. */
+async function build(name: keyof typeof builds): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "biform-"));
+  try {
+    const out = join(folder, "kernels.wasm");
+    const entry = ["src/device/kernels.as.ts", "--baseDir", root, "--outFile", out];
+    const { error, stderr } = await main([...entry, ...common, ...builds[name]], {});
+    if (error) throw new Error(`kernels: the ${name} build failed: ${error.message}\n${stderr}`);
+    return readFileSync(out).toString("base64");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The same in a thread of its own, so that the builds use all cores. */
+function buildApart(name: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const worker = new Worker(new URL(import.meta.url), { workerData: name });
+  worker.on("message", resolve).on("error", reject);
+  return promise;
+}
+
 const age = (file: string) => statSync(join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-if (process.argv.includes("--force") || sources.some((file) => age(file) > age("src/device/binary.ts"))) {
-  const folder = mkdtempSync(join(tmpdir(), "biform-"));
-  let text =
-    "// Written by scripts/kernels.ts.\n\n/** The kernels' three builds as base64 wasm. */\nexport const binaries = {\n";
-  for (const [name, flags] of Object.entries(builds)) {
-    const out = join(folder, `${name}.wasm`);
-    const { error, stderr } = await main(
-      ["src/device/kernels.as.ts", "--baseDir", root, "--outFile", out, ...common, ...flags],
-      {},
-    );
-    if (error) {
-      console.error(stderr.toString());
-      throw new Error(`kernels: the ${name} build failed: ${error.message}`);
-    }
-    text += `  ${name}:\n    "${readFileSync(out).toString("base64")}",\n`;
-  }
-  writeFileSync(target, `${text}} as const;\n`);
-  rmSync(folder, { recursive: true });
+if (!isMainThread) parentPort!.postMessage(await build(workerData));
+else if (process.argv.includes("--force") || sources.some((file) => age(file) > age("src/device/binary.ts"))) {
+  const names = Object.keys(builds);
+  const compiled = await Promise.all(names.map(buildApart));
+  const entries = names.map((name, i) => `  ${name}:\n    "${compiled[i]}",\n`).join("");
+  const text = `// Written by scripts/kernels.ts.\n\n/** The kernels' three builds as base64 wasm. */\nexport const binaries = {\n${entries}} as const;\n`;
+  writeFileSync(target, text);
 }

@@ -3,7 +3,7 @@
  *
  *   node llama.ts THREADS [plain|flash]     with flash attention, or without
  */
-import { openLibrary } from "../../test/peer/llama.ts";
+import { openLibrary } from "../../parity/llama.ts";
 import { runs } from "./run.ts";
 import { serve } from "./serve.ts";
 

@@ -3,98 +3,32 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
-import { type Preset, presetConfig } from "../src/checkpoint/preset.ts";
+import type { Preset } from "../src/checkpoint/preset.ts";
 import { ggufMetadata, ggufTensors, type MlaLayout } from "../src/checkpoint/recast.ts";
 import { sampleTensors, writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { inventVocabulary } from "../src/checkpoint/vocabulary.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
-import { WasmDevice } from "../src/device/wasm.ts";
-import type { Config } from "../src/family/config.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
 import { Session } from "../src/generate/session.ts";
 import { formsOf } from "../src/model/model.ts";
-import { openLibrary } from "./peer/llama.ts";
+import { biformLogits, bound, difference, ids, models, seed, small, types } from "../test/logits.ts";
+import { openLibrary } from "./llama.ts";
 
-const library = await openLibrary();
-const missing = "missing" in library ? library.missing : "";
-const peer = describe.skipIf(missing);
+const opened = await openLibrary();
+if ("missing" in opened) throw new Error(`${opened.missing}; nothing was compared: npm run parity installs it`);
+const library = opened;
 
 let dir = "";
-let wasm: WasmDevice;
 beforeAll(async () => {
-  wasm = await WasmDevice.open({ threads: 2 });
   dir = await mkdtemp(join(tmpdir(), "biform-llama-"));
 });
 afterAll(async () => {
-  wasm.close();
   await rm(dir, { recursive: true, force: true });
 });
 
-type Type = "F32" | "F16" | "Q8_0" | "Q4_0";
-const types: readonly Type[] = ["F32", "F16", "Q8_0", "Q4_0"];
-const models: readonly [Preset, MlaLayout][] = [
-  ["llama", "absorbed"],
-  ["qwen3", "absorbed"],
-  ["deepseek2", "absorbed"],
-  ["deepseek2", "joint"],
-  ["deepseek2-moe", "absorbed"],
-  ["deepseek2-moe", "joint"],
-  ["deepseek3-moe", "absorbed"],
-  ["minicpm3", "absorbed"],
-];
-const ids = Array.from({ length: 24 }, (_, i) => (i * 7919 + 13) % 311);
-const seed = 3;
-
-/** A preset cut down to what float64 runs quickly; rows stay whole blocks of 32. */
-function small(preset: Preset): Config & { num_hidden_layers: number } {
-  const config: Config = { ...presetConfig(preset, "tiny"), hidden_size: 128, intermediate_size: 192, vocab_size: 320 };
-  const latent = { kv_lora_rank: 64, q_lora_rank: 96, moe_intermediate_size: 96 };
-  const kept = Object.fromEntries(Object.entries(latent).filter(([key]) => key in config));
-  return { ...config, ...kept, num_hidden_layers: Number(config.num_hidden_layers) };
-}
-
-/**
- * What llama.cpp's rounding alone makes of the logits, as a share of their spread. It rounds the input of every product with a
- * matrix to the matrix's type: to float16, an error of 2^-11/sqrt(3) of each number; or to 8 bits by the largest of each 32,
- * which for 32 normal numbers lies near 2.3 deviations, an error of 2.3/127/sqrt(12). Such errors add as squares over the
- * products that follow each other: four in a layer, and the head. Float32 rounds each of a product's sums, hundreds of terms
- * long. Three times that is allowed: where a mixture of experts takes others for a near tie, the error is larger.
- */
-function bound(type: Type, layers: number): number {
-  const rounding = { F32: 2 ** -24 * Math.sqrt(256), F16: 2 ** -11 / Math.sqrt(3), Q8_0: 0, Q4_0: 0 }[type];
-  return 3 * (rounding || 2.3 / 127 / Math.sqrt(12)) * Math.sqrt(4 * layers + 1);
-}
-
-/**
- * Differences of log-probabilities up to a number per row, by the spread of the expected: their rms over all rows, that of the
- * middle row, and the largest.
- */
-function difference(got: Float64Array, expected: Float64Array): { rms: number; middle: number; worst: number } {
-  expect(got.length).toBe(expected.length);
-  const width = got.length / ids.length;
-  const mean = (x: Float64Array) => x.reduce((sum, y) => sum + y, 0) / x.length;
-  const squares: number[] = [];
-  let [spread, worst] = [0, 0];
-  for (let at = 0; at < got.length; at += width) {
-    const [a, b] = [got.subarray(at, at + width), expected.subarray(at, at + width)];
-    const [ma, mb] = [mean(a), mean(b)];
-    const errors = a.map((x, i) => x - ma - (b[i]! - mb));
-    squares.push(mean(errors.map((x) => x ** 2)));
-    spread += mean(b.map((x) => (x - mb) ** 2)) / ids.length;
-    worst = Math.max(worst, ...errors.map(Math.abs));
-  }
-  squares.sort((x, y) => x - y);
-  return {
-    rms: Math.sqrt(mean(Float64Array.from(squares)) / spread),
-    middle: Math.sqrt(squares[ids.length >> 1]! / spread),
-    worst: worst / Math.sqrt(spread),
-  };
-}
-
 /** llama.cpp's logits of all positions, with a float32 cache and without flash attention, which would round keys and values. */
 async function llamaLogits(file: string): Promise<Float64Array> {
-  if ("missing" in library) throw new Error(missing);
   const llama = await library.open(file, { context: 128, threads: 1 });
   try {
     return Float64Array.from(await llama.logits(ids));
@@ -102,29 +36,6 @@ async function llamaLogits(file: string): Promise<Float64Array> {
     await llama.close();
   }
 }
-
-/** Biform's logits in float64 on the weights as the file has them, in one form. */
-async function biformLogits(path: string, form?: string): Promise<Float64Array> {
-  const { model, weights } = await loadModel(path, new ReferenceDevice());
-  return Float64Array.from(await new Session(model, weights).append(Int32Array.from(ids), form ? { form } : {}).read());
-}
-
-describe("weights that stay as their file has them", () => {
-  test.each(models.flatMap(([preset, layout]) => types.map((type) => [preset, layout, type] as const)))(
-    "give the logits of float64 on the same weights: %s, %s, %s",
-    async (preset, layout, type) => {
-      const config = small(preset);
-      const file = join(dir, "packed.gguf");
-      await writeSampleGguf(file, config, { seed, type, layout });
-      const { model, weights } = await loadModel(file, wasm, { weights: "packed" });
-      const logits = await new Session(model, weights).append(Int32Array.from(ids)).read();
-      const { rms, middle } = difference(Float64Array.from(logits), await biformLogits(file));
-      for (const t of weights.values()) t.free();
-      // It may round its inputs to 8 bits as llama.cpp does.
-      expect(preset.endsWith("moe") ? middle : rms).toBeLessThan(bound(type, config.num_hidden_layers));
-    },
-  );
-});
 
 /** Changes a file's metadata and tensors before they are written. */
 type Change = (metadata: Map<string, Value>, tensors: GgufTensor[]) => void;
@@ -171,7 +82,7 @@ function headRows(from: (i: number, n: number) => number): (x: Float32Array, sha
   };
 }
 
-peer(`the logits of llama.cpp on the same file${missing && ` (skipped: ${missing})`}`, () => {
+describe("the logits of llama.cpp on the same file", () => {
   test.each(models.flatMap(([preset, layout]) => types.map((type) => [preset, layout, type] as const)))(
     "%s, %s, %s",
     async (preset, layout, type) => {
@@ -196,7 +107,6 @@ peer(`the logits of llama.cpp on the same file${missing && ` (skipped: ${missing
   );
 
   test.each(models)("the same ids, written one by one: %s, %s", async (preset, layout) => {
-    if ("missing" in library) return;
     const file = join(dir, "greedy.gguf");
     await writeSampleGguf(file, small(preset), { seed, type: "F32", layout });
     const llama = await library.open(file, { context: 128, threads: 1 });

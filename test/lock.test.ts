@@ -1,0 +1,21 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
+
+test.each(["package-lock.json", "bench/package-lock.json", "parity/package-lock.json"])(
+  "%s names packages and hashes, and no registry",
+  (path) => {
+    const { packages } = JSON.parse(read(path)) as { packages: Record<string, { integrity?: string }> };
+    const entries = Object.entries(packages).filter(([name]) => name !== "");
+    expect(entries.length).toBeGreaterThan(50);
+    expect(entries.filter(([, entry]) => "resolved" in entry)).toEqual([]);
+    expect(entries.filter(([, entry]) => !entry.integrity)).toEqual([]);
+  },
+);
+
+test("other engines are installed apart from Biform", () => {
+  const own = JSON.stringify(Object.keys(JSON.parse(read("package-lock.json")).packages));
+  expect(own).not.toMatch(/llama|tensorflow|jax|onnx|transformers/);
+  expect(JSON.parse(read("package.json")).overrides).toBeUndefined();
+});
