@@ -139,7 +139,7 @@ export async function openCheckpoint(
   file: string,
   { context, cache }: { readonly context: number; readonly cache: CacheType },
 ): Promise<Runner> {
-  const { session } = (await load(file, { device })).session({ context, cache });
+  const session = (await load(file, { device })).session({ context, cache });
   let row = new Float32Array(0);
   return {
     get length() {

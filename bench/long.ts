@@ -37,10 +37,10 @@ for await (const _ of text.generate([1, 2, 3], { maxTokens: count, temperature: 
   last = now;
   if (times.length < step) continue;
   const line = {
-    at: text.session.length,
+    at: text.length,
     seconds: median(times),
     rss: process.memoryUsage.rss() / 2 ** 20,
-    cache: text.session.bytes / 2 ** 20,
+    cache: text.bytes / 2 ** 20,
   };
   lines.push(line);
   const cells = [line.at, (1000 * line.seconds).toFixed(2), (1 / line.seconds).toFixed(1), line.rss.toFixed(0)];

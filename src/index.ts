@@ -21,8 +21,6 @@ export { specHelp } from "./attention/names.ts";
 export { parseSpec, type SpecOptions } from "./attention/spec.ts";
 export { expandedCache } from "./attention/unfold.ts";
 export { variants } from "./attention/variants.ts";
-export { loadModel } from "./checkpoint/load.ts";
-export { openModel } from "./checkpoint/open.ts";
 export { type Blueprint, blueprintOf, type LayerKind } from "./cost/blueprint.ts";
 export { longestContext, stepBytes, stepFlops } from "./cost/cost.ts";
 export {
@@ -55,6 +53,7 @@ export { type Conversation, conversation } from "./generate/chat.ts";
 export type { FormCounts, Keep } from "./generate/forms.ts";
 export { type Finish, type GenerateOptions, generate, type Step } from "./generate/generate.ts";
 export { type LoadedModel, type LoadOptions, load } from "./generate/load.ts";
+export type { LogitsOptions } from "./generate/logits.ts";
 export { type Sampler, type Sampling, sampler } from "./generate/sample.ts";
 export { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./generate/session.ts";
 export type { Prompt, TextSession } from "./generate/text.ts";

@@ -25,7 +25,7 @@ export { parseSpec, splitSpecs } from "./attention/spec.ts";
 export { expandedCache } from "./attention/unfold.ts";
 export { mla } from "./attention/variant/mla.ts";
 export { variants } from "./attention/variants.ts";
-export { type Blueprint, blueprintOf, parametersOf } from "./cost/blueprint.ts";
+export { type Blueprint, blueprintOf, countParameters } from "./cost/blueprint.ts";
 export { formsText, type VariantRow, variantRows } from "./cost/catalogue.ts";
 export { activationBytes } from "./cost/cost.ts";
 export {
@@ -40,7 +40,7 @@ export {
   predict,
   rivalsOf,
   roofline,
-  type Step,
+  type StepSizes,
 } from "./cost/crossover.ts";
 export type { Datasheet } from "./cost/datasheet.ts";
 export { type Host, hostOf } from "./cost/host.ts";

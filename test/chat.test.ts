@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
-import { conversation, onward } from "../src/generate/chat.ts";
+import { conversation } from "../src/generate/chat.ts";
 import { type LoadedModel, load } from "../src/generate/load.ts";
 import { Session } from "../src/generate/session.ts";
+import { keepShared } from "../src/generate/text.ts";
 import { buildModel } from "../src/model/build.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { initialWeights } from "../src/train/initial.ts";
@@ -101,12 +102,12 @@ test("going on from a common beginning leaves at least one token, and a state st
     const model = buildModel(pattern, { vocabulary: 20, width: 16, heads: 2, layers: 2 });
     const session = new Session(model, initialWeights(model, device, 1), { context: 20 });
     session.append(Int32Array.of(1, 2, 3, 4, 5)).free();
-    expect([...onward(session, Int32Array.of(1, 2, 3, 9, 9))]).toEqual([1, 2, 3, 9, 9].slice(shared));
+    expect([...keepShared(session, Int32Array.of(1, 2, 3, 9, 9))]).toEqual([1, 2, 3, 9, 9].slice(shared));
     expect(session.length).toBe(shared);
     session.append(Int32Array.of(1, 2, 3, 9, 9).subarray(shared)).free();
     // An addition goes on where the session stands, whatever it is made of.
-    expect([...onward(session, Int32Array.of(1, 2, 3, 9, 9, 7))]).toEqual([7]);
-    expect([...onward(session, Int32Array.of(1, 2, 3, 9, 9))].length).toBe(shared ? 1 : 5);
+    expect([...keepShared(session, Int32Array.of(1, 2, 3, 9, 9, 7))]).toEqual([7]);
+    expect([...keepShared(session, Int32Array.of(1, 2, 3, 9, 9))].length).toBe(shared ? 1 : 5);
     session.free();
   }
 });

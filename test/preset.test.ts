@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parametersOf } from "../src/cost/blueprint.ts";
+import { countParameters } from "../src/cost/blueprint.ts";
 import { bytesPerToken, formsOf, valuesPerLayer } from "../src/cost/cost.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
@@ -24,7 +24,7 @@ describe("every preset", () => {
   test.each(presets.map((preset) => [preset.name, preset] as const))("%s", (name, preset) => {
     // Says whose config it is, and what it was compared with or where it is from memory.
     expect(preset.source).toMatch(/config\.json|params\.json|arXiv|model card|PLM-Team/);
-    const { total, active } = parametersOf(blueprintOfConfig(preset.config, name));
+    const { total, active } = countParameters(blueprintOfConfig(preset.config, name));
     const { published, differs } = preset;
     if (published?.total) {
       const off = Math.abs(total / published.total - 1);
@@ -35,7 +35,7 @@ describe("every preset", () => {
     }
     // Active counts come in whole or half billions, with the tables of the vocabulary or without.
     if (published?.active) {
-      const { tables } = parametersOf(blueprintOfConfig(preset.config, name));
+      const { tables } = countParameters(blueprintOfConfig(preset.config, name));
       const counts = [active, active - tables / 2, active - tables];
       const off = Math.min(...counts.map((count) => Math.abs(count - published.active!)));
       expect(off).toBeLessThanOrEqual(Math.max(0.05 * published.active, 0.5e9));

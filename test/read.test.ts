@@ -8,7 +8,7 @@ import { cacheValues, stateValues } from "../src/attention/define.ts";
 import { openModel } from "../src/checkpoint/open.ts";
 import { presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleGguf } from "../src/checkpoint/sample.ts";
-import { type Blueprint, blueprintOf, parametersOf } from "../src/cost/blueprint.ts";
+import { type Blueprint, blueprintOf, countParameters } from "../src/cost/blueprint.ts";
 import type { Config } from "../src/family/config.ts";
 import { families, familyOf } from "../src/family/families.ts";
 import { memorySource } from "../src/file/bytes.ts";
@@ -96,14 +96,14 @@ describe("a config gives what the family that runs it gives", () => {
 
 describe("parameters are those that were published", () => {
   test.each(counts)("exactly: %s", (_, config, total) => {
-    expect(parametersOf(blueprintOfConfig(config, "x")).total).toBe(total);
+    expect(countParameters(blueprintOfConfig(config, "x")).total).toBe(total);
   });
 
   // Publishers round, and count the vocabulary's tables among active parameters or not: of the total 2 %, of the active ones as
   // much as these tables and half of the last digit that is given.
   for (const [name, config, total, active] of roundings)
     test(`as rounded: ${name}`, () => {
-      const found = parametersOf(blueprintOfConfig(config, "x"));
+      const found = countParameters(blueprintOfConfig(config, "x"));
       expect(Math.abs(found.total / 1e9 / total - 1)).toBeLessThan(0.025);
       if (active !== undefined)
         expect(Math.abs(found.active / 1e9 - active)).toBeLessThan(found.tables / 1e9 + 0.04 * active + 0.5);
@@ -375,7 +375,7 @@ describe("GGUF headers", () => {
   test("an architecture that is not known is read by its keys and tensors, of types that Biform cannot load", async () => {
     const found = blueprintOfGguf(await outline(base("novel"), [...tables, ...layer(0, 23), ...layer(1, 39)]), "novel");
     expect(found).toMatchObject({ architecture: "novel", vocabulary: 100, width: 64, tied: true, maxContext: 512 });
-    expect(parametersOf(found).total).toBe(total);
+    expect(countParameters(found).total).toBe(total);
     expect(kinds(found)).toEqual({ GQA: 2 });
   });
 
@@ -448,7 +448,7 @@ describe("what a user names", () => {
     expect(r1).toMatchObject({ name: "deepseek-r1", width: 7168 });
     expect(r1.source).toBeTruthy();
     const mla = await openPlan("MLA:n128:r64:v128:c512");
-    expect([mla.width, parametersOf(mla).total]).toEqual([2048, 894_341_120]);
+    expect([mla.width, countParameters(mla).total]).toEqual([2048, 894_341_120]);
     const pattern = await openPlan("[GQA2-128*3,MLA]", {
       width: 256,
       heads: 4,
@@ -484,7 +484,7 @@ describe("whatever stands in a config", () => {
     fc.jsonValue({ maxDepth: 2 }),
   );
   const sane = (blueprint: Blueprint) => {
-    const { total, active, tables } = parametersOf(blueprint);
+    const { total, active, tables } = countParameters(blueprint);
     for (const x of [
       total,
       active,

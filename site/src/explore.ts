@@ -17,7 +17,7 @@ import {
   presetOf,
   roofline,
   type Sizes,
-  type Step,
+  type StepSizes,
 } from "biform/web";
 
 /** What the explorer shows follows from this alone. */
@@ -172,7 +172,7 @@ export function explore(state: Exploration): Found {
     weightBytes: dtypes[state.weights],
     activationBytes: activationBytes(state.weights),
   };
-  const seconds = (way: Way, step: Step) =>
+  const seconds = (way: Way, step: StepSizes) =>
     predict(ways[way].attention, ways[way].form, { ...types, ...step }, machine).total;
   const far = Math.max(2 ** 20, context);
   const contexts = spaced(Math.max(64, t), far, 48);

@@ -26,7 +26,7 @@ export interface Loaded {
 export type Watch = (done: number, total: number) => void;
 
 /** What a load may be told: keys of the config to replace, how weights lie in memory, and who watches it. */
-export interface LoadOptions {
+export interface ReadOptions {
   readonly override?: Config;
   /** "packed": matrices stay in the format of their file on a device that can compute with it, for inference. */
   readonly weights?: "plain" | "packed";
@@ -43,7 +43,7 @@ export interface LoadOptions {
  *
  * Errors: FormatError naming the file and the key or tensor; DeviceError where the device's memory is too small.
  */
-export async function loadModel(path: string, device: Device, options: LoadOptions = {}): Promise<Loaded> {
+export async function loadModel(path: string, device: Device, options: ReadOptions = {}): Promise<Loaded> {
   return readModel(await openModel(path, options.override ?? {}), device, options);
 }
 
@@ -51,7 +51,7 @@ export async function loadModel(path: string, device: Device, options: LoadOptio
 export async function readModel(
   opened: Opened,
   device: Device,
-  options: Omit<LoadOptions, "override"> = {},
+  options: Omit<ReadOptions, "override"> = {},
 ): Promise<Loaded> {
   const { config, model, parameters, sources, tensors, ignores } = opened;
   checkTensors(tensors, sources, ignores);
@@ -72,7 +72,7 @@ export async function readModel(
 }
 
 /** Where the parameters are to lie. Throws DeviceError where they cannot. */
-function placementOf({ parameters, sources, tensors }: Opened, device: Device, options: LoadOptions): Placement {
+function placementOf({ parameters, sources, tensors }: Opened, device: Device, options: ReadOptions): Placement {
   const packed = options.weights === "packed" && device.kind === "wasm";
   const sizes = parameters.map((parameter) => {
     const packing = packed ? packingOf(tensors, parameter, sources.get(parameter.name)!) : undefined;
@@ -124,7 +124,7 @@ export async function readWeights(
   parameters: readonly Parameter[],
   sources: Sources,
   on: Device | ((name: string) => Device),
-  { watch, weights: lay = "plain" }: Pick<LoadOptions, "watch" | "weights"> = {},
+  { watch, weights: lay = "plain" }: Pick<ReadOptions, "watch" | "weights"> = {},
 ): Promise<Weights> {
   const weights = new Map<string, Tensor>();
   const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);

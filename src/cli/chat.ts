@@ -10,7 +10,7 @@ import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { type Message, openTemplate } from "../tokenizer/template.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
-import { keepOf, type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
+import { keepOf, loadWatched, type ModelOptions, modelOptions, samplingOf } from "./model.ts";
 import { show } from "./progress.ts";
 import { loadedText, type Statistics, stopwatch } from "./statistics.ts";
 
@@ -65,7 +65,7 @@ async function run(path: string, options: ChatOptions): Promise<void> {
     const resumed = options.resume === undefined ? undefined : await readJson(options.resume, FILE_LIMIT, kept);
     const own = options.template === undefined ? undefined : await readTemplate(options.template);
     const started = performance.now();
-    loaded = await openModel(path, options, interrupt.signal);
+    loaded = await loadWatched(path, options, interrupt.signal);
     // From here on Ctrl-C is for one answer.
     interrupt.end();
     const { tokenizer } = loaded;
@@ -78,7 +78,7 @@ async function run(path: string, options: ChatOptions): Promise<void> {
     const begin: Message[] = options.system === undefined ? [] : [{ role: "system", content: options.system }];
     const { cache, context, json } = options;
     const keep = keepOf(options);
-    const text = loaded.session({ cache, keep, ...(context ? { context } : {}) });
+    const text = loaded.session({ cache, keep, context });
     const talk = conversation(text, { tokenizer, template }, begin);
     if (resumed) talk.reset(resumed.messages);
     if (!json) process.stderr.write(`${loadedText(loaded, (performance.now() - started) / 1000)}\n`);
@@ -172,8 +172,8 @@ async function answer(
         maxTokens,
         chunk,
         signal,
-        ...(stop ? { stop } : {}),
-        ...(form ? { form } : {}),
+        stop,
+        form,
         watch: watch.read,
       });
       for await (const step of steps) {
@@ -181,7 +181,7 @@ async function answer(
         pieces.push(step.text);
         if (!json) show(step.text);
       }
-      const found = watch.end(loaded, text.session, signal);
+      const found = watch.end(loaded, text, signal);
       ended = found.finish;
       if (json) {
         const { tokens: promptTokens, reused } = talk.prompt;
@@ -199,7 +199,7 @@ async function answer(
 }
 
 /** The figures of an answer in a line, and what to do where the context has ended it. */
-function brief({ tokens, tokensPerSecond, finish }: Statistics, { prompt }: Conversation, { session }: TextSession) {
+function brief({ tokens, tokensPerSecond, finish }: Statistics, { prompt }: Conversation, session: TextSession) {
   const { decode } = tokensPerSecond;
   const rate = decode === null ? "" : `, ${decode.toFixed(1)} tokens/s`;
   const ended = { end: "", stop: "", length: "; cut at --max-tokens", interrupted: "; interrupted" };

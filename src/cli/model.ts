@@ -71,7 +71,7 @@ function number(text: string): number {
 }
 
 /** Loads a model; what takes over two seconds shows how far it is. Throws as `load`, and ShapeError for a form it has not. */
-export async function openModel(path: string, options: ModelOptions, signal: AbortSignal): Promise<LoadedModel> {
+export async function loadWatched(path: string, options: ModelOptions, signal: AbortSignal): Promise<LoadedModel> {
   // Shares of a million: how many numbers there are is known only later.
   const display = patient({ title: `loading ${path}`, total: 1e6 });
   const { device, threads, form } = options;
@@ -79,7 +79,7 @@ export async function openModel(path: string, options: ModelOptions, signal: Abo
   try {
     loaded = await load(path, {
       device,
-      ...(threads ? { threads } : {}),
+      threads,
       signal,
       warn: (line) => process.stderr.write(`note: ${line}\n`),
       watch: (done, total) => display.update({ done: (1e6 * done) / total, label: "" }),

@@ -3,11 +3,10 @@ import type { Command } from "commander";
 import { WasmDevice } from "../device/wasm.ts";
 import { readSmall, writeSafetensors } from "../file/disk.ts";
 import type { LoadedModel } from "../generate/load.ts";
-import { promptLogits } from "../generate/logits.ts";
 import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
-import { keepOf, type ModelOptions, modelOptions, openModel, samplingOf } from "./model.ts";
+import { keepOf, loadWatched, type ModelOptions, modelOptions, samplingOf } from "./model.ts";
 import { patient, show } from "./progress.ts";
 import { formsText, loadedText, statisticsText, stopwatch } from "./statistics.ts";
 import { versions } from "./version.ts";
@@ -69,7 +68,7 @@ async function run(path: string, options: RunOptions): Promise<void> {
   const started = performance.now();
   let loaded: LoadedModel | undefined;
   try {
-    loaded = await openModel(path, options, interrupt.signal);
+    loaded = await loadWatched(path, options, interrupt.signal);
     const load = (performance.now() - started) / 1000;
     if (!options.json) process.stderr.write(`${loadedText(loaded, load)}\n`);
     if (typeof prompt === "string" && !loaded.tokenizer)
@@ -113,11 +112,11 @@ async function sessionFor(
   if (context !== undefined && made !== undefined && context > made)
     process.stderr.write(`note: --context ${context} is more than the ${made} tokens that the model was made for\n`);
   if (resume !== undefined) {
-    const session = await loaded.resume(resume, { cache, keep, ...(context ? { context } : {}) });
+    const session = await loaded.resume(resume, { cache, keep, context });
     if (prompt !== undefined) return { session, ids: session.ids(prompt) };
     // The last token is run again: what follows it is not in the file.
-    const last = session.session.tokens.slice(-1);
-    session.rewind(Math.max(0, session.session.length - 1));
+    const last = session.tokens.slice(-1);
+    session.rewind(Math.max(0, session.length - 1));
     return { session, ids: last };
   }
   const ids = typeof prompt === "string" ? tokenizer!.prompt(prompt) : prompt!;
@@ -141,8 +140,8 @@ async function write(job: Job): Promise<void> {
       maxTokens,
       chunk,
       signal,
-      ...(stop ? { stop } : {}),
-      ...(form ? { form } : {}),
+      stop,
+      form,
       watch(done, total) {
         reading.update({ done, label: "" });
         watch.read(done, total);
@@ -156,12 +155,12 @@ async function write(job: Job): Promise<void> {
       if (json) {
         if (stream) console.log(JSON.stringify(step));
       } else if (options.tokens === undefined) show(step.text);
-      // Who gives ids works in ids.
+      // A prompt that was given as ids is answered in ids.
       else process.stdout.write(`${written.length > 1 ? "," : ""}${step.id}`);
     }
     // On a terminal the figures begin on a line of their own; text that goes elsewhere stays as it was written.
     if (!json && (process.stdout.isTTY || options.tokens !== undefined)) process.stdout.write("\n");
-    const found = watch.end(loaded, session.session, signal);
+    const found = watch.end(loaded, session, signal);
     if (options.save !== undefined) await keepSession(session, written.at(-1), options.save);
     if (json) {
       const { seconds, ...rest } = found;
@@ -176,7 +175,7 @@ async function write(job: Job): Promise<void> {
 
 /** Saves a session, the last token written included. */
 async function keepSession(session: TextSession, last: number | undefined, path: string): Promise<void> {
-  const { length, context } = session.session;
+  const { length, context } = session;
   if (last !== undefined && length < context) session.append([last], { logits: "last" }).free();
   await session.save(path);
 }
@@ -194,10 +193,10 @@ async function writeLogits(job: Job): Promise<void> {
   const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
   const watch = stopwatch(() => ids.length);
   try {
-    const data = await promptLogits(session.session, ids, {
+    const data = await session.logits(ids, {
       chunk,
       signal,
-      ...(form ? { form } : {}),
+      form,
       watch(done, total) {
         reading.update({ done, label: "" });
         watch.read(done, total);
@@ -207,7 +206,7 @@ async function writeLogits(job: Job): Promise<void> {
     if (!data) return;
     const shape = [ids.length, loaded.model.vocabulary];
     await writeSafetensors(file!, [{ name: "logits", shape, data }]);
-    const found = watch.end(loaded, session.session, signal);
+    const found = watch.end(loaded, session, signal);
     if (json)
       console.log(JSON.stringify({ ...about(job), logits: file, shape, forms: found.forms, bytes: found.bytes }));
     else process.stderr.write(`logits [${shape.join(", ")}] in form ${formsText(found.forms)}: ${file}\n`);

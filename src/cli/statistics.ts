@@ -1,7 +1,7 @@
 import type { FormCounts } from "../generate/forms.ts";
 import type { Finish, Step } from "../generate/generate.ts";
 import type { LoadedModel } from "../generate/load.ts";
-import type { Session } from "../generate/session.ts";
+import type { TextSession } from "../generate/text.ts";
 import { modelSize } from "../model/model.ts";
 
 /** Figures of one answer. Times in seconds, memory in bytes. */
@@ -24,7 +24,7 @@ export interface Stopwatch {
   /** So much of the prompt has run. */
   read(done: number, total: number): void;
   take(step: Step): void;
-  end(loaded: LoadedModel, session: Session, signal: AbortSignal): Statistics;
+  end(loaded: LoadedModel, session: TextSession, signal: AbortSignal): Statistics;
 }
 
 /** Starts to time the answer to a prompt; how many tokens of it had to be run is asked for at the end. */

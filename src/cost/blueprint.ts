@@ -75,7 +75,7 @@ export function feedOf(feed: FeedForward, d: number): Feed {
 }
 
 /** Parameters: all, those that work on one token (all but the experts that it does not visit), and the vocabulary's tables. */
-export function parametersOf({ vocabulary, width, tied, layers, extra }: Blueprint) {
+export function countParameters({ vocabulary, width, tied, layers, extra }: Blueprint) {
   const tables = vocabulary * width * (tied ? 1 : 2);
   let [total, active] = [tables + extra, tables + extra];
   for (const { count, attention, feed, extra } of layers) {

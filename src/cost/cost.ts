@@ -1,5 +1,5 @@
 import { type Costing, costFlops, pairsOf, parameterCount } from "../attention/define.ts";
-import { type Blueprint, type Feed, type LayerKind, parametersOf } from "./blueprint.ts";
+import { type Blueprint, countParameters, type Feed, type LayerKind } from "./blueprint.ts";
 import { type CachedForm, type Kept, keptAs, keptOf } from "./keep.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
@@ -83,14 +83,14 @@ function heldBytes({ attention: { window }, compression }: LayerKind, kept: Kept
 
 /** Bytes of all parameters in a type; of "file", those that the file has. */
 export function weightBytes(blueprint: Blueprint, type: WeightType): number {
-  return parametersOf(blueprint).total * parameterBytes(blueprint, type);
+  return countParameters(blueprint).total * parameterBytes(blueprint, type);
 }
 
 /** Bytes of a parameter, on average where a file says them; as bfloat16 where a file is asked for and there is none. */
 export function parameterBytes(blueprint: Blueprint, type: WeightType): number {
   if (type !== "file") return dtypes[type];
   const { weightBytes } = blueprint;
-  return weightBytes === undefined ? dtypes.bfloat16 : weightBytes / parametersOf(blueprint).total;
+  return weightBytes === undefined ? dtypes.bfloat16 : weightBytes / countParameters(blueprint).total;
 }
 
 /** Bytes of a number between two ops: 16 bits unless weights are of 32. */

@@ -74,7 +74,7 @@ export const commonMachine: Machine = {
 };
 
 /** New tokens of a sequence, all its tokens with them, sequences (1), and bytes of a cached number, a weight and a computed number (4 each unless given). */
-export interface Step {
+export interface StepSizes {
   readonly t: number;
   readonly s: number;
   readonly batch?: number;
@@ -135,7 +135,7 @@ function countsOf(attention: Costing, form: string): Counts {
 }
 
 /** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
-export function predict(attention: Costing, form: string, step: Step, machine: Machine): Prediction {
+export function predict(attention: Costing, form: string, step: StepSizes, machine: Machine): Prediction {
   const { variant, sizes, window = Number.POSITIVE_INFINITY } = attention;
   const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
   const counts = countsOf(attention, form);
@@ -198,7 +198,7 @@ function keyHeads(read: readonly (readonly [name: string, axes: string])[], { h,
 }
 
 /** The form that is predicted to take the least time. */
-export function chooseForm(attention: Costing, step: Step, machine: Machine): string {
+export function chooseForm(attention: Costing, step: StepSizes, machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
   if (names.length === 1) return names[0]!;
   const times = names.map((name) => predict(attention, name, step, machine).total);
@@ -227,7 +227,7 @@ const FARTHEST = 2 ** 40;
 /** Tokens in all from which on the second takes less time for a step of t; t where it always does, Infinity where it never does. */
 export function crossoverContext(
   [first, second]: readonly [Contestant, Contestant],
-  step: Omit<Step, "s">,
+  step: Omit<StepSizes, "s">,
   machine: Machine,
 ): number {
   const gain = (s: number) => timeOf(first, { ...step, s }, machine) - timeOf(second, { ...step, s }, machine);
@@ -238,14 +238,14 @@ export function crossoverContext(
 /** New tokens up to which the second takes less time over `s` tokens in all; longer steps run in the first. */
 export function crossoverChunk(
   [first, second]: readonly [Contestant, Contestant],
-  step: Omit<Step, "t">,
+  step: Omit<StepSizes, "t">,
   machine: Machine,
 ): number {
   const loss = (t: number) => timeOf(second, { ...step, t }, machine) >= timeOf(first, { ...step, t }, machine);
   return loss(1) ? 0 : doubled(1, step.s, loss);
 }
 
-const timeOf = ({ attention, form }: Contestant, step: Step, machine: Machine) =>
+const timeOf = ({ attention, form }: Contestant, step: StepSizes, machine: Machine) =>
   predict(attention, form, step, machine).total;
 
 /** Where `holds` begins to after `from`, where it does not; Infinity where it does not by `most` either. */

@@ -8,11 +8,11 @@ import { type Build, chooseBuild } from "./revectorize.ts";
 /** How to open a wasm device. */
 export interface WasmOptions {
   /** Threads, this one included; as many as the machine has unless given. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Which build of the kernels; the fastest that works here unless given (or set in BIFORM_WASM). */
-  readonly build?: Build;
+  readonly build?: Build | undefined;
   /** For tests: new memory is filled with NaN, and writing past the end of a block is noticed when it is released. */
-  readonly poison?: boolean;
+  readonly poison?: boolean | undefined;
 }
 
 /** What stands behind every block where memory is poisoned: a NaN that no kernel computes. */

@@ -52,13 +52,19 @@ export function machinePath(): string {
   return join(folder, "biform", "machine.json");
 }
 
+/** Where figures lie, and who hears of those that cannot be used. */
+export interface RatesOptions {
+  readonly path?: string | undefined;
+  readonly warn?: ((line: string) => void) | undefined;
+}
+
 /**
  * The figures measured for a device like this one on this CPU, else common ones. A file that cannot be used, or that knows this
  * device from another CPU only, costs one line to `warn` and nothing else.
  */
 export async function machineFor(
   runner: Runner,
-  { path = machinePath(), warn = () => {} }: { path?: string; warn?: (line: string) => void } = {},
+  { path = machinePath(), warn = () => {} }: RatesOptions = {},
 ): Promise<Machine> {
   const common = { ...commonMachine, panel: runner.build === "wide" ? 16 : commonMachine.panel };
   const entries = await entriesOf(path, warn);
@@ -75,13 +81,7 @@ export async function machineFor(
 }
 
 /** All figures measured on this CPU, the latest first; a file that cannot be used costs one line to `warn`. */
-export async function figuresHere({
-  path = machinePath(),
-  warn = () => {},
-}: {
-  path?: string;
-  warn?: (line: string) => void;
-} = {}): Promise<Measured[]> {
+export async function figuresHere({ path = machinePath(), warn = () => {} }: RatesOptions = {}): Promise<Measured[]> {
   const own = (await entriesOf(path, warn)).filter(({ cpu }) => cpu === cpuName());
   return own.toSorted((a, b) => b.date.localeCompare(a.date));
 }

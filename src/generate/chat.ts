@@ -2,7 +2,6 @@ import { ShapeError } from "../tensor/error.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions, Step } from "./generate.ts";
-import type { Session } from "./session.ts";
 import type { TextSession } from "./text.ts";
 
 /** A conversation over one session, whose cache is kept from turn to turn. */
@@ -23,7 +22,7 @@ export interface Conversation {
 
 /** Begins a conversation with the messages given, over a session that is its alone. */
 export function conversation(
-  { session, generate }: TextSession,
+  session: TextSession,
   { tokenizer, template }: { readonly tokenizer: Tokenizer; readonly template: Template },
   begin: readonly Message[] = [],
 ): Conversation {
@@ -45,10 +44,10 @@ export function conversation(
           `conversation: got ${all.length} tokens, expected fewer than the context of ${session.context}; ` +
             "begin a new one, or make the context larger",
         );
-      const rest = onward(session, all);
+      const rest = session.keepShared(all);
       prompt = { tokens: all.length, reused: all.length - rest.length };
       let content = "";
-      for await (const step of generate(rest, options)) {
+      for await (const step of session.generate(rest, options)) {
         content += step.text;
         messages = [...asked, { role: "assistant", content }];
         yield step;
@@ -58,17 +57,4 @@ export function conversation(
       messages = [...kept];
     },
   };
-}
-
-/**
- * Takes a session back to the longest beginning that its tokens share with `ids`, and gives the ids that are left to run: one at
- * least, since logits come from running. A state of fixed size keeps no past: there, all is run again.
- */
-export function onward(session: Session, ids: Int32Array): Int32Array {
-  const { tokens, caches } = session;
-  let shared = 0;
-  while (shared < ids.length - 1 && tokens[shared] === ids[shared]) shared++;
-  if (shared < tokens.length && caches.some(({ state }) => Object.keys(state).length)) shared = 0;
-  session.rewind(shared);
-  return ids.subarray(shared);
 }

@@ -2,7 +2,7 @@ import { declaredBytes } from "../attention/cache.ts";
 import { formNames } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
 import { expandedCache } from "../attention/unfold.ts";
-import { chooseForm, type Machine, predict, type Step } from "../cost/crossover.ts";
+import { chooseForm, type Machine, predict, type StepSizes } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
 import type { CacheType } from "../tensor/page.ts";
 
@@ -24,7 +24,7 @@ interface Chosen {
 const known = new WeakMap<Attention, Chosen>();
 
 /** The form of one layer for a step: `wanted` where the layer has it, else the one predicted to be fastest. */
-export function formFor(attention: Attention, wanted: string | undefined, step: Step, machine: Machine): string {
+export function formFor(attention: Attention, wanted: string | undefined, step: StepSizes, machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
   if (wanted && names.includes(wanted)) return wanted;
   if (names.length === 1) return names[0]!;
@@ -46,7 +46,7 @@ export function counted(counts: FormCounts, t: number, forms: readonly string[])
 }
 
 /** A step over `model` as the machine would run it: the forms of its layers, in order. */
-export function formsFor(model: Model, wanted: string | undefined, step: Step, machine: Machine): string[] {
+export function formsFor(model: Model, wanted: string | undefined, step: StepSizes, machine: Machine): string[] {
   return model.layers.map(({ attention }) => formFor(attention, wanted, step, machine));
 }
 

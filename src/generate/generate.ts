@@ -10,21 +10,21 @@ import { stopper } from "./stop.ts";
 /** How to write on, and when to stop. */
 export interface GenerateOptions extends Sampling {
   /** Most tokens to write; as many as the session has room for unless given. 0 runs the prompt alone. */
-  readonly maxTokens?: number;
+  readonly maxTokens?: number | undefined;
   /** The text ends before the first of these; it needs a tokenizer. */
-  readonly stop?: readonly string[];
+  readonly stop?: readonly string[] | undefined;
   /** Tokens after which nothing follows. */
-  readonly end?: ReadonlySet<number>;
+  readonly end?: ReadonlySet<number> | undefined;
   /** Turns ids to text; without one, every text is empty. */
-  readonly tokenizer?: Tokenizer;
+  readonly tokenizer?: Tokenizer | undefined;
   /** The form that attention runs in, for the prompt and for each token; the session's choice unless given. */
-  readonly form?: string;
+  readonly form?: string | undefined;
   /** Tokens of the prompt run at a time, as a session's own chunks unless given; between them the event loop turns. */
-  readonly chunk?: number;
+  readonly chunk?: number | undefined;
   /** Ends the writing after the step at work, without an error. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Sees how many tokens of the prompt have run: none, before the first of them. */
-  readonly watch?: (done: number, total: number) => void;
+  readonly watch?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Why writing ended: an end token, a stop string, `maxTokens`, or a full session. */
@@ -36,7 +36,7 @@ export interface Step {
   /** The text that this token made certain: none while a character or a stop string may still be incomplete. */
   readonly text: string;
   /** On the last step alone. */
-  readonly finish?: Finish;
+  readonly finish?: Finish | undefined;
 }
 
 /**
@@ -77,7 +77,7 @@ export async function* generate(
       text += rest.text + gate.end();
     }
     if (stopped) finish = "stop";
-    yield { id, text, ...(finish ? { finish } : {}) };
+    yield { id, text, finish };
     if (finish) return;
     next = Int32Array.of(id);
   }
@@ -101,7 +101,7 @@ async function logitsAfter(
   for (let at = 0; ; ) {
     await turn();
     if (signal?.aborted) return undefined;
-    const logits = session.append(ids.subarray(at, at + chunk), { logits: "last", ...(form ? { form } : {}) });
+    const logits = session.append(ids.subarray(at, at + chunk), { logits: "last", form });
     at += chunk;
     watch?.(Math.min(at, ids.length), ids.length);
     try {

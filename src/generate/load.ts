@@ -18,17 +18,19 @@ import { openSession, resumeSession, type TextSession } from "./text.ts";
 /** Where and how to load. */
 export interface LoadOptions {
   /** "wasm" (float32, fast) unless given; "reference" is float64 and slow. A device of the caller's stays open on `close`. */
-  readonly device?: "wasm" | "reference" | Device;
+  readonly device?: "wasm" | "reference" | Device | undefined;
   /** Threads of a wasm device; as many as the machine has unless given. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
+  /** How weights lie in memory: "packed", as their file has them, for inference, unless given; "plain" as numbers, for training on. */
+  readonly weights?: "packed" | "plain" | undefined;
   /** Sees how many of the weights' numbers have been read. */
-  readonly watch?: (done: number, total: number) => void;
+  readonly watch?: ((done: number, total: number) => void) | undefined;
   /** Ends the loading, which then throws the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Whose speed decides in which form attention runs; what `biform tune` has measured here, or a common one, unless given. */
-  readonly machine?: Machine;
+  readonly machine?: Machine | undefined;
   /** Sees a line about figures of `biform tune` that cannot be used. */
-  readonly warn?: (line: string) => void;
+  readonly warn?: ((line: string) => void) | undefined;
 }
 
 /** A model on a device, and what belongs to it. */
@@ -85,8 +87,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   try {
     const before = device.liveBytes;
     const { weights, more } = await readModel(opened, device, {
-      weights: "packed",
-      another: () => WasmDevice.open(options.threads ? { threads: options.threads } : {}),
+      weights: options.weights ?? "packed",
+      another: () => WasmDevice.open({ threads: options.threads }),
       watch(done, total) {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
@@ -95,10 +97,9 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     const positions = config.max_position_embeddings;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set([...beside.end, ...endsOf(config)].filter((id) => id < model.vocabulary));
-    const { warn } = options;
     const machine =
       options.machine ??
-      (device instanceof WasmDevice ? await machineFor(device, warn ? { warn } : {}) : commonMachine);
+      (device instanceof WasmDevice ? await machineFor(device, { warn: options.warn }) : commonMachine);
     const speaker = { model, weights, tokenizer, end, context, machine };
     return {
       path,
@@ -125,5 +126,5 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
 
 async function openDevice({ device = "wasm", threads }: LoadOptions): Promise<Device> {
   if (device === "reference") return new ReferenceDevice();
-  return device === "wasm" ? WasmDevice.open(threads ? { threads } : {}) : device;
+  return device === "wasm" ? WasmDevice.open({ threads }) : device;
 }

@@ -3,6 +3,9 @@ import { allocateBytes } from "../file/bytes.ts";
 import { checkPrompt, type GenerateOptions, turn } from "./generate.ts";
 import type { Session } from "./session.ts";
 
+/** How a prompt is run for its logits: as `generate` runs one. */
+export type LogitsOptions = Pick<GenerateOptions, "form" | "chunk" | "signal" | "watch">;
+
 /** Numbers of logits that a chunk makes at most: 64 MiB in float32, however large the vocabulary. */
 const CHUNK_NUMBERS = 2 ** 24;
 
@@ -14,7 +17,7 @@ const CHUNK_NUMBERS = 2 ** 24;
 export async function promptLogits(
   session: Session,
   ids: Int32Array,
-  { form, chunk = PREFILL_CHUNK, signal, watch }: Pick<GenerateOptions, "form" | "chunk" | "signal" | "watch"> = {},
+  { form, chunk = PREFILL_CHUNK, signal, watch }: LogitsOptions = {},
 ): Promise<Float32Array | undefined> {
   checkPrompt(session, ids);
   const { vocabulary } = session.model;
@@ -24,7 +27,7 @@ export async function promptLogits(
   for (let at = 0; at < ids.length; at += most) {
     await turn();
     if (signal?.aborted) return undefined;
-    const logits = session.append(ids.subarray(at, at + most), { logits: "all", ...(form ? { form } : {}) });
+    const logits = session.append(ids.subarray(at, at + most), { logits: "all", form });
     try {
       all.set(await logits.read(), at * vocabulary);
     } finally {

@@ -13,23 +13,23 @@ import { readSession, writeSession } from "./saved.ts";
 /** What a session may hold, and how. */
 export interface SessionOptions {
   /** Most tokens; as many as memory holds unless given. Memory is taken page by page as they come, not now. */
-  readonly context?: number;
+  readonly context?: number | undefined;
   /** Element type of the cache: float32 unless given. */
-  readonly cache?: CacheType;
+  readonly cache?: CacheType | undefined;
   /** Whose speed decides about forms; a common one unless given (`biform tune` measures this one). */
-  readonly machine?: Machine;
+  readonly machine?: Machine | undefined;
   /** What layers leave behind that unfold latents into keys and values: "declared", the latents, unless given. */
-  readonly keep?: Keep;
+  readonly keep?: Keep | undefined;
 }
 
 /** How tokens are run. */
 export interface AppendOptions {
   /** Form of attention, in layers that have it; unless given each layer runs in what should be fastest. */
-  readonly form?: string;
+  readonly form?: string | undefined;
   /** Logits of all new tokens, or of the last alone. */
-  readonly logits?: "all" | "last";
+  readonly logits?: "all" | "last" | undefined;
   /** Sees each hidden state. */
-  readonly watch?: (hidden: Tensor) => void;
+  readonly watch?: ((hidden: Tensor) => void) | undefined;
 }
 
 /** One growing sequence over a cache of what its model's attention leaves behind. */

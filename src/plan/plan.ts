@@ -1,5 +1,5 @@
 import { parameterCount } from "../attention/define.ts";
-import { type Blueprint, type LayerKind, parametersOf } from "../cost/blueprint.ts";
+import { type Blueprint, countParameters, type LayerKind } from "../cost/blueprint.ts";
 import {
   bytesPerToken,
   cacheBytes,
@@ -50,7 +50,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
   check("step", settings.step, MOST_SEQUENCES);
   const { context, batch, step, weightType, cacheType } = settings;
   const { name, architecture, source, vocabulary, width, layers, maxContext } = blueprint;
-  const { total, active } = parametersOf(blueprint);
+  const { total, active } = countParameters(blueprint);
   return {
     format: "biform plan 1",
     model: {

@@ -12,7 +12,7 @@ import { runAttention } from "../../src/attention/layer.ts";
 import { expandedCache } from "../../src/attention/unfold.ts";
 import { gqa } from "../../src/attention/variant/gqa.ts";
 import { variants } from "../../src/attention/variants.ts";
-import { type Blueprint, blueprintOf, type LayerKind, parametersOf } from "../../src/cost/blueprint.ts";
+import { type Blueprint, blueprintOf, countParameters, type LayerKind } from "../../src/cost/blueprint.ts";
 import {
   cacheBytes,
   formsOf,
@@ -238,7 +238,7 @@ test("a model's blueprint has its parameters, and its steps the FLOPs that the m
       const violation = expected(way.form, stepFlops(blueprint, way, { ...span, batch }), batch * wanted);
       if (violation) return violation;
     }
-    return expected("parameters", parametersOf(blueprint).total, modelSize(model));
+    return expected("parameters", countParameters(blueprint).total, modelSize(model));
   }));
 
 test("with arithmetic alone, a step takes the time of its FLOPs, windows and compressed caches included", () =>

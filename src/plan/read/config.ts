@@ -1,6 +1,6 @@
 import { parameterCount } from "../../attention/define.ts";
 import { checkSizes } from "../../attention/layer.ts";
-import { type Blueprint, type LayerKind, parametersOf } from "../../cost/blueprint.ts";
+import { type Blueprint, countParameters, type LayerKind } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Architecture, architectures } from "./architecture.ts";
@@ -93,7 +93,7 @@ function alike(layers: readonly LayerKind[]): LayerKind[] {
 
 /** Throws FormatError where sizes that are each within their bounds have products that numbers cannot hold. */
 function checkTotals(blueprint: Blueprint): void {
-  const { total } = parametersOf(blueprint);
+  const { total } = countParameters(blueprint);
   const flops = blueprint.layers.reduce((sum, { count, feed }) => sum + count * feed.flops, 0);
   const attention = blueprint.layers.map(({ attention: a }) => parameterCount(a.variant, a.sizes));
   if (![total, flops, ...attention].every(Number.isSafeInteger))

@@ -1,4 +1,4 @@
-import { type Blueprint, parametersOf } from "../../cost/blueprint.ts";
+import { type Blueprint, countParameters } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
@@ -76,7 +76,7 @@ function counted({ outline }: Header, blueprint: Blueprint, named: boolean): Blu
     throw new FormatError(
       `tensors: got ${elements.toPrecision(3)} numbers, expected fewer than 2^53; use another file`,
     );
-  const { total } = parametersOf(blueprint);
+  const { total } = countParameters(blueprint);
   const sized = Number.isSafeInteger(bytes) ? { weightBytes: bytes } : {};
   if (Math.abs(elements - total) <= TOLERANCE * elements)
     return { ...blueprint, extra: blueprint.extra + elements - total, ...sized };
