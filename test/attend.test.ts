@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { dataOf } from "../src/device/float.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { gradients } from "../src/grad/tape.ts";
@@ -176,7 +177,7 @@ test("a sink is one more key, whose score is the sink and whose value is 0", () 
   const scale = 0.7;
   // The key comes first in each sequence, and a term of width 1 gives it its score.
   const longer = (x: Tensor, first: readonly number[]) => {
-    const rows = Array.from({ length: batch }, (_, b) => [...first, ...x.rows(b * s, (b + 1) * s).data]);
+    const rows = Array.from({ length: batch }, (_, b) => [...first, ...dataOf(x.rows(b * s, (b + 1) * s))]);
     return tensor(reference, [batch * (s + 1), ...x.shape.slice(1)], rows.flat());
   };
   const none = new Array<number>(h * e).fill(0);
@@ -184,16 +185,16 @@ test("a sink is one more key, whose score is the sink and whose value is 0", () 
   const zeros = tensor(reference, [batch * s, h, 1], new Array<number>(batch * s * h).fill(0));
   const scores = longer(
     zeros,
-    Array.from(sinks.data, (x) => x / scale),
+    Array.from(dataOf(sinks), (x) => x / scale),
   );
   const [k2, v2] = [longer(k, none), longer(v, none)];
   const sunk = gradients([q, sinks], () => probe(attend(v, { scale, batch, sinks }, [q, k])));
   const keyed = gradients([q, scores], () => probe(attend(v2, { scale, batch }, [q, k2], [ones, scores])));
-  expect(sunk.value.data[0]).toBeCloseTo(keyed.value.data[0]!, 12);
-  for (const [i, x] of sunk.gradients[0]!.data.entries()) expect(x).toBeCloseTo(keyed.gradients[0]!.data[i]!, 12);
+  expect(dataOf(sunk.value)[0]).toBeCloseTo(dataOf(keyed.value)[0]!, 12);
+  for (const [i, x] of dataOf(sunk.gradients[0]!).entries()) expect(x).toBeCloseTo(dataOf(keyed.gradients[0]!)[i]!, 12);
   for (let i = 0; i < h; i++) {
-    const parts = Array.from({ length: batch }, (_, b) => keyed.gradients[1]!.data[b * (s + 1) * h + i]! / scale);
-    expect(sunk.gradients[1]!.data[i]).toBeCloseTo(parts[0]! + parts[1]!, 12);
+    const parts = Array.from({ length: batch }, (_, b) => dataOf(keyed.gradients[1]!)[b * (s + 1) * h + i]! / scale);
+    expect(dataOf(sunk.gradients[1]!)[i]).toBeCloseTo(parts[0]! + parts[1]!, 12);
   }
 });
 

@@ -6,6 +6,7 @@ import type { Variant } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
 import { mla } from "../src/attention/variant/mla.ts";
 import { readWeights } from "../src/checkpoint/load.ts";
+import { dataOf } from "../src/device/float.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { familyOf } from "../src/family/families.ts";
 import { perHead, type Source, type Sources } from "../src/family/source.ts";
@@ -176,7 +177,7 @@ withVectors("a wrong implementation is caught (skipped where ../shared/golden is
 
 const written = (name: string, change: (values: number[]) => ArrayLike<number>) => (weights: Map<string, Tensor>) => {
   const t = weights.get(name)!;
-  t.write(change(Array.from(t.data)));
+  t.write(change(Array.from(dataOf(t))));
 };
 const negated = (values: number[]) => values.map((x) => -x);
 const zeros = (values: number[]) => values.map(() => 0);

@@ -36,6 +36,10 @@ test("every folder has a place among the layers", () => {
   expect([...unknown]).toEqual([]);
 });
 
+/** Whether a file of ops is the column of kernels that a device of this name brings. */
+const isColumn = (target: string, device: string) => target === `ops/${basename(device)}`;
+const devices = files.filter((file) => files.some((other) => folderOf(other) === "device" && isColumn(file, other)));
+
 test("imports point one way", () => {
   const wrong = pairs.filter(([file, target]) => {
     const [from, to] = [folderOf(file), folderOf(target)];
@@ -43,8 +47,9 @@ test("imports point one way", () => {
     if (apart[from]) return !apart[from].includes(to);
     // Text to learn from is for those who train, compare and command.
     if (to === "data") return !["train", "lab", "plan", "cli", "."].includes(from);
-    // What is compiled to wasm is gathered for one module by device/kernels.as.ts: it is no part of what device.ts imports.
-    if (file === "device/kernels.as.ts") return !target.endsWith(".as");
+    // A device is its memory and its kernels: it takes its column of every op (and the wasm module the parts that are compiled).
+    if (from === "device" && to === "ops")
+      return !(target.endsWith(".as") ? file.endsWith(".as.ts") : isColumn(target, file));
     return layerOf(to) >= layerOf(from);
   });
   expect(wrong).toEqual([]);
@@ -54,16 +59,18 @@ test("only an op's kernels know a device, and attention, model and grad know non
   const wrong = pairs.filter(([file, target]) => {
     if (folderOf(target) !== "device") return false;
     const folder = folderOf(file);
-    if (folder === "ops") return !/(^|\/)wasm\.ts$|\.as\.ts$/.test(file);
+    if (folder === "ops")
+      return !devices.some((column) => basename(column) === basename(file)) && !file.endsWith(".as.ts");
     return ["grad", "attention", "model"].includes(folder);
   });
   expect(wrong).toEqual([]);
 });
 
-test("only a kernel is reached by its own op: others import an op's index", () => {
+test("a device's kernels are reached from its column and from each other: an op itself imports none", () => {
+  expect(devices).toEqual(["ops/reference.ts", "ops/wasm.ts"]);
   const wrong = pairs.filter(([file, target]) => {
-    const op = /^ops\/([^/]+)\/(reference|wasm)\.ts$/.exec(target);
-    return op && dirname(file) !== dirname(target) && basename(file) !== basename(target);
+    const column = devices.find((device) => folderOf(target) === "ops" && basename(device) === basename(target));
+    return column && basename(file) !== basename(target);
   });
   expect(wrong).toEqual([]);
 });

@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { cacheValues } from "../src/attention/define.ts";
 import { recallSource } from "../src/data/recall.ts";
 import { storySource } from "../src/data/story.ts";
+import { dataOf } from "../src/device/float.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { type CompareSettings, compare, type RunRecord } from "../src/lab/compare.ts";
@@ -136,7 +137,8 @@ test("Muon moves each head by a matrix whose singular values are near one", asyn
       let squares = 0;
       for (let i = 0; i < shape[row]!; i++)
         for (let j = 0; j < shape[column]!; j++)
-          squares += (p.data[i * steps[row]! + j * steps[column]! + (head < 0 ? 0 : h * steps[head]!)]! / scale) ** 2;
+          squares +=
+            (dataOf(p)[i * steps[row]! + j * steps[column]! + (head < 0 ? 0 : h * steps[head]!)]! / scale) ** 2;
       const rank = Math.min(shape[row]!, shape[column]!);
       expect(Math.sqrt(squares / rank), axes).toBeGreaterThan(0.6);
       expect(Math.sqrt(squares / rank), axes).toBeLessThan(1.25);

@@ -1,9 +1,12 @@
+import { referenceKernel } from "../ops/reference.ts";
 import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
+import { dataOf, type Floats } from "./float.ts";
 import { availableBytes } from "./memory.ts";
 
 /** Float64 in plain TypeScript, written to be read: what every other device is compared with. */
 export class ReferenceDevice implements Device {
   readonly kind = "reference";
+  readonly kernel = referenceKernel;
   readonly elementBytes = 8;
   owner: Set<Tensor> | undefined;
   liveBytes = 0;
@@ -13,11 +16,11 @@ export class ReferenceDevice implements Device {
     return availableBytes();
   }
 
-  allocate(elements: number): Block {
+  allocate(elements: number): Floats {
     this.liveBytes += elements * 8;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     // NaN, so that a kernel that leaves a hole is seen.
-    return { offset: 0, elements, data: new Float64Array(elements).fill(Number.NaN) };
+    return { elements, data: new Float64Array(elements).fill(Number.NaN) };
   }
 
   release(block: Block): void {
@@ -25,15 +28,15 @@ export class ReferenceDevice implements Device {
   }
 
   write(tensor: Tensor, values: ArrayLike<number>): void {
-    tensor.data.set(values);
+    dataOf(tensor).set(values);
   }
 
   async read(tensor: Tensor): Promise<Numbers> {
-    return tensor.data.slice();
+    return dataOf(tensor).slice();
   }
 
   view(tensor: Tensor): Numbers {
-    return tensor.data;
+    return dataOf(tensor);
   }
 
   resetPeak(): void {

@@ -1,5 +1,7 @@
+import { wasmKernel } from "../ops/wasm.ts";
 import { DeviceError } from "../tensor/error.ts";
-import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
+import type { Device, Numbers, Tensor } from "../tensor/tensor.ts";
+import { addressOf, type Place } from "./address.ts";
 import { SCRATCH, SCRATCH_BYTES } from "./layout.ts";
 import { availableBytes, Heap } from "./memory.ts";
 import { availableThreads, Pool } from "./pool.ts";
@@ -22,6 +24,7 @@ const GUARD_WORDS = 16;
 /** Float32 on WebAssembly SIMD kernels, over threads that share one memory of at most 4 GiB. */
 export class WasmDevice implements Device {
   readonly kind = "wasm";
+  readonly kernel = wasmKernel;
   readonly elementBytes = 4;
   /** The build of the kernels that runs. */
   readonly build: Build;
@@ -75,7 +78,7 @@ export class WasmDevice implements Device {
 
   /**
    * Runs a kernel on all threads, or at most `threads` of them, and returns when it is done. Addresses are in bytes
-   * (`tensor.address`). Small work is best done with `threads` 1: meeting the others costs about a microsecond.
+   * (`addressOf`). Small work is best done with `threads` 1: meeting the others costs about a microsecond.
    */
   launch(kernel: string, args: readonly number[], threads?: number): void {
     this.#pool.launch(kernel, args, threads);
@@ -91,7 +94,7 @@ export class WasmDevice implements Device {
     return this.#staged.address;
   }
 
-  allocate(elements: number): Block {
+  allocate(elements: number): Place {
     const bytes = elements * 4;
     const offset = this.#heap.take(bytes + (this.#poison ? GUARD_WORDS * 4 : 0));
     this.liveBytes += bytes;
@@ -103,7 +106,7 @@ export class WasmDevice implements Device {
     return { offset, elements };
   }
 
-  release(block: Block): void {
+  release(block: Place): void {
     const damaged = this.#poison && this.#guard(block.offset, block.elements).some((word) => word !== GUARD);
     if (this.#poison) this.floats.fill(Number.NaN, block.offset / 4, block.offset / 4 + block.elements);
     this.liveBytes -= block.elements * 4;
@@ -112,7 +115,7 @@ export class WasmDevice implements Device {
   }
 
   write(tensor: Tensor, values: ArrayLike<number>): void {
-    this.floats.set(values, tensor.address / 4);
+    this.floats.set(values, addressOf(tensor) / 4);
   }
 
   async read(tensor: Tensor): Promise<Numbers> {
@@ -120,7 +123,7 @@ export class WasmDevice implements Device {
   }
 
   view(tensor: Tensor): Float32Array {
-    const start = tensor.address / 4;
+    const start = addressOf(tensor) / 4;
     return this.floats.subarray(start, start + tensor.size);
   }
 

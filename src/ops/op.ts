@@ -1,8 +1,25 @@
-import { ShapeError } from "../tensor/error.ts";
+import type { Operation } from "../tensor/device.ts";
+import { DeviceError, ShapeError } from "../tensor/error.ts";
 import type { Device, Recorder, TapeNode, Tensor } from "../tensor/tensor.ts";
+import type { Kernels } from "./kernel.ts";
 
-/** One implementation of an op per kind of device. Adding a device adds a column to each op, and nothing above changes. */
-export type Kernels<K> = Readonly<Record<Device["kind"], K>>;
+/**
+ * Declares a kernel: which of its arguments it writes, or updates in place, by their places. Gives a device's own code for it,
+ * which throws DeviceError where the device has none.
+ */
+export function kernel<Name extends keyof Kernels>(
+  name: Name,
+  effects: Omit<Operation, "name">,
+): (device: Device) => Kernels[Name] {
+  const operation: Operation = { name, ...effects };
+  return (device) => (device.kernel(operation) ?? lacking(name, device)) as Kernels[Name];
+}
+
+function lacking(name: string, { kind }: Device): never {
+  throw new DeviceError(
+    `${name}: got a ${kind} device, which has no kernel for it, expected one that has; use another device`,
+  );
+}
 
 /** The tape that the inputs are recorded on, if any of them is. */
 export function recorderOf(inputs: readonly (Tensor | undefined)[]): Recorder | undefined {

@@ -1,43 +1,9 @@
+import type { Block, Device, Numbers } from "./device.ts";
 import { DeviceError, ShapeError } from "./error.ts";
 import { geometryOf, type Packing } from "./packing.ts";
 import type { Paging } from "./page.ts";
 
-/** Numbers of either precision, as they lie in a device's memory. */
-export type Numbers = Float64Array | Float32Array;
-
-/** What a tensor needs of the device it lives on: memory, and a way in and out. `device/` implements it. */
-export interface Device {
-  /** Which column of an op's kernel table serves this device. */
-  readonly kind: "reference" | "wasm";
-  /** Bytes per element: 8 (float64) or 4 (float32). */
-  readonly elementBytes: 4 | 8;
-  /** Memory for `elements` numbers, contents undefined. */
-  allocate(elements: number): Block;
-  release(block: Block): void;
-  /** Copies numbers from the host. */
-  write(tensor: Tensor, values: ArrayLike<number>): void;
-  /** Copies numbers to the host once all work enqueued before is done. The only awaited operation. */
-  read(tensor: Tensor): Promise<Numbers>;
-  /** The numbers where they lie, all work enqueued before done; until anything is allocated. */
-  view(tensor: Tensor): Numbers;
-  /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
-  readonly liveBytes: number;
-  readonly peakBytes: number;
-  /** Bytes that can still be allocated, as far as the device and the machine tell. */
-  readonly freeBytes: number;
-  resetPeak(): void;
-  /** The innermost open scope: tensors made now belong to it (see `scope`). */
-  owner: Set<Tensor> | undefined;
-  /** Ends threads and drops memory. */
-  close(): void;
-}
-
-/** A piece of a device's memory. `offset` is in bytes (wasm); `data` is the memory itself (reference). */
-export interface Block {
-  readonly offset: number;
-  readonly elements: number;
-  readonly data?: Float64Array;
-}
+export type { Block, Device, Numbers } from "./device.ts";
 
 /** What records operations for the reverse pass; `grad/tape.ts` implements it. */
 export interface Recorder {
@@ -106,25 +72,6 @@ export class Tensor {
 
   get freed(): boolean {
     return this.#base ? this.#base.freed : this.#block === undefined && !this.paging;
-  }
-
-  /** Byte address of the first element in the device's memory (wasm). */
-  get address(): number {
-    this.#plain();
-    return this.block.offset + this.start * this.device.elementBytes;
-  }
-
-  /** Byte address of a packed tensor's first panel (wasm). */
-  get storage(): number {
-    return this.block.offset + this.start * 4;
-  }
-
-  /** The numbers themselves (reference device only). */
-  get data(): Float64Array {
-    this.#plain();
-    const { data } = this.block;
-    if (!data) throw new DeviceError("internal: data of a tensor that does not live on the reference device");
-    return data.subarray(this.start, this.start + this.size);
   }
 
   /** The tensor whose memory a view shows; itself where it is no view. */

@@ -1,3 +1,4 @@
+import { dataOf } from "../../src/device/float.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { gradients } from "../../src/grad/tape.ts";
 import { Random } from "../../src/tensor/random.ts";
@@ -27,7 +28,7 @@ export function gradientIsDifference(what: string, program: Program, seed: numbe
     let slope = 0;
     let size = 0;
     for (const [i, g] of found.gradients.entries())
-      for (const [j, x] of g.data.entries()) {
+      for (const [j, x] of dataOf(g).entries()) {
         slope += x * directions[i]![j]!;
         size += (x * directions[i]![j]!) ** 2;
       }
@@ -35,7 +36,7 @@ export function gradientIsDifference(what: string, program: Program, seed: numbe
       scope(device, () => {
         for (const [i, t] of inputs.entries())
           t.write(program.inputs[i]!.values.map((x, j) => x + step * directions[i]![j]!));
-        return probe(program.run(inputs)).data[0]!;
+        return dataOf(probe(program.run(inputs)))[0]!;
       });
     let best = Number.POSITIVE_INFINITY;
     for (const h of STEPS) {

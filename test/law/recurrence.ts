@@ -1,3 +1,4 @@
+import { dataOf } from "../../src/device/float.ts";
 import { CHUNK } from "../../src/ops/delta/chunk.ts";
 import { Random } from "../../src/tensor/random.ts";
 import type { TapeNode, Tensor } from "../../src/tensor/tensor.ts";
@@ -50,15 +51,15 @@ function ruled(node: TapeNode, scale: number, g: Tensor | undefined, noise: (siz
   const channels = [...Array(n).keys()];
   for (let which = 0; which < batch * h; which++) {
     const head = which % h;
-    const S = node.saved[0]!.data.slice(which * chunks * n * width, (which * chunks + 1) * n * width);
+    const S = dataOf(node.saved[0]!).slice(which * chunks * n * width, (which * chunks + 1) * n * width);
     const M = S.map(Math.abs);
     const tokens = Array.from({ length: t }, (_, i) => {
       const at = (Math.floor(which / h) * t + i) * h + head;
       const key = (Math.floor(at / h) * groups + Math.floor((head * groups) / h)) * n;
-      const [x, y] = [q.data.subarray(key, key + n), k.data.subarray(key, key + n)];
+      const [x, y] = [dataOf(q).subarray(key, key + n), dataOf(k).subarray(key, key + n)];
       // The exponential is good to a few units; then it takes part in running products.
       const e = channels.map((c) => {
-        const factor = decay ? Math.exp(decay.data[perChannel ? at * n + c : at]!) : 1;
+        const factor = decay ? Math.exp(dataOf(decay)[perChannel ? at * n + c : at]!) : 1;
         return factor + (decay ? noise(6 * factor) : 0);
       });
       for (let z = 0; z < S.length; z++) {
@@ -67,14 +68,14 @@ function ruled(node: TapeNode, scale: number, g: Tensor | undefined, noise: (siz
       }
       const before = S.slice();
       const r = columns.map((j) => {
-        let [sum, size] = [v.data[at * width + j]!, 0];
+        let [sum, size] = [dataOf(v)[at * width + j]!, 0];
         for (const c of channels) {
           sum -= y[c]! * S[c * width + j]!;
           size += Math.abs(y[c]!) * M[c * width + j]!;
         }
-        return sum + noise(deep * size + Math.abs(v.data[at * width + j]!));
+        return sum + noise(deep * size + Math.abs(dataOf(v)[at * width + j]!));
       });
-      const u = r.map((z) => beta.data[at]! * z + noise(Math.abs(beta.data[at]! * z)));
+      const u = r.map((z) => dataOf(beta)[at]! * z + noise(Math.abs(dataOf(beta)[at]! * z)));
       for (let z = 0; z < S.length; z++) {
         const more = y[Math.floor(z / width)]! * u[z % width]!;
         M[z]! += Math.abs(more);
@@ -96,8 +97,8 @@ function ruled(node: TapeNode, scale: number, g: Tensor | undefined, noise: (siz
     // What rounding leaves of gradients of logarithms that should cancel, since the end of the chunk.
     let left = channels.map(() => 0);
     for (const { at, key, x, y, e, r, u, before, after, size: M } of tokens.toReversed()) {
-      const rate = beta.data[at]!;
-      const go = g.data.subarray(at * width, (at + 1) * width);
+      const rate = dataOf(beta)[at]!;
+      const go = dataOf(g).subarray(at * width, (at + 1) * width);
       const i = Math.floor(at / h) % t;
       if (i % CHUNK === CHUNK - 1 || i === t - 1)
         left = channels.map((c) =>

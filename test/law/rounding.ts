@@ -1,3 +1,4 @@
+import { dataOf } from "../../src/device/float.ts";
 import { conv } from "../../src/ops/conv/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { planOf } from "../../src/ops/einsum/plan.ts";
@@ -53,16 +54,16 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
     case "rope":
       return 4 * unit * largest(a!);
     case "rmsNorm":
-      return output.data.map((x) => unit * (Math.sqrt(width(a!)) + 8) * Math.abs(x));
+      return dataOf(output).map((x) => unit * (Math.sqrt(width(a!)) + 8) * Math.abs(x));
     case "gate":
-      return output.data.map((x, i) => unit * (16 + 2 * Math.abs(a!.data[i]!)) * Math.abs(x));
+      return dataOf(output).map((x, i) => unit * (16 + 2 * Math.abs(dataOf(a!)[i]!)) * Math.abs(x));
     case "crossEntropy":
       return unit * (Math.sqrt(width(a!)) + Math.sqrt(a!.shape[0]!) + 8) * (largest(a!) + Math.log(width(a!)));
     case "attend":
     case "stick": {
       const { values, weights } = attention(node, scale);
       const top = Math.max(...values.map(largest));
-      return output.data.map((_, i) => weights[Math.floor(i / width(output))]! * top);
+      return dataOf(output).map((_, i) => weights[Math.floor(i / width(output))]! * top);
     }
     case "delta":
       return deltaErrors(node, scale)[0]!;
@@ -103,11 +104,11 @@ export function backwardErrors(
       return [relative(8, found[0]!)];
     // g y (1 - y) and g (1 - y^2): the difference is rounded once, or its square too. What y errs by is in y.
     case "sigmoid":
-      return [g.data.map((x, i) => 4 * unit * Math.abs(x * output.data[i]!))];
+      return [dataOf(g).map((x, i) => 4 * unit * Math.abs(x * dataOf(output)[i]!))];
     case "tanh":
       return [relative(4, g)];
     case "silu":
-      return [g.data.map((x, i) => unit * 16 * Math.abs(x) * (1 + Math.abs(a!.data[i]!)))];
+      return [dataOf(g).map((x, i) => unit * 16 * Math.abs(x) * (1 + Math.abs(dataOf(a!)[i]!)))];
     case "conv": {
       const [bias, before] = [inputs[2], inputs[3]];
       const sum = Math.sqrt(a!.shape[0]!) + 2;
@@ -118,8 +119,8 @@ export function backwardErrors(
       const inputsOf = (c: number) => Math.hypot(rows[c]!, earlier?.[c] ?? 0);
       return [
         relative(Math.sqrt(width(b!)) + 2, dx),
-        b!.data.map((_, i) => sum * unit * lengths[channel(i)]! * inputsOf(channel(i))),
-        bias ? bias.data.map((_, c) => sum * unit * lengths[c]! * Math.sqrt(a!.shape[0]!)) : 0,
+        dataOf(b!).map((_, i) => sum * unit * lengths[channel(i)]! * inputsOf(channel(i))),
+        bias ? dataOf(bias).map((_, c) => sum * unit * lengths[c]! * Math.sqrt(a!.shape[0]!)) : 0,
         0,
       ];
     }
@@ -157,7 +158,7 @@ export function backwardErrors(
       return [
         ...queries.map((q, i) => {
           const key = Math.max(...rowNorms(keys[i]!));
-          return q.data.map((_, at) => scores[Math.floor(at / width(q))]! * spread(Math.floor(at / width(q))) * key);
+          return dataOf(q).map((_, at) => scores[Math.floor(at / width(q))]! * spread(Math.floor(at / width(q))) * key);
         }),
         ...queries.map((q) =>
           Math.hypot(...rowNorms(q).map((norm, row) => norm * scores[row]! * Math.min(2, spread(row)))),
@@ -174,14 +175,14 @@ export function backwardErrors(
 }
 
 /** `steps` roundings of each number of `t`. */
-const relative = (steps: number, t: Tensor) => t.data.map((x) => steps * unit * Math.abs(x));
+const relative = (steps: number, t: Tensor) => dataOf(t).map((x) => steps * unit * Math.abs(x));
 
 /** What b receives of a product with a: for each number of b, u (sqrt(K) + 2) times the sum of |g a| over the K it met. */
 function productErrors({ name, inputs: [a, b] }: TapeNode, g: Tensor): Errors {
   const axis = Number(name.split(" ").at(-1));
   const inner = sizeOf(a!.shape.slice(axis + b!.shape.length));
   const sums = new Float64Array(b!.size);
-  for (const [i, x] of a!.data.entries()) sums[Math.floor(i / inner) % b!.size]! += Math.abs(x * g.data[i]!);
+  for (const [i, x] of dataOf(a!).entries()) sums[Math.floor(i / inner) % b!.size]! += Math.abs(x * dataOf(g)[i]!);
   return sums.map((x) => unit * (Math.sqrt(a!.size / b!.size) + 2) * x);
 }
 
@@ -189,7 +190,7 @@ function productErrors({ name, inputs: [a, b] }: TapeNode, g: Tensor): Errors {
 function contractionErrors(spec: string, a: Tensor, b: Tensor): Errors {
   const plan = planOf(spec, a.shape, b.shape);
   const length = plan.k.reduce((product, { size }) => product * size, 1);
-  const magnitudes = einsum(spec, magnitude(a), magnitude(b)).data;
+  const magnitudes = dataOf(einsum(spec, magnitude(a), magnitude(b)));
   return magnitudes.map((x) => unit * (Math.sqrt(length) + 2) * x);
 }
 
@@ -220,31 +221,31 @@ function attention({ name, inputs, saved }: TapeNode, scale: number) {
     const score = norms.reduce((sum, list, i) => sum + scale * list[row]! * longest[i]!, sink);
     return unit * ((stick ? 2 : 1) * steps * (score + 1) + summing);
   });
-  const left = stick ? saved[0]!.data : undefined;
+  const left = stick ? dataOf(saved[0]!) : undefined;
   const spread = (row: number) => (left ? 1 + Math.min(16.2, -Math.log(left[row]!)) : 1);
   return { queries, keys, values, sinks, weights, spread };
 }
 
 const width = (t: Tensor) => t.shape.at(-1)!;
-const largest = (t: Tensor) => t.data.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-const magnitude = (t: Tensor) => tensor(t.device, t.shape, t.data.map(Math.abs));
+const largest = (t: Tensor) => dataOf(t).reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+const magnitude = (t: Tensor) => tensor(t.device, t.shape, dataOf(t).map(Math.abs));
 
 /** Euclidean length of each vector along the last axis. */
 function rowNorms(t: Tensor): number[] {
   const e = width(t);
-  return Array.from({ length: t.size / e }, (_, i) => Math.hypot(...t.data.subarray(i * e, (i + 1) * e)));
+  return Array.from({ length: t.size / e }, (_, i) => Math.hypot(...dataOf(t).subarray(i * e, (i + 1) * e)));
 }
 
 /** Euclidean length of each column along axis 0. */
 function columnNorms(t: Tensor): Float64Array {
   const squares = new Float64Array(t.size / t.shape[0]!);
-  for (const [i, x] of t.data.entries()) squares[i % squares.length]! += x ** 2;
+  for (const [i, x] of dataOf(t).entries()) squares[i % squares.length]! += x ** 2;
   return squares.map(Math.sqrt);
 }
 
 /** The rows in reverse order. */
 function turned(t: Tensor): Tensor {
   const n = t.shape[0]!;
-  const rows = Array.from({ length: n }, (_, i) => Array.from(t.rows(n - 1 - i, n - i).data));
+  const rows = Array.from({ length: n }, (_, i) => Array.from(dataOf(t.rows(n - 1 - i, n - i))));
   return tensor(t.device, t.shape, rows.flat());
 }

@@ -1,3 +1,4 @@
+import { dataOf } from "../../src/device/float.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { gradients } from "../../src/grad/tape.ts";
 import { reshape } from "../../src/ops/add/index.ts";
@@ -63,7 +64,7 @@ class Shake {
     for (const t of results) {
       const error = this.errors[this.#next++]!;
       if (!t || error === 0) continue;
-      const { data } = t;
+      const data = dataOf(t);
       // Of any size up to twice the error, about the error in the mean: equal ones would cancel to nothing too often.
       for (let i = 0; i < data.length; i++)
         data[i]! += (4 * random.uniform() - 2) * (typeof error === "number" ? error : error[i]!);
@@ -91,7 +92,7 @@ function outputOf(program: Program, shake: Shake): Float64Array {
     },
   };
   for (const t of inputs) t.recorder = recorder;
-  return program.run(inputs).data.slice();
+  return dataOf(program.run(inputs)).slice();
 }
 
 function gradientsOf(program: Program, shake: Shake): Float64Array[] {
@@ -102,10 +103,10 @@ function gradientsOf(program: Program, shake: Shake): Float64Array[] {
     const tape = inputs[0]!.recorder!;
     tape.record = shakenRecord(tape, shake, program.scale ?? 1);
     const output = program.run(inputs);
-    results.push(output.data.slice());
+    results.push(dataOf(output).slice());
     return probe(output);
   });
-  return [...results, ...found.gradients.map((t) => t.data.slice())];
+  return [...results, ...found.gradients.map((t) => dataOf(t).slice())];
 }
 
 /** A tape's own `record`, with results and gradients moved. */

@@ -1,7 +1,5 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded, stateOf, tokensOf } from "../op.ts";
-import { accumulateReference } from "./reference.ts";
-import { accumulateWasm } from "./wasm.ts";
+import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
 
 /**
  * Sums of the rows so far in every sequence of `t` rows, this one included, from `start` (zeros where absent) on; from the
@@ -15,7 +13,7 @@ export type AccumulateKernel = (
   out: Tensor,
 ) => void;
 
-const kernel: Kernels<AccumulateKernel> = { reference: accumulateReference, wasm: accumulateWasm };
+const launch = kernel("accumulate", { writes: [4] });
 
 /** How rows follow each other: in how many sequences, and the sum before the first. */
 export interface AccumulateOptions {
@@ -35,7 +33,7 @@ export function accumulate(x: Tensor, { batch = 1, start }: AccumulateOptions = 
   const t = tokensOf("accumulate", x, batch);
   stateOf("accumulate start", start, x.shape.slice(1), batch);
   const output = new Tensor(device, x.shape);
-  kernel[device.kind](x, t, start, "forward", output);
+  launch(device)(x, t, start, "forward", output);
   return recorded({
     name: "accumulate",
     inputs: [x],
@@ -43,7 +41,7 @@ export function accumulate(x: Tensor, { batch = 1, start }: AccumulateOptions = 
     saved: [],
     backward(g) {
       const dx = new Tensor(device, x.shape);
-      kernel[device.kind](g, t, undefined, "backward", dx);
+      launch(device)(g, t, undefined, "backward", dx);
       return [dx];
     },
   });

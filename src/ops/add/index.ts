@@ -1,27 +1,25 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { combineReference } from "./reference.ts";
-import { combineWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** out = alpha x + beta y, number by number; y may be absent, and out may be x or y. */
 export type CombineKernel = (alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor) => void;
 
-const kernel: Kernels<CombineKernel> = { reference: combineReference, wasm: combineWasm };
+const launch = kernel("combine", { writes: [], updates: [4] });
 
 /** a + b of equal shapes. Throws ShapeError. */
 export function add(a: Tensor, b: Tensor): Tensor {
   if (a.shape.length !== b.shape.length || a.shape.some((n, i) => n !== b.shape[i]))
     throw new ShapeError(`add: got [${b.shape}], expected [${a.shape}]`);
   const output = new Tensor(a.device, a.shape);
-  kernel[a.device.kind](1, a, 1, b, output);
+  launch(a.device)(1, a, 1, b, output);
   return recorded({ name: "add", inputs: [a, b], output, saved: [], backward: (g) => [g, g] });
 }
 
 /** `factor` times x. */
 export function scaled(x: Tensor, factor: number): Tensor {
   const output = new Tensor(x.device, x.shape);
-  kernel[x.device.kind](factor, x, 0, undefined, output);
+  launch(x.device)(factor, x, 0, undefined, output);
   return recorded({ name: "scaled", inputs: [x], output, saved: [], backward: (g) => [scaled(g, factor)] });
 }
 
@@ -29,7 +27,7 @@ export function scaled(x: Tensor, factor: number): Tensor {
 export function combine(alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor): void {
   if (x.size !== out.size || (y && y.size !== out.size))
     throw new ShapeError(`combine: got [${x.shape}] and [${y?.shape}], expected [${out.shape}]`);
-  kernel[out.device.kind](alpha, x, beta, y, out);
+  launch(out.device)(alpha, x, beta, y, out);
 }
 
 /** The same numbers under another shape; gradients flow. Throws ShapeError. */

@@ -1,8 +1,9 @@
+import { addressOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import type { CombineKernel } from "./index.ts";
 
 export const combineWasm: CombineKernel = (alpha, x, beta, y, out) => {
   const device = out.device as WasmDevice;
-  device.launch("combine", [out.address, x.address, y?.address ?? 0, out.size, alpha, beta], threadsFor(out.size));
+  device.launch("combine", [addressOf(out), addressOf(x), addressOf(y), out.size, alpha, beta], threadsFor(out.size));
 };

@@ -1,10 +1,8 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
-import { type Kernels, recorded, recorderOf } from "../op.ts";
+import { kernel, recorded, recorderOf } from "../op.ts";
 import { decayTerm } from "./decay.ts";
-import { attendBackwardReference, attendReference } from "./reference.ts";
-import { attendBackwardWasm, attendWasm } from "./wasm.ts";
 
 /** What each query sees, and how scores are scaled. */
 export interface View {
@@ -88,8 +86,8 @@ export type AttendBackwardKernel = (
   },
 ) => void;
 
-const forward: Kernels<AttendKernel> = { reference: attendReference, wasm: attendWasm };
-const backward: Kernels<AttendBackwardKernel> = { reference: attendBackwardReference, wasm: attendBackwardWasm };
+const forward = kernel("attend", { writes: [1, 2] });
+const backward = kernel("attendBackward", { writes: [4] });
 
 /**
  * Attention, by softmax or stick-breaking, whose score is a sum of terms, `scale * sum_i q_i k_i`; a term's key, and
@@ -114,7 +112,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   if (recorder && view.lse)
     throw new ShapeError("attend: got lse to fill on a tape, expected no gradient; leave it out");
   const lse = recorder ? new Tensor(device, [call.batch * call.t, call.h]) : view.lse;
-  forward[device.kind](call, output, lse);
+  forward(device)(call, output, lse);
   // A query's own pair counts even where stick-breaking passes over it, so that a cost needs one number of pairs.
   const seen = call.chosen
     ? call.t * Math.min(call.chosen.shape[1]!, call.s)
@@ -133,7 +131,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
     backward(g, wanted) {
       const grads = inputs.map((t, i) => (wanted[i] ? new Tensor(device, t.shape) : undefined));
       const n = terms.length;
-      backward[device.kind](call, output, lse, g, {
+      backward(device)(call, output, lse, g, {
         dq: grads.slice(0, n),
         dk: grads.slice(n, 2 * n),
         dv: grads.slice(2 * n, 2 * n + list.length),

@@ -1,3 +1,4 @@
+import { dataOf } from "../../device/float.ts";
 import { numbersOf } from "../pages/reference.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
@@ -7,10 +8,10 @@ export const attendReference: AttendKernel = (call, out, lse) => {
   const terms = termsOf(call);
   const values = call.values.map(({ v, e, g }) => ({ x: numbersOf(v), e, g }));
   const width = values.reduce((sum, v) => sum + v.e, 0);
-  const o = out.data.fill(0);
+  const o = dataOf(out).fill(0);
   for (const { row, head, keys, own } of queries(call)) {
     const { weights, total } = weigh(call, terms, row, head, keys);
-    if (lse) lse.data[row * h + head] = total;
+    if (lse) dataOf(lse)[row * h + head] = total;
     let at = (row * h + head) * width;
     for (const { x, e, g } of values) {
       const take = (key: number, weight: number) => {
@@ -33,24 +34,24 @@ export const attendReference: AttendKernel = (call, out, lse) => {
  */
 export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g, { dq, dk, dv, dsinks }) => {
   const { h, values, terms, scale, sinks, stick } = call;
-  for (const t of [...dq, ...dk, ...dv, dsinks]) t?.data.fill(0);
+  for (const t of [...dq, ...dk, ...dv, dsinks]) dataOf(t)?.fill(0);
   const width = values.reduce((sum, v) => sum + v.e, 0);
-  const [o, go] = [out.data, g.data];
+  const [o, go] = [dataOf(out), dataOf(g)];
   const operands = termsOf(call);
   for (const { row, head, keys, own } of queries(call)) {
     const { weights, sigmoids } = weigh(call, operands, row, head, keys);
     const base = (row * h + head) * width;
-    const total = lse.data[row * h + head]!;
+    const total = dataOf(lse)[row * h + head]!;
     let delta = 0;
     for (let i = 0; i < width; i++) delta += go[base + i]! * o[base + i]!;
-    if (sinks && dsinks) dsinks.data[head]! -= Math.exp(sinks.data[head]! - total) * delta;
+    if (sinks && dsinks) dataOf(dsinks)[head]! -= Math.exp(dataOf(sinks)[head]! - total) * delta;
     /** Gives `weight` of g to the key's value row; returns the product of g and that row. */
     const give = (key: number, weight: number) => {
       let dp = 0;
       let at = base;
       values.forEach(({ v, e, g: groups }, which) => {
         const from = (key * groups + Math.floor((head * groups) / h)) * e;
-        const [x, target] = [v.data, dv[which]?.data];
+        const [x, target] = [dataOf(v), dataOf(dv[which])];
         for (let i = 0; i < e; i++) {
           dp += go[at + i]! * x[from + i]!;
           if (target) target[from + i]! += weight * go[at + i]!;
@@ -71,7 +72,7 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g,
       terms.forEach(({ q, k, e, g: groups }, which) => {
         const from = (key * groups + Math.floor((head * groups) / h)) * e;
         const query = (row * h + head) * e;
-        const [x, y, tq, tk] = [q.data, k.data, dq[which]?.data, dk[which]?.data];
+        const [x, y, tq, tk] = [dataOf(q), dataOf(k), dataOf(dq[which]), dataOf(dk[which])];
         for (let i = 0; i < e; i++) {
           if (tq) tq[query + i]! += ds * y[from + i]!;
           if (tk) tk[from + i]! += ds * x[query + i]!;
@@ -85,11 +86,11 @@ export const attendBackwardReference: AttendBackwardKernel = (call, out, lse, g,
 function* queries(call: AttendCall): Generator<{ row: number; head: number; keys: number[]; own: number | undefined }> {
   const { batch, t, s, h, causal, window, start, chosen, stick } = call;
   for (let b = 0; b < batch; b++) {
-    const first = start ? start.data[b]! : 0;
+    const first = start ? dataOf(start)[b]! : 0;
     for (let i = 0; i < t; i++) {
       const place = i + s - t;
       const newest = stick && !stick.current ? place - 1 : place;
-      const allowed = chosen && new Set(chosen.rows(b * t + i, b * t + i + 1).data);
+      const allowed = chosen && new Set(dataOf(chosen.rows(b * t + i, b * t + i + 1)));
       const keys: number[] = [];
       for (let j = 0; j < s; j++)
         if ((!allowed || allowed.has(j)) && j >= first && (!causal || j <= newest) && (!window || j > place - window))
@@ -101,7 +102,7 @@ function* queries(call: AttendCall): Generator<{ row: number; head: number; keys
 }
 
 function termsOf(call: AttendCall) {
-  return call.terms.map(({ q, k, e, g }) => ({ x: q.data, y: numbersOf(k), e, g }));
+  return call.terms.map(({ q, k, e, g }) => ({ x: dataOf(q), y: numbersOf(k), e, g }));
 }
 
 /** Weights of the keys, and what `lse` is of them; with stick-breaking also each key's sigmoid(z). */
@@ -121,7 +122,7 @@ function weigh(
     }
     return score * call.scale;
   });
-  return call.stick ? breakStick(scores) : softmax(scores, call.sinks?.data[head] ?? Number.NEGATIVE_INFINITY);
+  return call.stick ? breakStick(scores) : softmax(scores, dataOf(call.sinks)?.[head] ?? Number.NEGATIVE_INFINITY);
 }
 
 function softmax(scores: readonly number[], sink: number) {

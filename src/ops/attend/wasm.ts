@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
@@ -44,13 +45,13 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
       ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2])
       : undefined;
   const args = head(call, plan, out, lse);
-  args[20] = parts?.address ?? 0;
+  args[20] = addressOf(parts);
   const rows = [...call.terms.map(({ k }) => k), ...call.values.map(({ v }) => v)];
   const tables = stagedTables(device, rows);
   rows.forEach((x, i) => {
     const { e, g } = i < call.terms.length ? call.terms[i]! : call.values[i - call.terms.length]!;
-    const query = call.terms[i]?.q.address ?? 0;
-    args.push(e, g, x.paging ? 0 : x.address, query, 0, 0, 0, 1, ...paged(x, tables), rows.indexOf(x));
+    const query = addressOf(call.terms[i]?.q);
+    args.push(e, g, x.paging ? 0 : addressOf(x), query, 0, 0, 0, 1, ...paged(x, tables), rows.indexOf(x));
   });
   device.launch("attend", args, threadsFor(call));
   parts?.free();
@@ -61,15 +62,15 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   const plan = planBackward(call);
   const groups = call.h / plan.m;
   const args = head(call, plan, out, lse);
-  args[21] = gout.address;
-  args[25] = dsinks?.address ?? 0;
+  args[21] = addressOf(gout);
+  args[25] = addressOf(dsinks);
   const copies: Tensor[] = [];
   let count = 0;
   const operand = (e: number, g: number, key: Tensor, q: Tensor | undefined, dkey?: Tensor, dquery?: Tensor) => {
     const n = (groups / g) * plan.rowPieces;
     const copy = dkey && n > 1 ? new Tensor(device, [n * key.size + 3]) : undefined;
     if (copy) copies.push(copy);
-    args.push(e, g, key.address, q?.address ?? 0, dkey?.address ?? 0, dquery?.address ?? 0, copy?.address ?? 0, n);
+    args.push(e, g, addressOf(key), addressOf(q), addressOf(dkey), addressOf(dquery), addressOf(copy), n);
     args.push(...unpaged, count++);
   };
   call.terms.forEach(({ q, k, e, g }, i) => {
@@ -106,8 +107,8 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
     values.length,
     termWidth(call),
     valueWidth(call),
-    out.address,
-    lse?.address ?? 0,
+    addressOf(out),
+    addressOf(lse),
     block,
     rowsPerPiece,
     rowPieces,
@@ -116,11 +117,11 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
     0,
     0,
     few ? 1 : 0,
-    start?.address ?? 0,
-    sinks?.address ?? 0,
+    addressOf(start),
+    addressOf(sinks),
     0,
     stick ? 1 + (stick.current ? 0 : 2) + (stick.remainder ? 4 : 0) : 0,
-    chosen?.address ?? 0,
+    addressOf(chosen),
     chosen?.shape[1] ?? 0,
     0,
   ];

@@ -1,9 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { combine } from "../add/index.ts";
-import { type Kernels, recorded, stateOf, tokensOf } from "../op.ts";
-import { convBackwardReference, convReference } from "./reference.ts";
-import { convBackwardWasm, convWasm } from "./wasm.ts";
+import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
 
 /** What a convolution reads: sequences of `t` rows in x, taps `[..., width]`, and the width - 1 rows before the first. */
 export interface Convolution {
@@ -24,8 +22,8 @@ export type ConvBackwardKernel = (
   dbias: Tensor | undefined,
 ) => void;
 
-const forward: Kernels<ConvKernel> = { reference: convReference, wasm: convWasm };
-const backward: Kernels<ConvBackwardKernel> = { reference: convBackwardReference, wasm: convBackwardWasm };
+const forward = kernel("conv", { writes: [2] });
+const backward = kernel("convBackward", { writes: [2, 3, 4] });
 
 /** What a convolution may have besides its taps. */
 export interface ConvOptions {
@@ -56,7 +54,7 @@ export function conv(x: Tensor, w: Tensor, { bias, batch = 1, before }: ConvOpti
   stateOf("conv before", before, [width - 1, ...channels], batch);
   const convolution = { x, w, t, before };
   const output = new Tensor(device, x.shape);
-  forward[device.kind](convolution, bias, output);
+  forward(device)(convolution, bias, output);
   return recorded({
     name: "conv",
     inputs: [x, w, bias, before],
@@ -64,7 +62,7 @@ export function conv(x: Tensor, w: Tensor, { bias, batch = 1, before }: ConvOpti
     saved: [],
     backward(g, wanted) {
       const [dx, dw, dbias] = [x, w, bias].map((t, i) => (t && wanted[i] ? new Tensor(device, t.shape) : undefined));
-      backward[device.kind](convolution, g, dx, dw, dbias);
+      backward(device)(convolution, g, dx, dw, dbias);
       return [dx, dw, dbias, undefined];
     },
   });

@@ -1,21 +1,22 @@
+import { dataOf } from "../../device/float.ts";
 import type { ConvBackwardKernel, ConvKernel, Convolution } from "./index.ts";
 
 export const convReference: ConvKernel = (conv, bias, out) => {
-  const y = out.data;
+  const y = dataOf(out);
   const channels = conv.w.size / conv.w.shape.at(-1)!;
-  for (let i = 0; i < y.length; i++) y[i] = bias ? bias.data[i % channels]! : 0;
+  for (let i = 0; i < y.length; i++) y[i] = bias ? dataOf(bias)[i % channels]! : 0;
   eachTap(conv, (at, tap, x) => {
-    y[at]! += conv.w.data[tap]! * x;
+    y[at]! += dataOf(conv.w)[tap]! * x;
   });
 };
 
 export const convBackwardReference: ConvBackwardKernel = (conv, g, dx, dw, dbias) => {
-  const [go, dxs, dws, dbiases] = [g.data, dx?.data.fill(0), dw?.data.fill(0), dbias?.data.fill(0)];
+  const [go, dxs, dws, dbiases] = [dataOf(g), dataOf(dx)?.fill(0), dataOf(dw)?.fill(0), dataOf(dbias)?.fill(0)];
   const channels = conv.w.size / conv.w.shape.at(-1)!;
   if (dbiases) for (let i = 0; i < go.length; i++) dbiases[i % channels]! += go[i]!;
   eachTap(conv, (at, tap, x, from) => {
     if (dws) dws[tap]! += go[at]! * x;
-    if (dxs && from !== undefined) dxs[from]! += go[at]! * conv.w.data[tap]!;
+    if (dxs && from !== undefined) dxs[from]! += go[at]! * dataOf(conv.w)[tap]!;
   });
 };
 
@@ -32,8 +33,8 @@ function eachTap(
     for (let k = 0; k < width; k++) {
       const back = width - 1 - k;
       const from = at - back * channels;
-      if (token >= back) visit(at, c * width + k, x.data[from]!, from);
-      else if (before) visit(at, c * width + k, before.data[(token + k) * channels + c]!, undefined);
+      if (token >= back) visit(at, c * width + k, dataOf(x)[from]!, from);
+      else if (before) visit(at, c * width + k, dataOf(before)[(token + k) * channels + c]!, undefined);
     }
   }
 }

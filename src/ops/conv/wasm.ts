@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import { SHARED_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
@@ -11,7 +12,7 @@ const ROWS = 32;
 export const convWasm: ConvKernel = ({ x, w, t, before }, bias, out) => {
   if (x.size === 0) return;
   const rows = x.shape[0]!;
-  const args = [out.address, x.address, w.address, bias?.address ?? 0, before?.address ?? 0];
+  const args = [addressOf(out), addressOf(x), addressOf(w), addressOf(bias), addressOf(before)];
   args.push(rows, t, x.size / rows, w.shape.at(-1)!);
   (out.device as WasmDevice).launch("conv", args, threadsFor(x.size));
 };
@@ -25,7 +26,7 @@ export const convBackwardWasm: ConvBackwardKernel = ({ x, w, t, before }, g, dx,
   if ((dw || dbias) && fit < 1)
     throw new DeviceError(`conv: got ${channels} channels and ${width} taps, expected their sums to fit 4 MiB on wasm`);
   const runs = Math.max(1, Math.min(RUNS, fit, Math.ceil(rows / ROWS)));
-  const args = [dx?.address ?? 0, dw?.address ?? 0, dbias?.address ?? 0, x.address, w.address, before?.address ?? 0];
-  args.push(g.address, rows, t, channels, width, runs);
+  const args = [addressOf(dx), addressOf(dw), addressOf(dbias), addressOf(x), addressOf(w), addressOf(before)];
+  args.push(addressOf(g), rows, t, channels, width, runs);
   (g.device as WasmDevice).launch("convBackward", args, threadsFor(x.size));
 };

@@ -1,10 +1,8 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
-import { type Kernels, recorded, recorderOf } from "../op.ts";
+import { kernel, recorded, recorderOf } from "../op.ts";
 import { CHUNK } from "./chunk.ts";
-import { deltaBackwardReference, deltaReference } from "./reference.ts";
-import { deltaBackwardWasm, deltaWasm } from "./wasm.ts";
 
 /** What the rule reads per token: q and k `[batch t, g, n]`, v `[batch t, h, v]`, beta `[batch t, h]`. */
 export interface Rule {
@@ -51,8 +49,8 @@ export type DeltaKernel = (call: DeltaCall, out: Tensor, final: Tensor | undefin
 /** Fills the gradients of the inputs, given that of the output; an absent one is not wanted. */
 export type DeltaBackwardKernel = (call: DeltaCall, states: Tensor, g: Tensor, grads: Partial<Rule>) => void;
 
-const forward: Kernels<DeltaKernel> = { reference: deltaReference, wasm: deltaWasm };
-const backward: Kernels<DeltaBackwardKernel> = { reference: deltaBackwardReference, wasm: deltaBackwardWasm };
+const forward = kernel("delta", { writes: [1, 3], updates: [2] });
+const backward = kernel("deltaBackward", { writes: [3] });
 
 /**
  * Arithmetic of one token and value head: decay n v, S^T k 2 n v, the update 2 n v, S^T q 2 n v. By convention of the
@@ -78,7 +76,7 @@ export function delta(rule: Rule, course: Course): Tensor {
   const output = new Tensor(device, [batch * t, h, width]);
   const chunks = Math.ceil(t / CHUNK);
   const states = recorderOf(inputs) ? new Tensor(device, [batch, h, chunks, n, width]) : undefined;
-  forward[device.kind](call, output, course.final, states);
+  forward(device)(call, output, course.final, states);
   const flops = batch * t * h * deltaFlops(n, width);
   addFlops(flops);
   if (!states) return output;
@@ -90,7 +88,7 @@ export function delta(rule: Rule, course: Course): Tensor {
     backward(g, wanted) {
       const grads = inputs.map((x, i) => (x && wanted[i] ? new Tensor(device, x.shape) : undefined));
       const [dq, dk, dv, dbeta, ddecay] = grads;
-      backward[device.kind](call, states, g, {
+      backward(device)(call, states, g, {
         ...(dq && { q: dq }),
         ...(dk && { k: dk }),
         ...(dv && { v: dv }),

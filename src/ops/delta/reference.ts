@@ -1,3 +1,4 @@
+import { dataOf } from "../../device/float.ts";
 import { CHUNK } from "./chunk.ts";
 import { chunkedHead } from "./chunked.ts";
 import type { DeltaBackwardKernel, DeltaCall, DeltaKernel } from "./index.ts";
@@ -22,19 +23,19 @@ export const deltaReference: DeltaKernel = (call, out, final, states) => {
     for (let head = 0; head < h; head++) {
       const which = b * h + head;
       let S: Float64Array = new Float64Array(size);
-      if (call.state) S.set(call.state.data.subarray(which * size, (which + 1) * size));
+      if (call.state) S.set(dataOf(call.state).subarray(which * size, (which + 1) * size));
       const tokens = tokensOf(call, b, head);
       for (let chunk = 0; chunk < chunks; chunk++) {
-        states?.data.set(S, (which * chunks + chunk) * size);
+        dataOf(states)?.set(S, (which * chunks + chunk) * size);
         const part = tokens.slice(chunk * CHUNK, (chunk + 1) * CHUNK);
-        if (call.by === "chunked") S = chunkedHead(part, S, scale, out.data);
+        if (call.by === "chunked") S = chunkedHead(part, S, scale, dataOf(out));
         else
           for (const token of part) {
             step(token, S);
-            out.data.set(times(S, token.q, width, scale), token.at * width);
+            dataOf(out).set(times(S, token.q, width, scale), token.at * width);
           }
       }
-      final?.data.set(S, which * size);
+      dataOf(final)?.set(S, which * size);
     }
 };
 
@@ -45,7 +46,9 @@ export const deltaReference: DeltaKernel = (call, out, final, states) => {
 export const deltaBackwardReference: DeltaBackwardKernel = (call, states, g, grads) => {
   const { batch, h, t, n, width, scale } = call;
   const [size, chunks, groups] = [n * width, Math.ceil(t / CHUNK), h / call.g];
-  const [dq, dk, dv, dbeta, ddecay] = [grads.q, grads.k, grads.v, grads.beta, grads.decay].map((x) => x?.data.fill(0));
+  const [dq, dk, dv, dbeta, ddecay] = [grads.q, grads.k, grads.v, grads.beta, grads.decay].map((x) =>
+    dataOf(x)?.fill(0),
+  );
   const perChannel = grads.decay?.shape.length === 3;
   for (let which = 0; which < batch * h; which++) {
     const head = which % h;
@@ -53,12 +56,12 @@ export const deltaBackwardReference: DeltaBackwardKernel = (call, states, g, gra
     const dS = new Float64Array(size);
     for (let chunk = chunks - 1; chunk >= 0; chunk--) {
       const part = tokens.slice(chunk * CHUNK, (chunk + 1) * CHUNK);
-      const S = states.data.slice((which * chunks + chunk) * size, (which * chunks + chunk + 1) * size);
+      const S = dataOf(states).slice((which * chunks + chunk) * size, (which * chunks + chunk + 1) * size);
       // What each token did: the state it decayed, the one it left, and what it wrote.
       const done = part.map((token) => ({ token, ...step(token, S), after: S.slice() }));
       for (const { token, decayed, missing, after } of done.toReversed()) {
         const { q, k, beta, decay, row, at } = token;
-        const go = g.data.subarray(at * width, (at + 1) * width);
+        const go = dataOf(g).subarray(at * width, (at + 1) * width);
         for (let c = 0; c < n; c++) for (let i = 0; i < width; i++) dS[c * width + i]! += scale * q[c]! * go[i]!;
         const du = times(dS, k, width, 1);
         const key = (row * call.g + Math.floor(head / groups)) * n;
@@ -105,7 +108,7 @@ function times(S: Float64Array, x: Float64Array, width: number, factor: number):
 /** The tokens of head `head` of sequence `b`, in order. */
 function tokensOf(call: DeltaCall, b: number, head: number): Token[] {
   const { t, h, g, n, width, decay } = call;
-  const [q, k, v, beta, logs] = [call.q.data, call.k.data, call.v.data, call.beta.data, decay?.data];
+  const [q, k, v, beta, logs] = [dataOf(call.q), dataOf(call.k), dataOf(call.v), dataOf(call.beta), dataOf(decay)];
   return Array.from({ length: t }, (_, i) => {
     const row = b * t + i;
     const at = row * h + head;

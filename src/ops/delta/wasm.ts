@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
@@ -13,7 +14,7 @@ export const deltaWasm: DeltaKernel = (call, out, final, states) => {
   const recurrent = call.by === "recurrent";
   const floats = recurrent ? n * (width + 4) : chunkFloats(call) + 3 * CHUNK * fill(width) + fill(n) * fill(width);
   checkRoom(call, floats);
-  const args = [...head(call, final, states), out.address];
+  const args = [...head(call, final, states), addressOf(out)];
   (out.device as WasmDevice).launch(recurrent ? "deltaRecurrent" : "deltaChunked", args, threadsFor(call));
 };
 
@@ -26,7 +27,7 @@ export const deltaBackwardWasm: DeltaBackwardKernel = (call, states, gout, grads
   const copy = (x: Tensor | undefined) => (x && g < h ? new Tensor(device, [batch * t, h, n]) : undefined);
   const [ownQ, ownK] = [copy(grads.q), copy(grads.k)];
   const to = [ownQ ?? grads.q, ownK ?? grads.k, grads.v, grads.beta, grads.decay, grads.q, grads.k];
-  const args = [...head(call, undefined, states), gout.address, ...to.map((x) => x?.address ?? 0)];
+  const args = [...head(call, undefined, states), addressOf(gout), ...to.map((x) => addressOf(x))];
   device.launch("deltaBackward", args, threadsFor(call));
   ownQ?.free();
   ownK?.free();
@@ -46,11 +47,11 @@ function head(call: DeltaCall, final: Tensor | undefined, states: Tensor | undef
     scale,
     kind,
     Math.ceil(t / CHUNK),
-    q.address,
-    k.address,
-    v.address,
-    beta.address,
-    ...[decay, state, final, states].map((x) => x?.address ?? 0),
+    addressOf(q),
+    addressOf(k),
+    addressOf(v),
+    addressOf(beta),
+    ...[decay, state, final, states].map((x) => addressOf(x)),
   ];
 }
 

@@ -1,15 +1,13 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
-import { type Kernels, recorded } from "../op.ts";
+import { kernel, recorded } from "../op.ts";
 import { type Plan, planOf } from "./plan.ts";
-import { contractReference } from "./reference.ts";
-import { contractWasm } from "./wasm.ts";
 
 /** Writes the contraction to `out`, or adds it to what `out` holds. */
 export type ContractKernel = (plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add") => void;
 
-const contract: Kernels<ContractKernel> = { reference: contractReference, wasm: contractWasm };
+const contract = kernel("contract", { writes: [], updates: [3] });
 
 /**
  * Contracts two tensors: letters name axes, a letter missing on the right is summed over.
@@ -47,5 +45,5 @@ export function einsumInto(spec: string, a: Tensor, b: Tensor, shape: readonly n
 
 function run(plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add"): void {
   addFlops(plan.flops);
-  contract[a.device.kind](plan, a, b, out, mode);
+  contract(a.device)(plan, a, b, out, mode);
 }

@@ -1,9 +1,10 @@
+import { dataOf } from "../../device/float.ts";
 import type { ContractKernel } from "./index.ts";
 import type { Axis } from "./plan.ts";
 
 /** C[batch, m, n] = sum over k of A[batch, m, k] B[batch, k, n], by definition. */
 export const contractReference: ContractKernel = (plan, a, b, out, mode) => {
-  const [x, y, z] = [a.data, b.data, out.data];
+  const [x, y, z] = [dataOf(a), dataOf(b), dataOf(out)];
   const outer = offsets([...plan.batch, ...plan.m, ...plan.n]);
   const inner = offsets(plan.k);
   for (let i = 0; i < outer.c.length; i++) {

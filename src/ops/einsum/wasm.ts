@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { contractPacked } from "../packed/wasm.ts";
 import type { ContractKernel } from "./index.ts";
@@ -36,11 +37,11 @@ export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
   if (plan.k.some(({ size }) => size === 0)) {
-    if (mode === "set") device.floats.fill(0, out.address / 4, out.address / 4 + out.size);
+    if (mode === "set") device.floats.fill(0, addressOf(out) / 4, addressOf(out) / 4 + out.size);
     return;
   }
   if (b.packing) contractPacked(plan.spec, a, b, out, mode, launchPlan);
-  else launchPlan(device, plan, { a: a.address, b: b.address, c: out.address }, mode);
+  else launchPlan(device, plan, { a: addressOf(a), b: addressOf(b), c: addressOf(out) }, mode);
 };
 
 /** Runs a plan over operands at these addresses. */

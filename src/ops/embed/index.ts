@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { gatherReference, scatterReference } from "./reference.ts";
-import { gatherWasm, scatterWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** Numbers of rows, from the host or on the device; table and numbers fall into `parts` equal parts that belong together. */
 export interface Indices {
@@ -16,8 +14,8 @@ export type GatherKernel = (table: Tensor, indices: Indices, out: Tensor) => voi
 /** out[rows[i]] += g[i], in the order of i; numbers outside the table are left out. `out` holds the sum so far. */
 export type ScatterKernel = (g: Tensor, indices: Indices, out: Tensor) => void;
 
-const gatherKernel: Kernels<GatherKernel> = { reference: gatherReference, wasm: gatherWasm };
-const scatterKernel: Kernels<ScatterKernel> = { reference: scatterReference, wasm: scatterWasm };
+const gatherKernel = kernel("gather", { writes: [2] });
+const scatterKernel = kernel("scatter", { writes: [], updates: [2] });
 
 /** Rows of `table` (`[n, ...]`) by number: embedding lookup, `[ids, ...]`. Throws ShapeError for a number outside the table. */
 export function gather(table: Tensor, ids: Int32Array): Tensor {
@@ -48,13 +46,13 @@ export function scatterAdd(x: Tensor, rows: Int32Array, into: Tensor): void {
   if (bad !== undefined) throw new ShapeError(`scatterAdd: got row ${bad}, expected 0 to ${n - 1}`);
   if (x.shape[0] !== rows.length || x.size * n !== into.size * rows.length)
     throw new ShapeError(`scatterAdd: got [${x.shape}] for ${rows.length} rows of [${into.shape}]`);
-  scatterKernel[into.device.kind](x, { rows, count: rows.length, parts: 1 }, into);
+  scatterKernel(into.device)(x, { rows, count: rows.length, parts: 1 }, into);
 }
 
 function lookup(name: string, table: Tensor, indices: Indices): Tensor {
   const { device } = table;
   const output = new Tensor(device, [indices.count, ...table.shape.slice(1)]);
-  gatherKernel[device.kind](table, indices, output);
+  gatherKernel(device)(table, indices, output);
   return recorded({
     name,
     inputs: [table],
@@ -62,7 +60,7 @@ function lookup(name: string, table: Tensor, indices: Indices): Tensor {
     saved: [],
     backward(g, _wanted, into) {
       const sum = into[0] ?? new Tensor(device, table.shape).write(new Float64Array(table.size));
-      scatterKernel[device.kind](g, indices, sum);
+      scatterKernel(device)(g, indices, sum);
       return [sum];
     },
   });

@@ -1,9 +1,10 @@
+import { dataOf } from "../../device/float.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { GatherKernel, Indices, ScatterKernel } from "./index.ts";
 
 export const gatherReference: GatherKernel = (table, indices, out) => {
   const width = out.size / Math.max(1, indices.count);
-  const [from, to] = [table.data, out.data.fill(0)];
+  const [from, to] = [dataOf(table), dataOf(out).fill(0)];
   for (const { i, row } of located(table, indices)) {
     if (row === undefined) to.fill(Number.NaN, i * width, (i + 1) * width);
     else if (row >= 0) to.set(from.subarray(row * width, (row + 1) * width), i * width);
@@ -12,7 +13,7 @@ export const gatherReference: GatherKernel = (table, indices, out) => {
 
 export const scatterReference: ScatterKernel = (g, indices, out) => {
   const width = g.size / Math.max(1, indices.count);
-  const [from, to] = [g.data, out.data];
+  const [from, to] = [dataOf(g), dataOf(out)];
   for (const { i, row } of located(out, indices)) {
     if (row === undefined || row < 0) continue;
     for (let j = 0; j < width; j++) to[row * width + j]! += from[i * width + j]!;
@@ -21,7 +22,7 @@ export const scatterReference: ScatterKernel = (g, indices, out) => {
 
 /** Each index with its row of the whole table: -1 for a negative one, undefined beyond the table. */
 function* located(table: Tensor, { rows, count, parts }: Indices): Generator<{ i: number; row: number | undefined }> {
-  const numbers = rows instanceof Int32Array ? rows : rows.data;
+  const numbers = rows instanceof Int32Array ? rows : dataOf(rows);
   const perPart = table.shape[0]! / parts;
   for (let i = 0; i < count; i++) {
     const at = numbers[i]!;

@@ -1,3 +1,4 @@
+import { addressOf, storageOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { ShapeError } from "../../tensor/error.ts";
@@ -17,15 +18,16 @@ function gatherPacked(table: Tensor, indices: Indices, out: Tensor): void {
   if (out.size === 0) return;
   if (groups > 1 || packing!.rows[0] !== 0)
     throw new ShapeError(`gather: got a packed [${table.shape}], expected one whose rows its first axis numbers`);
-  if (packing!.format === "F32") launchAt("gatherRows", [out.address, table.storage], table, out, indices);
-  else launchAt("gatherPacked", [out.address, table.storage], table, out, indices, [codeOf(packing!.format), panel]);
+  if (packing!.format === "F32") launchAt("gatherRows", [addressOf(out), storageOf(table)], table, out, indices);
+  else
+    launchAt("gatherPacked", [addressOf(out), storageOf(table)], table, out, indices, [codeOf(packing!.format), panel]);
 }
 
 export const scatterWasm: ScatterKernel = (g, indices, out) => launch("scatterRows", out, g, out, g, indices);
 
 /** `to` and `from` as the kernel takes them; one of the two is the table, the other holds a row for each index. */
 function launch(kernel: string, to: Tensor, from: Tensor, table: Tensor, each: Tensor, indices: Indices): void {
-  if (each.size > 0) launchAt(kernel, [to.address, from.address], table, each, indices);
+  if (each.size > 0) launchAt(kernel, [addressOf(to), addressOf(from)], table, each, indices);
 }
 
 function launchAt(
@@ -37,7 +39,7 @@ function launchAt(
   more: readonly number[] = [],
 ): void {
   const device = each.device as WasmDevice;
-  const [at, kind] = rows instanceof Int32Array ? [device.stage(rows), 0] : [rows.address, 1];
+  const [at, kind] = rows instanceof Int32Array ? [device.stage(rows), 0] : [addressOf(rows), 1];
   const args = [...addresses, at, count, each.size / count, kind, count / parts, table.shape[0]! / parts, ...more];
   device.launch(kernel, args, threadsFor(each.size));
 }

@@ -4,9 +4,7 @@ import { reshape } from "../add/index.ts";
 import { attend, type View, visiblePairs } from "../attend/index.ts";
 import { einsum } from "../einsum/index.ts";
 import { addFlops } from "../flops.ts";
-import { type Kernels, recorderOf } from "../op.ts";
-import { factoredReference } from "./reference.ts";
-import { factoredWasm } from "./wasm.ts";
+import { kernel, recorderOf } from "../op.ts";
 
 /**
  * A query and the factors of its keys and values: q `[batch t, h, e]`; ak `[batch s, h, R]` and bk `[batch s, R, e]`;
@@ -39,7 +37,7 @@ export interface FactoredCall extends Factors {
 /** Fills `out` `[batch t, h, v]`; zeros for a query that sees nothing. */
 export type FactoredKernel = (call: FactoredCall, out: Tensor) => void;
 
-const kernel: Kernels<FactoredKernel> = { reference: factoredReference, wasm: factoredWasm };
+const launch = kernel("factored", { writes: [1] });
 
 /**
  * Softmax attention (masks as in `attend`) over keys and values given by their factors, the key of head h at s being
@@ -55,7 +53,7 @@ export function attendFactored(factors: Factors, view: View): Tensor {
   const { batch, t, s, h, e, v, keyRank, valueRank } = call;
   if (recorderOf([q, ak, bk, av, bv])) return attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
   const output = new Tensor(q.device, [batch * t, h, v]);
-  kernel[q.device.kind](call, output);
+  launch(q.device)(call, output);
   addFlops(2 * h * (keyRank * (e + 1) + valueRank * (v + 1)) * batch * visiblePairs(call));
   return output;
 }

@@ -1,10 +1,11 @@
+import { dataOf } from "../../device/float.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { FactoredCall, FactoredKernel } from "./index.ts";
 
 /** By definition, one query and head at a time: the key and value of a head are sums over ranks. */
 export const factoredReference: FactoredKernel = (call, out) => {
   const { batch, t, s, h, e, v, scale, causal, window, keyRank, valueRank } = call;
-  const [q, o] = [call.q.data, out.data.fill(0)];
+  const [q, o] = [dataOf(call.q), dataOf(out).fill(0)];
   for (let row = 0; row < batch * t; row++) {
     const newest = (row % t) + s - t;
     const keys: number[] = [];
@@ -30,7 +31,7 @@ export const factoredReference: FactoredKernel = (call, out) => {
 /** sum over r of a[key, head, r] b[key, r, :]; a factor of two axes is the same for every key. */
 function summed({ h }: FactoredCall, a: Tensor, b: Tensor, rank: number, width: number, key: number, head: number) {
   const row = new Float64Array(width);
-  const [x, y] = [a.data, b.data];
+  const [x, y] = [dataOf(a), dataOf(b)];
   const atA = ((a.shape.length === 3 ? key * h : 0) + head) * rank;
   const atB = b.shape.length === 3 ? key * rank * width : 0;
   for (let r = 0; r < rank; r++) for (let i = 0; i < width; i++) row[i]! += x[atA + r]! * y[atB + r * width + i]!;

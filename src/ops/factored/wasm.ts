@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
@@ -37,14 +38,14 @@ export const factoredWasm: FactoredKernel = (call, out) => {
   const { block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces } = planOf(call);
   const parts = keyPieces > 1 ? new Tensor(device, [batch * t * h * keyPieces, v + 2]) : undefined;
   // One group of h heads that share their keys, one term, one value; no sums of exponentials, no gradient.
-  const args = [batch, t, s, h, scale, causal ? 1 : 0, window, h, 1, 1, 1, e, v, out.address, 0];
-  args.push(block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, parts?.address ?? 0, 0, 0, 0);
+  const args = [batch, t, s, h, scale, causal ? 1 : 0, window, h, 1, 1, 1, e, v, addressOf(out), 0];
+  args.push(block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, addressOf(parts), 0, 0, 0);
   // No sinks, no stick-breaking, no choice.
   args.push(0, 0, 0, 0, 0, 0);
-  args.push(e, 1, bk.address, q.address, 0, 0, 0, 1, ...unpaged, 0);
-  args.push(v, 1, bv.address, 0, 0, 0, 0, 1, ...unpaged, 1);
+  args.push(e, 1, addressOf(bk), addressOf(q), 0, 0, 0, 1, ...unpaged, 0);
+  args.push(v, 1, addressOf(bv), 0, 0, 0, 0, 1, ...unpaged, 1);
   for (const factor of [ak, bk, av, bv])
-    args.push(factor.address, factor.shape.length === 3 ? factor.size / (batch * s) : 0);
+    args.push(addressOf(factor), factor.shape.length === 3 ? factor.size / (batch * s) : 0);
   args.push(keyRank, valueRank);
   const products = batch * t * s * h * (keyRank * e + valueRank * v);
   device.launch("attendFactored", args, products < ALONE ? 1 : undefined);

@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { lossBackwardReference, lossReference } from "./reference.ts";
-import { lossBackwardWasm, lossWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** Fills `lse[row]` with the log of the summed exponentials, and `out[0]` with the mean over counted rows of lse - logit. */
 export type LossKernel = (logits: Tensor, targets: Int32Array, counted: number, out: Tensor, lse: Tensor) => void;
@@ -16,8 +14,8 @@ export type LossBackwardKernel = (
   dlogits: Tensor,
 ) => void;
 
-const forward: Kernels<LossKernel> = { reference: lossReference, wasm: lossWasm };
-const backward: Kernels<LossBackwardKernel> = { reference: lossBackwardReference, wasm: lossBackwardWasm };
+const forward = kernel("loss", { writes: [3, 4] });
+const backward = kernel("lossBackward", { writes: [5] });
 
 /**
  * Mean cross entropy in nats, `[1]`, of `logits` `[rows, vocabulary]` against one target per row; a negative target is not
@@ -36,7 +34,7 @@ export function crossEntropy(logits: Tensor, targets: Int32Array): Tensor {
   const { device } = logits;
   const output = new Tensor(device, [1]);
   const lse = new Tensor(device, [rows]);
-  forward[device.kind](logits, targets, counted, output, lse);
+  forward(device)(logits, targets, counted, output, lse);
   return recorded({
     name: "crossEntropy",
     inputs: [logits],
@@ -44,7 +42,7 @@ export function crossEntropy(logits: Tensor, targets: Int32Array): Tensor {
     saved: [lse],
     backward(g) {
       const dlogits = new Tensor(device, logits.shape);
-      backward[device.kind](logits, targets, counted, lse, g, dlogits);
+      backward(device)(logits, targets, counted, lse, g, dlogits);
       return [dlogits];
     },
   });

@@ -1,7 +1,5 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { mapBackwardReference, mapReference } from "./reference.ts";
-import { mapBackwardWasm, mapWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** The functions of one number that `map` knows. */
 export type Mapping = "sigmoid" | "silu" | "softplus" | "logSigmoid" | "exp" | "relu" | "tanh";
@@ -11,8 +9,8 @@ export type MapKernel = (x: Tensor, by: Mapping, out: Tensor) => void;
 /** dx = g by'(x). `from` is the output where the derivative is cheapest by it, and else the input (see `fromOutput`). */
 export type MapBackwardKernel = (from: Tensor, by: Mapping, g: Tensor, dx: Tensor) => void;
 
-const forward: Kernels<MapKernel> = { reference: mapReference, wasm: mapWasm };
-const backward: Kernels<MapBackwardKernel> = { reference: mapBackwardReference, wasm: mapBackwardWasm };
+const forward = kernel("map", { writes: [2] });
+const backward = kernel("mapBackward", { writes: [3] });
 
 /** Whose derivative is a product of outputs: s (1 - s), e^x, 1 - tanh^2. */
 const fromOutput: ReadonlySet<Mapping> = new Set(["sigmoid", "exp", "relu", "tanh"]);
@@ -25,7 +23,7 @@ const fromOutput: ReadonlySet<Mapping> = new Set(["sigmoid", "exp", "relu", "tan
 export function map(x: Tensor, by: Mapping): Tensor {
   const { device } = x;
   const output = new Tensor(device, x.shape);
-  forward[device.kind](x, by, output);
+  forward(device)(x, by, output);
   return recorded({
     name: by,
     inputs: [x],
@@ -33,7 +31,7 @@ export function map(x: Tensor, by: Mapping): Tensor {
     saved: [],
     backward(g) {
       const dx = new Tensor(device, x.shape);
-      backward[device.kind](fromOutput.has(by) ? output : x, by, g, dx);
+      backward(device)(fromOutput.has(by) ? output : x, by, g, dx);
       return [dx];
     },
   });

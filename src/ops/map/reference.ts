@@ -1,3 +1,4 @@
+import { dataOf } from "../../device/float.ts";
 import type { MapBackwardKernel, MapKernel, Mapping } from "./index.ts";
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
@@ -25,11 +26,11 @@ const slopes: Readonly<Record<Mapping, (from: number) => number>> = {
 };
 
 export const mapReference: MapKernel = (x, by, out) => {
-  const [f, from, to] = [functions[by], x.data, out.data];
+  const [f, from, to] = [functions[by], dataOf(x), dataOf(out)];
   for (let i = 0; i < to.length; i++) to[i] = f(from[i]!);
 };
 
 export const mapBackwardReference: MapBackwardKernel = (from, by, g, dx) => {
-  const [slope, at, go, to] = [slopes[by], from.data, g.data, dx.data];
+  const [slope, at, go, to] = [slopes[by], dataOf(from), dataOf(g), dataOf(dx)];
   for (let i = 0; i < to.length; i++) to[i] = go[i]! * slope(at[i]!);
 };

@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorderOf } from "../op.ts";
-import { mergeReference } from "./reference.ts";
-import { mergeWasm } from "./wasm.ts";
+import { kernel, recorderOf } from "../op.ts";
 
 /** What queries make of some of the keys: out `[rows, h, v]`, and lse `[rows, h]` as `attend` fills it. */
 export interface Portion {
@@ -13,7 +11,7 @@ export interface Portion {
 /** Fills `into` with the whole of `parts`; it shares no memory with them. */
 export type MergeKernel = (parts: readonly Portion[], into: Portion) => void;
 
-const kernel: Kernels<MergeKernel> = { reference: mergeReference, wasm: mergeWasm };
+const launch = kernel("merge", { writes: [1] });
 
 /**
  * Attention over all keys from attention over disjoint sets of them: with L = log sum_i exp(lse_i), out = sum_i exp(lse_i - L) out_i;
@@ -34,6 +32,6 @@ export function merge(parts: readonly Portion[]): Portion {
       "merge: got a tensor on a tape, expected none; attend to all keys at once where gradients flow",
     );
   const into = { out: new Tensor(out.device, out.shape), lse: new Tensor(out.device, lse.shape) };
-  kernel[out.device.kind](parts, into);
+  launch(out.device)(parts, into);
   return into;
 }

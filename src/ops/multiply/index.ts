@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { multiplyBackwardReference, multiplyReference } from "./reference.ts";
-import { multiplyBackwardWasm, multiplyWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** a seen as [outer, middle, inner], with one number of b for each of `middle`. */
 export interface Spread {
@@ -23,8 +21,8 @@ export type MultiplyBackwardKernel = (
   db: Tensor | undefined,
 ) => void;
 
-const forward: Kernels<MultiplyKernel> = { reference: multiplyReference, wasm: multiplyWasm };
-const backward: Kernels<MultiplyBackwardKernel> = { reference: multiplyBackwardReference, wasm: multiplyBackwardWasm };
+const forward = kernel("multiply", { writes: [3] });
+const backward = kernel("multiplyBackward", { writes: [4, 5] });
 
 /**
  * a times b, number by number, with b's axes standing at a's axes `axis`, `axis` + 1, ...; b is the same along all others.
@@ -39,7 +37,7 @@ export function multiply(a: Tensor, b: Tensor, axis = 0): Tensor {
   const { device } = a;
   const spread = { outer: sizeOf(a.shape.slice(0, axis)), middle: b.size, inner: sizeOf(a.shape.slice(end)) };
   const output = new Tensor(device, a.shape);
-  forward[device.kind](a, b, spread, output);
+  forward(device)(a, b, spread, output);
   return recorded({
     name: `multiply at ${axis}`,
     inputs: [a, b],
@@ -48,7 +46,7 @@ export function multiply(a: Tensor, b: Tensor, axis = 0): Tensor {
     backward(g, wanted) {
       const da = wanted[0] ? new Tensor(device, a.shape) : undefined;
       const db = wanted[1] ? new Tensor(device, b.shape) : undefined;
-      backward[device.kind](a, b, spread, g, da, db);
+      backward(device)(a, b, spread, g, da, db);
       return [da, db];
     },
   });

@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import { SHARED_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
@@ -10,7 +11,7 @@ const RUNS = 16;
 
 export const multiplyWasm: MultiplyKernel = (a, b, spread, out) => {
   const { middle, inner } = spread;
-  const args = [out.address, a.address, b.address, a.size, middle, inner, repeatsOf(spread)];
+  const args = [addressOf(out), addressOf(a), addressOf(b), a.size, middle, inner, repeatsOf(spread)];
   (out.device as WasmDevice).launch("multiply", args, threadsFor(a.size));
 };
 
@@ -21,7 +22,7 @@ export const multiplyBackwardWasm: MultiplyBackwardKernel = (a, b, spread, g, da
   // As many runs as shared memory holds, and no more than there are rows: by the shape alone.
   const fit = Math.floor(SHARED_BYTES / 4 / (middle * repeats));
   const runs = Math.max(1, Math.min(RUNS, fit, Math.ceil(outer / repeats)));
-  const args = [da?.address ?? 0, db?.address ?? 0, a.address, b.address, g.address];
+  const args = [addressOf(da), addressOf(db), addressOf(a), addressOf(b), addressOf(g)];
   args.push(outer, middle, inner, repeats, runs);
   (g.device as WasmDevice).launch("multiplyBackward", args, threadsFor(a.size));
 };

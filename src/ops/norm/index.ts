@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { normBackwardReference, normReference } from "./reference.ts";
-import { normBackwardWasm, normWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** out = x / sqrt(mean(x^2) + eps) * gain over the last axis; gain over the last axes, of 1 where absent. */
 export type NormKernel = (x: Tensor, gain: Tensor | undefined, eps: number, out: Tensor) => void;
@@ -17,8 +15,8 @@ export type NormBackwardKernel = (
   dgain: Tensor | undefined,
 ) => void;
 
-const forward: Kernels<NormKernel> = { reference: normReference, wasm: normWasm };
-const backward: Kernels<NormBackwardKernel> = { reference: normBackwardReference, wasm: normBackwardWasm };
+const forward = kernel("norm", { writes: [3] });
+const backward = kernel("normBackward", { writes: [4, 5] });
 
 /**
  * Root mean square norm over the last axis, `x / sqrt(mean(x^2) + eps) * gain`.
@@ -32,7 +30,7 @@ export function rmsNorm(x: Tensor, gain: Tensor | undefined, eps = 1e-6): Tensor
     throw new ShapeError(`rmsNorm: gain got [${gain.shape}], expected the last axes of [${x.shape}]`);
   const { device } = x;
   const output = new Tensor(device, x.shape);
-  forward[device.kind](x, gain, eps, output);
+  forward(device)(x, gain, eps, output);
   return recorded({
     name: "rmsNorm",
     inputs: [x, gain],
@@ -41,7 +39,7 @@ export function rmsNorm(x: Tensor, gain: Tensor | undefined, eps = 1e-6): Tensor
     backward(g, wanted) {
       const dx = wanted[0] ? new Tensor(device, x.shape) : undefined;
       const dgain = gain && wanted[1] ? new Tensor(device, gain.shape) : undefined;
-      backward[device.kind](x, gain, eps, g, dx, dgain);
+      backward(device)(x, gain, eps, g, dx, dgain);
       return [dx, dgain];
     },
   });

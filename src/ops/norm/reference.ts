@@ -1,9 +1,10 @@
+import { dataOf } from "../../device/float.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { NormBackwardKernel, NormKernel } from "./index.ts";
 
 export const normReference: NormKernel = (x, gain, eps, out) => {
   const e = x.shape.at(-1)!;
-  const [xs, y, gains] = [x.data, out.data, gainsOf(gain)];
+  const [xs, y, gains] = [dataOf(x), dataOf(out), gainsOf(gain)];
   for (let row = 0; row < xs.length; row += e) {
     const r = inverse(xs, row, e, eps);
     for (let i = row; i < row + e; i++) y[i] = xs[i]! * r * gains[i % gains.length]!;
@@ -13,7 +14,7 @@ export const normReference: NormKernel = (x, gain, eps, out) => {
 /** With r = 1 / rms: dx = r (u - x r^2 mean(u x)), u = g gain; dgain = sum over rows of g x r. */
 export const normBackwardReference: NormBackwardKernel = (x, gain, eps, g, dx, dgain) => {
   const e = x.shape.at(-1)!;
-  const [xs, gains, go, dxs, dgains] = [x.data, gainsOf(gain), g.data, dx?.data, dgain?.data.fill(0)];
+  const [xs, gains, go, dxs, dgains] = [dataOf(x), gainsOf(gain), dataOf(g), dataOf(dx), dataOf(dgain)?.fill(0)];
   for (let row = 0; row < xs.length; row += e) {
     const r = inverse(xs, row, e, eps);
     let dot = 0;
@@ -27,7 +28,7 @@ export const normBackwardReference: NormBackwardKernel = (x, gain, eps, g, dx, d
 };
 
 /** The gains, which repeat along x; 1 where absent. */
-const gainsOf = (gain: Tensor | undefined) => gain?.data ?? Float64Array.of(1);
+const gainsOf = (gain: Tensor | undefined) => dataOf(gain) ?? Float64Array.of(1);
 
 function inverse(x: Float64Array, row: number, e: number, eps: number): number {
   let squares = 0;

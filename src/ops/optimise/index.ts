@@ -1,7 +1,5 @@
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Kernels } from "../op.ts";
-import { adamwReference, squaresReference } from "./reference.ts";
-import { adamwWasm, squaresWasm } from "./wasm.ts";
+import { kernel } from "../op.ts";
 
 /** out[at] = sum of x^2. */
 export type SquaresKernel = (x: Tensor, out: Tensor, at: number) => void;
@@ -22,15 +20,15 @@ export interface AdamwStep {
 /** One step in place on parameter, first and second moment. `squares` is `[n]`: every gradient's summed squares. */
 export type AdamwKernel = (p: Tensor, g: Tensor, m: Tensor, v: Tensor, squares: Tensor, step: AdamwStep) => void;
 
-const squaresKernel: Kernels<SquaresKernel> = { reference: squaresReference, wasm: squaresWasm };
-const adamwKernel: Kernels<AdamwKernel> = { reference: adamwReference, wasm: adamwWasm };
+const squaresKernel = kernel("squares", { writes: [1] });
+const adamwKernel = kernel("adamw", { writes: [], updates: [0, 2, 3] });
 
 /** Writes the sum of squares of `x` to `out[at]`, on the device: clipping by global norm needs no reading back. */
 export function squares(x: Tensor, out: Tensor, at: number): void {
-  squaresKernel[x.device.kind](x, out, at);
+  squaresKernel(x.device)(x, out, at);
 }
 
 /** Adam with decoupled weight decay, in place. Source: Loshchilov and Hutter (2019), algorithm 2. */
 export function adamw(p: Tensor, g: Tensor, m: Tensor, v: Tensor, sums: Tensor, step: AdamwStep): void {
-  adamwKernel[p.device.kind](p, g, m, v, sums, step);
+  adamwKernel(p.device)(p, g, m, v, sums, step);
 }

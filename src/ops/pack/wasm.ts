@@ -1,3 +1,4 @@
+import { addressOf, storageOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf, geometryOf, LANES, rowBytes, SCALED } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -27,7 +28,7 @@ async function interleave(tensor: Tensor, { read, at, scales = new Float32Array(
   // A word for the answer, the numbers of the rows, the scales, the rows.
   const staging = new Tensor(device, [16 + at.length + scales.length + Math.ceil(most / 4) + 4]);
   try {
-    const [answer, numbers] = [staging.address, staging.address + 64];
+    const [answer, numbers] = [addressOf(staging), addressOf(staging) + 64];
     const scalesAt = numbers + 4 * at.length;
     const rowsAt = scalesAt + 4 * scales.length;
     new Int32Array(device.bytes(numbers, 4 * at.length).buffer, numbers, at.length).set(at);
@@ -35,7 +36,7 @@ async function interleave(tensor: Tensor, { read, at, scales = new Float32Array(
     device.floats[answer / 4] = 0;
     for (const { first, end, low, high } of pieces) {
       await read(low * bytes, device.bytes(rowsAt, (high - low + 1) * bytes));
-      const to = tensor.storage + first * panel;
+      const to = storageOf(tensor) + first * panel;
       const args = [to, rowsAt, code, columns, panel, bytes, first, end, inner, low, numbers, scalesAt, perRow, answer];
       device.launch("repack", args, end - first < 8 ? 1 : undefined);
     }
@@ -69,6 +70,6 @@ async function copyRows(tensor: Tensor, bytes: number, { read, at }: FileRows): 
   const device = tensor.device as WasmDevice;
   for (let row = 0, end = 0; row < at.length; row = end) {
     for (end = row + 1; end < at.length && at[end] === at[end - 1]! + 1; end++);
-    await read(at[row]! * bytes, device.bytes(tensor.storage + row * bytes, (end - row) * bytes));
+    await read(at[row]! * bytes, device.bytes(storageOf(tensor) + row * bytes, (end - row) * bytes));
   }
 }

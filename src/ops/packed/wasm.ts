@@ -1,3 +1,4 @@
+import { addressOf, storageOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../tensor/packing.ts";
@@ -75,9 +76,9 @@ export function contractPacked(
     return;
   }
   const { args } = form;
-  args[0] = out.address;
-  args[1] = a.address;
-  args[2] = b.storage;
+  args[0] = addressOf(out);
+  args[1] = addressOf(a);
+  args[2] = storageOf(b);
   args[ADD] = mode === "add" ? 1 : 0;
   device.launch(form.kernel, args, form.threads);
 }
@@ -189,8 +190,12 @@ function runSlabs(
   const whole = b.packing!.format === "F32";
   const space = whole ? undefined : new Tensor(device, [Math.max(...slabs.map(({ size }) => size))]);
   for (const slab of slabs) {
-    if (space) launchUnpack(b, slab.panel, slab.panels, space.address);
-    const at = { a: a.address + 4 * slab.a, b: space ? space.address : b.storage, c: out.address + 4 * slab.c };
+    if (space) launchUnpack(b, slab.panel, slab.panels, addressOf(space));
+    const at = {
+      a: addressOf(a) + 4 * slab.a,
+      b: space ? addressOf(space) : storageOf(b),
+      c: addressOf(out) + 4 * slab.c,
+    };
     launch(device, slab.plan, at, mode === "add" || slab.later ? "add" : "set");
   }
   space?.free();
@@ -200,7 +205,7 @@ function runSlabs(
 function launchUnpack(packed: Tensor, first: number, panels: number, to: number): void {
   const packing = packed.packing!;
   const { columns, panel, inner } = geometryOf(packed.shape, packing);
-  const from = packed.storage + first * panel;
+  const from = storageOf(packed) + first * panel;
   const args = [to, from, codeOf(packing.format), columns, panel, first, panels, inner];
   (packed.device as WasmDevice).launch("unpack", args, threadsFor(panels * columns));
 }

@@ -1,9 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import type { Page } from "../../tensor/page.ts";
 import { type Device, Tensor } from "../../tensor/tensor.ts";
-import type { Kernels } from "../op.ts";
-import { loadPagesReference, pageMemoryReference, storePagesReference } from "./reference.ts";
-import { loadPagesWasm, pageMemoryWasm, storePagesWasm } from "./wasm.ts";
+import { kernel } from "../op.ts";
 
 /** Rounds the rows of `from` (`[n, ...]`) to the type of `paged`'s pages and puts them there from row `at` on. */
 export type StoreKernel = (from: Tensor, paged: Tensor, at: number) => void;
@@ -15,16 +13,16 @@ export type LoadKernel = (paged: Tensor, rows: number | Tensor, out: Tensor) => 
 /** The bytes of a page as they lie in the device's memory; good until the device allocates. */
 export type PageMemory = (device: Device, page: Page) => Uint8Array;
 
-const store: Kernels<StoreKernel> = { reference: storePagesReference, wasm: storePagesWasm };
-const load: Kernels<LoadKernel> = { reference: loadPagesReference, wasm: loadPagesWasm };
-const memory: Kernels<PageMemory> = { reference: pageMemoryReference, wasm: pageMemoryWasm };
+const store = kernel("storePages", { writes: [1] });
+const load = kernel("loadPages", { writes: [2] });
+const memory = kernel("pageMemory", { writes: [] });
 
 /**
  * Writes rows `[n, ...]` into a cached tensor from row `at` on, rounded to its type: bfloat16 to nearest even; 8-bit with scale
  * d = largest magnitude / 127 and each number x / d to the nearest even whole one, all in float32.
  */
 export function storePages(from: Tensor, paged: Tensor, at: number): void {
-  store[from.device.kind](from, paged, at);
+  store(from.device)(from, paged, at);
 }
 
 /**
@@ -36,18 +34,18 @@ export function contiguous(x: Tensor, from = 0, to = x.shape[0]!): Tensor {
   if (from < 0 || to < from || to > x.shape[0]!)
     throw new ShapeError(`contiguous: got rows ${from}..${to}, expected within 0..${x.shape[0]}`);
   const output = new Tensor(x.device, [to - from, ...x.shape.slice(1)]);
-  load[x.device.kind](x, from, output);
+  load(x.device)(x, from, output);
   return output;
 }
 
 /** Rows of a tensor on pages by number, as `gatherRows` of ops/embed gives them, `[rows.size, ...]`. */
 export function gatherPages(paged: Tensor, rows: Tensor): Tensor {
   const output = new Tensor(paged.device, [rows.size, ...paged.shape.slice(1)]);
-  load[paged.device.kind](paged, rows, output);
+  load(paged.device)(paged, rows, output);
   return output;
 }
 
 /** The bytes of a page: what copies, saves and loads it. */
 export function pageMemory(device: Device, page: Page): Uint8Array {
-  return memory[device.kind](device, page);
+  return memory(device)(device, page);
 }

@@ -1,3 +1,4 @@
+import { dataOf, type Floats } from "../../device/float.ts";
 import { type CacheType, PAGE } from "../../tensor/page.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { LoadKernel, PageMemory, StoreKernel } from "./index.ts";
@@ -7,7 +8,7 @@ function rowOf(paged: Tensor, i: number): Float64Array {
   const { pages, offset } = paged.paging!;
   const width = paged.size / paged.shape[0]!;
   const from = offset / 8 + (i % PAGE) * width;
-  return pages[Math.floor(i / PAGE)]!.block.data!.subarray(from, from + width);
+  return (pages[Math.floor(i / PAGE)]!.block as Floats).data.subarray(from, from + width);
 }
 
 export const storePagesReference: StoreKernel = (from, paged, at) => {
@@ -17,7 +18,7 @@ export const storePagesReference: StoreKernel = (from, paged, at) => {
   for (let i = 0; i < n; i++)
     for (let g = 0; g < groups; g++) {
       const [begin, end] = [(g * width) / groups, ((g + 1) * width) / groups];
-      const x = from.data.subarray(i * width + begin, i * width + end);
+      const x = dataOf(from).subarray(i * width + begin, i * width + end);
       rowOf(paged, at + i).set(rounded(x, type), begin);
     }
 };
@@ -25,21 +26,23 @@ export const storePagesReference: StoreKernel = (from, paged, at) => {
 export const loadPagesReference: LoadKernel = (paged, rows, out) => {
   const [n = 0] = out.shape;
   const width = out.size / n;
-  const numbers = typeof rows === "number" ? undefined : rows.data;
+  const numbers = typeof rows === "number" ? undefined : dataOf(rows);
   for (let i = 0; i < n; i++) {
     const row = numbers ? Math.trunc(numbers[i]!) : (rows as number) + i;
-    const to = out.data.subarray(i * width, (i + 1) * width);
+    const to = dataOf(out).subarray(i * width, (i + 1) * width);
     if (row >= 0 && row < paged.shape[0]!) to.set(rowOf(paged, row));
     else to.fill(row < 0 ? 0 : Number.NaN);
   }
 };
 
-export const pageMemoryReference: PageMemory = (_device, { block: { data } }) =>
-  new Uint8Array(data!.buffer, data!.byteOffset, data!.byteLength);
+export const pageMemoryReference: PageMemory = (_device, { block }) => {
+  const { buffer, byteOffset, byteLength } = (block as Floats).data;
+  return new Uint8Array(buffer, byteOffset, byteLength);
+};
 
 /** All numbers of a tensor, gathered where they lie on pages. */
 export function numbersOf(x: Tensor): Float64Array {
-  if (!x.paging) return x.data;
+  if (!x.paging) return dataOf(x);
   const numbers = new Float64Array(x.size);
   const [n = 0] = x.shape;
   for (let i = 0; i < n; i++) numbers.set(rowOf(x, i), (i * x.size) / n);

@@ -1,3 +1,4 @@
+import { addressOf, type Place } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { type CacheType, PAGE, type Page } from "../../tensor/page.ts";
@@ -9,7 +10,7 @@ export const typeNumber: Readonly<Record<CacheType, number>> = { f32: 0, bf16: 1
 /** Addresses of pages, as kernels look them up. */
 export function addressesOf(pages: readonly Page[]): Int32Array {
   const table = new Int32Array(pages.length);
-  for (let i = 0; i < pages.length; i++) table[i] = pages[i]!.block.offset;
+  for (let i = 0; i < pages.length; i++) table[i] = (pages[i]!.block as Place).offset;
   return table;
 }
 
@@ -20,7 +21,7 @@ export const storePagesWasm: StoreKernel = (from, paged, at) => {
   if (n === 0) return;
   const first = Math.floor(at / PAGE);
   const table = device.stage(addressesOf(pages.slice(first, Math.ceil((at + n) / PAGE))));
-  const args = [from.address, table, at - first * PAGE, n, from.size / n];
+  const args = [addressOf(from), table, at - first * PAGE, n, from.size / n];
   device.launch("storePages", [...args, groups, typeNumber[type], offset, scales], threadsFor(from.size));
 };
 
@@ -29,13 +30,13 @@ export const loadPagesWasm: LoadKernel = (paged, rows, out) => {
   const { type, groups, offset, scales } = paged.paging!;
   const [n = 0] = out.shape;
   if (n === 0) return;
-  const [first, numbers] = typeof rows === "number" ? [rows, 0] : [0, rows.address];
-  const args = [out.address, device.stage(addressesOf(paged.paging!.pages)), first, n, out.size / n];
+  const [first, numbers] = typeof rows === "number" ? [rows, 0] : [0, addressOf(rows)];
+  const args = [addressOf(out), device.stage(addressesOf(paged.paging!.pages)), first, n, out.size / n];
   args.push(groups, typeNumber[type], offset, scales, numbers, paged.shape[0]!);
   device.launch("loadPages", args, threadsFor(out.size));
 };
 
 export const pageMemoryWasm: PageMemory = (device, { block }) => {
   const { buffer } = (device as WasmDevice).floats;
-  return new Uint8Array(buffer, block.offset, block.elements * 4);
+  return new Uint8Array(buffer, (block as Place).offset, block.elements * 4);
 };

@@ -1,15 +1,13 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded, stateOf, tokensOf } from "../op.ts";
-import { nextReference, previousReference } from "./reference.ts";
-import { nextWasm, previousWasm } from "./wasm.ts";
+import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
 
 /** Each row of `out` is the row of `x` before it; the first of every `t` rows is `first`, zeros where absent. */
 export type PreviousKernel = (x: Tensor, t: number, first: Tensor | undefined, out: Tensor) => void;
 /** Each row of `out` is the row of `g` after it; the last of every `t` rows is zeros. */
 export type NextKernel = (g: Tensor, t: number, out: Tensor) => void;
 
-const forward: Kernels<PreviousKernel> = { reference: previousReference, wasm: previousWasm };
-const backward: Kernels<NextKernel> = { reference: nextReference, wasm: nextWasm };
+const forward = kernel("previous", { writes: [3] });
+const backward = kernel("next", { writes: [2] });
 
 /** How rows follow each other: in how many sequences, and what stood before the first. */
 export interface PreviousOptions {
@@ -29,7 +27,7 @@ export function previous(x: Tensor, { batch = 1, first }: PreviousOptions = {}):
   const t = tokensOf("previous", x, batch);
   stateOf("previous first", first, x.shape.slice(1), batch);
   const output = new Tensor(device, x.shape);
-  forward[device.kind](x, t, first, output);
+  forward(device)(x, t, first, output);
   return recorded({
     name: "previous",
     inputs: [x],
@@ -37,7 +35,7 @@ export function previous(x: Tensor, { batch = 1, first }: PreviousOptions = {}):
     saved: [],
     backward(g) {
       const dx = new Tensor(device, x.shape);
-      backward[device.kind](g, t, dx);
+      backward(device)(g, t, dx);
       return [dx];
     },
   });

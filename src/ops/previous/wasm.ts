@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -10,6 +11,6 @@ export const nextWasm: NextKernel = (g, t, out) => shift(g, t, undefined, 1, out
 function shift(x: Tensor, t: number, edge: Tensor | undefined, from: 1 | -1, out: Tensor): void {
   if (x.size === 0) return;
   const rows = x.shape[0]!;
-  const args = [out.address, x.address, edge?.address ?? 0, rows, t, x.size / rows, from];
+  const args = [addressOf(out), addressOf(x), addressOf(edge), rows, t, x.size / rows, from];
   (out.device as WasmDevice).launch("shiftRows", args, threadsFor(x.size));
 }

@@ -1,9 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded, recorderOf } from "../op.ts";
-import { ropeReference } from "./reference.ts";
+import { kernel, recorded, recorderOf } from "../op.ts";
 import { type Rotation, tableOf } from "./rotation.ts";
-import { ropeWasm } from "./wasm.ts";
 
 export { positionsOf, type Rotation, rotation } from "./rotation.ts";
 
@@ -13,7 +11,7 @@ export { positionsOf, type Rotation, rotation } from "./rotation.ts";
  */
 export type RopeKernel = (x: Tensor, table: Tensor, layout: Rotation["layout"], sign: 1 | -1, out: Tensor) => void;
 
-const kernel: Kernels<RopeKernel> = { reference: ropeReference, wasm: ropeWasm };
+const launch = kernel("rope", { writes: [4] });
 
 /**
  * Rotary position embedding of the last `2 * frequencies.length` dims of each vector; the first dims pass unchanged (partial
@@ -35,7 +33,7 @@ export function rope(
   const table = tableOf(device, turn, positions, recorderOf([x]) ? "lasting" : "passing");
   const output = new Tensor(device, x.shape);
   const sign = direction === "forward" ? 1 : -1;
-  kernel[device.kind](x, table, turn.layout, sign, output);
+  launch(device)(x, table, turn.layout, sign, output);
   return recorded({
     name: "rope",
     inputs: [x],
@@ -44,7 +42,7 @@ export function rope(
     backward(g) {
       // A rotation's transpose is its inverse (the magnitude is a plain factor and stays).
       const dx = new Tensor(device, x.shape);
-      kernel[device.kind](g, table, turn.layout, sign === 1 ? -1 : 1, dx);
+      launch(device)(g, table, turn.layout, sign === 1 ? -1 : 1, dx);
       return [dx];
     },
   });

@@ -1,10 +1,11 @@
+import { dataOf } from "../../device/float.ts";
 import type { RopeKernel } from "./index.ts";
 
 export const ropeReference: RopeKernel = (x, table, layout, sign, out) => {
   const e = x.shape.at(-1)!;
   const pairs = table.shape[2]!;
   const perRow = x.size / (x.shape[0]! * e);
-  const [from, angles, to] = [x.data, table.data, out.data];
+  const [from, angles, to] = [dataOf(x), dataOf(table), dataOf(out)];
   to.set(from);
   for (let v = 0; v * e < from.length; v++) {
     const row = Math.floor(v / perRow);

@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { Kernels } from "../op.ts";
-import { routeReference } from "./reference.ts";
-import { routeWasm } from "./wasm.ts";
+import { kernel } from "../op.ts";
 
 /** How many of how many experts: `perToken` best, from the `perGroup` best of `groups` groups, weights times `factor`. */
 export interface Choice {
@@ -22,7 +20,7 @@ export interface Choice {
 /** Fills `out` `[t, x]` with each token's weight per expert, 0 where an expert is not chosen. */
 export type RouteKernel = (logits: Tensor, choice: Choice, bias: Tensor | undefined, out: Tensor) => void;
 
-const kernel: Kernels<RouteKernel> = { reference: routeReference, wasm: routeWasm };
+const launch = kernel("route", { writes: [3] });
 
 /**
  * A router's weights `[t, x]` from its logits `[t, x]`; `bias` `[x]` helps to pick and goes with sigmoid scores. Experts of groups
@@ -37,7 +35,7 @@ export function route(logits: Tensor, choice: Choice, bias?: Tensor): Tensor {
       `route: bias got [${bias.shape}] with ${choice.scores} scores, expected [${x}] and sigmoid scores`,
     );
   const out = new Tensor(logits.device, logits.shape);
-  kernel[logits.device.kind](logits, choice, bias, out);
+  launch(logits.device)(logits, choice, bias, out);
   return out;
 }
 

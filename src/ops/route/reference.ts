@@ -1,8 +1,9 @@
+import { dataOf } from "../../device/float.ts";
 import type { Numbers } from "../../tensor/tensor.ts";
 import type { Choice, RouteKernel } from "./index.ts";
 
 export const routeReference: RouteKernel = (logits, choice, bias, out) =>
-  routeRows(logits.data, logits.shape[1]!, choice, bias?.data, out.data);
+  routeRows(dataOf(logits), logits.shape[1]!, choice, dataOf(bias), dataOf(out));
 
 /** The whole of it, for numbers of either precision: a few dozen scores per token are no work for a kernel. */
 export function routeRows(logits: Numbers, x: number, choice: Choice, bias: Numbers | undefined, out: Numbers): void {

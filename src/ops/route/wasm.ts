@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import type { RouteKernel } from "./index.ts";
 import { routeRows } from "./reference.ts";
@@ -5,6 +6,6 @@ import { routeRows } from "./reference.ts";
 /** The reference over views of the device's memory: a few dozen scores per token are no work for a kernel. */
 export const routeWasm: RouteKernel = (logits, choice, bias, out) => {
   const { floats } = logits.device as WasmDevice;
-  const view = (t: typeof logits) => floats.subarray(t.address / 4, t.address / 4 + t.size);
+  const view = (t: typeof logits) => floats.subarray(addressOf(t) / 4, addressOf(t) / 4 + t.size);
   routeRows(view(logits), logits.shape[1]!, choice, bias && view(bias), view(out));
 };

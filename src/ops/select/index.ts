@@ -2,9 +2,7 @@ import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { visiblePairs } from "../attend/index.ts";
 import { addFlops } from "../flops.ts";
-import type { Kernels } from "../op.ts";
-import { selectReference } from "./reference.ts";
-import { selectWasm } from "./wasm.ts";
+import { kernel } from "../op.ts";
 
 /** What the indexer compares: q `[batch t, j, i]`, k `[batch s, i]` shared by its j heads, weights `[batch t, j]`. */
 export interface Indexer {
@@ -45,7 +43,7 @@ export interface SelectCall extends Indexer {
 
 export type SelectKernel = (call: SelectCall, selected: Selected) => void;
 
-const kernel: Kernels<SelectKernel> = { reference: selectReference, wasm: selectWasm };
+const launch = kernel("select", { writes: [1] });
 
 /**
  * The lightning indexer's choice of keys: score(t, s) = sum over j of weights[t, j] relu(scale q[t, j] . k[s]), and for each
@@ -59,7 +57,7 @@ export function select(indexer: Indexer, selection: Selection): Selected {
   const { batch, t, heads, width, count } = call;
   const { device } = indexer.q;
   const found = { rows: new Tensor(device, [batch * t, count]), missing: new Tensor(device, [batch * t]) };
-  kernel[device.kind](call, found);
+  launch(device)(call, found);
   // 2 j (i + 1) for each query and key that the mask lets through.
   addFlops(2 * heads * (width + 1) * batch * visiblePairs({ ...call, window: 0 }));
   return found;

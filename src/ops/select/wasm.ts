@@ -1,3 +1,4 @@
+import { addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES, SHARED_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
@@ -25,7 +26,18 @@ export const selectWasm: SelectKernel = (call, { rows, missing }) => {
   const widest = (PART - BINS) / 4 / PANEL - TILE;
   if (heads + width > widest)
     throw new DeviceError(`select: got ${heads} heads of ${width}, expected at most ${widest} together on wasm`);
-  const args = [rows.address, missing.address, q.address, k.address, weights.address, batch, t, s, heads, width];
+  const args = [
+    addressOf(rows),
+    addressOf(missing),
+    addressOf(q),
+    addressOf(k),
+    addressOf(weights),
+    batch,
+    t,
+    s,
+    heads,
+    width,
+  ];
   args.push(scale, count, causal ? 1 : 0, together(call));
   const products = batch * t * s * heads * width;
   (rows.device as WasmDevice).launch("select", args, products < ALONE ? 1 : undefined);

@@ -1,0 +1,20 @@
+import type { Block } from "../tensor/device.ts";
+import { DeviceError } from "../tensor/error.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** A block of the wasm device: bytes of its memory from `offset` on. */
+export interface Place extends Block {
+  readonly offset: number;
+}
+
+/** Byte address of a tensor's first element in its wasm device's memory; 0 where there is no tensor. */
+export function addressOf(t: Tensor | undefined): number {
+  if (!t) return 0;
+  if (t.packing) throw new DeviceError(`internal: [${t.shape}] is packed as ${t.packing.format}`);
+  return (t.block as Place).offset + 4 * t.start;
+}
+
+/** Byte address of a packed tensor's first panel. */
+export function storageOf(t: Tensor): number {
+  return (t.block as Place).offset + 4 * t.start;
+}

@@ -1,0 +1,57 @@
+import type { AccumulateKernel } from "./accumulate/index.ts";
+import type { CombineKernel } from "./add/index.ts";
+import type { AttendBackwardKernel, AttendKernel } from "./attend/index.ts";
+import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
+import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
+import type { ContractKernel } from "./einsum/index.ts";
+import type { GatherKernel, ScatterKernel } from "./embed/index.ts";
+import type { FactoredKernel } from "./factored/index.ts";
+import type { GateBackwardKernel, GateKernel } from "./gate/index.ts";
+import type { LossBackwardKernel, LossKernel } from "./loss/index.ts";
+import type { MapBackwardKernel, MapKernel } from "./map/index.ts";
+import type { MergeKernel } from "./merge/index.ts";
+import type { MultiplyBackwardKernel, MultiplyKernel } from "./multiply/index.ts";
+import type { NormBackwardKernel, NormKernel } from "./norm/index.ts";
+import type { AdamwKernel, SquaresKernel } from "./optimise/index.ts";
+import type { LoadKernel, PageMemory, StoreKernel } from "./pages/index.ts";
+import type { NextKernel, PreviousKernel } from "./previous/index.ts";
+import type { RopeKernel } from "./rope/index.ts";
+import type { RouteKernel } from "./route/index.ts";
+import type { SelectKernel } from "./select/index.ts";
+
+/** All kernels by name: what a device may bring. Each op's `index.ts` says what its own do. */
+export interface Kernels {
+  readonly accumulate: AccumulateKernel;
+  readonly adamw: AdamwKernel;
+  readonly attend: AttendKernel;
+  readonly attendBackward: AttendBackwardKernel;
+  readonly combine: CombineKernel;
+  readonly contract: ContractKernel;
+  readonly conv: ConvKernel;
+  readonly convBackward: ConvBackwardKernel;
+  readonly delta: DeltaKernel;
+  readonly deltaBackward: DeltaBackwardKernel;
+  readonly factored: FactoredKernel;
+  readonly gate: GateKernel;
+  readonly gateBackward: GateBackwardKernel;
+  readonly gather: GatherKernel;
+  readonly loadPages: LoadKernel;
+  readonly loss: LossKernel;
+  readonly lossBackward: LossBackwardKernel;
+  readonly map: MapKernel;
+  readonly mapBackward: MapBackwardKernel;
+  readonly merge: MergeKernel;
+  readonly multiply: MultiplyKernel;
+  readonly multiplyBackward: MultiplyBackwardKernel;
+  readonly next: NextKernel;
+  readonly norm: NormKernel;
+  readonly normBackward: NormBackwardKernel;
+  readonly pageMemory: PageMemory;
+  readonly previous: PreviousKernel;
+  readonly rope: RopeKernel;
+  readonly route: RouteKernel;
+  readonly scatter: ScatterKernel;
+  readonly select: SelectKernel;
+  readonly squares: SquaresKernel;
+  readonly storePages: StoreKernel;
+}

@@ -1,0 +1,63 @@
+import type { Kernel, Operation } from "../tensor/device.ts";
+import { accumulateReference } from "./accumulate/reference.ts";
+import { combineReference } from "./add/reference.ts";
+import { attendBackwardReference, attendReference } from "./attend/reference.ts";
+import { convBackwardReference, convReference } from "./conv/reference.ts";
+import { deltaBackwardReference, deltaReference } from "./delta/reference.ts";
+import { contractReference } from "./einsum/reference.ts";
+import { gatherReference, scatterReference } from "./embed/reference.ts";
+import { factoredReference } from "./factored/reference.ts";
+import { gateBackwardReference, gateReference } from "./gate/reference.ts";
+import type { Kernels } from "./kernel.ts";
+import { lossBackwardReference, lossReference } from "./loss/reference.ts";
+import { mapBackwardReference, mapReference } from "./map/reference.ts";
+import { mergeReference } from "./merge/reference.ts";
+import { multiplyBackwardReference, multiplyReference } from "./multiply/reference.ts";
+import { normBackwardReference, normReference } from "./norm/reference.ts";
+import { adamwReference, squaresReference } from "./optimise/reference.ts";
+import { loadPagesReference, pageMemoryReference, storePagesReference } from "./pages/reference.ts";
+import { nextReference, previousReference } from "./previous/reference.ts";
+import { ropeReference } from "./rope/reference.ts";
+import { routeReference } from "./route/reference.ts";
+import { selectReference } from "./select/reference.ts";
+
+const kernels: Kernels = {
+  accumulate: accumulateReference,
+  adamw: adamwReference,
+  attend: attendReference,
+  attendBackward: attendBackwardReference,
+  combine: combineReference,
+  contract: contractReference,
+  conv: convReference,
+  convBackward: convBackwardReference,
+  delta: deltaReference,
+  deltaBackward: deltaBackwardReference,
+  factored: factoredReference,
+  gate: gateReference,
+  gateBackward: gateBackwardReference,
+  gather: gatherReference,
+  loadPages: loadPagesReference,
+  loss: lossReference,
+  lossBackward: lossBackwardReference,
+  map: mapReference,
+  mapBackward: mapBackwardReference,
+  merge: mergeReference,
+  multiply: multiplyReference,
+  multiplyBackward: multiplyBackwardReference,
+  next: nextReference,
+  norm: normReference,
+  normBackward: normBackwardReference,
+  pageMemory: pageMemoryReference,
+  previous: previousReference,
+  rope: ropeReference,
+  route: routeReference,
+  scatter: scatterReference,
+  select: selectReference,
+  squares: squaresReference,
+  storePages: storePagesReference,
+};
+
+/** What the reference device runs: every op by its definition, in float64. */
+export function referenceKernel({ name }: Operation): Kernel | undefined {
+  return kernels[name as keyof Kernels];
+}

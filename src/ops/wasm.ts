@@ -1,0 +1,63 @@
+import type { Kernel, Operation } from "../tensor/device.ts";
+import { accumulateWasm } from "./accumulate/wasm.ts";
+import { combineWasm } from "./add/wasm.ts";
+import { attendBackwardWasm, attendWasm } from "./attend/wasm.ts";
+import { convBackwardWasm, convWasm } from "./conv/wasm.ts";
+import { deltaBackwardWasm, deltaWasm } from "./delta/wasm.ts";
+import { contractWasm } from "./einsum/wasm.ts";
+import { gatherWasm, scatterWasm } from "./embed/wasm.ts";
+import { factoredWasm } from "./factored/wasm.ts";
+import { gateBackwardWasm, gateWasm } from "./gate/wasm.ts";
+import type { Kernels } from "./kernel.ts";
+import { lossBackwardWasm, lossWasm } from "./loss/wasm.ts";
+import { mapBackwardWasm, mapWasm } from "./map/wasm.ts";
+import { mergeWasm } from "./merge/wasm.ts";
+import { multiplyBackwardWasm, multiplyWasm } from "./multiply/wasm.ts";
+import { normBackwardWasm, normWasm } from "./norm/wasm.ts";
+import { adamwWasm, squaresWasm } from "./optimise/wasm.ts";
+import { loadPagesWasm, pageMemoryWasm, storePagesWasm } from "./pages/wasm.ts";
+import { nextWasm, previousWasm } from "./previous/wasm.ts";
+import { ropeWasm } from "./rope/wasm.ts";
+import { routeWasm } from "./route/wasm.ts";
+import { selectWasm } from "./select/wasm.ts";
+
+const kernels: Kernels = {
+  accumulate: accumulateWasm,
+  adamw: adamwWasm,
+  attend: attendWasm,
+  attendBackward: attendBackwardWasm,
+  combine: combineWasm,
+  contract: contractWasm,
+  conv: convWasm,
+  convBackward: convBackwardWasm,
+  delta: deltaWasm,
+  deltaBackward: deltaBackwardWasm,
+  factored: factoredWasm,
+  gate: gateWasm,
+  gateBackward: gateBackwardWasm,
+  gather: gatherWasm,
+  loadPages: loadPagesWasm,
+  loss: lossWasm,
+  lossBackward: lossBackwardWasm,
+  map: mapWasm,
+  mapBackward: mapBackwardWasm,
+  merge: mergeWasm,
+  multiply: multiplyWasm,
+  multiplyBackward: multiplyBackwardWasm,
+  next: nextWasm,
+  norm: normWasm,
+  normBackward: normBackwardWasm,
+  pageMemory: pageMemoryWasm,
+  previous: previousWasm,
+  rope: ropeWasm,
+  route: routeWasm,
+  scatter: scatterWasm,
+  select: selectWasm,
+  squares: squaresWasm,
+  storePages: storePagesWasm,
+};
+
+/** What the wasm device runs: every op as launches of its kernels, in float32. */
+export function wasmKernel({ name }: Operation): Kernel | undefined {
+  return kernels[name as keyof Kernels];
+}

@@ -1,0 +1,59 @@
+import type { Tensor } from "./tensor.ts";
+
+/** Numbers of either precision. */
+export type Numbers = Float64Array | Float32Array;
+
+/** A piece of a device's memory. Where it lies and how, only the device knows that made it. */
+export interface Block {
+  readonly elements: number;
+}
+
+/** Elements of a block, counted from its start: what a tensor shows, or a part of a page. */
+export interface Span {
+  readonly block: Block;
+  readonly start: number;
+  readonly size: number;
+}
+
+/**
+ * A kernel as a device is asked for it: its name, and the places among its arguments of what it does not only read. What it
+ * `writes`, whole or in part, shares no block with what it reads; what it `updates` is read as well, and may lie in a block
+ * that other arguments show (in place).
+ */
+export interface Operation {
+  readonly name: string;
+  readonly writes: readonly number[];
+  readonly updates?: readonly number[];
+}
+
+/** A device's own code of an operation: takes tensors, numbers and arrays of the host, enqueues the work and returns. */
+export type Kernel = (...args: never[]) => unknown;
+
+/** What a tensor and an op need of the device that they are on. `device/` implements it; DESIGN.md says what it promises. */
+export interface Device {
+  /** Its kind, for reports: nothing may depend on it. */
+  readonly kind: "reference" | "wasm";
+  /** Bytes per element: 8 (float64) or 4 (float32). */
+  readonly elementBytes: 4 | 8;
+  /** Its code of an operation; undefined where it has none. */
+  kernel(of: Operation): Kernel | undefined;
+  /** Memory for `elements` numbers, contents undefined. */
+  allocate(elements: number): Block;
+  release(block: Block): void;
+  /** Copies numbers from the host. */
+  write(tensor: Tensor, values: ArrayLike<number>): void;
+  /** Copies numbers to the host once all work enqueued before is done. The only awaited operation. */
+  read(tensor: Tensor): Promise<Numbers>;
+  /** The numbers where they lie, all work enqueued before done; until anything is allocated. */
+  view(tensor: Tensor): Numbers;
+  /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
+  readonly liveBytes: number;
+  readonly peakBytes: number;
+  /** Bytes that can still be allocated, as far as the device and the machine tell. */
+  readonly freeBytes: number;
+  resetPeak(): void;
+  /** The innermost open scope: tensors made now belong to it (see `scope`). */
+  owner: Set<Tensor> | undefined;
+  /** Ends threads and drops memory. */
+  close(): void;
+}
