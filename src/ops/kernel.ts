@@ -13,6 +13,7 @@ import type { MergeKernel } from "./merge/index.ts";
 import type { MultiplyBackwardKernel, MultiplyKernel } from "./multiply/index.ts";
 import type { NormBackwardKernel, NormKernel } from "./norm/index.ts";
 import type { AdamwKernel, SquaresKernel } from "./optimise/index.ts";
+import type { PackKernel } from "./pack/index.ts";
 import type { LoadKernel, PageMemory, StoreKernel } from "./pages/index.ts";
 import type { NextKernel, PreviousKernel } from "./previous/index.ts";
 import type { RopeKernel } from "./rope/index.ts";
@@ -46,6 +47,7 @@ export interface Kernels {
   readonly next: NextKernel;
   readonly norm: NormKernel;
   readonly normBackward: NormBackwardKernel;
+  readonly pack: PackKernel;
   readonly pageMemory: PageMemory;
   readonly previous: PreviousKernel;
   readonly rope: RopeKernel;

@@ -21,7 +21,7 @@ import { ropeReference } from "./rope/reference.ts";
 import { routeReference } from "./route/reference.ts";
 import { selectReference } from "./select/reference.ts";
 
-const kernels: Kernels = {
+const kernels: Omit<Kernels, "pack"> = {
   accumulate: accumulateReference,
   adamw: adamwReference,
   attend: attendReference,
@@ -59,5 +59,5 @@ const kernels: Kernels = {
 
 /** What the reference device runs: every op by its definition, in float64. */
 export function referenceKernel({ name }: Operation): Kernel | undefined {
-  return kernels[name as keyof Kernels];
+  return kernels[name as keyof typeof kernels];
 }

@@ -15,6 +15,7 @@ import { mergeWasm } from "./merge/wasm.ts";
 import { multiplyBackwardWasm, multiplyWasm } from "./multiply/wasm.ts";
 import { normBackwardWasm, normWasm } from "./norm/wasm.ts";
 import { adamwWasm, squaresWasm } from "./optimise/wasm.ts";
+import { packWasm } from "./pack/wasm.ts";
 import { loadPagesWasm, pageMemoryWasm, storePagesWasm } from "./pages/wasm.ts";
 import { nextWasm, previousWasm } from "./previous/wasm.ts";
 import { ropeWasm } from "./rope/wasm.ts";
@@ -47,6 +48,7 @@ const kernels: Kernels = {
   next: nextWasm,
   norm: normWasm,
   normBackward: normBackwardWasm,
+  pack: packWasm,
   pageMemory: pageMemoryWasm,
   previous: previousWasm,
   rope: ropeWasm,

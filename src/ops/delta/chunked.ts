@@ -1,4 +1,14 @@
-import type { Token } from "./reference.ts";
+/** One token of one head as the rule sees it: slices of the inputs, with exp(decay) per channel. */
+export interface Token {
+  /** Row of the inputs, and of `[rows, h]`. */
+  readonly row: number;
+  readonly at: number;
+  readonly q: Float64Array;
+  readonly k: Float64Array;
+  readonly v: Float64Array;
+  readonly beta: number;
+  readonly decay: Float64Array;
+}
 
 /**
  * One chunk of one head by the chunked algorithm, in float64: all tokens' corrections U from one triangular system,

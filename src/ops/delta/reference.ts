@@ -1,19 +1,7 @@
 import { dataOf } from "../../device/float.ts";
 import { CHUNK } from "./chunk.ts";
-import { chunkedHead } from "./chunked.ts";
+import { chunkedHead, type Token } from "./chunked.ts";
 import type { DeltaBackwardKernel, DeltaCall, DeltaKernel } from "./index.ts";
-
-/** One token of one head as the rule sees it: slices of the inputs, with exp(decay) per channel. */
-export interface Token {
-  /** Row of the inputs, and of `[rows, h]`. */
-  readonly row: number;
-  readonly at: number;
-  readonly q: Float64Array;
-  readonly k: Float64Array;
-  readonly v: Float64Array;
-  readonly beta: number;
-  readonly decay: Float64Array;
-}
 
 /** The delta rule by definition, one head at a time, in float64; or by chunks (chunked.ts). */
 export const deltaReference: DeltaKernel = (call, out, final, states) => {

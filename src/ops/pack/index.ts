@@ -1,7 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { geometryOf, SCALED } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { packWasm } from "./wasm.ts";
+import { kernel } from "../op.ts";
 
 /** The rows of a matrix as they lie in a file, and which of them are wanted. */
 export interface FileRows {
@@ -12,6 +12,11 @@ export interface FileRows {
   /** F8_E4M3: float32 scales, one for each 128 rows of the file and 128 columns, row-major. */
   readonly scales?: Float32Array;
 }
+
+/** Fills a packed tensor from rows of a file; scales are those that its rows need. */
+export type PackKernel = (tensor: Tensor, source: FileRows) => Promise<void>;
+
+const launch = kernel("pack", { writes: [0] });
 
 /**
  * Fills a packed tensor from the bytes of a file, a few MiB at a time. Throws ShapeError where rows or scales do not fit, and
@@ -27,5 +32,5 @@ export async function pack(tensor: Tensor, source: FileRows): Promise<void> {
   const blocks = Math.ceil(columns / SCALED) * (Math.floor(last / SCALED) + 1);
   const needed = tensor.packing!.format === "F8_E4M3" ? blocks : 0;
   if (scales.length < needed) throw new ShapeError(`F8_E4M3: got ${scales.length} scales, expected ${needed}`);
-  await packWasm(tensor, { ...source, scales: scales.subarray(0, needed) });
+  await launch(tensor.device)(tensor, { ...source, scales: scales.subarray(0, needed) });
 }

@@ -2,18 +2,17 @@ import { addressOf, storageOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf, geometryOf, LANES, rowBytes, SCALED } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { FileRows } from "./index.ts";
+import type { FileRows, PackKernel } from "./index.ts";
 
 /** Bytes of a file that are in memory at once, unless four rows and those between them take more. */
 const STAGED = 4 << 20;
 
-/** Fills a packed tensor from rows of a file; scales are those that its rows need. */
-export async function packWasm(tensor: Tensor, source: FileRows): Promise<void> {
+export const packWasm: PackKernel = async (tensor, source) => {
   const { format } = tensor.packing!;
   const { columns } = geometryOf(tensor.shape, tensor.packing!);
   if (format === "F32") await copyRows(tensor, columns * 4, source);
   else if (await interleave(tensor, source)) tensor.packing!.careful = true;
-}
+};
 
 /** Reads rows to a staging buffer and has them interleaved from there. @returns whether a number needs care. */
 async function interleave(tensor: Tensor, { read, at, scales = new Float32Array() }: FileRows): Promise<boolean> {
