@@ -1,6 +1,7 @@
 import type { AccumulateKernel } from "./accumulate/index.ts";
 import type { CombineKernel } from "./add/index.ts";
 import type { AttendBackwardKernel, AttendKernel } from "./attend/index.ts";
+import type { BiasGradientKernel, BiasKernel } from "./bias/index.ts";
 import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
 import type { ContractKernel } from "./einsum/index.ts";
@@ -26,6 +27,8 @@ export interface Kernels {
   readonly adamw: AdamwKernel;
   readonly attend: AttendKernel;
   readonly attendBackward: AttendBackwardKernel;
+  readonly bias: BiasKernel;
+  readonly biasGradient: BiasGradientKernel;
   readonly combine: CombineKernel;
   readonly contract: ContractKernel;
   readonly conv: ConvKernel;

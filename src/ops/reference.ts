@@ -2,6 +2,7 @@ import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateReference } from "./accumulate/reference.ts";
 import { combineReference } from "./add/reference.ts";
 import { attendBackwardReference, attendReference } from "./attend/reference.ts";
+import { biasGradientReference, biasReference } from "./bias/reference.ts";
 import { convBackwardReference, convReference } from "./conv/reference.ts";
 import { deltaBackwardReference, deltaReference } from "./delta/reference.ts";
 import { contractReference } from "./einsum/reference.ts";
@@ -26,6 +27,8 @@ const kernels: Omit<Kernels, "pack"> = {
   adamw: adamwReference,
   attend: attendReference,
   attendBackward: attendBackwardReference,
+  bias: biasReference,
+  biasGradient: biasGradientReference,
   combine: combineReference,
   contract: contractReference,
   conv: convReference,

@@ -2,6 +2,7 @@ import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateWasm } from "./accumulate/wasm.ts";
 import { combineWasm } from "./add/wasm.ts";
 import { attendBackwardWasm, attendWasm } from "./attend/wasm.ts";
+import { biasGradientWasm, biasWasm } from "./bias/wasm.ts";
 import { convBackwardWasm, convWasm } from "./conv/wasm.ts";
 import { deltaBackwardWasm, deltaWasm } from "./delta/wasm.ts";
 import { contractWasm } from "./einsum/wasm.ts";
@@ -27,6 +28,8 @@ const kernels: Kernels = {
   adamw: adamwWasm,
   attend: attendWasm,
   attendBackward: attendBackwardWasm,
+  bias: biasWasm,
+  biasGradient: biasGradientWasm,
   combine: combineWasm,
   contract: contractWasm,
   conv: convWasm,

@@ -1,8 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { type Kernels, recorded } from "../op.ts";
-import { biasGradientReference, biasReference } from "./reference.ts";
-import { biasGradientWasm, biasWasm } from "./wasm.ts";
+import { kernel, recorded } from "../op.ts";
 
 /** out = x + bias, which has one row of x. */
 export type BiasKernel = (x: Tensor, bias: Tensor, out: Tensor) => void;
@@ -10,8 +8,8 @@ export type BiasKernel = (x: Tensor, bias: Tensor, out: Tensor) => void;
 /** dbias = the sum of the rows of `g`. */
 export type BiasGradientKernel = (g: Tensor, dbias: Tensor) => void;
 
-const forward: Kernels<BiasKernel> = { reference: biasReference, wasm: biasWasm };
-const backward: Kernels<BiasGradientKernel> = { reference: biasGradientReference, wasm: biasGradientWasm };
+const forward = kernel("bias", { writes: [2] });
+const backward = kernel("biasGradient", { writes: [1] });
 
 /** x `[t, ...]` plus the same `bias` `[...]` for every t; x itself where there is none. Throws ShapeError. */
 export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
@@ -22,7 +20,7 @@ export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
       `addBias: got a bias [${bias.shape}], expected [${x.shape.slice(1)}], one row of [${x.shape}]`,
     );
   const output = new Tensor(device, x.shape);
-  forward[device.kind](x, bias, output);
+  forward(device)(x, bias, output);
   return recorded({
     name: "addBias",
     inputs: [x, bias],
@@ -30,7 +28,7 @@ export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
     saved: [],
     backward(g, wanted) {
       const dbias = wanted[1] ? new Tensor(device, bias.shape) : undefined;
-      if (dbias) backward[device.kind](g, dbias);
+      if (dbias) backward(device)(g, dbias);
       return [g, dbias];
     },
   });
