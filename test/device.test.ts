@@ -353,13 +353,13 @@ describe("opening", () => {
     await expect(WasmDevice.open({ threads: 1.5 })).rejects.toThrow(/expected a whole number/);
   });
 
-  it("reports a kernel that runs out of memory's bounds, on this thread or another, and does not hang", async () => {
-    for (const where of ["here", "there"] as const) {
+  it("reports a kernel that runs out of memory's bounds, on whichever thread, and does not hang", async () => {
+    for (const part of [0, 0.5, 0.99]) {
       const device = await WasmDevice.open({ threads: 2 });
       const n = 1 << 20;
-      // Threads take halves: the second one alone, or both, lie beyond the end.
-      const x = device.floats.byteLength - (where === "there" ? 2 * n : 0);
-      expect(() => device.launch("combine", [x, x, 0, n, 1, 0])).toThrow(/combine trapped/);
+      // So much of the pieces, which both threads take, lies within bounds.
+      const x = device.floats.byteLength - Math.floor(part * n) * 4;
+      expect(() => device.launch("combine", [x, x, 0, n, 1, 0])).toThrow(/got a trap.* in kernel combine/);
       expect(() => device.launch("combine", [0, 0, 0, 0, 1, 0])).toThrow(DeviceError);
       device.close();
     }

@@ -1,24 +1,30 @@
 import { DeviceError } from "../tensor/error.ts";
-import { ARGUMENTS, FAILED, FINISHED, JOB, KERNEL, SLEEPING, THREADS, TICKET } from "./layout.ts";
+import { ARGUMENTS, DONE, JOB, KERNEL, OVER, THREADS } from "./layout.ts";
 import type { Start } from "./worker.ts";
 
 /** What the pool needs of a worker of either kind. */
 interface Thread {
+  /** Whether it has ended, as far as can be told without awaiting anything. */
+  ended(): boolean;
   stop(): void;
 }
 
-/** A kernel: arguments' address, this thread's number, number of threads. */
-type Kernel = (args: number, thread: number, threads: number) => void;
+/** A kernel: arguments' address, this thread's number. */
+type Kernel = (args: number, thread: number) => void;
+
+/** Looks at silent workers, each after PATIENCE (thread.as.ts), before a worker that seems alive is given up: a minute. */
+const LOOKS = 600;
 
 /** Runs kernels of one wasm module on this thread and on workers that share its memory. */
 export class Pool {
   readonly threads: number;
   readonly #kernels = new Map<string, { run: Kernel; index: number }>();
-  readonly #gather: (workers: number) => void;
+  readonly #finish: () => number;
   readonly #ints: Int32Array;
   readonly #args: Float64Array;
   readonly #workers: readonly Thread[];
-  #failed = false;
+  /** Why nothing runs any longer. */
+  #failure: DeviceError | undefined;
 
   private constructor(instance: WebAssembly.Instance, memory: WebAssembly.Memory, workers: readonly Thread[]) {
     this.threads = workers.length + 1;
@@ -26,7 +32,7 @@ export class Pool {
     kernelNames(instance).forEach((name, index) => {
       this.#kernels.set(name, { run: instance.exports[name] as Kernel, index });
     });
-    this.#gather = instance.exports.gather as (workers: number) => void;
+    this.#finish = instance.exports.finish as () => number;
     // A shared buffer stays valid when the memory grows.
     this.#ints = new Int32Array(memory.buffer);
     this.#args = new Float64Array(memory.buffer, ARGUMENTS);
@@ -41,53 +47,59 @@ export class Pool {
         memory,
         kernels: kernelNames(instance),
         thread: i + 1,
-        words: { kernel: KERNEL >> 2, threads: THREADS >> 2, failed: FAILED >> 2, job: JOB >> 2 },
-        args: ARGUMENTS,
+        at: { args: ARGUMENTS, over: OVER, done: DONE },
       }),
     );
     return new Pool(instance, memory, await Promise.all(workers));
   }
 
-  /** Runs `kernel` on at most `threads` threads, this one included, and returns when all are done. */
-  launch(kernel: string, args: readonly number[], threads = this.threads): void {
-    const found = this.#kernels.get(kernel);
-    if (!found || this.#failed)
-      throw new DeviceError(`internal: kernel ${kernel} ${found ? "after a trap" : "unknown"}`);
+  /**
+   * Runs a kernel, or several one after the other over the same arguments, on at most `threads` threads, this one included,
+   * and returns when all is done. Throws DeviceError where a thread traps or has ended; nothing runs after that.
+   */
+  launch(kernels: string | readonly string[], args: readonly number[], threads = this.threads): void {
+    if (this.#failure) throw this.#failure;
     for (let i = 0; i < args.length; i++) this.#args[i] = args[i]!;
-    const ints = this.#ints;
-    ints[TICKET >> 2] = 0;
-    const alone = threads <= 1 || this.threads === 1;
+    this.#ints[THREADS >> 2] = Math.min(threads, this.threads);
+    if (typeof kernels === "string") this.#run(kernels);
+    else for (const kernel of kernels) this.#run(kernel);
+  }
+
+  #run(kernel: string): void {
+    const found = this.#kernels.get(kernel);
+    if (!found) throw new DeviceError(`internal: kernel got "${kernel}", expected the name of one`);
+    this.#ints[KERNEL >> 2] = found.index;
     try {
-      if (alone) {
-        found.run(ARGUMENTS, 0, 1);
-        return;
-      }
-      const used = Math.min(threads, this.threads);
-      ints[KERNEL >> 2] = found.index;
-      ints[THREADS >> 2] = used;
-      this.#publish();
-      found.run(ARGUMENTS, 0, used);
-      this.#gather(this.threads - 1);
+      found.run(ARGUMENTS, 0);
     } catch (error) {
-      this.#failed = true;
-      Atomics.store(ints, FAILED >> 2, 1);
-      throw new DeviceError(`internal: kernel ${kernel} trapped (${(error as Error).message})`);
+      this.#fail(`a trap in kernel ${kernel} (${(error as Error).message})`);
     }
+    for (let looks = 0; !this.#finish(); looks++) {
+      if (Atomics.load(this.#ints, OVER >> 2)) this.#fail(`a trap of a worker in kernel ${kernel}`);
+      if (this.#workers.some((worker) => worker.ended())) this.#fail(`a worker that ended in kernel ${kernel}`);
+      if (looks === LOOKS) this.#fail(`a worker that does not answer in kernel ${kernel}`);
+    }
+  }
+
+  #fail(got: string): never {
+    this.#failure = new DeviceError(
+      `wasm threads: got ${got}, expected every thread to finish; start again, with one thread if it repeats`,
+    );
+    this.#stop();
+    throw this.#failure;
   }
 
   /** Ends the workers. */
   close(): void {
-    this.#failed = true;
-    this.#ints[KERNEL >> 2] = -1;
-    this.#publish();
-    for (const worker of this.#workers) worker.stop();
+    this.#failure ??= new DeviceError("wasm device: got a launch after close, expected none; open another device");
+    this.#stop();
   }
 
-  #publish(): void {
-    const ints = this.#ints;
-    Atomics.store(ints, FINISHED >> 2, 0);
-    Atomics.add(ints, JOB >> 2, 1);
-    if (Atomics.load(ints, SLEEPING >> 2) > 0) Atomics.notify(ints, JOB >> 2);
+  #stop(): void {
+    Atomics.store(this.#ints, OVER >> 2, 1);
+    Atomics.add(this.#ints, JOB >> 2, 1);
+    Atomics.notify(this.#ints, JOB >> 2);
+    for (const worker of this.#workers) worker.stop();
   }
 }
 
@@ -112,7 +124,7 @@ async function startWorker(start: Start): Promise<Thread> {
         worker.onerror = reject;
         worker.postMessage(start);
       });
-      return { stop: () => worker.terminate() };
+      return { ended: () => false, stop: () => worker.terminate() };
     }
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
     const worker = new node.Worker(new URL(`./worker.${extension}`, import.meta.url), {
@@ -125,7 +137,9 @@ async function startWorker(start: Start): Promise<Thread> {
     });
     // An idle worker must not keep the process alive.
     worker.unref();
-    return { stop: () => void worker.terminate() };
+    // The one thing that Node tells of a worker without a turn of the event loop: a stopped one is idle for -1 ms.
+    const ended = () => worker.performance.eventLoopUtilization().idle < 0;
+    return { ended, stop: () => void worker.terminate() };
   } catch (error) {
     throw new DeviceError(`wasm threads: a worker did not start (${(error as Error).message}); open with threads: 1`);
   }

@@ -1,6 +1,6 @@
 import { DeviceError } from "../tensor/error.ts";
 import { binaries } from "./binary.ts";
-import { ARGUMENTS, SCRATCH, SCRATCH_BYTES, TICKET } from "./layout.ts";
+import { ARGUMENTS, SCRATCH, SCRATCH_BYTES } from "./layout.ts";
 
 /** A build of the kernels: `simd` runs anywhere, `relaxed` needs relaxed SIMD, `wide` also V8's revectorisation. */
 export type Build = keyof typeof binaries;
@@ -77,7 +77,7 @@ function compile(build: Build): Promise<WebAssembly.Module> {
   return module;
 }
 
-type Kernel = (args: number, thread: number, threads: number) => void;
+type Kernel = (args: number, thread: number) => void;
 type Sizes = readonly [m: number, n: number, k: number];
 
 /** Where the operands of a probe lie: behind what the contraction itself uses of the first thread's scratch. */
@@ -87,7 +87,6 @@ const OPERANDS = SCRATCH + SCRATCH_BYTES / 2;
 class Probe {
   readonly #run: Kernel;
   readonly #floats: Float32Array;
-  readonly #ints: Int32Array;
   readonly #args: Float64Array;
 
   constructor(module: WebAssembly.Module) {
@@ -96,7 +95,6 @@ class Probe {
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
     this.#run = exports.contract as Kernel;
     this.#floats = new Float32Array(memory.buffer);
-    this.#ints = new Int32Array(memory.buffer);
     this.#args = new Float64Array(memory.buffer, ARGUMENTS);
   }
 
@@ -130,9 +128,7 @@ class Probe {
     const strides = [k, 1, n, 1, n, 1];
     const once = [1, 0, 0, 0];
     this.#args.set([c * 4, a * 4, b * 4, m, n, k, ...strides, ...once, ...once, mode === "add" ? 1 : 0, m, n]);
-    // As the pool does before every kernel.
-    this.#ints[TICKET >> 2] = 0;
-    this.#run(ARGUMENTS, 0, 1);
+    this.#run(ARGUMENTS, 0);
     return { a, b, c };
   }
 

@@ -1,19 +1,41 @@
-// How the threads of one kernel meet: every kernel is NAME(args, thread, threads) and runs on all threads at once.
+// How threads share the work of a kernel. Every kernel is NAME(args, thread): it reads its arguments, does the pieces that
+// `first` and `next` hand out, and nothing after that. Neither the borders of pieces nor what is done for one depends on the
+// number of threads, so results do not either. The host's thread takes pieces until none is left, whether or not a worker has
+// woken up meanwhile, and then waits only for pieces that a worker has begun.
 import {
-  ARRIVED,
-  FAILED,
-  FINISHED,
+  CLAIM,
+  DONE,
   JOB,
+  KERNEL,
+  OVER,
+  PIECES,
   SCRATCH,
   SCRATCH_BYTES,
   SHARED,
   SLEEPING,
-  TICKET,
-  TURN,
+  THREADS,
+  WAITING,
 } from "./layout";
 
-// About 100 us: longer than the host needs between two kernels of a decoding step, shorter than a time slice lost to another process.
-const SPINS: i32 = 1 << 18;
+/** What `next` answers once no piece is left: above any number of pieces. */
+const NONE: i32 = i32.MAX_VALUE;
+/** Looks at a word, some 0.4 ns each, before a thread goes to sleep: a worker between jobs, the host at the end of one. */
+const IDLE_SPINS: i32 = 1 << 18;
+const END_SPINS: i32 = 1 << 14;
+/** Nanoseconds that the host sleeps before it looks whether the workers are alive. */
+const PATIENCE: i64 = 100000000;
+/** Numbers of a piece of elementwise work, some microseconds of it; a multiple of every vector's width. */
+export const GRAIN: i32 = 8192;
+
+/** Whether the job at hand is open to other threads; how many pieces it has; how many of them this thread has taken. */
+let open = false;
+let count: i32 = 0;
+let taken: i32 = 0;
+/** In a worker's instance true; the piece that it took before it entered the kernel. */
+let worker = false;
+let held: i32 = 0;
+/** The piece at hand of a job that is not open. */
+let piece: i32 = 0;
 
 /** Argument i as a float. */
 // @ts-ignore: decorator
@@ -48,71 +70,116 @@ export function scratch(thread: i32): usize {
   return <usize>(SCRATCH + thread * SCRATCH_BYTES);
 }
 
-/** SHARED_BYTES that all threads of a kernel see. */
+/** SHARED_BYTES that all threads of a kernel see, and the next kernel of the same launch. */
 export function shared(): usize {
   return <usize>SHARED;
 }
 
-/** The next piece of the current phase; counts from 0 again after each barrier. Results must not depend on who gets which. */
-export function ticket(): i32 {
-  return atomic.add<i32>(TICKET, 1);
+/** Pieces of at most `each` that `n` things make. */
+// @ts-ignore: decorator
+@inline
+export function piecesOf(n: i32, each: i32): i32 {
+  return (n + each - 1) / each;
 }
 
-/** First of `n` pieces that belong to this thread; those of thread + 1 begin where they end. */
-export function share(n: i32, thread: i32, threads: i32): i32 {
-  return <i32>((<i64>n * thread) / threads);
+/** Rows of `width` numbers that make a piece. */
+// @ts-ignore: decorator
+@inline
+export function rowsOf(width: i32): i32 {
+  return max(1, GRAIN / max(1, width));
 }
 
-/** Returns once all threads have called it. Writes before it are visible to every thread after it. */
-export function barrier(threads: i32): void {
-  if (threads == 1) {
-    store<i32>(TICKET, 0);
-    return;
+/** First of the `n` things in run `i` of `runs`, all as equal as can be; those of run i + 1 begin where they end. */
+export function share(n: i32, i: i32, runs: i32): i32 {
+  return <i32>((<i64>n * i) / runs);
+}
+
+/**
+ * Opens a job of `n` pieces and returns this thread's first one: `for (let i = first(n); i < n; i = next())`. A worker enters
+ * a kernel with a piece in hand: as long as it has not asked for the next, the job cannot end nor its arguments change.
+ */
+export function first(n: i32): i32 {
+  if (worker) return held;
+  piece = 0;
+  open = n > 1 && load<i32>(THREADS) > 1;
+  if (!open) return 0;
+  count = n;
+  taken = 0;
+  store<i32>(PIECES, n);
+  atomic.store<i32>(DONE, 0);
+  atomic.store<i64>(CLAIM, (<i64>(atomic.load<i32>(JOB) + 1) << 32) | n);
+  if (atomic.load<i32>(SLEEPING) > 0) atomic.notify(JOB, min(n, load<i32>(THREADS)) - 1);
+  return next();
+}
+
+/** This thread's next piece; above all of them where none is left. A worker must touch nothing after that. */
+export function next(): i32 {
+  if (!open) return ++piece;
+  for (;;) {
+    const word = atomic.load<i64>(CLAIM);
+    if (<i32>word == 0) break;
+    if (take(word)) return count - <i32>word;
   }
-  const turn = atomic.load<i32>(TURN);
-  if (atomic.add<i32>(ARRIVED, 1) == threads - 1) {
-    atomic.store<i32>(ARRIVED, 0);
-    atomic.store<i32>(TICKET, 0);
-    atomic.add<i32>(TURN, 1);
-    atomic.notify(TURN, -1);
-    return;
+  if (worker) report();
+  return NONE;
+}
+
+/** Takes a piece if CLAIM still is `word`. */
+// @ts-ignore: decorator
+@inline
+function take(word: i64): bool {
+  if (atomic.cmpxchg<i64>(CLAIM, word, word - 1) != word) return false;
+  taken++;
+  return true;
+}
+
+/** Says how many pieces this worker has finished, which may end the job. */
+function report(): void {
+  atomic.add<i32>(DONE, taken);
+  if (atomic.load<i32>(WAITING)) atomic.notify(DONE, 1);
+}
+
+/** For the host's thread: whether the job is over; waits for that, but not for ever, since a worker may have died. */
+export function finish(): bool {
+  if (!open) return true;
+  const others = count - taken;
+  for (let i = 0; i < END_SPINS; i++) if (atomic.load<i32>(DONE) == others) return true;
+  atomic.store<i32>(WAITING, 1);
+  let silent = false;
+  while (true) {
+    const done = atomic.load<i32>(DONE);
+    if (done == others || silent || atomic.load<i32>(OVER)) {
+      atomic.store<i32>(WAITING, 0);
+      return done == others;
+    }
+    silent = atomic.wait<i32>(DONE, done, PATIENCE) == 2;
   }
-  pause(TURN, turn);
 }
 
-/** Returns once `workers` workers have finished the job; for the host's thread. */
-export function gather(workers: i32): void {
-  let seen = atomic.load<i32>(FINISHED);
-  while (seen != workers) {
-    pause(FINISHED, seen);
-    seen = atomic.load<i32>(FINISHED);
-  }
-}
-
-/** Says that this worker has finished the job. */
-export function finish(): void {
-  atomic.add<i32>(FINISHED, 1);
-  atomic.notify(FINISHED, -1);
-}
-
-/** Waits for a job other than `last` and returns its number; for workers. */
-export function rest(last: i32): i32 {
-  for (let i = 0; i < SPINS; i++) {
+/** For workers: waits for a job, takes a piece of it and returns the index of its kernel; -1 when there will be none. */
+export function rest(thread: i32): i32 {
+  worker = true;
+  open = true;
+  while (true) {
+    for (let i = 0; i < IDLE_SPINS; i++) if (enter(thread)) return load<i32>(KERNEL);
+    atomic.add<i32>(SLEEPING, 1);
     const job = atomic.load<i32>(JOB);
-    if (job != last) return job;
+    const entered = enter(thread);
+    // Returns at once if there has been another job meanwhile.
+    if (!entered && !atomic.load<i32>(OVER)) atomic.wait<i32>(JOB, job, -1);
+    atomic.sub<i32>(SLEEPING, 1);
+    if (entered) return load<i32>(KERNEL);
+    if (atomic.load<i32>(OVER)) return -1;
   }
-  atomic.add<i32>(SLEEPING, 1);
-  // Returns at once if the job has changed meanwhile.
-  atomic.wait<i32>(JOB, last, -1);
-  atomic.sub<i32>(SLEEPING, 1);
-  return atomic.load<i32>(JOB);
 }
 
-/** Spins, then sleeps, until the word at `at` is no longer `old`. Traps if another thread has trapped. */
-function pause(at: usize, old: i32): void {
-  for (let i = 0; i < SPINS; i++) if (atomic.load<i32>(at) != old) return;
-  while (atomic.load<i32>(at) == old) {
-    if (atomic.load<i32>(FAILED)) unreachable();
-    atomic.wait<i32>(at, old, 10000000);
-  }
+/** Takes the first piece of the job at hand, if this thread may take part and one is left. */
+function enter(thread: i32): bool {
+  const word = atomic.load<i64>(CLAIM);
+  if (<i32>word == 0 || thread >= load<i32>(THREADS)) return false;
+  taken = 0;
+  if (!take(word)) return false;
+  count = load<i32>(PIECES);
+  held = count - <i32>word;
+  return true;
 }

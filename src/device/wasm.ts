@@ -77,10 +77,11 @@ export class WasmDevice implements Device {
   }
 
   /**
-   * Runs a kernel on all threads, or at most `threads` of them, and returns when it is done. Addresses are in bytes
-   * (`addressOf`). Small work is best done with `threads` 1: meeting the others costs about a microsecond.
+   * Runs a kernel, or several one after the other over the same arguments, on all threads or at most `threads` of them, and
+   * returns when all is done. Addresses are in bytes (`addressOf`). Small work is best done with `threads` 1: sharing it
+   * costs about a microsecond.
    */
-  launch(kernel: string, args: readonly number[], threads?: number): void {
+  launch(kernel: string | readonly string[], args: readonly number[], threads?: number): void {
     this.#pool.launch(kernel, args, threads);
   }
 

@@ -1,42 +1,36 @@
-// A thread of the wasm device: waits for a job, runs its kernel, says that it is done. Runs as a worker thread of Node and
-// as a web worker; imports nothing, so that any bundler can carry it.
+// A worker of the wasm device: takes pieces of jobs until there will be none. Runs as a worker thread of Node and as a web
+// worker; imports nothing, so that any bundler can carry it.
 
 /** What a worker is started with. */
 export interface Start {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  /** Names of the kernels, by job number. */
+  /** Names of the kernels by index. */
   readonly kernels: readonly string[];
   readonly thread: number;
-  /** Word indices of src/device/layout.ts. */
-  readonly words: { readonly kernel: number; readonly threads: number; readonly failed: number; readonly job: number };
-  readonly args: number;
+  /** Addresses of src/device/layout.ts: the job's arguments, the word that says a thread has trapped, the one that the host sleeps on. */
+  readonly at: { readonly args: number; readonly over: number; readonly done: number };
 }
 
-type Kernel = (args: number, thread: number, threads: number) => void;
+type Kernel = (args: number, thread: number) => void;
 
-function work({ module, memory, kernels, thread, words, args }: Start, ready: () => void): void {
+function work({ module, memory, kernels, thread, at }: Start, ready: () => void): void {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const { rest, finish } = exports as { rest: (last: number) => number; finish: () => void };
+  const rest = exports.rest as (thread: number) => number;
   const table = kernels.map((name) => exports[name] as Kernel);
   const ints = new Int32Array(memory.buffer);
-  let job = Atomics.load(ints, words.job);
   ready();
   for (;;) {
-    const next = rest(job);
-    if (next === job) continue;
-    job = next;
-    const kernel = table[ints[words.kernel]!];
+    const kernel = table[rest(thread)];
     if (!kernel) return;
-    const threads = ints[words.threads]!;
     try {
-      if (thread < threads) kernel(args, thread, threads);
+      kernel(at.args, thread);
     } catch {
-      // A trap: the others must not wait for this thread, and the host reports it.
-      Atomics.store(ints, words.failed, 1);
+      // A trap: the host must not wait for this thread, and reports it.
+      Atomics.store(ints, at.over >> 2, 1);
+      Atomics.notify(ints, at.done >> 2);
       return;
     }
-    finish();
   }
 }
 

@@ -1,12 +1,12 @@
 // Running sums along tokens, in float64.
-import { address, scratch, ticket, whole } from "../../device/thread.as";
+import { address, first, next, scratch, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
 
 /** Channels that one thread takes at a time: 4 KiB of a row, and sums that stay in the nearest cache. */
 const STRIP: i32 = 1024;
 
 /** Arguments: out x start (0 for zeros), sequences, t, channels, backward (1 or 0). */
-export function accumulate(args: usize, thread: i32, threads: i32): void {
+export function accumulate(args: usize, thread: i32): void {
   const start = address(args, 2);
   const sequences = whole(args, 3);
   const t = whole(args, 4);
@@ -16,11 +16,11 @@ export function accumulate(args: usize, thread: i32, threads: i32): void {
   const step = backward ? 0 - row : row;
   const sums = scratch(thread);
   const strips = (channels + STRIP - 1) / STRIP;
-  for (let piece = ticket(); piece < sequences * strips; piece = ticket()) {
+  for (let piece = first(sequences * strips); piece < sequences * strips; piece = next()) {
     const from = (piece % strips) * STRIP;
     const n = min(STRIP, channels - from);
-    const first = (piece / strips) * t + (backward ? t - 1 : 0);
-    let skip = <usize>first * row + (<usize>from << 2);
+    const row0 = (piece / strips) * t + (backward ? t - 1 : 0);
+    let skip = <usize>row0 * row + (<usize>from << 2);
     for (let c = 0; c < n; c++) {
       const value: f64 = start ? load<f32>(start + (<usize>(from + c) << 2)) : 0;
       store<f64>(sums + (<usize>c << 3), value);

@@ -1,16 +1,19 @@
 // out = alpha x + beta y.
-import { address, real, share, whole } from "../../device/thread.as";
+import { GRAIN, address, first, next, piecesOf, real, whole } from "../../device/thread.as";
 import { loadPart, madd, storePart } from "../simd.as";
 
 /** Arguments: out x y (0 for none), n in elements, alpha, beta. out may be x or y. */
-export function combine(args: usize, thread: i32, threads: i32): void {
+export function combine(args: usize, _thread: i32): void {
   const n = whole(args, 3);
-  const from = share(n >> 10, thread, threads) << 10;
-  const to = thread == threads - 1 ? n : share(n >> 10, thread + 1, threads) << 10;
-  const skip = <usize>from << 2;
   const y = address(args, 2);
-  if (y) combineTwo(to - from, address(args, 0) + skip, address(args, 1) + skip, y + skip, real(args, 4), real(args, 5));
-  else combineOne(to - from, address(args, 0) + skip, address(args, 1) + skip, real(args, 4));
+  const pieces = piecesOf(n, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * GRAIN;
+    const skip = <usize>from << 2;
+    const length = min(GRAIN, n - from);
+    if (y) combineTwo(length, address(args, 0) + skip, address(args, 1) + skip, y + skip, real(args, 4), real(args, 5));
+    else combineOne(length, address(args, 0) + skip, address(args, 1) + skip, real(args, 4));
+  }
 }
 
 function combineTwo(n: i32, out: usize, x: usize, y: usize, alpha: f32, beta: f32): void {

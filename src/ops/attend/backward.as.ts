@@ -1,7 +1,7 @@
 // Attention in reverse. For a block of keys and a panel of queries, weights P^T and score gradients dS^T are panels
 // [keys][COLUMNS] as in kernel.as.ts; dQ^T = K^T dS^T reads them as the right operand, dV = P^T dO and dK = dS^T Q as the
 // left one. README.md has the equations.
-import { barrier, scratch, ticket } from "../../device/thread.as";
+import { first, next, scratch } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { tileAlong } from "./along.as";
 import {
@@ -31,7 +31,6 @@ import {
   rowsPerPiece,
   s,
   scale,
-  sinkGradient,
   stick,
   t,
   termRoom,
@@ -79,7 +78,7 @@ function roundUp(n: i32): i32 {
 }
 
 /** Gradients of attend: see index.ts for shapes, wasm.ts for the arguments. */
-export function attendBackward(args: usize, thread: i32, threads: i32): void {
+export function attendBackward(args: usize, thread: i32): void {
   open(args);
   room = termRoom(terms);
   across = 0;
@@ -101,16 +100,24 @@ export function attendBackward(args: usize, thread: i32, threads: i32): void {
   exponential(table);
 
   const pieces = batch * groups * rowPieces;
-  for (let piece = ticket(); piece < pieces; piece = ticket()) {
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
     const rest = piece / groups;
     reversePiece(rest % batch, piece % groups, rowPieces - 1 - rest / batch);
   }
-  barrier(threads);
+}
+
+/** After attendBackward: sums the gradients of keys and values that several pieces have a part in. */
+export function attendCopies(args: usize, _thread: i32): void {
+  open(args);
   sumCopies();
-  if (sinkGradient) {
-    barrier(threads);
-    sumSinks(table);
-  }
+}
+
+/** After attendBackward: the gradients of sinks. */
+export function attendSinks(args: usize, thread: i32): void {
+  open(args);
+  table = scratch(thread);
+  exponential(table);
+  sumSinks(table);
 }
 
 function reversePiece(b: i32, group: i32, rowPiece: i32): void {

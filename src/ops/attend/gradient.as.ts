@@ -1,5 +1,5 @@
 // The end of the reverse pass: gradients leave their panels; those that several pieces have a part in are summed.
-import { ticket } from "../../device/thread.as";
+import { first, next, piecesOf } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { loadPart, madd, storePart, sum4 } from "../simd.as";
 import {
@@ -98,19 +98,23 @@ export function writeQueries(b: i32, group: i32, row0: i32, rows: i32, state: us
 /** Adds up the copies of gradients that several pieces share, in the order of the pieces. */
 export function sumCopies(): void {
   const part = 8192;
+  let all = 0;
+  for (let i = 0; i < terms + values; i++)
+    if (copiesOf(i) > 1 && keyGradient(i)) all += piecesOf(batch * s * groupsOf(i) * widthOf(i), part);
   let done = 0;
-  let piece = ticket();
+  let piece = first(all);
   for (let i = 0; i < terms + values; i++) {
+    if (piece >= all) return;
     const copies = copiesOf(i);
     if (copies == 1 || !keyGradient(i)) continue;
     const size = batch * s * groupsOf(i) * widthOf(i);
-    const first = keyCopies(i), to = keyGradient(i);
-    const pieces = (size + part - 1) / part;
-    for (; piece < done + pieces; piece = ticket()) {
+    const copies0 = keyCopies(i), to = keyGradient(i);
+    const pieces = piecesOf(size, part);
+    for (; piece < done + pieces; piece = next()) {
       const begin = (piece - done) * part, end = min(begin + part, size);
       for (let c = begin; c < end; c += 4) {
         // The copies end in three floats to spare.
-        let from = first + (<usize>c << 2);
+        let from = copies0 + (<usize>c << 2);
         let sum = v128.load(from);
         for (let k = 1; k < copies; k++) {
           from += <usize>size << 2;
@@ -126,7 +130,7 @@ export function sumCopies(): void {
 
 /** Each head's sink is a key whose value is 0: the sum over rows of -exp(sink - lse) sum(g * out). */
 export function sumSinks(table: usize): void {
-  for (let head = ticket(); head < h; head = ticket()) {
+  for (let head = first(h); head < h; head = next()) {
     const sink = sinkOf(head);
     let sum: f64 = 0;
     for (let row = head; row < batch * t * h; row += h) {

@@ -1,6 +1,6 @@
 // Attention forward. Scores are computed transposed, S^T = K Q^T, a panel [keys][COLUMNS] at a time: the panel that comes
 // out of the first contraction is, once weighed, the very operand that the second, O^T = V^T S^T, wants. README.md has more.
-import { barrier, scratch, ticket } from "../../device/thread.as";
+import { first, next, scratch } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
 import {
   E,
@@ -54,10 +54,10 @@ let scores: usize = 0;
 let room: i32 = 0;
 
 /** attend(values, view, ...terms): see index.ts for shapes, wasm.ts for the arguments. */
-export function attend(args: usize, thread: i32, threads: i32): void {
+export function attend(args: usize, thread: i32): void {
   open(args);
   if (few) {
-    attendPieces(scratch(thread), threads);
+    attendPieces(scratch(thread));
     return;
   }
   room = valueRoom(values);
@@ -73,7 +73,7 @@ export function attend(args: usize, thread: i32, threads: i32): void {
   exponential(table);
 
   const pieces = batch * groups * rowPieces * keyPieces;
-  for (let piece = ticket(); piece < pieces; piece = ticket()) {
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
     // The last rows see most keys: they go first. Groups of a sequence share pages of memory: they follow each other.
     const group = piece % groups;
     let rest = piece / groups;
@@ -83,22 +83,26 @@ export function attend(args: usize, thread: i32, threads: i32): void {
     const rowPiece = rowPieces - 1 - rest / keyPieces;
     attendPiece(b, group, rowPiece, keyPiece);
   }
-  barrier(threads);
-  if (keyPieces > 1) mergePieces(table);
+}
+
+/** After attend or attendFactored, where keys were taken in pieces: sums the pieces of every row. */
+export function attendMerge(args: usize, thread: i32): void {
+  open(args);
+  table = scratch(thread);
+  exponential(table);
+  mergePieces(table);
 }
 
 /** The way for few rows: pieces are ranges of keys, whatever the group. */
-function attendPieces(space: usize, threads: i32): void {
+function attendPieces(space: usize): void {
   table = space;
   exponential(table);
   const step = partRow(0, 0, 1, 0) - partRow(0, 0, 0, 0);
-  for (let piece = ticket(); piece < batch * keyPieces; piece = ticket()) {
+  for (let piece = first(batch * keyPieces); piece < batch * keyPieces; piece = next()) {
     const b = piece % batch, keyPiece = piece / batch;
     openSequence(b);
     attendFew(b, keyPiece, LOG2E * scale, table + TABLE, table, partRow(b, 0, 0, keyPiece), step);
   }
-  barrier(threads);
-  mergePieces(table);
 }
 
 function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {

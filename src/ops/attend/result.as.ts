@@ -1,5 +1,5 @@
 // The end of the forward pass: panels of O^T become rows of the output; pieces of the keys are merged.
-import { ticket } from "../../device/thread.as";
+import { first, next, piecesOf, rowsOf } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { log4, madd } from "../simd.as";
 import {
@@ -140,8 +140,13 @@ function mergeSums(from: usize, stride: usize, table: usize): f32 {
 
 /** Sums the pieces of every row, in the order of the keys. */
 export function mergePieces(table: usize): void {
-  const rows = t * m, all = batch * groups * rows;
-  for (let i = ticket(); i < all; i = ticket()) {
+  const all = batch * groups * t * m, each = rowsOf(keyPieces * V), pieces = piecesOf(all, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    for (let i = piece * each, end = min(all, i + each); i < end; i++) mergeRow(i, table);
+}
+
+function mergeRow(i: i32, table: usize): void {
+    const rows = t * m;
     const group = (i / rows) % groups, b = i / (rows * groups), row = i % rows;
     const from = partRow(b, group, row, 0), stride = <usize>(V + 2) << 2;
     // The maxima give way to the factors.
@@ -165,5 +170,4 @@ export function mergePieces(table: usize): void {
     }
     openSequence(b);
     if (remainder) addOwn(b, group, row, sum);
-  }
 }

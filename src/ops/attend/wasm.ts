@@ -53,7 +53,7 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
     const query = addressOf(call.terms[i]?.q);
     args.push(e, g, x.paging ? 0 : addressOf(x), query, 0, 0, 0, 1, ...paged(x, tables), rows.indexOf(x));
   });
-  device.launch("attend", args, threadsFor(call));
+  device.launch(parts ? ["attend", "attendMerge"] : "attend", args, threadsFor(call));
   parts?.free();
 };
 
@@ -79,7 +79,7 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   call.values.forEach(({ v, e, g }, i) => {
     operand(e, g, v, undefined, dv[i]);
   });
-  device.launch("attendBackward", args, threadsFor(call));
+  device.launch(["attendBackward", "attendCopies", ...(dsinks ? ["attendSinks"] : [])], args, threadsFor(call));
   for (const copy of copies) copy.free();
 };
 

@@ -1,5 +1,5 @@
 // Causal short convolution of each channel by itself, and its gradients.
-import { address, barrier, scratch, share, shared, ticket, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, scratch, share, shared, whole } from "../../device/thread.as";
 import { addRow, addTaps, tap, taps } from "./taps.as";
 
 /** Channels worked on at a time, so that the rows under all taps stay in the nearest cache. */
@@ -9,7 +9,7 @@ const STRIP_BYTES: usize = 2048;
 const BLOCK: i32 = 64;
 
 /** Arguments: out x w bias before (the last two 0 for zeros), rows, t, channels, width. */
-export function conv(args: usize, thread: i32, threads: i32): void {
+export function conv(args: usize, thread: i32): void {
   const bias = address(args, 3);
   const before = address(args, 4);
   const rows = whole(args, 5);
@@ -21,15 +21,15 @@ export function conv(args: usize, thread: i32, threads: i32): void {
   const zeros = zerosOf(thread);
   const strips = (channels + STRIP - 1) / STRIP;
   const blocks = (rows + BLOCK - 1) / BLOCK;
-  for (let piece = ticket(); piece < strips * blocks; piece = ticket()) {
+  for (let piece = first(strips * blocks); piece < strips * blocks; piece = next()) {
     const from = (piece / blocks) * STRIP;
     const skip = <usize>from << 2;
     const n = min(STRIP, channels - from);
     turn(n, width, address(args, 2) + skip * <usize>width, w);
-    const first = (piece % blocks) * BLOCK;
-    const to = min(rows, first + BLOCK);
+    const above = (piece % blocks) * BLOCK;
+    const to = min(rows, above + BLOCK);
     const start = bias ? bias + skip : zeros;
-    for (let i = first; i < to; i++) {
+    for (let i = above; i < to; i++) {
       const at = <usize>i * row + skip;
       const out = address(args, 0) + at;
       const x = address(args, 1) + at;
@@ -77,7 +77,7 @@ function convRow(
  * Arguments: dx dw dbias (0 for not wanted) x w before (0 for zeros) g, rows, t, channels, width, runs. Rows are summed into
  * dw and dbias in `runs` runs, whatever the number of threads; a run's sums are `[width + 1, channels]`, bias last.
  */
-export function convBackward(args: usize, thread: i32, threads: i32): void {
+export function convBackward(args: usize, thread: i32): void {
   const dx = address(args, 0);
   const dw = address(args, 1);
   const dbias = address(args, 2);
@@ -91,7 +91,7 @@ export function convBackward(args: usize, thread: i32, threads: i32): void {
   const w = scratch(thread);
   const zeros = zerosOf(thread);
   const strips = (channels + STRIP - 1) / STRIP;
-  for (let piece = ticket(); piece < runs * strips; piece = ticket()) {
+  for (let piece = first(runs * strips); piece < runs * strips; piece = next()) {
     const run = piece / strips;
     const from = (piece % strips) * STRIP;
     const skip = <usize>from << 2;
@@ -119,10 +119,22 @@ export function convBackward(args: usize, thread: i32, threads: i32): void {
       if (pair) addRow(n, sums + <usize>width * row, g + row);
     }
   }
-  if (!dw && !dbias) return;
-  barrier(threads);
-  const from = share(channels, thread, threads);
-  const n = share(channels, thread + 1, threads) - from;
+}
+
+/** After convBackward: adds up dw and dbias of all runs. */
+export function convRuns(args: usize, _thread: i32): void {
+  const channels = whole(args, 9);
+  const strips = address(args, 1) || address(args, 2) ? piecesOf(channels, STRIP) : 0;
+  for (let piece = first(strips); piece < strips; piece = next())
+    sumRuns(piece * STRIP, min(STRIP, channels - piece * STRIP), args);
+}
+
+function sumRuns(from: i32, n: i32, args: usize): void {
+  const dw = address(args, 1);
+  const dbias = address(args, 2);
+  const width = whole(args, 10);
+  const runs = whole(args, 11);
+  const row = <usize>whole(args, 9) << 2;
   const all = sumsOf(0, width, row) + (<usize>from << 2);
   for (let run = 1; run < runs; run++)
     for (let k = 0; k <= width; k++) addRow(n, all + <usize>k * row, all + <usize>(run * (width + 1) + k) * row);

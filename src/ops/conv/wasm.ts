@@ -28,5 +28,5 @@ export const convBackwardWasm: ConvBackwardKernel = ({ x, w, t, before }, g, dx,
   const runs = Math.max(1, Math.min(RUNS, fit, Math.ceil(rows / ROWS)));
   const args = [addressOf(dx), addressOf(dw), addressOf(dbias), addressOf(x), addressOf(w), addressOf(before)];
   args.push(addressOf(g), rows, t, channels, width, runs);
-  (g.device as WasmDevice).launch("convBackward", args, threadsFor(x.size));
+  (g.device as WasmDevice).launch(["convBackward", "convRuns"], args, threadsFor(x.size));
 };

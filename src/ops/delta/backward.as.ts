@@ -1,6 +1,6 @@
 // Gradients of the delta rule: chunks from last to first, each computed anew from the state before it, with dS the
 // gradient of the state after it. README.md has the equations.
-import { address, barrier, scratch, share, ticket } from "../../device/thread.as";
+import { address, first, next, piecesOf, rowsOf, scratch } from "../../device/thread.as";
 import { lift4 } from "../attend/pack.as";
 import { madd } from "../simd.as";
 import {
@@ -36,7 +36,7 @@ let dS: usize = 0;
 let across: usize = 0;
 
 /** Arguments: those of `open`, then gout, dq dk `[batch t, h, n]`, dv dbeta ddecay, and their sums dq dk if g < h. */
-export function deltaBackward(args: usize, thread: i32, threads: i32): void {
+export function deltaBackward(args: usize, thread: i32): void {
   open(args);
   gout = address(args, 17);
   dq = address(args, 18);
@@ -53,7 +53,7 @@ export function deltaBackward(args: usize, thread: i32, threads: i32): void {
   across = dS + <usize>N * V4;
   memory.fill(S, 0, <usize>N * V4);
   const pieces = batch * h;
-  for (let piece = ticket(); piece < pieces; piece = ticket()) {
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
     const row = (piece / h) * t;
     memory.fill(dS, 0, <usize>N * V4);
     for (let chunk = chunks - 1; chunk >= 0; chunk--) {
@@ -62,11 +62,17 @@ export function deltaBackward(args: usize, thread: i32, threads: i32): void {
       backwardChunk(row + from, min(CHUNK, t - from), piece % h);
     }
   }
-  if (g == h) return;
-  barrier(threads);
-  const rows = batch * t, from = share(rows, thread, threads), to = share(rows, thread + 1, threads);
-  if (dq) sumHeads(dq, from, to, address(args, 23));
-  if (dk) sumHeads(dk, from, to, address(args, 24));
+}
+
+/** After deltaBackward, where heads share keys: the sums dq and dk over the heads of a group. */
+export function deltaHeads(args: usize, _thread: i32): void {
+  open(args);
+  const rows = batch * t, each = rowsOf(h * n), pieces = piecesOf(rows, each);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * each, to = min(rows, from + each);
+    if (address(args, 18)) sumHeads(address(args, 18), from, to, address(args, 23));
+    if (address(args, 19)) sumHeads(address(args, 19), from, to, address(args, 24));
+  }
 }
 
 function backwardChunk(row: i32, count: i32, head: i32): void {

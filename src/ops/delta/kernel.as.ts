@@ -1,6 +1,6 @@
 // The delta rule by chunks: per chunk the corrections of all its tokens, then outputs and the next state as products of
 // matrices. Everything of a head lies in the thread's scratch.
-import { address, scratch, ticket } from "../../device/thread.as";
+import { address, first, next, scratch } from "../../device/thread.as";
 import { BLOCK, LANES, N, N4, V, V4, build, layChunk, starts, takeChunk, written } from "./build.as";
 import {
   batch, chunks, final, give, giveState, h, headRow, open, state, stateAt, states, t, takeState, v,
@@ -15,14 +15,14 @@ let U: usize = 0;
 let S: usize = 0;
 
 /** Arguments: those of `open`, then out. */
-export function deltaChunked(args: usize, thread: i32, _threads: i32): void {
+export function deltaChunked(args: usize, thread: i32): void {
   open(args);
   const out = address(args, 17);
   read = layChunk(scratch(thread));
   U = read + <usize>(2 * CHUNK) * V4;
   S = U + <usize>CHUNK * V4;
   const pieces = batch * h;
-  for (let piece = ticket(); piece < pieces; piece = ticket()) {
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
     const row = (piece / h) * t, head = piece % h;
     memory.fill(S, 0, <usize>N * V4);
     if (state) takeState(stateAt(state, piece), S, V);

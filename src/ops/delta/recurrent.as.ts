@@ -1,6 +1,6 @@
 // The delta rule token by token: the state stays in cache, and columns of it do not depend on each other, so each token
 // passes over a few columns of all rows twice.
-import { scratch, ticket } from "../../device/thread.as";
+import { first, next, scratch } from "../../device/thread.as";
 import { exp4, loadPart, madd, storePart } from "../simd.as";
 import {
   PER_CHANNEL, PER_HEAD, batch, beta, chunks, decay, final, h, headRow, k, keyRow, kind, n, open, q, scale, state,
@@ -12,12 +12,12 @@ import { CHUNK } from "./chunk";
 let channels: usize = 0;
 
 /** Arguments: those of `open`, then out. Needs 4 n (v + 4) bytes of scratch. */
-export function deltaRecurrent(args: usize, thread: i32, _threads: i32): void {
+export function deltaRecurrent(args: usize, thread: i32): void {
   open(args);
   const out = <usize>load<f64>(args + (17 << 3));
   channels = scratch(thread);
   const pieces = batch * h;
-  for (let piece = ticket(); piece < pieces; piece = ticket()) pass(piece, out);
+  for (let piece = first(pieces); piece < pieces; piece = next()) pass(piece, out);
 }
 
 /** All tokens of one head of one sequence. */

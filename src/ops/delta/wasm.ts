@@ -28,7 +28,7 @@ export const deltaBackwardWasm: DeltaBackwardKernel = (call, states, gout, grads
   const [ownQ, ownK] = [copy(grads.q), copy(grads.k)];
   const to = [ownQ ?? grads.q, ownK ?? grads.k, grads.v, grads.beta, grads.decay, grads.q, grads.k];
   const args = [...head(call, undefined, states), addressOf(gout), ...to.map((x) => addressOf(x))];
-  device.launch("deltaBackward", args, threadsFor(call));
+  device.launch(call.g < call.h ? ["deltaBackward", "deltaHeads"] : "deltaBackward", args, threadsFor(call));
   ownQ?.free();
   ownK?.free();
 };

@@ -1,7 +1,7 @@
 // C[i, j, m, n] = (or +=) sum_k A[i, j, m, k] B[i, j, k, n] with any strides; i and j are batch axes.
 // Structure after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008), and BLIS.
 
-import { address, scratch, stride, ticket, whole } from "../../device/thread.as";
+import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { product } from "./block.as";
 
 /** Address of operand `which` (0 c, 1 a, 2 b in `args`; here 1 a, 2 b, 3 c) at flat batch position `at`. */
@@ -17,7 +17,7 @@ function operand(args: usize, at: i32, which: i32): usize {
  * to fetch from the other's cache than to pack twice (LOG.md).
  * Arguments: c a b, m n k, am ak bk bn cm cn (elements), two batch axes as (size, a, b, c), add, rows and columns per piece.
  */
-export function contract(args: usize, thread: i32, _threads: i32): void {
+export function contract(args: usize, thread: i32): void {
   const m = whole(args, 3);
   const n = whole(args, 4);
   const am = stride(args, 6);
@@ -29,7 +29,7 @@ export function contract(args: usize, thread: i32, _threads: i32): void {
   const across = (n + wide - 1) / wide;
   const pieces = ((m + tall - 1) / tall) * across;
   const all = whole(args, 12) * whole(args, 16) * pieces;
-  for (let t = ticket(); t < all; t = ticket()) {
+  for (let t = first(all); t < all; t = next()) {
     const at = t / pieces;
     const down = (t - at * pieces) / across;
     const i = down * tall;

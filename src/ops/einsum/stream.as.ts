@@ -1,6 +1,6 @@
 // At most 4 rows of A (decoding): B is read once, in the order it lies in memory, and nothing is packed. The time is that of
 // reading B.
-import { address, scratch, stride, ticket, whole } from "../../device/thread.as";
+import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
 
 /** Floats of a thread's copy of A's rows, and of its part of C: 1 MiB each of scratch. */
@@ -10,7 +10,7 @@ const MOST: i32 = 262144;
  * Arguments as `contract`, then the columns per piece. Requires m <= 4, and B contiguous in n or in k. The sum runs over k in
  * one order whatever the pieces are.
  */
-export function stream(args: usize, thread: i32, threads: i32): void {
+export function stream(args: usize, thread: i32): void {
   const m = whole(args, 3);
   const n = whole(args, 4);
   const k = whole(args, 5);
@@ -24,7 +24,7 @@ export function stream(args: usize, thread: i32, threads: i32): void {
   const across = (n + wide - 1) / wide;
   const x = scratch(thread);
   const y = x + (MOST << 2);
-  for (let t = ticket(); t < batch * across; t = ticket()) {
+  for (let t = first(batch * across); t < batch * across; t = next()) {
     const at = t / across;
     const j = (t - at * across) * wide;
     const columns = min(wide, n - j);

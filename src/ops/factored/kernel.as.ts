@@ -2,7 +2,7 @@
 // query in lanes: U^T = Bk Q^T reads the factors where they lie, the ranks of U^T are summed into S^T, weights are spread over
 // the ranks of the values, and O^T += Bv^T P^T reads those where they lie. The call and the results are those of attend
 // (call.as.ts, result.as.ts): one group of m = h heads, so that row i h + head is a head of query i.
-import { address, barrier, scratch, ticket, whole } from "../../device/thread.as";
+import { address, first, next, scratch, whole } from "../../device/thread.as";
 import {
   E,
   HEAD,
@@ -26,7 +26,7 @@ import {
 } from "../attend/call.as";
 import { copyRows } from "../attend/pack.as";
 import { packQueries } from "../attend/panel.as";
-import { keepPiece, mergePieces, writePiece } from "../attend/result.as";
+import { keepPiece, writePiece } from "../attend/result.as";
 import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "../attend/softmax.as";
 import { WIDTH, padded, sixes, tile, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
@@ -52,7 +52,7 @@ let values: usize = 0;
 let room: i32 = 0;
 
 /** attendFactored: see index.ts for shapes, wasm.ts for the arguments. */
-export function attendFactored(args: usize, thread: i32, threads: i32): void {
+export function attendFactored(args: usize, thread: i32): void {
   open(args);
   call = args;
   R = whole(args, FACTORS + 8);
@@ -71,12 +71,10 @@ export function attendFactored(args: usize, thread: i32, threads: i32): void {
   values = weights + <usize>(block * P) * WIDTH;
   exponential(table);
   const pieces = batch * rowPieces * keyPieces;
-  for (let piece = ticket(); piece < pieces; piece = ticket()) {
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
     const b = piece % batch, rest = piece / batch;
     attendPiece(b, rowPieces - 1 - rest / keyPieces, rest % keyPieces);
   }
-  barrier(threads);
-  if (keyPieces > 1) mergePieces(table);
 }
 
 // @ts-ignore: decorator

@@ -48,7 +48,7 @@ export const factoredWasm: FactoredKernel = (call, out) => {
     args.push(addressOf(factor), factor.shape.length === 3 ? factor.size / (batch * s) : 0);
   args.push(keyRank, valueRank);
   const products = batch * t * s * h * (keyRank * e + valueRank * v);
-  device.launch("attendFactored", args, products < ALONE ? 1 : undefined);
+  device.launch(parts ? ["attendFactored", "attendMerge"] : "attendFactored", args, products < ALONE ? 1 : undefined);
   parts?.free();
 };
 

@@ -1,14 +1,16 @@
 // The gate of SwiGLU: silu(a) b.
-import { address, share, whole } from "../../device/thread.as";
+import { GRAIN, address, first, next, piecesOf, whole } from "../../device/thread.as";
 import { loadPart, madd, sigmoid4, storePart } from "../simd.as";
 
 /** Arguments: out a b, n in elements. */
-export function gate(args: usize, thread: i32, threads: i32): void {
+export function gate(args: usize, _thread: i32): void {
   const n = whole(args, 3);
-  const from = share(n >> 8, thread, threads) << 8;
-  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
-  const skip = <usize>from << 2;
-  gateRun(to - from, address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip);
+  const pieces = piecesOf(n, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * GRAIN;
+    const skip = <usize>from << 2;
+    gateRun(min(GRAIN, n - from), address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip);
+  }
 }
 
 function gateRun(n: i32, out: usize, a: usize, b: usize): void {
@@ -30,15 +32,17 @@ function gateRun(n: i32, out: usize, a: usize, b: usize): void {
 }
 
 /** Arguments: da db a b g, n in elements. */
-export function gateBackward(args: usize, thread: i32, threads: i32): void {
+export function gateBackward(args: usize, _thread: i32): void {
   const n = whole(args, 5);
-  const from = share(n >> 8, thread, threads) << 8;
-  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
-  const skip = <usize>from << 2;
-  backRun(
-    to - from, address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip,
-    address(args, 3) + skip, address(args, 4) + skip,
-  );
+  const pieces = piecesOf(n, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * GRAIN;
+    const skip = <usize>from << 2;
+    backRun(
+      min(GRAIN, n - from), address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip,
+      address(args, 3) + skip, address(args, 4) + skip,
+    );
+  }
 }
 
 function backRun(n: i32, da: usize, db: usize, a: usize, b: usize, g: usize): void {

@@ -1,22 +1,33 @@
 // Cross entropy over rows of logits; the softmax is never stored.
-import { address, barrier, share, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, rowsOf, whole } from "../../device/thread.as";
 import { exp4, loadPart, log4, max4, storePart, sum4 } from "../simd.as";
 
 /** Arguments: out lse logits targets (int32), rows, vocabulary, counted rows. */
-export function loss(args: usize, thread: i32, threads: i32): void {
+export function loss(args: usize, _thread: i32): void {
   const rows = whole(args, 4);
   const v = whole(args, 5);
   const lse = address(args, 1);
   const step = <usize>v << 2;
-  const to = share(rows, thread + 1, threads);
-  for (let row = share(rows, thread, threads); row < to; row++) {
-    const x = address(args, 2) + <usize>row * step;
-    const most = greatest(v, x);
-    const log = f32x4.extract_lane(log4(f32x4.splat(exponentials(v, x, most))), 0);
-    store<f32>(lse + (<usize>row << 2), most + log);
-  }
-  barrier(threads);
-  if (thread) return;
+  const each = rowsOf(v);
+  const pieces = piecesOf(rows, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
+      const x = address(args, 2) + <usize>row * step;
+      const most = greatest(v, x);
+      const log = f32x4.extract_lane(log4(f32x4.splat(exponentials(v, x, most))), 0);
+      store<f32>(lse + (<usize>row << 2), most + log);
+    }
+}
+
+/** After loss: the mean over the counted rows. */
+export function lossMean(args: usize, _thread: i32): void {
+  for (let piece = first(1); piece < 1; piece = next()) mean(args);
+}
+
+function mean(args: usize): void {
+  const rows = whole(args, 4);
+  const lse = address(args, 1);
+  const step = <usize>whole(args, 5) << 2;
   let total: f64 = 0;
   for (let row = 0; row < rows; row++) {
     const target = load<i32>(address(args, 3) + (<usize>row << 2));
@@ -53,24 +64,28 @@ function exponentials(n: i32, x: usize, most: f32): f32 {
 }
 
 /** Arguments: dlogits lse logits targets (int32), rows, vocabulary, counted rows, g (address of one number). */
-export function lossBackward(args: usize, thread: i32, threads: i32): void {
+export function lossBackward(args: usize, _thread: i32): void {
   const rows = whole(args, 4);
   const v = whole(args, 5);
   const step = <usize>v << 2;
   const factor = load<f32>(address(args, 7)) / <f32>whole(args, 6);
-  const to = share(rows, thread + 1, threads);
-  for (let row = share(rows, thread, threads); row < to; row++) {
+  const each = rowsOf(v);
+  const pieces = piecesOf(rows, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    for (let row = piece * each, to = min(rows, row + each); row < to; row++) backRow(row, v, step, factor, args);
+}
+
+function backRow(row: i32, v: i32, step: usize, factor: f32, args: usize): void {
     const target = load<i32>(address(args, 3) + (<usize>row << 2));
     const out = address(args, 0) + <usize>row * step;
     if (target < 0) {
       memory.fill(out, 0, step);
-      continue;
+      return;
     }
     const x = address(args, 2) + <usize>row * step;
     probabilities(v, x, load<f32>(address(args, 1) + (<usize>row << 2)), factor, out);
     const at = out + (<usize>target << 2);
     store<f32>(at, load<f32>(at) - factor);
-  }
 }
 
 /** out = factor e^(x - lse). */

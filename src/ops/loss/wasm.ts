@@ -7,7 +7,7 @@ export const lossWasm: LossKernel = (logits, targets, counted, out, lse) => {
   const device = logits.device as WasmDevice;
   const [rows = 0, vocabulary = 0] = logits.shape;
   const args = [addressOf(out), addressOf(lse), addressOf(logits), device.stage(targets), rows, vocabulary, counted];
-  device.launch("loss", args, threadsFor(logits.size));
+  device.launch(["loss", "lossMean"], args, threadsFor(logits.size));
 };
 
 export const lossBackwardWasm: LossBackwardKernel = (logits, targets, counted, lse, g, dlogits) => {

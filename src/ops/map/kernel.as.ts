@@ -1,6 +1,6 @@
 // One function of every number, and its derivative times the output's gradient. Each function is a kernel of its own, with
 // loops of its own.
-import { address, share, whole } from "../../device/thread.as";
+import { GRAIN, address, first, next, piecesOf, whole } from "../../device/thread.as";
 import { exp4, loadPart, madd, nmadd, sigmoid4, softplus4, storePart, tanh4 } from "../simd.as";
 
 const SIGMOID: i32 = 0;
@@ -12,56 +12,59 @@ const RELU: i32 = 5;
 const TANH: i32 = 6;
 
 /** Arguments: out x, n in elements. */
-export function sigmoid(args: usize, thread: i32, threads: i32): void {
-  map(SIGMOID, args, thread, threads);
+export function sigmoid(args: usize, _thread: i32): void {
+  map(SIGMOID, args);
 }
 
 /** Arguments: out x, n in elements. */
-export function silu(args: usize, thread: i32, threads: i32): void {
-  map(SILU, args, thread, threads);
+export function silu(args: usize, _thread: i32): void {
+  map(SILU, args);
 }
 
 /** Arguments: out x, n in elements. */
-export function softplus(args: usize, thread: i32, threads: i32): void {
-  map(SOFTPLUS, args, thread, threads);
+export function softplus(args: usize, _thread: i32): void {
+  map(SOFTPLUS, args);
 }
 
 /** Arguments: out x, n in elements. */
-export function logSigmoid(args: usize, thread: i32, threads: i32): void {
-  map(LOG_SIGMOID, args, thread, threads);
+export function logSigmoid(args: usize, _thread: i32): void {
+  map(LOG_SIGMOID, args);
 }
 
 /** Arguments: out x, n in elements. */
-export function exp(args: usize, thread: i32, threads: i32): void {
-  map(EXP, args, thread, threads);
+export function exp(args: usize, _thread: i32): void {
+  map(EXP, args);
 }
 
 /** Arguments: out x, n in elements. */
-export function relu(args: usize, thread: i32, threads: i32): void {
-  map(RELU, args, thread, threads);
+export function relu(args: usize, _thread: i32): void {
+  map(RELU, args);
 }
 
 /** Arguments: out x, n in elements. */
-export function tanh(args: usize, thread: i32, threads: i32): void {
-  map(TANH, args, thread, threads);
+export function tanh(args: usize, _thread: i32): void {
+  map(TANH, args);
 }
 
 /** Inlined once for each function, of which only its own branch of `value` is left. */
 // @ts-ignore: decorator
 @inline
-function map(by: i32, args: usize, thread: i32, threads: i32): void {
+function map(by: i32, args: usize): void {
   const total = whole(args, 2);
-  const from = share(total >> 8, thread, threads) << 8;
-  let n = (thread == threads - 1 ? total : share(total >> 8, thread + 1, threads) << 8) - from;
-  let out = address(args, 0) + (<usize>from << 2);
-  let x = address(args, 1) + (<usize>from << 2);
-  for (; n >= 8; n -= 8, x += 32, out += 32) {
-    const s = value(by, v128.load(x));
-    const t = value(by, v128.load(x, 16));
-    v128.store(out, s);
-    v128.store(out, t, 16);
+  const pieces = piecesOf(total, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * GRAIN;
+    let n = min(GRAIN, total - from);
+    let out = address(args, 0) + (<usize>from << 2);
+    let x = address(args, 1) + (<usize>from << 2);
+    for (; n >= 8; n -= 8, x += 32, out += 32) {
+      const s = value(by, v128.load(x));
+      const t = value(by, v128.load(x, 16));
+      v128.store(out, s);
+      v128.store(out, t, 16);
+    }
+    for (; n > 0; n -= 4, x += 16, out += 16) storePart(out, n, value(by, loadPart(x, n, 0)));
   }
-  for (; n > 0; n -= 4, x += 16, out += 16) storePart(out, n, value(by, loadPart(x, n, 0)));
 }
 
 // @ts-ignore: decorator
@@ -77,61 +80,64 @@ function value(by: i32, x: v128): v128 {
 }
 
 /** Arguments: dx y g, n in elements. */
-export function sigmoidBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(SIGMOID, args, thread, threads);
+export function sigmoidBackward(args: usize, _thread: i32): void {
+  mapBackward(SIGMOID, args);
 }
 
 /** Arguments: dx x g, n in elements. */
-export function siluBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(SILU, args, thread, threads);
+export function siluBackward(args: usize, _thread: i32): void {
+  mapBackward(SILU, args);
 }
 
 /** Arguments: dx x g, n in elements. */
-export function softplusBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(SOFTPLUS, args, thread, threads);
+export function softplusBackward(args: usize, _thread: i32): void {
+  mapBackward(SOFTPLUS, args);
 }
 
 /** Arguments: dx x g, n in elements. */
-export function logSigmoidBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(LOG_SIGMOID, args, thread, threads);
+export function logSigmoidBackward(args: usize, _thread: i32): void {
+  mapBackward(LOG_SIGMOID, args);
 }
 
 /** Arguments: dx y g, n in elements. */
-export function expBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(EXP, args, thread, threads);
+export function expBackward(args: usize, _thread: i32): void {
+  mapBackward(EXP, args);
 }
 
 /** Arguments: dx y g, n in elements. */
-export function reluBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(RELU, args, thread, threads);
+export function reluBackward(args: usize, _thread: i32): void {
+  mapBackward(RELU, args);
 }
 
 /** Arguments: dx y g, n in elements. */
-export function tanhBackward(args: usize, thread: i32, threads: i32): void {
-  mapBackward(TANH, args, thread, threads);
+export function tanhBackward(args: usize, _thread: i32): void {
+  mapBackward(TANH, args);
 }
 
 /** Inlined once for each function, like map. */
 // @ts-ignore: decorator
 @inline
-function mapBackward(by: i32, args: usize, thread: i32, threads: i32): void {
+function mapBackward(by: i32, args: usize): void {
   const total = whole(args, 3);
-  const from = share(total >> 8, thread, threads) << 8;
-  let n = (thread == threads - 1 ? total : share(total >> 8, thread + 1, threads) << 8) - from;
-  let dx = address(args, 0) + (<usize>from << 2);
-  let x = address(args, 1) + (<usize>from << 2);
-  let g = address(args, 2) + (<usize>from << 2);
-  for (; n >= 8; n -= 8) {
-    const s = slope(by, v128.load(x), v128.load(g));
-    const t = slope(by, v128.load(x, 16), v128.load(g, 16));
-    v128.store(dx, s);
-    v128.store(dx, t, 16);
-    dx += 32;
-    x += 32;
-    g += 32;
+  const pieces = piecesOf(total, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * GRAIN;
+    let n = min(GRAIN, total - from);
+    let dx = address(args, 0) + (<usize>from << 2);
+    let x = address(args, 1) + (<usize>from << 2);
+    let g = address(args, 2) + (<usize>from << 2);
+    for (; n >= 8; n -= 8) {
+      const s = slope(by, v128.load(x), v128.load(g));
+      const t = slope(by, v128.load(x, 16), v128.load(g, 16));
+      v128.store(dx, s);
+      v128.store(dx, t, 16);
+      dx += 32;
+      x += 32;
+      g += 32;
+    }
+    for (; n > 0; n -= 4, dx += 16, x += 16, g += 16)
+      storePart(dx, n, slope(by, loadPart(x, n, 0), loadPart(g, n, 0)));
   }
-  for (; n > 0; n -= 4, dx += 16, x += 16, g += 16)
-    storePart(dx, n, slope(by, loadPart(x, n, 0), loadPart(g, n, 0)));
 }
 
 /** g times the derivative: at the input x for silu, softplus and logSigmoid, else of the output x. */

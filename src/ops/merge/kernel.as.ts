@@ -1,19 +1,21 @@
 // Results of attention over disjoint sets of keys become the result over all of them.
-import { address, scratch, share, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, rowsOf, scratch, whole } from "../../device/thread.as";
 import { exp4, loadPart, log4, madd, storePart } from "../simd.as";
 
 /** Where the addresses of the parts begin: out and lse of each. */
 const PARTS: i32 = 5;
 
 /** Arguments: out lse, rows, width, number of parts, then out and lse of each part. */
-export function merge(args: usize, thread: i32, threads: i32): void {
+export function merge(args: usize, thread: i32): void {
   const rows = whole(args, 2), width = whole(args, 3), parts = whole(args, 4);
   const weights = scratch(thread);
-  const to = share(rows, thread + 1, threads);
-  for (let row = share(rows, thread, threads); row < to; row++) {
-    store<f32>(address(args, 1) + (<usize>row << 2), weigh(args, row, parts, weights));
-    sumUp(args, row, width, parts, weights);
-  }
+  const each = rowsOf(width * parts);
+  const pieces = piecesOf(rows, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
+      store<f32>(address(args, 1) + (<usize>row << 2), weigh(args, row, parts, weights));
+      sumUp(args, row, width, parts, weights);
+    }
 }
 
 /** Fills the parts' weights in a row, zeros where no part has a key; returns the log of all exponentials. */

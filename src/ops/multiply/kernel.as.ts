@@ -1,21 +1,27 @@
 // Products of numbers seen as [outer, middle, inner] with one number for each of `middle`.
-import { address, barrier, scratch, share, shared, ticket, whole } from "../../device/thread.as";
+import { GRAIN, address, first, next, piecesOf, scratch, share, shared, whole } from "../../device/thread.as";
 import { loadPart, madd, storePart, sum4 } from "../simd.as";
 
 /** Numbers of a row that are worked on at a time, so that what is read twice comes from the nearest cache. */
 const STRIP: i32 = 2048;
+/** Numbers of a piece of the sum of all runs. */
+const SUMMED: i32 = 512;
 
 /**
  * Arguments: out a b, n in elements, middle, inner, repeats. Where inner is 1, rows of `middle` are short: so many are taken
  * as one, against b as often one after the other.
  */
-export function multiply(args: usize, thread: i32, threads: i32): void {
+export function multiply(args: usize, thread: i32): void {
   const n = whole(args, 3);
   const inner = whole(args, 5);
   const b = repeated(address(args, 2), whole(args, 4), whole(args, 6), thread);
   const period = whole(args, 4) * whole(args, 6);
-  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
-  let at = share(n >> 8, thread, threads) << 8;
+  const pieces = piecesOf(n, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    multiplyRun(piece * GRAIN, min(n, (piece + 1) * GRAIN), inner, period, b, args);
+}
+
+function multiplyRun(at: i32, to: i32, inner: i32, period: i32, b: usize, args: usize): void {
   while (at < to) {
     const out = address(args, 0) + (<usize>at << 2);
     const a = address(args, 1) + (<usize>at << 2);
@@ -36,7 +42,7 @@ export function multiply(args: usize, thread: i32, threads: i32): void {
  * Arguments: da db (0 for not wanted) a b g, outer, middle, inner, repeats, runs. Rows are summed into db in `runs` runs,
  * whatever the number of threads; the sums of runs are in shared memory, but for one run in db itself.
  */
-export function multiplyBackward(args: usize, thread: i32, threads: i32): void {
+export function multiplyBackward(args: usize, thread: i32): void {
   const db = address(args, 1);
   const outer = whole(args, 5);
   const middle = whole(args, 6);
@@ -49,7 +55,7 @@ export function multiplyBackward(args: usize, thread: i32, threads: i32): void {
   const direct = runs == 1 && repeats == 1;
   const strip = max(1, STRIP / inner);
   const strips = (period + strip - 1) / strip;
-  for (let piece = ticket(); piece < runs * strips; piece = ticket()) {
+  for (let piece = first(runs * strips); piece < runs * strips; piece = next()) {
     const run = piece / strips;
     const from = (piece % strips) * strip;
     const n = min(strip, period - from);
@@ -61,21 +67,30 @@ export function multiplyBackward(args: usize, thread: i32, threads: i32): void {
     }
     const to = share(rows, run + 1, runs);
     for (let row = share(rows, run, runs); row < to; row++) {
-      const first = row * period + from;
-      const count = min(n, outer * middle - first);
-      const at = <usize>first * (<usize>inner << 2);
+      const start = row * period + from;
+      const count = min(n, outer * middle - start);
+      const at = <usize>start * (<usize>inner << 2);
       const da = address(args, 0) ? address(args, 0) + at : 0;
       if (inner == 1) backRow(count, da, sum, address(args, 2) + at, b + skip, address(args, 4) + at);
       else backUnits(count, inner, da, sum, address(args, 2) + at, b + skip, address(args, 4) + at);
     }
   }
-  if (!db || direct) return;
-  barrier(threads);
-  const from = share(middle, thread, threads);
-  const n = share(middle, thread + 1, threads) - from;
-  const to = db + (<usize>from << 2);
-  memory.fill(to, 0, <usize>n << 2);
-  for (let i = 0; i < runs * repeats; i++) add(n, to, shared() + (<usize>(i * middle + from) << 2));
+}
+
+/** After multiplyBackward: adds up what its runs left in shared memory, where that is not db itself. */
+export function multiplyRuns(args: usize, _thread: i32): void {
+  const db = address(args, 1);
+  const middle = whole(args, 6);
+  const repeats = whole(args, 8);
+  const runs = whole(args, 9);
+  const pieces = !db || (runs == 1 && repeats == 1) ? 0 : piecesOf(middle, SUMMED);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * SUMMED;
+    const n = min(SUMMED, middle - from);
+    const to = db + (<usize>from << 2);
+    memory.fill(to, 0, <usize>n << 2);
+    for (let i = 0; i < runs * repeats; i++) add(n, to, shared() + (<usize>(i * middle + from) << 2));
+  }
 }
 
 /** b, or `repeats` of it one after the other. */

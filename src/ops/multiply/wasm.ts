@@ -24,7 +24,7 @@ export const multiplyBackwardWasm: MultiplyBackwardKernel = (a, b, spread, g, da
   const runs = Math.max(1, Math.min(RUNS, fit, Math.ceil(outer / repeats)));
   const args = [addressOf(da), addressOf(db), addressOf(a), addressOf(b), addressOf(g)];
   args.push(outer, middle, inner, repeats, runs);
-  (g.device as WasmDevice).launch("multiplyBackward", args, threadsFor(a.size));
+  (g.device as WasmDevice).launch(["multiplyBackward", "multiplyRuns"], args, threadsFor(a.size));
 };
 
 /** How many rows of `middle` numbers are taken as one. */

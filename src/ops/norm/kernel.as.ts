@@ -1,33 +1,37 @@
 // Root mean square norm over rows of e numbers.
-import { address, barrier, real, share, shared, ticket, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, real, rowsOf, share, shared, whole } from "../../device/thread.as";
 import { loadPart, madd, nmadd, storePart, sum4 } from "../simd.as";
 
 /** Rows are summed into the gain's gradient in this many runs, whatever the number of threads. */
 const RUNS: i32 = 16;
+/** Numbers of a piece of their sum. */
+const SUMMED: i32 = 512;
 
 /** Arguments: out x gain (0 for none), rows, e, eps, rows of the gain, which repeat along x. */
-export function norm(args: usize, thread: i32, threads: i32): void {
+export function norm(args: usize, _thread: i32): void {
   const rows = whole(args, 3);
   const e = whole(args, 4);
   const step = <usize>e << 2;
-  const to = share(rows, thread + 1, threads);
-  for (let row = share(rows, thread, threads); row < to; row++) {
-    const skip = <usize>row * step;
-    const x = address(args, 1) + skip;
-    const gain = address(args, 2) ? address(args, 2) + <usize>(row % whole(args, 6)) * step : 0;
-    scaleRow(e, x, gain, inverse(e, x, real(args, 5)), address(args, 0) + skip);
-  }
+  const each = rowsOf(e);
+  const pieces = piecesOf(rows, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
+      const skip = <usize>row * step;
+      const x = address(args, 1) + skip;
+      const gain = address(args, 2) ? address(args, 2) + <usize>(row % whole(args, 6)) * step : 0;
+      scaleRow(e, x, gain, inverse(e, x, real(args, 5)), address(args, 0) + skip);
+    }
 }
 
 /** Arguments: dx dgain (0 for not wanted), x gain g, rows, e, eps, rows of the gain. Needs the gain's size per run, shared. */
-export function normBackward(args: usize, thread: i32, threads: i32): void {
+export function normBackward(args: usize, _thread: i32): void {
   const dgain = address(args, 1);
   const rows = whole(args, 5);
   const e = whole(args, 6);
   const heads = whole(args, 8);
   const step = <usize>e << 2;
   const all = <usize>heads * step;
-  for (let run = ticket(); run < RUNS; run = ticket()) {
+  for (let run = first(RUNS); run < RUNS; run = next()) {
     const sum = dgain ? shared() + <usize>run * all : 0;
     if (sum) memory.fill(sum, 0, all);
     const to = share(rows, run + 1, RUNS);
@@ -42,14 +46,20 @@ export function normBackward(args: usize, thread: i32, threads: i32): void {
       if (sum) addRow(e, x, g, r, sum + head);
     }
   }
-  if (!dgain) return;
-  barrier(threads);
-  const end = share(heads * e, thread + 1, threads);
-  for (let i = share(heads * e, thread, threads); i < end; i++) {
-    let total: f32 = 0;
-    for (let run = 0; run < RUNS; run++) total += load<f32>(shared() + <usize>run * all + (<usize>i << 2));
-    store<f32>(dgain + (<usize>i << 2), total);
-  }
+}
+
+/** After normBackward: adds up the gain's gradient of all runs. */
+export function normRuns(args: usize, _thread: i32): void {
+  const dgain = address(args, 1);
+  const size = whole(args, 8) * whole(args, 6);
+  const all = <usize>size << 2;
+  const pieces = dgain ? piecesOf(size, SUMMED) : 0;
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    for (let i = piece * SUMMED, end = min(size, i + SUMMED); i < end; i++) {
+      let total: f32 = 0;
+      for (let run = 0; run < RUNS; run++) total += load<f32>(shared() + <usize>run * all + (<usize>i << 2));
+      store<f32>(dgain + (<usize>i << 2), total);
+    }
 }
 
 /** 1 / sqrt(mean(x^2) + eps). */

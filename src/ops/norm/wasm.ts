@@ -20,5 +20,5 @@ export const normBackwardWasm: NormBackwardKernel = (x, gain, eps, g, dx, dgain)
   if (dgain && gains > MOST) throw new DeviceError(`rmsNorm: got ${gains} gains, expected at most ${MOST} on wasm`);
   const [to, toGain, by] = [addressOf(dx), addressOf(dgain), addressOf(gain)];
   const args = [to, toGain, addressOf(x), by, addressOf(g), x.size / e, e, eps, gains / e];
-  (x.device as WasmDevice).launch("normBackward", args, threadsFor(x.size));
+  (x.device as WasmDevice).launch(["normBackward", "normRuns"], args, threadsFor(x.size));
 };

@@ -1,23 +1,28 @@
 // What an optimiser does to a parameter in place, and the sum of squares it clips by.
-import { address, barrier, real, share, shared, ticket, whole } from "../../device/thread.as";
+import { GRAIN, address, first, next, piecesOf, real, shared, whole } from "../../device/thread.as";
 import { loadPart, madd, storePart, sum4 } from "../simd.as";
 
 /** Squares are summed in runs of this many numbers, whatever the number of threads. */
 const RUN: i32 = 16384;
 
 /** Arguments: out (address of one number) x, n in elements. */
-export function squares(args: usize, thread: i32, threads: i32): void {
+export function squares(args: usize, _thread: i32): void {
   const n = whole(args, 2);
   const runs = (n + RUN - 1) / RUN;
-  for (let run = ticket(); run < runs; run = ticket()) {
+  for (let run = first(runs); run < runs; run = next()) {
     const from = run * RUN;
     store<f32>(shared() + (<usize>run << 2), sumSquares(min(RUN, n - from), address(args, 1) + (<usize>from << 2)));
   }
-  barrier(threads);
-  if (thread) return;
-  let total: f64 = 0;
-  for (let run = 0; run < runs; run++) total += load<f32>(shared() + (<usize>run << 2));
-  store<f32>(address(args, 0), <f32>total);
+}
+
+/** After squares: adds up all runs. */
+export function squaresRuns(args: usize, _thread: i32): void {
+  const runs = piecesOf(whole(args, 2), RUN);
+  for (let piece = first(1); piece < 1; piece = next()) {
+    let total: f64 = 0;
+    for (let run = 0; run < runs; run++) total += load<f32>(shared() + (<usize>run << 2));
+    store<f32>(address(args, 0), <f32>total);
+  }
 }
 
 function sumSquares(n: i32, x: usize): f32 {
@@ -40,20 +45,22 @@ function sumSquares(n: i32, x: usize): f32 {
  * Arguments: p g m v, n in elements, squares (address), number of squares, max norm, beta1, 1 - beta1, beta2, 1 - beta2,
  * 1 / correction1, 1 / correction2, eps, rate, 1 - rate * decay.
  */
-export function adamw(args: usize, thread: i32, threads: i32): void {
+export function adamw(args: usize, _thread: i32): void {
   const n = whole(args, 4);
   let sum: f64 = 0;
   for (let i = 0; i < whole(args, 6); i++) sum += load<f32>(address(args, 5) + (<usize>i << 2));
   const length = sqrt<f64>(sum);
   const most = load<f64>(args + 56);
   const clip: f32 = length > most ? <f32>(most / length) : 1;
-  const from = share(n >> 8, thread, threads) << 8;
-  const to = thread == threads - 1 ? n : share(n >> 8, thread + 1, threads) << 8;
-  const skip = <usize>from << 2;
-  step(
-    to - from, address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip, address(args, 3) + skip,
-    clip, args,
-  );
+  const pieces = piecesOf(n, GRAIN);
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
+    const from = piece * GRAIN;
+    const skip = <usize>from << 2;
+    step(
+      min(GRAIN, n - from), address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip,
+      address(args, 3) + skip, clip, args,
+    );
+  }
 }
 
 function step(n: i32, p: usize, g: usize, m: usize, v: usize, clip: f32, args: usize): void {

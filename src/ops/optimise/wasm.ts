@@ -4,7 +4,11 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import type { AdamwKernel, SquaresKernel } from "./index.ts";
 
 export const squaresWasm: SquaresKernel = (x, out, at) => {
-  (x.device as WasmDevice).launch("squares", [addressOf(out) + 4 * at, addressOf(x), x.size], threadsFor(x.size));
+  (x.device as WasmDevice).launch(
+    ["squares", "squaresRuns"],
+    [addressOf(out) + 4 * at, addressOf(x), x.size],
+    threadsFor(x.size),
+  );
 };
 
 export const adamwWasm: AdamwKernel = (p, g, m, v, sums, step) => {

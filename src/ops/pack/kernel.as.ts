@@ -1,23 +1,31 @@
 // From the rows of a file to panels of four rows whose 4-byte words take turns.
-import { address, share, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, whole } from "../../device/thread.as";
 import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
+
+/** Panels of a piece. */
+const EACH: i32 = 4;
 
 /**
  * Arguments: panels, rows of the file that are there, format, columns, bytes of a panel and of a row in the file; first panel
  * and the one after the last, rows of a group; number of the file's first row that is there, and those of all wanted rows;
  * scales of F8_E4M3 and their number per row; where to say that a number needs care.
  */
-export function repack(args: usize, thread: i32, threads: i32): void {
-  const first = whole(args, 6);
-  const n = whole(args, 7) - first;
+export function repack(args: usize, _thread: i32): void {
+  const n = whole(args, 7) - whole(args, 6);
+  const pieces = piecesOf(n, EACH);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    repackRun(piece * EACH, min(n, (piece + 1) * EACH), args);
+}
+
+function repackRun(i: i32, to: i32, args: usize): void {
+  const above = whole(args, 6);
   const inner = whole(args, 8);
   const each = (inner + 3) >> 2;
   const bytes = <usize>whole(args, 4);
   let careful: i32 = 0;
-  const to = share(n, thread + 1, threads);
-  for (let i = share(n, thread, threads); i < to; i++) {
-    const group = (first + i) / each;
-    const row = (first + i - group * each) << 2;
+  for (; i < to; i++) {
+    const group = (above + i) / each;
+    const row = (above + i - group * each) << 2;
     const panel = address(args, 0) + <usize>i * bytes;
     if (row + 4 > inner) memory.fill(panel, 0, bytes);
     for (let lane = 0; lane < min(4, inner - row); lane++) {

@@ -1,5 +1,5 @@
 // Contractions of few rows of activations with a packed weight, which is read once for all of them.
-import { address, scratch, stride, ticket, whole } from "../../device/thread.as";
+import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
 import { activate, activatedBytes, gather } from "./activate.as";
 import { dot } from "./dot.as";
@@ -13,7 +13,7 @@ import { spread, STRIP } from "./spread.as";
 const SPARE: usize = 3145728;
 
 /** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. */
-export function packedDots(args: usize, thread: i32, _threads: i32): void {
+export function packedDots(args: usize, thread: i32): void {
   const format = whole(args, 3);
   const width = whole(args, 4);
   const bytes = <usize>whole(args, 5);
@@ -26,7 +26,7 @@ export function packedDots(args: usize, thread: i32, _threads: i32): void {
   const x = scratch(thread);
   const step = activatedBytes(width);
   let ready = -1;
-  for (let t = ticket(); t < groups * pieces; t = ticket()) {
+  for (let t = first(groups * pieces); t < groups * pieces; t = next()) {
     const group = t / pieces;
     if (ready < 0 || (ready != group && stride(args, 10) != 0)) {
       const a = address(args, 1) + <usize>group * stride(args, 10);
@@ -67,7 +67,7 @@ function one(x: f32, to: usize, add: i32): void {
 }
 
 /** out[m, group, column] = sum over rows of a[m, group, row] w[group, row, column]; lanes sum every fourth row. */
-export function packedSums(args: usize, thread: i32, _threads: i32): void {
+export function packedSums(args: usize, thread: i32): void {
   const format = whole(args, 3);
   const width = whole(args, 4);
   const bytes = <usize>whole(args, 5);
@@ -81,7 +81,7 @@ export function packedSums(args: usize, thread: i32, _threads: i32): void {
   const sums = weights + 16 * STRIP;
   const x = sums + <usize>m * (16 * STRIP);
   const step = <usize>each << 4;
-  for (let t = ticket(); t < groups * strips; t = ticket()) {
+  for (let t = first(groups * strips); t < groups * strips; t = next()) {
     const group = t / strips;
     const from = (t - group * strips) * STRIP;
     const n = min(STRIP, width - from);

@@ -1,20 +1,21 @@
 // Contractions of many rows of activations with a packed weight: as `product` of einsum, except that a piece of the weight
 // becomes float32 where it is packed for the tiles, and nowhere else.
-import { address, scratch, stride, ticket, whole } from "../../device/thread.as";
+import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { DEPTH, HEIGHT, multiply, WIDTH } from "../einsum/block.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { packRows } from "../einsum/pack.as";
 import { spread } from "./spread.as";
 
 /** Arguments as `packedDots`, then rows of activations and rows of a group per piece. */
-export function packedProduct(args: usize, thread: i32, _threads: i32): void {
+export function packedProduct(args: usize, thread: i32): void {
   const inner = whole(args, 7);
   const m = whole(args, 8);
   const tall = whole(args, 17);
   const wide = whole(args, 18);
   const across = (inner + wide - 1) / wide;
   const pieces = ((m + tall - 1) / tall) * across;
-  for (let t = ticket(); t < whole(args, 6) * pieces; t = ticket()) {
+  const all = whole(args, 6) * pieces;
+  for (let t = first(all); t < all; t = next()) {
     const group = t / pieces;
     const down = (t - group * pieces) / across;
     const i = down * tall;
@@ -23,7 +24,7 @@ export function packedProduct(args: usize, thread: i32, _threads: i32): void {
   }
 }
 
-function piece(args: usize, group: i32, row: i32, m: i32, first: i32, n: i32, space: usize): void {
+function piece(args: usize, group: i32, row: i32, m: i32, above: i32, n: i32, space: usize): void {
   const packedA = space + 1024;
   const packedB = packedA + 4 * HEIGHT * DEPTH;
   const width = whole(args, 4);
@@ -32,14 +33,14 @@ function piece(args: usize, group: i32, row: i32, m: i32, first: i32, n: i32, sp
   const c = address(args, 0) + <usize>row * stride(args, 12) + <usize>group * stride(args, 13);
   for (let j = 0; j < n; j += WIDTH) {
     const columns = min(WIDTH, n - j);
-    const panel = group * each + ((first + j) >> 2);
+    const panel = group * each + ((above + j) >> 2);
     for (let p = 0; p < width; p += DEPTH) {
       const deep = min(DEPTH, width - p);
       unpackColumns(args, packedB, panel, columns, p, deep);
       for (let i = 0; i < m; i += HEIGHT) {
         const rows = min(HEIGHT, m - i);
         packRows(packedA, a + <usize>i * stride(args, 9) + <usize>p * stride(args, 11), rows, deep, stride(args, 9), stride(args, 11));
-        const to = c + <usize>i * stride(args, 12) + <usize>(first + j) * stride(args, 14);
+        const to = c + <usize>i * stride(args, 12) + <usize>(above + j) * stride(args, 14);
         multiply(rows, columns, deep, packedA, packedB, to, stride(args, 12), stride(args, 14), whole(args, 15) | p, space);
       }
     }

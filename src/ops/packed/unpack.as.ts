@@ -1,28 +1,33 @@
 // Rows of a packed weight as float32: a run of them, or those with given numbers.
-import { address, scratch, share, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, rowsOf, scratch, whole } from "../../device/thread.as";
 import { rowOf, ZEROS } from "../embed/kernel.as";
 import { spread, STRIP } from "./spread.as";
 
 /** Arguments: out, first panel, format, columns, bytes of a panel, number of the first panel and of panels, rows of a group. */
-export function unpack(args: usize, thread: i32, threads: i32): void {
+export function unpack(args: usize, thread: i32): void {
+  const each = rowsOf(whole(args, 3) << 2);
+  const pieces = piecesOf(whole(args, 6), each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    unpackRun(piece * each, min(whole(args, 6), (piece + 1) * each), scratch(thread), args);
+}
+
+function unpackRun(i: i32, to: i32, space: usize, args: usize): void {
   const format = whole(args, 2);
   const width = whole(args, 3);
   const bytes = <usize>whole(args, 4);
-  const first = whole(args, 5);
+  const above = whole(args, 5);
   const inner = whole(args, 7);
   const each = (inner + 3) >> 2;
-  const start = rowAt(first, each, inner);
-  const to = share(whole(args, 6), thread + 1, threads);
-  const space = scratch(thread);
+  const start = rowAt(above, each, inner);
   const step = <usize>width << 2;
-  for (let i = share(whole(args, 6), thread, threads); i < to; i++) {
-    const row = rowAt(first + i, each, inner);
-    const rows = min(4, inner - ((first + i) % each << 2));
+  for (; i < to; i++) {
+    const row = rowAt(above + i, each, inner);
+    const rows = min(4, inner - ((above + i) % each << 2));
     const panel = address(args, 1) + <usize>i * bytes;
     for (let from = 0; from < width; from += STRIP) {
       const n = min(STRIP, width - from);
       spread(format, panel, width, from, n, space, 16);
-      rowsOf(address(args, 0) + <usize>(row - start) * step + (<usize>from << 2), step, space, n, rows);
+      placeRows(address(args, 0) + <usize>(row - start) * step + (<usize>from << 2), step, space, n, rows);
     }
   }
 }
@@ -36,7 +41,7 @@ function rowAt(panel: i32, each: i32, inner: i32): i32 {
 }
 
 /** n columns of four lanes to n numbers in each of `rows` rows. */
-function rowsOf(to: usize, step: usize, from: usize, n: i32, rows: i32): void {
+function placeRows(to: usize, step: usize, from: usize, n: i32, rows: i32): void {
   for (; rows == 4 && n >= 4; n -= 4, from += 64, to += 16) {
     const x0 = v128.load(from);
     const x1 = v128.load(from, 16);
@@ -56,12 +61,17 @@ function rowsOf(to: usize, step: usize, from: usize, n: i32, rows: i32): void {
 }
 
 /** Arguments as `gatherRows` (embed), then format and bytes of a panel. */
-export function gatherPacked(args: usize, thread: i32, threads: i32): void {
-  const width = whole(args, 4);
+export function gatherPacked(args: usize, thread: i32): void {
   const n = whole(args, 3);
-  const space = scratch(thread);
-  const to = share(n, thread + 1, threads);
-  for (let i = share(n, thread, threads); i < to; i++) {
+  const each = rowsOf(whole(args, 4));
+  const pieces = piecesOf(n, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    gatherRun(piece * each, min(n, (piece + 1) * each), scratch(thread), args);
+}
+
+function gatherRun(i: i32, to: i32, space: usize, args: usize): void {
+  const width = whole(args, 4);
+  for (; i < to; i++) {
     const row = rowOf(args, i);
     let out = address(args, 0) + (<usize>i * <usize>width << 2);
     const panel = address(args, 1) + <usize>(row >> 2) * <usize>whole(args, 9);

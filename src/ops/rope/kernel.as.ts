@@ -1,16 +1,22 @@
 // Rotation of pairs of numbers by a table of cosines and sines.
-import { address, real, share, whole } from "../../device/thread.as";
+import { address, first, next, piecesOf, real, rowsOf, whole } from "../../device/thread.as";
 import { loadPart, madd, nmadd, storePart } from "../simd.as";
 
 /** Arguments: out x table, rows, vectors per row, e, pairs, interleaved (1 or 0), sign. */
-export function rope(args: usize, thread: i32, threads: i32): void {
+export function rope(args: usize, _thread: i32): void {
   const rows = whole(args, 3);
+  const each = rowsOf(whole(args, 4) * whole(args, 5));
+  const pieces = piecesOf(rows, each);
+  for (let piece = first(pieces); piece < pieces; piece = next())
+    turnRows(piece * each, min(rows, (piece + 1) * each), args);
+}
+
+function turnRows(row: i32, to: i32, args: usize): void {
   const vectors = whole(args, 4);
   const e = <usize>whole(args, 5) << 2;
   const pairs = whole(args, 6);
   const still = e - (<usize>pairs << 3);
-  const to = share(rows, thread + 1, threads);
-  for (let row = share(rows, thread, threads); row < to; row++) {
+  for (; row < to; row++) {
     const cos = address(args, 2) + (<usize>(2 * row * pairs) << 2);
     const sin = cos + (<usize>pairs << 2);
     let out = address(args, 0) + <usize>(row * vectors) * e;

@@ -1,6 +1,6 @@
 // The indexer's scores, and the keys chosen by them. A few queries are scored together against COLUMNS keys at a time, lifted
 // so that each key has a lane; what a query keeps of a key is one word, which orders as its score does (choose.as.ts).
-import { address, real, scratch, shared, ticket, whole } from "../../device/thread.as";
+import { address, first, next, real, scratch, shared, whole } from "../../device/thread.as";
 import { lift4 } from "../attend/pack.as";
 import { WIDTH, padded, sixes, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
@@ -21,7 +21,7 @@ let products: usize = 0;
 let words: usize = 0;
 
 /** Arguments: rows missing q k weights, batch, t, s, heads, width, scale, count, causal, queries of a piece. */
-export function select(args: usize, thread: i32, threads: i32): void {
+export function select(args: usize, thread: i32): void {
   q = address(args, 2);
   weights = address(args, 4);
   const t = whole(args, 6), s = whole(args, 7), count = whole(args, 11), perPiece = whole(args, 13);
@@ -34,17 +34,18 @@ export function select(args: usize, thread: i32, threads: i32): void {
   const bins = products + <usize>padded(heads) * WIDTH;
   const room = (<usize>(s + COLUMNS - 1) & ~(COLUMNS - 1)) << 2;
   const perSequence = (t + perPiece - 1) / perPiece;
-  for (let piece = ticket(), all = whole(args, 5) * perSequence; piece < all; piece = ticket()) {
+  const pieces = whole(args, 5) * perSequence;
+  for (let piece = first(pieces); piece < pieces; piece = next()) {
     // The last queries see most keys: they go first.
-    const b = piece % whole(args, 5), first = (perSequence - 1 - piece / whole(args, 5)) * perPiece;
-    const end = min(first + perPiece, t);
+    const b = piece % whole(args, 5), start = (perSequence - 1 - piece / whole(args, 5)) * perPiece;
+    const end = min(start + perPiece, t);
     const keys = address(args, 3) + ((<usize>b * s * width) << 2);
-    scoreKeys(b * t + first, end - first, keys, whole(args, 12) ? min(s, max(0, end + s - t)) : s, room);
-    for (let i = first; i < end; i++) {
+    scoreKeys(b * t + start, end - start, keys, whole(args, 12) ? min(s, max(0, end + s - t)) : s, room);
+    for (let i = start; i < end; i++) {
       const row = <usize>b * t + i;
       const n = whole(args, 12) ? min(s, max(0, i + 1 + s - t)) : s;
       const to = address(args, 0) + ((row * count) << 2);
-      const lacking = choose(words + <usize>(i - first) * room, n, count, bins, to);
+      const lacking = choose(words + <usize>(i - start) * room, n, count, bins, to);
       store<f32>(address(args, 1) + (row << 2), <f32>lacking);
     }
   }
