@@ -1,7 +1,7 @@
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import type { Random } from "../tensor/random.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 
 /**
  * Sizes by letter, the same letters everywhere: d width, h query heads, g key/value groups, n key dims without position,
@@ -199,12 +199,12 @@ export function cacheOf(variant: Costed, z: Sizes): [name: string, axes: string]
 
 /** Numbers a token leaves in the cache of one layer. */
 export function cacheValues(variant: Costed, z: Sizes): number {
-  return total(cacheOf(variant, z), z);
+  return countValues(cacheOf(variant, z), z);
 }
 
 /** Numbers in the fixed-size state of one layer and sequence; 0 for most softmax attention. */
 export function stateValues(variant: Costed, z: Sizes): number {
-  return total(Object.entries(variant.state?.(z) ?? {}), z);
+  return countValues(Object.entries(variant.state?.(z) ?? {}), z);
 }
 
 /**
@@ -225,7 +225,7 @@ export function pairsOf(t: number, s: number, window = Number.POSITIVE_INFINITY)
 
 /** Parameters of one layer's attention. */
 export function parameterCount(variant: Costed, z: Sizes): number {
-  return total(paramsOf(variant, z), z);
+  return countValues(paramsOf(variant, z), z);
 }
 
 /** The forms a variant has at these sizes, the one for training first. */
@@ -233,6 +233,7 @@ export function formNames(variant: Costed, z: Sizes): string[] {
   return Object.keys(variant.forms).filter((name) => !variant.forms[name]!.refuses?.(z));
 }
 
-function total(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
-  return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((product, n) => product * n, 1), 0);
+/** Numbers in parts with these axes. */
+export function countValues(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
+  return parts.reduce((sum, [, axes]) => sum + sizeOf(shapeOf(axes, z)), 0);
 }

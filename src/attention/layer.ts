@@ -43,12 +43,12 @@ export function checkWindow({ variant, window }: { readonly variant: Costed; rea
 export interface Pass {
   readonly positions: Int32Array;
   /** One of the variant's forms; its first unless given. */
-  readonly form?: string;
+  readonly form?: string | undefined;
   /** Sequences laid one after the other; 1 with a cache. */
-  readonly batch?: number;
-  readonly cache?: Cache;
+  readonly batch?: number | undefined;
+  readonly cache?: Cache | undefined;
   /** Cached tokens unfolded at a time, where the form unfolds. */
-  readonly piece?: number;
+  readonly piece?: number | undefined;
 }
 
 /** Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. */
@@ -71,10 +71,9 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
 
 /** The form of this name, or the first there is at these sizes. Throws ShapeError listing those, or saying why there is none. */
 export function formOf(variant: Variant, z: Sizes, name?: string): Variant["forms"][string] {
-  const names = formNames(variant, z);
-  const form = variant.forms[name ?? names[0]!];
-  if (!form) throw new ShapeError(`${variant.name}: got form "${name}", expected one of ${names.join(", ")}`);
-  const reason = form.refuses?.(z);
-  if (reason) throw new ShapeError(`${variant.name}: got form "${name}", expected ${names.join(" or ")}; ${reason}`);
-  return form;
+  const form = variant.forms[name ?? formNames(variant, z)[0]!];
+  const reason = form?.refuses?.(z);
+  if (form && !reason) return form;
+  const names = formNames(variant, z).join(" or ");
+  throw new ShapeError(`${variant.name}: got form "${name}", expected ${names}${reason ? `; ${reason}` : ""}`);
 }

@@ -2,12 +2,12 @@ import {
   type Cost,
   type Costing,
   cacheOf,
+  countValues,
   formNames,
   pairsOf,
   paramsOf,
   present,
   type Sizes,
-  shapeOf,
   stateValues,
 } from "../attention/define.ts";
 
@@ -123,9 +123,9 @@ function countsOf(attention: Costing, form: string): Counts {
   const counts: Counts = {
     ...cost(sizes),
     over: over !== undefined,
-    cache: numbers(cache, sizes),
-    read: numbers(read, sizes),
-    weights: numbers(params, sizes),
+    cache: countValues(cache, sizes),
+    read: countValues(read, sizes),
+    weights: countValues(params, sizes),
     state: stateValues(variant, sizes),
     heads: keyHeads(read, sizes),
     ops: params.length + 2 * read.length + 4,
@@ -181,10 +181,6 @@ export function workSeconds(
   const beginning = rate.rows ? rows / rate.rows : 0;
   const [reading, computing] = [bytes / rate.bytes + beginning, flops / rate.flops];
   return overlaps ? Math.max(reading, computing) : reading + computing;
-}
-
-function numbers(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
-  return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, z).reduce((a, b) => a * b, 1), 0);
 }
 
 /** Rows as they are worked on: a step of them at a time where they are many. */

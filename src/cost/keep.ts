@@ -10,6 +10,7 @@ import {
   stateValues,
 } from "../attention/define.ts";
 import { onceUnfolded } from "../attention/unfold.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import type { LayerKind } from "./blueprint.ts";
 
 /** What is cached, and what is computed: `expanded` keys and values per head, or `absorbed` latents that all heads share. */
@@ -30,22 +31,29 @@ export interface Kept {
   readonly forms: Readonly<Partial<Record<CachedForm, string>>>;
 }
 
-const known = new WeakMap<Costing, Readonly<Partial<Record<CachedForm, Kept>>>>();
+/** What a layer can keep, by form. */
+export interface KeptForms {
+  readonly expanded: Kept;
+  /** Of a variant that unfolds what it declares. */
+  readonly absorbed?: Kept;
+}
+
+const known = new WeakMap<Costing, KeptForms>();
 
 /**
  * What a layer can keep. A variant that unfolds what it declares can keep either; every other has one form, called expanded,
  * whatever forms it runs in.
  */
-export function keptOf({ attention }: Pick<LayerKind, "attention">): Readonly<Partial<Record<CachedForm, Kept>>> {
+export function keptOf({ attention }: Pick<LayerKind, "attention">): KeptForms {
   const found = known.get(attention);
   if (found) return found;
   const [first, second] = formNames(attention.variant, attention.sizes);
-  const kept = attention.variant.unfolded
+  const kept: KeptForms = attention.variant.unfolded
     ? {
-        expanded: keeping(expanded(attention, first!), { expanded: first! }),
-        absorbed: keeping(attention, { expanded: first!, ...(second && { absorbed: second }) }),
+        expanded: keep(expandCache(attention, first!), { expanded: first! }),
+        absorbed: keep(attention, { expanded: first!, ...(second && { absorbed: second }) }),
       }
-    : { expanded: keeping(attention, { expanded: first! }) };
+    : { expanded: keep(attention, { expanded: first! }) };
   known.set(attention, kept);
   return kept;
 }
@@ -53,10 +61,10 @@ export function keptOf({ attention }: Pick<LayerKind, "attention">): Readonly<Pa
 /** What a layer keeps where the model keeps this form: its own form where it has one alone. */
 export function keptAs(kind: Pick<LayerKind, "attention">, form: CachedForm): Kept {
   const { expanded, [form]: own = expanded } = keptOf(kind);
-  return own!;
+  return own;
 }
 
-function keeping(attention: Costing, forms: Kept["forms"]): Kept {
+function keep(attention: Costing, forms: Kept["forms"]): Kept {
   const { variant, sizes } = attention;
   return {
     attention,
@@ -70,7 +78,7 @@ function keeping(attention: Costing, forms: Kept["forms"]): Kept {
 function numbersOf(variant: Costed, sizes: Sizes): Pick<Kept, "values" | "exact" | "index"> {
   let [values, exact, index] = [0, 0, 0];
   for (const [name, axes] of cacheOf(variant, sizes)) {
-    const numbers = shapeOf(axes, sizes).reduce((product, n) => product * n, 1);
+    const numbers = sizeOf(shapeOf(axes, sizes));
     values += numbers;
     if (variant.exact?.includes(name)) exact += numbers;
     if (axes === "i") index += numbers;
@@ -82,7 +90,7 @@ function numbersOf(variant: Costed, sizes: Sizes): Pick<Kept, "values" | "exact"
  * The attention with keys and values per head (or per group) as its cache. A rotary key that heads share is in each of their keys,
  * as engines lay it: h (n + r + v) numbers for MLA.
  */
-function expanded({ variant, ...rest }: Costing, form: string): Costing {
+function expandCache({ variant, ...rest }: Costing, form: string): Costing {
   const { unfolded, reads, ...others } = variant;
   const { over, cost, ...run } = variant.forms[form]!;
   const kept: Costed = {

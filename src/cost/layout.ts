@@ -1,5 +1,6 @@
 import { cacheOf, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
 import { ShapeError } from "../tensor/error.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
 import {
   activationBytes,
@@ -91,15 +92,13 @@ function checkHeads({ attention: { variant, sizes } }: LayerKind, tensor: number
       );
 }
 
-const sizeOf = (axes: string, z: Sizes) => shapeOf(axes, z).reduce((product, n) => product * n, 1);
-
 /** Parameters that one rank holds: those with heads or groups are cut, MLPs and tables too, and experts over all ranks. */
 function parametersPerRank({ vocabulary, width, tied, layers, extra }: Blueprint, { tensor, data, context }: Split) {
   let own = extra + (vocabulary * width * (tied ? 1 : 2)) / tensor;
   for (const kind of layers) {
     const { variant, sizes } = kind.attention;
     const attention = paramsOf(variant, sizes).reduce(
-      (sum, [, axes]) => sum + sizeOf(axes, sizes) / cuts(axes, sizes, tensor),
+      (sum, [, axes]) => sum + sizeOf(shapeOf(axes, sizes)) / cuts(axes, sizes, tensor),
       0,
     );
     const { always, expert, experts } = kind.feed;
@@ -113,15 +112,17 @@ function parametersPerRank({ vocabulary, width, tied, layers, extra }: Blueprint
 
 /** Into how many parts the tensor ranks cut what a layer keeps, on average over its numbers: 1 for a latent. */
 function cacheShare({ attention: { variant, sizes } }: Kept, tensor: number): number {
-  const parts = cacheOf(variant, sizes).map(([, axes]) => [sizeOf(axes, sizes), cuts(axes, sizes, tensor)] as const);
+  const parts = cacheOf(variant, sizes).map(
+    ([, axes]) => [sizeOf(shapeOf(axes, sizes)), cuts(axes, sizes, tensor)] as const,
+  );
   const all = parts.reduce((sum, [values]) => sum + values, 0);
   return all ? parts.reduce((sum, [values, cut]) => sum + values / cut, 0) / all : 1;
 }
 
 function stateShare({ attention: { variant, sizes } }: Kept, tensor: number): number {
   const parts = Object.values(variant.state?.(sizes) ?? {});
-  const all = parts.reduce((sum, axes) => sum + sizeOf(axes, sizes), 0);
-  return all ? parts.reduce((sum, axes) => sum + sizeOf(axes, sizes) / cuts(axes, sizes, tensor), 0) / all : 1;
+  const all = parts.reduce((sum, axes) => sum + sizeOf(shapeOf(axes, sizes)), 0);
+  return all ? parts.reduce((sum, axes) => sum + sizeOf(shapeOf(axes, sizes)) / cuts(axes, sizes, tensor), 0) / all : 1;
 }
 
 /** Bytes of one sequence's cache that one rank holds by context: positions are split over context ranks, states are not. */

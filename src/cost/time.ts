@@ -171,7 +171,7 @@ export function crossoverOf(
     batch,
   };
   const decoding = [
-    { attention: expanded!.attention, form: expanded!.forms.expanded! },
+    { attention: expanded.attention, form: expanded.forms.expanded! },
     { attention: absorbed!.attention, form: absorbed!.forms.absorbed! },
   ] as const;
   const from = crossoverContext(decoding, { ...types, t: step }, machine);

@@ -4,7 +4,7 @@ import type { Attention } from "../attention/layer.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import { chooseForm, type Machine, predict, type StepSizes } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
-import type { CacheType } from "../tensor/page.ts";
+import { type CacheType, numberBytes } from "../tensor/page.ts";
 
 /** Tokens times layers that ran in each form: in steps of several tokens, and of one. */
 export interface FormCounts {
@@ -26,7 +26,7 @@ const known = new WeakMap<Attention, Chosen>();
 /** The form of one layer for a step: `wanted` where the layer has it, else the one predicted to be fastest. */
 export function formFor(attention: Attention, wanted: string | undefined, step: StepSizes, machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
-  if (wanted && names.includes(wanted)) return wanted;
+  if (wanted !== undefined && names.includes(wanted)) return wanted;
   if (names.length === 1) return names[0]!;
   const last = known.get(attention);
   const { t, s } = step;
@@ -38,7 +38,7 @@ export function formFor(attention: Attention, wanted: string | undefined, step: 
 }
 
 /** The counts with one more step of t tokens whose layers ran in these forms. */
-export function counted(counts: FormCounts, t: number, forms: readonly string[]): FormCounts {
+export function countForms(counts: FormCounts, t: number, forms: readonly string[]): FormCounts {
   const kind = t > 1 ? "prefill" : "decode";
   const tally: Record<string, number> = { ...counts[kind] };
   for (const form of forms) tally[form] = (tally[form] ?? 0) + t;
@@ -49,9 +49,6 @@ export function counted(counts: FormCounts, t: number, forms: readonly string[])
 export function formsFor(model: Model, wanted: string | undefined, step: StepSizes, machine: Machine): string[] {
   return model.layers.map(({ attention }) => formFor(attention, wanted, step, machine));
 }
-
-/** Bytes of a cached number, scales left out. */
-export const numberBytes: Readonly<Record<CacheType, number>> = { f32: 4, bf16: 2, q8: 1 };
 
 /** What layers that could keep either leave behind: what the variant declares, what that unfolds to, or what decodes faster. */
 export type Keep = "declared" | "unfolded" | "faster";
@@ -69,7 +66,7 @@ export interface Room {
  * The same model with keys and values in the cache of layers that unfold: of all, or of those that decode faster so at the full
  * context, as long as they fit.
  */
-export function keeping(model: Model, keep: Keep, { context, bytes, type, machine }: Room): Model {
+export function keepForms(model: Model, keep: Keep, { context, bytes, type, machine }: Room): Model {
   if (keep === "declared" || (keep === "faster" && !Number.isFinite(context))) return model;
   let left = bytes;
   if (keep === "faster") for (const { attention } of model.layers) left -= declaredBytes(attention, context, type);

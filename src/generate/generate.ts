@@ -1,4 +1,5 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
+import { turn } from "../device/turn.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Numbers } from "../tensor/tensor.ts";
 import { textStream } from "../tokenizer/stream.ts";
@@ -125,12 +126,4 @@ export function checkPrompt({ model, length, context }: Session, ids: Int32Array
       throw new ShapeError(
         `prompt: got the id ${id} at ${i}, expected a whole number in [0, ${model.vocabulary}), the model's vocabulary`,
       );
-}
-
-/** Lets waiting events through (signals, output), which a promise that is done already does not. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    if (typeof setImmediate === "function") setImmediate(resolve);
-    else setTimeout(resolve);
-  });
 }

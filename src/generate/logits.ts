@@ -1,6 +1,7 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
+import { turn } from "../device/turn.ts";
 import { allocateBytes } from "../file/bytes.ts";
-import { checkPrompt, type GenerateOptions, turn } from "./generate.ts";
+import { checkPrompt, type GenerateOptions } from "./generate.ts";
 import type { Session } from "./session.ts";
 
 /** How a prompt is run for its logits: as `generate` runs one. */

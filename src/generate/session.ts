@@ -5,9 +5,9 @@ import type { Model } from "../model/model.ts";
 import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { DeviceError } from "../tensor/error.ts";
-import { type CacheType, pageTokens } from "../tensor/page.ts";
+import { type CacheType, numberBytes, pageTokens } from "../tensor/page.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
-import { counted, type FormCounts, formsFor, type Keep, keeping, numberBytes } from "./forms.ts";
+import { countForms, type FormCounts, formsFor, type Keep, keepForms } from "./forms.ts";
 import { readSession, writeSession } from "./saved.ts";
 
 /** What a session may hold, and how. */
@@ -53,7 +53,7 @@ export class Session {
   constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
     const { context = Number.POSITIVE_INFINITY, cache = "f32", machine = commonMachine, keep = "declared" } = options;
     this.device = weights.get("embed")!.device;
-    const model = keeping(given, keep, { context, bytes: this.device.freeBytes, type: cache, machine });
+    const model = keepForms(given, keep, { context, bytes: this.device.freeBytes, type: cache, machine });
     this.model = model;
     this.weights = weights;
     this.context = context;
@@ -170,11 +170,11 @@ export class Session {
         positions: positionsOf(start, t),
         caches,
         form: forms,
-        ...(logits === "last" ? { rows: [t - 1, t] as const } : {}),
-        ...(watch ? { watch } : {}),
+        rows: logits === "last" ? [t - 1, t] : undefined,
+        watch,
       }),
     );
-    this.forms = counted(this.forms, t, forms);
+    this.forms = countForms(this.forms, t, forms);
     return output;
   }
 

@@ -1,3 +1,5 @@
+import { turn } from "../device/turn.ts";
+
 /** Seconds since some moment. */
 export type Clock = () => number;
 
@@ -13,7 +15,7 @@ const TURN = 0.05;
 export async function batchTimes(run: () => void, seconds: number, clock: Clock = wall): Promise<number[]> {
   const times: number[] = [];
   let runs = 1;
-  let turn = wall();
+  let turned = wall();
   for (let all = 0; all < seconds || times.length < 2; ) {
     const start = clock();
     for (let i = 0; i < runs; i++) run();
@@ -22,9 +24,9 @@ export async function batchTimes(run: () => void, seconds: number, clock: Clock 
     all += taken;
     // The first run compiles and pages memory in, so it only says how many are a batch; the second may say better.
     runs = Math.max(1, Math.ceil((Math.min(BATCH, seconds / 2) / taken) * runs));
-    if (wall() - turn < TURN) continue;
-    await new Promise((resolve) => setImmediate(resolve));
-    turn = wall();
+    if (wall() - turned < TURN) continue;
+    await turn();
+    turned = wall();
   }
   return times;
 }

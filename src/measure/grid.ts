@@ -4,7 +4,7 @@ import { type Attention, runAttention } from "../attention/layer.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import { type Machine, predict } from "../cost/crossover.ts";
 import { positionsOf } from "../ops/rope/index.ts";
-import type { CacheType } from "../tensor/page.ts";
+import { type CacheType, numberBytes } from "../tensor/page.ts";
 import { type Device, scope } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, typicalTime, wall } from "./clock.ts";
 import { filledCache, noise, noiseParams } from "./noise.ts";
@@ -42,7 +42,6 @@ export interface GridPoint {
 const APART = 256 * 2 ** 20;
 /** Most layers that take turns. */
 const LAYERS = 32;
-const numberBytes = { f32: 4, bf16: 2, q8: 1 } as const satisfies Record<CacheType, number>;
 
 /**
  * Measures one layer of an attention over a grid of steps, in every form and over every cache it may have, and predicts the same.

@@ -2,6 +2,7 @@ import { costFlops, formNames, pairsOf, paramsOf, shapeOf } from "../attention/d
 import { type Attention, checkSizes } from "../attention/layer.ts";
 import type { Choice } from "../ops/route/index.ts";
 import { ShapeError } from "../tensor/error.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 
 /** The feed-forward half of a block: SwiGLU of width f, or a choice of experts beside shared ones. */
 export type FeedForward =
@@ -81,7 +82,7 @@ export function formsOf(model: Model): string[] {
 
 /** Number of parameters, the embedding once. */
 export function modelSize(model: Model): number {
-  return parametersOf(model).reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+  return parametersOf(model).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Cache } from "../attention/cache.ts";
 import { formNames, type Parts } from "../attention/define.ts";
-import { runAttention } from "../attention/layer.ts";
+import { type Attention, runAttention } from "../attention/layer.ts";
 import { add, scaled } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
@@ -18,15 +18,15 @@ export type Weights = ReadonlyMap<string, Tensor>;
 export interface Run {
   /** One per token of `ids`. */
   readonly positions: Int32Array;
-  readonly batch?: number;
-  /** Which form attention runs in, for all layers or for each; a variant without a form of this name uses its first. */
-  readonly form?: string | readonly string[];
+  readonly batch?: number | undefined;
+  /** Which form attention runs in: of each layer, or one name for all, where a variant without a form of this name uses its first. */
+  readonly form?: string | readonly string[] | undefined;
   /** One per layer. */
-  readonly caches?: readonly Cache[];
+  readonly caches?: readonly Cache[] | undefined;
   /** Only these rows of the last hidden state go through the head. */
-  readonly rows?: readonly [from: number, to: number];
+  readonly rows?: readonly [from: number, to: number] | undefined;
   /** Sees each hidden state: the embeddings, each block's output, and the normed last. */
-  readonly watch?: (hidden: Tensor) => void;
+  readonly watch?: ((hidden: Tensor) => void) | undefined;
 }
 
 /** Logits `[rows, vocabulary]` of token ids, `batch` sequences laid one after the other. */
@@ -40,14 +40,13 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
     const { attention, feed } = model.layers[i]!;
     const p = part(weights, `layers.${i}.`);
     const x = moved(from, p.normAttention!.device);
-    const wanted = typeof run.form === "string" ? run.form : run.form?.[i];
-    const form = wanted && formNames(attention.variant, attention.sizes).includes(wanted) ? wanted : undefined;
-    const cache = run.caches?.[i];
+    const { form: wanted, positions, batch, caches } = run;
+    const form = typeof wanted === "string" ? formNamed(attention, wanted) : wanted?.[i];
     const a = runAttention(attention, part(weights, `layers.${i}.attention.`), rmsNorm(x, p.normAttention, model.eps), {
-      positions: run.positions,
-      batch: run.batch ?? 1,
-      ...(form ? { form } : {}),
-      ...(cache ? { cache } : {}),
+      positions,
+      batch,
+      form,
+      cache: caches?.[i],
     });
     const y = add(x, branch(a));
     return add(y, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(y, p.normFeed, model.eps))));
@@ -70,6 +69,11 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   if (head) return einsum("t d, d w -> t w", last, head);
   const embed = weights.get("embed")!;
   return einsum("t d, w d -> t w", moved(last, embed.device), embed);
+}
+
+/** The form of this name, where a layer has it. */
+function formNamed({ variant, sizes }: Attention, name: string): string | undefined {
+  return formNames(variant, sizes).find((own) => own === name);
 }
 
 /** The device that each layer's weights live on: a model may lie in several memories. */

@@ -1,5 +1,5 @@
 /** What engines are known to keep of a token, each row with the versions and the source that it is true of. */
-import { present, type Sizes, shapeOf } from "../attention/define.ts";
+import { countValues, present, type Sizes } from "../attention/define.ts";
 import type { LayerKind } from "../cost/blueprint.ts";
 import { layerValues } from "../cost/cost.ts";
 
@@ -267,6 +267,5 @@ export const windowClaims = [
 
 /** Numbers that a token's latent unfolds to. */
 function unfoldedValues({ attention: { variant, sizes } }: LayerKind): number {
-  const parts = present(variant.unfolded!(sizes));
-  return parts.reduce((sum, [, axes]) => sum + shapeOf(axes, sizes).reduce((product, n) => product * n, 1), 0);
+  return countValues(present(variant.unfolded!(sizes)), sizes);
 }

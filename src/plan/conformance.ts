@@ -1,8 +1,7 @@
-import { present, type Sizes, shapeOf } from "../attention/define.ts";
+import { countValues, present, type Sizes, shapeOf } from "../attention/define.ts";
 import type { Blueprint, LayerKind } from "../cost/blueprint.ts";
 import { cacheBytes, formsOf, layerBytes, layerValues, valuesPerLayer } from "../cost/cost.ts";
-import type { CachedForm } from "../cost/keep.ts";
-import { keptAs, keptOf } from "../cost/keep.ts";
+import { type CachedForm, keptAs, keptOf } from "../cost/keep.ts";
 import { presets } from "./preset/preset.ts";
 import { blueprintOfConfig } from "./read/config.ts";
 
@@ -61,7 +60,7 @@ function derive(parts: Parts, sizes: Sizes, names: typeof cacheNames): Derivatio
     const count = (terms.get(product)?.count ?? 0) + 1;
     terms.set(product, { count, numbers: axes.map((axis) => lengthOf(axis, sizes)).join(" * ") });
   }
-  const values = parts.reduce((sum, [, axes]) => sum + shapeOf(axes, sizes).reduce((product, n) => product * n, 1), 0);
+  const values = countValues(parts, sizes);
   const formula = [...terms].map(([product, { count }]) => times(count, product)).join(" + ");
   const numbers = [...terms.values()].map(({ count, numbers }) => times(count, numbers)).join(" + ");
   const derivation = [formula, ...new Set([numbers, String(values)])].join(" = ");

@@ -108,7 +108,7 @@ function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanS
     "a step reads the experts that its tokens are expected to visit, where each visits all alike",
   );
   note(
-    layers.some((kind) => keptOf(kind).expanded!.state),
+    layers.some((kind) => keptOf(kind).expanded.state),
     "states of fixed size are float32",
   );
   note(weightType === "file" && weightBytes === undefined, "no file says its bytes: weights are counted as bfloat16");
@@ -165,7 +165,7 @@ function layerRow(kind: LayerKind): Plan["layers"][number] {
     ...(window !== undefined && { window }),
     parameters: parameterCount(variant, sizes),
     cache: Object.fromEntries((Object.keys(kept) as CachedForm[]).map((form) => [form, layerValues(kind, form)])),
-    state: kept.expanded!.state,
+    state: kept.expanded.state,
   };
 }
 

@@ -9,6 +9,9 @@ export const PAGE = 96;
 /** How cached numbers are kept: float32, bfloat16, or 8-bit whole numbers with a float32 scale per token (and key head). */
 export type CacheType = "f32" | "bf16" | "q8";
 
+/** Bytes of a cached number, scales left out. */
+export const numberBytes: Readonly<Record<CacheType, number>> = { f32: 4, bf16: 2, q8: 1 };
+
 /** What `count` tokens fill, in whole pages. */
 export function pageTokens(count: number): number {
   return Math.ceil(count / PAGE) * PAGE;

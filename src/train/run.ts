@@ -1,4 +1,5 @@
 import type { Source } from "../data/source.ts";
+import { turn } from "../device/turn.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
 import { type Model, parametersOf, trainFlops } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -111,8 +112,7 @@ export async function train(
       (progress.step % checkpoint.every === 0 || progress.step === steps)
     )
       await saveCheckpoint(checkpoint.dir, settings, weights, optimiser, progress);
-    // Lets signals and timers through between steps.
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
   }
   if (signal?.aborted && checkpoint && progress.step < steps)
     await saveCheckpoint(checkpoint.dir, settings, weights, optimiser, progress);

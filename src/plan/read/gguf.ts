@@ -33,19 +33,19 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
   const header: Header = { arch, outline, whole };
   try {
     const config = hubConfig(header);
-    const { rename: _, ...known } = architectureOf(config.model_type) ?? plain(header, config, as !== undefined);
+    const { rename: _, ...known } = architectureOf(config.model_type) ?? inferArchitecture(header, config, as);
     const blueprint = assemble(config, as === undefined ? known : namedArchitecture(as, known), name, given);
-    return whole ? counted(header, blueprint, as !== undefined) : blueprint;
+    return whole ? fitTensors(header, blueprint, as) : blueprint;
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
     throw new FormatError(`${file}: ${error.message}`, { cause: error });
   }
 }
 
-/** An architecture that is not in the table: its keys are the same, and its tensors show what it has. */
-function plain({ arch, outline }: Header, config: Config, named: boolean): Architecture {
+/** An architecture that is not in the table: its keys are the same, and its tensors show what it has. Layers with a state must be named. */
+function inferArchitecture({ arch, outline }: Header, config: Config, as: string | undefined): Architecture {
   const state = [...outline.metadata.keys()].find((key) => /^[^.]+\.(ssm|kda|wkv|xlstm|shortconv)\./.test(key));
-  if (state !== undefined && !named)
+  if (state !== undefined && as === undefined)
     throw new FormatError(
       `general.architecture: got ${JSON.stringify(arch)} with ${state.slice(0, 80)}, expected one whose layers are known; ` +
         "name them with --as, such as --as [GDN*3,GQA]",
@@ -66,8 +66,8 @@ function plain({ arch, outline }: Header, config: Config, named: boolean): Archi
 const isOwn = (tensor: string, layers: number) =>
   !tensor.startsWith("rope_") && Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) < layers;
 
-/** The blueprint with the file's own count of parameters and bytes. */
-function counted({ outline }: Header, blueprint: Blueprint, named: boolean): Blueprint {
+/** The blueprint with the file's own count of parameters and bytes. Where these are of another model it throws, unless a variant was named. */
+function fitTensors({ outline }: Header, blueprint: Blueprint, as: string | undefined): Blueprint {
   const layers = blueprint.layers.reduce((sum, { count }) => sum + count, 0);
   const own = [...outline.tensors].filter(([tensor]) => isOwn(tensor, layers));
   const elements = own.reduce((sum, [, tensor]) => sum + tensor.elements, 0);
@@ -80,7 +80,7 @@ function counted({ outline }: Header, blueprint: Blueprint, named: boolean): Blu
   const sized = Number.isSafeInteger(bytes) ? { weightBytes: bytes } : {};
   if (Math.abs(elements - total) <= TOLERANCE * elements)
     return { ...blueprint, extra: blueprint.extra + elements - total, ...sized };
-  if (named) return blueprint;
+  if (as !== undefined) return blueprint;
   throw new FormatError(
     `tensors: got ${elements} numbers, and keys that speak of ${total}, expected the same but for 2 %; ` +
       "name the variant, such as --as GQA, or use another file",

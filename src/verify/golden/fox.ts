@@ -46,48 +46,14 @@ export const foxLayers: LayerFamily = {
       Object.fromEntries(Object.entries(raw).filter(([key]) => !activations.includes(key))),
       schema,
     );
-    const authors = given.has("fgate_proj.weight");
-    const gate = authors ? "fgate_proj" : "f_proj";
-    const outer = authors ? "ogate_proj.weight" : "g_proj.weight";
     without(raw, "use_rope");
     // flash-linear-attention's layer takes a window and never hands it on; its authors' layer has none.
-    if (authors) without(raw, "window_size");
-    const h = config.num_heads;
-    const shifted = (name: string) => (given.has(`${name}.linear.weight`) ? `${name}.linear` : name);
-    const [key, value] = [shifted("k_proj"), shifted("v_proj")];
-    const [, d] = matrixOf(given, "q_proj.weight");
-    const e = shareOf(given, "q_proj.weight", h);
-    const g = shareOf(given, `${key}.weight`, e);
-    const v = shareOf(given, `${value}.weight`, g);
-    const normed = given.has("q_norm.weight");
-    const features: Partial<Record<Feature, boolean>> = {
-      keyShift: key !== "k_proj",
-      valueShift: value !== "v_proj",
-      qkNorm: normed,
-      outputNorm: given.has("output_norm.weight"),
-      [activationOf(raw, activations)]: given.has(outer),
-    };
-    const biased = given.has("q_proj.bias");
-    const gated = given.has(outer);
-    agrees("hidden_size", config.hidden_size, d);
-    agrees("head_dim", config.head_dim, e);
-    agrees("num_kv_heads", config.num_kv_heads, g);
-    for (const [name, said, found] of [
-      ["use_k_shift", config.use_k_shift, features.keyShift],
-      ["use_v_shift", config.use_v_shift, features.valueShift],
-      ["qk_norm", config.qk_norm, normed],
-      ["use_output_gate", config.use_output_gate, gated],
-      ["use_output_norm", config.use_output_norm, features.outputNorm],
-      ["qkv_bias", config.qkv_bias, biased],
-    ] as const)
-      if (said !== undefined && said !== found)
-        throw new FormatError(`config.json: ${name}: got ${said}, expected ${found} by the weights there are`);
-    const weights = rearranged(given, {
-      ...shared(given, "q_norm.weight", h, e),
-      ...shared(given, "k_norm.weight", g, e),
-    });
+    if (given.has("fgate_proj.weight")) without(raw, "window_size");
+    const found = find(given, config.num_heads, activationOf(raw, activations));
+    checkAgreement(config, found);
+    const { h, g, e, v, biased, features } = found;
     const sizes: Sizes = {
-      d,
+      d: found.d,
       h,
       g,
       n: e,
@@ -108,26 +74,11 @@ export const foxLayers: LayerFamily = {
         rotation: rotation(0),
         ...(config.softmax_scale && { scale: config.softmax_scale }),
       },
-      weights,
-      sources: {
-        wQ: linear("q_proj.weight", h * e, d),
-        wK: linear(`${key}.weight`, g * e, d),
-        wV: linear(`${value}.weight`, g * v, d),
-        ...(biased && {
-          bQ: vector("q_proj.bias", h * e),
-          bK: vector(`${key}.bias`, g * e),
-          bV: vector(`${value}.bias`, g * v),
-        }),
-        ...(sizes.bias === "all" && { bO: vector("o_proj.bias", d) }),
-        ...(features.keyShift && { wSK: linear("k_proj.shift_proj.weight", g, d) }),
-        ...(features.valueShift && { wSV: linear("v_proj.shift_proj.weight", g, d) }),
-        ...(normed && { gQ: vector("q_norm.weight", h * e), gK: vector("k_norm.weight", g * e) }),
-        wF: linear(`${gate}.weight`, h, d),
-        bF: vector(`${gate}.bias`, h),
-        ...(gated && { wG: linear(outer, h * v, d) }),
-        ...(features.outputNorm && { gO: vector("output_norm.weight", h * v) }),
-        wO: linear("o_proj.weight", d, h * v),
-      },
+      weights: rearranged(given, {
+        ...repeatGains(given, "q_norm.weight", h, e),
+        ...repeatGains(given, "k_norm.weight", g, e),
+      }),
+      sources: sourcesOf(found, sizes),
       // The files have heads before tokens.
       async cached(cache) {
         const { length } = cache;
@@ -142,6 +93,81 @@ export const foxLayers: LayerFamily = {
   },
 };
 
+/** What the weights of a layer show: sizes, features, and by which names they go. */
+interface Found extends Pick<Sizes, "d" | "h" | "g" | "e" | "v"> {
+  readonly key: string;
+  readonly value: string;
+  /** Names of the forget gate, and of the gate on the output. */
+  readonly forget: string;
+  readonly outer: string;
+  readonly normed: boolean;
+  readonly gated: boolean;
+  readonly biased: boolean;
+  readonly features: Partial<Record<Feature, boolean>>;
+}
+
+function find(given: TensorReader, h: number, activation: "outputGate" | "siluGate"): Found {
+  const authors = given.has("fgate_proj.weight");
+  const outer = authors ? "ogate_proj.weight" : "g_proj.weight";
+  const innerName = (name: string) => (given.has(`${name}.linear.weight`) ? `${name}.linear` : name);
+  const [key, value] = [innerName("k_proj"), innerName("v_proj")];
+  const [, d] = matrixOf(given, "q_proj.weight");
+  const e = shareOf(given, "q_proj.weight", h);
+  const g = shareOf(given, `${key}.weight`, e);
+  const v = shareOf(given, `${value}.weight`, g);
+  const [normed, gated] = [given.has("q_norm.weight"), given.has(outer)];
+  const features = {
+    keyShift: key !== "k_proj",
+    valueShift: value !== "v_proj",
+    qkNorm: normed,
+    outputNorm: given.has("output_norm.weight"),
+    [activation]: gated,
+  };
+  const forget = authors ? "fgate_proj" : "f_proj";
+  return { d, h, g, e, v, key, value, forget, outer, normed, gated, biased: given.has("q_proj.bias"), features };
+}
+
+/** Throws FormatError where the config says otherwise than the weights. */
+function checkAgreement(config: z.infer<typeof schema>, { d, e, g, features, normed, gated, biased }: Found): void {
+  agrees("hidden_size", config.hidden_size, d);
+  agrees("head_dim", config.head_dim, e);
+  agrees("num_kv_heads", config.num_kv_heads, g);
+  for (const [name, said, found] of [
+    ["use_k_shift", config.use_k_shift, features.keyShift],
+    ["use_v_shift", config.use_v_shift, features.valueShift],
+    ["qk_norm", config.qk_norm, normed],
+    ["use_output_gate", config.use_output_gate, gated],
+    ["use_output_norm", config.use_output_norm, features.outputNorm],
+    ["qkv_bias", config.qkv_bias, biased],
+  ] as const)
+    if (said !== undefined && said !== found)
+      throw new FormatError(`config.json: ${name}: got ${said}, expected ${found} by the weights there are`);
+}
+
+/** Where each parameter of the variant lies. */
+function sourcesOf(found: Found, { bias }: Sizes): ReturnType<LayerFamily["read"]>["sources"] {
+  const { d, h, g, e, v, key, value, forget, outer, normed, gated, biased, features } = found;
+  return {
+    wQ: linear("q_proj.weight", h * e, d),
+    wK: linear(`${key}.weight`, g * e, d),
+    wV: linear(`${value}.weight`, g * v, d),
+    ...(biased && {
+      bQ: vector("q_proj.bias", h * e),
+      bK: vector(`${key}.bias`, g * e),
+      bV: vector(`${value}.bias`, g * v),
+    }),
+    ...(bias === "all" && { bO: vector("o_proj.bias", d) }),
+    ...(features.keyShift && { wSK: linear("k_proj.shift_proj.weight", g, d) }),
+    ...(features.valueShift && { wSV: linear("v_proj.shift_proj.weight", g, d) }),
+    ...(normed && { gQ: vector("q_norm.weight", h * e), gK: vector("k_norm.weight", g * e) }),
+    wF: linear(`${forget}.weight`, h, d),
+    bF: vector(`${forget}.bias`, h),
+    ...(gated && { wG: linear(outer, h * v, d) }),
+    ...(features.outputNorm && { gO: vector("output_norm.weight", h * v) }),
+    wO: linear("o_proj.weight", d, h * v),
+  };
+}
+
 /** The feature that the gate on the output is, by whatever key names its activation; sigmoid unless said. */
 function activationOf(config: Config, keys: readonly string[]): "outputGate" | "siluGate" {
   const names = keys.map((key) => config[key]).filter((name) => name !== null && name !== undefined);
@@ -151,7 +177,7 @@ function activationOf(config: Config, keys: readonly string[]): "outputGate" | "
 }
 
 /** A norm's gains `[e]` that all heads share, once for each of them. */
-function shared(weights: TensorReader, name: string, heads: number, e: number) {
+function repeatGains(weights: TensorReader, name: string, heads: number, e: number) {
   if (!weights.has(name) || weights.entry(name).shape[0] !== e || heads === 1) return {};
   const of = (values: ArrayLike<number>) => Float64Array.from({ length: heads * e }, (_, i) => values[i % e]!);
   return { [name]: { shape: [heads * e], of } };
