@@ -1,9 +1,9 @@
 import { expect } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
 import { type Preset, presetConfig } from "../src/checkpoint/preset.ts";
-import type { MlaLayout } from "../src/checkpoint/recast.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import type { Config } from "../src/family/config.ts";
+import type { MlaLayout } from "../src/family/table.ts";
 import { Session } from "../src/generate/session.ts";
 
 export type Type = "F32" | "F16" | "Q8_0" | "Q4_0";

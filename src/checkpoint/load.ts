@@ -1,6 +1,6 @@
 import { availableBytes } from "../device/memory.ts";
 import type { Config } from "../family/config.ts";
-import type { Rows, Scales, Source, Sources } from "../family/source.ts";
+import type { Scales, Source, Sources } from "../family/source.ts";
 import { clip } from "../file/header.ts";
 import { missing, type TensorReader } from "../file/safetensors.ts";
 import type { Model, Parameter } from "../model/model.ts";
@@ -9,6 +9,7 @@ import { DeviceError, FormatError } from "../tensor/error.ts";
 import { geometryOf } from "../tensor/packing.ts";
 import { isQuant } from "../tensor/quant.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
+import { arrange, elementsOf } from "./arrangement.ts";
 import { type Opened, openModel } from "./open.ts";
 import { packingOf, readPacked } from "./pack.ts";
 import { type Placement, placeModel } from "./place.ts";
@@ -168,7 +169,7 @@ export async function readWeights(
         const values = await read(tensor, source);
         const size = values.length / slices;
         for (let k = 0; k < slices; k++) {
-          arrange(values.subarray(k * size, (k + 1) * size), source, part);
+          arrange({ file: values.subarray(k * size, (k + 1) * size), ours: part }, source, "read");
           stack.rows(i * slices + k, i * slices + k + 1).write(part);
         }
         done += each * slices;
@@ -196,36 +197,4 @@ function scale(values: Numbers, shape: readonly number[], scales: Scales, by: Nu
     const first = Math.floor(row / down) * perRow;
     for (let column = 0; column < width; column++, at++) values[at]! *= by[first + Math.floor(column / across)]!;
   }
-}
-
-/** How many rows a tensor of a source has, or a slice of it, and how wide they are. */
-function rowsOf({ shape, slices }: Source): [rows: number, width: number] {
-  const own = slices === undefined ? shape : shape.slice(1);
-  return own.length < 2 ? [own[0] ?? 1, 1] : [sizeOf(own.slice(0, -1)), own.at(-1)!];
-}
-
-/** Numbers that one tensor of a source contributes, or a slice of it. */
-function elementsOf(source: Source): number {
-  const [out, width] = rowsOf(source);
-  const { rows } = source;
-  return (rows ? rows.count * (rows.to - rows.from) : out) * width;
-}
-
-/** Chooses a tensor's rows and lays them out as ours. `into` holds exactly what is chosen. */
-function arrange(values: Numbers, source: Source, into: Numbers): void {
-  const { rows, layout, shape } = source;
-  const [out, width] = rowsOf(source);
-  const { count, block, from, to, order }: Rows = rows ?? { count: 1, block: out, from: 0, to: out };
-  const chosen = count * (to - from);
-  // Rows of `swapped` are counted along both leading axes.
-  const [first = 1, second = 1] = shape;
-  const placed = (row: number) => (layout === "swapped" ? (row % second) * first + Math.floor(row / second) : row);
-  // Our element (row, column) goes to row * across + column * down.
-  const [across, down] = layout === "transposed" ? [1, chosen] : [width, 1];
-  for (let head = 0, row = 0; head < count; head++)
-    for (let r = from; r < to; r++, row++) {
-      const start = (head * block + (order ? from + order[r - from]! : r)) * width;
-      const to = placed(row) * across;
-      for (let column = 0; column < width; column++) into[to + column * down] = values[start + column]!;
-    }
 }

@@ -1,8 +1,9 @@
 import { stat } from "node:fs/promises";
 import type { Config } from "../family/config.ts";
-import { architectures, families, familyOf } from "../family/families.ts";
+import { architectureOf, architectures, families, familyOf } from "../family/families.ts";
 import type { Architecture, GgufHeader } from "../family/gguf.ts";
 import type { Sources } from "../family/source.ts";
+import { ggufSources } from "../family/table.ts";
 import { openGguf } from "../file/disk.ts";
 import { openFolder } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
@@ -55,7 +56,7 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
   const gguf = await openGguf(path);
   const { metadata, tensors } = gguf;
   const name = metadata.get("general.architecture")?.value;
-  const architecture = architectures.find((known) => known.name === name);
+  const architecture = architectureOf(name);
   if (!architecture)
     throw new FormatError(
       `${path}: general.architecture: got ${clip(JSON.stringify(name) ?? "nothing")}, ` +
@@ -67,8 +68,8 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
   const header = await headerOf(gguf, architecture);
   const { config, model, parameters, sources } = named(path, () => {
     const config = { ...architecture.config(header), ...override };
-    const plain = familyOf(config.model_type)!.model(config);
-    const model = architecture.adapt?.(plain) ?? plain;
+    const family = familyOf(config.model_type)!;
+    const model = family.model(config);
     const parameters = parametersOf(model);
     // A vocabulary of another size than the embedding would ask for rows that are not there.
     const tokens = metadata.get("tokenizer.ggml.tokens");
@@ -77,18 +78,18 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
         `tokenizer.ggml.tokens: got ${tokens.value.length} tokens, expected ${model.vocabulary}, one for each row of ` +
           "token_embd.weight; tokenizer and weights do not belong together",
       );
-    return { config, model, parameters, sources: architecture.sources(model, header) };
+    return { config, model, parameters, sources: ggufSources(family.places(model), (name) => tensors.has(name)) };
   });
   const layers = model.layers.length;
   const ignores = (tensor: string) =>
-    architecture.tables?.includes(tensor) || Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) >= layers;
+    architecture.tables.includes(tensor) || Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) >= layers;
   return { config, model, parameters, sources, tensors, ignores, gguf };
 }
 
 /** The most numbers that a tensor among the settings may have. */
 const TABLE_LIMIT = 2 ** 17;
 
-async function headerOf({ file, metadata, tensors }: Gguf, { name, tables = [] }: Architecture): Promise<GgufHeader> {
+async function headerOf({ file, metadata, tensors }: Gguf, { name, tables }: Architecture): Promise<GgufHeader> {
   const own = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
   const found = new Map<string, readonly number[]>();
   for (const table of tables.filter((tensor) => tensors.has(tensor))) {

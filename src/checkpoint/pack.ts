@@ -1,9 +1,10 @@
-import type { Rows, Source } from "../family/source.ts";
+import type { Source } from "../family/source.ts";
 import type { TensorReader } from "../file/safetensors.ts";
 import type { Parameter } from "../model/model.ts";
 import { pack } from "../ops/pack/index.ts";
 import { isPackedFormat, type PackedFormat, type Packing, SCALED } from "../tensor/packing.ts";
-import { type Device, packedTensor, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { type Device, packedTensor, type Tensor } from "../tensor/tensor.ts";
+import { rowNumbers } from "./arrangement.ts";
 
 /** Which of a parameter's axes number the rows of its source's matrices, and which run along them. */
 export interface Arrangement {
@@ -28,18 +29,6 @@ export function arrangementOf({ shape }: Parameter, source: Source): Arrangement
     along.push(axis);
   }
   return { rows: axes.filter((i) => !along.includes(i)), columns: along.toSorted((a, b) => a - b) };
-}
-
-/** The file's row for each of ours that comes from one tensor. */
-export function rowNumbers({ shape, slices = 1, rows }: Source): Int32Array {
-  const out = sizeOf(shape.slice(0, -1)) / slices;
-  const { count, block, from, to, order }: Rows = rows ?? { count: 1, block: out, from: 0, to: out };
-  const kept = to - from;
-  const each = count * kept;
-  return Int32Array.from({ length: slices * each }, (_, i) => {
-    const [slice, head, row] = [Math.floor(i / each), Math.floor((i % each) / kept), i % kept];
-    return slice * out + head * block + from + (order ? order[row]! : row);
-  });
 }
 
 /** How a parameter lies packed; undefined for a vector. What no format packs is packed as float32. */

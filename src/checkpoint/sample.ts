@@ -1,5 +1,6 @@
 import type { Config } from "../family/config.ts";
 import { familyOf } from "../family/families.ts";
+import type { MlaLayout } from "../family/table.ts";
 import { writeFolder } from "../file/atomic.ts";
 import type { GgufType } from "../file/gguf.ts";
 import { safetensorsChunks } from "../file/safetensors.ts";
@@ -8,7 +9,7 @@ import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { ggufMetadata, ggufTensors, type MlaLayout, type Tensors } from "./recast.ts";
+import { ggufMetadata, ggufTensors, type Tensors } from "./recast.ts";
 import { inventVocabulary, tokenizerFiles } from "./vocabulary.ts";
 
 /** How to write a model of random weights. */
@@ -17,9 +18,9 @@ export interface Sample {
   /** Of the matrices. Gains, biases and routers are float32 in every file. A folder takes F32, F16 and BF16. */
   readonly type: GgufType;
   /** Of MLA in a GGUF file; "absorbed" unless given. */
-  readonly layout?: MlaLayout;
+  readonly layout?: MlaLayout | undefined;
   /** Sees each tensor as its numbers are drawn; one may be drawn twice. */
-  readonly onTensor?: (name: string, elements: number) => void;
+  readonly onTensor?: ((name: string, elements: number) => void) | undefined;
 }
 
 /**

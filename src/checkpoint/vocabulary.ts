@@ -1,3 +1,4 @@
+import type { Metadata, Value } from "../file/metadata.ts";
 import { ShapeError } from "../tensor/error.ts";
 
 /** A byte-level BPE vocabulary made up for models with random weights: it knows every text. */
@@ -114,4 +115,21 @@ export function tokenizerFiles({ tokens, merges, special, begin, end, template }
     { name: "tokenizer.json", text: JSON.stringify(tokenizer) },
     { name: "tokenizer_config.json", text: JSON.stringify(config) },
   ];
+}
+
+/** What a GGUF file says of this vocabulary. */
+export function tokenizerMetadata({ tokens, merges, special, begin, end, template }: Vocabulary): Metadata {
+  // Normal tokens and, at the end, control tokens.
+  const kinds = tokens.map((_, id) => (id < tokens.length - special.length ? 1 : 3));
+  return new Map<string, Value>([
+    ["tokenizer.ggml.model", { type: "string", value: "gpt2" }],
+    ["tokenizer.ggml.pre", { type: "string", value: "gpt-2" }],
+    ["tokenizer.ggml.tokens", { type: "string[]", value: tokens }],
+    ["tokenizer.ggml.token_type", { type: "i32[]", value: kinds }],
+    ["tokenizer.ggml.merges", { type: "string[]", value: merges }],
+    ["tokenizer.ggml.bos_token_id", { type: "u32", value: begin }],
+    ["tokenizer.ggml.eos_token_id", { type: "u32", value: end }],
+    ["tokenizer.ggml.add_bos_token", { type: "bool", value: false }],
+    ["tokenizer.chat_template", { type: "string", value: template }],
+  ]);
 }

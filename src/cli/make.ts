@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { type Preset, presetConfig, presets, type Size, sizes } from "../checkpoint/preset.ts";
-import type { MlaLayout } from "../checkpoint/recast.ts";
 import { type Sample, sampleSize, writeSampleFolder, writeSampleGguf } from "../checkpoint/sample.ts";
+import type { MlaLayout } from "../family/table.ts";
 import type { typeCodes } from "../file/gguf.ts";
 import { wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";

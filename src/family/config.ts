@@ -36,7 +36,7 @@ function changesNothing(key: string): boolean {
 export function readConfig<T>(config: Config, schema: z.ZodObject<z.ZodRawShape> & z.ZodType<T>): T {
   const known = Object.keys(schema.shape);
   const kept = Object.entries(config).filter(
-    ([key, value]) => known.includes(key) || !(value === null || changesNothing(key)),
+    ([key, value]) => value !== undefined && (known.includes(key) || !(value === null || changesNothing(key))),
   );
   const result = schema.safeParse(Object.fromEntries(kept));
   const unknown = kept.find(([key]) => !known.includes(key));

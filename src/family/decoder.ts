@@ -1,7 +1,9 @@
 import { z } from "zod";
+import type { Attention } from "../attention/layer.ts";
 import type { FeedForward, Model } from "../model/model.ts";
 import { type Config, count, limits } from "./config.ts";
-import { linear, type Scales, type Source, type Sources, vector } from "./source.ts";
+import { perHead, type Rows, type Scales, type Source, type Sources } from "./source.ts";
+import { type Place, type Places, place, type Table, within } from "./table.ts";
 
 /** What the config of every decoder says. */
 export const decoderKeys = {
@@ -40,54 +42,74 @@ export function withScales(sources: Sources, config: Config): Sources {
   return new Map([...sources].map(([name, s]) => [name, s.layout === "transposed" ? { ...s, scales } : s]));
 }
 
-/** Sources under the hub's names for what all decoders share; `attention` gives those of one layer's attention. */
-export function decoderSources(
-  model: Model,
-  attention: (layer: number, prefix: string) => Readonly<Record<string, Source>>,
-): Sources {
+/** The places of all parameters of a decoder; `attention` gives those of one layer's attention. */
+export function decoderPlaces(model: Model, attention: (attention: Attention) => Table): Places {
   const { width: d, vocabulary } = model;
-  const all = new Map<string, Source>();
-  all.set("embed", { tensors: ["model.embed_tokens.weight"], shape: [vocabulary, d], layout: "stored" });
-  model.layers.forEach(({ feed }, i) => {
-    const [ours, theirs] = [`layers.${i}.`, `model.layers.${i}.`];
-    all.set(`${ours}normAttention`, vector(`${theirs}input_layernorm.weight`, d));
-    for (const [name, source] of Object.entries(attention(i, `${theirs}self_attn.`)))
-      all.set(`${ours}attention.${name}`, source);
-    all.set(`${ours}normFeed`, vector(`${theirs}post_attention_layernorm.weight`, d));
-    for (const [name, source] of feedSources(feed, d, `${theirs}mlp.`)) all.set(`${ours}feed.${name}`, source);
+  const all = new Map<string, Place>();
+  const rows = (tensor: string): Source => ({ tensors: [tensor], shape: [vocabulary, d], layout: "stored" });
+  all.set("embed", { hub: rows("model.embed_tokens.weight"), gguf: { usual: rows("token_embd.weight") } });
+  model.layers.forEach((layer, i) => {
+    const add = (ours: string, hub: string, table: Table) => {
+      for (const [name, one] of Object.entries(table))
+        if (one)
+          all.set(`layers.${i}.${ours}${name}`, within({ hub: `model.layers.${i}.${hub}`, gguf: `blk.${i}.` }, one));
+    };
+    add("", "", { normAttention: place("input_layernorm.weight", "attn_norm.weight", [d]) });
+    add("attention.", "self_attn.", attention(layer.attention));
+    add("", "", { normFeed: place("post_attention_layernorm.weight", "ffn_norm.weight", [d]) });
+    add("feed.", "mlp.", layer.feed.kind === "dense" ? denseTable(layer.feed, d) : expertTable(layer.feed, d));
   });
-  all.set("norm", vector("model.norm.weight", d));
-  if (!model.tied) all.set("head", linear("lm_head.weight", vocabulary, d));
+  all.set("norm", place("model.norm.weight", "output_norm.weight", [d]));
+  if (!model.tied) all.set("head", place("lm_head.weight", "output.weight", [vocabulary, d]));
   return all;
 }
 
-const projections = [
-  ["Gate", "gate_proj"],
-  ["Up", "up_proj"],
-  ["Down", "down_proj"],
-] as const;
+function denseTable({ f, bias }: { readonly f: number; readonly bias?: boolean | undefined }, d: number): Table {
+  return {
+    wGate: place("gate_proj.weight", "ffn_gate.weight", [f, d]),
+    bGate: bias ? place("gate_proj.bias", "ffn_gate.bias", [f]) : undefined,
+    wUp: place("up_proj.weight", "ffn_up.weight", [f, d]),
+    bUp: bias ? place("up_proj.bias", "ffn_up.bias", [f]) : undefined,
+    wDown: place("down_proj.weight", "ffn_down.weight", [d, f]),
+    bDown: bias ? place("down_proj.bias", "ffn_down.bias", [d]) : undefined,
+  };
+}
 
-function* feedSources(feed: FeedForward, d: number, prefix: string): Generator<[string, Source]> {
-  const shapeOf = (ours: string, f: number) => (ours === "Down" ? ([d, f] as const) : ([f, d] as const));
-  const bias = feed.kind === "dense" && feed.bias;
-  if (feed.kind === "experts") {
-    yield ["wRoute", linear(`${prefix}gate.weight`, feed.x, d)];
-    if (feed.routing.scores === "sigmoid") yield ["bRoute", vector(`${prefix}gate.e_score_correction_bias`, feed.x)];
-    for (const [ours, theirs] of projections) {
-      const tensors = Array.from({ length: feed.x }, (_, i) => `${prefix}experts.${i}.${theirs}.weight`);
-      yield [`w${ours}`, { tensors, shape: shapeOf(ours, feed.f), layout: "transposed" }];
-    }
-    if (!feed.shared) return;
-  }
-  const [under, f, where] =
-    feed.kind === "dense"
-      ? (["", feed.f, prefix] as const)
-      : (["shared.", feed.shared, `${prefix}shared_experts.`] as const);
-  for (const [ours, theirs] of projections) {
-    const [out, inputs] = shapeOf(ours, f);
-    yield [`${under}w${ours}`, linear(`${where}${theirs}.weight`, out, inputs)];
-    if (bias) yield [`${under}b${ours}`, vector(`${where}${theirs}.bias`, out)];
-  }
+/** A folder has a tensor for each expert, a GGUF file all of a layer's in one: of newer files gates and ups in one as well. */
+function expertTable({ x, f, shared, routing }: Extract<FeedForward, { kind: "experts" }>, d: number): Table {
+  const stacked = (tensor: string, out: number, inputs: number, rows?: Rows): Source => ({
+    tensors: [tensor],
+    shape: [x, out, inputs],
+    slices: x,
+    layout: "transposed",
+    rows,
+  });
+  const experts = (tensor: string, out: number, inputs: number): Source => ({
+    tensors: Array.from({ length: x }, (_, i) => `experts.${i}.${tensor}`),
+    shape: [out, inputs],
+    layout: "transposed",
+  });
+  const merged = (from: number, to: number) =>
+    stacked("ffn_gate_up_exps.weight", 2 * f, d, perHead(1, 2 * f, from, to));
+  return {
+    wRoute: place("gate.weight", "ffn_gate_inp.weight", [x, d]),
+    bRoute: routing.scores === "sigmoid" ? place("gate.e_score_correction_bias", "exp_probs_b.bias", [x]) : undefined,
+    wGate: {
+      hub: experts("gate_proj.weight", f, d),
+      gguf: { apart: stacked("ffn_gate_exps.weight", f, d), merged: merged(0, f) },
+    },
+    wUp: {
+      hub: experts("up_proj.weight", f, d),
+      gguf: { apart: stacked("ffn_up_exps.weight", f, d), merged: merged(f, 2 * f) },
+    },
+    wDown: {
+      hub: experts("down_proj.weight", d, f),
+      gguf: { usual: stacked("ffn_down_exps.weight", d, f) },
+    },
+    "shared.wGate": shared ? place("shared_experts.gate_proj.weight", "ffn_gate_shexp.weight", [shared, d]) : undefined,
+    "shared.wUp": shared ? place("shared_experts.up_proj.weight", "ffn_up_shexp.weight", [shared, d]) : undefined,
+    "shared.wDown": shared ? place("shared_experts.down_proj.weight", "ffn_down_shexp.weight", [d, shared]) : undefined,
+  };
 }
 
 /**

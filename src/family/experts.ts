@@ -3,6 +3,7 @@ import type { FeedForward } from "../model/model.ts";
 import type { Choice } from "../ops/route/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import { count, limits } from "./config.ts";
+import type { Settings } from "./gguf.ts";
 
 /** The keys that describe a mixture of experts under the names of DeepSeek's configs. */
 export const expertKeys = {
@@ -55,4 +56,25 @@ export function expertsOf(
     );
   const routing: Choice = { ...how, perToken, groups, perGroup, factor: config.routed_scaling_factor };
   return { kind: "experts", f, x, shared: f * (config.n_shared_experts ?? 0), routing };
+}
+
+/** The settings of a mixture of experts in GGUF files. */
+export const expertSettings: Settings = {
+  leading_dense_block_count: { hub: "first_k_dense_replace", absent: 0 },
+  expert_count: { hub: "n_routed_experts", absent: null },
+  expert_used_count: { hub: "num_experts_per_tok", absent: null },
+  expert_shared_count: { hub: "n_shared_experts", absent: 0 },
+  expert_feed_forward_length: { hub: "moe_intermediate_size", absent: null },
+  expert_weights_scale: { hub: "routed_scaling_factor", type: "f32", absent: 1 },
+  expert_weights_norm: { hub: "norm_topk_prob", type: "bool", absent: false },
+  expert_group_count: { hub: "n_group", absent: 1 },
+  expert_group_used_count: { hub: "topk_group", absent: 1 },
+};
+
+/** How a header's router scores its experts (`expert_gating_func`); older files show it by a bias that only picks. */
+export function scoresOf(gating: unknown, hasBias: boolean): "softmax" | "sigmoid" | undefined {
+  return { 0: hasBias ? "sigmoid" : "softmax", 1: "softmax", 2: "sigmoid" }[Number(gating ?? 0)] as
+    | "softmax"
+    | "sigmoid"
+    | undefined;
 }

@@ -1,20 +1,26 @@
-import { absorbedGguf } from "./absorbed.ts";
 import { deepseek, deepseek3, deepseek32 } from "./deepseek.ts";
 import type { Family } from "./family.ts";
 import type { Architecture } from "./gguf.ts";
 import { glm } from "./glm.ts";
-import { llama, llamaGguf } from "./llama.ts";
-import { minicpm, minicpmGguf } from "./minicpm.ts";
-import { qwen, qwenGguf } from "./qwen.ts";
+import { llama } from "./llama.ts";
+import { minicpm } from "./minicpm.ts";
+import { qwen } from "./qwen.ts";
 import { youtu } from "./youtu.ts";
 
 /** Every family of checkpoints there is; adding one is a file and a line here. */
 export const families: readonly Family[] = [llama, qwen, deepseek, deepseek3, deepseek32, glm, youtu, minicpm];
 
 /** Every architecture of GGUF files there is. */
-export const architectures: readonly Architecture[] = [llamaGguf, qwenGguf, absorbedGguf, minicpmGguf];
+export const architectures: readonly Architecture[] = [
+  ...new Set(families.flatMap(({ gguf }) => (gguf ? [gguf] : []))),
+];
 
 /** The family that reads this `model_type`, if any. */
 export function familyOf(modelType: unknown): Family | undefined {
   return families.find(({ modelTypes }) => modelTypes.some((known) => known === modelType));
+}
+
+/** The architecture of GGUF files of that name, if any. */
+export function architectureOf(name: unknown): Architecture | undefined {
+  return architectures.find((known) => known.name === name);
 }

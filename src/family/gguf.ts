@@ -1,68 +1,120 @@
 import { z } from "zod";
-import type { FeedForward, Model } from "../model/model.ts";
+import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { type Config, readConfig } from "./config.ts";
-import { linear, perHead, type Source, type Sources, vector } from "./source.ts";
+import { scalingConfig, scalingEntries, scalingKeys } from "./position.ts";
+import type { MlaLayout } from "./table.ts";
 
 /** What a GGUF file's header says, as architectures ask for it. */
 export interface GgufHeader {
   /** Values of the keys that begin with the architecture's name, without that. */
   readonly settings: Config;
   /** Numbers of the small tensors that belong to the settings (`Architecture.tables`), by name, where they are there. */
-  readonly tables: ReadonlyMap<string, readonly number[]>;
+  readonly tables: ReadonlyMap<string, ArrayLike<number>>;
   shapeOf(tensor: string): readonly number[] | undefined;
 }
 
-/** How one architecture of GGUF files says what a family's config says, and what it calls its tensors. */
+/** A value to be written into a header, with its type there. */
+export type Entry =
+  | { readonly type: "u32" | "f32"; readonly value: number }
+  | { readonly type: "bool"; readonly value: boolean }
+  | { readonly type: "string"; readonly value: string };
+
+/** Values under their keys without the architecture's name. One that is undefined is left out. */
+export type Entries = Readonly<Record<string, Entry | undefined>>;
+
+export const u32 = (value: number): Entry => ({ type: "u32", value });
+export const f32 = (value: number): Entry => ({ type: "f32", value });
+export const flag = (value: boolean): Entry => ({ type: "bool", value });
+
+/** What one key of a header means. */
+export interface Setting {
+  /** The hub's key of the same meaning. */
+  readonly hub: string;
+  /** Its type in a header; "u32" unless given. */
+  readonly type?: "f32" | "bool" | undefined;
+  /** What it means to be absent, or for null to be 0; a key without must be there. */
+  readonly absent?: number | boolean | null | undefined;
+}
+
+/** What the keys of a header mean, for reading and for writing. */
+export type Settings = Readonly<Record<string, Setting>>;
+
+/** The settings of all architectures. */
+export const decoderSettings: Settings = {
+  context_length: { hub: "max_position_embeddings" },
+  embedding_length: { hub: "hidden_size" },
+  feed_forward_length: { hub: "intermediate_size" },
+  "attention.head_count": { hub: "num_attention_heads" },
+  "attention.layer_norm_rms_epsilon": { hub: "rms_norm_eps", type: "f32" },
+  "rope.freq_base": { hub: "rope_theta", type: "f32", absent: 10000 },
+};
+
+/** How one architecture of GGUF files says what a family's config says. */
 export interface Architecture {
   /** `general.architecture`. */
   readonly name: string;
   /** Tensors that are settings and no parameters. */
-  readonly tables?: readonly string[];
+  readonly tables: readonly string[];
+  /** How its files lay out MLA's up-projections, where they have but one way. */
+  readonly layout: MlaLayout | undefined;
   /** The config that a folder of the same model has, in one of the families' own keys. Throws FormatError naming the key. */
   config(header: GgufHeader): Config;
-  /** What the file's own order of rows makes of the model of that config. */
-  adapt?(model: Model): Model;
-  /** One source for every parameter. */
-  sources(model: Model, header: GgufHeader): Sources;
+  /** The header's entries for a config with all its defaults (`Family.read`). Throws FormatError naming the key. */
+  entries(config: Config, model: Model, layout: MlaLayout): Entries;
 }
 
-/** Keys of all architectures. */
-const shared = {
+/** Keys of all architectures beside their settings. */
+const sharedKeys = {
   vocab_size: z.number().optional(),
-  context_length: z.number(),
-  embedding_length: z.number(),
   block_count: z.number(),
   nextn_predict_layers: z.number().default(0),
-  feed_forward_length: z.number(),
-  "attention.head_count": z.number(),
-  "attention.head_count_kv": z.number().optional(),
-  "attention.key_length": z.number().optional(),
-  "attention.value_length": z.number().optional(),
-  "attention.layer_norm_rms_epsilon": z.number(),
-  "rope.dimension_count": z.number().optional(),
-  "rope.freq_base": z.number().default(10000),
-  "rope.scaling.type": z.enum(["none", "linear", "yarn", "longrope"]).optional(),
-  "rope.scaling.factor": z.number().optional(),
-  "rope.scaling.original_context_length": z.number().optional(),
-  "rope.scaling.attn_factor": z.literal(1).optional(),
-  "rope.scaling.yarn_beta_fast": z.number().optional(),
-  "rope.scaling.yarn_beta_slow": z.number().optional(),
-  "rope.scaling.yarn_ext_factor": z.literal(1).optional(),
-  "rope.scaling.yarn_attn_factor": z.literal(1).optional(),
-  // Says how the model was trained, not how it runs.
-  "rope.scaling.finetuned": z.boolean().optional(),
+  ...scalingKeys,
 };
-const sharedSchema = z.object(shared);
+const sharedSchema = z.object(sharedKeys);
 type Shared = z.infer<typeof sharedSchema>;
 
-/** Reads settings by the shared keys and an architecture's own. A key that is in neither is refused. Throws FormatError. */
-export function readSettings<S extends z.ZodRawShape>(header: GgufHeader, own: S) {
-  return readConfig(header.settings, z.object({ ...shared, ...own })) as Shared & z.infer<z.ZodObject<S>>;
+/** What is to be said of an architecture. */
+interface Definition<S extends z.ZodRawShape> {
+  readonly name: string;
+  readonly tables?: readonly string[] | undefined;
+  readonly layout?: MlaLayout | undefined;
+  /** Keys that mean what one key of the hub's means, beside those of all architectures. */
+  readonly settings: Settings;
+  /** Keys that mean more, or several together, for `read`. */
+  readonly others: S;
+  /** What they say in the hub's keys, beside and before what `plain`, the settings, says. Throws FormatError. */
+  read(others: z.infer<z.ZodObject<S>>, plain: Config, header: GgufHeader): Config;
+  /** The same written, beside and before the settings. */
+  write(config: Config, model: Model, layout: MlaLayout): Entries;
 }
 
-/** The keys of a config that all architectures fill alike. Rotation is by `rope`, where there is any scaling. */
-export function decoderConfig(header: GgufHeader, s: Shared, rope?: Config): Config {
+/** An architecture by what is its own. */
+export function defineArchitecture<S extends z.ZodRawShape>(definition: Definition<S>): Architecture {
+  const { name, tables = [], layout, others } = definition;
+  const settings: Settings = { ...decoderSettings, ...definition.settings };
+  const schema = z.object({ ...sharedKeys, ...schemaOf(settings), ...others });
+  return {
+    name,
+    tables,
+    layout,
+    config(header) {
+      const read = readConfig(header.settings, schema) as Shared & z.infer<z.ZodObject<S>>;
+      const plain = { ...readSettings(settings, read as Config), ...outline(read, header) };
+      return { ...plain, ...definition.read(read, plain, header) };
+    },
+    entries: (config, model, layout) => ({
+      vocab_size: u32(model.vocabulary),
+      block_count: u32(model.layers.length),
+      ...writeSettings(settings, config),
+      ...scalingEntries(config),
+      ...definition.write(config, model, layout),
+    }),
+  };
+}
+
+/** What a config says in sizes and counts of tensors, and of positions. */
+function outline(read: Shared, header: GgufHeader): Config {
   const [vocabulary, width] = header.shapeOf("token_embd.weight") ?? [];
   if (vocabulary === undefined || width === undefined)
     throw new FormatError(
@@ -70,101 +122,47 @@ export function decoderConfig(header: GgufHeader, s: Shared, rope?: Config): Con
     );
   return {
     vocab_size: vocabulary,
-    hidden_size: s.embedding_length,
-    intermediate_size: s.feed_forward_length,
-    num_hidden_layers: s.block_count - s.nextn_predict_layers,
-    num_attention_heads: s["attention.head_count"],
-    rms_norm_eps: rounded(s["attention.layer_norm_rms_epsilon"]),
+    num_hidden_layers: read.block_count - read.nextn_predict_layers,
     tie_word_embeddings: !header.shapeOf("output.weight"),
-    max_position_embeddings: s.context_length,
-    rope_theta: s["rope.freq_base"],
-    ...(rope && { rope_scaling: rope }),
+    rope_scaling: scalingConfig(read, header.tables) ?? null,
   };
 }
 
-/** The scaling of positions in a config's words, or undefined where there is none; `more` goes with YaRN. */
-export function scalingOf(s: Shared, more: Config = {}): Config | undefined {
-  const factor = s["rope.scaling.factor"];
-  switch (s["rope.scaling.type"]) {
-    case "linear":
-      return { rope_type: "linear", factor };
-    case "yarn":
-      return {
-        rope_type: "yarn",
-        factor,
-        original_max_position_embeddings: s["rope.scaling.original_context_length"],
-        beta_fast: s["rope.scaling.yarn_beta_fast"],
-        beta_slow: s["rope.scaling.yarn_beta_slow"],
-        ...more,
-      };
-    default:
-      return undefined;
-  }
+/** What a header's keys must hold. */
+function schemaOf(settings: Settings): z.ZodRawShape {
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, { type, absent }]) => {
+      const one = type === "bool" ? z.boolean() : z.number();
+      return [key, absent === undefined ? one : one.nullish()];
+    }),
+  );
+}
+
+/** A header's settings under the hub's keys. */
+function readSettings(settings: Settings, header: Config): Config {
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, { hub, type, absent }]) => {
+      const value = header[key] ?? absent ?? null;
+      if (absent === null && value === 0) return [hub, null];
+      return [hub, type === "f32" ? shorten(value as number) : value];
+    }),
+  );
+}
+
+/** A config's keys as a header's. Throws FormatError for one that must be there. */
+function writeSettings(settings: Settings, config: Config): Entries {
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, { hub, type = "u32", absent }]) => {
+      const value = config[hub] ?? absent;
+      if (value === undefined)
+        throw new FormatError(`${hub}: got nothing, expected a value for a GGUF file's ${key}; add it to the config`);
+      return [key, value === null ? undefined : ({ type, value } as Entry)];
+    }),
+  );
 }
 
 /** Files keep numbers in float32: the number of at most seven digits that this is the nearest to. */
-export function rounded(x: number): number {
+export function shorten(x: number): number {
   const short = Number(x.toPrecision(7));
   return Math.fround(short) === Math.fround(x) ? short : x;
-}
-
-/** Sources under GGUF's names for what all decoders share; `attention` gives those of one layer's attention. */
-export function ggufSources(
-  model: Model,
-  { shapeOf }: GgufHeader,
-  attention: (layer: number, prefix: string) => Readonly<Record<string, Source>>,
-): Sources {
-  const { width: d, vocabulary } = model;
-  const all = new Map<string, Source>();
-  all.set("embed", { tensors: ["token_embd.weight"], shape: [vocabulary, d], layout: "stored" });
-  model.layers.forEach(({ feed }, i) => {
-    const [ours, theirs] = [`layers.${i}.`, `blk.${i}.`];
-    all.set(`${ours}normAttention`, vector(`${theirs}attn_norm.weight`, d));
-    for (const [name, source] of Object.entries(attention(i, theirs))) all.set(`${ours}attention.${name}`, source);
-    all.set(`${ours}normFeed`, vector(`${theirs}ffn_norm.weight`, d));
-    for (const [name, source] of feedSources(feed, d, theirs, shapeOf)) all.set(`${ours}feed.${name}`, source);
-  });
-  all.set("norm", vector("output_norm.weight", d));
-  if (!model.tied) all.set("head", linear("output.weight", vocabulary, d));
-  return all;
-}
-
-function* feedSources(
-  feed: FeedForward,
-  d: number,
-  prefix: string,
-  shapeOf: GgufHeader["shapeOf"],
-): Generator<[string, Source]> {
-  const mlp = function* (under: string, f: number, tail: string, bias = false): Generator<[string, Source]> {
-    for (const [ours, theirs] of [
-      ["Gate", "gate"],
-      ["Up", "up"],
-      ["Down", "down"],
-    ] as const) {
-      const [out, inputs] = ours === "Down" ? [d, f] : [f, d];
-      yield [`${under}w${ours}`, linear(`${prefix}ffn_${theirs}${tail}.weight`, out, inputs)];
-      if (bias) yield [`${under}b${ours}`, vector(`${prefix}ffn_${theirs}${tail}.bias`, out)];
-    }
-  };
-  if (feed.kind === "dense") return yield* mlp("", feed.f, "", feed.bias);
-  const { x, f } = feed;
-  yield ["wRoute", linear(`${prefix}ffn_gate_inp.weight`, x, d)];
-  if (feed.routing.scores === "sigmoid") yield ["bRoute", vector(`${prefix}exp_probs_b.bias`, x)];
-  // All experts lie in one tensor, gates and ups of newer files as well: first the gate's rows of each expert.
-  const joined = `${prefix}ffn_gate_up_exps.weight`;
-  const stack = (tensor: string, out: number, inputs: number): Source => ({
-    tensors: [tensor],
-    shape: [x, out, inputs],
-    slices: x,
-    layout: "transposed",
-  });
-  if (shapeOf(joined)) {
-    yield ["wGate", { ...stack(joined, 2 * f, d), rows: perHead(1, 2 * f, 0, f) }];
-    yield ["wUp", { ...stack(joined, 2 * f, d), rows: perHead(1, 2 * f, f, 2 * f) }];
-  } else {
-    yield ["wGate", stack(`${prefix}ffn_gate_exps.weight`, f, d)];
-    yield ["wUp", stack(`${prefix}ffn_up_exps.weight`, f, d)];
-  }
-  yield ["wDown", stack(`${prefix}ffn_down_exps.weight`, d, f)];
-  if (feed.shared) yield* mlp("shared.", feed.shared, "_shexp");
 }

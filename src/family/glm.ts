@@ -1,35 +1,33 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
-import { count, limits, mustBe, readConfig } from "./config.ts";
-import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
+import { count, limits, mustBe } from "./config.ts";
+import { decoderKeys } from "./decoder.ts";
+import { deepseekGguf } from "./deepseek.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
-import type { Family } from "./family.ts";
-import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
-
-const schema = z.object({
-  ...decoderKeys,
-  ...latentKeys,
-  ...impliedKeys,
-  ...expertKeys,
-  model_type: z.literal("glm4_moe_lite"),
-  rms_norm_eps: z.number().min(0).max(1).default(1e-5),
-  rope_interleave: z.boolean().default(true),
-  partial_rotary_factor: z.literal(1).optional(),
-  // Only the list counts, as in transformers; the hub's files also say how many layers are dense, and both agree.
-  mlp_layer_types: z.array(z.enum(["dense", "sparse"])).nullish(),
-  first_k_dense_replace: z.number().int().min(0).max(limits.layers).default(1),
-  moe_layer_freq: z.literal(1).optional(),
-  num_local_experts: count(limits.experts).nullish(),
-  topk_method: z.literal("noaux_tc").optional(),
-  scoring_func: z.literal("sigmoid").optional(),
-  norm_topk_prob: z.boolean().default(true),
-});
+import { defineFamily } from "./family.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentTable } from "./latent.ts";
 
 /** GLM-4.7-Flash: DeepSeek-V3's layers, with a list of which are dense. */
-export const glm: Family = {
+export const glm = defineFamily({
   modelTypes: ["glm4_moe_lite"],
-  model(raw) {
-    const config = readConfig(raw, schema);
+  keys: {
+    ...decoderKeys,
+    ...latentKeys,
+    ...impliedKeys,
+    ...expertKeys,
+    rms_norm_eps: z.number().min(0).max(1).default(1e-5),
+    rope_interleave: z.boolean().default(true),
+    partial_rotary_factor: z.literal(1).optional(),
+    // Only the list counts, as in transformers; the hub's files also say how many layers are dense, and both agree.
+    mlp_layer_types: z.array(z.enum(["dense", "sparse"])).nullish(),
+    first_k_dense_replace: z.number().int().min(0).max(limits.layers).default(1),
+    moe_layer_freq: z.literal(1).optional(),
+    num_local_experts: count(limits.experts).nullish(),
+    topk_method: z.literal("noaux_tc").optional(),
+    scoring_func: z.literal("sigmoid").optional(),
+    norm_topk_prob: z.boolean().default(true),
+  },
+  model(config) {
     checkImplied(config);
     const { num_hidden_layers: layers, mlp_layer_types: types, first_k_dense_replace: first } = config;
     mustBe("num_local_experts", config.num_local_experts, config.n_routed_experts ?? 0, "n_routed_experts");
@@ -44,6 +42,6 @@ export const glm: Family = {
     const layout = config.rope_interleave ? "interleaved" : "half";
     return decoder(config, latentAttention(config, layout), (i) => (sparse(i) ? experts : undefined));
   },
-  sources: (model) => decoderSources(model, (i, prefix) => latentSources(model.layers[i]!.attention.sizes, prefix)),
-  ignores: ignoresTensor,
-};
+  attention: ({ sizes }) => latentTable(sizes),
+  gguf: deepseekGguf,
+});

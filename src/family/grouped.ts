@@ -1,12 +1,14 @@
+import { z } from "zod";
 import type { Feature, Sizes } from "../attention/define.ts";
 import { gqa } from "../attention/variant/gqa.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { type Config, mustBe } from "./config.ts";
+import { mustBe } from "./config.ts";
 import type { DecoderConfig } from "./decoder.ts";
-import { decoderConfig, type GgufHeader, ggufSources, readSettings, scalingOf } from "./gguf.ts";
+import { type Architecture, defineArchitecture, type Settings, u32 } from "./gguf.ts";
 import { type RopeConfig, scaledRotation } from "./scaling.ts";
-import { linear, type Source, type Sources, vector } from "./source.ts";
+import type { Rows } from "./source.ts";
+import { type Place, place, type Table } from "./table.ts";
 
 /** What a config of a model of grouped heads says. */
 type GroupedConfig = DecoderConfig & RopeConfig & { readonly attention_bias: boolean; readonly mlp_bias?: boolean };
@@ -54,70 +56,67 @@ export function groupedModel(config: GroupedConfig, features: readonly Feature[]
   };
 }
 
-/** Where a layer of grouped heads has its parameters. */
-export function groupedSources(
+/** Where a layer of grouped heads has its parameters; `queries` and `keys` reorder a GGUF file's rows of these. */
+export function groupedTable(
   { d, h, g, e, v, bias, with: has }: Sizes,
-  prefix: string,
-): Readonly<Record<string, Source>> {
+  order?: { readonly queries: Rows; readonly keys: Rows },
+): Table {
+  const [queries, keys] = [order?.queries, order?.keys];
   return {
-    wQ: linear(`${prefix}q_proj.weight`, h * e, d),
-    wK: linear(`${prefix}k_proj.weight`, g * e, d),
-    wV: linear(`${prefix}v_proj.weight`, g * v, d),
-    wO: linear(`${prefix}o_proj.weight`, d, h * v),
-    ...(bias && {
-      bQ: vector(`${prefix}q_proj.bias`, h * e),
-      bK: vector(`${prefix}k_proj.bias`, g * e),
-      bV: vector(`${prefix}v_proj.bias`, g * v),
-    }),
-    ...(bias === "all" && { bO: vector(`${prefix}o_proj.bias`, d) }),
-    ...(has?.qkNorm && { gQH: vector(`${prefix}q_norm.weight`, e), gKH: vector(`${prefix}k_norm.weight`, e) }),
+    wQ: reordered(place("q_proj.weight", "attn_q.weight", [h * e, d]), queries),
+    bQ: bias ? reordered(place("q_proj.bias", "attn_q.bias", [h * e]), queries) : undefined,
+    wK: reordered(place("k_proj.weight", "attn_k.weight", [g * e, d]), keys),
+    bK: bias ? reordered(place("k_proj.bias", "attn_k.bias", [g * e]), keys) : undefined,
+    wV: place("v_proj.weight", "attn_v.weight", [g * v, d]),
+    bV: bias ? place("v_proj.bias", "attn_v.bias", [g * v]) : undefined,
+    wO: place("o_proj.weight", "attn_output.weight", [d, h * v]),
+    bO: bias === "all" ? place("o_proj.bias", "attn_output.bias", [d]) : undefined,
+    gQH: has?.qkNorm ? place("q_norm.weight", "attn_q_norm.weight", [e]) : undefined,
+    gKH: has?.qkNorm ? place("k_norm.weight", "attn_k_norm.weight", [e]) : undefined,
   };
 }
 
-/** The config that a GGUF header of such a model stands for. Throws FormatError. */
-export function groupedConfig(header: GgufHeader, type: "llama" | "qwen3"): Config {
-  const s = readSettings(header, {});
-  const e = s["attention.key_length"] ?? s.embedding_length / s["attention.head_count"];
-  mustBe("attention.value_length", s["attention.value_length"], e, "attention.key_length");
-  mustBe("rope.dimension_count", s["rope.dimension_count"], e, "attention.key_length");
-  const table = header.tables.get("rope_freqs.weight");
-  // Llama 3's scaling lies in a table of what each pair's frequency is divided by.
-  const divided = table && {
-    rope_type: "longrope",
-    factor: 1,
-    short_factor: table,
-    long_factor: table,
-    original_max_position_embeddings: s.context_length,
-  };
-  return {
-    model_type: type,
-    ...decoderConfig(header, s, divided ?? scalingOf(s)),
-    num_key_value_heads: s["attention.head_count_kv"] ?? s["attention.head_count"],
-    head_dim: e,
-    attention_bias: header.shapeOf("blk.0.attn_q.bias") !== undefined,
-    ...(type === "llama" && { mlp_bias: header.shapeOf("blk.0.ffn_up.bias") !== undefined }),
-  };
+/** The place with other rows in a GGUF file. */
+function reordered({ hub, gguf }: Place, rows: Rows | undefined): Place {
+  return { hub, gguf: { usual: { ...gguf.usual!, rows } } };
 }
 
-/** Where a GGUF file of such a model has its parameters. */
-export function groupedGguf(model: Model, header: GgufHeader): Sources {
-  return ggufSources(model, header, (i, prefix) => {
-    const { d, h, g, e, v, bias, with: has } = model.layers[i]!.attention.sizes;
-    return {
-      wQ: linear(`${prefix}attn_q.weight`, h * e, d),
-      wK: linear(`${prefix}attn_k.weight`, g * e, d),
-      wV: linear(`${prefix}attn_v.weight`, g * v, d),
-      wO: linear(`${prefix}attn_output.weight`, d, h * v),
-      ...(bias && {
-        bQ: vector(`${prefix}attn_q.bias`, h * e),
-        bK: vector(`${prefix}attn_k.bias`, g * e),
-        bV: vector(`${prefix}attn_v.bias`, g * v),
-      }),
-      ...(bias === "all" && { bO: vector(`${prefix}attn_output.bias`, d) }),
-      ...(has?.qkNorm && {
-        gQH: vector(`${prefix}attn_q_norm.weight`, e),
-        gKH: vector(`${prefix}attn_k_norm.weight`, e),
-      }),
-    };
+/** The settings of an architecture of grouped heads. */
+export const groupedSettings: Settings = {
+  "attention.head_count_kv": { hub: "num_key_value_heads", absent: null },
+  "attention.key_length": { hub: "head_dim", absent: null },
+};
+
+/** An architecture of grouped heads, of the hub's `type`. */
+export function groupedArchitecture(type: "llama" | "qwen3", tables?: readonly string[]): Architecture {
+  return defineArchitecture({
+    name: type,
+    tables,
+    settings: groupedSettings,
+    others: {
+      "attention.value_length": z.number().optional(),
+      "rope.dimension_count": z.number().optional(),
+    },
+    read(others, plain, { shapeOf }) {
+      const e = (plain.head_dim ?? Number(plain.hidden_size) / Number(plain.num_attention_heads)) as number;
+      mustBe("attention.value_length", others["attention.value_length"], e, "attention.key_length");
+      mustBe("rope.dimension_count", others["rope.dimension_count"], e, "attention.key_length");
+      return {
+        model_type: type,
+        head_dim: e,
+        attention_bias: shapeOf("blk.0.attn_q.bias") !== undefined,
+        // Qwen3's configs have no such key.
+        mlp_bias: type === "llama" ? shapeOf("blk.0.ffn_up.bias") !== undefined : undefined,
+      };
+    },
+    write(_config, model) {
+      const { g, e } = model.layers[0]!.attention.sizes;
+      return {
+        "attention.head_count_kv": u32(g),
+        "attention.key_length": u32(e),
+        "attention.value_length": u32(e),
+        "rope.dimension_count": u32(e),
+      };
+    },
   });
 }

@@ -5,10 +5,12 @@ import { mla } from "../attention/variant/mla.ts";
 import type { FeedForward, Model } from "../model/model.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
-import { count, limits, mustBe } from "./config.ts";
+import { type Config, count, limits, mustBe } from "./config.ts";
 import type { DecoderConfig } from "./decoder.ts";
+import { type Architecture, defineArchitecture, type Settings, u32 } from "./gguf.ts";
 import { type RopeConfig, ropeKeys, scaledRotation } from "./scaling.ts";
-import { linear, perHead, type Source, vector } from "./source.ts";
+import { linear, perHead, type Source } from "./source.ts";
+import { type Place, place, type Table } from "./table.ts";
 
 /** The keys that describe one MLA layer under the names of DeepSeek's configs. */
 export const latentKeys = {
@@ -71,33 +73,120 @@ export function checkImplied(config: {
 
 /**
  * Where an MLA layer's parameters lie: rows of `kv_a_proj_with_mqa` are [latent | rotary key]; those of `kv_b_proj`, per head,
- * [key | value]; those of the query projection, per head, [without position | rotary].
+ * [key | value]; those of the query projection, per head, [without position | rotary]. Newer GGUF files have key and value
+ * up-projections apart, as absorption asks for them: `[h, c, n]` and `[h, v, c]`.
  */
-export function latentSources(
-  { d, h, n, r, e, v, c, q, bias }: Sizes,
-  prefix: string,
-): Readonly<Record<string, Source>> {
-  const query = q ? `${prefix}q_b_proj.weight` : `${prefix}q_proj.weight`;
-  const [latent, key] = [perHead(1, c + r, 0, c), perHead(1, c + r, c, c + r)];
-  const down = `${prefix}kv_a_proj_with_mqa`;
-  const up = `${prefix}kv_b_proj.weight`;
-  return {
-    ...(q && {
-      wDQ: linear(`${prefix}q_a_proj.weight`, q, d),
-      gQ: vector(`${prefix}q_a_layernorm.weight`, q),
-      ...(bias && { bDQ: vector(`${prefix}q_a_proj.bias`, q) }),
-    }),
-    wUQ: linear(query, h * e, q || d, perHead(h, e, 0, n)),
-    wQR: linear(query, h * e, q || d, perHead(h, e, n, e)),
-    wDKV: linear(`${down}.weight`, c + r, d, latent),
-    wKR: linear(`${down}.weight`, c + r, d, key),
-    ...(bias && { bDKV: vector(`${down}.bias`, c + r, latent), bKR: vector(`${down}.bias`, c + r, key) }),
-    gKV: vector(`${prefix}kv_a_layernorm.weight`, c),
-    wUK: linear(up, h * (n + v), c, perHead(h, n + v, 0, n)),
-    wUV: linear(up, h * (n + v), c, perHead(h, n + v, n, n + v)),
-    wO: linear(`${prefix}o_proj.weight`, d, h * v),
-    ...(bias === "all" && { bO: vector(`${prefix}o_proj.bias`, d) }),
+export function latentTable({ d, h, n, r, e, v, c, q, bias }: Sizes): Table {
+  const query = (from: number, to: number) =>
+    q
+      ? place("q_b_proj.weight", "attn_q_b.weight", [h * e, q], perHead(h, e, from, to))
+      : place("q_proj.weight", "attn_q.weight", [h * e, d], perHead(h, e, from, to));
+  const down = (ending: string, shape: readonly [number, number] | readonly [number], from: number, to: number) =>
+    place(`kv_a_proj_with_mqa.${ending}`, `attn_kv_a_mqa.${ending}`, shape, perHead(1, c + r, from, to));
+  const up = (from: number, to: number, absorbed: Source): Place => {
+    const joint = (tensor: string) => linear(tensor, h * (n + v), c, perHead(h, n + v, from, to));
+    return { hub: joint("kv_b_proj.weight"), gguf: { absorbed, joint: joint("attn_kv_b.weight") } };
   };
+  return {
+    wDQ: q ? place("q_a_proj.weight", "attn_q_a.weight", [q, d]) : undefined,
+    bDQ: q && bias ? place("q_a_proj.bias", "attn_q_a.bias", [q]) : undefined,
+    gQ: q ? place("q_a_layernorm.weight", "attn_q_a_norm.weight", [q]) : undefined,
+    wUQ: query(0, n),
+    wQR: r ? query(n, e) : undefined,
+    wDKV: down("weight", [c + r, d], 0, c),
+    bDKV: bias ? down("bias", [c + r], 0, c) : undefined,
+    gKV: place("kv_a_layernorm.weight", "attn_kv_a_norm.weight", [c]),
+    wKR: r ? down("weight", [c + r, d], c, c + r) : undefined,
+    bKR: r && bias ? down("bias", [c + r], c, c + r) : undefined,
+    wUK: up(0, n, { tensors: ["attn_k_b.weight"], shape: [h, c, n], layout: "swapped" }),
+    wUV: up(n, n + v, { tensors: ["attn_v_b.weight"], shape: [h, v, c], layout: "transposed" }),
+    wO: place("o_proj.weight", "attn_output.weight", [d, h * v]),
+    bO: bias === "all" ? place("o_proj.bias", "attn_output.bias", [d]) : undefined,
+  };
+}
+
+/** The settings of MLA in GGUF files but for the widths of its heads. */
+export const latentSettings: Settings = {
+  "attention.q_lora_rank": { hub: "q_lora_rank", absent: null },
+  "attention.kv_lora_rank": { hub: "kv_lora_rank" },
+};
+
+/** Keys of a GGUF header that say how wide MLA's heads are. */
+const widthKeys = {
+  "attention.head_count_kv": z.number().optional(),
+  "attention.key_length": z.number().optional(),
+  "attention.value_length": z.number().optional(),
+  "attention.key_length_mla": z.number().optional(),
+  "attention.value_length_mla": z.number().optional(),
+  "rope.dimension_count": z.number().optional(),
+};
+
+/**
+ * The widths of MLA's heads under the hub's keys: older files have them under `key_length` and `value_length`, newer ones under
+ * keys of their own and there the latent's, which stands for all heads. What is no number in the header is undefined.
+ */
+export function latentWidths(header: Config) {
+  const width = (key: string) => {
+    const value = header[`attention.${key}_mla`] ?? header[`attention.${key}`];
+    return typeof value === "number" ? value : undefined;
+  };
+  const [e, v, r] = [width("key_length"), width("value_length"), header["rope.dimension_count"]];
+  const turned = typeof r === "number" ? r : undefined;
+  return {
+    qk_rope_head_dim: turned,
+    qk_nope_head_dim: e === undefined || turned === undefined ? undefined : e - turned,
+    v_head_dim: v,
+  };
+}
+
+/** An architecture of MLA by what it has beside: `read` and `write` as in `defineArchitecture`. */
+export function latentArchitecture<S extends z.ZodRawShape>({
+  others,
+  ...own
+}: Parameters<typeof defineArchitecture<S>>[0]): Architecture {
+  return defineArchitecture({
+    ...own,
+    settings: { ...latentSettings, ...own.settings },
+    others: { ...widthKeys, ...others },
+    read(all, plain, header) {
+      const keys = all as Config;
+      const widths = latentWidths(keys);
+      for (const [key, width] of [
+        ["rope.dimension_count", widths.qk_rope_head_dim],
+        ["attention.key_length", widths.qk_nope_head_dim],
+      ] as const)
+        if (width === undefined) throw new FormatError(`${key}: got nothing, expected a number; use another file`);
+      const absorbed = keys["attention.key_length_mla"] !== undefined;
+      if (absorbed !== (keys["attention.value_length_mla"] !== undefined))
+        throw new FormatError(
+          "attention.key_length_mla: got one of it and attention.value_length_mla, expected both or neither; use another file",
+        );
+      if (absorbed && header.shapeOf("blk.0.attn_k_b.weight")) {
+        const [c, r] = [Number(plain.kv_lora_rank), widths.qk_rope_head_dim!];
+        const said = (key: string) => keys[key] as number | undefined;
+        mustBe("attention.key_length", said("attention.key_length"), c + r, "kv_lora_rank + rope.dimension_count");
+        mustBe("attention.value_length", said("attention.value_length"), c, "kv_lora_rank");
+      }
+      return {
+        ...widths,
+        attention_bias: header.shapeOf("blk.0.attn_kv_a_mqa.bias") !== undefined,
+        ...own.read(all as z.infer<z.ZodObject<S>>, plain, header),
+      };
+    },
+    write(config, model, layout) {
+      const { h, e, r, v, c } = model.layers[0]!.attention.sizes;
+      const absorbed = layout === "absorbed";
+      return {
+        "rope.dimension_count": u32(r),
+        "attention.head_count_kv": u32(absorbed ? 1 : h),
+        "attention.key_length": u32(absorbed ? c + r : e),
+        "attention.value_length": u32(absorbed ? c : v),
+        "attention.key_length_mla": absorbed ? u32(e) : undefined,
+        "attention.value_length_mla": absorbed ? u32(v) : undefined,
+        ...own.write(config, model, layout),
+      };
+    },
+  });
 }
 
 /** A model of MLA layers all alike, each with the experts of its number or else a dense MLP. */

@@ -1,38 +1,28 @@
 import { z } from "zod";
-import { readConfig } from "./config.ts";
-import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
-import type { Family } from "./family.ts";
-import type { Architecture } from "./gguf.ts";
-import { groupedConfig, groupedGguf, groupedModel, groupedSources } from "./grouped.ts";
+import { decoderKeys } from "./decoder.ts";
+import { defineFamily } from "./family.ts";
+import { groupedArchitecture, groupedModel, groupedTable } from "./grouped.ts";
+import { divisors } from "./position.ts";
 import { ropeKeys } from "./scaling.ts";
+import { perHead } from "./source.ts";
 
-const schema = z.object({
-  ...decoderKeys,
-  ...ropeKeys,
-  model_type: z.literal("llama"),
-  attention_bias: z.boolean().default(false),
-  mlp_bias: z.boolean().default(false),
-});
+/** The rows of `heads` heads whose rotary pairs are halves of a head here and neighbours in the file. */
+function neighbours(heads: number, e: number) {
+  const order = Array.from({ length: e }, (_, i) => (i < e / 2 ? 2 * i : 2 * i - e + 1));
+  return { ...perHead(heads, e, 0, e), order };
+}
 
-/** Llama in GGUF: rows of queries and keys are reordered so that rotary pairs are neighbours, and are taken as they lie. */
-export const llamaGguf: Architecture = {
-  name: "llama",
-  tables: ["rope_freqs.weight"],
-  config: (header) => groupedConfig(header, "llama"),
-  adapt: (model) => ({
-    ...model,
-    layers: model.layers.map(({ attention, feed }) => ({
-      attention: { ...attention, rotation: { ...attention.rotation, layout: "interleaved" as const } },
-      feed,
-    })),
-  }),
-  sources: groupedGguf,
-};
-
-/** Llama 2 and 3. */
-export const llama: Family = {
+/** Llama 2 and 3. GGUF files have rows of queries and keys in another order, and Llama 3's scaling in a table. */
+export const llama = defineFamily({
   modelTypes: ["llama"],
-  model: (raw) => groupedModel(readConfig(raw, schema)),
-  sources: (model) => decoderSources(model, (i, prefix) => groupedSources(model.layers[i]!.attention.sizes, prefix)),
-  ignores: ignoresTensor,
-};
+  keys: {
+    ...decoderKeys,
+    ...ropeKeys,
+    attention_bias: z.boolean().default(false),
+    mlp_bias: z.boolean().default(false),
+  },
+  model: (config) => groupedModel(config),
+  attention: ({ sizes }) =>
+    groupedTable(sizes, { queries: neighbours(sizes.h, sizes.e), keys: neighbours(sizes.g, sizes.e) }),
+  gguf: groupedArchitecture("llama", [divisors]),
+});

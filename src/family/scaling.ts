@@ -178,12 +178,13 @@ function longrope(plain: Rotation, s: LongRope, config: RopeConfig, key: string)
       );
   const factor = s.factor ?? (longest ? longest / length : 1);
   const size = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(length));
-  return {
+  const near = {
     ...plain,
     frequencies: frequencies.map((f, i) => f / s.short_factor[i]!),
-    beyond: { from: length, frequencies: frequencies.map((f, i) => f / s.long_factor[i]!) },
     magnitude: s.attention_factor ?? size,
   };
+  if (s.short_factor.every((by, i) => by === s.long_factor[i])) return near;
+  return { ...near, beyond: { from: length, frequencies: frequencies.map((f, i) => f / s.long_factor[i]!) } };
 }
 
 /** YaRN's temperature: how much a stretched context sharpens attention (its section 3.4, with DeepSeek's multiplier). */

@@ -5,7 +5,7 @@ export interface Rows {
   readonly from: number;
   readonly to: number;
   /** Where each of our rows lies among those: row i of ours is `from + order[i]`. As they lie unless given. */
-  readonly order?: readonly number[];
+  readonly order?: readonly number[] | undefined;
 }
 
 /** Where a parameter of ours lies in a checkpoint. */
@@ -15,16 +15,16 @@ export interface Source {
   /** The shape each has in the file: `[out, in]` for a matrix. All axes but the last count rows. */
   readonly shape: readonly number[];
   /** The tensor's first axis, where each of its parts is to be treated as a tensor of its own (experts in one tensor). */
-  readonly slices?: number;
+  readonly slices?: number | undefined;
   /** All rows unless given. */
-  readonly rows?: Rows;
+  readonly rows?: Rows | undefined;
   /**
    * Files hold matrices `[out, in]`; ours are `[in, out]`, so most are transposed once their rows are chosen. `swapped`: the two
    * leading axes of `[a, b, in]` change places.
    */
   readonly layout: "transposed" | "stored" | "swapped";
   /** Where the tensor holds 8-bit floats: each block `[out, in]` is multiplied by its number in the tensor with this suffix. */
-  readonly scales?: Scales;
+  readonly scales?: Scales | undefined;
 }
 
 /** The scales of a matrix in 8-bit floats: `[out / block[0], in / block[1]]`, rounded up, under its name and a suffix. */
@@ -38,12 +38,12 @@ export type Sources = ReadonlyMap<string, Source>;
 
 /** A linear layer's weight `[out, in]`, or some of its rows. */
 export function linear(tensor: string, out: number, inputs: number, rows?: Rows): Source {
-  return { tensors: [tensor], shape: [out, inputs], layout: "transposed", ...(rows ? { rows } : {}) };
+  return { tensors: [tensor], shape: [out, inputs], layout: "transposed", rows };
 }
 
 /** A gain or a bias `[n]`, or some of its elements. */
 export function vector(tensor: string, n: number, rows?: Rows): Source {
-  return { tensors: [tensor], shape: [n], layout: "stored", ...(rows ? { rows } : {}) };
+  return { tensors: [tensor], shape: [n], layout: "stored", rows };
 }
 
 /** Rows `from` up to `to` of each of `count` heads' blocks. */

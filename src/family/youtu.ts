@@ -1,27 +1,24 @@
 import { z } from "zod";
-import { readConfig } from "./config.ts";
-import { decoderKeys, decoderSources, ignoresTensor } from "./decoder.ts";
-import type { Family } from "./family.ts";
-import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentSources } from "./latent.ts";
-
-const schema = z.object({
-  ...decoderKeys,
-  ...latentKeys,
-  ...impliedKeys,
-  model_type: z.enum(["youtu", "youtu_llm"]),
-  tie_word_embeddings: z.boolean().default(true),
-  rope_interleave: z.boolean().default(true),
-});
+import { decoderKeys } from "./decoder.ts";
+import { deepseekGguf } from "./deepseek.ts";
+import { defineFamily } from "./family.ts";
+import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentTable } from "./latent.ts";
 
 /** Youtu-LLM: DeepSeek-V3's attention in dense layers. */
-export const youtu: Family = {
+export const youtu = defineFamily({
   modelTypes: ["youtu", "youtu_llm"],
-  model(raw) {
-    const config = readConfig(raw, schema);
+  keys: {
+    ...decoderKeys,
+    ...latentKeys,
+    ...impliedKeys,
+    tie_word_embeddings: z.boolean().default(true),
+    rope_interleave: z.boolean().default(true),
+  },
+  model(config) {
     checkImplied(config);
     const layout = config.rope_interleave ? "interleaved" : "half";
     return decoder(config, latentAttention(config, layout), () => undefined);
   },
-  sources: (model) => decoderSources(model, (i, prefix) => latentSources(model.layers[i]!.attention.sizes, prefix)),
-  ignores: ignoresTensor,
-};
+  attention: ({ sizes }) => latentTable(sizes),
+  gguf: deepseekGguf,
+});

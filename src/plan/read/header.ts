@@ -1,5 +1,5 @@
 import type { Config } from "../../family/config.ts";
-import { rounded } from "../../family/gguf.ts";
+import { shorten } from "../../family/gguf.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError } from "../../tensor/error.ts";
 
@@ -95,7 +95,7 @@ export function hubConfig(header: Header): Config {
   const config: Record<string, unknown> = { model_type: Object.hasOwn(modelTypes, arch) ? modelTypes[arch] : arch };
   for (const [theirs, ours] of Object.entries(keys)) {
     const value = get(theirs);
-    if (value !== undefined) config[ours] = ours === "rms_norm_eps" ? rounded(Number(value)) : value;
+    if (value !== undefined) config[ours] = ours === "rms_norm_eps" ? shorten(Number(value)) : value;
   }
   const listed = outline.tensors.size > 0;
   return {

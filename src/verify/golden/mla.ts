@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { latentAttention, latentKeys, latentSources } from "../../family/latent.ts";
+import { latentAttention, latentKeys, latentTable } from "../../family/latent.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { readCaseConfig } from "./case.ts";
@@ -30,7 +30,9 @@ export const mlaLayers: LayerFamily = {
     const turned = layout === "interleaved";
     return {
       attention,
-      sources: latentSources(attention.sizes, ""),
+      sources: Object.fromEntries(
+        Object.entries(latentTable(attention.sizes)).flatMap(([name, place]) => (place ? [[name, place.hub]] : [])),
+      ),
       weights,
       fixed: { freqs: attention.rotation.frequencies },
       async cached(cache) {
