@@ -4,14 +4,27 @@
  * It draws while the event loop turns: a long computation has to await something now and then.
  */
 import { DefaultRenderer, Listr, ListrLogger, ProcessOutput } from "listr2";
+import { Estimate } from "./estimate.ts";
 
-/** Where a run stands: work done in the units of `total`, what is at work (variant, seed, step), and its latest loss. */
+/**
+ * Where a run stands: work done in the units of `total`, what is at work (variant, seed, step), and its latest loss. The time
+ * left follows from `done`, so its units should take about the same time each, and work that begins says so with what was
+ * done before.
+ */
 export interface Standing {
   done: number;
   label: string;
-  loss?: number;
+  loss?: number | undefined;
   /** What stands beside the label and changes with every step, such as "step 40 of 200". */
-  detail?: string;
+  detail?: string | undefined;
+}
+
+/** What a display is of, where it goes, and whose milliseconds it counts. */
+export interface Work {
+  readonly title: string;
+  readonly total: number;
+  readonly stream?: NodeJS.WritableStream | undefined;
+  readonly now?: (() => number) | undefined;
 }
 
 export interface Progress {
@@ -60,15 +73,17 @@ class Story {
   #standing: Standing = { done: 0, label: "" };
   #losses: number[] = [];
   #past: string[] = [];
+  #estimate = new Estimate();
 
-  constructor(title: string, total: number, now: () => number, since: number) {
+  constructor(title: string, total: number, now: () => number) {
     this.#title = title;
     this.#total = total;
     this.#now = now;
-    this.#start = since;
+    this.#start = now();
   }
 
   take(standing: Standing): void {
+    this.#estimate.take(standing.done, this.#now());
     if (standing.label !== this.#standing.label && this.#losses.length > 0) {
       this.#past = [...this.#past, this.#run()].slice(-kept);
       this.#losses = [];
@@ -90,7 +105,8 @@ class Story {
   head(): string {
     const share = this.#total > 0 ? Math.min(1, this.#standing.done / this.#total) : 0;
     const spent = (this.#now() - this.#start) / 1000;
-    const left = share > 0 && share < 1 ? `, ${clock((spent * (1 - share)) / share)} left` : "";
+    const ahead = this.#estimate.left(this.#total);
+    const left = ahead !== undefined && share < 1 ? `, ${clock(ahead / 1000)} left` : "";
     const bar = "━".repeat(Math.round(share * 20)).padEnd(20, "┄");
     return `${this.#title} ${bar} ${Math.floor(share * 100)} %, ${clock(spent)} spent${left}`;
   }
@@ -176,22 +192,13 @@ function inLog(story: Story, stream: NodeJS.WritableStream, now: () => number): 
 
 /**
  * Starts a display of `total` units of work on `stream` (standard error, where results on standard output stay clean).
- * `now` gives milliseconds; tests give their own. `since` is when the work began, where that was before the display.
+ * `now` gives milliseconds; tests give their own.
  */
-export function progress({
-  title,
-  total,
-  stream = process.stderr,
-  now = () => performance.now(),
-  since = now(),
-}: {
-  title: string;
-  total: number;
-  stream?: NodeJS.WritableStream;
-  now?: () => number;
-  since?: number;
-}): Progress {
-  const story = new Story(title, total, now, since);
+export function progress({ title, total, stream, now = () => performance.now() }: Work): Progress {
+  return display(new Story(title, total, now), stream, now);
+}
+
+function display(story: Story, stream: NodeJS.WritableStream = process.stderr, now: () => number): Progress {
   const terminal = stream as NodeJS.WriteStream;
   // A terminal without a size (some containers) can show lines only.
   return terminal.isTTY && terminal.rows > 0 && terminal.columns > 0
@@ -200,17 +207,19 @@ export function progress({
 }
 
 /** A display that begins only once the work has taken two seconds, so that short work shows nothing. */
-export function patient({ title, total }: { title: string; total: number }): Progress {
-  const since = performance.now();
-  let display: Progress | undefined;
+export function patient({ title, total, stream, now = () => performance.now() }: Work): Progress {
+  const since = now();
+  const story = new Story(title, total, now);
+  let shown: Progress | undefined;
   return {
     update(standing) {
-      if (standing.done < total && performance.now() - since > 2000) display ??= progress({ title, total, since });
-      display?.update(standing);
+      if (!shown && standing.done < total && now() - since > 2000) shown = display(story, stream, now);
+      if (shown) shown.update(standing);
+      else story.take(standing);
     },
     async finish(message) {
-      await display?.finish(message);
-      display = undefined;
+      await shown?.finish(message);
+      shown = undefined;
     },
   };
 }

@@ -1,13 +1,16 @@
 import type { Command } from "commander";
+import type { Source } from "../data/source.ts";
 import { WasmDevice } from "../device/wasm.ts";
-import { flopsForMinutes } from "../lab/budget.ts";
-import { match } from "../lab/match.ts";
-import { writeSample } from "../lab/sample.ts";
+import { mostSteps } from "../lab/fit.ts";
+import { type Matching, match } from "../lab/match.ts";
+import { rehearse } from "../lab/pace.ts";
+import { sampleTokens, writeSample } from "../lab/sample.ts";
+import { wall } from "../measure/clock.ts";
 import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
-import { train } from "../train/run.ts";
+import { type Progress as Standing, type TrainSettings, train, trainWork } from "../train/run.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
@@ -46,55 +49,41 @@ Examples:
 }
 
 async function run(options: TrainOptions): Promise<void> {
+  const { attention, out, rate } = options;
   const source = (await sourceOf(options))(options.seed);
-  const { batch, length } = options;
-  if (options.rate.length > 1) throw new ShapeError("--rate: got several, expected one; `biform compare` sweeps rates");
-  const base = { ...modelOf(options), vocabulary: source.vocabulary };
-  // Minutes were turned into steps when the run began; going on keeps those.
-  const kept = options.minutes && options.out ? await plannedSteps(options.out) : undefined;
-  const steps = kept ?? stepsOf(options);
-  const { attention, minutes, rate } = options;
-  const trial = { model: base, optimiser: optimiserOf(options), rate: rate[0]!, batch, length };
-  for (const note of baseNotes([buildModel(attention, base)], options)) process.stderr.write(`${note}\n`);
+  if (rate.length > 1) throw new ShapeError("--rate: got several, expected one; `biform compare` sweeps rates");
+  const given = stepsOf(options);
+  const first = settingsOf(options, source, given ?? 1);
+  const model = buildModel(attention, first.model);
+  for (const note of baseNotes([model], options)) process.stderr.write(`${note}\n`);
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
-  const flops =
-    minutes && !kept ? await flopsForMinutes(minutes, 1, [attention], trial, source, device) : options.budget;
-  const budget = steps !== undefined ? { steps } : { flops: flops! };
-  const [matched] = match([attention], base, { match: new Set(["none"]), length, batch, budget });
   const interrupt = interruptible();
-  process.stderr.write(`${attention}: ${modelSize(matched!.model)} parameters, ${matched!.steps} steps\n`);
-  const display = progress({
-    title: `${options.attention} on ${source.name}`,
-    total: matched!.steps,
-    stream: process.stderr,
-  });
+  const { signal } = interrupt;
+  const display = progress({ title: `${attention} on ${source.name}`, total: 1 });
   try {
-    const result = await train(
-      {
-        ...trial,
-        pattern: attention,
-        warmup: Math.min(options.warmup, Math.ceil(matched!.steps / 5)),
-        floor: 0.1,
-        steps: matched!.steps,
-        seed: options.seed,
-        evaluateEvery: Math.max(1, Math.ceil(matched!.steps / 10)),
-        heldOutBatches: 8,
-        source: source.name,
-      },
-      source,
-      device,
-      {
-        signal: interrupt.signal,
-        ...(options.out ? { checkpoint: { dir: options.out, every: options.saveEvery } } : {}),
-        onStep: (at, loss) =>
-          display.update({ done: at.step, label: attention, detail: `step ${at.step} of ${matched!.steps}`, loss }),
-      },
-    );
-    const again = options.out ? `; run the same command to go on from ${options.out}` : "";
+    const steps = given ?? (await stepsWithin(options, source, device, signal));
+    const settings = settingsOf(options, source, steps);
+    process.stderr.write(`${attention}: ${modelSize(model)} parameters, ${steps} steps\n`);
+    const tell = ({ step }: Standing, loss?: number) =>
+      display.update({
+        done: trainWork(settings, step) / trainWork(settings, steps),
+        label: attention,
+        detail: `step ${step} of ${steps}`,
+        loss,
+      });
+    const result = await train(settings, source, device, {
+      signal,
+      ...(out ? { checkpoint: { dir: out, every: options.saveEvery } } : {}),
+      onStart: tell,
+      onStep: tell,
+    });
+    const again = out ? `; run the same command to go on from ${out}` : "";
     await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${again}`);
     // Only text is worth writing on: rows of recall have a least length besides.
     const sample =
-      source.bytesPerToken === undefined ? undefined : await writeSample(result.model, result.weights, source, length);
+      source.bytesPerToken === undefined
+        ? undefined
+        : await writeSample(result.model, result.weights, source, options.length);
     const bits =
       result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
     if (options.json) {
@@ -126,4 +115,43 @@ async function run(options: TrainOptions): Promise<void> {
     interrupt.end();
     device.close();
   }
+}
+
+/** How a run of so many steps is trained. Throws ShapeError. */
+function settingsOf(options: TrainOptions, source: Source, steps: number): TrainSettings {
+  return {
+    pattern: options.attention,
+    model: { ...modelOf(options), vocabulary: source.vocabulary },
+    optimiser: optimiserOf(options),
+    rate: options.rate[0]!,
+    warmup: Math.min(options.warmup, Math.ceil(steps / 5)),
+    floor: 0.1,
+    steps,
+    batch: options.batch,
+    length: options.length,
+    seed: options.seed,
+    evaluateEvery: Math.max(1, Math.ceil(steps / 10)),
+    heldOutBatches: 8,
+    source: source.name,
+  };
+}
+
+/** The steps that the FLOPs or minutes allow. Minutes are turned into steps when a run begins; going on keeps those. */
+async function stepsWithin(
+  options: TrainOptions,
+  source: Source,
+  device: WasmDevice,
+  signal: AbortSignal,
+): Promise<number> {
+  const { minutes, out, batch, length, attention } = options;
+  const first = settingsOf(options, source, 1);
+  if (minutes === undefined) {
+    const goal = { match: new Set<Matching>(), length, batch, budget: { flops: options.budget! } };
+    return match([attention], first.model, goal)[0]!.steps;
+  }
+  const kept = out === undefined ? undefined : await plannedSteps(out);
+  if (kept !== undefined) return kept;
+  const { step, token } = await rehearse(first, source, device, { seconds: 2, signal });
+  const seconds = 0.95 * (60 * minutes - wall()) - token * sampleTokens(length);
+  return mostSteps(seconds, (steps) => step * trainWork(settingsOf(options, source, steps), steps));
 }

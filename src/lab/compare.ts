@@ -1,32 +1,16 @@
 import { declaredBytes } from "../attention/cache.ts";
 import type { Source } from "../data/source.ts";
 import { measure, type Speeds } from "../measure/measure.ts";
-import type { ModelSettings } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import type { Device } from "../tensor/tensor.ts";
-import type { OptimiserSettings } from "../train/optimiser.ts";
-import { type Curve, type Progress, type TrainSettings, train, trainFlopsPerToken } from "../train/run.ts";
-import { cachePerLayer, type Goal, type Matched, match } from "./match.ts";
+import { type Curve, type Progress, train, trainFlopsPerToken } from "../train/run.ts";
+import { cachePerLayer, type Matched, match } from "./match.ts";
+import type { Pace } from "./pace.ts";
 import type { VariantResult } from "./result.ts";
 import { writeSample } from "./sample.ts";
+import { type CompareSettings, flopsPace, forecast, runsOf, totalForecast, trainSettings } from "./schedule.ts";
 import type { Shelf } from "./shelf.ts";
 import { meanInterval, pairedDifference } from "./statistics.ts";
-
-/** All that decides a comparison. */
-export interface CompareSettings {
-  readonly variants: readonly string[];
-  readonly seeds: number;
-  readonly model: Omit<ModelSettings, "vocabulary">;
-  readonly goal: Goal;
-  readonly optimiser: OptimiserSettings;
-  /** Peak learning rates; with several, each variant keeps the one whose first seed ends lowest. */
-  readonly rates: readonly number[];
-  readonly warmup: number;
-  readonly floor: number;
-  readonly evaluations: number;
-  readonly heldOutBatches: number;
-  readonly contexts: readonly number[];
-}
 
 /** One finished run, as it is kept to resume from. */
 export interface RunRecord {
@@ -41,14 +25,22 @@ export interface RunRecord {
   readonly speeds: Speeds | null;
 }
 
-/** Follows a comparison: which run, how far all is (0 to 1), and that run's losses so far. */
-export type Watch = (now: { spec: string; seed: number; done: number; progress: Progress; loss: number }) => void;
+/** Follows a comparison: which run, how far all is (0 to 1), that run's losses so far, and the latest where there is one. */
+export type Watch = (now: {
+  spec: string;
+  seed: number;
+  done: number;
+  progress: Progress;
+  loss: number | undefined;
+}) => void;
 
 /** What stands about a run in progress and about finished ones, so that an interrupted comparison goes on. */
 export interface CompareHooks {
   readonly signal: AbortSignal;
   readonly watch: Watch;
   readonly shelf: Shelf<RunRecord>;
+  /** What a step and a token of each variant take, so that `watch` knows how far all is; by FLOPs unless given. */
+  readonly paces?: ReadonlyMap<string, Pace> | undefined;
 }
 
 /**
@@ -59,28 +51,31 @@ export async function compare(
   settings: CompareSettings,
   source: (seed: number) => Source,
   device: Device,
-  { signal, watch, shelf }: CompareHooks,
+  { signal, watch, shelf, paces }: CompareHooks,
 ): Promise<VariantResult[] | undefined> {
-  const vocabulary = source(1).vocabulary;
+  const { vocabulary, bytesPerToken } = source(1);
   const matched = match(settings.variants, { ...settings.model, vocabulary }, settings.goal);
-  const runs = plan(settings, matched);
-  const work = (m: Matched) => m.steps * trainFlopsPerToken(m.model, settings.goal.length);
-  const total = runs.reduce((sum, run) => sum + work(run.matched), 0);
+  const pace = new Map(matched.map((m) => [m.pattern, paces?.get(m.pattern) ?? flopsPace(m, settings.goal)]));
+  const text = bytesPerToken !== undefined;
+  const total = totalForecast(settings, matched, pace, text);
   let done = 0;
   const records = new Map<Matched, RunRecord[]>(matched.map((m) => [m, []]));
-  for (const { matched: m, seed, sweep } of runs) {
+  for (const run of runsOf(settings, matched)) {
+    const { matched: m, seed, sweep } = run;
     const kept = records.get(m)!;
     const rate = sweep ?? bestRate(kept, settings.rates);
-    let record = sweep === undefined ? kept.find((r) => r.seed === seed && r.rate === rate) : undefined;
     const name = `${m.pattern}, seed ${seed}, rate ${rate}`;
-    record ??= await shelf.get(name);
+    let record = await shelf.get(name);
+    const { training, after } = forecast(settings, run, pace.get(m.pattern)!, text);
     if (!record) {
       const data = source(seed);
-      const result = await train(trainSettings(settings, m, seed, rate, data.name), data, device, {
+      const tell = (progress: Progress, loss?: number) =>
+        watch({ spec: m.pattern, seed, done: (done + training(progress.step)) / total, progress, loss });
+      const result = await train(trainSettings(settings, m, { seed, rate, source: data.name }), data, device, {
         signal,
         checkpoint: { dir: shelf.folder(name), every: Number.POSITIVE_INFINITY },
-        onStep: (progress, loss) =>
-          watch({ spec: m.pattern, seed, done: (done + (work(m) * progress.step) / m.steps) / total, progress, loss }),
+        onStart: tell,
+        onStep: tell,
       });
       if (!result.complete) {
         for (const t of result.weights.values()) t.free();
@@ -97,14 +92,17 @@ export async function compare(
           seed === 1 && data.bytesPerToken !== undefined
             ? await writeSample(result.model, result.weights, data, settings.goal.length)
             : null,
-        speeds: seed === 1 ? await measure(m.model, result.weights, settings.contexts, { signal }) : null,
+        speeds:
+          seed === 1
+            ? await measure(m.model, result.weights, settings.contexts, { rounds: settings.rounds, signal })
+            : null,
       };
       for (const t of result.weights.values()) t.free();
       if (signal.aborted && record.speeds) return undefined;
       await shelf.put(name, record);
     }
-    if (!kept.includes(record)) kept.push(record);
-    done += work(m);
+    kept.push(record);
+    done += training(m.steps) + after;
   }
   const results = matched.map((m) => summary(m, records.get(m)!, settings, source(1)));
   return results.map((result, i) =>
@@ -114,42 +112,10 @@ export async function compare(
   );
 }
 
-/** Seed by seed, so that an interruption leaves pairs; before that the sweep of rates, where there are several. */
-function plan({ rates, seeds }: CompareSettings, matched: readonly Matched[]) {
-  const runs: { matched: Matched; seed: number; sweep?: number }[] = [];
-  if (rates.length > 1) for (const m of matched) for (const sweep of rates) runs.push({ matched: m, seed: 1, sweep });
-  for (let seed = 1; seed <= seeds; seed++) for (const m of matched) runs.push({ matched: m, seed });
-  return runs;
-}
-
 function bestRate(kept: readonly RunRecord[], rates: readonly number[]): number {
   if (rates.length === 1) return rates[0]!;
   const loss = (rate: number) => kept.find((r) => r.rate === rate && r.seed === 1)?.loss ?? Number.POSITIVE_INFINITY;
   return rates.toSorted((a, b) => loss(a) - loss(b))[0]!;
-}
-
-function trainSettings(
-  settings: CompareSettings,
-  m: Matched,
-  seed: number,
-  rate: number,
-  source: string,
-): TrainSettings {
-  return {
-    pattern: m.pattern,
-    model: m.settings,
-    optimiser: settings.optimiser,
-    rate,
-    warmup: Math.min(settings.warmup, Math.ceil(m.steps / 5)),
-    floor: settings.floor,
-    steps: m.steps,
-    batch: settings.goal.batch,
-    length: settings.goal.length,
-    seed,
-    evaluateEvery: Math.max(1, Math.ceil(m.steps / settings.evaluations)),
-    heldOutBatches: settings.heldOutBatches,
-    source,
-  };
 }
 
 function summary(m: Matched, all: readonly RunRecord[], settings: CompareSettings, source: Source): VariantResult {

@@ -11,7 +11,7 @@ export type Matching = "parameters" | "flops" | "none";
 export interface Goal {
   readonly match: ReadonlySet<Matching>;
   /** Most cache numbers per token and layer; variants above it get smaller dims. */
-  readonly maxCache?: number;
+  readonly maxCache?: number | undefined;
   readonly length: number;
   readonly batch: number;
   /** Training steps of the first variant, or FLOPs for every variant. */

@@ -96,7 +96,16 @@ export function table(result: Comparison): string {
     const [first, ...more] = breakName(names[index]!, nameWidth);
     lines.push(line(first!, row), ...more.map((part) => line(part, blank)));
   });
-  return `${[...lines, "", ...legend(standings, best)].join("\n")}\n`;
+  return `${[...lines, "", ...legend(standings, best), ...budget(result)].join("\n")}\n`;
+}
+
+/** How many steps there were, where the machine decided it. */
+function budget({ settings: { steps, fitted_to_seconds: seconds } }: Comparison): string[] {
+  if (steps === undefined || typeof seconds !== "number") return [];
+  return wrapNote(
+    `${steps} steps for the first variant: what this machine does, all told, in ${seconds} s; --steps sets them`,
+    "  ",
+  );
 }
 
 function legend(standings: readonly Standing[], best: VariantResult | undefined): string[] {

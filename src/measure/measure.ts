@@ -13,6 +13,11 @@ export interface Speeds {
   readonly memory: { context: number; bytes: number }[];
 }
 
+/** How often speeds at a context are run, the first time included, which is not counted: decoding more often than long prompts. */
+export function roundsFor(context: number, rounds = 7): { prefill: number; decode: number } {
+  return { prefill: 1 + Math.min(rounds, context > 1024 ? 3 : 5), decode: 1 + 3 * rounds };
+}
+
 /**
  * Median speed of prefilling `context` tokens and of single-token decoding after that many, in every form. Costs do not
  * depend on the numbers, so the cache before a decode step is filled with random rows. Speeds include the whole model.
@@ -21,16 +26,17 @@ export async function measure(
   model: Model,
   weights: Weights,
   contexts: readonly number[],
-  { rounds = 7, signal }: { rounds?: number; signal?: AbortSignal } = {},
+  { rounds, signal }: { rounds?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<Speeds> {
   const speeds: Speeds = { prefill: [], decode: [], memory: [] };
   const random = new Random(1);
   const ids = (n: number) => Int32Array.from({ length: n }, () => random.integer(model.vocabulary));
   for (const context of contexts) {
+    const times = roundsFor(context, rounds);
     for (const form of formsOf(model)) {
       if (signal?.aborted) return speeds;
       const prompt = ids(context);
-      const seconds = await median(Math.min(rounds, context > 1024 ? 3 : 5), async () => {
+      const seconds = await median(times.prefill, async () => {
         const session = new Session(model, weights);
         const start = performance.now();
         const logits = session.append(prompt, { form, logits: "last" });
@@ -43,7 +49,7 @@ export async function measure(
       speeds.prefill.push({ form, tokens: context, tokensPerSecond: context / seconds });
       const session = new Session(model, weights);
       fill(session, context, random);
-      const step = await median(3 * rounds, async () => {
+      const step = await median(times.decode, async () => {
         const start = performance.now();
         const logits = session.append(ids(1), { form, logits: "last" });
         await logits.read();
@@ -71,10 +77,11 @@ function fill(session: Session, tokens: number, random: Random): void {
   }
 }
 
-async function median(rounds: number, run: () => Promise<number>): Promise<number> {
-  if (rounds < 1) throw new ShapeError(`measure: got ${rounds} rounds, expected at least 1`);
+/** The median of all runs but the first. */
+async function median(runs: number, run: () => Promise<number>): Promise<number> {
+  if (runs < 2) throw new ShapeError(`measure: got ${runs - 1} rounds, expected at least 1`);
   await run();
   const times: number[] = [];
-  for (let i = 0; i < rounds; i++) times.push(await run());
-  return times.sort((a, b) => a - b)[rounds >> 1]!;
+  while (times.length < runs - 1) times.push(await run());
+  return times.sort((a, b) => a - b)[times.length >> 1]!;
 }

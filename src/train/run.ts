@@ -46,7 +46,6 @@ export interface Progress {
   seconds: number;
 }
 
-/** What a training run leaves: the model and its weights, which are the caller's to free, and how it went. */
 export interface TrainResult extends Progress {
   readonly model: Model;
   readonly weights: Weights;
@@ -60,6 +59,8 @@ export interface TrainResult extends Progress {
 /** What a caller may want of a run besides its result. */
 export interface TrainHooks {
   readonly signal?: AbortSignal;
+  /** Before the first step: 0, or where a checkpoint stood. */
+  readonly onStart?: (progress: Progress) => void;
   readonly onStep?: (progress: Progress, loss: number) => void;
   /** Where to save every `every` steps and on interruption, and to continue from. */
   readonly checkpoint?: { readonly dir: string; readonly every: number };
@@ -68,6 +69,15 @@ export interface TrainHooks {
 /** FLOPs of training on one token: three times those of a forward pass, since each product has two in its gradient. */
 export function trainFlopsPerToken(model: Model, length: number): number {
   return trainFlops(model, length) / length;
+}
+
+/** Work of the first `step` steps in units of one step: a held-out batch is a forward pass, a third of its FLOPs. */
+export function trainWork(
+  { steps, evaluateEvery, heldOutBatches }: Pick<TrainSettings, "steps" | "evaluateEvery" | "heldOutBatches">,
+  step: number,
+): number {
+  const evaluations = Math.floor(step / evaluateEvery) + (step === steps && steps % evaluateEvery !== 0 ? 1 : 0);
+  return step + (evaluations * heldOutBatches) / 3;
 }
 
 /**
@@ -90,6 +100,7 @@ export async function train(
     heldOut: { steps: [], losses: [] },
     seconds: 0,
   };
+  hooks.onStart?.(progress);
   const { steps, batch, length } = settings;
   const times: number[] = [];
   let diverged = false;

@@ -1,0 +1,161 @@
+/** A comparison as the command line describes it. */
+import { splitSpecs } from "../attention/spec.ts";
+import type { Source } from "../data/source.ts";
+import type { Effort } from "../lab/fit.ts";
+import type { Goal, Matching } from "../lab/match.ts";
+import type { Comparison } from "../lab/result.ts";
+import type { CompareSettings } from "../lab/schedule.ts";
+import { buildModel, type ModelSettings } from "../model/build.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { baseNotes, modelOf, type Options, optimiserOf, sourceOf, stepsOf } from "./setting.ts";
+import { versions } from "./version.ts";
+
+export interface CompareOptions extends Options {
+  variants: string;
+  seeds: number;
+  match: string;
+  maxCache?: number;
+  contexts: number[];
+  evaluations: number;
+  heldOut: number;
+  json?: string;
+  html?: string;
+  state: string;
+  demo?: true;
+  schema?: true;
+}
+
+/** What `--demo` sets where the command line does not; how many steps it takes depends on the machine. */
+export const demo = {
+  variants: "MHA,GQA2-128,GQA1-256-PR,MLA,GQA2-(192+64)-S2",
+  seeds: 2,
+  width: 64,
+  heads: 8,
+  layers: 2,
+  length: 128,
+  batch: 8,
+  contexts: [128, 512],
+  evaluations: 10,
+  html: "biform-report.html",
+} as const;
+
+/** Seconds from the start of the program to its end, within which a demo fits its steps. */
+const DEMO_SECONDS = 75;
+
+/** What is to be compared. */
+export interface Task {
+  readonly source: (seed: number) => Source;
+  readonly model: ModelSettings;
+  /** Where `seconds` is given, steps are still to be chosen. */
+  readonly settings: CompareSettings;
+  /** Seconds that all shall take from the start of the program on. */
+  readonly seconds: number | undefined;
+  /** Whether these are filled with so many steps of the first variant, or so many FLOPs of each. */
+  readonly fill: "steps" | "flops";
+  readonly efforts: readonly Effort[];
+  /** What tells this comparison from others, of what is kept of it. */
+  readonly key: unknown;
+  readonly notes: readonly string[];
+}
+
+/** Reads every spec, so that a typing error costs nothing. Throws ShapeError, and FormatError for files of text. */
+export async function readTask(options: CompareOptions): Promise<Task> {
+  const source = await sourceOf(options);
+  const variants = splitSpecs(options.variants);
+  if (new Set(variants).size !== variants.length)
+    throw new ShapeError(`--variants: got "${options.variants}", expected each once`);
+  const { name, vocabulary } = source(1);
+  const model = { ...modelOf(options), vocabulary };
+  const notes = baseNotes(
+    variants.map((pattern) => buildModel(pattern, model)),
+    options,
+  );
+  const seconds = secondsOf(options);
+  const settings = settingsOf(options, variants);
+  const { goal } = settings;
+  const budget = seconds === undefined ? goal.budget : { seconds };
+  const key = {
+    ...settings,
+    goal: { ...goal, match: [...goal.match], budget },
+    data: [name, options.dataSeed, options.pairs, options.tokenizer],
+    version: versions().biform,
+  };
+  const fill = options.minutes === undefined ? "steps" : "flops";
+  return { source, model, settings, seconds, fill, efforts: effortsOf(options), key, notes };
+}
+
+function secondsOf({ minutes, demo, steps, tokens, budget }: CompareOptions): number | undefined {
+  if (minutes !== undefined) return 60 * minutes;
+  return demo && steps === undefined && tokens === undefined && budget === undefined ? DEMO_SECONDS : undefined;
+}
+
+/** What is done beside steps, from the most to the least: a demo does less of it on a slow machine. */
+function effortsOf({ evaluations, heldOut: heldOutBatches, contexts, demo }: CompareOptions): Effort[] {
+  const all = { evaluations, heldOutBatches, contexts, rounds: 7 };
+  if (!demo) return [all];
+  const atMost = (evaluations: number, batches: number) => ({
+    evaluations: Math.min(evaluations, all.evaluations),
+    heldOutBatches: Math.min(batches, heldOutBatches),
+  });
+  return [
+    all,
+    { ...atMost(5, 4), contexts, rounds: 2 },
+    { ...atMost(1, 2), contexts: contexts.slice(0, 1), rounds: 1 },
+  ];
+}
+
+function settingsOf(options: CompareOptions, variants: readonly string[]): CompareSettings {
+  const matching = new Set(options.match.split(",").map((m) => m.trim()));
+  for (const m of matching)
+    if (!["parameters", "flops", "none"].includes(m))
+      throw new ShapeError(`--match: got "${m}", expected parameters, flops, both with a comma, or none`);
+  const steps = stepsOf(options);
+  const budget: Goal["budget"] = steps === undefined ? { flops: options.budget ?? 1 } : { steps };
+  return {
+    variants,
+    seeds: options.seeds,
+    model: modelOf(options),
+    goal: {
+      match: matching as Set<Matching>,
+      length: options.length,
+      batch: options.batch,
+      budget,
+      maxCache: options.maxCache,
+    },
+    optimiser: optimiserOf(options),
+    rates: options.rate,
+    warmup: options.warmup,
+    floor: 0.1,
+    ...effortsOf(options)[0]!,
+  };
+}
+
+/** The settings as a result has them. */
+export function describe(options: CompareOptions, task: Task, settings: CompareSettings, steps: number) {
+  return {
+    data: task.source(1).name,
+    steps,
+    ...(task.seconds !== undefined ? { fitted_to_seconds: task.seconds } : {}),
+    layers: options.layers,
+    width: options.width,
+    match: options.match,
+    heads: options.heads,
+    dims: options.dims,
+    tied: !options.untied,
+    rope_base: options.ropeBase,
+    length: options.length,
+    batch: options.batch,
+    seeds: options.seeds,
+    data_seed: options.dataSeed,
+    optimiser: settings.optimiser.kind,
+    rates: [...settings.rates],
+    warmup: settings.warmup,
+    final_rate: settings.floor,
+    decay: settings.optimiser.decay,
+    clip: settings.optimiser.clip,
+    held_out_batches: settings.heldOutBatches,
+    contexts: [...settings.contexts],
+    ...(options.maxCache ? { max_cache: options.maxCache } : {}),
+    ...(options.data === "recall" && !options.text ? { pairs: options.pairs } : {}),
+  } satisfies Comparison["settings"];
+}
