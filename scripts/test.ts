@@ -1,5 +1,6 @@
 // Everything that has to hold, in one command: types, lint and format, docs, tests, the build, the package, and the main job.
-import { spawnSync } from "node:child_process";
+// With --long the tests try all their cases, and those that take minutes: see test/extent.ts.
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,44 +15,103 @@ const checkpoint = join(scratch, "smoke.gguf");
 const smoke =
   "compare --data recall --variants MHA,MLA,GQA2-(192+64)-S2 --seeds 2 --steps 20 --width 32 --heads 4 --layers 1 --length 32 " +
   `--batch 4 --contexts 32 --json ${result} --html ${page} --state ${join(scratch, "runs")}`;
+const library = `await import(${JSON.stringify(join(root, "dist", "index.js"))})`;
 
-const steps: [name: string, command: string, args: string[]][] = [
-  ["kernels", "node", ["scripts/kernels.ts"]],
-  ["types", "tsc", []],
-  ["lint and format", "biome", ["check"]],
-  ["build", "tsc", ["-p", "tsconfig.build.json"]],
-  ["package", "publint", ["--strict"]],
-  ["docs", "node", ["scripts/docs.ts", "--check"]],
-  ["a browser", "node", ["scripts/browser.ts"]],
-  ["tests", "vitest", ["run"]],
-  ["forms agree", "node", ["bin/biform.js", "verify", "MLA", "GQA2-128", "--width", "64", "--heads", "4"]],
-  ["a plan", "node", ["bin/biform.js", "plan", "deepseek-r1", "--context", "160k", "--layout", "tp8,dp8"]],
-  ["the page", "vite", ["build", "site", "--logLevel", "warn", "--outDir", join(scratch, "site")]],
-  ["main job", "node", ["bin/biform.js", ...smoke.split(" ")]],
+interface Step {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  /** What must have ended before. */
+  readonly after?: readonly string[];
+  /** It fills the machine by itself. */
+  readonly alone?: true;
+}
+
+const long = process.argv.includes("--long");
+
+/** Two at a time, in this order as far as what they need allows. */
+const steps: readonly Step[] = [
+  { name: "kernels", command: "node", args: ["scripts/kernels.ts"] },
+  { name: "a browser", command: "node", args: ["scripts/browser.ts"] },
+  { name: "build", command: "tsc", args: ["-p", "tsconfig.build.json"], after: ["kernels"] },
+  { name: "types", command: "tsc", args: [], after: ["kernels"] },
+  { name: "lint and format", command: "biome", args: ["check"], after: ["kernels"] },
+  { name: "package", command: "publint", args: ["--strict"], after: ["build"] },
+  { name: "docs", command: "node", args: ["scripts/docs.ts", "--check"], after: ["build"] },
+  {
+    name: "forms agree",
+    command: "node",
+    args: ["bin/biform.js", "verify", "MLA", "GQA2-128", "--width", "64", "--heads", "4"],
+    after: ["kernels"],
+  },
+  {
+    name: "a plan",
+    command: "node",
+    args: ["bin/biform.js", "plan", "deepseek-r1", "--context", "160k", "--layout", "tp8,dp8"],
+    after: ["kernels"],
+  },
+  { name: "main job", command: "node", args: ["bin/biform.js", ...smoke.split(" ")], after: ["kernels"] },
   // The published package has no sources: its own files must do the same.
-  [
-    "built library",
-    "node",
-    ["--input-type=module", "-e", `await import(${JSON.stringify(join(root, "dist", "index.js"))})`],
-  ],
-  ["built main job", "node", ["dist/cli/main.js", ...smoke.replaceAll("smoke.", "built.").split(" ")]],
-  [
-    "a checkpoint",
-    "node",
-    ["dist/cli/main.js", "make-model", checkpoint, "--preset", "deepseek3-moe", "--type", "Q4_K"],
-  ],
-  ["its text", "node", ["dist/cli/main.js", "run", checkpoint, "--prompt", "Once upon", "--max-tokens", "8"]],
+  { name: "built library", command: "node", args: ["--input-type=module", "-e", library], after: ["build"] },
+  {
+    name: "built main job",
+    command: "node",
+    args: ["dist/cli/main.js", ...smoke.replaceAll("smoke.", "built.").replace("/runs", "/built-runs").split(" ")],
+    after: ["build"],
+  },
+  {
+    name: "a checkpoint",
+    command: "node",
+    args: ["dist/cli/main.js", "make-model", checkpoint, "--preset", "deepseek3-moe", "--type", "Q4_K"],
+    after: ["build"],
+  },
+  {
+    name: "its text",
+    command: "node",
+    args: ["dist/cli/main.js", "run", checkpoint, "--prompt", "Once upon", "--max-tokens", "8"],
+    after: ["a checkpoint"],
+  },
+  { name: "tests", command: "vitest", args: ["run"], after: ["a browser", "build"], alone: true },
+  ...(long
+    ? [{ name: "parity", command: "node", args: ["scripts/parity.ts"], after: ["tests"], alone: true } as const]
+    : []),
 ];
 
+const env = { ...process.env, ...(long ? { BIFORM_LONG: "1" } : {}) };
 const failed: string[] = [];
-for (const [name, command, args] of steps) {
+
+/** Runs a step; what it prints stays together, except where it is alone. */
+async function run({ name, command, args, alone }: Step): Promise<void> {
   const start = performance.now();
-  console.log(`\n== ${name}`);
-  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
-  if (status !== 0) failed.push(name);
-  console.log(
-    `== ${name}: ${status === 0 ? "ok" : `failed (${status})`}, ${((performance.now() - start) / 1000).toFixed(1)} s`,
+  if (alone) console.log(`\n== ${name}`);
+  const child = spawn(command, args, { cwd: root, env, stdio: alone ? "inherit" : ["ignore", "pipe", "pipe"] });
+  const printed: Buffer[] = [];
+  child.stdout?.on("data", (data) => printed.push(data));
+  child.stderr?.on("data", (data) => printed.push(data));
+  const status = await new Promise((resolve) =>
+    child.on("error", (error) => resolve(error.message)).on("close", resolve),
   );
+  if (status !== 0) failed.push(name);
+  if (!alone) console.log(`\n== ${name}\n${Buffer.concat(printed)}`.trimEnd());
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  console.log(`== ${name}: ${status === 0 ? "ok" : `failed (${status})`}, ${seconds} s`);
+}
+
+const waiting = new Set(steps);
+const running = new Map<Step, Promise<void>>();
+while (waiting.size > 0 || running.size > 0) {
+  const busy = [...waiting, ...running.keys()].map(({ name }) => name);
+  for (const step of waiting) {
+    const ready = !step.after?.some((name) => busy.includes(name));
+    const alone = step.alone || [...running.keys()].some((other) => other.alone);
+    if (!ready || running.size >= (alone ? 1 : 2)) continue;
+    waiting.delete(step);
+    running.set(
+      step,
+      run(step).finally(() => running.delete(step)),
+    );
+  }
+  await Promise.race(running.values());
 }
 
 if (!failed.includes("main job")) {

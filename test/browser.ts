@@ -14,6 +14,8 @@ export async function openBrowser(): Promise<Browser> {
   return chromium.launch({
     executablePath,
     headless: true,
+    // Slow machines take longer to start it than anyone would wait; tests have limits of their own.
+    timeout: 0,
     // Its sandbox cannot be had as root, as in a container.
     chromiumSandbox: process.getuid?.() !== 0,
     args: [

@@ -51,7 +51,7 @@ test("every form and every chunking of a long input gives the same logits to rou
   for (const options of [{ form: "expanded" }, {}, { keep: "unfolded" as const }, { cache: "f32" as const }])
     for (const at of [[], cuts(), [ids.length - 1]])
       expect(close((await after(at, options)).logits, logits)).toBeLessThan(2e-5);
-}, 120_000);
+});
 
 test("the machine's figures decide which form runs, and a session counts it", async () => {
   const short = [ids.length - 3, ids.length - 2, ids.length - 1];

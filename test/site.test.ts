@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { machines } from "../src/cost/machine.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { noBrowser, openBrowser } from "./browser.ts";
+import { long } from "./extent.ts";
 import { serve } from "./fixture/serve.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -18,11 +19,12 @@ if (noBrowser) console.warn(`the page's tests are skipped: ${noBrowser}`);
 let browser: Browser;
 let server: Awaited<ReturnType<typeof serve>>;
 beforeAll(async () => {
-  if (noBrowser) return;
+  // Without a browser too: that the page can be built is a test of its own.
   await build({ root: join(root, "site"), logLevel: "error", build: { outDir: folder, emptyOutDir: true } });
+  if (noBrowser) return;
   server = await serve(folder, "/some/where/");
   browser = await openBrowser();
-}, 180_000);
+});
 afterAll(async () => {
   await browser?.close();
   await server?.close();
@@ -44,7 +46,8 @@ afterEach(async () => {
 /** A page of its own, on a desk unless said otherwise, with everything it does written down. */
 async function open(hash = "", options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(10_000);
+  // A test that waits for ever is ended by its own limit.
+  context.setDefaultTimeout(0);
   contexts.push(context);
   requests = [];
   context.on("request", (request) => {
@@ -100,8 +103,12 @@ const r1 = presetOf("deepseek-r1")!;
 const configOf = (changes: object = {}) => JSON.stringify({ ...r1.config, ...changes });
 const comparison = () => readFileSync(join(root, "test/fixture/comparison.json"), "utf8");
 
-describe.skipIf(noBrowser !== undefined)("the page", () => {
-  test("is one file, plans DeepSeek-R1 at 163,840 tokens, and draws", async () => {
+test("the page is built as one file", () => expect(readdirSync(folder)).toEqual(["index.html"]));
+
+// One test drives it all in the short command, from the link to the pictures; the rest are for the long one.
+test.skipIf(noBrowser !== undefined)(
+  "the page is one file, plans DeepSeek-R1 at 163,840 tokens, and draws",
+  async () => {
     const page = await open();
     expect(await text(page, "headline")).toContain("10.72 GiB of latents in float16");
     expect(await cell(page, "#answer", "absorbed", "values/token/layer")).toBe("576");
@@ -123,8 +130,10 @@ describe.skipIf(noBrowser !== undefined)("the page", () => {
       expect(broken).toBe(false);
     }
     expect(requests).toEqual([server.url]);
-  });
+  },
+);
 
+describe.skipIf(noBrowser !== undefined || !long)("the page", () => {
   test("says how long its answers take", async () => {
     const page = await open();
     const times: number[] = [];
@@ -164,7 +173,7 @@ describe.skipIf(noBrowser !== undefined)("the page", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("a link", () => {
+describe.skipIf(noBrowser !== undefined || !long)("a link", () => {
   test("restores everything that was chosen", async () => {
     const page = await open();
     await page.selectOption("#model", "deepseek-v2-lite");
@@ -254,7 +263,8 @@ describe.skipIf(noBrowser !== undefined)("a link", () => {
       await page.evaluate((hash) => {
         location.hash = hash;
       }, hash);
-      await page.waitForTimeout(20);
+      // Two pictures later the page has seen the change.
+      await page.evaluate(() => new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen))));
     }
     await page.evaluate(() => {
       location.hash = "";
@@ -264,7 +274,7 @@ describe.skipIf(noBrowser !== undefined)("a link", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("files", () => {
+describe.skipIf(noBrowser !== undefined || !long)("files", () => {
   test("a config.json that is dropped is planned, and stands in the link", async () => {
     const page = await open();
     await drop(page, { name: "config.json", content: configOf({ num_hidden_layers: 30 }) });
@@ -362,7 +372,7 @@ describe.skipIf(noBrowser !== undefined)("files", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("the other parts", () => {
+describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
   test("models and variants stand in one table, which sorts", async () => {
     const page = await open("#compare=deepseek-r1+llama-3.1-405b+MHA+MLA&context=32k");
     expect(await cell(page, "#comparison", "deepseek-r1", "cache at 32k")).toBe("2.145 GiB");
@@ -418,7 +428,7 @@ describe.skipIf(noBrowser !== undefined)("the other parts", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("the two forms", () => {
+describe.skipIf(noBrowser !== undefined || !long)("the two forms", () => {
   test("the weights move when the form is switched by keyboard, and the drawing says which form it is", async () => {
     const page = await open("", { reducedMotion: "reduce" });
     const at = (id: string) =>
@@ -468,7 +478,7 @@ describe.skipIf(noBrowser !== undefined)("the two forms", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("the crossover", () => {
+describe.skipIf(noBrowser !== undefined || !long)("the crossover", () => {
   test("is in the link, and comes back from it", async () => {
     const page = await open("#x.model=glm-4.7-flash&x.machine=own&x.flops=1&x.bytes=1000");
     const told = () => page.locator("#explorer .headline").innerText();
@@ -484,7 +494,7 @@ describe.skipIf(noBrowser !== undefined)("the crossover", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("everyone", () => {
+describe.skipIf(noBrowser !== undefined || !long)("everyone", () => {
   test("can name every control: each has a label, each table a caption, each picture words", async () => {
     const page = await open("#compare=deepseek-r1+MLA");
     await page.locator("#pictures svg").nth(3).waitFor();

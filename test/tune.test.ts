@@ -108,4 +108,4 @@ test("measuring gives a machine that the file takes, and leaves no memory behind
   expect(await machineFor(device, { path })).toEqual(machine);
   expect(seen).toEqual([...seen].sort((a, b) => a - b));
   device.close();
-}, 60_000);
+});

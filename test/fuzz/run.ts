@@ -17,8 +17,8 @@ export interface News {
   done?: true;
 }
 
-/** Milliseconds that a case may take, on a machine with other work; megabytes of a worker's heap. */
-const CASE_LIMIT = 30_000;
+/** Milliseconds that a case may take, however slow the machine; megabytes of a worker's heap. */
+const CASE_LIMIT = 600_000;
 const HEAP_LIMIT = 512;
 
 /**

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { share } from "../extent.ts";
 
 /** What breaks a law, in words; undefined where it holds. */
 export type Violation = string | undefined;
@@ -6,7 +7,7 @@ export type Violation = string | undefined;
 /** Where every run of the laws starts; fast-check prints it, and the path to the smallest case, when one breaks. */
 export const seed = 10907;
 
-/** Asserts a law over `runs` cases; a broken one is shrunk to the smallest that breaks. */
+/** Asserts a law over `runs` cases, or the first of them; a broken one is shrunk to the smallest that breaks. */
 export function holds<T>(
   from: fc.Arbitrary<T>,
   law: (drawn: T) => Violation | Promise<Violation>,
@@ -17,7 +18,7 @@ export function holds<T>(
       const violation = await law(drawn);
       if (violation) throw new Error(violation);
     }),
-    { seed, numRuns: runs },
+    { seed, numRuns: share(runs) },
   );
 }
 
