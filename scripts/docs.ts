@@ -1,5 +1,5 @@
 // Writes the generated parts of the docs from the code; with --check says which are out of date and fails.
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { variants } from "../src/attention/variants.ts";
@@ -8,6 +8,8 @@ import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/statistics.ts";
 import { conformance } from "../src/plan/conformance.ts";
 import { planJsonSchema } from "../src/plan/schema.ts";
+import { apiText } from "./api.ts";
+import { folderOf, imports, order } from "./imports.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
@@ -45,63 +47,6 @@ function variantTable(): string {
   ].join("\n");
 }
 
-/** Checks that the README's tree names every source file and op once, and nothing that is not there. */
-function checkTree(text: string): void {
-  const listed = new Set<string>();
-  const path: string[] = [];
-  for (const line of /```text\n(src\/[\s\S]*?)```/.exec(text)?.[1]?.split("\n") ?? []) {
-    const match = /^( *)(\S+)(?: +(\S.*))?$/.exec(line);
-    if (!match) continue;
-    const [, indent, name, clause] = match;
-    path.length = indent!.length / 2;
-    path.push(name!.replace(/\/$/, ""));
-    if (!name!.endsWith("/") || path[1] === "ops") {
-      listed.add(path.join("/"));
-      if (!clause && path.join("/") !== "src/ops")
-        throw new Error(`README tree: ${path.join("/")} got no clause, expected what it is for`);
-    }
-  }
-  const there = new Set<string>();
-  const visit = (folder: string): void => {
-    for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
-      const at = `${folder}/${entry.name}`;
-      if (entry.isDirectory() && folder !== "src/ops") visit(at);
-      else if (entry.isDirectory()) there.add(at);
-      else if (/(?<!\.as)\.ts$/.test(entry.name) && entry.name !== "binary.ts") there.add(at);
-    }
-  };
-  visit("src");
-  listed.delete("src/ops");
-  const wrong = [...there].filter((f) => !listed.has(f)).concat([...listed].filter((f) => !there.has(f)));
-  if (wrong.length) throw new Error(`README tree: got ${wrong.join(", ")} on one side only, expected the files of src`);
-}
-
-/** Every public name with its declaration, from the built types. */
-function api(): string {
-  const index = readFileSync(join(root, "dist", "index.d.ts"), "utf8");
-  const lines: string[] = [];
-  for (const [, names, module] of index.matchAll(/export (?:type )?\{([^}]*)\} from "(.*?)"/g)) {
-    const text = readFileSync(join(root, "dist", module!.replace(/\.[jt]s$/, ".d.ts")), "utf8");
-    for (const name of names!
-      .split(",")
-      .map((n) => n.replace("type ", "").trim())
-      .filter(Boolean)) {
-      const [own = name, given = own] = name.split(" as ");
-      const declaration = new RegExp(
-        `^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) ${own}\\b[\\s\\S]*?(?=^export |^/\\*\\*|^declare |^import |(?![\\s\\S]))`,
-        "m",
-      ).exec(text);
-      if (!declaration) throw new Error(`api: got no declaration of ${name} in ${module}, expected one`);
-      const bare = declaration[0]
-        .replace(/\/\*\*[\s\S]*?\*\/\s*/g, "")
-        .replace(/^\/\/#.*$/gm, "")
-        .trim();
-      lines.push(given === own ? bare : bare.replace(own, given));
-    }
-  }
-  return `# Public API\n\nGenerated from the types; \`npm run docs\` writes it.\n\n\`\`\`ts\n${lines.sort().join("\n")}\n\`\`\`\n`;
-}
-
 /** A table of the family's comparison on text and on associative recall, from the results kept. */
 function familyTable(): string {
   const result = (name: string) =>
@@ -133,14 +78,33 @@ const sameKind: Readonly<Record<string, string>> = {
   "[KDA*3,GQA8-128]": "[KDA,GQA2-128]",
 };
 
-const blocks: Record<string, () => string> = { variants: variantTable, family: familyTable };
-const readme = readFileSync(join(root, "README.md"), "utf8").replace(
-  /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
-  (_, start, name, end) => start + blocks[name]!() + end,
-);
-checkTree(readme);
-emit("README.md", readme);
-emit("docs/api.md", api());
+/** The picture of imports between the folders of src as they are: an arrow from a folder to each it imports directly. */
+function importPicture(): string {
+  const below = new Map<string, Set<string>>();
+  for (const [from, to] of imports.map((pair) => pair.map(folderOf) as [string, string])) {
+    // A device takes its column of every op, which builds on devices: the one arrow that has a way back.
+    if (from === to || from === "." || (from === "device" && to === "ops")) continue;
+    below.set(from, (below.get(from) ?? new Set()).add(to));
+  }
+  const reaches = (from: string, to: string): boolean =>
+    [...(below.get(from) ?? [])].some((next) => next === to || reaches(next, to));
+  const arrows = [...below].flatMap(([from, all]) =>
+    [...all]
+      .filter((to) => ![...all].some((other) => other !== to && reaches(other, to)))
+      .map((to) => `  ${from} --> ${to}`),
+  );
+  return ["```mermaid", "flowchart TD", ...arrows.toSorted(), "```", "", `    ${order.replace(" < .", "")}`].join("\n");
+}
+
+const blocks: Record<string, () => string> = { variants: variantTable, family: familyTable, imports: importPicture };
+for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md"]) {
+  const text = readFileSync(join(root, path), "utf8").replace(
+    /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
+    (_, start, name, end) => start + blocks[name]!() + end,
+  );
+  emit(path, text);
+}
+emit("docs/api.md", apiText());
 emit("conformance/kv-cache.json", `${JSON.stringify(conformance(), null, 2)}\n`);
 emit("docs/comparison.schema.json", `${JSON.stringify(comparisonSchema(), null, 2)}\n`);
 emit("docs/plan.schema.json", `${JSON.stringify(planJsonSchema(), null, 2)}\n`);

@@ -1,30 +1,10 @@
-import { globSync, readFileSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { apart, files, folderOf, isColumn, layers, imports as pairs, root } from "../scripts/imports.ts";
 
-const root = join(import.meta.dirname, "../src");
-const files = globSync("**/*.ts", { cwd: root }).toSorted();
-const text = (file: string) => readFileSync(join(root, file), "utf8");
-
-/** Each folder may import those before it, and itself; "." are the entries of the package, which give names from anywhere. */
-const order =
-  "draw < tensor < device < ops < grad < attention < model < cost < family < file, tokenizer < checkpoint < " +
-  "generate, train < measure < verify < lab < plan, convert < server < cli < .";
-const layers = order.split(" < ").map((layer) => layer.split(", "));
-/** Folders that import nothing of the package but themselves and these. */
-const apart: Readonly<Record<string, readonly string[]>> = { draw: [], data: ["tensor", "tokenizer"] };
 const layerOf = (folder: string) => layers.findIndex((layer) => layer.includes(folder));
-const folderOf = (file: string) => (file.includes("/") ? file.split("/")[0]! : ".");
-
-/** What a file imports from this package, as paths under src. */
-function importsOf(file: string): string[] {
-  const found = text(file).matchAll(
-    /(?:^|[;\n])\s*(?:import|export)\b[^;"']*["'](\.[^"']*)["']|import\(\s*["'](\.[^"']*)["']/g,
-  );
-  return [...found].map(([, fixed, lazy]) => relative(root, join(root, dirname(file), (fixed ?? lazy)!)));
-}
-
-const pairs = files.flatMap((file) => importsOf(file).map((target) => [file, target] as const));
+const text = (file: string) => readFileSync(join(root, file), "utf8");
 
 test("the imports are found", () => {
   expect(pairs.length).toBeGreaterThan(100);
@@ -36,8 +16,6 @@ test("every folder has a place among the layers", () => {
   expect([...unknown]).toEqual([]);
 });
 
-/** Whether a file of ops is the column of kernels that a device of this name brings. */
-const isColumn = (target: string, device: string) => target === `ops/${basename(device)}`;
 const devices = files.filter((file) => files.some((other) => folderOf(other) === "device" && isColumn(file, other)));
 
 test("imports point one way", () => {

@@ -1,21 +1,49 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { expect, test } from "vitest";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { layers } from "../scripts/imports.ts";
+
+const root = join(import.meta.dirname, "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+
+/** The one block of TypeScript in the README that has these words. */
+function code(words: string): string {
+  const found = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text!).filter((t) => t.includes(words));
+  expect(found).toHaveLength(1);
+  return found[0]!;
+}
+
+/** What a program prints that imports the library from its sources. */
+function run(program: string): string {
+  const library = new URL("../src/index.ts", import.meta.url).href;
+  const text = program.replace('"biform"', JSON.stringify(library));
+  return execFileSync(process.execPath, ["--input-type=module-typescript", "-e", text], { encoding: "utf8" });
+}
+
+test("the README is short", () => {
+  expect(statSync(join(root, "README.md")).size).toBeLessThanOrEqual(12 * 1024);
+});
+
+test("the README's nine lines of MLA are its source's own", () => {
+  const source = readFileSync(join(root, "src/attention/variant/mla.ts"), "utf8").split("\n");
+  const trimmed = source.map((line) => line.trim());
+  const lines = code("qc = einsum")
+    .split("\n")
+    .map((line) => line.trim());
+  const quoted = lines.filter((line) => line && !line.startsWith("//"));
+  expect(quoted).toHaveLength(9);
+  let at = -1;
+  for (const line of quoted) {
+    const next = trimmed.indexOf(line, at + 1);
+    expect(next, line).toBeGreaterThan(at);
+    at = next;
+  }
+});
 
 test("the README's example runs, and its two forms give one logit", () => {
-  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme)!;
-  const library = new URL("../src/index.ts", import.meta.url).href;
-  const out = execFileSync(
-    process.execPath,
-    ["--input-type=module-typescript", "-e", code!.replace('"biform"', JSON.stringify(library))],
-    {
-      encoding: "utf8",
-    },
-  );
-  const [expanded, absorbed] = out
+  const [expanded, absorbed] = run(code("buildModel"))
     .trim()
     .split("\n")
     .map((line) => line.split(" "));
@@ -26,21 +54,60 @@ test("the README's example runs, and its two forms give one logit", () => {
 });
 
 test("the README's checkpoint example writes text", () => {
-  const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-  const code = readme.match(/```ts\n[\s\S]*?```/g)![1]!.replace(/^```ts|```$/g, "");
   const dir = mkdtempSync(join(tmpdir(), "biform-readme-"));
   try {
     const file = join(dir, "model.gguf");
-    const program = new URL("../bin/biform.js", import.meta.url).pathname;
-    execFileSync(process.execPath, [program, "make-model", file], { stdio: "ignore" });
-    const library = new URL("../src/index.ts", import.meta.url).href;
-    const text = code
-      .replace('"biform"', JSON.stringify(library))
-      .replace('"models/youtu-2b.gguf"', JSON.stringify(file));
-    const out = execFileSync(process.execPath, ["--input-type=module-typescript", "-e", text], { encoding: "utf8" });
+    execFileSync(process.execPath, [join(root, "bin/biform.js"), "make-model", file], { stdio: "ignore" });
+    const out = run(code("loaded.session").replace('"models/youtu-2b.gguf"', JSON.stringify(file)));
     expect(out.length).toBeGreaterThan(40);
     expect(out).toMatch(/\d+ \{\s*prefill: \{ \w+: \d+ \},\s*decode: \{ \w+: \d+ \}\s*\}/);
   } finally {
     rmSync(dir, { recursive: true });
   }
+});
+
+describe("the README's tree", () => {
+  const [, tree] = /```text\n(src\/[\s\S]*?)```/.exec(readme)!;
+  const listed = tree!
+    .trim()
+    .split("\n")
+    .map((line) => line.split(/\s+/)[0]!);
+  const foldersOf = (path: string) =>
+    readdirSync(join(root, path), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(path, entry.name));
+
+  test("has every folder of src, those that are built upon first", () => {
+    const order = [...layers.flat()];
+    const place = (folder: string) => order.indexOf(folder.replace("src/", ""));
+    const inSrc = listed.filter((folder) => folder.startsWith("src/"));
+    expect(inSrc.toSorted()).toEqual(foldersOf("src").toSorted());
+    const placed = inSrc.filter((folder) => folder !== "src/data").map(place);
+    expect(placed).toEqual(placed.toSorted((a, b) => a - b));
+  });
+
+  test("has every other folder that git keeps", () => {
+    const kept = execFileSync("git", ["ls-files"], { cwd: root, encoding: "utf8" }).split("\n");
+    const folders = new Set(kept.filter((file) => /^[^.].*\//.test(file)).map((file) => file.split("/")[0]!));
+    expect(listed.filter((folder) => !folder.startsWith("src/")).toSorted()).toEqual(
+      [...folders].filter((folder) => !["src", "bin"].includes(folder)).toSorted(),
+    );
+  });
+});
+
+test("what documents link to is there, and files that they name are too", () => {
+  const documents = ["*.md", "docs/*.md", "src/**/*.md", "bench/*.md", "parity/*.md", "conformance/*.md"];
+  const missing: string[] = [];
+  for (const path of globSync(documents, { cwd: root })) {
+    // A log says how things were.
+    if (["LOG.md", "CHANGELOG.md"].includes(path)) continue;
+    const text = readFileSync(join(root, path), "utf8");
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link]) => join(dirname(path), link!));
+    const names = [...text.matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|md|json))`/g)].map(([, name]) => name!);
+    const places = (name: string) => [name, join("src", name), join(dirname(path), name)];
+    for (const link of links) if (!existsSync(join(root, link))) missing.push(`${path}: ${link}`);
+    for (const name of names)
+      if (!places(name).some((place) => existsSync(join(root, place)))) missing.push(`${path}: ${name}`);
+  }
+  expect(missing).toEqual([]);
 });

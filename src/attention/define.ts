@@ -67,6 +67,7 @@ export function costFlops(cost: Cost, z: Sizes, { t, s, pairs }: { t: number; s:
   return cost.token * t + cost.cached * s + cost.pair * pairs + (cost.selected ?? 0) * t * Math.min(z.m ?? 0, s);
 }
 
+/** Tensors of one kind by name: what a token leaves in the cache, what it asks with, a state. */
 export type Parts = Readonly<Record<string, Tensor>>;
 
 /** Parameter or cache axes: "c h n" is an array of shape [c, h, n]; undefined where the sizes leave it out. */

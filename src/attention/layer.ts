@@ -1,7 +1,7 @@
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { scope, type Tensor } from "../tensor/tensor.ts";
 import type { Cache } from "./cache.ts";
 import { type Costed, formNames, type Parts, type Sizes, type Variant } from "./define.ts";
 import { runForm } from "./unfold.ts";
@@ -62,9 +62,12 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
     ...(layer.window ? { window: layer.window } : {}),
   };
   checkWindow(layer);
-  const state = pass.cache?.state;
-  const own = variant.project(p, x, at, sizes, state);
-  const parts = pass.cache ? { ...own, ...pass.cache.append(own as Parts, x.shape[0]!) } : own;
+  const { cache } = pass;
+  const state = cache?.state;
+  const project = () => variant.project(p, x, at, sizes, state);
+  // Beside a cache nothing is on a tape: what projections pass through is freed at once.
+  const own = cache ? scope(x.device, project) : project();
+  const parts = cache ? { ...own, ...cache.append(own as Parts, x.shape[0]!) } : own;
   const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state, piece: pass.piece });
   return variant.output(p, o, at, sizes, parts);
 }

@@ -37,9 +37,10 @@ export function runForm(variant: Variant, form: Variant["forms"][string], runnin
   const [s, t] = [cached[0]![1].shape[0]!, at.positions.length];
   /** Where the newest piece begins: with less than a whole one before the new tokens. */
   const newest = Math.floor((s - t) / piece) * piece;
-  const recorder = recorderOf([...Object.values(p), ...Object.values(parts)]);
-  if (newest <= 0 || recorder || at.batch > 1 || view.window || variant.merges === false) return over(0, s, view);
   const { device } = cached[0]![1];
+  if (recorderOf([...Object.values(p), ...Object.values(parts)])) return over(0, s, view);
+  if (newest <= 0 || at.batch > 1 || view.window || variant.merges === false)
+    return scope(device, () => over(0, s, view));
   let sum: Portion | undefined;
   for (let from = 0; from <= newest; from += piece) {
     const before = sum;

@@ -7,6 +7,7 @@ export const dtypes = {
   int8: 1,
   int4: 0.5,
 } as const;
+/** The name of a type. */
 export type Dtype = keyof typeof dtypes;
 
 /** How weights are kept: in one type, or as the model's file has them. */

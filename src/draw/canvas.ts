@@ -17,6 +17,7 @@ export interface Canvas {
 export const colours = 8;
 /** Line patterns, for the forms of one variant or for a second round of colours. */
 export const dashes = ["none", "6 3", "2 3", "8 3 2 3"] as const;
+/** Pixels from one line of a label to the next. */
 export const lineHeight = 15;
 const fontSize = 12;
 const symbols = ["circle", "square", "triangle", "diamond", "star", "wye", "cross"] as const;

@@ -1,5 +1,5 @@
 import type { Parts } from "../attention/define.ts";
-import { add } from "../ops/add/index.ts";
+import { add, combine } from "../ops/add/index.ts";
 import { addBias } from "../ops/bias/index.ts";
 import { einsum, einsumInto } from "../ops/einsum/index.ts";
 import { gather, scatterAdd } from "../ops/embed/index.ts";
@@ -7,8 +7,11 @@ import { gate } from "../ops/gate/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { route } from "../ops/route/index.ts";
 import { visitsOf } from "../ops/route/visits.ts";
-import { scope, type Tensor, tensor } from "../tensor/tensor.ts";
+import { scope, Tensor, tensor } from "../tensor/tensor.ts";
 import type { FeedForward } from "./model.ts";
+
+/** Rows that are in a dense half at once where no tape records: enough that its contractions run at full speed. */
+const ROWS = 256;
 
 /** The feed-forward half of a block, of hidden states `[t, d]`; `p` holds its parameters. */
 export function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
@@ -18,8 +21,22 @@ export function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
   return feed.shared ? add(routed, swiglu(p, "shared.", x)) : routed;
 }
 
-/** (silu(x wGate) * x wUp) wDown. */
+/** (silu(x wGate) * x wUp) wDown. Without a tape, a few rows at a time: in between they are several times as wide as x. */
 function swiglu(p: Parts, prefix: string, x: Tensor): Tensor {
+  const [t = 0] = x.shape;
+  if (t <= ROWS || recorderOf([x, p[`${prefix}wGate`]])) return wholeSwiglu(p, prefix, x);
+  const { device } = x;
+  const out = new Tensor(device, x.shape);
+  const pieces = Math.ceil(t / ROWS);
+  for (let i = 0; i < pieces; i++)
+    scope(device, () => {
+      const [from, to] = [Math.floor((i * t) / pieces), Math.floor(((i + 1) * t) / pieces)];
+      combine(1, wholeSwiglu(p, prefix, x.rows(from, to)), 0, undefined, out.rows(from, to));
+    });
+  return out;
+}
+
+function wholeSwiglu(p: Parts, prefix: string, x: Tensor): Tensor {
   const of = (name: string) => p[prefix + name];
   const inner = gate(
     addBias(einsum("t d, d f -> t f", x, of("wGate")!), of("bGate")),

@@ -39,17 +39,23 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   const block = (from: Tensor, i: number): Tensor => {
     const { attention, feed } = model.layers[i]!;
     const p = part(weights, `layers.${i}.`);
-    const x = moved(from, p.normAttention!.device);
+    const { device } = p.normAttention!;
+    /** One half of the block: with a cache, nothing that it makes on the way is needed after it. */
+    const half = (body: () => Tensor) => (run.caches ? scope(device, body) : body());
+    const x = moved(from, device);
     const { form: wanted, positions, batch, caches } = run;
     const form = typeof wanted === "string" ? formNamed(attention, wanted) : wanted?.[i];
-    const a = runAttention(attention, part(weights, `layers.${i}.attention.`), rmsNorm(x, p.normAttention, model.eps), {
-      positions,
-      batch,
-      form,
-      cache: caches?.[i],
+    const y = half(() => {
+      const normed = rmsNorm(x, p.normAttention, model.eps);
+      const pass = { positions, batch, form, cache: caches?.[i] };
+      return add(x, branch(runAttention(attention, part(weights, `layers.${i}.attention.`), normed, pass)));
     });
-    const y = add(x, branch(a));
-    return add(y, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), rmsNorm(y, p.normFeed, model.eps))));
+    // By now only a tape, or who watches, needs what went in.
+    if (run.caches && !run.watch) from.free();
+    return half(() => {
+      const normed = rmsNorm(y, p.normFeed, model.eps);
+      return add(y, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), normed)));
+    });
   };
   const devices = layerDevices(model, weights);
   // Made out here, a table of angles serves all layers.

@@ -148,6 +148,7 @@ export const planSchema = z.object({
   /** What a reader must know: what was assumed, what is not counted. */
   notes: z.array(z.string()),
 });
+/** A plan as JSON has it: bytes, FLOPs, seconds and tokens, in the fields that docs/plan.schema.json describes. */
 export type Plan = z.infer<typeof planSchema>;
 
 /** The JSON Schema (draft 2020-12) of a plan, as published with the package. */

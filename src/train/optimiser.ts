@@ -17,6 +17,7 @@ export interface OptimiserSettings {
   readonly clip: number;
 }
 
+/** AdamW as most small language models are trained (Loshchilov and Hutter, arXiv 1711.05101), clipped at a gradient norm of 1. */
 export const optimiserDefaults: OptimiserSettings = {
   kind: "adamw",
   beta1: 0.9,

@@ -46,6 +46,7 @@ export interface Progress {
   seconds: number;
 }
 
+/** What a training run leaves: the model and its weights, which are the caller's to free, and how it went. */
 export interface TrainResult extends Progress {
   readonly model: Model;
   readonly weights: Weights;
