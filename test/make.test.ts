@@ -15,7 +15,7 @@ import { Session } from "../src/generate/session.ts";
 import { formsOf } from "../src/model/model.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import { loadTokenizer } from "../src/tokenizer/tokenizer.ts";
-import { deepseek, deepseek3, llama, llama3, minicpm, qwen, yarn } from "./fixture/checkpoint.ts";
+import { deepseek, deepseek3, llama, llama3, longrope, minicpm, qwen, yarn } from "./fixture/checkpoint.ts";
 import type { Json } from "./fixture/plain.ts";
 
 let dir = "";
@@ -23,6 +23,9 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "biform-sample-"));
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
+
+/** LongRoPE in two ranges, as a GGUF file has it: from the model's own length on. */
+const spread = { ...longrope, factor: 1, original_max_position_embeddings: 32 };
 
 const ids = Int32Array.of(3, 117, 58, 239, 100, 21, 21, 305, 30);
 
@@ -125,6 +128,86 @@ describe("one model of random weights as a folder and as a GGUF file", () => {
       await writeSampleGguf(file, config, { seed: 7, type: "F32", layout });
       expect(distance(await logits(folder), await logits(file))).toBeLessThan(1e-5);
     }
+  });
+});
+
+describe("a GGUF file is written as llama.cpp's converter writes it", () => {
+  const layersOf = (config: Json, layout: MlaLayout) => {
+    const folder = sampleTensors({ ...config, vocab_size: 320 }, { seed: 7 });
+    const list = ggufTensors({ ...config, vocab_size: 320 }, folder, "F32", layout);
+    const names = list.map(({ name }) => name);
+    const read = async (name: string) => (list.find((t) => t.name === name)!.data as () => Promise<Float32Array>)();
+    return { folder, names, read };
+  };
+  const inLayer = (names: readonly string[], i: number) =>
+    names.flatMap((name) => (name.startsWith(`blk.${i}.`) ? [name.slice(6)] : [])).sort();
+
+  test("by its names", () => {
+    const norms = ["attn_norm.weight", "ffn_norm.weight"];
+    const dense = ["ffn_down.weight", "ffn_gate.weight", "ffn_up.weight"];
+    const heads = ["attn_k.weight", "attn_output.weight", "attn_q.weight", "attn_v.weight"];
+    const latent = ["attn_kv_a_mqa.weight", "attn_kv_a_norm.weight", "attn_output.weight"];
+    const twice = ["attn_q_a.weight", "attn_q_a_norm.weight", "attn_q_b.weight"];
+    const mixture = ["exp_probs_b.bias", "ffn_gate_inp.weight"].concat(
+      ...["exps", "shexp"].map((tail) => ["gate", "up", "down"].map((part) => `ffn_${part}_${tail}.weight`)),
+    );
+    const { names } = layersOf(llama, "absorbed");
+    expect(inLayer(names, 0)).toEqual([...norms, ...dense, ...heads].sort());
+    expect(names.filter((name) => !name.startsWith("blk."))).toEqual([
+      "token_embd.weight",
+      "output_norm.weight",
+      "output.weight",
+    ]);
+    const scaled = layersOf({ ...llama, rope_scaling: llama3 }, "absorbed").names;
+    expect(scaled.filter((name) => !names.includes(name))).toEqual(["rope_freqs.weight"]);
+    const normed = layersOf(qwen, "absorbed").names.filter(
+      (name) => !names.includes(name) && name.startsWith("blk.0."),
+    );
+    expect(normed).toEqual(["blk.0.attn_q_norm.weight", "blk.0.attn_k_norm.weight"]);
+    const apart = ["attn_k_b.weight", "attn_v_b.weight"];
+    const absorbed = layersOf(deepseek3, "absorbed").names;
+    expect(inLayer(absorbed, 0)).toEqual([...norms, ...dense, ...latent, ...twice, ...apart].sort());
+    expect(inLayer(absorbed, 1)).toEqual([...norms, ...mixture, ...latent, ...twice, ...apart].sort());
+    const joint = layersOf(deepseek, "joint").names;
+    expect(inLayer(joint, 0)).toEqual([...norms, ...dense, ...latent, "attn_q.weight", "attn_kv_b.weight"].sort());
+    const factors = layersOf(
+      { ...minicpm, scale_emb: 12, dim_model_base: 256, rope_scaling: spread },
+      "absorbed",
+    ).names;
+    expect(factors.slice(0, 2)).toEqual(["rope_factors_long.weight", "rope_factors_short.weight"]);
+    expect(inLayer(factors, 0)).toEqual([...norms, ...dense, ...latent, ...twice, "attn_kv_b.weight"].sort());
+  });
+
+  test("Llama's queries and keys with rotary pairs side by side", async () => {
+    const { folder, read } = layersOf(llama, "absorbed");
+    for (const [theirs, ours, heads] of [
+      ["attn_q", "q_proj", 4],
+      ["attn_k", "k_proj", 2],
+    ] as const) {
+      const hub = await folder.read(`model.layers.1.self_attn.${ours}.weight`);
+      const file = await read(`blk.1.${theirs}.weight`);
+      const [e, d] = [6, 24];
+      // reshape(heads, 2, e / 2, d), its middle axes swapped.
+      for (let head = 0; head < heads; head++)
+        for (let pair = 0; pair < e / 2; pair++)
+          for (let half = 0; half < 2; half++) {
+            const [from, to] = [head * e + half * (e / 2) + pair, head * e + 2 * pair + half];
+            expect(file.subarray(to * d, (to + 1) * d)).toEqual(hub.subarray(from * d, (from + 1) * d));
+          }
+    }
+  });
+
+  test("MLA's key up-projection transposed in each head, its value up-projection as it is", async () => {
+    const { folder, read } = layersOf(deepseek3, "absorbed");
+    const hub = await folder.read("model.layers.2.self_attn.kv_b_proj.weight");
+    const [keys, values] = [await read("blk.2.attn_k_b.weight"), await read("blk.2.attn_v_b.weight")];
+    const [h, n, v, c] = [2, 6, 5, 12];
+    for (let head = 0; head < h; head++)
+      for (let j = 0; j < c; j++) {
+        const at = (row: number) => hub[(head * (n + v) + row) * c + j]!;
+        for (let i = 0; i < n; i++) expect(keys[(head * c + j) * n + i]).toBe(at(i));
+        for (let i = 0; i < v; i++) expect(values[(head * v + i) * c + j]).toBe(at(n + i));
+      }
   });
 });
 

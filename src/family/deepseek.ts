@@ -6,7 +6,7 @@ import type { Rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import { type Config, count, limits } from "./config.ts";
 import { decoderKeys, fp8Schema } from "./decoder.ts";
-import { expertKeys, expertSettings, expertsOf, scoresOf } from "./experts.ts";
+import { expertKeys, expertSettings, expertsOf } from "./experts.ts";
 import { defineFamily } from "./family.ts";
 import { f32, flag, shorten, u32 } from "./gguf.ts";
 import {
@@ -34,6 +34,15 @@ const shared = {
     .default(0),
 };
 
+/**
+ * Which of DeepSeek's models has a router that a header says (`expert_gating_func`); older files tell by the bias that only
+ * picks. Undefined for another router.
+ */
+export function modelTypeOf(gating: unknown, biased: boolean): "deepseek_v2" | "deepseek_v3" | undefined {
+  const said = gating || (biased ? 2 : 1);
+  return said === 2 ? "deepseek_v3" : said === 1 ? "deepseek_v2" : undefined;
+}
+
 /** DeepSeek-V2 and V3, Kimi K2, GLM-4.7-Flash and Youtu-LLM in GGUF, all by one name and read as DeepSeek's. */
 export const deepseekGguf = latentArchitecture({
   name: "deepseek2",
@@ -56,15 +65,16 @@ export const deepseekGguf = latentArchitecture({
       const dense = { ...Object.fromEntries(none), first_k_dense_replace: layers };
       return { ...stretched, ...dense, model_type: "deepseek_v3" };
     }
-    const scores = scoresOf(others.expert_gating_func, shapeOf(`blk.${first}.exp_probs_b.bias`) !== undefined);
-    if (scores === "sigmoid") return { ...stretched, model_type: "deepseek_v3" };
-    if (scores === undefined || plain.norm_topk_prob)
+    const { expert_gating_func: gating } = others;
+    const type = modelTypeOf(gating, shapeOf(`blk.${first}.exp_probs_b.bias`) !== undefined);
+    const second = type === "deepseek_v2";
+    if (type === undefined || (second && plain.norm_topk_prob))
       throw new FormatError(
-        `expert_gating_func: got ${others.expert_gating_func}${plain.norm_topk_prob ? " with expert_weights_norm" : ""}, ` +
+        `expert_gating_func: got ${gating}${plain.norm_topk_prob ? " with expert_weights_norm" : ""}, ` +
           "expected 1 (softmax) without it or 2 (sigmoid); other routers are not supported",
       );
     const method = Number(plain.n_group) > 1 ? "group_limited_greedy" : "greedy";
-    return { ...stretched, model_type: "deepseek_v2", topk_method: method };
+    return { ...stretched, model_type: type, topk_method: second ? method : undefined };
   },
   write(config, model) {
     const scaling = (config.rope_scaling ?? config.rope_parameters ?? {}) as Config;
@@ -73,14 +83,17 @@ export const deepseekGguf = latentArchitecture({
     const first = model.layers.findIndex(({ feed }) => feed.kind === "experts");
     const feed = model.layers[first]?.feed;
     const experts = feed?.kind === "experts" ? feed : undefined;
-    const { scores, normalised = false, groups = 1, perGroup = 1 } = experts?.routing ?? {};
+    const { scores, normalised = false, groups = 1, perGroup = 1, factor = 1, perToken } = experts?.routing ?? {};
     const grouped = scores === "sigmoid" || groups > 1;
     return {
       // The other mscale has no key and is taken for the same.
       "rope.scaling.yarn_log_multiplier": spread === undefined ? undefined : f32(0.1 * spread),
       leading_dense_block_count: u32(experts ? first : model.layers.length),
       expert_count: experts ? u32(experts.x) : undefined,
-      expert_feed_forward_length: u32(Number(config.moe_intermediate_size ?? config.intermediate_size)),
+      expert_feed_forward_length: u32(experts?.f ?? Number(config.intermediate_size)),
+      expert_used_count: perToken ? u32(perToken) : undefined,
+      expert_shared_count: u32(experts ? Number(config.n_shared_experts ?? 0) : 0),
+      expert_weights_scale: f32(factor),
       expert_gating_func: experts ? u32(scores === "sigmoid" ? 2 : 1) : undefined,
       expert_weights_norm: experts ? flag(normalised) : undefined,
       expert_group_count: grouped ? u32(groups) : undefined,

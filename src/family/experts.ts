@@ -70,11 +70,3 @@ export const expertSettings: Settings = {
   expert_group_count: { hub: "n_group", absent: 1 },
   expert_group_used_count: { hub: "topk_group", absent: 1 },
 };
-
-/** How a header's router scores its experts (`expert_gating_func`); older files show it by a bias that only picks. */
-export function scoresOf(gating: unknown, hasBias: boolean): "softmax" | "sigmoid" | undefined {
-  return { 0: hasBias ? "sigmoid" : "softmax", 1: "softmax", 2: "sigmoid" }[Number(gating ?? 0)] as
-    | "softmax"
-    | "sigmoid"
-    | undefined;
-}

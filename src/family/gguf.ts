@@ -50,6 +50,11 @@ export const decoderSettings: Settings = {
   "rope.freq_base": { hub: "rope_theta", type: "f32", absent: 10000 },
 };
 
+/** The hub's key for each of a header's. */
+export function hubKeys(settings: Settings): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(settings).map(([key, { hub }]) => [key, hub]));
+}
+
 /** How one architecture of GGUF files says what a family's config says. */
 export interface Architecture {
   /** `general.architecture`. */

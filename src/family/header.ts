@@ -33,7 +33,7 @@ export function describeGguf(config: Config, wanted: MlaLayout): GgufModel {
   const full = family.read(config);
   const model = family.model(config);
   const entries = family.gguf.entries(full, model, layout);
-  const tables = scalingTables(full, model);
+  const tables = scalingTables(full, model, known);
   const sources = ggufTargets(family.places(model), layout);
   const shapes = new Map(
     [...sources.values()].flatMap(({ tensors, shape }) => tensors.map((t) => [t, shape] as const)),
@@ -42,7 +42,7 @@ export function describeGguf(config: Config, wanted: MlaLayout): GgufModel {
     settings: Object.fromEntries(
       Object.entries(entries).flatMap(([key, entry]) => (entry ? [[key, stored(entry)]] : [])),
     ),
-    tables: new Map([...tables].filter(([table]) => known.includes(table))),
+    tables,
     shapeOf: (tensor) => shapes.get(tensor),
   };
   const again = family.gguf.config(header);

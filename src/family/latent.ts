@@ -125,12 +125,12 @@ const widthKeys = {
  * The widths of MLA's heads under the hub's keys: older files have them under `key_length` and `value_length`, newer ones under
  * keys of their own and there the latent's, which stands for all heads. What is no number in the header is undefined.
  */
-export function latentWidths(header: Config) {
+export function latentWidths(said: (key: string) => unknown) {
   const width = (key: string) => {
-    const value = header[`attention.${key}_mla`] ?? header[`attention.${key}`];
+    const value = said(`attention.${key}_mla`) ?? said(`attention.${key}`);
     return typeof value === "number" ? value : undefined;
   };
-  const [e, v, r] = [width("key_length"), width("value_length"), header["rope.dimension_count"]];
+  const [e, v, r] = [width("key_length"), width("value_length"), said("rope.dimension_count")];
   const turned = typeof r === "number" ? r : undefined;
   return {
     qk_rope_head_dim: turned,
@@ -150,7 +150,7 @@ export function latentArchitecture<S extends z.ZodRawShape>({
     others: { ...widthKeys, ...others },
     read(all, plain, header) {
       const keys = all as Config;
-      const widths = latentWidths(keys);
+      const widths = latentWidths((key) => keys[key]);
       for (const [key, width] of [
         ["rope.dimension_count", widths.qk_rope_head_dim],
         ["attention.key_length", widths.qk_nope_head_dim],

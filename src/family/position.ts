@@ -87,18 +87,29 @@ export function scalingEntries(config: Config): Entries {
   };
 }
 
-/** The tensors of a GGUF file that scale positions by a config: for LongRoPE its two lists, for Llama 3's kind one. */
-export function scalingTables(config: Config, model: Model): ReadonlyMap<string, Float32Array> {
+/**
+ * The tensors among `known` that scale positions by a config: for Llama 3's kind, and where LongRoPE's two lists are the same, one
+ * list; else LongRoPE's two.
+ */
+export function scalingTables(
+  config: Config,
+  model: Model,
+  known: readonly string[],
+): ReadonlyMap<string, Float32Array> {
   const scaling = scalingOf(config);
   const kind = scaling.rope_type ?? scaling.type;
-  if (kind === "longrope")
-    return new Map([
-      [longDivisors, Float32Array.from(scaling.long_factor as number[])],
-      [shortDivisors, Float32Array.from(scaling.short_factor as number[])],
-    ]);
-  if (kind !== "llama3") return new Map();
-  const { frequencies } = model.layers[0]!.attention.rotation;
-  const base = Number(scaling.rope_theta ?? config.rope_theta ?? 10000);
-  const plain = rotation(2 * frequencies.length, base, "half").frequencies;
-  return new Map([[divisors, Float32Array.from(plain, (f, i) => f / frequencies[i]!)]]);
+  const list = (values: ArrayLike<number>) => Float32Array.from(values);
+  const all: [string, Float32Array][] = [];
+  if (kind === "longrope") {
+    const { long_factor: long, short_factor: short } = scaling as Record<string, number[]>;
+    all.push([longDivisors, list(long!)], [shortDivisors, list(short!)]);
+    if (short!.every((by, i) => by === long![i])) all.push([divisors, list(short!)]);
+  }
+  if (kind === "llama3") {
+    const { frequencies } = model.layers[0]!.attention.rotation;
+    const base = Number(scaling.rope_theta ?? config.rope_theta ?? 10000);
+    const plain = rotation(2 * frequencies.length, base, "half").frequencies;
+    all.push([divisors, list(plain.map((f, i) => f / frequencies[i]!))]);
+  }
+  return new Map(all.filter(([name]) => known.includes(name)));
 }

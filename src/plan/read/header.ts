@@ -1,5 +1,9 @@
 import type { Config } from "../../family/config.ts";
-import { shorten } from "../../family/gguf.ts";
+import { modelTypeOf } from "../../family/deepseek.ts";
+import { expertSettings } from "../../family/experts.ts";
+import { decoderSettings, hubKeys, shorten } from "../../family/gguf.ts";
+import { groupedSettings } from "../../family/grouped.ts";
+import { latentSettings, latentWidths } from "../../family/latent.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError } from "../../tensor/error.ts";
 
@@ -16,7 +20,6 @@ const modelTypes: Readonly<Record<string, string>> = {
   bailingmoe: "bailing_moe",
   bailingmoe2: "bailing_moe_v2",
   "command-r": "cohere",
-  deepseek2: "deepseek_v3",
   "ernie4_5-moe": "ernie4_5_moe",
   gemma3: "gemma3_text",
   gemma3n: "gemma3n_text",
@@ -42,28 +45,15 @@ const modelTypes: Readonly<Record<string, string>> = {
   qwen3vlmoe: "qwen3_vl_moe_text",
 };
 
-/** The hub's keys for those that all architectures share. */
+/** The hub's keys for a header's: those that the families' files say, and those of what Biform plans and does not run. */
 const keys: Readonly<Record<string, string>> = {
-  embedding_length: "hidden_size",
-  context_length: "max_position_embeddings",
-  feed_forward_length: "intermediate_size",
-  "attention.head_count": "num_attention_heads",
-  "attention.head_count_kv": "num_key_value_heads",
-  "attention.key_length": "head_dim",
+  ...hubKeys({ ...decoderSettings, ...groupedSettings, ...latentSettings, ...expertSettings }),
   "attention.sliding_window": "sliding_window",
-  "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-  "attention.q_lora_rank": "q_lora_rank",
-  "attention.kv_lora_rank": "kv_lora_rank",
   "attention.indexer.head_count": "index_n_heads",
   "attention.indexer.key_length": "index_head_dim",
   "attention.indexer.top_k": "index_topk",
   "attention.shared_kv_layers": "num_kv_shared_layers",
-  expert_count: "num_experts",
-  expert_used_count: "num_experts_per_tok",
-  expert_feed_forward_length: "moe_intermediate_size",
-  expert_shared_count: "n_shared_experts",
   expert_shared_feed_forward_length: "shared_expert_intermediate_size",
-  leading_dense_block_count: "first_k_dense_replace",
   interleave_moe_layer_step: "decoder_sparse_step",
   embedding_length_per_layer_input: "hidden_size_per_layer_input",
   "altup.num_inputs": "altup_num_inputs",
@@ -110,7 +100,7 @@ export function hubConfig(header: Header): Config {
       router_correction: [...outline.tensors.keys()].some((tensor) => tensor.includes("exp_probs_b")),
     }),
     ...windows(header),
-    ...(config.kv_lora_rank ? latent(header) : values(header)),
+    ...(config.kv_lora_rank ? { ...latentWidths(get), head_dim: null } : values(header)),
     ...special(header, config),
   };
 }
@@ -136,26 +126,21 @@ function values(header: Header): Config {
   return value === undefined || value === key ? {} : { v_head_dim: value };
 }
 
-/** Widths of MLA's heads: older files say them, newer ones what the latent makes of them, and these beside it. */
-function latent(header: Header): Config {
-  const key = read(header, "attention.key_length_mla") ?? read(header, "attention.key_length");
-  const rotary = read(header, "rope.dimension_count");
-  return {
-    qk_rope_head_dim: rotary,
-    qk_nope_head_dim: minus(key, rotary),
-    v_head_dim: read(header, "attention.value_length_mla") ?? read(header, "attention.value_length"),
-    head_dim: null,
-  };
-}
-
 /** What one architecture alone says otherwise. */
 function special(header: Header, config: Record<string, unknown>): Config {
   const { arch, outline } = header;
   const get = (key: string) => read(header, key);
   const heads = get("attention.head_count_kv");
   switch (arch) {
-    case "deepseek2":
-      return get("expert_gating_func") === 1 ? { model_type: "deepseek_v2" } : {};
+    case "deepseek2": {
+      // Parts of a model may lack the bias that only picks.
+      const biased = !header.whole || [...outline.tensors.keys()].some((tensor) => tensor.includes("exp_probs_b"));
+      return {
+        model_type: config.n_routed_experts
+          ? (modelTypeOf(get("expert_gating_func"), biased) ?? "deepseek_v3")
+          : "deepseek_v3",
+      };
+    }
     case "qwen3next":
     case "qwen35":
     case "qwen35moe": {
@@ -178,7 +163,7 @@ function special(header: Header, config: Record<string, unknown>): Config {
         global_head_dim: get("attention.key_length"),
         v_head_dim: null,
         attention_k_eq_v: header.whole && [...outline.tensors.keys()].some((t) => lacksValues(t, outline)),
-        enable_moe_block: config.num_experts !== undefined,
+        enable_moe_block: get("expert_count") !== undefined,
       };
     case "mimo2": {
       const pattern = get("attention.sliding_window_pattern");
