@@ -12,11 +12,11 @@ import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 export type Sizes = Readonly<Record<"d" | "h" | "g" | "n" | "r" | "e" | "v" | "c" | "q" | "o", number>> &
   Readonly<Partial<Record<"b" | "k" | "l" | "w" | "i" | "j" | "m", number>>> & {
     /** Which projections carry a bias, in models that have one. */
-    readonly bias?: "all" | "inputs";
+    readonly bias?: "all" | "inputs" | undefined;
     /** Epsilon of the norms inside attention; 1e-6 unless given. */
-    readonly eps?: number;
+    readonly eps?: number | undefined;
     /** What a model adds to the plain variant; a variant lists those it knows. */
-    readonly with?: Readonly<Partial<Record<Feature, true>>>;
+    readonly with?: Readonly<Partial<Record<Feature, true>>> | undefined;
   };
 
 /** Parts that some models have and others of the same variant lack. */
@@ -57,7 +57,7 @@ export interface Cost {
   readonly cached: number;
   readonly pair: number;
   /** Per new token and key that a sparse selection keeps, `m` of them or all there are. */
-  readonly selected?: number;
+  readonly selected?: number | undefined;
   /** What of the above leads to a choice and so has no gradient. */
   readonly choosing?: { readonly token: number; readonly pair: number };
 }
@@ -164,7 +164,7 @@ export type Costed = Pick<
 export interface Costing {
   readonly variant: Costed;
   readonly sizes: Sizes;
-  readonly window?: number;
+  readonly window?: number | undefined;
 }
 
 /** Checks a definition's types as it is written and gives it as a `Variant`. */

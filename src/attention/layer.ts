@@ -12,8 +12,8 @@ export interface Attention {
   readonly sizes: Sizes;
   readonly rotation: Rotation;
   /** Instead of the variant's own, e.g. with YaRN's factor. */
-  readonly scale?: number;
-  readonly window?: number;
+  readonly scale?: number | undefined;
+  readonly window?: number | undefined;
 }
 
 /** Throws ShapeError naming the variant, the axis and the rule that the sizes break. */
@@ -34,7 +34,13 @@ export function checkSizes(variant: Costed, z: Sizes): void {
 }
 
 /** Throws ShapeError where a variant that has no sliding window is given one. */
-export function checkWindow({ variant, window }: { readonly variant: Costed; readonly window?: number }): void {
+export function checkWindow({
+  variant,
+  window,
+}: {
+  readonly variant: Costed;
+  readonly window?: number | undefined;
+}): void {
   if (window && variant.window === false)
     throw new ShapeError(`${variant.name}: got a window of ${window}, expected none; leave it out`);
 }
@@ -59,7 +65,7 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
   const view: View = {
     scale: layer.scale ?? variant.scale(sizes),
     batch: at.batch,
-    ...(layer.window ? { window: layer.window } : {}),
+    window: layer.window,
   };
   checkWindow(layer);
   const { cache } = pass;

@@ -9,12 +9,12 @@ export interface SpecOptions {
   readonly width: number;
   readonly heads: number;
   /** `scaled` (unless given): dims in the spec are those at 128 = width / heads and shrink in proportion; `exact`: as written. */
-  readonly dims?: "scaled" | "exact";
+  readonly dims?: "scaled" | "exact" | undefined;
   /** A further factor on the scaled dims; 1 unless given. */
-  readonly scale?: number;
+  readonly scale?: number | undefined;
   /** Rotary base; 10000 unless given. */
-  readonly base?: number;
-  readonly layout?: Rotation["layout"];
+  readonly base?: number | undefined;
+  readonly layout?: Rotation["layout"] | undefined;
 }
 
 // Longest names first, so that GQLA is not read as GQA.
@@ -68,7 +68,7 @@ export function parseSpec(spec: string, host: SpecOptions): Attention & { readon
   } as Sizes;
   try {
     checkSizes(meaning.variant, z);
-    checkWindow({ variant: meaning.variant, ...(window && { window }) });
+    checkWindow({ variant: meaning.variant, window });
   } catch (error) {
     throw error instanceof ShapeError ? new ShapeError(`${spec}: ${error.message}`) : error;
   }
@@ -77,7 +77,7 @@ export function parseSpec(spec: string, host: SpecOptions): Attention & { readon
     variant: meaning.variant,
     sizes: z,
     rotation: rotation(still ? 0 : z.r, host.base ?? 10000, host.layout ?? "interleaved"),
-    ...(window && { window }),
+    window,
   };
 }
 

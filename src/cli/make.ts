@@ -85,7 +85,7 @@ async function make(path: string, options: Options): Promise<void> {
     preset,
     size,
     type,
-    ...(path.endsWith(".gguf") && { layout }),
+    layout: path.endsWith(".gguf") ? layout : undefined,
     seed,
     parameters,
     bytes,

@@ -75,7 +75,7 @@ export function sharedOptions(command: Command): Command {
 /** The sizes that the options describe. */
 export function modelOf(options: Options) {
   const { width, heads, layers, dims, ropeBase, intermediate, untied } = options;
-  return { width, heads, layers, dims, base: ropeBase, tied: !untied, ...(intermediate ? { intermediate } : {}) };
+  return { width, heads, layers, dims, base: ropeBase, tied: !untied, intermediate };
 }
 
 /** A line for each rotary width of a model whose base is below what this many tokens need (kexue.fm/archives/10122). */
@@ -119,8 +119,7 @@ export async function sourceOf(options: Options): Promise<(seed: number) => Sour
 }
 
 async function openSource({ text, data, dataSeed: seed, length, pairs, tokenizer }: Options): Promise<Source> {
-  if (text)
-    return openText(text, { seed, length, ...(tokenizer ? { tokenizer: await loadTokenizer(tokenizer) } : {}) });
+  if (text) return openText(text, { seed, length, tokenizer: tokenizer ? await loadTokenizer(tokenizer) : undefined });
   if (tokenizer) throw new ShapeError("--tokenizer: got no --text, expected text files for it; add --text FILE");
   if (data === "story") return storySource(seed);
   if (data === "recall") return recallSource(seed, { pairs });

@@ -21,9 +21,9 @@ export interface LayerKind {
   /** Parameters beside attention and feed-forward: norms. */
   readonly extra: number;
   /** The cache has one entry for so many tokens, and the last `recent` tokens whole (DeepSeek-V4). */
-  readonly compression?: { readonly every: number; readonly recent: number };
+  readonly compression?: { readonly every: number; readonly recent: number } | undefined;
   /** These layers read another layer's cache and keep none (Gemma 3n). */
-  readonly borrows?: true;
+  readonly borrows?: true | undefined;
 }
 
 /** What costs follow from: less than a model that runs (no rotation, no routing, no names of tensors). */
@@ -38,11 +38,11 @@ export interface Blueprint {
   /** Parameters that stand in no layer and in no table of the vocabulary: the last norm. */
   readonly extra: number;
   /** The most tokens that the model is declared for. */
-  readonly maxContext?: number;
+  readonly maxContext?: number | undefined;
   /** Bytes of all weights as a file has them, where a file says so. */
-  readonly weightBytes?: number;
+  readonly weightBytes?: number | undefined;
   /** Where the sizes are from, for presets. */
-  readonly source?: string;
+  readonly source?: string | undefined;
 }
 
 /** The blueprint of a model that Biform runs. */

@@ -50,7 +50,7 @@ export interface VariantRow {
   readonly forms: readonly {
     readonly name: string;
     readonly flopsPerPair: number;
-    readonly flopsPerSelected?: number;
+    readonly flopsPerSelected?: number | undefined;
   }[];
   readonly source: string;
 }
@@ -71,7 +71,7 @@ export function variantRow(spec: string, host: SpecOptions, context = 4096): Var
     decodeBytes: decodeBytes(variant, sizes, context),
     forms: formNames(variant, sizes).map((name) => {
       const { pair, selected } = variant.forms[name]!.cost(sizes);
-      return { name, flopsPerPair: pair, ...(selected !== undefined && { flopsPerSelected: selected }) };
+      return { name, flopsPerPair: pair, flopsPerSelected: selected };
     }),
     source: variant.source,
   };

@@ -15,7 +15,7 @@ import {
 export interface Work {
   readonly bytes: number;
   readonly flops: number;
-  readonly rows?: number;
+  readonly rows?: number | undefined;
 }
 
 /** How fast a kernel is, each per second: its time is the sum of what they take. Beginning a row costs nothing unless given. */
@@ -35,7 +35,7 @@ export interface Machine {
   readonly panel: number;
   readonly tile: number;
   /** Cached numbers of 8 or 16 bits that become float32 per second; they do at once unless given. */
-  readonly widen?: number;
+  readonly widen?: number | undefined;
   /** Seconds that an op takes whatever its size. */
   readonly op: number;
   /** Reading and computing go on at the same time, so that the longer of the two counts rather than their sum. */

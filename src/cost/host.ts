@@ -6,10 +6,10 @@ import type { Dtype } from "./type.ts";
 export interface Host {
   readonly name: string;
   /** Bytes of memory for weights and caches. */
-  readonly memory?: number;
+  readonly memory?: number | undefined;
   readonly measured: boolean;
   /** New tokens that a prefill runs at a time; all at once unless given. */
-  readonly chunk?: number;
+  readonly chunk?: number | undefined;
   /** Rates where weights and activations are of this type. */
   rates(dtype: Dtype): Machine;
 }
@@ -25,5 +25,5 @@ export function hostOf({ name, memory, bandwidth: bytes, flops, overhead: op = 0
 
 /** A machine that was measured; Biform computes in float32 whatever the type of the weights, and prefills in chunks. */
 export function hostOfMeasured(name: string, machine: Machine, memory?: number): Host {
-  return { name, measured: true, chunk: PREFILL_CHUNK, rates: () => machine, ...(memory !== undefined && { memory }) };
+  return { name, memory, measured: true, chunk: PREFILL_CHUNK, rates: () => machine };
 }

@@ -24,11 +24,11 @@ export interface Kept {
   readonly exact: number;
   readonly index: number;
   /** Entries that a query attends to, where an indexer chooses them. */
-  readonly chosen?: number;
+  readonly chosen?: number | undefined;
   /** Numbers of a state of fixed size, always float32. */
   readonly state: number;
   /** The form's name in the variant by the form it computes in. */
-  readonly forms: Readonly<Partial<Record<CachedForm, string>>>;
+  readonly forms: { readonly expanded: string; readonly absorbed?: string | undefined };
 }
 
 /** What a layer can keep, by form. */
@@ -51,7 +51,7 @@ export function keptOf({ attention }: Pick<LayerKind, "attention">): KeptForms {
   const kept: KeptForms = attention.variant.unfolded
     ? {
         expanded: keep(expandCache(attention, first!), { expanded: first! }),
-        absorbed: keep(attention, { expanded: first!, ...(second && { absorbed: second }) }),
+        absorbed: keep(attention, { expanded: first!, absorbed: second }),
       }
     : { expanded: keep(attention, { expanded: first! }) };
   known.set(attention, kept);
@@ -69,7 +69,7 @@ function keep(attention: Costing, forms: Kept["forms"]): Kept {
   return {
     attention,
     ...numbersOf(variant, sizes),
-    ...(variant.reads && sizes.m && { chosen: sizes.m }),
+    chosen: variant.reads && sizes.m ? sizes.m : undefined,
     state: stateValues(variant, sizes),
     forms,
   };

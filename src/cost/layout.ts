@@ -26,7 +26,7 @@ export interface Laid extends Types {
   readonly context: number;
   readonly batch: number;
   readonly step: number;
-  readonly hosts: readonly { readonly name: string; readonly memory?: number }[];
+  readonly hosts: readonly { readonly name: string; readonly memory?: number | undefined }[];
 }
 
 /** What each of several devices holds of a model, and sends; bytes of caches are those of the smallest form. */

@@ -104,14 +104,14 @@ function only(machine: Machine, what: "flops" | "bytes" | "op"): Machine {
   const { contract, attend, op, widen, ...rest } = machine;
   const free = Number.POSITIVE_INFINITY;
   const rate = ({ bytes, flops, rows }: Rate): Rate => {
-    if (what === "bytes") return { bytes, flops: free, ...(rows !== undefined && { rows }) };
+    if (what === "bytes") return { bytes, flops: free, rows };
     return { bytes: free, flops: what === "flops" ? flops : free };
   };
   return {
     ...rest,
     contract: { few: rate(contract.few), many: rate(contract.many) },
     attend: { few: rate(attend.few), many: rate(attend.many), shared: rate(attend.shared) },
-    ...(what === "bytes" && widen !== undefined && { widen }),
+    widen: what === "bytes" ? widen : undefined,
     op: what === "op" ? op : 0,
   };
 }

@@ -10,7 +10,7 @@ export interface TextSettings {
   /** The longest row wanted, in tokens: decides how much text is needed. */
   readonly length: number;
   /** Bytes by default. */
-  readonly tokenizer?: Tokenizer;
+  readonly tokenizer?: Tokenizer | undefined;
   /** The share of each file, at its end, that is held out: 0.1 by default, at most 0.5. */
   readonly heldOutShare?: number;
 }

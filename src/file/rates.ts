@@ -11,7 +11,7 @@ const FORMAT = "biform machine 2";
 const rate = z.object({
   bytes: z.number().positive(),
   flops: z.number().positive(),
-  rows: z.number().positive().exactOptional(),
+  rows: z.number().positive().optional(),
 });
 const entry = z.object({
   cpu: z.string(),
@@ -25,7 +25,7 @@ const entry = z.object({
     few: z.int().nonnegative(),
     panel: z.int().nonnegative(),
     tile: z.int().nonnegative(),
-    widen: z.number().positive().exactOptional(),
+    widen: z.number().positive().optional(),
     op: z.number().nonnegative(),
   }),
 });

@@ -5,7 +5,7 @@ export interface Patience {
   readonly connect?: number;
   readonly idle?: number;
   readonly whole?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The head of a server's answer; its body has not been read. */
@@ -46,7 +46,7 @@ export async function ask(
   { connect = 15_000, idle = 15_000, whole = 180_000, signal }: Patience = {},
   range?: readonly [first: number, last: number],
 ): Promise<Answer> {
-  const patience = { connect, idle, whole, ...(signal && { signal }) };
+  const patience = { connect, idle, whole, signal };
   let address = addressOf(fileAddress(url), url);
   for (let hops = 0; ; hops++) {
     const controller = new AbortController();

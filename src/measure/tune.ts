@@ -101,7 +101,7 @@ function machineOf(samples: readonly Sample[], least: readonly number[], grain: 
     contract: { few: rate("few rows"), many: rate("many rows") },
     attend: { few, many: rate("many queries"), shared: rate("a shared key") },
     ...grain,
-    ...(widening > 0 ? { widen: kept!.work.bytes / 2 / widening } : {}),
+    widen: widening > 0 ? kept!.work.bytes / 2 / widening : undefined,
     op: start!.seconds / start!.work.flops,
   };
 }
@@ -115,7 +115,7 @@ export function rateOf(samples: readonly { readonly work: Work; readonly seconds
   );
   const least = (j: number) => Math.min(...samples.map(({ seconds }, i) => seconds / features[i]![j]! / 100));
   const [bytes, flops] = [0, 1].map((j) => 1 / Math.max(x[j]!, least(j)));
-  return { bytes: bytes!, flops: flops!, ...(x[2]! > 0 ? { rows: 1 / x[2]! } : {}) };
+  return { bytes: bytes!, flops: flops!, rows: x[2]! > 0 ? 1 / x[2]! : undefined };
 }
 
 /** Matrices that meet few rows, and many; and one per head, as latents are absorbed by. */

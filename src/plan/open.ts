@@ -14,8 +14,8 @@ import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts
 /** What goes beside the name of what is planned. */
 export interface OpenOptions extends Given {
   /** The variant, as a spec or a pattern, in place of what a config says. */
-  readonly as?: string;
-  readonly signal?: AbortSignal;
+  readonly as?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -25,7 +25,7 @@ export interface OpenOptions extends Given {
  * Errors: FormatError or ShapeError, saying what was got and what could be named instead; DeviceError where the disk fails.
  */
 export async function openPlan(what: string, { as, signal, ...given }: OpenOptions = {}): Promise<Blueprint> {
-  const reading: Reading = { ...(as !== undefined && { as }), given: keysOf(given) };
+  const reading: Reading = { as, given: keysOf(given) };
   if (/^https?:\/\//i.test(what)) return openAddress(what, reading, signal);
   const there = await stat(what).catch(() => undefined);
   if (there?.isDirectory()) return openFolder(what, reading);
@@ -49,10 +49,9 @@ function keysOf({ width, heads, layers, vocabulary, intermediate, tied }: Given)
 }
 
 async function openAddress(url: string, reading: Reading, signal?: AbortSignal): Promise<Blueprint> {
-  const patience = signal ? { signal } : {};
   if (/\.json([?#]|$)/i.test(url))
-    return blueprintOfText(new TextDecoder().decode(await readRemote(url, CONFIG_LIMIT, patience)), url, reading);
-  const source = await remoteSource(url, patience);
+    return blueprintOfText(new TextDecoder().decode(await readRemote(url, CONFIG_LIMIT, { signal })), url, reading);
+  const source = await remoteSource(url, { signal });
   try {
     return await blueprintOfSource(source, reading);
   } finally {

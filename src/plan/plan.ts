@@ -56,11 +56,11 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     model: {
       name,
       architecture,
-      ...(source !== undefined && { source }),
+      source,
       vocabulary,
       width,
       layers: layers.reduce((sum, { count }) => sum + count, 0),
-      ...(maxContext !== undefined && { maxContext }),
+      maxContext,
     },
     settings: { context, batch, step, weightType, cacheType },
     parameters: { total, active },
@@ -162,7 +162,7 @@ function layerRow(kind: LayerKind): Plan["layers"][number] {
     sizes: Object.fromEntries(
       Object.entries(sizes).filter(([letter, size]) => letter !== "eps" && typeof size === "number" && size > 0),
     ) as Record<string, number>,
-    ...(window !== undefined && { window }),
+    window,
     parameters: parameterCount(variant, sizes),
     cache: Object.fromEntries((Object.keys(kept) as CachedForm[]).map((form) => [form, layerValues(kind, form)])),
     state: kept.expanded.state,
@@ -209,12 +209,12 @@ function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): P
   return {
     machine: name,
     measured,
-    ...(memory !== undefined && { memory }),
-    ...(room !== undefined && { fits: smallest <= room }),
+    memory,
+    fits: room === undefined ? undefined : smallest <= room,
     longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
     prefill: timed(prefillSteps(context, batch, host.chunk), context),
     decode: timed([{ span: spansOf(settings).decode, times: 1 }], step),
-    ...(crossover && { crossover }),
+    crossover,
   };
 }
 

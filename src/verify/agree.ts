@@ -38,7 +38,7 @@ export interface Agreement {
   readonly compared: "forms" | "steps";
   readonly float64: Difference;
   /** Absent without a float32 device. */
-  readonly float32?: Difference;
+  readonly float32?: Difference | undefined;
   readonly forms: readonly FormCache[];
   readonly passed: boolean;
 }
@@ -77,7 +77,7 @@ export async function agree(
     tokens,
     seed,
     float64,
-    ...(float32 && { float32 }),
+    float32,
     compared: names.length > 1 ? "forms" : "steps",
     forms: names.map((form) => ({
       form,

@@ -29,12 +29,7 @@ function layerOf({ name, layers }: Blueprint): Attention {
     const variant = variants.find((known) => known.name === attention.variant.name);
     if (variant && formNames(variant, attention.sizes).length > 1) {
       const { sizes, window } = attention;
-      return {
-        variant,
-        sizes,
-        rotation: rotation(sizes.r, 10000, "interleaved"),
-        ...(window !== undefined && { window }),
-      };
+      return { variant, sizes, rotation: rotation(sizes.r, 10000, "interleaved"), window };
     }
   }
   throw new ShapeError(

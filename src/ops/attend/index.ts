@@ -9,29 +9,29 @@ export interface View {
   /** Factor on the summed scores, e.g. (n + r)^-0.5. */
   readonly scale: number;
   /** Sequences laid one after the other along axis 0 of queries and keys; 1 unless given. */
-  readonly batch?: number;
+  readonly batch?: number | undefined;
   /** The last query stands at the newest key, and no query sees a later one; true unless given. */
-  readonly causal?: boolean;
+  readonly causal?: boolean | undefined;
   /** Only this many newest keys, the query's own included; all unless given. */
-  readonly window?: number;
+  readonly window?: number | undefined;
   /** `[batch]`, whole numbers: the first key row that any query of a sequence sees (left padding); 0 unless given. */
-  readonly start?: Tensor;
+  readonly start?: Tensor | undefined;
   /**
    * `[batch t, m]`, whole numbers: the only keys a query sees, by their rows within its sequence, ascending, with -1 in front where
    * there are fewer (`ops/select` gives them so). Those that causality, the window or `start` hide stay hidden.
    */
-  readonly chosen?: Tensor;
+  readonly chosen?: Tensor | undefined;
   /** `[h]`: logit of a key without a value that every query of a head sees beside the others. Not scaled. */
-  readonly sinks?: Tensor;
+  readonly sinks?: Tensor | undefined;
   /** `[batch s, h]`: running sums of the logarithms of forget gates (decay.ts); a key fades by all gates after its own. */
-  readonly decay?: Tensor;
+  readonly decay?: Tensor | undefined;
   /** Weights by stick-breaking instead of softmax. */
-  readonly stick?: Stick;
+  readonly stick?: Stick | undefined;
   /**
    * `[batch t, h]`, to be filled: the log of the summed exponentials of what a query sees, -Infinity over nothing, so that `merge`
    * can put results over some of the keys together. Where no gradient is wanted.
    */
-  readonly lse?: Tensor;
+  readonly lse?: Tensor | undefined;
 }
 
 /**

@@ -34,5 +34,5 @@ function attentionOf(spec: string, s: Settings, i: number, traits: Traits): Atte
     heads: sizeAt(s, "num_attention_heads", i),
     dims: "exact",
   });
-  return { attention: { variant, sizes, ...(window && { window }) } };
+  return { attention: { variant, sizes, window } };
 }

@@ -14,9 +14,9 @@ const inner = ["text_config", "llm_config", "language_config", "thinker_config"]
 /** How a config is read beside what it says. */
 export interface Reading {
   /** Names the variant, as a spec or a pattern of specs: for architectures that are not in the table, or to see what if. */
-  readonly as?: string;
+  readonly as?: string | undefined;
   /** Sizes under their keys, where the config has none. */
-  readonly given?: Config;
+  readonly given?: Config | undefined;
 }
 
 /**
@@ -77,7 +77,7 @@ export function assemble(raw: Config, architecture: Architecture, name: string, 
     tied: s.tie_word_embeddings ?? false,
     layers: alike(layers),
     extra: norm * width + (architecture.extra?.(s, config) ?? 0),
-    ...(s.max_position_embeddings && { maxContext: s.max_position_embeddings }),
+    maxContext: s.max_position_embeddings || undefined,
   };
   checkTotals(blueprint);
   return blueprint;

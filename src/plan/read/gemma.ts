@@ -35,8 +35,8 @@ export function gemma3nAt(s: Settings, i: number, traits: Traits, config: Config
   const own = groupedAt(s, i, traits);
   const [l, a] = [rank ?? 64, streams ?? 4];
   const extra = 2 * d * l + d + (2 * d + a * d + a * a + a ** 3) + perLayerExtra(d, keys);
-  const borrows = i >= sharedFrom(s, keys);
-  return { ...own, extra: (own.extra ?? 0) + extra, ...(borrows && { borrows }) };
+  const borrows = i >= sharedFrom(s, keys) || undefined;
+  return { ...own, extra: (own.extra ?? 0) + extra, borrows };
 }
 
 /** What takes in the embedding of this layer: down, up and a norm. */
@@ -73,7 +73,7 @@ export function gemma4At(s: Settings, i: number, traits: Traits, config: Config)
   return {
     attention: { ...own.attention, variant },
     extra: (own.extra ?? 0) + extra,
-    ...(borrows && { borrows }),
+    borrows: borrows || undefined,
   };
 }
 

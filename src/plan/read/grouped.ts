@@ -9,9 +9,9 @@ import { windowAt } from "./window.ts";
 export interface Attending {
   readonly attention: Costing;
   /** Parameters that the variant does not list: norms over all heads, sinks, factors. */
-  readonly extra?: number;
-  readonly compression?: { readonly every: number; readonly recent: number };
-  readonly borrows?: true;
+  readonly extra?: number | undefined;
+  readonly compression?: { readonly every: number; readonly recent: number } | undefined;
+  readonly borrows?: true | undefined;
 }
 
 /** How the attention of an architecture differs from Llama's. */
@@ -65,12 +65,11 @@ export function groupedAt(s: Settings, i: number, traits: AttentionTraits = {}):
     throw new FormatError(
       `num_key_value_heads: got ${g}, expected a divisor of the ${h} attention heads; correct the config`,
     );
-  const window = windowAt(s, i);
   return {
     attention: {
       variant: traits.gate ? gatedGqa : gqa,
       sizes: groupedSizes(s, { d, h, g, e, v: s.v_head_dim ?? e }, traits),
-      ...(window && { window }),
+      window: windowAt(s, i),
     },
     extra: normExtra(s, { h, g, e }, traits) + (traits.sinks ? h : 0),
   };
@@ -94,7 +93,7 @@ export function groupedSizes(
     c: 0,
     q: 0,
     o: 0,
-    ...(s.attention_bias && { bias: traits.bias ?? "all" }),
+    bias: s.attention_bias ? (traits.bias ?? "all") : undefined,
     ...(hasNorm(s, traits) === "head" && {
       eps: s.rms_norm_eps ?? 1e-6,
       with: { qkNorm: true } satisfies Partial<Record<Feature, true>>,

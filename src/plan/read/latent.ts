@@ -34,10 +34,9 @@ export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): 
     c,
     q: s.q_lora_rank ?? 0,
     o: 0,
-    ...(s.attention_bias && { bias: traits.bias ?? "all" }),
+    bias: s.attention_bias ? (traits.bias ?? "all") : undefined,
   };
-  const window = windowAt(s, i);
-  return { attention: { variant: traits.gate ? gatedMla : mla, sizes, ...(window && { window }) } };
+  return { attention: { variant: traits.gate ? gatedMla : mla, sizes, window: windowAt(s, i) } };
 }
 
 const indexSchema = z.object({

@@ -50,7 +50,7 @@ function lightningLayer(s: Settings, i: number, features: Sizes["with"]): Attend
     throw new FormatError(
       `head_dim: got nothing, and hidden_size ${d} is no multiple of ${h} heads, expected a whole number; add it to the config`,
     );
-  const sizes: Sizes = { d, h, g: h, n, r: 0, e: n, v: n, c: 0, q: 0, o: 0, ...(features && { with: features }) };
+  const sizes: Sizes = { d, h, g: h, n, r: 0, e: n, v: n, c: 0, q: 0, o: 0, with: features };
   return { attention: { variant: lightning, sizes } };
 }
 

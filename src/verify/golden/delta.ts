@@ -82,7 +82,7 @@ export const deltaLayers: LayerFamily = {
       variant: perChannel ? kda : gdn,
       sizes,
       rotation: rotation(0),
-      ...(config.scale && { scale: config.scale }),
+      scale: config.scale,
     };
     // The layers of some versions keep a state as [v, k].
     const turned = /\[[^\]]*\bV, ?K\]/.test(String(said.meaning?.recurrent_state_final ?? ""));

@@ -36,8 +36,8 @@ export const forgetOp: OpFamily = {
         {
           scale,
           batch,
-          ...(window && { window }),
-          ...(starts.some((start) => start > 0) && { start: tensor(device, [batch], starts) }),
+          window,
+          start: starts.some((start) => start > 0) ? tensor(device, [batch], starts) : undefined,
           decay: accumulate(rowsOf(device, gates!), { batch }),
         },
         [rowsOf(device, q!), rowsOf(device, k!)],
@@ -55,8 +55,8 @@ export const forgetOp: OpFamily = {
             values!.rows(0, seen),
             {
               scale,
-              ...(window && { window }),
-              ...(starts[item]! > 0 && { start: tensor(device, [1], [starts[item]!]) }),
+              window,
+              start: starts[item]! > 0 ? tensor(device, [1], [starts[item]!]) : undefined,
               decay: accumulate(fading!).rows(0, seen),
             },
             [queries!.rows(i, i + 1), keys!.rows(0, seen)],

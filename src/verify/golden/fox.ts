@@ -65,14 +65,14 @@ export const foxLayers: LayerFamily = {
       o: 0,
       eps: config.output_norm_eps ?? config.norm_eps ?? 1e-6,
       with: Object.fromEntries(Object.entries(features).filter(([, on]) => on)) as Sizes["with"] & object,
-      ...(biased && { bias: given.has("o_proj.bias") ? ("all" as const) : ("inputs" as const) }),
+      bias: !biased ? undefined : given.has("o_proj.bias") ? "all" : "inputs",
     };
     return {
       attention: {
         variant: fox,
         sizes,
         rotation: rotation(0),
-        ...(config.softmax_scale && { scale: config.softmax_scale }),
+        scale: config.softmax_scale,
       },
       weights: rearranged(given, {
         ...repeatGains(given, "q_norm.weight", h, e),

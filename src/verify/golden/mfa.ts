@@ -39,7 +39,7 @@ export const mfaLayers: LayerFamily = {
     const sizes: Sizes = { d, h, g: 1, n: 0, r: e, e, v, c: 0, q, o: 0, eps: config.rms_norm_eps };
     const { rotation } = scaledRotation(config, e, "half");
     return {
-      attention: { variant: gqa, sizes, rotation, ...(config.softmax_scale && { scale: config.softmax_scale }) },
+      attention: { variant: gqa, sizes, rotation, scale: config.softmax_scale },
       sources: {
         wDQ: linear("q_proj.weight", q, d),
         gQ: vector("inter_norm.weight", q),

@@ -61,7 +61,7 @@ async function through(
     k: read("k"),
     v: read("v"),
     beta: read("beta"),
-    ...(given.has("g") && { decay: read("g") }),
+    decay: given.has("g") ? read("g") : undefined,
   };
   const [, h = 1, width = 1] = rule.v.shape;
   const shape = [1, h, rule.k.shape[2]!, width];

@@ -20,7 +20,7 @@ export interface GoldenCase {
   /** Largest absolute difference; null where nothing could be compared. */
   readonly maxError: number | null;
   readonly tolerance: number | null;
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 /** All cases of a directory, by name, and how many there are of each status. */
@@ -66,7 +66,7 @@ export async function verifyGolden(dir: string, options: GoldenOptions = {}): Pr
   return { cases, pass: number("pass"), fail: number("fail"), unsupported: number("unsupported") };
 }
 
-async function caseFolders(dir: string): Promise<{ name: string; path: string; kind?: string }[]> {
+async function caseFolders(dir: string): Promise<{ name: string; path: string; kind?: string | undefined }[]> {
   const there = await stat(dir).catch(() => undefined);
   if (!there?.isDirectory())
     throw new FormatError(
@@ -89,7 +89,7 @@ async function caseFolders(dir: string): Promise<{ name: string; path: string; k
       `${dir}: got no golden case, expected index.json or subfolders with a manifest.json; check the path`,
     );
   return [...kinds]
-    .map(([name, kind]) => ({ name, path: join(dir, name), ...(kind && { kind }) }))
+    .map(([name, kind]) => ({ name, path: join(dir, name), kind }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -118,7 +118,7 @@ async function runCase(
       status: passed ? "pass" : "fail",
       maxError: worst?.error ?? null,
       tolerance: worst?.tolerance ?? null,
-      ...(reason && { reason }),
+      reason,
     };
   } catch (error) {
     const status = error instanceof Unsupported ? "unsupported" : "fail";

@@ -58,7 +58,7 @@ export const tpaLayers: LayerFamily = {
       k,
       l,
       eps: config.groupnorm_eps,
-      ...(normed && { with: { outputNorm: true } }),
+      with: normed ? { outputNorm: true } : undefined,
     };
     const turn = turned(layout, r, base);
     // Ours turns the last dims; T6's authors turn the first unless the case says otherwise.
@@ -78,7 +78,7 @@ export const tpaLayers: LayerFamily = {
         variant: tpa,
         sizes,
         rotation: turn,
-        ...(config.softmax_scale && { scale: config.softmax_scale }),
+        scale: config.softmax_scale,
       },
       weights,
       sources: {
