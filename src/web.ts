@@ -51,7 +51,7 @@ export { type Dtype, dtypes } from "./cost/type.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export * from "./draw/axis.ts";
 export * from "./draw/canvas.ts";
-export { escaped, facts, grid, section, stacked } from "./draw/html.ts";
+export { escapeHtml, facts, grid, section, stackLines } from "./draw/html.ts";
 export * from "./draw/quantity.ts";
 export { style } from "./draw/style.ts";
 export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
@@ -86,4 +86,4 @@ export { cachedForms, crossoverText, parametersText, settingsText, tokens } from
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";
-export { type Agreement, agree, type Drawn, drawn, partsOn, roundingOf } from "./verify/agree.ts";
+export { type Agreement, agree, type Drawn, drawNumbers, partsOn, roundingOf } from "./verify/agree.ts";

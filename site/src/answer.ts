@@ -4,7 +4,7 @@ import {
   cacheGrid,
   context,
   enginesGrid,
-  escaped,
+  escapeHtml,
   exactBytes,
   layoutsGrid,
   machinesGrid,
@@ -34,7 +34,7 @@ function cards(plan: Plan): string {
   const least = leastCache(plan);
   const other = plan.cache.find(({ form, dtype }) => form !== least.form && dtype === settings.cacheType);
   const card = (name: string, value: string, more: string) =>
-    `<div><dt>${escaped(name)}</dt><dd>${escaped(value)}</dd><dd class="soft">${escaped(more)}</dd></div>`;
+    `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}</dd><dd class="soft">${escapeHtml(more)}</dd></div>`;
   const weight = weights[0]!;
   const usual = weights.find(({ dtype, bytes }) => dtype === "bfloat16" && bytes === weight.bytes);
   const used = parameters.active < parameters.total;
@@ -69,12 +69,12 @@ export function answer(plan: Plan): string {
     `vocabulary ${whole(model.vocabulary)}`,
     ...(model.maxContext ? [`declared for ${whole(model.maxContext)} tokens`] : []),
   ].join(" · ");
-  return `<p class="soft">${escaped(facts)}</p>${cards(plan)}${cacheGrid(plan)}${machinesGrid(plan)}`;
+  return `<p class="soft">${escapeHtml(facts)}</p>${cards(plan)}${cacheGrid(plan)}${machinesGrid(plan)}`;
 }
 
 /** The rest: engines, layouts, notes, and behind a summary what all of it follows from. */
 export function details(plan: Plan): string {
-  const notes = plan.notes.map((note) => `<li>${escaped(note)}</li>`).join("");
+  const notes = plan.notes.map((note) => `<li>${escapeHtml(note)}</li>`).join("");
   const told = notes === "" ? "" : `<ul class="soft">${notes}</ul>`;
   return `${enginesGrid(plan)}${layoutsGrid(plan)}${told}${workGrids(plan)}`;
 }

@@ -3,7 +3,7 @@ import {
   bytes,
   compact,
   context,
-  escaped,
+  escapeHtml,
   exactBytes,
   type Plan,
   plan,
@@ -63,7 +63,7 @@ function table(plans: readonly Plan[]): string {
     return onMachine(one)?.longestContext.find((row) => row.form === form && row.dtype === dtype)?.tokens;
   };
   const columns: Column<Plan>[] = [
-    { head: "model", text: ({ model }) => escaped(model.name), value: ({ model }) => model.name },
+    { head: "model", text: ({ model }) => escapeHtml(model.name), value: ({ model }) => model.name },
     {
       head: "parameters",
       text: ({ parameters }) => compact(parameters.total),

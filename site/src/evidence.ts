@@ -1,6 +1,6 @@
 /** What the proof found, in pictures and digits. */
 import * as Plot from "@observablehq/plot";
-import { axisX, axisY, type Canvas, draw, escaped, round, scale, scientific } from "biform/web";
+import { axisX, axisY, type Canvas, draw, escapeHtml, round, scale, scientific } from "biform/web";
 import { equal, type Proof } from "./proof.ts";
 
 const least = 1e-17;
@@ -80,7 +80,7 @@ export function digits({ outputs: { expanded, absorbed } }: Proof): string {
     const [one, two] = [written(expanded[i]!), written(absorbed[i]!)];
     let same = 0;
     while (same < one.length && one[same] === two[same]) same++;
-    const cell = (text: string) => `${escaped(text.slice(0, same))}<mark>${escaped(text.slice(same))}</mark>`;
+    const cell = (text: string) => `${escapeHtml(text.slice(0, same))}<mark>${escapeHtml(text.slice(same))}</mark>`;
     return `<tr><td>${cell(one)}</td><td>${cell(two)}</td></tr>`;
   });
   return `<table class="digits"><caption>The outputs that differ most; digits that differ are marked</caption><thead><tr><th scope="col">expanded</th><th scope="col">absorbed</th></tr></thead><tbody>${rows.join("")}</tbody></table>`;

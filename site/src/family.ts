@@ -2,7 +2,7 @@
 import {
   bytes,
   compact,
-  escaped,
+  escapeHtml,
   matchFamily,
   parseTarget,
   targets,
@@ -17,7 +17,7 @@ import type { State } from "./state.ts";
 type Met = Extract<ReturnType<typeof matchFamily>[number], { readonly share: number }>;
 
 const columns: readonly Column<VariantRow>[] = [
-  { head: "variant", text: ({ spec }) => `<code>${escaped(spec)}</code>`, value: ({ spec }) => spec },
+  { head: "variant", text: ({ spec }) => `<code>${escapeHtml(spec)}</code>`, value: ({ spec }) => spec },
   { head: "parameters", text: ({ parameters }) => compact(parameters), value: ({ parameters }) => parameters },
   {
     head: "cache, values / token",
@@ -37,7 +37,7 @@ const columns: readonly Column<VariantRow>[] = [
       forms
         .map(({ name, flopsPerPair, flopsPerSelected }) => {
           const selected = flopsPerSelected === undefined ? "" : ` + ${whole(flopsPerSelected)} if selected`;
-          return `${escaped(name)} ${whole(flopsPerPair)}${selected}`;
+          return `${escapeHtml(name)} ${whole(flopsPerPair)}${selected}`;
         })
         .join("<br>"),
     value: ({ forms }) =>
@@ -46,7 +46,7 @@ const columns: readonly Column<VariantRow>[] = [
   {
     head: "source",
     words: true,
-    text: ({ source }) => escaped(source),
+    text: ({ source }) => escapeHtml(source),
     value: ({ source }) => source,
   },
 ];
@@ -60,7 +60,7 @@ export function showFamily({ fwidth: width, fheads: heads, match }: State): void
     const all = matchFamily(target, { width, heads });
     const met = all.filter((row): row is Met => !("reason" in row));
     const refused = all.flatMap((row) =>
-      "reason" in row ? [`<li>${escaped(`${row.spec}: ${row.reason}`)}</li>`] : [],
+      "reason" in row ? [`<li>${escapeHtml(`${row.spec}: ${row.reason}`)}</li>`] : [],
     );
     const [variant, ...rest] = columns;
     const reached: Column<Met> = {

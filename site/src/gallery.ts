@@ -4,7 +4,7 @@ import {
   type Canvas,
   decodeCurves,
   decodePicture,
-  escaped,
+  escapeHtml,
   memoryCurves,
   memoryPicture,
   type PlanSettings,
@@ -51,7 +51,7 @@ function draw(): void {
   const width = Math.floor(Number.parseFloat(getComputedStyle(place).gridTemplateColumns));
   const figures = figuresOf(...wanted).map(({ heading, caption, draw }) => {
     const figure = document.createElement("figure");
-    figure.innerHTML = `<h3>${escaped(heading)}</h3><figcaption>${escaped(caption)}</figcaption>`;
+    figure.innerHTML = `<h3>${escapeHtml(heading)}</h3><figcaption>${escapeHtml(caption)}</figcaption>`;
     figure.firstElementChild!.after(draw({ document, width }));
     return figure;
   });

@@ -2,7 +2,7 @@
 import {
   type Attention,
   Cache,
-  drawn,
+  drawNumbers,
   mla,
   type Parts,
   partsOn,
@@ -144,7 +144,7 @@ export function prove(question: Question, fault: FaultName = "none"): Proof {
   const attention: Attention = { variant: mla, sizes, rotation: rotation(sizes.r) };
   const forms = faults[fault].break(attention);
   const device = new ReferenceDevice();
-  const numbers = drawn(forms.expanded, question);
+  const numbers = drawNumbers(forms.expanded, question);
   const p = partsOn(device, numbers);
   const x = tensor(device, [question.tokens, width], numbers.x);
   const cached = question.tokens >> 1;

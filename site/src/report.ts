@@ -1,5 +1,5 @@
 /** Results that were opened: of `biform compare --json`, drawn as its report is, and of `biform plan --json`. */
-import { chapters, escaped, FormatError, parseComparison, planSchema } from "biform/web";
+import { chapters, escapeHtml, FormatError, parseComparison, planSchema } from "biform/web";
 import { answer, details, headline } from "./answer.ts";
 import { byId } from "./element.ts";
 
@@ -13,7 +13,7 @@ export function isResult(value: unknown): boolean {
 export function openResult(value: unknown, file: string): void {
   const made = "variants" in (value as object) ? comparisonArticle(value, file) : planArticle(value, file);
   byId("opened").innerHTML =
-    `<article aria-label="${escaped(file)}"><p class="soft">${escaped(file)}</p>${made}</article>`;
+    `<article aria-label="${escapeHtml(file)}"><p class="soft">${escapeHtml(file)}</p>${made}</article>`;
 }
 
 function comparisonArticle(value: unknown, file: string): string {
@@ -32,5 +32,5 @@ function planArticle(value: unknown, file: string): string {
       `${file}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}; write it with \`biform plan --json\``,
     );
   }
-  return `<h3>${escaped(headline(parsed.data))}</h3>${answer(parsed.data)}${details(parsed.data)}`;
+  return `<h3>${escapeHtml(headline(parsed.data))}</h3>${answer(parsed.data)}${details(parsed.data)}`;
 }

@@ -1,5 +1,5 @@
 /** Tables whose columns sort by a click on their head; the order is the page's own and no part of the state. */
-import { escaped } from "biform/web";
+import { escapeHtml } from "biform/web";
 
 export interface Column<T> {
   readonly head: string;
@@ -26,7 +26,7 @@ export function sortable<T>(name: string, caption: string, columns: readonly Col
     const heads = columns.map(({ head, words }, at) => {
       const state = order?.column !== at ? "none" : order.falls ? "descending" : "ascending";
       const mark = state === "none" ? "" : state === "ascending" ? " ▲" : " ▼";
-      return `<th scope="col" aria-sort="${state}"${at === 0 || words ? ' class="text"' : ""}><button type="button" class="sort" data-sort="${at}">${escaped(head)}<span aria-hidden="true">${mark}</span></button></th>`;
+      return `<th scope="col" aria-sort="${state}"${at === 0 || words ? ' class="text"' : ""}><button type="button" class="sort" data-sort="${at}">${escapeHtml(head)}<span aria-hidden="true">${mark}</span></button></th>`;
     });
     const body = sorted.map((row) => {
       const [first, ...rest] = columns.map((column) => ({
@@ -42,10 +42,10 @@ export function sortable<T>(name: string, caption: string, columns: readonly Col
         .join("");
       return `<tr><th scope="row">${first!.text}</th>${cells}</tr>`;
     });
-    return `<table><caption>${escaped(caption)}</caption><thead><tr>${heads.join("")}</tr></thead><tbody>${body.join("\n")}</tbody></table>`;
+    return `<table><caption>${escapeHtml(caption)}</caption><thead><tr>${heads.join("")}</tr></thead><tbody>${body.join("\n")}</tbody></table>`;
   };
   drawn.set(name, draw);
-  return `<div class="scroll" role="region" tabindex="0" aria-label="${escaped(caption)}" data-table="${name}">${draw()}</div>`;
+  return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(caption)}" data-table="${name}">${draw()}</div>`;
 }
 
 function compared(a: number | string, b: number | string): number {

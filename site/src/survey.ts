@@ -1,5 +1,5 @@
 /** Every preset on every machine: one number each, shaded by its size. */
-import { compact, context, escaped, hostOf, machines, type Plan, plan, presets, time, tokens } from "biform/web";
+import { compact, context, escapeHtml, hostOf, machines, type Plan, plan, presets, time, tokens } from "biform/web";
 import { leastCache } from "./answer.ts";
 import { showIn } from "./form.ts";
 import { settingsOf } from "./planner.ts";
@@ -51,7 +51,7 @@ export function showSurvey(state: State): void {
       return `background:color-mix(in srgb, var(--accent) ${Math.round(share * 45)}%, transparent)`;
     };
     const columns: Column<Row>[] = [
-      { head: "model", text: ({ plan }) => escaped(plan.model.name), value: ({ plan }) => plan.model.name },
+      { head: "model", text: ({ plan }) => escapeHtml(plan.model.name), value: ({ plan }) => plan.model.name },
       {
         head: "parameters",
         text: ({ plan }) => compact(plan.parameters.total),

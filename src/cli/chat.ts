@@ -139,7 +139,7 @@ async function obey({ talk, loaded }: Chat, name: string, rest: string): Promise
     talk.reset();
     say("a new conversation");
   } else if (name === "save" && rest) {
-    await told(undefined, async () => {
+    await reportErrors(undefined, async () => {
       const messages = { model: loaded.path, messages: talk.messages };
       await writeAtomic(rest, [`${JSON.stringify(messages, null, 1)}\n`]);
       say(`kept in ${rest}`);
@@ -163,7 +163,7 @@ async function answer(
   const { signal } = interrupt;
   let ended: Statistics["finish"] | "failed" = "failed";
   try {
-    await told(json, async () => {
+    await reportErrors(json, async () => {
       const watch = stopwatch(() => talk.prompt.tokens - talk.prompt.reused);
       const pieces: string[] = [];
       const steps = talk.say(message, {
@@ -209,7 +209,7 @@ function brief({ tokens, tokensPerSecond, finish }: Statistics, { prompt }: Conv
 }
 
 /** Runs it; a user's mistake is told in a line and ends nothing, but the exit code remembers it. */
-async function told(json: true | undefined, body: () => Promise<void>): Promise<void> {
+async function reportErrors(json: true | undefined, body: () => Promise<void>): Promise<void> {
   try {
     await body();
   } catch (error) {

@@ -55,10 +55,10 @@ export function stopwatch(ran: () => number): Stopwatch {
         tokens,
         finish: finish ?? (signal.aborted ? "interrupted" : "length"),
         forms: session.forms,
-        seconds: { prefill: known(prefill), firstToken: known(firstToken), decode: known(decode) },
+        seconds: { prefill: finiteOrNull(prefill), firstToken: finiteOrNull(firstToken), decode: finiteOrNull(decode) },
         tokensPerSecond: {
-          prefill: known(promptTokens / prefill),
-          decode: tokens > 1 ? known((tokens - 1) / decode) : null,
+          prefill: finiteOrNull(promptTokens / prefill),
+          decode: tokens > 1 ? finiteOrNull((tokens - 1) / decode) : null,
         },
         bytes: {
           cache: session.bytes,
@@ -70,7 +70,7 @@ export function stopwatch(ran: () => number): Stopwatch {
   };
 }
 
-function known(x: number): number | null {
+function finiteOrNull(x: number): number | null {
   return Number.isFinite(x) ? x : null;
 }
 

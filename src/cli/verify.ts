@@ -91,7 +91,7 @@ function settings({ random, width, heads }: Options): string {
   return random ? "a geometry's own width w and heads h are in its name" : `width ${width}, ${heads} heads`;
 }
 
-/** The same keys as a golden case, and all that was found. */
+/** A variant's agreement under the keys that a golden case has, and all that was found beside them. */
 function asCase(found: Agreement) {
   const { relative, tolerance } = worst(found);
   const { spec: name, passed, ...rest } = found;

@@ -62,7 +62,7 @@ export function cacheBytes(blueprint: Blueprint, form: CachedForm, type: Dtype, 
   return blueprint.layers.reduce((sum, kind) => sum + kind.count * layerBytes(kind, form, type, context), 0);
 }
 
-/** The same of one layer. */
+/** Bytes of one layer's cache of `context` tokens of one sequence, a state of fixed size included. */
 export function layerBytes(kind: LayerKind, form: CachedForm, type: Dtype, context: number): number {
   const kept = keptAs(kind, form);
   if (kind.borrows) return 4 * kept.state;
@@ -140,11 +140,11 @@ export function attentionAt(kind: LayerKind, kept: Kept, { t, s }: Span): Costin
     variant: {
       ...variant,
       reads: () => read,
-      ...(compression && { forms: Object.fromEntries(Object.keys(variant.forms).map(compressed)) }),
+      ...(compression && { forms: Object.fromEntries(Object.keys(variant.forms).map(compressForm)) }),
     },
   };
 
-  function compressed(name: string) {
+  function compressForm(name: string) {
     const { every, recent } = compression!;
     const form = variant.forms[name]!;
     const { selected, ...cost } = form.cost(sizes);

@@ -146,7 +146,7 @@ export function predict(attention: Costing, form: string, step: StepSizes, machi
   const tokens = batch * t;
   const project = workSeconds(machine, tokens <= few ? contract.few : contract.many, {
     bytes: counts.weights * weightBytes,
-    flops: token * filled(tokens, { few, step: tile }),
+    flops: token * fillSteps(tokens, { few, step: tile }),
   });
   const unfold = cached ? time(contract.many, { bytes: s * counts.cache * cacheBytes, flops: cached * s }) : 0;
 
@@ -160,7 +160,7 @@ export function predict(attention: Costing, form: string, step: StepSizes, machi
     batch * narrow +
     time(rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared, {
       bytes: all * (over ? activationBytes : cacheBytes) + 8 * counts.state,
-      flops: (flops * filled(rows, { few, step: panel })) / rows,
+      flops: (flops * fillSteps(rows, { few, step: panel })) / rows,
       rows: heads * seen,
     });
   const start = machine.op * counts.ops;
@@ -184,7 +184,7 @@ export function workSeconds(
 }
 
 /** Rows as they are worked on: a step of them at a time where they are many. */
-export const filled = (rows: number, { few, step }: { few: number; step: number }) =>
+export const fillSteps = (rows: number, { few, step }: { few: number; step: number }) =>
   rows <= few || !step ? rows : Math.ceil(rows / step) * step;
 
 /** Heads or groups that have keys of their own: 1 where no part has an axis of heads or groups. */
@@ -228,7 +228,7 @@ export function crossoverContext(
 ): number {
   const gain = (s: number) => timeOf(first, { ...step, s }, machine) - timeOf(second, { ...step, s }, machine);
   if (gain(step.t) > 0) return step.t;
-  return doubled(step.t, FARTHEST, (s) => gain(s) > 0);
+  return findFrom(step.t, FARTHEST, (s) => gain(s) > 0);
 }
 
 /** New tokens up to which the second takes less time over `s` tokens in all; longer steps run in the first. */
@@ -238,14 +238,14 @@ export function crossoverChunk(
   machine: Machine,
 ): number {
   const loss = (t: number) => timeOf(second, { ...step, t }, machine) >= timeOf(first, { ...step, t }, machine);
-  return loss(1) ? 0 : doubled(1, step.s, loss);
+  return loss(1) ? 0 : findFrom(1, step.s, loss);
 }
 
 const timeOf = ({ attention, form }: Contestant, step: StepSizes, machine: Machine) =>
   predict(attention, form, step, machine).total;
 
 /** Where `holds` begins to after `from`, where it does not; Infinity where it does not by `most` either. */
-function doubled(from: number, most: number, holds: (x: number) => boolean): number {
+function findFrom(from: number, most: number, holds: (x: number) => boolean): number {
   let [low, high] = [from, 2 * from];
   while (!holds(high)) {
     if (high > most) return Number.POSITIVE_INFINITY;

@@ -100,7 +100,7 @@ function expandCache({ variant, ...rest }: Costing, form: string): Costing {
       const owner = parts.some(([, axes]) => axes.startsWith("g ")) ? "g" : "h";
       return Object.fromEntries(parts.map(([name, axes]) => [name, axes === "r" ? `${owner} r` : axes]));
     },
-    // Who chooses entries looks at the indexer's keys of all of them.
+    // An indexer reads its own keys of all entries, and the layer the rest of those that it chooses.
     ...(reads && {
       reads(z, context) {
         const { values, index } = numbersOf(kept, z);

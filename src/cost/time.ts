@@ -12,7 +12,7 @@ import {
 import {
   crossoverChunk,
   crossoverContext,
-  filled,
+  fillSteps,
   type Machine,
   predict,
   type Rate,
@@ -126,7 +126,7 @@ export function stepSeconds(blueprint: Blueprint, way: Way, span: Span, types: T
   const contraction = (rows: number, parameters: number, flops: number) =>
     workSeconds(machine, rows <= few ? contract.few : contract.many, {
       bytes: parameters * weight,
-      flops: rows && (flops * filled(rows, { few, step: tile })) / rows,
+      flops: rows && (flops * fillSteps(rows, { few, step: tile })) / rows,
     });
   const tokens = batch * t;
   const head = logits && blueprint.width * blueprint.vocabulary;

@@ -73,7 +73,7 @@ export function round({ low, high, length }: Axis, apart: number): number[] {
 }
 
 /** As many of the values as have `apart` pixels each, the last always among them. */
-export function thinned(values: readonly number[], { length }: Axis, apart: number): number[] {
+export function thin(values: readonly number[], { length }: Axis, apart: number): number[] {
   const each = Math.max(1, Math.ceil((values.length * apart) / length));
   return values.filter((_, index) => (values.length - 1 - index) % each === 0);
 }

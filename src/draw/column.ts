@@ -25,7 +25,7 @@ export function columns(heads: readonly string[], rows: readonly Cells[], text: 
 }
 
 /** Blocks of lines with an empty one between them. */
-export function joined(blocks: readonly (readonly string[])[]): string {
+export function joinBlocks(blocks: readonly (readonly string[])[]): string {
   const there = blocks.filter((lines) => lines.length > 0);
   return `${there.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }

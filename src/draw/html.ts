@@ -5,13 +5,13 @@ import { style } from "./style.ts";
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 
 /** Text as HTML shows it, in content and in attributes. */
-export function escaped(text: string): string {
+export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character]!);
 }
 
 /** A variant's name behind a square of its colour, which joins tables, texts and pictures; short names stay whole. */
-export function named(spec: string, index: number): string {
-  const name = `<span class="swatch" style="background:${colour(index)}"></span>${escaped(spec)}`;
+export function nameHtml(spec: string, index: number): string {
+  const name = `<span class="swatch" style="background:${colour(index)}"></span>${escapeHtml(spec)}`;
   return spec.length > 24 ? name : `<span class="name">${name}</span>`;
 }
 
@@ -28,7 +28,7 @@ export function grid(
     const cells = rest.map((cell, at) => `<td${kind(at + 1)}>${cell}</td>`).join("");
     return `<tr${best ? ' class="best"' : ""}><th scope="row">${name}</th>${cells}</tr>`;
   });
-  return `<div class="scroll" role="region" tabindex="0" aria-label="${escaped(caption)}"><table><caption>${escaped(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>`;
+  return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(caption)}"><table><caption>${escapeHtml(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body.join("\n")}</tbody></table></div>`;
 }
 
 /** Names and values of nested settings as rows; lists of plain values stay on one line. */
@@ -39,7 +39,7 @@ export function facts(caption: string, record: object): string {
     if (value !== null && typeof value === "object" && !plainList)
       for (const [key, inner] of Object.entries(value)) walk(inner, name === "" ? key : `${name}.${key}`);
     else if (value !== undefined)
-      rows.push({ cells: [escaped(name), escaped(plainList ? (value as unknown[]).join(", ") : String(value))] });
+      rows.push({ cells: [escapeHtml(name), escapeHtml(plainList ? (value as unknown[]).join(", ") : String(value))] });
   };
   walk(record, "");
   if (rows.length === 0) return "";
@@ -48,17 +48,17 @@ export function facts(caption: string, record: object): string {
 
 /** A section under a heading, or nothing where it would be empty. */
 export function section(heading: string, content: string): string {
-  return content === "" ? "" : `<section><h2>${escaped(heading)}</h2>${content}</section>`;
+  return content === "" ? "" : `<section><h2>${escapeHtml(heading)}</h2>${content}</section>`;
 }
 
 /** A cell of two lines, the second smaller; both are escaped. */
-export function stacked(first: string, second: string): string {
-  return `${escaped(first)}<br><span class="soft">${escaped(second)}</span>`;
+export function stackLines(first: string, second: string): string {
+  return `${escapeHtml(first)}<br><span class="soft">${escapeHtml(second)}</span>`;
 }
 
 /** Widths the larger pictures are drawn at: a text of 12 pixels then stays one on a desk and on a phone. */
 const widths = { wide: 500, narrow: 340 };
-/** The same for a figure of many variants, which has both columns to itself. */
+/** Widths of a figure of many variants, which has both columns to itself. */
 const broadWidths = { wide: 1030, narrow: 340 };
 
 /** A figure drawn twice, for a desk and for a phone, or nothing where there is nothing to draw. */
@@ -74,7 +74,7 @@ export function figure(
     return svg ? `<div class="${name}">${svg.outerHTML}</div>` : "";
   });
   if (pictures[0] === "") return "";
-  return `<figure${broad ? ' class="broad"' : ""}><h3>${escaped(heading)}</h3>${pictures.join("")}<figcaption>${escaped(caption)}</figcaption></figure>`;
+  return `<figure${broad ? ' class="broad"' : ""}><h3>${escapeHtml(heading)}</h3>${pictures.join("")}<figcaption>${escapeHtml(caption)}</figcaption></figure>`;
 }
 
 /** A whole document around a body: it loads nothing and runs nothing, light and dark. */
@@ -86,7 +86,7 @@ export function page(title: string, body: string): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,">
-<title>${escaped(title)}</title>
+<title>${escapeHtml(title)}</title>
 <style>${style}</style>
 </head>
 <body><main>

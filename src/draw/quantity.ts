@@ -70,7 +70,7 @@ const units = [
   [1 / 3600, "h", Number.POSITIVE_INFINITY],
 ] as const;
 
-/** The same for ticks of a logarithmic axis, which are round in seconds: 100 ms, 1 s, 1000 s. */
+/** Seconds at ticks of a logarithmic axis, which are round in seconds: 100 ms, 1 s, 1000 s. */
 export function tickTime(seconds: number): string {
   return seconds < 1 ? time(seconds) : `${Number(seconds.toPrecision(3))} s`;
 }
@@ -87,7 +87,7 @@ export function loss(value: number | null, digits: number): string {
 }
 
 /** A difference, always with its sign. */
-export function signed(value: number, digits: number): string {
+export function withSign(value: number, digits: number): string {
   return `${value > 0 ? "+" : ""}${loss(value, digits)}`;
 }
 

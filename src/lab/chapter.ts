@@ -1,7 +1,7 @@
 /** What a report on a comparison says, as HTML: words first, then pictures, then every fact. Made in a browser or on a server. */
 
-import { escaped, facts, figure, grid, named, section, stacked } from "../draw/html.ts";
-import { bytes, compact, context, decimals, duration, loss, scientific, signed, whole } from "../draw/quantity.ts";
+import { escapeHtml, facts, figure, grid, nameHtml, section, stackLines } from "../draw/html.ts";
+import { bytes, compact, context, decimals, duration, loss, scientific, whole, withSign } from "../draw/quantity.ts";
 import { differences, lossAgainstCache, lossCurves } from "./picture.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
@@ -12,7 +12,7 @@ import { fastest, rank, verdict } from "./verdict.ts";
 const MANY = 10;
 const panel = 310;
 
-function measured(value: { mean: number | null; low: number | null; high: number | null }, digits: number): string {
+function intervalText(value: { mean: number | null; low: number | null; high: number | null }, digits: number): string {
   const half = halfWidth(value);
   return `${loss(value.mean, digits)}${half === null ? "" : ` ± ${loss(half, digits)}`}`;
 }
@@ -25,23 +25,26 @@ function overview(result: Comparison): string {
     const decode = fastest(variant.decode, ({ context }) => context);
     const half = halfWidth(difference);
     const against = Number.isFinite(difference.mean)
-      ? `${separated ? "" : "~ "}${signed(difference.mean, digits)}${half === null ? "" : ` ± ${loss(half, digits)}`}`
+      ? `${separated ? "" : "~ "}${withSign(difference.mean, digits)}${half === null ? "" : ` ± ${loss(half, digits)}`}`
       : "–";
     return {
       best: variant === best,
       cells: [
-        named(variant.spec, index),
+        nameHtml(variant.spec, index),
         compact(variant.parameters),
-        stacked(
+        stackLines(
           whole(variant.cacheValuesPerTokenPerLayer),
           variant.cacheBytes === undefined ? "" : `${bytes(variant.cacheBytes)}/token`,
         ),
-        stacked(measured(variant.loss, 4), variant.bitsPerByte ? `${loss(variant.bitsPerByte.mean, 3)} bits/byte` : ""),
+        stackLines(
+          intervalText(variant.loss, 4),
+          variant.bitsPerByte ? `${loss(variant.bitsPerByte.mean, 3)} bits/byte` : "",
+        ),
         variant === best ? "lowest" : against,
         compact(variant.trainFlops),
         compact(variant.train.tokensPerSecond),
-        prefill ? stacked(compact(prefill.tokensPerSecond), `${prefill.form} @${context(prefill.tokens)}`) : "–",
-        decode ? stacked(compact(decode.tokensPerSecond), `${decode.form} @${context(decode.context)}`) : "–",
+        prefill ? stackLines(compact(prefill.tokensPerSecond), `${prefill.form} @${context(prefill.tokens)}`) : "–",
+        decode ? stackLines(compact(decode.tokensPerSecond), `${decode.form} @${context(decode.context)}`) : "–",
       ],
     };
   });
@@ -95,7 +98,7 @@ function quality(result: Comparison, document: Document): string {
 function speed(result: Comparison, document: Document): string {
   const panels = result.variants.map(({ spec }, index) => {
     const svg = decodeTime(result, index, { document, width: panel });
-    return svg ? `<figure><h3>${named(spec, index)}</h3>${svg.outerHTML}</figure>` : "";
+    return svg ? `<figure><h3>${nameHtml(spec, index)}</h3>${svg.outerHTML}</figure>` : "";
   });
   if (panels.every((text) => text === "")) return "";
   const decode = result.variants.flatMap(({ spec, decode }, index) =>
@@ -121,7 +124,7 @@ function measuredRows<T extends { form: string; tokensPerSecond: number }>(
   length: (entry: T) => number,
 ): RateRow[] {
   return [...Map.groupBy(entries, ({ form }) => form)].map(([form, own]) => ({
-    name: named(spec, index),
+    name: nameHtml(spec, index),
     form,
     rates: new Map(own.map((entry) => [length(entry), entry.tokensPerSecond])),
   }));
@@ -131,7 +134,11 @@ function rates(caption: string, rows: readonly RateRow[]): string {
   const lengths = [...new Set(rows.flatMap(({ rates }) => [...rates.keys()]))].sort((a, b) => a - b);
   if (lengths.length === 0) return "";
   const cells = rows.map(({ name, form, rates }) => ({
-    cells: [name, escaped(form), ...lengths.map((length) => (rates.has(length) ? compact(rates.get(length)!) : "–"))],
+    cells: [
+      name,
+      escapeHtml(form),
+      ...lengths.map((length) => (rates.has(length) ? compact(rates.get(length)!) : "–")),
+    ],
   }));
   return grid(caption, ["variant", "form", ...lengths.map(context)], cells);
 }
@@ -147,7 +154,7 @@ function memory(result: Comparison, document: Document): string {
   const known = result.variants.map(({ memory }) => new Map(memory?.map(({ context, bytes }) => [context, bytes])));
   const contexts = [...new Set(known.flatMap((own) => [...own.keys()]))].sort((a, b) => a - b);
   const rows = result.variants.map(({ spec }, index) => ({
-    cells: [named(spec, index), ...contexts.map((length) => sizeAt(known[index]!, length))],
+    cells: [nameHtml(spec, index), ...contexts.map((length) => sizeAt(known[index]!, length))],
   }));
   const numbers = grid("Cache of one sequence by tokens", ["variant", ...contexts.map(context)], rows);
   return `<div class="grid">${picture}<div>${numbers}</div></div>`;
@@ -162,8 +169,8 @@ function proof({ agreement }: Comparison): string {
   if (!agreement || agreement.length === 0) return "";
   const rows = agreement.map(({ spec, forms, float64, float32, trials }) => ({
     cells: [
-      escaped(spec),
-      escaped(forms?.join(" = ") ?? "–"),
+      escapeHtml(spec),
+      escapeHtml(forms?.join(" = ") ?? "–"),
       scientific(float64),
       scientific(float32),
       trials === undefined ? "–" : whole(trials),
@@ -180,7 +187,7 @@ function samples({ variants }: Comparison): string {
       const told = [seed === undefined ? "" : `seed ${seed}`, prompt === undefined ? "" : `prompt “${prompt}”`].filter(
         (part) => part !== "",
       );
-      return `<div><h3>${named(spec, index)}</h3><p class="soft">${escaped(told.join(", "))}</p><pre>${escaped(text)}</pre></div>`;
+      return `<div><h3>${nameHtml(spec, index)}</h3><p class="soft">${escapeHtml(told.join(", "))}</p><pre>${escapeHtml(text)}</pre></div>`;
     }),
   );
   return blocks.length === 0 ? "" : `<div class="grid">${blocks.join("")}</div>`;
@@ -190,25 +197,25 @@ function sizes({ variants }: Comparison): string {
   const letters = [...new Set(variants.flatMap(({ dims }) => Object.keys(dims ?? {})))];
   const rows = variants.map((variant, index) => ({
     cells: [
-      named(variant.spec, index),
+      nameHtml(variant.spec, index),
       ...letters.map((letter) => String(variant.dims?.[letter] ?? "–")),
       variant.intermediate === undefined ? "–" : whole(variant.intermediate),
       whole(variant.parameters),
       variant.steps === undefined ? "–" : whole(variant.steps),
       variant.tokens === undefined ? "–" : whole(variant.tokens),
       compact(variant.trainFlops),
-      escaped(variant.seeds.map(({ seed, loss: value }) => `${seed}: ${loss(value, 4)}`).join(", ")),
+      escapeHtml(variant.seeds.map(({ seed, loss: value }) => `${seed}: ${loss(value, 4)}`).join(", ")),
     ],
   }));
   return grid(
     "Sizes by axis letter, budget and each seed's loss",
-    ["variant", ...letters.map(escaped), "MLP", "parameters", "steps", "tokens", "FLOPs", "loss by seed"],
+    ["variant", ...letters.map(escapeHtml), "MLP", "parameters", "steps", "tokens", "FLOPs", "loss by seed"],
     rows,
   );
 }
 
 /** The wall-clock of the run in words, where both ends are known. */
-function elapsed({ started, finished }: Comparison): string | undefined {
+function timeText({ started, finished }: Comparison): string | undefined {
   const seconds = (Date.parse(finished ?? "") - Date.parse(started ?? "")) / 1000;
   return Number.isFinite(seconds) ? `took ${duration(seconds)}` : undefined;
 }
@@ -224,25 +231,25 @@ function byline(result: Comparison): string {
     settings.match === undefined ? undefined : `matched: ${settings.match}`,
     machine.cpu,
     machine.cores === undefined ? undefined : `${machine.cores} cores`,
-    elapsed(result),
+    timeText(result),
   ];
-  return escaped(parts.filter((part) => part !== undefined).join(" · "));
+  return escapeHtml(parts.filter((part) => part !== undefined).join(" · "));
 }
 
 /** The sections of a report on a comparison as HTML; pictures are drawn in `document`, a browser's own or one made on the server. */
 export function chapters(result: Comparison, document: Document): string {
   const { headline, findings, limits } = verdict(result);
-  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escaped(item)}</li>`).join("")}</ul>`;
+  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join("")}</ul>`;
   return [
-    `<header><h1>${escaped(heading(result))}</h1><p class="soft">${byline(result)}</p></header>`,
-    `<section class="verdict" aria-label="Verdict"><p class="headline">${escaped(headline)}</p>${list(findings)}<h2>What this run cannot show</h2>${list(limits)}</section>`,
+    `<header><h1>${escapeHtml(heading(result))}</h1><p class="soft">${byline(result)}</p></header>`,
+    `<section class="verdict" aria-label="Verdict"><p class="headline">${escapeHtml(headline)}</p>${list(findings)}<h2>What this run cannot show</h2>${list(limits)}</section>`,
     section("The numbers", overview(result)),
     section("Quality", quality(result, document)),
     section("Decode speed, measured on this machine", speed(result, document)),
     section("Memory", memory(result, document)),
     section("The forms are one function", proof(result)),
     section("What the models write", samples(result)),
-    `<section><h2>How this was made</h2>${result.command === undefined ? "" : `<pre>${escaped(result.command)}</pre>`}<details><summary>Every size, setting, version and machine fact</summary>${sizes(result)}<div class="grid three">${facts("Settings", result.settings)}${facts("Machine", result.machine)}${facts("Versions", { ...result.versions, started: result.started, finished: result.finished })}</div></details></section>`,
+    `<section><h2>How this was made</h2>${result.command === undefined ? "" : `<pre>${escapeHtml(result.command)}</pre>`}<details><summary>Every size, setting, version and machine fact</summary>${sizes(result)}<div class="grid three">${facts("Settings", result.settings)}${facts("Machine", result.machine)}${facts("Versions", { ...result.versions, started: result.started, finished: result.finished })}</div></details></section>`,
   ].join("\n");
 }
 

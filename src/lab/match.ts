@@ -36,13 +36,13 @@ const GRAIN = 4;
  * number of steps, and cache below a limit through its dims. Throws ShapeError where a spec cannot be built at all.
  */
 export function match(patterns: readonly string[], base: ModelSettings, goal: Goal): Matched[] {
-  const first = sized(patterns[0]!, base, goal);
+  const first = fitCache(patterns[0]!, base, goal);
   const parameters = modelSize(first.model);
   const flopsPerStep = (model: Model) => trainFlopsPerToken(model, goal.length) * goal.length * goal.batch;
   const flops = "flops" in goal.budget ? goal.budget.flops : goal.budget.steps * flopsPerStep(first.model);
   return patterns.map((pattern, i) => {
     const unmatched: string[] = [];
-    let { settings, model } = i === 0 ? first : sized(pattern, base, goal);
+    let { settings, model } = i === 0 ? first : fitCache(pattern, base, goal);
     if (settings.scale !== undefined)
       unmatched.push(`dims scaled by ${settings.scale.toFixed(3)} to keep the cache within ${goal.maxCache}`);
     if (i > 0 && goal.match.has("parameters")) {
@@ -70,7 +70,7 @@ export function cachePerLayer(model: Model): number {
   return all.reduce((a, b) => a + b, 0) / all.length;
 }
 
-function sized(pattern: string, base: ModelSettings, goal: Goal): { settings: ModelSettings; model: Model } {
+function fitCache(pattern: string, base: ModelSettings, goal: Goal): { settings: ModelSettings; model: Model } {
   const model = buildModel(pattern, base);
   if (goal.maxCache === undefined || cachePerLayer(model) <= goal.maxCache) return { settings: base, model };
   for (let scale = 63 / 64; scale > 0; scale -= 1 / 64) {

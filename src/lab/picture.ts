@@ -17,7 +17,7 @@ import {
   textWidth,
 } from "../draw/canvas.ts";
 import { type Box, place, spread } from "../draw/label.ts";
-import { bytes, loss, signed } from "../draw/quantity.ts";
+import { bytes, loss, withSign } from "../draw/quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { rank } from "./verdict.ts";
 
@@ -139,7 +139,7 @@ export function differences(result: Comparison, canvas: Canvas): SVGSVGElement |
         stroke: "var(--paper)",
         strokeWidth: 3,
       }),
-      Plot.text([y], { x: x.high, y: row + 0.2, text: () => `${signed(mean, 4)}, ${said}`, textAnchor: "end" }),
+      Plot.text([y], { x: x.high, y: row + 0.2, text: () => `${withSign(mean, 4)}, ${said}`, textAnchor: "end" }),
     ];
   });
   const ticks = round(x, 60);
@@ -160,7 +160,7 @@ export function differences(result: Comparison, canvas: Canvas): SVGSVGElement |
       Plot.ruleX([0], { strokeOpacity: 0.6 }),
       ...axisX(
         `loss minus that of ${short(best.spec)}, nats per token →`,
-        (value) => (value === 0 ? "0" : signed(value, tickDigits(ticks))),
+        (value) => (value === 0 ? "0" : withSign(value, tickDigits(ticks))),
         ticks,
       ),
       ...marks,
@@ -267,7 +267,7 @@ export function lossCurves(
       ...axisY(
         y,
         words.label,
-        (value) => (view === "loss" || value === 0 ? loss(value, digits) : signed(value, digits)),
+        (value) => (view === "loss" || value === 0 ? loss(value, digits) : withSign(value, digits)),
         ticks,
       ),
       ...axisX("step →", String, round(x, 60)),

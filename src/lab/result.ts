@@ -130,7 +130,7 @@ export function comparisonSchema(): Record<string, unknown> {
 }
 
 /** `variants[1].loss.mean` from the parts of a path. */
-function dotted(path: readonly PropertyKey[]): string {
+function joinPath(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
     return text === "" ? String(part) : `${text}.${String(part)}`;
@@ -155,7 +155,7 @@ export function parseComparison(value: unknown, source = "comparison"): Comparis
   if (parsed.success) return parsed.data;
   const places = parsed.error.issues.slice(0, 3).map((issue) => {
     const expected = issue.message.replace(/^Invalid input: expected /, "").replace(/, received .*$/, "");
-    return `${dotted(issue.path) || "the whole"}: got ${found(value, issue.path)}, expected ${expected}`;
+    return `${joinPath(issue.path) || "the whole"}: got ${found(value, issue.path)}, expected ${expected}`;
   });
   const rest = parsed.error.issues.length - places.length;
   const more = rest > 0 ? `; and ${rest} more` : "";

@@ -1,6 +1,6 @@
 /** The pictures of what a variant costs: time per decoded token, and memory. */
 import * as Plot from "@observablehq/plot";
-import { type Axis, decades, powers, thinned } from "../draw/axis.ts";
+import { type Axis, decades, powers, thin } from "../draw/axis.ts";
 import {
   axisX,
   axisY,
@@ -82,7 +82,7 @@ export function decodeTime({ variants }: Comparison, at: number, canvas: Canvas)
     y: scale(y),
     marks: [
       ...axisY(y, "↑ ms per token", (value) => String(Number(value.toPrecision(6))), powers(y, 5)),
-      ...axisX("tokens in the cache →", context, thinned(lengths, x, 32)),
+      ...axisX("tokens in the cache →", context, thin(lengths, x, 32)),
       ...others,
       ...own,
       ...endLabels(ends, x, y),
@@ -151,7 +151,7 @@ export function memoryAgainstContext({ variants }: Comparison, canvas: Canvas): 
     y: scale(y),
     marks: [
       ...axisY(y, "↑ cache, one sequence", bytes, powers(y, 6)),
-      ...axisX("tokens in the cache →", context, thinned(contexts, x, 32)),
+      ...axisX("tokens in the cache →", context, thin(contexts, x, 32)),
       ...marks,
       ...endLabels(ends, x, y),
     ],

@@ -55,7 +55,7 @@ export function fastest<T extends { tokensPerSecond: number }>(
 }
 
 /** "a", "a and b", "a, b and c". */
-function listed(names: readonly string[]): string {
+function joinNames(names: readonly string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
@@ -76,7 +76,7 @@ function headline(result: Comparison, { best, standings }: Ranking): string {
     return `${lowest}, but with one common seed no difference can be told from noise.`;
   if (tied.length === 0) return `${lowest}, and every other variant is worse by more than the noise.`;
   if (apart.length === 0) return `${lowest}, but no difference between the variants is larger than the noise.`;
-  return `${lowest}. ${listed(apart)} ${apart.length > 1 ? "are" : "is"} worse by more than the noise; ${listed(tied)} cannot be told from it.`;
+  return `${lowest}. ${joinNames(apart)} ${apart.length > 1 ? "are" : "is"} worse by more than the noise; ${joinNames(tied)} cannot be told from it.`;
 }
 
 function lossFindings({ best, standings }: Ranking): string[] {
@@ -90,8 +90,8 @@ function lossFindings({ best, standings }: Ranking): string[] {
   const tied = others.filter(({ separated, difference }) => !separated && difference.low !== null).map(phrase);
   const found = [];
   if (apart.length > 0)
-    found.push(`Larger than its interval: worse than ${best.spec} are ${listed(apart)} nats per token.`);
-  if (tied.length > 0) found.push(`Inside its interval, so not shown to differ from ${best.spec}: ${listed(tied)}.`);
+    found.push(`Larger than its interval: worse than ${best.spec} are ${joinNames(apart)} nats per token.`);
+  if (tied.length > 0) found.push(`Inside its interval, so not shown to differ from ${best.spec}: ${joinNames(tied)}.`);
   return found;
 }
 
@@ -106,7 +106,7 @@ function cacheFinding(result: Comparison, { best, standings }: Ranking): string[
   const against =
     names.includes(first.spec) || !Number.isFinite(ratio) || ratio === 1 ? "" : ratioText(ratio, first.spec);
   return [
-    `Smallest cache among those not shown to be worse than the best: ${listed(names)}, ${compact(least)} values per token and layer${against}.`,
+    `Smallest cache among those not shown to be worse than the best: ${joinNames(names)}, ${compact(least)} values per token and layer${against}.`,
   ];
 }
 
@@ -180,7 +180,7 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
   const failed = standings.filter(({ variant }) => variant.seeds.some(({ loss }) => loss === null));
   if (best && failed.length > 0)
     said.push(
-      `Diverged on some seed and left out of the ranking: ${listed(failed.map(({ variant }) => variant.spec))}.`,
+      `Diverged on some seed and left out of the ranking: ${joinNames(failed.map(({ variant }) => variant.spec))}.`,
     );
   return said;
 }

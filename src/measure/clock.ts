@@ -39,7 +39,7 @@ export function typicalTime(times: readonly number[]): number {
   return times.toSorted((a, b) => a - b)[(times.length - 1) >> 2]!;
 }
 
-/** The same, on the wall, of runs each of which follows another that is not counted. */
+/** Mean seconds of a run in each of several batches, on the wall, where each run follows another one (`before`) that is not counted. */
 export function timesAfter(before: () => void, run: () => void, seconds: number): number[] {
   const [batch, end] = [8, wall() + seconds];
   const times: number[] = [];

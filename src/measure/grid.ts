@@ -7,7 +7,7 @@ import { positionsOf } from "../ops/rope/index.ts";
 import { type CacheType, numberBytes } from "../tensor/page.ts";
 import { type Device, scope } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, typicalTime, wall } from "./clock.ts";
-import { filledCache, noise, noiseParams } from "./noise.ts";
+import { fillCache, noise, noiseParams } from "./noise.ts";
 
 /** Which steps to measure, for how long, and who watches. */
 export interface GridOptions {
@@ -72,7 +72,7 @@ export function crossoverGrid(
       const count = Math.min(most, layersFor(parameterBytes(attention) + declaredBytes(layer, context, type)));
       const caches: Cache[] = [];
       try {
-        while (caches.length < count) caches.push(filledCache(device, layer, context, type));
+        while (caches.length < count) caches.push(fillCache(device, layer, context, type));
         for (const t of steps) {
           const x = noise(device, [t, attention.sizes.d]);
           const positions = positionsOf(context, t);

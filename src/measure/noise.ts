@@ -30,7 +30,7 @@ export function noiseParams(device: Device, { variant, sizes }: Attention): Part
 }
 
 /** A cache of so many tokens. The caller frees it. Throws DeviceError where memory is full. */
-export function filledCache(device: Device, attention: Attention, tokens: number, type: CacheType): Cache {
+export function fillCache(device: Device, attention: Attention, tokens: number, type: CacheType): Cache {
   const cache = new Cache(device, attention, Number.POSITIVE_INFINITY, type);
   const most = Math.min(tokens, 1024);
   try {
@@ -51,7 +51,7 @@ export function filledCache(device: Device, attention: Attention, tokens: number
 }
 
 /** Ways to lay tensors of these shapes in turn over a larger one, so that they come from memory and not from a cache. */
-export function rotating(arena: Tensor, shapes: readonly (readonly number[])[]): (turn: number) => readonly Tensor[] {
+export function rotate(arena: Tensor, shapes: readonly (readonly number[])[]): (turn: number) => readonly Tensor[] {
   const flat = arena.reshape([arena.size]);
   const total = shapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
   const places = Math.max(1, Math.floor(arena.size / total));

@@ -3,7 +3,7 @@ import type { Parts } from "../attention/define.ts";
 import { type Attention, runAttention } from "../attention/layer.ts";
 import { parseSpec } from "../attention/spec.ts";
 import { expandedCache } from "../attention/unfold.ts";
-import { filled, type Machine, opsOf, type Rate, type Work, workSeconds } from "../cost/crossover.ts";
+import { fillSteps, type Machine, opsOf, type Rate, type Work, workSeconds } from "../cost/crossover.ts";
 import type { WasmDevice } from "../device/wasm.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
@@ -11,7 +11,7 @@ import { positionsOf } from "../ops/rope/index.ts";
 import type { CacheType } from "../tensor/page.ts";
 import { scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, timesAfter, typicalTime, wall } from "./clock.ts";
-import { filledCache, noise, noiseParams, rotating } from "./noise.ts";
+import { fillCache, noise, noiseParams, rotate } from "./noise.ts";
 import { regress } from "./regression.ts";
 
 /** How long to measure, by which clock, and who watches. */
@@ -122,11 +122,11 @@ export function rateOf(samples: readonly { readonly work: Work; readonly seconds
 function contractions(arena: Tensor, { few, tile }: Grain): Sample[] {
   const { device } = arena;
   const sample = (x: Tensor, shape: readonly number[], spec: string): Sample => {
-    const weights = rotating(arena, [shape]);
+    const weights = rotate(arena, [shape]);
     const [t, numbers] = [x.shape[0]!, sizeOf(shape)];
     return {
       kernel: t <= few ? "few rows" : "many rows",
-      work: { bytes: 4 * numbers, flops: 2 * numbers * filled(t, { few, step: tile }) },
+      work: { bytes: 4 * numbers, flops: 2 * numbers * fillSteps(t, { few, step: tile }) },
       run: (turn) => void einsum(spec, x, weights(turn)[0]!),
     };
   };
@@ -157,8 +157,8 @@ function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain):
     { t: 192, s: 768, h: 24, n: 112, r: 32, v: 112 },
   ].map(({ t, s, h, n, r, v }): Sample => {
     const [qn, qr] = [noise(device, [t, h, n]), noise(device, [t, h, r])];
-    const kept = rotatingCaches(device, keptWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "f32", caches);
-    const flops = (2 * h * (n + r + v) * pairs(t, s) * filled(t, { few, step: panel })) / t;
+    const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "f32", caches);
+    const flops = (2 * h * (n + r + v) * pairs(t, s) * fillSteps(t, { few, step: panel })) / t;
     return {
       kernel: t <= few ? "few queries" : "many queries",
       work: { bytes: 4 * s * (h * (n + v) + r), flops, rows: h * s },
@@ -176,8 +176,8 @@ function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain):
   ].map(({ t, s, h, c, r }): Sample => {
     const [qc, qr] = [noise(device, [t, h, c]), noise(device, [t, h, r])];
     const latents = parseSpec(`MLA:n16:r${r}:v16:c${c}`, { width: 64, heads: h });
-    const kept = rotatingCaches(device, latents, s, "f32", caches);
-    const flops = (2 * (2 * c + r) * pairs(t, s) * filled(t * h, { few, step: panel })) / t;
+    const kept = rotateCaches(device, latents, s, "f32", caches);
+    const flops = (2 * (2 * c + r) * pairs(t, s) * fillSteps(t * h, { few, step: panel })) / t;
     return {
       kernel: "a shared key",
       work: { bytes: 4 * s * (c + r), flops },
@@ -191,13 +191,13 @@ function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain):
 }
 
 /** MLA whose keys and values are kept per head. */
-function keptWhole(spec: string, heads: number): Attention {
+function keepWhole(spec: string, heads: number): Attention {
   const attention = parseSpec(spec, { width: 64, heads });
   return { ...attention, variant: expandedCache(attention.variant)! };
 }
 
 /** The rows of caches that take turns, so many that they come from memory. */
-function rotatingCaches(
+function rotateCaches(
   device: WasmDevice,
   attention: Attention,
   tokens: number,
@@ -205,7 +205,7 @@ function rotatingCaches(
   caches: Cache[],
 ): (turn: number) => Parts {
   const bytes = declaredBytes(attention, tokens, type);
-  const own = Array.from({ length: 1 + Math.ceil(ARENA / bytes) }, () => filledCache(device, attention, tokens, type));
+  const own = Array.from({ length: 1 + Math.ceil(ARENA / bytes) }, () => fillCache(device, attention, tokens, type));
   caches.push(...own);
   return (turn) => own[turn % own.length]!.rows;
 }
@@ -214,7 +214,7 @@ function rotatingCaches(
 function narrowKeys(device: WasmDevice, caches: Cache[]): Sample {
   const [s, h, n, r, v] = [1536, 24, 112, 32, 112];
   const [qn, qr] = [noise(device, [1, h, n]), noise(device, [1, h, r])];
-  const kept = rotatingCaches(device, keptWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "bf16", caches);
+  const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "bf16", caches);
   return {
     kernel: "narrow keys",
     work: { bytes: 2 * s * (h * (n + v) + r), flops: 2 * h * (n + r + v) * s, rows: h * s },
@@ -228,11 +228,11 @@ function narrowKeys(device: WasmDevice, caches: Cache[]): Sample {
 /** Layers too small to take time but by the ops that they consist of, after others have filled the processor's caches. */
 function ops(device: WasmDevice, arena: Tensor, caches: Cache[]): Sample {
   const tokens = 128;
-  const cache = filledCache(device, narrow, tokens, "f32");
+  const cache = fillCache(device, narrow, tokens, "f32");
   caches.push(cache);
   const p = noiseParams(device, narrow);
   const x = noise(device, [1, narrow.sizes.d]);
-  const sweep = rotating(arena, [[1024, ARENA / 1024 / 4]]);
+  const sweep = rotate(arena, [[1024, ARENA / 1024 / 4]]);
   const one = noise(device, [1, 1024]);
   let turn = 0;
   return {

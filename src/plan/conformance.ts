@@ -22,7 +22,7 @@ const cacheNames: Readonly<Partial<Record<Letter, string>>> = {
   n: "qk_nope_head_dim",
   r: "qk_rope_head_dim",
 };
-/** The same in layers that keep a state; configs agree on no names for these. */
+/** What the sizes of layers with a state are called here; configs agree on no names for them. */
 const stateNames: Readonly<Partial<Record<Letter, string>>> = {
   h: "value_heads",
   g: "key_heads",

@@ -56,7 +56,7 @@ export interface Roof {
 type Settings = Pick<PlanSettings, "context" | "batch" | "step" | "weightType" | "cacheType">;
 
 /** Numbers from low to high in equal ratios, whole and each once. */
-function spaced(low: number, high: number, count: number): number[] {
+function spread(low: number, high: number, count: number): number[] {
   const ratio = high / low;
   const all = Array.from({ length: count }, (_, at) => Math.round(low * ratio ** (at / (count - 1))));
   return [...new Set(all)];
@@ -73,7 +73,7 @@ export function memoryCurves(blueprint: Blueprint, settings: PlanSettings, { poi
   const far = farthest(blueprint, settings);
   const lines = formsOf(blueprint).map((form) => ({
     form,
-    points: spaced(Math.min(256, far), far, points).map(
+    points: spread(Math.min(256, far), far, points).map(
       (tokens): Point => [tokens, batch * cacheBytes(blueprint, form, cacheType, tokens)],
     ),
   }));
@@ -104,7 +104,7 @@ export function decodeCurves(blueprint: Blueprint, settings: Settings, host: Hos
   const ways = waysOf(blueprint).filter(({ cached, form }) => cached === form);
   const lines = ways.map((way) => ({
     form: way.cached,
-    points: spaced(near, far, points).map((s): Point => [s, seconds(way, s)]),
+    points: spread(near, far, points).map((s): Point => [s, seconds(way, s)]),
   }));
   const at = crossoverOf(blueprint, settings, running)?.decodeContext;
   if (at === undefined || lines.length < 2) return { model: blueprint.name, lines };
@@ -123,7 +123,7 @@ export function prefillCurves(blueprint: Blueprint, settings: Settings, host: Ho
   const ways = waysOf(blueprint).filter(({ cached }) => cached === kept);
   const lines = ways.map((way) => ({
     form: way.form,
-    points: spaced(1, Math.max(2, context), points).map((t): Point => [t, seconds(way, t)]),
+    points: spread(1, Math.max(2, context), points).map((t): Point => [t, seconds(way, t)]),
   }));
   const at = crossoverOf(blueprint, settings, running)?.prefillChunk;
   if (at === undefined || lines.length < 2) return { model: blueprint.name, lines };

@@ -49,7 +49,7 @@ export function enginesOf(
     valuesPerTokenPerLayer: total((kind) => layerValues(kind, "expanded")) / count,
     bytesPerToken: bytesPerToken(blueprint, "expanded", cacheType),
   };
-  const windowed = (kind: LayerKind) => layerBytes(kind, "expanded", cacheType, context);
+  const bytesAt = (kind: LayerKind) => layerBytes(kind, "expanded", cacheType, context);
   const compressed = layers.some(({ compression }) => compression);
   if (compressed || !layers.some(({ attention }) => attention.window))
     return [
@@ -58,21 +58,21 @@ export function enginesOf(
         version: "those that run it",
         keeps: "what the model declares",
         ...same,
-        bytes: batch * total(windowed),
+        bytes: batch * total(bytesAt),
         source: "one form: nothing to fold",
       },
     ];
   return windowClaims.map(({ whole, ...row }) => ({
     ...row,
     ...same,
-    bytes: batch * total(whole ? (kind) => layerBytes(unwindowed(kind), "expanded", cacheType, context) : windowed),
+    bytes: batch * total(whole ? (kind) => layerBytes(dropWindow(kind), "expanded", cacheType, context) : bytesAt),
   }));
 }
 
 const isLatent = (kind: LayerKind) => keptOf(kind).absorbed !== undefined;
 
 /** A layer of which every token is kept. */
-function unwindowed(kind: LayerKind): LayerKind {
+function dropWindow(kind: LayerKind): LayerKind {
   const { window: _, ...attention } = kind.attention;
   return { ...kind, attention };
 }

@@ -68,19 +68,19 @@ function nearest(spec: string, target: Target, host: SpecOptions, context: numbe
   const latent = variant.unfolded && base.c > 0 && (target.of === "cache" || target.of === "decode");
   // Rotary dims come in pairs.
   const [letter, step]: [Varied, number] = latent ? ["c", 1] : base.n ? ["n", 1] : ["r", 2];
-  const sized = (size: number) => `${spec}${lettersFor(base, letter, size)}`;
-  const measured = (size: number) => measure(variantRow(sized(size), host, context), target.of);
-  const [least, most] = [measured(step), measured(WIDEST)];
-  if (least === most) return { spec, reason: fixed(target.of, least, stateValues(variant, base)) };
+  const specAt = (size: number) => `${spec}${lettersFor(base, letter, size)}`;
+  const measureAt = (size: number) => measure(variantRow(specAt(size), host, context), target.of);
+  const [least, most] = [measureAt(step), measureAt(WIDEST)];
+  if (least === most) return { spec, reason: explainFixed(target.of, least, stateValues(variant, base)) };
   if (least > target.value)
     return { spec, reason: `${target.of} is ${least} at ${letter} = ${step}, and no size is smaller` };
   let [low, high] = [1, WIDEST / step];
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    if (measured(middle * step) <= target.value) low = middle;
+    if (measureAt(middle * step) <= target.value) low = middle;
     else high = middle;
   }
-  const row = variantRow(sized(low * step), host, context);
+  const row = variantRow(specAt(low * step), host, context);
   const value = measure(row, target.of);
   return { ...row, value, share: value / target.value };
 }
@@ -101,7 +101,7 @@ function measure({ cacheValues, parameters, forms, decodeBytes }: VariantRow, of
   return { cache: cacheValues, parameters, decode: decodeBytes }[of];
 }
 
-function fixed(of: Target["of"], value: number, state: number): string {
+function explainFixed(of: Target["of"], value: number, state: number): string {
   const why = state && !value ? `; it keeps a state of fixed size instead, ${state} numbers` : "";
   return `${of} is ${value} whatever its dims${why}`;
 }

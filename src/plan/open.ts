@@ -74,7 +74,7 @@ function openSpec(what: string, given: Given): Blueprint {
   try {
     return blueprintOfSpec(what, given);
   } catch (error) {
-    // What begins as a variant's name does is one with a mistake in it; else it is no name of anything.
+    // A text that begins as a variant's name does is taken for a variant with a mistake in it, and the mistake is told.
     if (!(error instanceof ShapeError) || /^(\[|MHA|MQA|GQA|MFA|MLA|GQLA|GLA|GTA|TPA|KDA|GDN|DeltaNet)/.test(what))
       throw error;
     const close = nearest(

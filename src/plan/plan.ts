@@ -199,7 +199,7 @@ function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): P
   const room = memory === undefined ? undefined : memory - weightBytes(blueprint, weightType);
   const smallest = Math.min(...forms.map((form) => batch * cacheBytes(blueprint, form, cacheType, context)));
   const crossover = crossoverOf(blueprint, settings, running);
-  const timed = (steps: readonly Steps[], tokens: number): Plan["machines"][number]["decode"] =>
+  const timeSteps = (steps: readonly Steps[], tokens: number): Plan["machines"][number]["decode"] =>
     waysOf(blueprint)
       .map((way) => {
         const { seconds, limit } = timingOf(blueprint, way, steps, settings, running);
@@ -212,8 +212,8 @@ function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): P
     memory,
     fits: room === undefined ? undefined : smallest <= room,
     longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
-    prefill: timed(prefillSteps(context, batch, host.chunk), context),
-    decode: timed([{ span: spansOf(settings).decode, times: 1 }], step),
+    prefill: timeSteps(prefillSteps(context, batch, host.chunk), context),
+    decode: timeSteps([{ span: spansOf(settings).decode, times: 1 }], step),
     crossover,
   };
 }

@@ -32,10 +32,10 @@ export async function saveCheckpoint(
   progress: Progress,
 ): Promise<void> {
   const moments = [...optimiser.moments].flatMap(([name, { m, v }]): TensorToWrite[] => [
-    stored(`m.${name}`, m),
-    ...(v ? [stored(`v.${name}`, v)] : []),
+    writable(`m.${name}`, m),
+    ...(v ? [writable(`v.${name}`, v)] : []),
   ]);
-  const tensors = [...weights].map(([name, t]) => stored(name, t));
+  const tensors = [...weights].map(([name, t]) => writable(name, t));
   await writeFolder(
     dir,
     [
@@ -124,7 +124,7 @@ function configOf(settings: TrainSettings) {
   };
 }
 
-function stored(name: string, t: Tensor): TensorToWrite {
+function writable(name: string, t: Tensor): TensorToWrite {
   return { name, shape: [...t.shape], dtype: t.device.elementBytes === 8 ? "F64" : "F32", data: () => t.read() };
 }
 

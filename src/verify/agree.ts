@@ -65,7 +65,7 @@ export async function agree(
   const { tokens, seed, wasm } = options;
   if (!Number.isSafeInteger(tokens) || tokens < 2)
     throw new ShapeError(`tokens: got ${tokens}, expected at least 2, so that there is a step to compare`);
-  const numbers = drawn(attention, options);
+  const numbers = drawNumbers(attention, options);
   const reference = new ReferenceDevice();
   const float64 = await spreadOf(attention, numbers, tokens, reference, 1e-9);
   const float32 = wasm && (await spreadOf(attention, numbers, tokens, wasm, roundingOf(sizes, tokens, 2 ** -24)));
@@ -83,7 +83,7 @@ export async function agree(
       form,
       values,
       bytes: 4 * values,
-      unfoldedValues: unfolded(attention, numbers, form),
+      unfoldedValues: measureUnfolded(attention, numbers, form),
     })),
     passed: [float64, float32].every((d) => !d || d.relative <= d.tolerance),
   };
@@ -105,7 +105,7 @@ export interface Drawn {
 }
 
 /** Matrices N(0, 1 / fan-in), gains near 1, small biases, and hidden states N(0, 1), all exact in float32. */
-export function drawn(
+export function drawNumbers(
   { variant, sizes }: Pick<Attention, "variant" | "sizes">,
   { tokens, seed }: Pick<AgreeOptions, "tokens" | "seed">,
 ): Drawn {
@@ -188,7 +188,7 @@ async function outputs(
 }
 
 /** Numbers a form allocates per cached token while one query runs: the slope of peak memory between two lengths. */
-function unfolded(attention: Attention, numbers: Drawn, form: string): number {
+function measureUnfolded(attention: Attention, numbers: Drawn, form: string): number {
   const { d } = attention.sizes;
   const taken = (cached: number) => {
     const device = new ReferenceDevice();

@@ -1,4 +1,4 @@
-import { repeated } from "./pattern.ts";
+import { repeat } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 /** Where the sizes of DeepSeek's V3 and of others in its shape stand beside the publisher's config. */
@@ -136,7 +136,7 @@ export const deepseek: readonly Preset[] = [
       moe_intermediate_size: 2048,
       n_routed_experts: 256,
       index_topk: 512,
-      compress_ratios: [0, 0, ...repeated(41, 4, 128)],
+      compress_ratios: [0, 0, ...repeat(41, 4, 128)],
     },
   },
   {
@@ -155,7 +155,7 @@ export const deepseek: readonly Preset[] = [
       n_routed_experts: 384,
       index_topk: 1024,
       // The last entry is that of the layer that predicts a further token.
-      compress_ratios: [128, 128, ...repeated(59, 4, 128), 0],
+      compress_ratios: [128, 128, ...repeat(59, 4, 128), 0],
     },
   },
 ];

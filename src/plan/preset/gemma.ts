@@ -1,4 +1,4 @@
-import { repeated } from "./pattern.ts";
+import { repeat } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 const litgpt = "checked: litgpt config.py";
@@ -17,7 +17,7 @@ const gemma3 = {
 };
 const inGemma3 = (text: object) => ({ model_type: "gemma3", text_config: { ...gemma3, ...text } });
 
-const fiveOfSix = (layers: number) => repeated(layers, ...repeated(5, "sliding_attention"), "full_attention");
+const fiveOfSix = (layers: number) => repeat(layers, ...repeat(5, "sliding_attention"), "full_attention");
 const inGemma4 = (text: object) => ({
   model_type: "gemma4",
   text_config: {
@@ -181,7 +181,7 @@ export const gemma: readonly Preset[] = [
         laurel_rank: 64,
         max_position_embeddings: 32768,
         tie_word_embeddings: true,
-        layer_types: repeated(35, ...repeated(4, "sliding_attention"), "full_attention"),
+        layer_types: repeat(35, ...repeat(4, "sliding_attention"), "full_attention"),
       },
     },
   },

@@ -1,4 +1,4 @@
-import { repeated } from "./pattern.ts";
+import { repeat } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 const litgpt = "checked: litgpt config.py";
@@ -95,7 +95,7 @@ export const grouped: readonly Preset[] = [
       num_key_value_heads: 32,
       intermediate_size: 11008,
       sliding_window: 4096,
-      layer_types: repeated(32, ...repeated(3, "sliding_attention"), "full_attention"),
+      layer_types: repeat(32, ...repeat(3, "sliding_attention"), "full_attention"),
       max_position_embeddings: 65536,
       tie_word_embeddings: false,
     },

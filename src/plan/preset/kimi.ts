@@ -1,5 +1,5 @@
 import { deepseekV3, latentHeads } from "./deepseek.ts";
-import { stepped } from "./pattern.ts";
+import { range } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 const aiconfigurator = "checked: aiconfigurator model_configs";
@@ -17,8 +17,8 @@ const kimiK2 = {
 
 /** Layers of a kind, counted from 1 as Kimi's configs do: every fourth and the last are full attention. */
 const kimiLayers = (layers: number) => {
-  const full = [...stepped(4, layers, 4), layers];
-  return { full_attn_layers: full, kda_layers: stepped(1, layers).filter((layer) => layer % 4) };
+  const full = [...range(4, layers, 4), layers];
+  return { full_attn_layers: full, kda_layers: range(1, layers).filter((layer) => layer % 4) };
 };
 
 /** Models of Moonshot AI, all with Multi-head Latent Attention in some layers. */

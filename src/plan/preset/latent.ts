@@ -1,5 +1,5 @@
 import { deepseekV3, latentHeads } from "./deepseek.ts";
-import { stepped } from "./pattern.ts";
+import { range } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 const aiconfigurator = "checked: aiconfigurator model_configs";
@@ -133,7 +133,7 @@ export const latent: readonly Preset[] = [
       // After the first three layers, one indexer serves four.
       index_topk_freq: 4,
       index_skip_topk_offset: 3,
-      indexer_types: stepped(0, 78).map((i) => (i < 3 || (i - 2) % 4 === 0 ? "full" : "shared")),
+      indexer_types: range(0, 78).map((i) => (i < 3 || (i - 2) % 4 === 0 ? "full" : "shared")),
       max_position_embeddings: 1048576,
     },
   },

@@ -1,4 +1,4 @@
-import { repeated } from "./pattern.ts";
+import { repeat } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 const litgpt = "checked: litgpt config.py";
@@ -26,7 +26,7 @@ const llama4 = {
   intermediate_size_mlp: 16384,
   attention_chunk_size: 8192,
   // 1: rotary and in chunks; 0: without position, over everything.
-  no_rope_layers: repeated(48, 1, 1, 1, 0),
+  no_rope_layers: repeat(48, 1, 1, 1, 0),
   tie_word_embeddings: false,
 };
 

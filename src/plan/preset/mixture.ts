@@ -1,4 +1,4 @@
-import { repeated, stepped } from "./pattern.ts";
+import { range, repeat } from "./pattern.ts";
 import type { Preset } from "./preset.ts";
 
 const transformers = "checked: huggingface/transformers configuration";
@@ -16,7 +16,7 @@ const gptOss = {
   max_position_embeddings: 131072,
   tie_word_embeddings: false,
 };
-const alternating = (layers: number) => repeated(layers, "sliding_attention", "full_attention");
+const alternate = (layers: number) => repeat(layers, "sliding_attention", "full_attention");
 const glm4Moe = {
   model_type: "glm4_moe",
   vocab_size: 151552,
@@ -46,13 +46,13 @@ export const mixtures: readonly Preset[] = [
     name: "gpt-oss-20b",
     source: "openai/gpt-oss-20b config.json; checked: vllm-project/vime scripts/models/gpt-oss-20B.sh",
     published: { total: 20.9e9, active: 3.6e9 },
-    config: { ...gptOss, num_hidden_layers: 24, num_local_experts: 32, layer_types: alternating(24) },
+    config: { ...gptOss, num_hidden_layers: 24, num_local_experts: 32, layer_types: alternate(24) },
   },
   {
     name: "gpt-oss-120b",
     source: `openai/gpt-oss-120b config.json; ${transformers}_gpt_oss.py`,
     published: { total: 116.8e9, active: 5.1e9 },
-    config: { ...gptOss, num_hidden_layers: 36, num_local_experts: 128, layer_types: alternating(36) },
+    config: { ...gptOss, num_hidden_layers: 36, num_local_experts: 128, layer_types: alternate(36) },
   },
   {
     name: "glm-4.5-air",
@@ -98,7 +98,7 @@ export const mixtures: readonly Preset[] = [
       intermediate_size: 9216,
       num_local_experts: 32,
       num_experts_per_tok: 2,
-      attn_type_list: repeated(80, ...repeated(7, 0), 1),
+      attn_type_list: repeat(80, ...repeat(7, 0), 1),
       max_position_embeddings: 10240000,
       tie_word_embeddings: false,
     },
@@ -146,7 +146,7 @@ export const mixtures: readonly Preset[] = [
         share_expert_dim: 5120,
         moe_num_experts: 48,
         moe_top_k: 3,
-        moe_layers_enum: stepped(4, 60).join(","),
+        moe_layers_enum: range(4, 60).join(","),
         max_seq_len: 65536,
       },
     },
@@ -169,12 +169,12 @@ export const mixtures: readonly Preset[] = [
       swa_head_dim: 192,
       swa_v_head_dim: 128,
       sliding_window: 128,
-      hybrid_layer_pattern: stepped(0, 48).map((i) => (i && (i + 1) % 6 ? 1 : 0)),
+      hybrid_layer_pattern: range(0, 48).map((i) => (i && (i + 1) % 6 ? 1 : 0)),
       intermediate_size: 16384,
       moe_intermediate_size: 2048,
       n_routed_experts: 256,
       num_experts_per_tok: 8,
-      moe_layer_freq: [0, ...repeated(47, 1)],
+      moe_layer_freq: [0, ...repeat(47, 1)],
       max_position_embeddings: 262144,
       tie_word_embeddings: false,
     },

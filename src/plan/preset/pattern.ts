@@ -1,7 +1,7 @@
 /** The first `length` entries of a period that repeats: what configs list layer by layer. */
-export const repeated = <T>(length: number, ...period: readonly T[]): T[] =>
+export const repeat = <T>(length: number, ...period: readonly T[]): T[] =>
   Array.from({ length }, (_, i) => period[i % period.length]!);
 
 /** Whole numbers from `from` on, every `step`-th, up to and without `end`. */
-export const stepped = (from: number, end: number, step = 1): number[] =>
+export const range = (from: number, end: number, step = 1): number[] =>
   Array.from({ length: Math.max(0, Math.ceil((end - from) / step)) }, (_, i) => from + i * step);

@@ -28,7 +28,7 @@ export interface Reading {
 export function blueprintOfConfig(config: Config, name: string, { as, given }: Reading = {}): Blueprint {
   const text = languageModel(config);
   const known = architectureOf(text.model_type);
-  if (!known && as === undefined) throw unknown(text);
+  if (!known && as === undefined) throw unknownError(text);
   return assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, given);
 }
 
@@ -115,7 +115,7 @@ const deciding = [
   "layer_types",
 ] as const;
 
-function unknown(config: Config): FormatError {
+function unknownError(config: Config): FormatError {
   const found = deciding.flatMap((key) => {
     const name = namesOf(key).find((name) => config[name] !== undefined && config[name] !== null);
     return name === undefined ? [] : [`${name} ${clip(JSON.stringify(config[name]))}`];

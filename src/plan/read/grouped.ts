@@ -33,7 +33,7 @@ export interface AttentionTraits {
 export type Traits = AttentionTraits & FeedTraits;
 
 /** A gate on each head's output `[h, v]`, projected from the hidden state (Qwen3-Next). */
-export function gated(variant: Costed): Costed {
+export function addGate(variant: Costed): Costed {
   const forms = Object.entries(variant.forms).map(([name, form]) => {
     const cost: typeof form.cost = (z) => {
       const plain = form.cost(z);
@@ -49,7 +49,7 @@ export function gated(variant: Costed): Costed {
   };
 }
 
-const gatedGqa = gated(gqa);
+const gatedGqa = addGate(gqa);
 
 /** A layer of grouped-query attention. Throws FormatError naming the keys that do not fit together. */
 export function groupedAt(s: Settings, i: number, traits: AttentionTraits = {}): Attending {

@@ -4,11 +4,11 @@ import { dsa } from "../../attention/variant/dsa.ts";
 import { mla } from "../../attention/variant/mla.ts";
 import { type Config, limits, mustBe } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { type Attending, type AttentionTraits, gated } from "./grouped.ts";
+import { type Attending, type AttentionTraits, addGate } from "./grouped.ts";
 import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";
 import { windowAt } from "./window.ts";
 
-const gatedMla = gated(mla);
+const gatedMla = addGate(mla);
 
 /** A layer of Multi-head Latent Attention. Throws FormatError naming the key that is missing or at odds with another. */
 export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): Attending {

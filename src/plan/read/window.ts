@@ -15,8 +15,8 @@ export function windowAt(s: Settings, i: number): number | undefined {
   if (s.layer_types) {
     const type = at(s.layer_types, i, "layer_types");
     if (whole.has(type)) return undefined;
-    if (type === "chunked_attention") return sized(s.attention_chunk_size ?? size, "attention_chunk_size");
-    if (windowed.has(type)) return sized(size, "sliding_window");
+    if (type === "chunked_attention") return needSize(s.attention_chunk_size ?? size, "attention_chunk_size");
+    if (windowed.has(type)) return needSize(size, "sliding_window");
     throw new FormatError(
       `layer_types: got ${JSON.stringify(type)}, expected ${[...whole, ...windowed, "chunked_attention"].join(", ")}; this architecture has no other`,
     );
@@ -28,7 +28,7 @@ export function windowAt(s: Settings, i: number): number | undefined {
   return s.use_sliding_window && i < (s.max_window_layers ?? 0) ? undefined : size;
 }
 
-function sized(size: number | undefined, key: string): number {
+function needSize(size: number | undefined, key: string): number {
   if (!size)
     throw new FormatError(`${key}: got nothing, expected the window of layers that have one; add it to the config`);
   return size;

@@ -48,7 +48,7 @@ function chart(series: readonly Series[], labels: Labels, { width, height }: Siz
   const margin = Math.max(...yTicks.map((tick) => labels.y(tick).length)) + 6;
   const columns = Math.max(20, width - margin);
   const lines = series.map(({ points }) =>
-    filled(points, columns, x).map(([a, b]): [number, number] => [Math.log10(a), Math.log10(b)]),
+    fillColumns(points, columns, x).map(([a, b]): [number, number] => [Math.log10(a), Math.log10(b)]),
   );
   // The library does not say whose point it asks about, but it asks series after series, each from its first point on.
   let at = -1;
@@ -78,7 +78,7 @@ function nearest(ticks: readonly number[], logarithm: number): number {
 }
 
 /** A point in every column that a line passes, on straight pieces between those given. */
-function filled(points: readonly Point[], columns: number, { low, high }: Axis): Point[] {
+function fillColumns(points: readonly Point[], columns: number, { low, high }: Axis): Point[] {
   const step = (Math.log(high / low) || 1) / (columns - 1);
   return points.flatMap(([x, y], at) => {
     const next = points[at + 1];

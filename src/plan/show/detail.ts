@@ -1,13 +1,13 @@
 /** What a plan's answers follow from, for a terminal: every layer, every step, every engine. */
 
-import { columns, joined } from "../../draw/column.ts";
+import { columns, joinBlocks } from "../../draw/column.ts";
 import { bytes, compact, context } from "../../draw/quantity.ts";
 import { clip, toAscii, wrap } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
 
 /** What the answers follow from: layers, the work of a prefill and of a decoding step, and each engine's cache in words. */
 export function detailTable(plan: Plan): string {
-  return joined([layers(plan), costs(plan), engineDetails(plan)]);
+  return joinBlocks([layers(plan), costs(plan), engineDetails(plan)]);
 }
 
 /** What every engine keeps, in words. */

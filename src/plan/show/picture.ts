@@ -28,7 +28,7 @@ interface Named extends Line {
 }
 
 /** Lines of one model have a colour by form; those of several a colour by model. Keys and values are dashed either way. */
-function named(curves: readonly Curves[]): Named[] {
+function nameLines(curves: readonly Curves[]): Named[] {
   const alone = curves.length === 1;
   return curves.flatMap(({ model, lines }, at) =>
     lines.map((line) => ({
@@ -109,8 +109,8 @@ interface Words {
   readonly crossing: (tokens: number) => string;
 }
 
-function timed(curves: readonly Curves[], words: Words, canvas: Canvas): SVGSVGElement {
-  const lines = named(curves);
+function drawTimes(curves: readonly Curves[], words: Words, canvas: Canvas): SVGSVGElement {
+  const lines = nameLines(curves);
   const { x, y, marginLeft, marginRight } = axes(lines, canvas.width);
   const marks = curves.flatMap(({ model, crossing }, at) => {
     if (!crossing) return [];
@@ -150,7 +150,7 @@ export function decodePicture(curves: readonly Curves[], machine: string, canvas
     y: "↑ time of a decoding step",
     crossing: (tokens: number) => `from ${Math.ceil(tokens)} tokens on`,
   };
-  return timed(curves, words, canvas);
+  return drawTimes(curves, words, canvas);
 }
 
 /** Time of a step of so many new tokens over what is kept: absorbed solid, unfolding dashed, and where it should change form. */
@@ -166,12 +166,12 @@ export function prefillPicture(
     y: `↑ time of a step, ${context(tokens)} in all`,
     crossing: (chunk: number) => `up to ${Math.floor(chunk)} new tokens`,
   };
-  return timed(curves, words, canvas);
+  return drawTimes(curves, words, canvas);
 }
 
 /** Cache bytes by tokens; for one model with the room that machines leave beside the weights, and where the lines reach it. */
 export function memoryPicture(memories: readonly Memory[], canvas: Canvas): SVGSVGElement {
-  const lines = named(memories);
+  const lines = nameLines(memories);
   const rooms = memories.length === 1 ? memories[0]!.rooms : [];
   const [least, most] = [Math.min, Math.max].map((of) =>
     of(...lines.flatMap(({ points }) => points.map(([, y]) => y))),

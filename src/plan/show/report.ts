@@ -2,7 +2,7 @@
 
 import type { Blueprint } from "../../cost/blueprint.ts";
 import type { Host } from "../../cost/host.ts";
-import { escaped, facts, figure, grid, section, stacked } from "../../draw/html.ts";
+import { escapeHtml, facts, figure, grid, section, stackLines } from "../../draw/html.ts";
 import { bytes, compact, context, exactBytes, time, whole } from "../../draw/quantity.ts";
 import { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "../curve.ts";
 import type { PlanSettings } from "../plan.ts";
@@ -39,10 +39,10 @@ export function planChapters(planned: readonly Planned[], document: Document, co
   const [{ plan: first }, ...others] = planned as [Planned, ...Planned[]];
   const single = others.length === 0;
   const plans = planned.map(({ plan }) => plan);
-  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escaped(item)}</li>`).join("")}</ul>`;
+  const list = (items: readonly string[]) => `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join("")}</ul>`;
   const notes = [...new Set(plans.flatMap(({ notes }) => notes))];
   return [
-    `<header><h1>${escaped(planHeading(planned))}</h1><p class="soft">${escaped(settingsText(first))}</p></header>`,
+    `<header><h1>${escapeHtml(planHeading(planned))}</h1><p class="soft">${escapeHtml(settingsText(first))}</p></header>`,
     `<section class="verdict" aria-label="Answers">${list(single ? answers(plans[0]!) : plans.map((plan) => `${plan.model.name}: ${cacheAnswer(plan)}`))}</section>`,
     single ? "" : section("Side by side", comparison(plans)),
     section("Pictures", pictures(planned, document)),
@@ -63,14 +63,14 @@ function comparison(plans: readonly Plan[]): string {
     const [prefill, decode] = [on?.prefill[0], on?.decode[0]];
     return {
       cells: [
-        escaped(plan.model.name),
-        stacked(parametersText(plan.parameters.total), `${parametersText(plan.parameters.active)} active`),
-        stacked(String(Number(least.valuesPerTokenPerLayer.toPrecision(6))), `${bytes(least.bytesPerToken)}/token`),
-        stacked(exactBytes(least.bytes), least.form),
-        stacked(exactBytes(most.bytes), `x ${times(most.bytes, least.bytes)}`),
+        escapeHtml(plan.model.name),
+        stackLines(parametersText(plan.parameters.total), `${parametersText(plan.parameters.active)} active`),
+        stackLines(String(Number(least.valuesPerTokenPerLayer.toPrecision(6))), `${bytes(least.bytesPerToken)}/token`),
+        stackLines(exactBytes(least.bytes), least.form),
+        stackLines(exactBytes(most.bytes), `x ${times(most.bytes, least.bytes)}`),
         tokens(on?.longestContext.find(({ form, dtype }) => form === least.form && dtype === least.dtype)?.tokens),
-        prefill ? stacked(time(prefill.seconds), prefill.limit) : "–",
-        decode ? stacked(compact(decode.tokensPerSecond), decode.limit) : "–",
+        prefill ? stackLines(time(prefill.seconds), prefill.limit) : "–",
+        decode ? stackLines(compact(decode.tokensPerSecond), decode.limit) : "–",
       ],
     };
   });
@@ -150,18 +150,18 @@ export function cacheGrid(plan: Plan): string {
     const own = cache.filter((entry) => entry.form === form);
     return {
       cells: [
-        escaped(form),
+        escapeHtml(form),
         String(Number(own[0]!.valuesPerTokenPerLayer.toPrecision(8))),
         ...types.map((type) => {
           const entry = own.find(({ dtype }) => dtype === type)!;
-          return stacked(exactBytes(entry.bytes), `${bytes(entry.bytesPerToken)}/token`);
+          return stackLines(exactBytes(entry.bytes), `${bytes(entry.bytesPerToken)}/token`);
         }),
       ],
     };
   });
   const sequences = settings.batch === 1 ? "one sequence" : `${settings.batch} sequences`;
   const what = `Cache of ${context(settings.context)} tokens in ${sequences}`;
-  const named = `<p>${whole(parameters.total)} parameters, ${whole(parameters.active)} of them at work on a token; weights: ${weights.map(({ dtype, bytes: size }) => escaped(`${dtype} ${bytes(size)}`)).join(", ")}.${model.source ? ` Sizes: ${escaped(model.source)}.` : ""}</p>`;
+  const named = `<p>${whole(parameters.total)} parameters, ${whole(parameters.active)} of them at work on a token; weights: ${weights.map(({ dtype, bytes: size }) => escapeHtml(`${dtype} ${bytes(size)}`)).join(", ")}.${model.source ? ` Sizes: ${escapeHtml(model.source)}.` : ""}</p>`;
   return named + grid(what, ["kept", "values<br>/token/layer", ...types], rows);
 }
 
@@ -169,7 +169,14 @@ export function cacheGrid(plan: Plan): string {
 export function enginesGrid(plan: Plan): string {
   const rows = engineGroups(plan).flatMap(({ values, times, members }) =>
     members.map(({ engine, version, bytes: size, keeps, source }) => ({
-      cells: [escaped(engine), String(values), times, exactBytes(size), escaped(version), stacked(keeps, source)],
+      cells: [
+        escapeHtml(engine),
+        String(values),
+        times,
+        exactBytes(size),
+        escapeHtml(version),
+        stackLines(keeps, source),
+      ],
     })),
   );
   if (rows.length === 0) return "";
@@ -196,13 +203,13 @@ export function machinesGrid(plan: Plan): string {
       longestContext.find((entry) => entry.form === form && entry.dtype === settings.cacheType)?.tokens;
     return {
       cells: [
-        stacked(machine.machine, measured ? "measured" : ""),
-        memory === undefined ? "–" : stacked(bytes(memory), fits ? "" : "too small"),
+        stackLines(machine.machine, measured ? "measured" : ""),
+        memory === undefined ? "–" : stackLines(bytes(memory), fits ? "" : "too small"),
         ...forms.map((form) => tokens(longest(form))),
-        prefill[0] ? stacked(time(prefill[0].seconds), `${prefill[0].limit}, ${prefill[0].form}`) : "–",
+        prefill[0] ? stackLines(time(prefill[0].seconds), `${prefill[0].limit}, ${prefill[0].form}`) : "–",
         ...forms.map((form) => {
           const own = decode.find((entry) => entry.cached === form);
-          return own ? stacked(compact(own.tokensPerSecond), `${own.limit}, ${own.form}`) : "–";
+          return own ? stackLines(compact(own.tokensPerSecond), `${own.limit}, ${own.form}`) : "–";
         }),
         ...(forms.length > 1
           ? [crossoverText(machine), crossover ? `${Math.floor(crossover.prefillChunk)} new` : "–"]
@@ -226,16 +233,16 @@ export function layoutsGrid({ layouts }: Plan): string {
   if (layouts.length === 0) return "";
   const rows = layouts.map((layout) => ({
     cells: [
-      escaped(layout.layout),
+      escapeHtml(layout.layout),
       String(layout.ranks),
       bytes(layout.weightBytesPerRank),
       exactBytes(layout.cacheBytesPerRank),
       bytes(layout.duplicatedWeightBytes),
       exactBytes(layout.duplicatedCacheBytes),
       bytes(layout.communicationBytesPerStep),
-      layout.machines.map(({ machine, longestContext }) => stacked(tokens(longestContext), machine)).join("<br>") ||
+      layout.machines.map(({ machine, longestContext }) => stackLines(tokens(longestContext), machine)).join("<br>") ||
         "–",
-      escaped(layout.notes.join("; ")),
+      escapeHtml(layout.notes.join("; ")),
     ],
   }));
   const heads = [
@@ -257,7 +264,7 @@ export function workGrids(plan: Plan): string {
   const layers = plan.layers.map(({ count, variant, sizes, window, parameters, cache, state }) => ({
     cells: [
       String(count),
-      stacked(variant, `${sizesText(sizes)}${window ? ` window ${window}` : ""}`),
+      stackLines(variant, `${sizesText(sizes)}${window ? ` window ${window}` : ""}`),
       compact(parameters),
       String(cache.expanded ?? "–"),
       String(cache.absorbed ?? "–"),
@@ -266,7 +273,7 @@ export function workGrids(plan: Plan): string {
   }));
   const costs = plan.costs.map(({ phase, cached, form, context: at, flops, bytes: moved, intensity }) => ({
     cells: [
-      stacked(phase, `${cached} kept, runs ${form}`),
+      stackLines(phase, `${cached} kept, runs ${form}`),
       context(at),
       compact(flops),
       bytes(moved),
@@ -281,6 +288,6 @@ export function workGrids(plan: Plan): string {
 function made(plans: readonly Plan[], command?: string): string {
   const [first] = plans;
   const sources = Object.fromEntries(plans.map(({ model }) => [model.name, model.source ?? model.architecture]));
-  const said = command === undefined ? "" : `<pre>${escaped(command)}</pre>`;
+  const said = command === undefined ? "" : `<pre>${escapeHtml(command)}</pre>`;
   return `${said}<details><summary>Settings and sources</summary><div class="grid">${facts("Settings", first!.settings)}${facts("Where sizes are from", sources)}</div></details>`;
 }

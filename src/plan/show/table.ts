@@ -1,7 +1,7 @@
 /** A plan as a terminal shows it: plain text of at most 100 columns, what people ask first above, every number below. */
 
 import type { CachedForm } from "../../cost/keep.ts";
-import { columns, joined } from "../../draw/column.ts";
+import { columns, joinBlocks } from "../../draw/column.ts";
 import { bytes, compact, context, exactBytes, time } from "../../draw/quantity.ts";
 import { clip, toAscii, wrap, wrapNote } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
@@ -10,7 +10,7 @@ type PlannedMachine = Plan["machines"][number];
 
 /** The plan's answers in the order in which they are asked for: what it is, what fits, how fast, what engines keep; then layouts. */
 export function planTable(plan: Plan): string {
-  return joined([heading(plan), fitting(plan), speed(plan), engines(plan), layouts(plan), notes(plan)]);
+  return joinBlocks([heading(plan), fitLines(plan), speedLines(plan), engines(plan), layouts(plan), notes(plan)]);
 }
 
 /** "8192 tokens, 2 sequences, ..." */
@@ -71,7 +71,7 @@ function extent({ settings: { context: tokens, batch } }: Plan): string {
   return batch === 1 ? context(tokens) : `${context(tokens)} x ${batch}`;
 }
 
-function fitting(plan: Plan): string[] {
+function fitLines(plan: Plan): string[] {
   const { cache, settings, machines } = plan;
   const type = settings.cacheType;
   const forms = cachedForms(plan);
@@ -105,7 +105,7 @@ function fitting(plan: Plan): string[] {
   const most = columns(
     ["How much fits", "memory", `${extent(plan)}\nfits`, ...forms.map((form) => `most tokens,\n${form}`)],
     holding.map(({ machine, memory, fits, longestContext }) => [
-      named(machine),
+      nameCell(machine),
       memory === undefined ? "–" : bytes(memory),
       fits === undefined ? "–" : fits ? "yes" : "no",
       ...forms.map((form) =>
@@ -116,7 +116,7 @@ function fitting(plan: Plan): string[] {
   return [...kept, "", ...most];
 }
 
-function named(machine: string, mark = ""): string {
+function nameCell(machine: string, mark = ""): string {
   return `${clip(toAscii(machine), 26 - mark.length)}${mark}`;
 }
 
@@ -133,7 +133,7 @@ export function crossoverText({ crossover }: PlannedMachine): string {
   return decodeContext === null ? "never" : decodeContext <= 2 ? "always" : `${Math.ceil(decodeContext)} tokens`;
 }
 
-function speed(plan: Plan): string[] {
+function speedLines(plan: Plan): string[] {
   const { machines, settings } = plan;
   const timed = machines.filter(({ prefill, decode }) => prefill.length > 0 && decode.length > 0);
   if (timed.length === 0) return [];
@@ -152,7 +152,7 @@ function speed(plan: Plan): string[] {
       const [prefill, decode] = [machine.prefill[0]!, machine.decode[0]!];
       const { crossover } = machine;
       return [
-        named(machine.machine, markOf(machine)),
+        nameCell(machine.machine, markOf(machine)),
         time(prefill.seconds),
         prefill.limit,
         compact(decode.tokensPerSecond),

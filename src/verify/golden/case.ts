@@ -48,7 +48,7 @@ export function readCaseConfig<T>(config: Config, known: z.ZodObject<z.ZodRawSha
 }
 
 /** Throws FormatError where the config has the key and it says another number than the weights do. */
-export function agrees(key: string, said: number | null | undefined, found: number): void {
+export function checkAgrees(key: string, said: number | null | undefined, found: number): void {
   if (said !== undefined && said !== null && said !== found)
     throw new FormatError(`config.json: ${key}: got ${said}, expected ${found} by the shapes of the weights`);
 }

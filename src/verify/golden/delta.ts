@@ -7,8 +7,8 @@ import { linear, type Source, vector } from "../../family/source.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import { rotation } from "../../ops/rope/index.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { agrees, readCaseConfig } from "./case.ts";
-import { type LayerFamily, matrixOf, type Observed, shareOf, swapped } from "./family.ts";
+import { checkAgrees, readCaseConfig } from "./case.ts";
+import { type LayerFamily, matrixOf, type Observed, shareOf, swapAxes } from "./family.ts";
 
 const heads = count(limits.heads).nullish();
 const width = count(limits.width).optional();
@@ -51,13 +51,13 @@ export const deltaLayers: LayerFamily = {
     const v = shareOf(weights, "v_proj.weight", h);
     const w = weights.entry("k_conv1d.weight").shape.at(-1)!;
     const c = perChannel ? matrixOf(weights, "f_proj.0.weight")[0] : 0;
-    agrees("hidden_size", config.hidden_size, d);
-    agrees("num_heads", config.num_heads, g);
-    agrees("num_v_heads", config.num_v_heads, h);
-    agrees("head_k_dim", config.head_k_dim, n);
-    agrees("head_v_dim", config.head_v_dim, v);
-    agrees("expand_v", config.expand_v, v / n);
-    agrees("conv_size", config.conv_size, w);
+    checkAgrees("hidden_size", config.hidden_size, d);
+    checkAgrees("num_heads", config.num_heads, g);
+    checkAgrees("num_v_heads", config.num_v_heads, h);
+    checkAgrees("head_k_dim", config.head_k_dim, n);
+    checkAgrees("head_v_dim", config.head_v_dim, v);
+    checkAgrees("expand_v", config.expand_v, v / n);
+    checkAgrees("conv_size", config.conv_size, w);
     const bias = weights.has("k_conv1d.bias");
     if (config.conv_bias !== bias)
       throw new FormatError(
@@ -99,7 +99,7 @@ export const deltaLayers: LayerFamily = {
           const tail = state[tails[stream]]!;
           const channels = tail.size / (w - 1);
           found[`conv_state_${stream}`] = {
-            values: swapped(await tail.read(), [w - 1, channels]),
+            values: swapAxes(await tail.read(), [w - 1, channels]),
             of: (all) => newest(all, channels, w - 1),
           };
         }
@@ -112,7 +112,7 @@ export const deltaLayers: LayerFamily = {
         return ({ state }, given) => {
           const tail = state[tails[stream]]!;
           const channels = tail.size / (w - 1);
-          tail.write(swapped(newest(given, channels, w - 1), [channels, w - 1]));
+          tail.write(swapAxes(newest(given, channels, w - 1), [channels, w - 1]));
         };
       },
     };
@@ -170,6 +170,6 @@ function headwise(values: ArrayLike<number>, count: number, rows: number, column
   const each = rows * columns;
   const out = new Float64Array(values.length);
   for (let i = 0; i < count; i++)
-    out.set(swapped(Array.prototype.slice.call(values, i * each, (i + 1) * each), [rows, columns]), i * each);
+    out.set(swapAxes(Array.prototype.slice.call(values, i * each, (i + 1) * each), [rows, columns]), i * each);
   return out;
 }

@@ -56,13 +56,13 @@ export function shareOf(weights: TensorReader, name: string, parts: number): num
 }
 
 /** Throws Unsupported naming the first key that is set, for parts that no variant has. */
-export function without(config: Config, ...keys: readonly string[]): void {
+export function refuseKey(config: Config, ...keys: readonly string[]): void {
   const key = keys.find((name) => config[name]);
   if (key) throw new Unsupported(`${key}: ${JSON.stringify(config[key])} is not supported`);
 }
 
 /** Another view of a file's tensors: those named here have this shape and are made of the tensor of that name, if any. */
-export function rearranged(
+export function rearrange(
   weights: TensorReader,
   made: Readonly<Record<string, { shape: readonly number[]; of(values: ArrayLike<number>): ArrayLike<number> }>>,
 ): TensorReader {
@@ -94,7 +94,7 @@ export function rearranged(
 }
 
 /** `[a, b, ...]` as `[b, a, ...]`. */
-export function swapped(values: ArrayLike<number>, [a = 1, b = 1, ...rest]: readonly number[]): Float64Array {
+export function swapAxes(values: ArrayLike<number>, [a = 1, b = 1, ...rest]: readonly number[]): Float64Array {
   const width = sizeOf(rest);
   const out = new Float64Array(values.length);
   for (let i = 0; i < a; i++)

@@ -6,8 +6,8 @@ import { linear, vector } from "../../family/source.ts";
 import type { TensorReader } from "../../file/safetensors.ts";
 import { rotation } from "../../ops/rope/index.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { agrees, readCaseConfig, Unsupported } from "./case.ts";
-import { type LayerFamily, matrixOf, rearranged, shareOf, swapped, without } from "./family.ts";
+import { checkAgrees, readCaseConfig, Unsupported } from "./case.ts";
+import { type LayerFamily, matrixOf, rearrange, refuseKey, shareOf, swapAxes } from "./family.ts";
 
 const flag = z.boolean().optional();
 const schema = z.object({
@@ -46,9 +46,9 @@ export const foxLayers: LayerFamily = {
       Object.fromEntries(Object.entries(raw).filter(([key]) => !activations.includes(key))),
       schema,
     );
-    without(raw, "use_rope");
+    refuseKey(raw, "use_rope");
     // flash-linear-attention's layer takes a window and never hands it on; its authors' layer has none.
-    if (given.has("fgate_proj.weight")) without(raw, "window_size");
+    if (given.has("fgate_proj.weight")) refuseKey(raw, "window_size");
     const found = find(given, config.num_heads, activationOf(raw, activations));
     checkAgreement(config, found);
     const { h, g, e, v, biased, features } = found;
@@ -74,7 +74,7 @@ export const foxLayers: LayerFamily = {
         rotation: rotation(0),
         scale: config.softmax_scale,
       },
-      weights: rearranged(given, {
+      weights: rearrange(given, {
         ...repeatGains(given, "q_norm.weight", h, e),
         ...repeatGains(given, "k_norm.weight", g, e),
       }),
@@ -84,9 +84,9 @@ export const foxLayers: LayerFamily = {
         const { length } = cache;
         const sums = await cache.read("f");
         return {
-          k_cache: { values: swapped(await cache.read("k"), [length, g, e]) },
-          v_cache: { values: swapped(await cache.read("v"), [length, g, v]) },
-          log_fgate_cache: { values: swapped(differences(sums, h), [length, h]) },
+          k_cache: { values: swapAxes(await cache.read("k"), [length, g, e]) },
+          v_cache: { values: swapAxes(await cache.read("v"), [length, g, v]) },
+          log_fgate_cache: { values: swapAxes(differences(sums, h), [length, h]) },
         };
       },
     };
@@ -129,9 +129,9 @@ function find(given: TensorReader, h: number, activation: "outputGate" | "siluGa
 
 /** Throws FormatError where the config says otherwise than the weights. */
 function checkAgreement(config: z.infer<typeof schema>, { d, e, g, features, normed, gated, biased }: Found): void {
-  agrees("hidden_size", config.hidden_size, d);
-  agrees("head_dim", config.head_dim, e);
-  agrees("num_kv_heads", config.num_kv_heads, g);
+  checkAgrees("hidden_size", config.hidden_size, d);
+  checkAgrees("head_dim", config.head_dim, e);
+  checkAgrees("num_kv_heads", config.num_kv_heads, g);
   for (const [name, said, found] of [
     ["use_k_shift", config.use_k_shift, features.keyShift],
     ["use_v_shift", config.use_v_shift, features.valueShift],

@@ -4,7 +4,7 @@ import { gqa } from "../../attention/variant/gqa.ts";
 import { count, limits } from "../../family/config.ts";
 import { ropeKeys, scaledRotation } from "../../family/scaling.ts";
 import { linear, vector } from "../../family/source.ts";
-import { agrees, readCaseConfig } from "./case.ts";
+import { checkAgrees, readCaseConfig } from "./case.ts";
 import { type LayerFamily, matrixOf, shareOf } from "./family.ts";
 
 const schema = z.object({
@@ -33,9 +33,9 @@ export const mfaLayers: LayerFamily = {
     const [q, d] = matrixOf(weights, "q_proj.weight");
     const [e] = matrixOf(weights, "k_proj.weight");
     const [v] = matrixOf(weights, "v_proj.weight");
-    agrees("head_dim", config.head_dim, shareOf(weights, "wq.weight", h));
-    agrees("hidden_size", config.hidden_size, d);
-    agrees("share_q_dim", config.share_q_dim, q);
+    checkAgrees("head_dim", config.head_dim, shareOf(weights, "wq.weight", h));
+    checkAgrees("hidden_size", config.hidden_size, d);
+    checkAgrees("share_q_dim", config.share_q_dim, q);
     const sizes: Sizes = { d, h, g: 1, n: 0, r: e, e, v, c: 0, q, o: 0, eps: config.rms_norm_eps };
     const { rotation } = scaledRotation(config, e, "half");
     return {

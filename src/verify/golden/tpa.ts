@@ -9,8 +9,8 @@ import { einsum } from "../../ops/einsum/index.ts";
 import { type Rotation, rotation } from "../../ops/rope/index.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
-import { agrees, type Manifest, readCaseConfig } from "./case.ts";
-import { type LayerFamily, matrixOf, rearranged, shareOf } from "./family.ts";
+import { checkAgrees, type Manifest, readCaseConfig } from "./case.ts";
+import { type LayerFamily, matrixOf, rearrange, shareOf } from "./family.ts";
 
 const schema = z.object({
   n_head: count(limits.heads),
@@ -37,10 +37,10 @@ export const tpaLayers: LayerFamily = {
     const [k, l] = [shareOf(given, "c_qkv.W_A_k.weight", h), shareOf(given, "c_qkv.W_A_v.weight", h)];
     const [e, v] = [shareOf(given, "c_qkv.W_B_k.weight", k), shareOf(given, "c_qkv.W_B_v.weight", l)];
     const q = full ? 0 : shareOf(given, "c_qkv.W_A_q.weight", h);
-    agrees("head_dim", config.head_dim, e);
-    agrees("n_embd", config.n_embd, d);
-    agrees("rank", config.rank, k);
-    if (!full) agrees("q_rank", config.q_rank, q);
+    checkAgrees("head_dim", config.head_dim, e);
+    checkAgrees("n_embd", config.n_embd, d);
+    checkAgrees("rank", config.rank, k);
+    if (!full) checkAgrees("q_rank", config.q_rank, q);
     const words = Object.fromEntries(entries.filter(([key]) => turning(key)));
     const { r, base, layout } = turningOf(words, e);
     const normed = config.using_groupnorm;
@@ -60,13 +60,13 @@ export const tpaLayers: LayerFamily = {
       eps: config.groupnorm_eps,
       with: normed ? { outputNorm: true } : undefined,
     };
-    const turn = turned(layout, r, base);
+    const turn = rotationOf(layout, r, base);
     // Ours turns the last dims; T6's authors turn the first unless the case says otherwise.
     const first = r < e && !turnsLast(layout, said);
     const gain =
       normed && given.names.find((name) => /^(subln|c_norm|group_?norm|out_norm|o_norm)\.weight$/.test(name));
     const queryName = full ? "c_qkv.c_q.weight" : "c_qkv.W_B_q.weight";
-    const weights = rearranged(given, {
+    const weights = rearrange(given, {
       ...(first && { [queryName]: firstLast(given, queryName, e, r) }),
       ...(first && { "c_qkv.W_B_k.weight": firstLast(given, "c_qkv.W_B_k.weight", e, r) }),
       // A norm without gains.
@@ -128,7 +128,7 @@ function turningOf(config: Config, e: number) {
 }
 
 /** T6's training code turns half-split pairs against Llama's sense; its inference code interleaved ones with it. */
-function turned(layout: string | undefined, r: number, base: number): Rotation {
+function rotationOf(layout: string | undefined, r: number, base: number): Rotation {
   if (layout !== undefined && /interleav/i.test(layout) && !/half/i.test(layout))
     return rotation(r, base, "interleaved");
   if (layout !== undefined && /llama|neox/i.test(layout) && !/opposite/i.test(layout))
