@@ -59,7 +59,7 @@ export function modelOptions(command: Command, most: number): Command {
     );
 }
 
-/** What the cache holds where nobody says: a forced form and a kept session need it to be the same at any length. */
+/** What the cache holds unless --keep says: what the variant declares where a form is forced or a session kept, which must not hang on the length. */
 export function keepOf({ keep, form, save, resume }: ModelOptions & { save?: string; resume?: string }): Keep {
   return keep ?? (form !== undefined || save !== undefined || resume !== undefined ? "declared" : "faster");
 }

@@ -114,7 +114,7 @@ async function sessionFor(
   if (resume !== undefined) {
     const session = await loaded.resume(resume, { cache, keep, context });
     if (prompt !== undefined) return { session, ids: session.ids(prompt) };
-    // The last token is run again: what follows it is not in the file.
+    // The last token is run again, since the file has no logits of what follows it.
     const last = session.tokens.slice(-1);
     session.rewind(Math.max(0, session.length - 1));
     return { session, ids: last };

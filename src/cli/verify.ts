@@ -63,7 +63,7 @@ async function verifySpecs(specs: readonly string[], options: Options): Promise<
   const hosted = options.random
     ? Array.from({ length: options.random === true ? 1 : options.random }, () => randomSpec(random))
     : (specs.length ? specs : shownSpecs).map((spec) => ({ spec, width, heads }));
-  // All are read before any is run, so that a misspelt one costs no wait.
+  // All specs are read before any is run, so that a misspelt one costs no wait.
   const all = hosted.map((host) => ({ ...host, attention: parseSpec(host.spec, host) }));
   const wasm = await WasmDevice.open();
   const results: (Agreement & { width: number; heads: number })[] = [];
@@ -105,7 +105,7 @@ function worst({ float64, float32 }: Agreement): Difference {
 function printAgreement(found: Agreement & { width: number; heads: number }): void {
   const { spec, sizes, forms, float64, float32, passed } = found;
   const name = spec.includes(":") ? `${spec} w${sizes.d} h${sizes.h}` : spec;
-  // A long name has its line to itself.
+  // A name that is longer than its column has a line to itself.
   if (name.length > 27) console.log(name);
   forms.forEach(({ form, values, bytes, unfoldedValues }, i) => {
     const last =

@@ -73,7 +73,7 @@ function entryBytes({ values, exact }: Kept, type: Dtype): number {
   return (values - exact) * dtypes[type] + exact * 4;
 }
 
-/** Bytes of what is left of `seen` tokens: a window's, or compressed ones and the last whole, which no indexer has a key of. */
+/** Bytes that a layer still holds after `seen` tokens: those of its window, or the compressed entries and the last tokens whole; an indexer has keys of entries alone. */
 function heldBytes({ attention: { window }, compression }: LayerKind, kept: Kept, type: Dtype, seen: number): number {
   const entry = entryBytes(kept, type);
   if (!compression) return entry * Math.min(seen, window ?? seen);
@@ -108,7 +108,7 @@ export function longestContext(
   return longest((context) => batch * cacheBytes(blueprint, form, type, context) <= room);
 }
 
-/** The last whole number for which this holds, which holds for all before it: 0 where for none, Infinity where beyond 2^52. */
+/** The longest context that fits, where every shorter one fits too: 0 where not even one token does, Infinity beyond 2^52. */
 export function longest(fits: (context: number) => boolean): number {
   if (!fits(1)) return 0;
   let [low, high] = [1, 2];

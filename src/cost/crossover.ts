@@ -11,14 +11,14 @@ import {
   stateValues,
 } from "../attention/define.ts";
 
-/** What is to be done: operands to take up, FLOPs, and rows of single key heads to begin with. */
+/** What a kernel has to do: bytes of operands to read, FLOPs, and rows of single key heads to begin. */
 export interface Work {
   readonly bytes: number;
   readonly flops: number;
   readonly rows?: number | undefined;
 }
 
-/** How fast a kernel is, each per second: its time is the sum of what they take. Beginning a row costs nothing unless given. */
+/** What a kernel reads, computes and begins per second; its time is the sum of the three. Beginning a row costs nothing unless given. */
 export type Rate = Work;
 
 /** What decides about forms on a machine, at the number of threads that run; `biform tune` measures it. */
@@ -167,7 +167,7 @@ export function predict(attention: Costing, form: string, step: StepSizes, machi
   return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
-/** Ops of a layer, nearly. */
+/** About how many ops a layer starts in a form. */
 export function opsOf(attention: Costing, form: string): number {
   return countsOf(attention, form).ops;
 }
@@ -183,7 +183,7 @@ export function workSeconds(
   return overlaps ? Math.max(reading, computing) : reading + computing;
 }
 
-/** Rows as they are worked on: a step of them at a time where they are many. */
+/** Rows that a kernel works on for so many: many are taken a step at a time, and the last step is filled up. */
 export const fillSteps = (rows: number, { few, step }: { few: number; step: number }) =>
   rows <= few || !step ? rows : Math.ceil(rows / step) * step;
 
@@ -207,7 +207,7 @@ export interface Contestant {
   readonly form: string;
 }
 
-/** The first form of an attention and another that competes with it; undefined for a variant with one form. */
+/** An attention's first form and the next one, which competes with it; undefined for a variant with one form. */
 export function rivalsOf(attention: Costing): readonly [Contestant, Contestant] | undefined {
   const [first, second] = formNames(attention.variant, attention.sizes);
   return first && second
@@ -244,7 +244,7 @@ export function crossoverChunk(
 const timeOf = ({ attention, form }: Contestant, step: StepSizes, machine: Machine) =>
   predict(attention, form, step, machine).total;
 
-/** Where `holds` begins to after `from`, where it does not; Infinity where it does not by `most` either. */
+/** Where a condition that fails at `from` begins to hold, to a hundred-thousandth; Infinity where it still fails at `most`. */
 function findFrom(from: number, most: number, holds: (x: number) => boolean): number {
   let [low, high] = [from, 2 * from];
   while (!holds(high)) {

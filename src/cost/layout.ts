@@ -102,7 +102,7 @@ function parametersPerRank({ vocabulary, width, tied, layers, extra }: Blueprint
       0,
     );
     const { always, expert, experts } = kind.feed;
-    // Every rank routes.
+    // The router is whole on every rank, which routes its own tokens.
     const router = Math.min(always, width * experts);
     const feed = router + (always - router) / tensor + (expert * experts) / (tensor * data * context);
     own += kind.count * (attention + feed + kind.extra);
@@ -195,7 +195,7 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
   };
 }
 
-/** A difference of sums that are equal is not quite 0. */
+/** Bytes by which one sum exceeds another, rounded: the difference of sums that should be equal is not quite 0. */
 const differenceOf = (bytes: number) => Math.max(0, Math.round(bytes));
 
 /** A sentence for what is duplicated, split, or idle. */

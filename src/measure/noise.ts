@@ -5,7 +5,7 @@ import type { CacheType } from "../tensor/page.ts";
 import { Random } from "../tensor/random.ts";
 import { type Device, scope, sizeOf, Tensor } from "../tensor/tensor.ts";
 
-/** Numbers after which the pattern begins anew. */
+/** Random numbers that are drawn once and repeated along a tensor. */
 const PERIOD = 2 ** 16;
 
 /** A tensor of small random numbers, for kernels whose time is measured and whose result is not. */

@@ -16,7 +16,7 @@ import { regress } from "./regression.ts";
 
 /** How long to measure, by which clock, and who watches. */
 export interface TuneOptions {
-  /** Of measuring; 9 unless given. */
+  /** Seconds of measuring in all; 9 unless given. */
   readonly seconds?: number;
   /** The wall's unless given. */
   readonly clock?: Clock;
@@ -88,7 +88,7 @@ export async function tune(device: WasmDevice, options: TuneOptions = {}): Promi
   }
 }
 
-/** What the samples' times say. */
+/** The machine whose rates explain the samples' times. */
 function machineOf(samples: readonly Sample[], least: readonly number[], grain: Grain): Machine {
   const of = (kernel: Sample["kernel"]) =>
     samples.flatMap(({ kernel: own, work }, i) => (own === kernel ? [{ work, seconds: least[i]! }] : []));

@@ -125,7 +125,7 @@ function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanS
   return notes;
 }
 
-/** The asked type first, the others by size; and what the file has. */
+/** Bytes of all weights by type: the one asked for first, then the others, then as the file has them. */
 function weightsOf(blueprint: Blueprint, asked: WeightType): Plan["weights"] {
   const types: WeightType[] = [
     ...typesFrom(asked),
@@ -134,7 +134,7 @@ function weightsOf(blueprint: Blueprint, asked: WeightType): Plan["weights"] {
   return [...new Set([asked, ...types])].map((dtype) => ({ dtype, bytes: weightBytes(blueprint, dtype) }));
 }
 
-/** All types, this one first. */
+/** All types of numbers, the one asked for first. */
 function typesFrom(asked: WeightType): Dtype[] {
   const all = Object.keys(dtypes) as Dtype[];
   return all.toSorted((a, b) => Number(b === asked) - Number(a === asked));

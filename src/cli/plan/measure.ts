@@ -41,7 +41,7 @@ function layerOf({ name, layers }: Blueprint): Attention {
 export async function measureCrossover(blueprint: Blueprint, signal: AbortSignal): Promise<Measuring> {
   const attention = layerOf(blueprint);
   const device = await WasmDevice.open();
-  // Tuning is a fifth of it, nearly.
+  // The first fifth of the display is tuning, which takes about that share of the time.
   const display = patient({ title: "measure", total: 1 });
   try {
     const watch = (from: number, to: number) => (done: number, total: number, label: string) =>

@@ -20,7 +20,7 @@ export interface AttentionTraits {
   readonly bias?: "all" | "inputs";
   /** Norms on queries and keys: of one head's width for all heads, of all heads together, or of each head its own. */
   readonly qkNorm?: "head" | "whole" | "each";
-  /** ... which `use_qk_norm` turns on; they are always there unless given. */
+  /** Whether `use_qk_norm` turns these norms on; they are always there unless given. */
   readonly qkNormOptional?: true;
   /** A logit per head in the softmax. */
   readonly sinks?: true;

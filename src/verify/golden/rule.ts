@@ -61,7 +61,7 @@ async function through(
     k: read("k"),
     v: read("v"),
     beta: read("beta"),
-    decay: given.has("g") ? read("g") : undefined,
+    ...(given.has("g") && { decay: read("g") }),
   };
   const [, h = 1, width = 1] = rule.v.shape;
   const shape = [1, h, rule.k.shape[2]!, width];
