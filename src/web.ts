@@ -84,6 +84,7 @@ export { cacheGrid, enginesGrid, layoutsGrid, machinesGrid, workGrids } from "./
 export { rooflinePicture } from "./plan/show/roofline.ts";
 export { cachedForms, crossoverText, parametersText, settingsText, tokens } from "./plan/show/table.ts";
 export { DeviceError, FormatError, ShapeError } from "./tensor/error.ts";
+export { formatJson, parseJson } from "./tensor/json.ts";
 export { Random } from "./tensor/random.ts";
 export { type Device, scope, Tensor, tensor } from "./tensor/tensor.ts";
 export { type Agreement, agree, type Drawn, drawNumbers, partsOn, roundingOf } from "./verify/agree.ts";

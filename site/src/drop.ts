@@ -1,5 +1,5 @@
 /** Files that are dropped anywhere or chosen: what each is follows from its first bytes, and what is wrong is said in place. */
-import { FormatError } from "biform/web";
+import { FormatError, parseJson } from "biform/web";
 import { byId, messageOf } from "./element.ts";
 import { isResult, openResult } from "./report.ts";
 import { openConfig, openGguf } from "./source.ts";
@@ -75,7 +75,7 @@ async function open(file: File, store: Store): Promise<State["at"]> {
 /** Undefined where the text is no JSON: the reader of configs says so. */
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

@@ -7,8 +7,10 @@ import {
   blueprintOfSpec,
   blueprintOfText,
   FormatError,
+  formatJson,
   hubConfig,
   type Outline,
+  parseJson,
   presetOf,
   presets,
   readOutline,
@@ -79,7 +81,7 @@ export function openConfig(text: string, file: string): Partial<State> {
   } catch (error) {
     if (!/"model_type"/.test(text)) throw error;
   }
-  const config = JSON.stringify(JSON.parse(text));
+  const config = formatJson(parseJson(text));
   const title = file.slice(0, 200);
   if (config.length <= longestConfig) return { kind: "file", title, config, bytes: 0, rest: 0, as: "" };
   held = { title, config: "", read: (reading) => blueprintOfText(text, file, reading) };

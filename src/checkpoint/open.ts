@@ -11,6 +11,7 @@ import { clip } from "../file/header.ts";
 import type { TensorReader } from "../file/safetensors.ts";
 import { type Model, type Parameter, parametersOf } from "../model/model.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 
 /** A model on disk: what it is and where its parameters lie. Nothing of their size has been read. */
 export interface Opened {
@@ -42,7 +43,7 @@ async function openFamily(dir: string, override: Config): Promise<Opened> {
   const family = familyOf(config.model_type);
   if (!family)
     throw new FormatError(
-      `${dir}/config.json: model_type: got ${clip(JSON.stringify(config.model_type) ?? "nothing")}, ` +
+      `${dir}/config.json: model_type: got ${clip(formatJson(config.model_type))}, ` +
         `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
     );
   const { model, parameters, sources } = named(`${dir}/config.json`, () => {
@@ -59,7 +60,7 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
   const architecture = architectureOf(name);
   if (!architecture)
     throw new FormatError(
-      `${path}: general.architecture: got ${clip(JSON.stringify(name) ?? "nothing")}, ` +
+      `${path}: general.architecture: got ${clip(formatJson(name))}, ` +
         `expected one of ${architectures.map((known) => known.name).join(", ")}; other models are not supported`,
     );
   const parts = metadata.get("split.count")?.value;

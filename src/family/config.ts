@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 
 /** A checkpoint's config.json as it was read. */
 export type Config = Readonly<Record<string, unknown>>;
@@ -43,18 +44,24 @@ export function readConfig<T>(config: Config, schema: z.ZodObject<z.ZodRawShape>
   if (unknown)
     throw new FormatError(
       `${unknown[0].slice(0, 80)}: got a key that is not known for ` +
-        `${config.model_type === undefined ? "this architecture" : `model_type ${JSON.stringify(config.model_type)}`}, ` +
+        `${config.model_type === undefined ? "this architecture" : `model_type ${formatJson(config.model_type)}`}, ` +
         "expected it absent or null; it could change the numbers, so it is not ignored",
     );
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  throw refused(issue.path.join(".") || "config", config[String(issue.path[0])], issue.message);
+  throw refused(issue.path.join(".") || "config", config[String(issue.path[0])], wantedBy(issue));
+}
+
+/** What zod says is wrong with a value: of one that fits none of several kinds, what the first of them asks for. */
+export function wantedBy(issue: z.core.$ZodIssue): string {
+  const first = issue.code === "invalid_union" ? issue.errors[0]?.[0] : undefined;
+  return first && first.path.length === 0 ? wantedBy(first) : issue.message;
 }
 
 /** The error for a config's value, from what zod says of it. */
 export function refused(key: string, value: unknown, message: string): FormatError {
   const wanted = message.replace(/^[^:]*: (?=expected )/, "").replace(/^expected |, received .*$/g, "");
-  const got = (JSON.stringify(value) ?? "nothing").slice(0, 80);
+  const got = formatJson(value).slice(0, 80);
   return new FormatError(`${key}: got ${got}, expected ${wanted}; anything else is not supported`);
 }
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Rotation, rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 import { refused } from "./config.ts";
 
 const positive = z.number().positive().max(1e12);
@@ -82,7 +83,7 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
   const schema = typeof kind === "string" && Object.hasOwn(kinds, kind) ? kinds[kind as keyof typeof kinds] : undefined;
   if (!schema)
     throw new FormatError(
-      `${key}.rope_type: got ${JSON.stringify(kind).slice(0, 80)}, expected one of ${Object.keys(kinds).join(", ")}; ` +
+      `${key}.rope_type: got ${formatJson(kind).slice(0, 80)}, expected one of ${Object.keys(kinds).join(", ")}; ` +
         "this kind of position scaling is not supported",
     );
   const result = schema.safeParse(raw);
@@ -90,7 +91,7 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
     const issue = result.error.issues[0]!;
     if (issue.code === "unrecognized_keys")
       throw new FormatError(
-        `${key}.${issue.keys[0]}: got a key that ${JSON.stringify(kind)} has not, expected it absent; ` +
+        `${key}.${issue.keys[0]}: got a key that ${formatJson(kind)} has not, expected it absent; ` +
           "it could change the numbers, so it is not ignored",
       );
     throw refused(`${key}.${issue.path.join(".")}`, raw[String(issue.path[0])], issue.message);

@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
+import { parseJson } from "../tensor/json.ts";
 import { recoverFolder } from "./atomic.ts";
 import { openSafetensors, readSmall } from "./disk.ts";
 import { clip } from "./header.ts";
@@ -53,7 +54,7 @@ export async function readJson<T>(path: string, limit: number, schema: z.ZodType
   const bytes = await readSmall(path, limit);
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
     const reason = clip(error instanceof Error ? error.message : String(error));
     throw new FormatError(`${path}: got no valid JSON (${reason}), expected JSON in UTF-8; fetch the file again`, {

@@ -105,8 +105,9 @@ function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number,
       if (!isDtype(value))
         scan.fail(`one of ${Object.keys(dtypeBytes).join(" ")} as dtype, not ${clip(value)}`, valueAt);
       dtype = value;
-    } else if (key === "shape" && shape === undefined) shape = scan.numbers();
-    else if (key === "data_offsets" && offsets === undefined) offsets = scan.numbers();
+    } else if (key === "shape" && shape === undefined) shape = scan.numbers(`the shape of ${clip(name)}`);
+    else if (key === "data_offsets" && offsets === undefined)
+      offsets = scan.numbers(`the data_offsets of ${clip(name)}`);
     else scan.fail(`dtype, shape and data_offsets once each in ${clip(name)}`, keyAt);
   });
   if (!dtype || !shape || !offsets) return scan.fail(`dtype, shape and data_offsets in ${clip(name)}`, at);
@@ -219,15 +220,15 @@ class Scanner {
     }
   }
 
-  /** An array of at most 64 whole numbers in [0, 2^53). */
-  numbers(): number[] {
+  /** An array of at most 64 whole numbers in [0, 2^53); `what` names it in errors. */
+  numbers(what: string): number[] {
     const result: number[] = [];
     this.#expect(0x5b, "'['");
     if (this.#skips(0x5d)) return result;
     do {
       this.#space();
-      if (result.length === RANK_LIMIT) this.fail(`at most ${RANK_LIMIT} numbers`);
-      result.push(this.#number());
+      if (result.length === RANK_LIMIT) this.fail(`at most ${RANK_LIMIT} numbers in ${what}`);
+      result.push(this.#number(what));
     } while (this.#skips(0x2c));
     this.#expect(0x5d, "',' or ']'");
     return result;
@@ -239,20 +240,20 @@ class Scanner {
     if (this.at < this.#bytes.length) this.fail("only blanks up to the end of the header");
   }
 
-  #number(): number {
+  #number(what: string): number {
     const begin = this.at;
     let value = 0;
     for (;;) {
       const digit = (this.#bytes[this.at] ?? 0) - 0x30;
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
-      if (!Number.isSafeInteger(value)) this.fail("a whole number below 2^53", begin);
+      if (!Number.isSafeInteger(value)) this.fail(`a whole number below 2^53 in ${what}`, begin);
       this.at++;
     }
     const length = this.at - begin;
     if (length === 0 || (length > 1 && this.#bytes[begin] === 0x30))
-      this.fail("a whole number that is not negative", begin);
-    if ([0x2e, 0x45, 0x65].includes(this.#bytes[this.at] ?? 0)) this.fail("a whole number", begin);
+      this.fail(`a whole number that is not negative in ${what}`, begin);
+    if ([0x2e, 0x45, 0x65].includes(this.#bytes[this.at] ?? 0)) this.fail(`a whole number in ${what}`, begin);
     return value;
   }
 

@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import { parseJson } from "../tensor/json.ts";
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -143,7 +144,7 @@ function* checked(ids: ArrayLike<number>, vocabulary: number): Generator<number>
 function parseObject(file: string, text: string): object {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     throw new FormatError(
       `${file}: got no valid JSON (${String(error).slice(0, 120)}), expected a tokenizer; fetch it again`,

@@ -4,6 +4,7 @@ import { outerFlops, outputParams, rankRules } from "../../attention/variant/ran
 import type { Feed } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
 import { feedAt } from "./feed.ts";
 import type { Attending, Traits } from "./grouped.ts";
 import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";
@@ -114,7 +115,7 @@ function ratioAt(s: Settings, i: number, keys: z.infer<typeof schema>): number {
   const kind = s.layer_types ? at(s.layer_types, i, "layer_types") : plain;
   if (!isKind(kind))
     throw new FormatError(
-      `layer_types: got ${JSON.stringify(kind)}, expected ${Object.keys(kinds).join(", ")}; this architecture has no other`,
+      `layer_types: got ${formatJson(kind)}, expected ${Object.keys(kinds).join(", ")}; this architecture has no other`,
     );
   return kinds[kind] && (rates?.[kind] ?? kinds[kind]);
 }

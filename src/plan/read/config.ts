@@ -3,6 +3,7 @@ import { checkSizes } from "../../attention/layer.ts";
 import { type Blueprint, countParameters, type LayerKind } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture } from "./choice.ts";
 import { namesOf, settingsOf } from "./settings.ts";
@@ -118,7 +119,7 @@ const deciding = [
 function unknownError(config: Config): FormatError {
   const found = deciding.flatMap((key) => {
     const name = namesOf(key).find((name) => config[name] !== undefined && config[name] !== null);
-    return name === undefined ? [] : [`${name} ${clip(JSON.stringify(config[name]))}`];
+    return name === undefined ? [] : [`${name} ${clip(formatJson(config[name]))}`];
   });
   if (found.length === 0)
     return new FormatError(
@@ -129,7 +130,7 @@ function unknownError(config: Config): FormatError {
   const near = typeof type === "string" ? nearest(type, Object.keys(architectures)) : undefined;
   const spec = config.kv_lora_rank === undefined || config.kv_lora_rank === null ? "GQA" : "MLA";
   return new FormatError(
-    `model_type: got ${clip(JSON.stringify(type) ?? "nothing")}, expected an architecture that is known${near ? ` (the nearest is ${near})` : ""}; ` +
+    `model_type: got ${clip(formatJson(type))}, expected an architecture that is known${near ? ` (the nearest is ${near})` : ""}; ` +
       `what decides is ${deciding.join(", ")}, of which the config has ${found.join(", ")}: name the variant, such as --as ${spec}`,
   );
 }

@@ -5,6 +5,7 @@ import { kda } from "../../attention/variant/kda.ts";
 import type { Feed } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
 import { feedAt, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { latentAt } from "./latent.ts";
@@ -43,7 +44,7 @@ export function kindAt(s: Settings, i: number, ...kinds: readonly string[]): str
   const kind = at(s.layer_types!, i, "layer_types");
   if (!kinds.includes(kind))
     throw new FormatError(
-      `layer_types: got ${JSON.stringify(kind)}, expected ${kinds.join(" or ")}; this architecture has no other`,
+      `layer_types: got ${formatJson(kind)}, expected ${kinds.join(" or ")}; this architecture has no other`,
     );
   return kind;
 }

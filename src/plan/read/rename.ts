@@ -1,4 +1,4 @@
-import type { Config } from "../../family/config.ts";
+import { type Config, refused } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { namesOf } from "./settings.ts";
 
@@ -7,9 +7,15 @@ import { namesOf } from "./settings.ts";
 const isObject = (value: unknown): value is Config =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 const part = (config: Config, key: string): Config => (isObject(config[key]) ? (config[key] as Config) : {});
+/** What stands under a key that goes on under another name: a number that is not finite is refused while its own is known. */
+const from = (config: Config, key: string): unknown => {
+  const value = config[key];
+  if (typeof value === "number" && !Number.isFinite(value)) throw refused(key, value, "expected a finite number");
+  return value;
+};
 const numberOf = (config: Config, ...keys: readonly string[]): number => {
   const key = keys.find((name) => typeof config[name] === "number");
-  return key === undefined ? Number.NaN : (config[key] as number);
+  return key === undefined ? Number.NaN : (from(config, key) as number);
 };
 const times = (a: number, b: number) => (Number.isFinite(a * b) ? a * b : undefined);
 
@@ -20,8 +26,12 @@ export function expanded(config: Config): Config {
 }
 
 export function falcon(config: Config): Config {
-  const heads = config.num_attention_heads ?? config.n_head;
-  const groups = config.new_decoder_architecture ? config.num_kv_heads : config.multi_query === false ? heads : 1;
+  const heads = from(config, "num_attention_heads") ?? from(config, "n_head");
+  const groups = config.new_decoder_architecture
+    ? from(config, "num_kv_heads")
+    : config.multi_query === false
+      ? heads
+      : 1;
   return expanded({ ...config, num_key_value_heads: groups, mlp_bias: config.bias });
 }
 
@@ -47,8 +57,8 @@ export function mpt(config: Config): Config {
   const d = numberOf(config, "d_model", "hidden_size");
   return {
     ...config,
-    intermediate_size: times(d, typeof config.expansion_ratio === "number" ? config.expansion_ratio : 4),
-    num_key_value_heads: part(config, "attn_config").kv_n_heads,
+    intermediate_size: times(d, typeof config.expansion_ratio === "number" ? numberOf(config, "expansion_ratio") : 4),
+    num_key_value_heads: from(part(config, "attn_config"), "kv_n_heads"),
     mlp_bias: config.no_bias === false,
     attention_bias: config.no_bias === false,
   };
@@ -58,25 +68,26 @@ export function dbrx(config: Config): Config {
   const [attention, feed] = [part(config, "attn_config"), part(config, "ffn_config")];
   return {
     ...config,
-    num_key_value_heads: attention.kv_n_heads,
-    intermediate_size: feed.ffn_hidden_size,
-    num_experts: feed.moe_num_experts,
-    num_experts_per_tok: feed.moe_top_k,
+    num_key_value_heads: from(attention, "kv_n_heads"),
+    intermediate_size: from(feed, "ffn_hidden_size"),
+    num_experts: from(feed, "moe_num_experts"),
+    num_experts_per_tok: from(feed, "moe_top_k"),
   };
 }
 
 export function chatglm(config: Config): Config {
-  const { multi_query_attention: shared, multi_query_group_num: groups, padded_vocab_size: vocabulary } = config;
   return {
     ...config,
-    vocab_size: config.vocab_size ?? vocabulary,
-    num_key_value_heads: shared ? groups : config.num_attention_heads,
+    vocab_size: config.vocab_size ?? from(config, "padded_vocab_size"),
+    num_key_value_heads: config.multi_query_attention
+      ? from(config, "multi_query_group_num")
+      : from(config, "num_attention_heads"),
   };
 }
 
 /** `intermediate_size` is that of experts; every fourth layer sees everything, the others a chunk. */
 export function llama4(config: Config): Config {
-  const f = config.intermediate_size;
+  const f = from(config, "intermediate_size");
   const list = Array.isArray(config.no_rope_layers) ? (config.no_rope_layers as unknown[]) : [];
   const layers = numberOf(config, "num_hidden_layers");
   const every = numberOf(config, "no_rope_layer_interval") || 4;
@@ -89,7 +100,7 @@ export function llama4(config: Config): Config {
           layer_types: Array.from({ length: layers }, (_, i) => (chunked(i) ? "chunked_attention" : "full_attention")),
         }),
     attention_chunk_size: config.attention_chunk_size ?? 8192,
-    intermediate_size: config.intermediate_size_mlp ?? f,
+    intermediate_size: from(config, "intermediate_size_mlp") ?? f,
     moe_intermediate_size: f,
     shared_expert_intermediate_size: f,
   };

@@ -4,6 +4,7 @@ import { type ByteSource, blobSource } from "../../file/bytes.ts";
 import { MAGIC } from "../../file/gguf.ts";
 import { readOutline } from "../../file/outline.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
+import { formatJson, parseJson } from "../../tensor/json.ts";
 import { blueprintOfConfig, type Reading } from "./config.ts";
 import { blueprintOfGguf } from "./gguf.ts";
 
@@ -26,7 +27,7 @@ export function nameOf(path: string): string {
 export function blueprintOfText(text: string, file: string, reading: Reading = {}): Blueprint {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message.replaceAll(/\s+/g, " ").slice(0, 80) : "";
     throw new FormatError(
@@ -38,7 +39,7 @@ export function blueprintOfText(text: string, file: string, reading: Reading = {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new FormatError(
-      `${file}: got ${Array.isArray(value) ? "a list" : JSON.stringify(value).slice(0, 60)}, expected an object of keys; name a config.json`,
+      `${file}: got ${Array.isArray(value) ? "a list" : formatJson(value).slice(0, 60)}, expected an object of keys; name a config.json`,
     );
   try {
     return blueprintOfConfig(value as Config, nameOf(file), reading);

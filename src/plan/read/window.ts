@@ -1,4 +1,5 @@
 import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
 import { at, type Settings } from "./settings.ts";
 
 const windowed = new Set(["sliding_attention", "local_attention", "sliding", "local", "swa"]);
@@ -18,7 +19,7 @@ export function windowAt(s: Settings, i: number): number | undefined {
     if (type === "chunked_attention") return needSize(s.attention_chunk_size ?? size, "attention_chunk_size");
     if (windowed.has(type)) return needSize(size, "sliding_window");
     throw new FormatError(
-      `layer_types: got ${JSON.stringify(type)}, expected ${[...whole, ...windowed, "chunked_attention"].join(", ")}; this architecture has no other`,
+      `layer_types: got ${formatJson(type)}, expected ${[...whole, ...windowed, "chunked_attention"].join(", ")}; this architecture has no other`,
     );
   }
   if (size === undefined || s.use_sliding_window === false) return undefined;
