@@ -12,6 +12,7 @@ import type { TensorReader } from "../file/safetensors.ts";
 import { type Model, type Parameter, parametersOf } from "../model/model.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
+import { chooseHead } from "./head.ts";
 
 /** A model on disk: what it is and where its parameters lie. Nothing of their size has been read. */
 export interface Opened {
@@ -24,7 +25,9 @@ export interface Opened {
   /** Whether a tensor beside the parameters changes nothing. */
   ignores(tensor: string): boolean;
   /** The file's own header, where it is a GGUF file. */
-  readonly gguf?: Gguf;
+  readonly gguf?: Gguf | undefined;
+  /** What was taken otherwise than the config says, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -46,11 +49,16 @@ async function openFamily(dir: string, override: Config): Promise<Opened> {
       `${dir}/config.json: model_type: got ${clip(formatJson(config.model_type))}, ` +
         `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
     );
-  const { model, parameters, sources } = named(`${dir}/config.json`, () => {
+  const file = `${dir}/config.json`;
+  const described = named(file, () => {
     const model = family.model(config);
-    return { model, parameters: parametersOf(model), sources: family.sources(model, config) };
+    parametersOf(model);
+    return model;
   });
-  return { config, model, parameters, sources, tensors, ignores: (name) => family.ignores(name, model, config) };
+  const { model, notes } = await chooseHead(described, config, family, tensors);
+  const [parameters, sources] = named(file, () => [parametersOf(model), family.sources(model, config)]);
+  const ignores = (name: string) => family.ignores(name, model, config);
+  return { config, model, parameters, sources, tensors, ignores, notes };
 }
 
 async function openArchitecture(path: string, override: Config): Promise<Opened> {
@@ -63,9 +71,6 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
       `${path}: general.architecture: got ${clip(formatJson(name))}, ` +
         `expected one of ${architectures.map((known) => known.name).join(", ")}; other models are not supported`,
     );
-  const parts = metadata.get("split.count")?.value;
-  if (typeof parts === "number" && parts > 1)
-    throw new FormatError(`${path}: split.count: got a model in ${parts} files, expected one; merge them first`);
   const header = await headerOf(gguf, architecture);
   const { config, model, parameters, sources } = named(path, () => {
     const config = { ...architecture.config(header), ...override };
@@ -84,7 +89,7 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
   const layers = model.layers.length;
   const ignores = (tensor: string) =>
     architecture.tables.includes(tensor) || Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) >= layers;
-  return { config, model, parameters, sources, tensors, ignores, gguf };
+  return { config, model, parameters, sources, tensors, ignores, gguf, notes: [] };
 }
 
 /** The most numbers that a tensor among the settings may have. */

@@ -5,6 +5,13 @@ import { type Config, count, limits } from "./config.ts";
 import { perHead, type Rows, type Scales, type Source, type Sources } from "./source.ts";
 import { type Place, type Places, place, type Table, within } from "./table.ts";
 
+/** Whether the head is the embedding's transpose: `otherwise` where the config has no word of it, not where it says null, as in Python. */
+export const tie = (otherwise: boolean) =>
+  z
+    .boolean()
+    .nullish()
+    .transform((tied) => (tied === undefined ? otherwise : tied === true));
+
 /** What the config of every decoder says. */
 export const decoderKeys = {
   vocab_size: count(limits.vocabulary),
@@ -16,7 +23,7 @@ export const decoderKeys = {
   head_dim: count(limits.width).nullish(),
   hidden_act: z.literal("silu").default("silu"),
   rms_norm_eps: z.number().min(0).max(1).default(1e-6),
-  tie_word_embeddings: z.boolean().default(false),
+  tie_word_embeddings: tie(false),
 };
 const decoderSchema = z.object(decoderKeys);
 export type DecoderConfig = z.infer<typeof decoderSchema>;

@@ -19,7 +19,8 @@ export const latentKeys = {
   q_lora_rank: count(limits.width).nullish(),
   kv_lora_rank: count(limits.width),
   qk_nope_head_dim: count(limits.width),
-  qk_rope_head_dim: count(limits.width),
+  // 0: no position anywhere (NoPE).
+  qk_rope_head_dim: z.number().int().min(0).max(limits.width),
   v_head_dim: count(limits.width),
   attention_bias: z.boolean().default(false),
   ...ropeKeys,
@@ -52,6 +53,8 @@ export function latentAttention(
 
 /** Sizes that follow from others and that MLA's configs say once more. */
 export const impliedKeys = {
+  // That of the rotary part, which may be none.
+  head_dim: z.number().int().min(0).max(limits.width).nullish(),
   qk_head_dim: count(limits.width).nullish(),
   mlp_bias: z.literal(false).optional(),
 };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
 import { count, limits } from "./config.ts";
-import { decoderKeys } from "./decoder.ts";
+import { decoderKeys, tie } from "./decoder.ts";
 import { defineFamily } from "./family.ts";
 import {
   checkImplied,
@@ -24,7 +24,7 @@ export const minicpm = defineFamily({
     ...latentKeys,
     ...impliedKeys,
     rms_norm_eps: z.number().min(0).max(1).default(1e-5),
-    tie_word_embeddings: z.boolean().default(true),
+    tie_word_embeddings: tie(true),
     v_head_dim: count(limits.width).nullish(),
     scale_emb: factor.default(12),
     scale_depth: factor.nullable().default(1.4),

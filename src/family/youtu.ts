@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { decoderKeys } from "./decoder.ts";
+import { decoderKeys, tie } from "./decoder.ts";
 import { deepseekGguf } from "./deepseek.ts";
 import { defineFamily } from "./family.ts";
 import { checkImplied, decoder, impliedKeys, latentAttention, latentKeys, latentTable } from "./latent.ts";
@@ -11,7 +11,7 @@ export const youtu = defineFamily({
     ...decoderKeys,
     ...latentKeys,
     ...impliedKeys,
-    tie_word_embeddings: z.boolean().default(true),
+    tie_word_embeddings: tie(true),
     rope_interleave: z.boolean().default(true),
   },
   model(config) {

@@ -29,7 +29,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Whose speed decides in which form attention runs; what `biform tune` has measured here, or a common one, unless given. */
   readonly machine?: Machine | undefined;
-  /** Sees a line about figures of `biform tune` that cannot be used. */
+  /** Sees a line about each thing beside the weights that cannot be used, or that is taken otherwise than a file says. */
   readonly warn?: ((line: string) => void) | undefined;
 }
 
@@ -75,6 +75,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const opened = await openModel(path);
   const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(path));
   const { model, config } = opened;
+  const { warn } = options;
+  for (const note of opened.notes) warn?.(note);
   const tokenizer =
     beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);
   if (tokenizer && tokenizer.vocabulary > model.vocabulary)
