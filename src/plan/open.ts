@@ -29,7 +29,7 @@ export async function openPlan(what: string, { as, signal, ...given }: OpenOptio
   if (/^https?:\/\//i.test(what)) return openAddress(what, reading, signal);
   const there = await stat(what).catch(() => undefined);
   if (there?.isDirectory()) return openFolder(what, reading);
-  if (there) return blueprintOfSource(await fileSource(what), reading);
+  if (there) return openFile(what, reading);
   const preset = presetOf(what);
   if (preset) return { ...blueprintOfConfig(preset.config, preset.name, reading), source: preset.source };
   return openSpec(what, given);
@@ -59,12 +59,19 @@ async function openAddress(url: string, reading: Reading, signal?: AbortSignal):
   }
 }
 
+/** A file with the others of its parts beside it, where they are. */
+async function openFile(path: string, reading: Reading): Promise<Blueprint> {
+  return blueprintOfSource(await fileSource(path), reading, async (part) =>
+    (await stat(part).catch(() => undefined)) ? fileSource(part) : undefined,
+  );
+}
+
 async function openFolder(dir: string, reading: Reading): Promise<Blueprint> {
   const names = await readdir(dir);
   if (names.includes("config.json")) return blueprintOfSource(await fileSource(join(dir, "config.json")), reading);
   // Of a model in several parts, the first has the keys.
   const files = names.filter((name) => /\.gguf$/i.test(name) && !/-(?!00001-)\d{5}-of-\d{5}\.gguf$/i.test(name));
-  if (files.length === 1) return blueprintOfSource(await fileSource(join(dir, files[0]!)), reading);
+  if (files.length === 1) return openFile(join(dir, files[0]!), reading);
   throw new FormatError(
     `${dir}: got ${files.length ? `${files.length} GGUF files` : "no config.json and no GGUF file"}, expected one of either; name the file itself`,
   );

@@ -3,6 +3,7 @@ import type { Config } from "../../family/config.ts";
 import { type ByteSource, blobSource } from "../../file/bytes.ts";
 import { MAGIC } from "../../file/gguf.ts";
 import { readOutline } from "../../file/outline.ts";
+import { joinOutlines } from "../../file/parts.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 import { formatJson, parseJson } from "../../tensor/json.ts";
 import { blueprintOfConfig, type Reading } from "./config.ts";
@@ -50,13 +51,26 @@ export function blueprintOfText(text: string, file: string, reading: Reading = {
   }
 }
 
-/** The blueprint of a config.json or of a GGUF file, of which only the header is read. Errors: as `blueprintOfText`. */
-export async function blueprintOfSource(source: ByteSource, reading: Reading = {}): Promise<Blueprint> {
+/**
+ * The blueprint of a config.json or of a GGUF file, of which only the header is read. Of a file in several parts it is that of
+ * the first; `part` gives the others beside it, and undefined for one that is not there, without which the keys alone speak.
+ * Errors: as `blueprintOfText`.
+ */
+export async function blueprintOfSource(
+  source: ByteSource,
+  reading: Reading = {},
+  part: (file: string) => Promise<ByteSource | undefined> = async () => undefined,
+): Promise<Blueprint> {
   const { name: file, size } = source;
   const head = new Uint8Array(Math.min(4, size));
   await source.read(0, head);
-  if (head.length === 4 && new DataView(head.buffer).getUint32(0, true) === MAGIC)
-    return blueprintOfGguf(await readOutline(source), nameOf(file), reading);
+  if (head.length === 4 && new DataView(head.buffer).getUint32(0, true) === MAGIC) {
+    const outline = await joinOutlines(await readOutline(source), async (file) => {
+      const other = await part(file);
+      return other && readOutline(other);
+    });
+    return blueprintOfGguf(outline, nameOf(file), reading);
+  }
   if (size > CONFIG_LIMIT || /\.(safetensors|bin|pth?|onnx|zip)$/i.test(file))
     throw new FormatError(
       `${file}: got a file that is neither, expected a config.json or a GGUF file; name one of these`,
