@@ -8,6 +8,7 @@ export type Request =
   | { op: "gemv"; m: number; k: number; seconds: number }
   | { op: "attention"; case: AttentionCase; pass: "forward" | "backward"; seconds: number }
   | { op: "train"; steps: number }
+  | { op: "work"; work: Work; seconds: number }
   | RunRequest;
 
 /** Of a checkpoint: open it for at most `context` tokens, run that many tokens after those it holds, write on and forget that;
@@ -19,6 +20,9 @@ export type RunRequest =
   | { op: "rewind"; length: number }
   | { op: "greedy"; prompt: number; tokens: number }
   | { op: "memory" };
+
+/** What the section `busy` measures: a unit is a training step, a token, or a prompt. */
+export type Work = "training step" | "decoding" | "prefill";
 
 /** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */
 export interface AttentionCase {

@@ -1,13 +1,15 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|llama|transformers|all]
+ *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { attention } from "./attention.ts";
+import { busy } from "./busy.ts";
 import { decode } from "./decode.ts";
 import { family } from "./family.ts";
 import { gemm } from "./gemm.ts";
@@ -26,6 +28,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   packed,
   family,
   train,
+  busy,
   llama,
   transformers,
 };
@@ -36,6 +39,8 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "0.3" },
     threads: { type: "string", default: "1,2" },
+    base: { type: "string" },
+    competitors: { type: "string", default: "0,1,2" },
   },
 });
 const [wanted = "all"] = positionals;
@@ -43,9 +48,16 @@ const chosen = wanted === "all" ? Object.keys(sections) : [wanted];
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
-if (!chosen.every((name) => sections[name]) || !(rounds >= 1) || !(seconds > 0) || !threads.every((t) => t >= 1)) {
+const competitors = values.competitors.split(",").map(Number);
+if (
+  !chosen.every((name) => sections[name]) ||
+  !(rounds >= 1) ||
+  !(seconds > 0) ||
+  !threads.every((t) => t >= 1) ||
+  !competitors.every((n) => n >= 0)
+) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]",
   );
   process.exit(2);
 }
@@ -63,7 +75,16 @@ try {
   writeModel(folder);
   const report = (line: string) => console.error(`  ${line}`);
   for (const name of chosen) {
-    found[name] = await sections[name]!({ rounds, seconds, threads, folder, report, versions });
+    found[name] = await sections[name]!({
+      rounds,
+      seconds,
+      threads,
+      folder,
+      base: values.base,
+      competitors,
+      report,
+      versions,
+    });
     for (const table of found[name]) console.log(`${print(table)}\n`);
   }
 } finally {
@@ -76,7 +97,7 @@ console.log(
 );
 for (const [engine, version] of versions) if (engine !== "Biform") console.log(`${engine}: ${version}`);
 if (values.json) {
-  const settings = { rounds, seconds, threads };
+  const settings = { rounds, seconds, threads, base: values.base, competitors };
   writeFileSync(
     values.json,
     `${JSON.stringify({ machine: facts, versions: Object.fromEntries(versions), settings, disturbed, sections: found }, null, 1)}\n`,

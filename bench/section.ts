@@ -29,6 +29,10 @@ export interface Plan {
   readonly threads: readonly number[];
   /** Where the training case lies. */
   readonly folder: string;
+  /** A checkout of another version of Biform, built, to measure beside this one. */
+  readonly base: string | undefined;
+  /** Numbers of processes that compete for the cores. */
+  readonly competitors: readonly number[];
   readonly report: (line: string) => void;
   /** Filled with the version of every engine that was started. */
   readonly versions: Map<string, string>;
