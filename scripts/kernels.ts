@@ -13,6 +13,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const target = join(root, "src/device/binary.ts");
 const sources = [
   "src/device/layout.ts",
+  "src/ops/einsum/size.ts",
   "src/tensor/format.ts",
   "scripts/kernels.ts",
   ...globSync("src/**/*.as.ts", { cwd: root }),

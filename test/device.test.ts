@@ -144,6 +144,13 @@ describe("contraction", () => {
     await contract("t d, d f -> t f", [3, 9], [9, 5000], "set");
   });
 
+  it("agrees where an operand is too long to be kept packed, and where it is kept in strips", async () => {
+    await contract("t d, d f -> t f", [9, 90_000], [90_000, 10], "set");
+    await contract("t d, d f -> t f", [10, 90_000], [90_000, 9], "add");
+    await contract("t d, d f -> t f", [70, 30_000], [30_000, 80], "set");
+    await contract("t d, d f -> t f", [80, 30_000], [30_000, 70], "set");
+  });
+
   it("sums nothing to zero", async () => {
     await agree(1e-9, (give, device) => {
       const plan = planOf("t d, d f -> t f", [3, 0], [0, 5]);

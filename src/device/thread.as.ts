@@ -82,11 +82,34 @@ export function piecesOf(n: i32, each: i32): i32 {
   return (n + each - 1) / each;
 }
 
+/**
+ * Where piece `i` of `n` rows begins, n where there is none. The first pieces have `most` rows, later ones half of what
+ * is left down to `least`, of which all are multiples: large pieces cost least, and small ones at the end let all threads
+ * finish together.
+ */
+export function cutAt(n: i32, most: i32, least: i32, i: i32): i32 {
+  let from: i32 = 0;
+  for (; i > 0 && from < n; i--) from += max(least, min(most, ((n - from) / (2 * least)) * least));
+  return min(from, n);
+}
+
+/** Pieces that `cutAt` makes of `n` rows. */
+export function cutsOf(n: i32, most: i32, least: i32): i32 {
+  let cuts = 0;
+  for (let from = 0; from < n; cuts++) from += max(least, min(most, ((n - from) / (2 * least)) * least));
+  return cuts;
+}
+
 /** Rows of `width` numbers that make a piece. */
 // @ts-ignore: decorator
 @inline
 export function rowsOf(width: i32): i32 {
   return max(1, GRAIN / max(1, width));
+}
+
+/** Whether the next job will be for the host's thread alone, which then may take the pieces of one result at once. */
+export function alone(): bool {
+  return load<i32>(THREADS) <= 1;
 }
 
 /** First of the `n` things in run `i` of `runs`, all as equal as can be; those of run i + 1 begin where they end. */

@@ -1,13 +1,8 @@
 // Products of blocks that lie packed in cache, and of whole small matrices; other ops (attention) build on these too.
 import { COLUMNS, ROWS, tile } from "./micro.as";
 import { packColumns, packRows } from "./pack.as";
+import { DEPTH, HEIGHT, WIDTH } from "./size";
 
-/** Longest run of k summed in registers before C is touched. The same in all builds: it fixes the order of summation. */
-export const DEPTH: i32 = 256;
-/** Most rows of A packed at once: 120 x DEPTH floats stay in the second-level cache. Divisible by 4 and 6. */
-export const HEIGHT: i32 = 120;
-/** Most columns of B packed at once by one thread alone. */
-export const WIDTH: i32 = 1024;
 /** Bytes of scratch that `product` uses. */
 export const PRODUCT_BYTES: usize = 4 * (HEIGHT * DEPTH + WIDTH * DEPTH + 256);
 
@@ -88,5 +83,54 @@ export function product(
         multiply(rows, columns, deep, packedA, packedB, to, cm, cn, add | p, space);
       }
     }
+  }
+}
+
+/** Packs all blocks of `step` of the k axis of `rows` rows of A, one block after the other. */
+export function keepRows(to: usize, a: usize, rows: i32, k: i32, step: i32, am: usize, ak: usize): void {
+  for (let p = 0; p < k; p += step) {
+    const deep = min(step, k - p);
+    packRows(to, a + <usize>p * ak, rows, deep, am, ak);
+    to += <usize>(deep * roundUp(rows, ROWS)) << 2;
+  }
+}
+
+/** As `keepRows`, for `columns` columns of B. */
+export function keepColumns(to: usize, b: usize, columns: i32, k: i32, step: i32, bk: usize, bn: usize): void {
+  for (let p = 0; p < k; p += step) {
+    const deep = min(step, k - p);
+    packColumns(to, b + <usize>p * bk, columns, deep, bn, bk);
+    to += <usize>(deep * roundUp(columns, COLUMNS)) << 2;
+  }
+}
+
+/** As `product` for at most HEIGHT rows of A, with B as `keepColumns` left it at `kept`. */
+export function productOfRows(
+  m: i32, n: i32, k: i32, a: usize, am: usize, ak: usize, kept: usize, c: usize, cm: usize, cn: usize, add: i32, space: usize,
+): void {
+  const packed = space + 1024;
+  const step = depth(k);
+  for (let p = 0; p < k; p += step) {
+    const deep = min(step, k - p);
+    packRows(packed, a + <usize>p * ak, m, deep, am, ak);
+    multiply(m, n, deep, packed, kept, c, cm, cn, add | p, space);
+    kept += <usize>(deep * roundUp(n, COLUMNS)) << 2;
+  }
+}
+
+/** As `product` for at most NARROW columns of B, with A as `keepRows` left it at `kept`. */
+export function productOfColumns(
+  m: i32, n: i32, k: i32, kept: usize, b: usize, bk: usize, bn: usize, c: usize, cm: usize, cn: usize, add: i32, space: usize,
+): void {
+  const packed = space + 1024;
+  const step = depth(k);
+  for (let p = 0; p < k; p += step) {
+    const deep = min(step, k - p);
+    packColumns(packed, b + <usize>p * bk, n, deep, bn, bk);
+    for (let i = 0; i < m; i += HEIGHT) {
+      const at = kept + (<usize>(i * deep) << 2);
+      multiply(min(HEIGHT, m - i), n, deep, at, packed, c + <usize>i * cm, cm, cn, add | p, space);
+    }
+    kept += <usize>(deep * roundUp(m, ROWS)) << 2;
   }
 }

@@ -1,10 +1,12 @@
 // At most 4 rows of A (decoding): B is read once, in the order it lies in memory, and nothing is packed. The time is that of
 // reading B.
-import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
+import { address, alone, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
 
 /** Floats of a thread's copy of A's rows, and of its part of C: 1 MiB each of scratch. */
 const MOST: i32 = 262144;
+/** Most columns of a piece: those of four rows fill that. */
+const WIDEST: i32 = 65536;
 
 /**
  * Arguments as `contract`, then the columns per piece. Requires m <= 4, and B contiguous in n or in k. The sum runs over k in
@@ -20,10 +22,12 @@ export function stream(args: usize, thread: i32): void {
   const cn = stride(args, 11);
   const inner = whole(args, 16);
   const batch = whole(args, 12) * inner;
-  const wide = whole(args, 22);
+  const wide = alone() ? min(n, WIDEST) : whole(args, 22);
   const across = (n + wide - 1) / wide;
   const x = scratch(thread);
   const y = x + (MOST << 2);
+  // The batch position whose rows of A lie in x whole.
+  let ready = -1;
   for (let t = first(batch * across); t < batch * across; t = next()) {
     const at = t / across;
     const j = (t - at * across) * wide;
@@ -37,13 +41,15 @@ export function stream(args: usize, thread: i32): void {
     const deep = MOST / m;
     for (let p = 0; p < k; p += deep) {
       const length = min(deep, k - p);
-      for (let i = 0; i < m; i++) gatherRow(x + (<usize>(i * length) << 2), a + <usize>i * stride(args, 6) + <usize>p * ak, ak, length);
+      if (at != ready)
+        for (let i = 0; i < m; i++) gatherRow(x + (<usize>(i * length) << 2), a + <usize>i * stride(args, 6) + <usize>p * ak, ak, length);
       const from = b + <usize>p * bk;
       if (bn == 4) addRows(m, columns, length, x, from, bk, y);
       else dotColumns(m, columns, length, x, from, bn, y);
       for (let i = 0; i < m; i++)
         scatterRow(c + <usize>i * stride(args, 10), cn, y + (<usize>(i * columns) << 2), columns, whole(args, 20) | p);
     }
+    ready = k > deep ? -1 : at;
   }
 }
 

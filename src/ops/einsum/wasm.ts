@@ -3,6 +3,7 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { contractPacked } from "../packed/wasm.ts";
 import type { ContractKernel } from "./index.ts";
 import type { Axis, Plan } from "./plan.ts";
+import { stripOf } from "./strip.ts";
 
 /** A plan as launches: the kernel does one axis each of m, n and k and two batch axes; further ones become loops here. */
 interface Form {
@@ -13,8 +14,6 @@ interface Form {
   /** Whether the operands change places: C^T = B^T A^T. */
   readonly swapped: boolean;
   readonly threads: number | undefined;
-  /** The device's thread count that the pieces were cut for. */
-  readonly forThreads: number;
 }
 
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
@@ -24,10 +23,11 @@ const FEW = 4;
 const WIDEST = 65536;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
-/** Pieces of work per thread: more keep threads busy to the end, fewer pack less. */
-const PIECES = 1;
-/** Pieces are multiples of this, so that only the last has a ragged edge. */
-const TILE = 16;
+/** Rows and columns of whole tiles in every build. */
+const [ROWS, COLUMNS] = [12, 16];
+/** Floats of B in a piece of `stream`, some 10 us of reading, and columns of it where rows of B are read in runs. */
+const STREAMED = 1 << 16;
+const RUN = 512;
 /** Its place among the arguments. */
 const ADD = 20;
 
@@ -51,7 +51,7 @@ export function launchPlan(
   { a, b, c }: Readonly<Record<"a" | "b" | "c", number>>,
   mode: "set" | "add",
 ): void {
-  const form = knownForm(plan, device.threads);
+  const form = knownForm(plan);
   const { args, outer, swapped } = form;
   const [x, y] = swapped ? [b, a] : [a, b];
   if (outer.length === 0) {
@@ -71,15 +71,15 @@ export function launchPlan(
   }
 }
 
-function knownForm(plan: Plan, threads: number): Form {
+function knownForm(plan: Plan): Form {
   const known = forms.get(plan);
-  if (known?.forThreads === threads) return known;
-  const form = formOf(plan, threads);
+  if (known) return known;
+  const form = formOf(plan);
   forms.set(plan, form);
   return form;
 }
 
-function formOf(plan: Plan, threads: number): Form {
+function formOf(plan: Plan): Form {
   let [m, n] = [main(plan.m, "c"), main(plan.n, "c")];
   const k = main(plan.k, "a");
   // The kernel wants few rows rather than few columns, and C's columns side by side.
@@ -97,13 +97,15 @@ function formOf(plan: Plan, threads: number): Form {
   for (const axis of [first, second]) args.push(axis.size, axis.a, axis.b, axis.c);
   const many = first.size * second.size;
   const work = m.size * n.size * kk.size * many;
-  // The longer side is cut: the operand that then is packed for every piece is the smaller one.
-  const cuts = Math.max(1, Math.ceil((PIECES * threads) / many));
-  const cut = (size: number) => Math.min(WIDEST, Math.max(48, Math.ceil(size / cuts / TILE) * TILE));
   const kernel = m.size <= FEW && (n.b === 1 || kk.b === 1) ? "stream" : "contract";
-  if (kernel === "stream" || n.size >= m.size) args.push(0, m.size, cut(n.size));
-  else args.push(0, cut(m.size), n.size);
-  return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined, forThreads: threads };
+  if (kernel === "stream") {
+    const least = Math.max(kk.b === 1 ? COLUMNS : RUN, STREAMED / kk.size);
+    const columns = n.size / Math.max(1, Math.floor(n.size / least));
+    args.push(0, m.size, Math.min(WIDEST, Math.ceil(columns / COLUMNS) * COLUMNS));
+    // The longer side is cut: what every thread packs for itself is the smaller operand.
+  } else if (n.size >= m.size) args.push(0, 1, stripOf(m.size, kk.size, ROWS));
+  else args.push(0, 0, stripOf(n.size, kk.size, COLUMNS));
+  return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined };
 }
 
 /** The axis for the kernel's own loop: the one with stride 1 in `operand`, else the longest. */

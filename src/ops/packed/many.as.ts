@@ -1,49 +1,46 @@
 // Contractions of many rows of activations with a packed weight: as `product` of einsum, except that a piece of the weight
 // becomes float32 where it is packed for the tiles, and nowhere else.
-import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
-import { DEPTH, HEIGHT, multiply, WIDTH } from "../einsum/block.as";
-import { COLUMNS } from "../einsum/micro.as";
-import { packRows } from "../einsum/pack.as";
+import { address, cutAt, cutsOf, first, next, piecesOf, scratch, stride, whole } from "../../device/thread.as";
+import { keepRows, multiply, roundUp } from "../einsum/block.as";
+import { DEPTH, HEIGHT, NARROW } from "../einsum/size";
+import { COLUMNS, ROWS } from "../einsum/micro.as";
 import { spread } from "./spread.as";
 
-/** Arguments as `packedDots`, then rows of activations and rows of a group per piece. */
+/** Fewest rows of a weight that are a piece. */
+const NARROWEST: i32 = 32;
+
+/** Arguments as `packedDots`, then the rows of activations that a thread keeps packed. Pieces are rows of the weight. */
 export function packedProduct(args: usize, thread: i32): void {
-  const inner = whole(args, 7);
-  const m = whole(args, 8);
-  const tall = whole(args, 17);
-  const wide = whole(args, 18);
-  const across = (inner + wide - 1) / wide;
-  const pieces = ((m + tall - 1) / tall) * across;
-  const all = whole(args, 6) * pieces;
+  const strip = whole(args, 17);
+  const strips = piecesOf(whole(args, 8), strip);
+  const cuts = cutsOf(whole(args, 7), NARROW, NARROWEST);
+  const all = whole(args, 6) * strips * cuts;
+  let ready = -1;
   for (let t = first(all); t < all; t = next()) {
-    const group = t / pieces;
-    const down = (t - group * pieces) / across;
-    const i = down * tall;
-    const j = (t - group * pieces - down * across) * wide;
-    piece(args, group, i, min(tall, m - i), j, min(wide, inner - j), scratch(thread));
+    const at = t / cuts;
+    piece(args, at / strips, (at % strips) * strip, t % cuts, at != ready, scratch(thread));
+    ready = at;
   }
 }
 
-function piece(args: usize, group: i32, row: i32, m: i32, above: i32, n: i32, space: usize): void {
-  const packedA = space + 1024;
-  const packedB = packedA + 4 * HEIGHT * DEPTH;
-  const width = whole(args, 4);
-  const each = (whole(args, 7) + 3) >> 2;
-  const a = address(args, 1) + <usize>row * stride(args, 9) + <usize>group * stride(args, 10);
-  const c = address(args, 0) + <usize>row * stride(args, 12) + <usize>group * stride(args, 13);
-  for (let j = 0; j < n; j += WIDTH) {
-    const columns = min(WIDTH, n - j);
-    const panel = group * each + ((above + j) >> 2);
-    for (let p = 0; p < width; p += DEPTH) {
-      const deep = min(DEPTH, width - p);
-      unpackColumns(args, packedB, panel, columns, p, deep);
-      for (let i = 0; i < m; i += HEIGHT) {
-        const rows = min(HEIGHT, m - i);
-        packRows(packedA, a + <usize>i * stride(args, 9) + <usize>p * stride(args, 11), rows, deep, stride(args, 9), stride(args, 11));
-        const to = c + <usize>i * stride(args, 12) + <usize>(above + j) * stride(args, 14);
-        multiply(rows, columns, deep, packedA, packedB, to, stride(args, 12), stride(args, 14), whole(args, 15) | p, space);
-      }
+function piece(args: usize, group: i32, row: i32, cut: i32, fresh: bool, space: usize): void {
+  const packed = space + 1024;
+  let kept = packed + 4 * NARROW * DEPTH;
+  const width = whole(args, 4), inner = whole(args, 7);
+  const am = stride(args, 9), ak = stride(args, 11), cm = stride(args, 12), cn = stride(args, 14);
+  const m = min(whole(args, 17), whole(args, 8) - row);
+  const j = cutAt(inner, NARROW, NARROWEST, cut), columns = cutAt(inner, NARROW, NARROWEST, cut + 1) - j;
+  const panel = group * ((inner + 3) >> 2) + (j >> 2);
+  const c = address(args, 0) + <usize>row * cm + <usize>group * stride(args, 13) + <usize>j * cn;
+  if (fresh) keepRows(kept, address(args, 1) + <usize>row * am + <usize>group * stride(args, 10), m, width, DEPTH, am, ak);
+  for (let p = 0; p < width; p += DEPTH) {
+    const deep = min(DEPTH, width - p);
+    unpackColumns(args, packed, panel, columns, p, deep);
+    for (let i = 0; i < m; i += HEIGHT) {
+      const at = kept + (<usize>(i * deep) << 2);
+      multiply(min(HEIGHT, m - i), columns, deep, at, packed, c + <usize>i * cm, cm, cn, whole(args, 15) | p, space);
     }
+    kept += <usize>(deep * roundUp(m, ROWS)) << 2;
   }
 }
 

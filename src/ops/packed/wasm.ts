@@ -4,6 +4,7 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
+import { stripOf } from "../einsum/strip.ts";
 
 /** Rows of activations up to which products are summed straight from the packed weight: unpacking costs about 12 such rows. */
 const FEW = 12;
@@ -11,10 +12,11 @@ const FEW = 12;
 const [ACTIVATED, SPARE, STRIP] = [3 << 20, 1 << 20, 256];
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
-/** Pieces of work per thread: the machine may take a core away for a while. */
-const PIECES = 8;
-/** Rows of a piece of `packedProduct` are multiples of this. */
-const TILE = 16;
+/** Pieces of a product with few rows, and bytes of the weight (some 10 us of reading) above which there are more of them. */
+const PIECES = 16;
+const READ = 1 << 17;
+/** Rows of activations that `packedProduct` keeps packed at most where the weight has few rows, so that there are some pieces. */
+const [NARROW, STRIPED] = [384, 480];
 /** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 4 MiB. */
 const SLAB = 1 << 20;
 
@@ -64,11 +66,11 @@ export function contractPacked(
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
   const { format, rows, columns, careful } = packing;
-  const key = `${spec}|${a.shape}|${b.shape}|${format}|${rows}|${columns}|${careful}|${device.threads}`;
+  const key = `${spec}|${a.shape}|${b.shape}|${format}|${rows}|${columns}|${careful}`;
   let form = forms.get(key);
   if (!form) {
     if (forms.size >= 4096) forms.clear();
-    form = formOf(spec, a.shape, b, packing, device.threads);
+    form = formOf(spec, a.shape, b, packing);
     forms.set(key, form);
   }
   if ("slabs" in form) {
@@ -83,10 +85,10 @@ export function contractPacked(
   device.launch(form.kernel, args, form.threads);
 }
 
-function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Packing, threads: number): Form {
+function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Packing): Form {
   const stored = storedSpec(spec, aShape, b.shape, packing);
   const geometry = geometryOf(b.shape, packing);
-  return direct(stored, packing, geometry, threads) ?? { slabs: slabsOf(stored, packing, geometry) };
+  return direct(stored, packing, geometry) ?? { slabs: slabsOf(stored, packing, geometry) };
 }
 
 /** The spec with b's axes in the order of storage. */
@@ -106,7 +108,7 @@ function storedSpec(spec: string, aShape: readonly number[], bShape: readonly nu
 }
 
 /** A launch of a kernel that reads b packed, if one can do it. */
-function direct(stored: Stored, packing: Packing, geometry: Geometry, threads: number): Form | undefined {
+function direct(stored: Stored, packing: Packing, geometry: Geometry): Form | undefined {
   const { letters, rows, columns } = stored;
   const { la, lb, out, sizes } = letters;
   if (packing.format === "F32") return undefined;
@@ -132,7 +134,7 @@ function direct(stored: Stored, packing: Packing, geometry: Geometry, threads: n
   if (!across && !down) return undefined;
   const { format, careful } = packing;
   const each = Math.ceil(inner.size / LANES);
-  const run = Math.max(1, Math.ceil((each * group.size) / (PIECES * threads)));
+  const run = Math.max(1, Math.min(Math.ceil((each * group.size) / PIECES), Math.floor(READ / geometry.panel)));
   const args = [0, 0, 0, codeOf(format), geometry.columns, geometry.panel, group.size, inner.size];
   args.push(m.size, m.a, group.a, across ? column.a : inner.a, m.c, group.c, across ? inner.c : column.c, 0, run);
   const work = m.size * sizeOf([group.size, inner.size, geometry.columns]);
@@ -141,10 +143,9 @@ function direct(stored: Stored, packing: Packing, geometry: Geometry, threads: n
   if (across && m.size <= FEW && !careful && m.size * width <= ACTIVATED && width <= SPARE)
     return { kernel: "packedDots", ...launch };
   if (across) {
-    const cuts = Math.max(1, Math.ceil(threads / group.size));
-    const cut = (size: number) => Math.max(48, Math.ceil(size / cuts / TILE) * TILE);
-    const narrow = inner.size < 48 * cuts && inner.size < m.size;
-    args.push(...(narrow ? [cut(m.size), inner.size] : [m.size, cut(inner.size)]));
+    const strip = stripOf(m.size, geometry.columns, 12);
+    if (strip === 0) return undefined;
+    args.push(inner.size < NARROW ? Math.min(strip, STRIPED) : strip);
     return { kernel: "packedProduct", ...launch };
   }
   if (m.size <= FEW && (m.size + 1) * 16 * STRIP + m.size * 16 * each <= ACTIVATED)
