@@ -57,7 +57,10 @@ export interface Pass {
   readonly piece?: number | undefined;
 }
 
-/** Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. */
+/**
+ * Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. Throws
+ * ShapeError for a form that there is not at these sizes, DeviceError where a cache finds no room.
+ */
 export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass): Tensor {
   const { variant, sizes, rotation } = layer;
   const at = { positions: pass.positions, rotation, batch: pass.batch ?? 1 };

@@ -193,7 +193,7 @@ function keyHeads(read: readonly (readonly [name: string, axes: string])[], { h,
   return Math.min(h, Math.max(1, ...heads));
 }
 
-/** The form that is predicted to take the least time. */
+/** The form that is predicted to take the least time, of those that there are at these sizes. */
 export function chooseForm(attention: Costing, step: StepSizes, machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
   if (names.length === 1) return names[0]!;

@@ -25,9 +25,10 @@ export interface NamedText {
 const LIMIT = 1_000_000_000;
 
 /**
- * Text files as a source, see `textSource`.
+ * Text files as a source: rows are windows at random places of the first 90 % of each; the rest is held out and read in order.
+ * In bytes, or in a tokenizer's tokens.
  *
- * Errors: FormatError for a file that cannot be read or is above 1 GB, and as `textSource`.
+ * Errors: FormatError for a file that cannot be read, is above 1 GB, empty or not UTF-8, and where all are too short for one row.
  */
 export async function openText(paths: readonly string[], settings: TextSettings): Promise<Source> {
   if (paths.length === 0) throw new FormatError("text: got no files, expected at least one; name a text file");

@@ -10,22 +10,29 @@ import { readSafetensors, safetensorsChunks, type TensorReader, type TensorToWri
 /**
  * Opens a GGUF file. Where it is the first of several parts, the others beside it are opened too, and all tensors are together.
  *
- * Errors: as `fileSource` and `readGguf`.
+ * Errors: FormatError naming file, byte, what was got and expected for a file that is missing, changed or not one; DeviceError
+ * where the disk itself fails.
  */
 export async function openGguf(path: string): Promise<Gguf> {
   const read = async (file: string) => readGguf(await fileSource(file));
   return joinParts(await read(path), read);
 }
 
-/** Opens a safetensors file. Errors: as `fileSource` and `readSafetensors`. */
+/**
+ * Opens a safetensors file; only its header is read until a tensor is.
+ *
+ * Errors: FormatError naming file, byte and limit for a file that is missing, changed or not one; DeviceError where the disk
+ * itself fails.
+ */
 export async function openSafetensors(path: string): Promise<TensorReader<Dtype>> {
   return readSafetensors(await fileSource(path));
 }
 
 /**
- * Writes a safetensors file, atomically, with the bytes of `safetensorsChunks`.
+ * Writes a safetensors file, atomically: the same tensors and metadata give the same bytes.
  *
- * Errors: as there, and DeviceError where the disk refuses (the old file stays).
+ * Errors: ShapeError where numbers and shape differ, FormatError for names or numbers that cannot be stored, DeviceError where
+ * the disk refuses (the old file stays).
  */
 export async function writeSafetensors(
   path: string,

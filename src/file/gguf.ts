@@ -76,7 +76,7 @@ export const others: Readonly<Record<number, readonly [name: string, elements: n
   39: ["MXFP4", 32, 17],
 };
 
-/** A GGUF file that is in memory. Errors: as `readGguf`; `name` stands for the path. */
+/** A GGUF file that is in memory, `name` for errors. Errors: FormatError naming byte, what was got and expected for anything else. */
 export function decodeGguf(bytes: Uint8Array, name = "gguf"): Promise<Gguf> {
   return readGguf(memorySource(name, bytes));
 }

@@ -40,7 +40,7 @@ export interface TensorToWrite {
 /** A tensor whose numbers are in memory. */
 export type TensorInMemory = TensorToWrite & { readonly data: Values };
 
-/** A safetensors file that is in memory. Errors: as `readSafetensors`; `name` stands for the path. */
+/** A safetensors file that is in memory, `name` for errors. Errors: FormatError naming byte and limit for anything that is not one. */
 export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader<Dtype>> {
   return readSafetensors(memorySource(name, bytes));
 }
@@ -122,7 +122,7 @@ export async function* safetensorsChunks(
     yield part(file, tensor, dtype, typeof tensor.data === "function" ? await tensor.data() : tensor.data);
 }
 
-/** A safetensors file in memory. Errors: as `safetensorsChunks`. */
+/** A safetensors file in memory. Errors: ShapeError where numbers and shape differ, FormatError for what cannot be stored. */
 export function encodeSafetensors(
   tensors: readonly TensorInMemory[],
   metadata: Readonly<Record<string, string>> = {},

@@ -20,7 +20,10 @@ export interface Conversation {
   reset(messages?: readonly Message[]): void;
 }
 
-/** Begins a conversation with the messages given, over a session that is its alone. */
+/**
+ * Begins a conversation with the messages given, over a session that is its alone. A reply throws FormatError where the template
+ * fails, ShapeError where the conversation is longer than the session has room for.
+ */
 export function conversation(
   session: TextSession,
   { tokenizer, template }: { readonly tokenizer: Tokenizer; readonly template: Template },

@@ -11,6 +11,7 @@ export interface Gradients {
 /**
  * Runs `forward` once, recording, then walks back through the record. What the walk has passed is freed at once, so memory
  * falls while gradients grow. `forward` returns `[1]`. Parameters it does not use get a gradient of zeros.
+ * Throws ShapeError for an op that has no gradient.
  */
 export function gradients(parameters: readonly Tensor[], forward: () => Tensor): Gradients {
   const device = parameters[0]!.device;

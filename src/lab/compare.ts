@@ -46,6 +46,7 @@ export interface CompareHooks {
 /**
  * Trains every variant at the matched budget with every seed, on the same batches in the same order, and measures its speeds.
  * Undefined where it was interrupted: what is on the shelf then lets a later call go on exactly.
+ * Throws ShapeError for a spec that cannot be built, DeviceError where memory or disk ends.
  */
 export async function compare(
   settings: CompareSettings,

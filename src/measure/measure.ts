@@ -20,7 +20,8 @@ export function roundsFor(context: number, rounds = 7): { prefill: number; decod
 
 /**
  * Median speed of prefilling `context` tokens and of single-token decoding after that many, in every form. Costs do not
- * depend on the numbers, so the cache before a decode step is filled with random rows. Speeds include the whole model.
+ * depend on the numbers, so the cache before a decode step is filled with random rows. Speeds are tokens per second of the whole
+ * model. Throws ShapeError for less than one round.
  */
 export async function measure(
   model: Model,

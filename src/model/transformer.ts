@@ -29,7 +29,10 @@ export interface Run {
   readonly watch?: ((hidden: Tensor) => void) | undefined;
 }
 
-/** Logits `[rows, vocabulary]` of token ids, `batch` sequences laid one after the other. */
+/**
+ * Logits `[rows, vocabulary]` of token ids, `batch` sequences laid one after the other. Throws ShapeError for an id outside the
+ * vocabulary or a form that a layer has not, DeviceError where there is no room.
+ */
 export function forward(model: Model, weights: Weights, ids: Int32Array, run: Run): Tensor {
   const { scales } = model;
   const branch = (y: Tensor) => (scales ? scaled(y, scales.branch) : y);

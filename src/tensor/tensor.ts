@@ -142,14 +142,17 @@ export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
-/** A tensor on `device` holding `values` in row-major order. */
+/**
+ * A tensor on `device` holding `values` in row-major order, rounded to its precision. Throws ShapeError where their number is not
+ * the shape's, DeviceError where there is no room.
+ */
 export function tensor(device: Device, shape: readonly number[], values: ArrayLike<number>): Tensor {
   return new Tensor(device, shape).write(values);
 }
 
 /**
  * Runs `body`; every tensor made inside is freed at the end, except those in its result (a tensor, or an array or record of
- * them). An asynchronous body is awaited first; scopes must then not interleave. Of several devices: on all of them.
+ * them). An asynchronous body is awaited first; scopes must then not interleave. Of several devices: on all of them. What `body` throws is passed on, all being freed first.
  */
 export function scope<T>(on: Device | readonly Device[], body: () => T): T {
   const [device, ...others] = Array.isArray(on) ? (on as readonly Device[]) : [on as Device];

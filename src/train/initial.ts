@@ -7,7 +7,7 @@ import { type Device, sizeOf, tensor } from "../tensor/tensor.ts";
 /**
  * Fresh weights: gains 1, biases 0, embedding and head N(0, 0.02), matrices N(0, 1 / fan-in), those that write to the residual
  * stream divided by sqrt(2 layers) besides (GPT-2's rule). Each parameter draws from a stream of its own, so that one
- * variant's shapes do not shift another's numbers.
+ * variant's shapes do not shift another's numbers. Tensors by parameter name, the caller's to free.
  */
 export function initialWeights(model: Model, device: Device, seed: number): Weights {
   const weights = new Map();

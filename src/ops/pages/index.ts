@@ -28,6 +28,7 @@ export function storePages(from: Tensor, paged: Tensor, at: number): void {
 /**
  * Rows `from` to `to` of a tensor as one stretch of memory: a copy, in the device's own precision, where they lie on pages, else a
  * view (the tensor itself where all rows are asked for). Not recorded: what lies on pages has no gradient.
+ * Throws ShapeError for rows that are not there.
  */
 export function contiguous(x: Tensor, from = 0, to = x.shape[0]!): Tensor {
   if (!x.paging) return from === 0 && to === x.shape[0] ? x : x.rows(from, to);
