@@ -10,6 +10,7 @@ import { type PackedFormat, type Packing, rowBytes, SCALED } from "../src/tensor
 import { dequantise, isQuant } from "../src/tensor/quant.ts";
 import { Random } from "../src/tensor/random.ts";
 import { packedTensor, scope, sizeOf, tensor } from "../src/tensor/tensor.ts";
+import { openScope } from "./fixture/scope.ts";
 
 const formats: readonly PackedFormat[] = ["F32", "F16", "BF16", "F8_E4M3", "Q8_0", "Q4_0", "Q4_K", "Q6_K"];
 /** Where activations are rounded to whole numbers for few rows. */
@@ -261,7 +262,7 @@ describe.each(["simd", "relaxed", "wide"] as const)("packed weights, %s build", 
       const random = new Random(7);
       const [la, lb] = shape.spec.split("->")[0]!.split(",").map(axes) as [string[], string[]];
       const rows = la[0] === "x" ? "t" : la[0]!;
-      await scope(device, async () => {
+      await openScope(device, async () => {
         const { t: b, numbers } = await packed(device, format, lb, shape, random);
         for (const n of [1, 2, 5, 12, 13, 33]) {
           const sizes = { ...shape.sizes, [rows]: n };
@@ -301,7 +302,7 @@ describe.each(["simd", "relaxed", "wide"] as const)("packed weights, %s build", 
 
     test("rows by number", async () => {
       const random = new Random(3);
-      await scope(device, async () => {
+      await openScope(device, async () => {
         const shape: Shape = { spec: "", order: "w | d", sizes: { w: 11, d: 256 } };
         const { t, numbers } = await packed(device, format, ["w", "d"], shape, random);
         const ids = Int32Array.of(3, 10, 0, 3, 9);

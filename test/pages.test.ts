@@ -13,6 +13,7 @@ import { contiguous, gatherPages, storePages } from "../src/ops/pages/index.ts";
 import { type CacheType, PAGE, type Page, rowBytes } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, scope, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { openScope } from "./fixture/scope.ts";
 
 const types = ["f32", "bf16", "q8"] as const;
 const reference = new ReferenceDevice();
@@ -170,7 +171,7 @@ describe.each(types)("pages of %s", (type) => {
     );
     const results = await Promise.all(
       [reference, one, three].map((device) =>
-        scope(device, async () => {
+        openScope(device, async () => {
           const [q, k, v] = [
             tensor(device, [t, h, 8], numbers[0]!),
             tensor(device, [s, 8], numbers[1]!),

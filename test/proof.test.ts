@@ -16,10 +16,10 @@ const questions = fc.record(
 const broken = Object.keys(faults).filter((name) => name !== "none") as FaultName[];
 
 describe("the page's proof", () => {
-  test("passes for every seed and size that can be asked for", () => {
-    fc.assert(
-      fc.property(questions, (question) => {
-        const proof = prove(question);
+  test("passes for every seed and size that can be asked for", async () => {
+    await fc.assert(
+      fc.asyncProperty(questions, async (question) => {
+        const proof = await prove(question);
         expect(proof.relative).toBeLessThanOrEqual(proof.tolerance);
         expect(equal(proof)).toBe(true);
         expect(proof.refusal).toBeUndefined();
@@ -28,8 +28,8 @@ describe("the page's proof", () => {
     );
   });
 
-  test("differs by rounding alone at the sizes that it starts with, and by no less than that in all outputs", () => {
-    const proofs = Array.from({ length: 20 }, (_, i) => prove({ ...usual, seed: i + 1 }));
+  test("differs by rounding alone at the sizes that it starts with, and by no less than that in all outputs", async () => {
+    const proofs = await Promise.all(Array.from({ length: 20 }, (_, i) => prove({ ...usual, seed: i + 1 })));
     for (const { relative } of proofs) expect(relative).toBeLessThan(1e-14);
     // Two orders of summation that agree in every bit would be one form run twice.
     expect(proofs.some(({ relative }) => relative > 0)).toBe(true);
@@ -39,11 +39,11 @@ describe("the page's proof", () => {
     expect(outputs.expanded.every((value) => Number.isFinite(value) && value !== 0)).toBe(true);
   });
 
-  test.each(broken)("sees %s", (fault) => {
-    fc.assert(
-      fc.property(questions, (question) => {
+  test.each(broken)("sees %s", async (fault) => {
+    await fc.assert(
+      fc.asyncProperty(questions, async (question) => {
         const { harmless } = faults[fault] as { harmless?(question: Question): string | undefined };
-        const proof = prove(question, fault);
+        const proof = await prove(question, fault);
         if (harmless?.(question)) expect(equal(proof)).toBe(true);
         else {
           expect(equal(proof)).toBe(false);
@@ -55,8 +55,8 @@ describe("the page's proof", () => {
     );
   });
 
-  test("says why the library refuses a norm on each head's key, in its own words", () => {
-    const { refusal } = prove(usual, "norm");
+  test("says why the library refuses a norm on each head's key, in its own words", async () => {
+    const { refusal } = await prove(usual, "norm");
     expect(refusal).toContain("norm");
     const attention = { variant: mla, sizes: { ...sizesOf(usual), with: { qkNorm: true } } } as const;
     expect(() =>
@@ -64,18 +64,20 @@ describe("the page's proof", () => {
     ).toThrow(refusal);
   });
 
-  test("a difference that is no number is not equal", () => {
-    expect(equal({ ...prove(usual), relative: Number.NaN })).toBe(false);
+  test("a difference that is no number is not equal", async () => {
+    expect(equal({ ...(await prove(usual)), relative: Number.NaN })).toBe(false);
   });
 
   test("is over a cache of c + r numbers a token", () => {
     expect(cacheValues(mla, sizesOf(usual))).toBe(usual.c + usual.r);
   });
 
-  test("prints how long it takes", () => {
-    const times = Array.from({ length: 9 }, () => prove(usual).milliseconds).toSorted((a, b) => a - b);
+  test("prints how long it takes", async () => {
+    const times: number[] = [];
+    for (let i = 0; i < 9; i++) times.push((await prove(usual)).milliseconds);
+    times.sort((a, b) => a - b);
     console.log(
-      `proof at the usual sizes: ${times[4]!.toFixed(1)} ms (the first ${prove(usual).milliseconds.toFixed(1)})`,
+      `proof at the usual sizes: ${times[4]!.toFixed(1)} ms (the first ${(await prove(usual)).milliseconds.toFixed(1)})`,
     );
   });
 });

@@ -131,8 +131,12 @@ export function mountForms(element: HTMLElement): void {
     part(".picture-of-forms").replaceChildren(figure.element);
     drawForm();
   };
-  const drawProof = () => {
-    const proof = prove(question, fault);
+  let asked = 0;
+  const drawProof = async () => {
+    const mine = ++asked;
+    const proof = await prove(question, fault);
+    // A later question has been asked meanwhile.
+    if (mine !== asked) return;
     const wide = Math.min(620, Math.max(280, part(".evidence").clientWidth));
     part(".difference").textContent = scientific(proof.relative);
     part(".judged").textContent = equal(proof) ? "the forms are one function" : "not the same function";
@@ -153,7 +157,7 @@ export function mountForms(element: HTMLElement): void {
     if (name === "form") turn(value as FormName);
     else if (name === "fault") {
       fault = value as FaultName;
-      drawProof();
+      void drawProof();
     }
   });
   element.addEventListener("input", ({ target }) => {
@@ -162,12 +166,12 @@ export function mountForms(element: HTMLElement): void {
     question = { ...question, [name]: Number(value) };
     part(`input[name=${name}]`).previousElementSibling?.replaceChildren(value);
     if (name !== "seed") drawAll();
-    drawProof();
+    void drawProof();
   });
   part("button").addEventListener("click", () => {
     question = { ...question, seed: (question.seed * 48271) % limits.seed[1] || 1 };
     part<HTMLInputElement>("input[name=seed]").value = String(question.seed);
-    drawProof();
+    void drawProof();
   });
   // A second way for those who point; the switch above is for everyone.
   part(".picture-of-forms").addEventListener("click", () => turn(form === "expanded" ? "absorbed" : "expanded"));
@@ -180,10 +184,10 @@ export function mountForms(element: HTMLElement): void {
       layout = layoutOf(element);
       drawAll();
     }
-    drawProof();
+    void drawProof();
   }).observe(element);
   drawAll();
-  drawProof();
+  void drawProof();
 }
 
 function layoutOf(element: HTMLElement): Layout {

@@ -138,7 +138,7 @@ export interface Proof {
  * Draws weights and hidden states, fills one cache with half of the tokens, and runs the other half in each form over a fork of
  * that cache: the same parameters, the same cached numbers.
  */
-export function prove(question: Question, fault: FaultName = "none"): Proof {
+export async function prove(question: Question, fault: FaultName = "none"): Promise<Proof> {
   const start = performance.now();
   const sizes = sizesOf(question);
   const attention: Attention = { variant: mla, sizes, rotation: rotation(sizes.r) };
@@ -153,15 +153,15 @@ export function prove(question: Question, fault: FaultName = "none"): Proof {
   scope(device, () => {
     runAttention(forms.expanded, p, x.rows(0, cached), { positions: positionsOf(0, cached), cache });
   });
-  const run = (form: keyof typeof forms) => {
+  const run = async (form: keyof typeof forms) => {
     const fork = cache.fork();
     const rows = x.rows(cached, question.tokens);
     const out: Tensor = scope(device, () =>
       runAttention(forms[form], p, rows, { positions: positionsOf(cached, added), form, cache: fork }),
     );
-    return Float64Array.from(device.view(out));
+    return Float64Array.from(await out.read());
   };
-  const outputs = { expanded: run("expanded"), absorbed: run("absorbed") };
+  const outputs = { expanded: await run("expanded"), absorbed: await run("absorbed") };
   let [absolute, largest] = [0, 0];
   outputs.expanded.forEach((value, i) => {
     const other = outputs.absorbed[i]!;

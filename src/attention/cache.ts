@@ -1,5 +1,6 @@
-import { combine } from "../ops/add/index.ts";
-import { contiguous, pageMemory, storePages } from "../ops/pages/index.ts";
+import { copy } from "../ops/move/index.ts";
+import { contiguous, storePages } from "../ops/pages/index.ts";
+import { type Span, whole } from "../tensor/device.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { type CacheType, PAGE, type Page, type Paging, rowBytes } from "../tensor/page.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
@@ -129,7 +130,7 @@ export class Cache {
     }
     if (shared && copies) {
       const own = fresh.pop()!;
-      pageMemory(this.#device, own).set(pageMemory(this.#device, shared));
+      this.#device.copy(whole(shared.block), whole(own.block));
       this.#pages[last] = own;
       this.#drop(shared);
     }
@@ -155,7 +156,7 @@ export class Cache {
   /** A cache that goes on from here by itself. Pages are shared until one of the two writes to them; a state is copied. */
   fork(): Cache {
     const fork = new Cache(this.#device, this.#of, this.capacity, this.type);
-    for (const [name, t] of Object.entries(this.state)) combine(1, t, 0, undefined, fork.state[name]!);
+    for (const [name, t] of Object.entries(this.state)) copy(t, fork.state[name]!);
     for (const page of this.#pages) page.owners++;
     fork.#pages = [...this.#pages];
     fork.#length = this.#length;
@@ -201,13 +202,12 @@ export class Cache {
     });
   }
 
-  /** The bytes of a strip, all tokens one after the other. */
-  bytesOf({ offset, bytes }: Strip): Uint8Array<ArrayBuffer> {
-    const all = new Uint8Array(bytes * this.#length);
-    this.#pages.forEach((page, i) => {
-      const n = Math.min(PAGE, this.#length - i * PAGE) * bytes;
-      all.set(pageMemory(this.#device, page).subarray(offset, offset + n), i * PAGE * bytes);
-    });
+  /** The bytes of a strip as they are now, all tokens one after the other. */
+  async bytesOf(strip: Strip): Promise<Uint8Array<ArrayBuffer>> {
+    const all = new Uint8Array(strip.bytes * this.#length);
+    const each = PAGE * strip.bytes;
+    const pages = this.#pages.map((page) => this.#device.download(this.#spanOf(page, strip)));
+    for (const [i, page] of pages.entries()) all.set((await page).subarray(0, all.length - i * each), i * each);
     return all;
   }
 
@@ -219,15 +219,22 @@ export class Cache {
   }
 
   /** Puts back what `bytesOf` gave. */
-  fill({ offset, bytes }: Strip, all: Uint8Array): void {
+  fill(strip: Strip, all: Uint8Array): void {
+    const each = PAGE * strip.bytes;
     this.#pages.forEach((page, i) => {
-      pageMemory(this.#device, page).set(all.subarray(i * PAGE * bytes, (i + 1) * PAGE * bytes), offset);
+      this.#device.upload(this.#spanOf(page, strip), all.subarray(i * each, (i + 1) * each));
     });
   }
 
   free(): void {
     for (const t of Object.values(this.state)) t.free();
     for (const page of this.#pages.splice(0)) this.#drop(page);
+  }
+
+  /** Where a strip lies on a page: whole elements, since a page's tokens are a multiple of 8. */
+  #spanOf({ block }: Page, { offset, bytes }: Strip): Span {
+    const { elementBytes } = this.#device;
+    return { block, start: offset / elementBytes, size: (PAGE * bytes) / elementBytes };
   }
 
   #paged({ shape, ...paging }: Part, length: number): Tensor {

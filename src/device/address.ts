@@ -1,4 +1,4 @@
-import type { Block } from "../tensor/device.ts";
+import type { Block, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -12,6 +12,11 @@ export function addressOf(t: Tensor | undefined): number {
   if (!t) return 0;
   if (t.packing) throw new DeviceError(`internal: [${t.shape}] is packed as ${t.packing.format}`);
   return (t.block as Place).offset + 4 * t.start;
+}
+
+/** Where a part of a block begins, in float32 words of the memory. */
+export function wordOf({ block, start }: Span): number {
+  return (block as Place).offset / 4 + start;
 }
 
 /** Byte address of a packed tensor's first panel. */

@@ -1,4 +1,4 @@
-import type { Block } from "../tensor/device.ts";
+import type { Block, Span } from "../tensor/device.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** A block of the reference device: an array of float64. */
@@ -10,5 +10,16 @@ export interface Floats extends Block {
 export function dataOf(t: Tensor): Float64Array;
 export function dataOf(t: Tensor | undefined): Float64Array | undefined;
 export function dataOf(t: Tensor | undefined): Float64Array | undefined {
-  return t && (t.block as Floats).data.subarray(t.start, t.start + t.size);
+  return t && floatsOf(t);
+}
+
+/** The numbers of a part of a block. */
+export function floatsOf({ block, start, size }: Span): Float64Array {
+  return (block as Floats).data.subarray(start, start + size);
+}
+
+/** The same as bytes. */
+export function bytesOf(span: Span): Uint8Array {
+  const { buffer, byteOffset, byteLength } = floatsOf(span);
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -1,6 +1,8 @@
 // Addresses in wasm memory that the host and the kernels agree on. Compiled both as TypeScript and as AssemblyScript,
 // hence the bare whole numbers. Each group of words that threads write has a cache line of its own.
 
+/** Blocks of memory begin at multiples of this many bytes, a cache line: pages are counted in it. */
+export const ALIGN = 64;
 /**
  * The job at hand, 64 bits: its number above, its pieces that nobody has begun below. They are one word so that no thread
  * takes a piece of another job than the one it saw.

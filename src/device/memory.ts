@@ -1,8 +1,7 @@
 import { DeviceError } from "../tensor/error.ts";
+import { ALIGN } from "./layout.ts";
 
 const PAGE = 65536;
-/** Blocks begin at multiples of this many bytes: a cache line. */
-const ALIGN = 64;
 /** Largest block, in bytes, that is kept for the next request of its size instead of joining its neighbours. */
 const SMALL = 256 * 1024;
 

@@ -1,6 +1,8 @@
 import { referenceKernel } from "../ops/reference.ts";
-import type { Block, Device, Numbers, Tensor } from "../tensor/tensor.ts";
-import { dataOf, type Floats } from "./float.ts";
+import type { Block, Device, Span } from "../tensor/device.ts";
+import { DeviceError } from "../tensor/error.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { bytesOf, type Floats, floatsOf } from "./float.ts";
 import { availableBytes } from "./memory.ts";
 
 /** Float64 in plain TypeScript, written to be read: what every other device is compared with. */
@@ -27,17 +29,24 @@ export class ReferenceDevice implements Device {
     this.liveBytes -= block.elements * 8;
   }
 
-  write(tensor: Tensor, values: ArrayLike<number>): void {
-    dataOf(tensor).set(values);
+  write(to: Span, values: ArrayLike<number>): void {
+    floatsOf(to).set(values);
   }
 
-  async read(tensor: Tensor): Promise<Numbers> {
-    return dataOf(tensor).slice();
+  upload(to: Span, bytes: Uint8Array): void {
+    bytesOf(to).set(bytes);
   }
 
-  view(tensor: Tensor): Numbers {
-    return dataOf(tensor);
+  copy(from: Span, to: Span, home: Device = this): void {
+    if (home.elementBytes !== 8) throw new DeviceError(`copy: got memory of a ${home.kind} device, expected float64`);
+    floatsOf(to).set(floatsOf(from));
   }
+
+  async download(from: Span): Promise<Uint8Array<ArrayBuffer>> {
+    return Uint8Array.from(bytesOf(from));
+  }
+
+  async fence(): Promise<void> {}
 
   resetPeak(): void {
     this.peakBytes = this.liveBytes;

@@ -1,7 +1,8 @@
 import { wasmKernel } from "../ops/wasm.ts";
+import type { Device, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
-import type { Device, Numbers, Tensor } from "../tensor/tensor.ts";
-import { addressOf, type Place } from "./address.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type Place, wordOf } from "./address.ts";
 import { SCRATCH, SCRATCH_BYTES } from "./layout.ts";
 import { availableBytes, Heap } from "./memory.ts";
 import { availableThreads, Pool } from "./pool.ts";
@@ -35,7 +36,6 @@ export class WasmDevice implements Device {
   readonly #heap: Heap;
   readonly #poison: boolean;
   #floats: Float32Array;
-  #staged = { address: 0, bytes: 0 };
 
   private constructor(build: Build, pool: Pool, heap: Heap, options: { poison: boolean }) {
     this.build = build;
@@ -85,14 +85,19 @@ export class WasmDevice implements Device {
     this.#pool.launch(kernel, args, threads);
   }
 
-  /** Copies whole numbers (ids, targets) to where a kernel finds them, until the next call. @returns their address. */
-  stage(values: Int32Array): number {
-    if (this.#staged.bytes < values.byteLength) {
-      if (this.#staged.bytes) this.#heap.give(this.#staged.address);
-      this.#staged = { address: this.#heap.take(values.byteLength), bytes: values.byteLength };
+  /** Lends memory that holds whole numbers (ids, targets, pages) for as long as `use` runs, which gets their address. */
+  lend(values: Int32Array, use: (address: number) => void): void {
+    if (values.length === 0) {
+      use(0);
+      return;
     }
-    new Int32Array(this.#heap.memory.buffer, this.#staged.address, values.length).set(values);
-    return this.#staged.address;
+    const address = this.#heap.take(values.byteLength);
+    try {
+      new Int32Array(this.#heap.memory.buffer, address, values.length).set(values);
+      use(address);
+    } finally {
+      this.#heap.give(address);
+    }
   }
 
   allocate(elements: number): Place {
@@ -115,18 +120,28 @@ export class WasmDevice implements Device {
     if (damaged) throw new DeviceError(`internal: a kernel wrote past the end of a block of ${block.elements} numbers`);
   }
 
-  write(tensor: Tensor, values: ArrayLike<number>): void {
-    this.floats.set(values, addressOf(tensor) / 4);
+  write(to: Span, values: ArrayLike<number>): void {
+    this.floats.set(values, wordOf(to));
   }
 
-  async read(tensor: Tensor): Promise<Numbers> {
-    return Float32Array.from(this.view(tensor));
+  upload(to: Span, bytes: Uint8Array): void {
+    this.bytes(4 * wordOf(to), 4 * to.size).set(bytes);
   }
 
-  view(tensor: Tensor): Float32Array {
-    const start = addressOf(tensor) / 4;
-    return this.floats.subarray(start, start + tensor.size);
+  copy(from: Span, to: Span, home: Device = this): void {
+    if (!(home instanceof WasmDevice))
+      throw new DeviceError(
+        `copy: got memory of a ${home.kind} device, expected wasm; keep a model on devices of one kind`,
+      );
+    const start = wordOf(from);
+    this.floats.set(home.floats.subarray(start, start + from.size), wordOf(to));
   }
+
+  async download(from: Span): Promise<Uint8Array<ArrayBuffer>> {
+    return Uint8Array.from(this.bytes(4 * wordOf(from), 4 * from.size));
+  }
+
+  async fence(): Promise<void> {}
 
   resetPeak(): void {
     this.peakBytes = this.liveBytes;

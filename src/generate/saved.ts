@@ -4,7 +4,6 @@ import { openSafetensors, writeSafetensors } from "../file/disk.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
 import type { TensorReader, TensorToWrite } from "../file/safetensors.ts";
-import { pageMemory } from "../ops/pages/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Session } from "./session.ts";
 
@@ -25,7 +24,7 @@ export async function writeSession(path: string, session: Session): Promise<void
         name: `layers.${i}.${strip.name}`,
         shape: [length, ...strip.shape],
         dtype: strip.dtype,
-        data: () => numbersOf(cache.bytesOf(strip), strip.dtype),
+        data: async () => numbersOf(await cache.bytesOf(strip), strip.dtype),
       });
     for (const [name, t] of Object.entries(cache.state))
       tensors.push({
@@ -35,7 +34,7 @@ export async function writeSession(path: string, session: Session): Promise<void
         data: () => t.read(),
       });
   });
-  const metadata = { format: FORMAT, model: fingerprint(session), cache: session.cache, length: String(length) };
+  const metadata = { format: FORMAT, model: await fingerprint(session), cache: session.cache, length: String(length) };
   await writeSafetensors(path, tensors, metadata);
 }
 
@@ -51,7 +50,7 @@ export async function readSession(path: string, session: Session): Promise<numbe
     throw new FormatError(
       `${path}: cache: got ${said(metadata.cache)}, expected "${session.cache}"; open the session with the cache it was saved with`,
     );
-  const own = fingerprint(session);
+  const own = await fingerprint(session);
   if (metadata.model !== own)
     throw new FormatError(
       `${path}: model: got ${said(metadata.model)}, expected "${own}"; it was saved by another model, or with other weights`,
@@ -118,12 +117,13 @@ function bytesOf(values: Values, dtype: Strip["dtype"]): Uint8Array {
 }
 
 /** What tells a model with its weights from others: its description, and the first bytes of every weight as they lie in memory. */
-function fingerprint({ model, weights }: Session): string {
+async function fingerprint({ model, weights }: Session): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(model));
   for (const [name, t] of weights) {
     hash.update(`${name} ${t.shape}`);
     // Weights may lie packed: bytes tell them apart, however they are kept.
-    hash.update(pageMemory(t.device, { block: t.block, owners: 1 }).slice(0, SAMPLE));
+    const size = Math.min(SAMPLE / t.device.elementBytes, t.block.elements);
+    hash.update(await t.device.download({ block: t.block, start: 0, size }));
   }
   return hash.digest("hex").slice(0, 32);
 }

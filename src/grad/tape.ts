@@ -1,4 +1,5 @@
-import { combine } from "../ops/add/index.ts";
+import { combine, update } from "../ops/add/index.ts";
+import { copy } from "../ops/move/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { type Recorder, scope, type TapeNode, Tensor, tensor } from "../tensor/tensor.ts";
 
@@ -111,10 +112,11 @@ class Sums {
       this.set(t, gradient);
       return;
     }
-    const target = this.own(t) ?? new Tensor(t.device, t.shape);
-    combine(1, known, 1, gradient, target);
-    if (target !== known) {
-      this.set(t, target);
+    if (this.own(t)) update(known, 1, 1, gradient);
+    else {
+      const sum = new Tensor(t.device, t.shape);
+      combine(1, known, 1, gradient, sum);
+      this.set(t, sum);
       this.release(known);
     }
     // Its memory goes, unless another sum still stands on it.
@@ -127,7 +129,7 @@ class Sums {
     for (const [t, g] of this.#sums) {
       const alone = g.origin === g && this.#uses.get(g) === 1;
       if (wanted.has(t)) kept.set(t, alone ? g : new Tensor(t.device, t.shape));
-      if (wanted.has(t) && !alone) combine(1, g, 0, undefined, kept.get(t)!);
+      if (wanted.has(t) && !alone) copy(g, kept.get(t)!);
       if (!wanted.has(t) || !alone) this.release(g);
     }
     return kept;

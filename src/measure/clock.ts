@@ -11,14 +11,21 @@ const BATCH = 0.025;
 /** Seconds after which whoever draws progress or waits for Ctrl-C gets a turn. */
 const TURN = 0.05;
 
+/** What is timed: `run` may only enqueue, and `fence` then comes when all of it is done. */
+export interface Timed {
+  readonly run: () => void;
+  readonly fence: () => Promise<void>;
+}
+
 /** Mean seconds of a run in each of several batches that together take about `seconds`, two at least. */
-export async function batchTimes(run: () => void, seconds: number, clock: Clock = wall): Promise<number[]> {
+export async function batchTimes({ run, fence }: Timed, seconds: number, clock: Clock = wall): Promise<number[]> {
   const times: number[] = [];
   let runs = 1;
   let turned = wall();
   for (let all = 0; all < seconds || times.length < 2; ) {
     const start = clock();
     for (let i = 0; i < runs; i++) run();
+    await fence();
     const taken = Math.max(1e-9, clock() - start);
     times.push(taken / runs);
     all += taken;
@@ -40,15 +47,17 @@ export function typicalTime(times: readonly number[]): number {
 }
 
 /** Mean seconds of a run in each of several batches, on the wall, where each run follows another one (`before`) that is not counted. */
-export function timesAfter(before: () => void, run: () => void, seconds: number): number[] {
+export async function timesAfter(before: () => void, { run, fence }: Timed, seconds: number): Promise<number[]> {
   const [batch, end] = [8, wall() + seconds];
   const times: number[] = [];
   do {
     let taken = 0;
     for (let i = 0; i < batch; i++) {
       before();
+      await fence();
       const start = wall();
       run();
+      await fence();
       taken += wall() - start;
     }
     times.push(taken / batch);

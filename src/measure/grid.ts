@@ -5,7 +5,7 @@ import { expandedCache } from "../attention/unfold.ts";
 import { type Machine, predict } from "../cost/crossover.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { type CacheType, numberBytes } from "../tensor/page.ts";
-import { type Device, scope } from "../tensor/tensor.ts";
+import { type Device, Scope, scope } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, typicalTime, wall } from "./clock.ts";
 import { fillCache, noise, noiseParams } from "./noise.ts";
 
@@ -47,7 +47,7 @@ const LAYERS = 32;
  * Measures one layer of an attention over a grid of steps, in every form and over every cache it may have, and predicts the same.
  * Several layers take turns, as in a model, so that weights and caches come from memory. Throws DeviceError where they do not fit.
  */
-export function crossoverGrid(
+export async function crossoverGrid(
   device: Device,
   attention: Attention,
   machine: Machine,
@@ -64,17 +64,18 @@ export function crossoverGrid(
     ),
   );
   const total = kinds.reduce((sum, { forms }) => sum + forms.length * steps.length, 0);
-  return scope(device, async () => {
-    const points: GridPoint[] = [];
+  const points: GridPoint[] = [];
+  const own = new Scope(device);
+  try {
     const most = layersFor(parameterBytes(attention));
-    const weights = Array.from({ length: most }, () => noiseParams(device, attention));
+    const weights = own.run(() => Array.from({ length: most }, () => noiseParams(device, attention)));
     for (const { cached, layer, type, context, forms } of kinds) {
       const count = Math.min(most, layersFor(parameterBytes(attention) + declaredBytes(layer, context, type)));
       const caches: Cache[] = [];
       try {
         while (caches.length < count) caches.push(fillCache(device, layer, context, type));
         for (const t of steps) {
-          const x = noise(device, [t, attention.sizes.d]);
+          const x = own.run(() => noise(device, [t, attention.sizes.d]));
           const positions = positionsOf(context, t);
           for (const form of forms) {
             signal?.throwIfAborted();
@@ -85,7 +86,7 @@ export function crossoverGrid(
               scope(device, () => void runAttention(layer, weights[i]!, x, { positions, form, cache: caches[i]! }));
               caches[i]!.rewind(context);
             };
-            const measured = typicalTime(await batchTimes(run, seconds, clock));
+            const measured = typicalTime(await batchTimes({ run, fence: () => device.fence() }, seconds, clock));
             const step = { t, s: context + t, cacheBytes: numberBytes[type] };
             points.push({
               s: step.s,
@@ -105,7 +106,9 @@ export function crossoverGrid(
     }
     watch?.(total, total, "");
     return points;
-  });
+  } finally {
+    own.end();
+  }
 }
 
 const layersFor = (bytes: number) => Math.min(LAYERS, Math.ceil(APART / bytes));

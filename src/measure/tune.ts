@@ -9,7 +9,7 @@ import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import type { CacheType } from "../tensor/page.ts";
-import { scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { Scope, scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, timesAfter, typicalTime, wall } from "./clock.ts";
 import { fillCache, noise, noiseParams, rotate } from "./noise.ts";
 import { regress } from "./regression.ts";
@@ -58,32 +58,34 @@ export async function tune(device: WasmDevice, options: TuneOptions = {}): Promi
   const { seconds = 9, rounds = 5, clock = wall, watch, signal } = options;
   const grain = grainOf(device.build);
   const caches: Cache[] = [];
+  const own = new Scope(device);
   try {
-    return await scope(device, async () => {
+    const samples = own.run(() => {
       const arena = noise(device, [ARENA]);
-      const samples = [
+      return [
         ...contractions(arena, grain),
         ...attentions(device, caches, grain),
         narrowKeys(device, caches),
         ops(device, arena, caches),
       ];
-      const times = samples.map((): number[] => []);
-      const total = rounds * samples.length;
-      for (let turn = 0; turn < total; turn++) {
-        const i = turn % samples.length;
-        const { kernel, before, run } = samples[i]!;
-        watch?.(turn, total, kernel);
-        signal?.throwIfAborted();
-        let at = turn;
-        const once = () => scope(device, () => void run(at++));
-        const time = seconds / total;
-        times[i]!.push(...(before ? timesAfter(before, once, time) : await batchTimes(once, time, clock)));
-      }
-      const least = times.map(typicalTime);
-      watch?.(total, total, "");
-      return machineOf(samples, least, grain);
     });
+    const times = samples.map((): number[] => []);
+    const total = rounds * samples.length;
+    for (let turn = 0; turn < total; turn++) {
+      const i = turn % samples.length;
+      const { kernel, before, run } = samples[i]!;
+      watch?.(turn, total, kernel);
+      signal?.throwIfAborted();
+      let at = turn;
+      const once = { run: () => scope(device, () => void run(at++)), fence: () => device.fence() };
+      const time = seconds / total;
+      times[i]!.push(...(await (before ? timesAfter(before, once, time) : batchTimes(once, time, clock))));
+    }
+    const least = times.map(typicalTime);
+    watch?.(total, total, "");
+    return machineOf(samples, least, grain);
   } finally {
+    own.end();
     for (const cache of caches) cache.free();
   }
 }

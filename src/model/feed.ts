@@ -1,12 +1,13 @@
 import type { Parts } from "../attention/define.ts";
 import { add, combine } from "../ops/add/index.ts";
 import { addBias } from "../ops/bias/index.ts";
-import { einsum, einsumInto } from "../ops/einsum/index.ts";
-import { gather, scatterAdd } from "../ops/embed/index.ts";
+import { einsum } from "../ops/einsum/index.ts";
+import { gatherRows, scatterAdd } from "../ops/embed/index.ts";
+import { contractEach, group } from "../ops/expert/index.ts";
 import { gate } from "../ops/gate/index.ts";
+import { multiply } from "../ops/multiply/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { route } from "../ops/route/index.ts";
-import { visitsOf } from "../ops/route/visits.ts";
 import { scope, Tensor, tensor } from "../tensor/tensor.ts";
 import type { FeedForward } from "./model.ts";
 
@@ -17,7 +18,9 @@ const ROWS = 256;
 export function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
   if (feed.kind === "dense") return swiglu(p, "", x);
   const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), feed.routing, p.bRoute);
-  const routed = recorderOf([x, p.wGate]) ? everyExpert(p, x, weights) : chosenExperts(p, x, weights);
+  const routed = recorderOf([x, p.wGate])
+    ? everyExpert(p, x, weights)
+    : chosenExperts(p, x, weights, feed.routing.perToken);
   return feed.shared ? add(routed, swiglu(p, "shared.", x)) : routed;
 }
 
@@ -53,24 +56,17 @@ function everyExpert(p: Parts, x: Tensor, weights: Tensor): Tensor {
 
 /**
  * Elsewhere: each chosen expert sees the tokens that chose it, and no other expert's weights are read. A token's sum goes over
- * its experts in their order.
+ * its experts in their order. Who goes where is found and stays on the device.
  */
-function chosenExperts(p: Parts, x: Tensor, weights: Tensor): Tensor {
+function chosenExperts(p: Parts, x: Tensor, weights: Tensor, perToken: number): Tensor {
   const { device } = x;
-  const [t = 0] = x.shape;
-  const sum = tensor(device, x.shape, new Float64Array(x.size));
-  for (const { expert, rows, weights: own } of visitsOf(weights))
-    scope(device, () => {
-      const of = (name: string) => p[name]!.rows(expert, expert + 1);
-      const some = rows.length < t ? gather(x, rows) : x;
-      const inner = gate(
-        einsum("t d, x d f -> t x f", some, of("wGate")),
-        einsum("t d, x d f -> t x f", some, of("wUp")),
-      );
-      const weighed = einsum("t x f, t x -> t x f", inner, tensor(device, [rows.length, 1], own));
-      const spec = "t x f, x f d -> t d";
-      if (some === x) einsumInto(spec, weighed, of("wDown"), x.shape, sum);
-      else scatterAdd(einsum(spec, weighed, of("wDown")), rows, sum);
-    });
-  return sum;
+  return scope(device, () => {
+    const visits = group(weights, perToken);
+    const some = gatherRows(x, visits.rows);
+    const inner = gate(contractEach(some, p.wGate!, visits), contractEach(some, p.wUp!, visits));
+    const each = contractEach(multiply(inner, visits.weights), p.wDown!, visits);
+    const sum = tensor(device, x.shape, new Float64Array(x.size));
+    scatterAdd(each, visits.rows, sum);
+    return sum;
+  });
 }

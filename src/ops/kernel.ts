@@ -1,11 +1,12 @@
 import type { AccumulateKernel } from "./accumulate/index.ts";
-import type { CombineKernel } from "./add/index.ts";
+import type { CombineKernel, UpdateKernel } from "./add/index.ts";
 import type { AttendBackwardKernel, AttendKernel } from "./attend/index.ts";
 import type { BiasGradientKernel, BiasKernel } from "./bias/index.ts";
 import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
 import type { ContractKernel } from "./einsum/index.ts";
 import type { GatherKernel, ScatterKernel } from "./embed/index.ts";
+import type { ContractEachKernel, GroupKernel } from "./expert/index.ts";
 import type { FactoredKernel } from "./factored/index.ts";
 import type { GateBackwardKernel, GateKernel } from "./gate/index.ts";
 import type { LossBackwardKernel, LossKernel } from "./loss/index.ts";
@@ -15,7 +16,7 @@ import type { MultiplyBackwardKernel, MultiplyKernel } from "./multiply/index.ts
 import type { NormBackwardKernel, NormKernel } from "./norm/index.ts";
 import type { AdamwKernel, SquaresKernel } from "./optimise/index.ts";
 import type { PackKernel } from "./pack/index.ts";
-import type { LoadKernel, PageMemory, StoreKernel } from "./pages/index.ts";
+import type { LoadKernel, StoreKernel } from "./pages/index.ts";
 import type { NextKernel, PreviousKernel } from "./previous/index.ts";
 import type { RopeKernel } from "./rope/index.ts";
 import type { RouteKernel } from "./route/index.ts";
@@ -31,6 +32,7 @@ export interface Kernels {
   readonly biasGradient: BiasGradientKernel;
   readonly combine: CombineKernel;
   readonly contract: ContractKernel;
+  readonly contractEach: ContractEachKernel;
   readonly conv: ConvKernel;
   readonly convBackward: ConvBackwardKernel;
   readonly delta: DeltaKernel;
@@ -39,6 +41,7 @@ export interface Kernels {
   readonly gate: GateKernel;
   readonly gateBackward: GateBackwardKernel;
   readonly gather: GatherKernel;
+  readonly group: GroupKernel;
   readonly loadPages: LoadKernel;
   readonly loss: LossKernel;
   readonly lossBackward: LossBackwardKernel;
@@ -51,7 +54,6 @@ export interface Kernels {
   readonly norm: NormKernel;
   readonly normBackward: NormBackwardKernel;
   readonly pack: PackKernel;
-  readonly pageMemory: PageMemory;
   readonly previous: PreviousKernel;
   readonly rope: RopeKernel;
   readonly route: RouteKernel;
@@ -59,4 +61,5 @@ export interface Kernels {
   readonly select: SelectKernel;
   readonly squares: SquaresKernel;
   readonly storePages: StoreKernel;
+  readonly update: UpdateKernel;
 }

@@ -1,12 +1,13 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateReference } from "./accumulate/reference.ts";
-import { combineReference } from "./add/reference.ts";
+import { combineReference, updateReference } from "./add/reference.ts";
 import { attendBackwardReference, attendReference } from "./attend/reference.ts";
 import { biasGradientReference, biasReference } from "./bias/reference.ts";
 import { convBackwardReference, convReference } from "./conv/reference.ts";
 import { deltaBackwardReference, deltaReference } from "./delta/reference.ts";
 import { contractReference } from "./einsum/reference.ts";
 import { gatherReference, scatterReference } from "./embed/reference.ts";
+import { contractEachReference, groupReference } from "./expert/reference.ts";
 import { factoredReference } from "./factored/reference.ts";
 import { gateBackwardReference, gateReference } from "./gate/reference.ts";
 import type { Kernels } from "./kernel.ts";
@@ -16,7 +17,7 @@ import { mergeReference } from "./merge/reference.ts";
 import { multiplyBackwardReference, multiplyReference } from "./multiply/reference.ts";
 import { normBackwardReference, normReference } from "./norm/reference.ts";
 import { adamwReference, squaresReference } from "./optimise/reference.ts";
-import { loadPagesReference, pageMemoryReference, storePagesReference } from "./pages/reference.ts";
+import { loadPagesReference, storePagesReference } from "./pages/reference.ts";
 import { nextReference, previousReference } from "./previous/reference.ts";
 import { ropeReference } from "./rope/reference.ts";
 import { routeReference } from "./route/reference.ts";
@@ -31,6 +32,7 @@ const kernels: Omit<Kernels, "pack"> = {
   biasGradient: biasGradientReference,
   combine: combineReference,
   contract: contractReference,
+  contractEach: contractEachReference,
   conv: convReference,
   convBackward: convBackwardReference,
   delta: deltaReference,
@@ -39,6 +41,7 @@ const kernels: Omit<Kernels, "pack"> = {
   gate: gateReference,
   gateBackward: gateBackwardReference,
   gather: gatherReference,
+  group: groupReference,
   loadPages: loadPagesReference,
   loss: lossReference,
   lossBackward: lossBackwardReference,
@@ -50,7 +53,6 @@ const kernels: Omit<Kernels, "pack"> = {
   next: nextReference,
   norm: normReference,
   normBackward: normBackwardReference,
-  pageMemory: pageMemoryReference,
   previous: previousReference,
   rope: ropeReference,
   route: routeReference,
@@ -58,6 +60,7 @@ const kernels: Omit<Kernels, "pack"> = {
   select: selectReference,
   squares: squaresReference,
   storePages: storePagesReference,
+  update: updateReference,
 };
 
 /** What the reference device runs: every op by its definition, in float64. */

@@ -1,12 +1,13 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateWasm } from "./accumulate/wasm.ts";
-import { combineWasm } from "./add/wasm.ts";
+import { combineWasm, updateWasm } from "./add/wasm.ts";
 import { attendBackwardWasm, attendWasm } from "./attend/wasm.ts";
 import { biasGradientWasm, biasWasm } from "./bias/wasm.ts";
 import { convBackwardWasm, convWasm } from "./conv/wasm.ts";
 import { deltaBackwardWasm, deltaWasm } from "./delta/wasm.ts";
 import { contractWasm } from "./einsum/wasm.ts";
 import { gatherWasm, scatterWasm } from "./embed/wasm.ts";
+import { contractEachWasm, groupWasm } from "./expert/wasm.ts";
 import { factoredWasm } from "./factored/wasm.ts";
 import { gateBackwardWasm, gateWasm } from "./gate/wasm.ts";
 import type { Kernels } from "./kernel.ts";
@@ -17,7 +18,7 @@ import { multiplyBackwardWasm, multiplyWasm } from "./multiply/wasm.ts";
 import { normBackwardWasm, normWasm } from "./norm/wasm.ts";
 import { adamwWasm, squaresWasm } from "./optimise/wasm.ts";
 import { packWasm } from "./pack/wasm.ts";
-import { loadPagesWasm, pageMemoryWasm, storePagesWasm } from "./pages/wasm.ts";
+import { loadPagesWasm, storePagesWasm } from "./pages/wasm.ts";
 import { nextWasm, previousWasm } from "./previous/wasm.ts";
 import { ropeWasm } from "./rope/wasm.ts";
 import { routeWasm } from "./route/wasm.ts";
@@ -32,6 +33,7 @@ const kernels: Kernels = {
   biasGradient: biasGradientWasm,
   combine: combineWasm,
   contract: contractWasm,
+  contractEach: contractEachWasm,
   conv: convWasm,
   convBackward: convBackwardWasm,
   delta: deltaWasm,
@@ -40,6 +42,7 @@ const kernels: Kernels = {
   gate: gateWasm,
   gateBackward: gateBackwardWasm,
   gather: gatherWasm,
+  group: groupWasm,
   loadPages: loadPagesWasm,
   loss: lossWasm,
   lossBackward: lossBackwardWasm,
@@ -52,7 +55,6 @@ const kernels: Kernels = {
   norm: normWasm,
   normBackward: normBackwardWasm,
   pack: packWasm,
-  pageMemory: pageMemoryWasm,
   previous: previousWasm,
   rope: ropeWasm,
   route: routeWasm,
@@ -60,6 +62,7 @@ const kernels: Kernels = {
   select: selectWasm,
   squares: squaresWasm,
   storePages: storePagesWasm,
+  update: updateWasm,
 };
 
 /** What the wasm device runs: every op as launches of its kernels, in float32. */

@@ -15,6 +15,11 @@ export interface Span {
   readonly size: number;
 }
 
+/** All of a block. */
+export function whole(block: Block): Span {
+  return { block, start: 0, size: block.elements };
+}
+
 /**
  * A kernel as a device is asked for it: its name, and the places among its arguments of what it does not only read. What it
  * `writes`, whole or in part, shares no block with what it reads; what it `updates` is read as well, and may lie in a block
@@ -37,15 +42,20 @@ export interface Device {
   readonly elementBytes: 4 | 8;
   /** Its code of an operation; undefined where it has none. */
   kernel(of: Operation): Kernel | undefined;
-  /** Memory for `elements` numbers, contents undefined. */
+  /** Memory for `elements` numbers, contents undefined. Throws DeviceError where it is known that there is none. */
   allocate(elements: number): Block;
+  /** Takes a block back once all that was enqueued before is done. */
   release(block: Block): void;
-  /** Copies numbers from the host. */
-  write(tensor: Tensor, values: ArrayLike<number>): void;
-  /** Copies numbers to the host once all work enqueued before is done. The only awaited operation. */
-  read(tensor: Tensor): Promise<Numbers>;
-  /** The numbers where they lie, all work enqueued before done; until anything is allocated. */
-  view(tensor: Tensor): Numbers;
+  /** Copies numbers from the host, in the order of what is enqueued; `values` may change once it has returned. */
+  write(to: Span, values: ArrayLike<number>): void;
+  /** The same of bytes as they lie on the device. */
+  upload(to: Span, bytes: Uint8Array): void;
+  /** Copies elements of another block of this device, or of `home` where that is another. Throws DeviceError where it cannot. */
+  copy(from: Span, to: Span, home?: Device): void;
+  /** Bytes as they lie on the device once all that was enqueued before is done. */
+  download(from: Span): Promise<Uint8Array<ArrayBuffer>>;
+  /** Comes when all that was enqueued before is done. */
+  fence(): Promise<void>;
   /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
   readonly liveBytes: number;
   readonly peakBytes: number;

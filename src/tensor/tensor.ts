@@ -126,8 +126,11 @@ export class Tensor {
     return this;
   }
 
-  read(): Promise<Numbers> {
-    return this.device.read(this);
+  /** Copies the numbers to the host once all that was enqueued before is done. */
+  async read(): Promise<Numbers> {
+    this.#plain();
+    const { buffer } = await this.device.download(this);
+    return this.device.elementBytes === 8 ? new Float64Array(buffer) : new Float32Array(buffer);
   }
 }
 
@@ -151,46 +154,71 @@ export function tensor(device: Device, shape: readonly number[], values: ArrayLi
 }
 
 /**
- * Runs `body`; every tensor made inside is freed at the end, except those in its result (a tensor, or an array or record of
- * them). An asynchronous body is awaited first; scopes must then not interleave. Of several devices: on all of them. What `body` throws is passed on, all being freed first.
+ * Owns tensors over several synchronous parts, with awaits in between: what is made in `run` belongs to it until `end`. Scopes on one
+ * device may take turns. Of several devices: on all of them.
  */
-export function scope<T>(on: Device | readonly Device[], body: () => T): T {
-  const [device, ...others] = Array.isArray(on) ? (on as readonly Device[]) : [on as Device];
-  if (!device) return body();
-  if (others.length) return scope(device, () => scope(others, body));
-  const outer = device.owner;
-  const own = new Set<Tensor>();
-  device.owner = own;
-  const end = (result: unknown): void => {
-    device.owner = outer;
+export class Scope {
+  readonly #devices: readonly Device[];
+  readonly #own = new Set<Tensor>();
+
+  constructor(on: Device | readonly Device[]) {
+    this.#devices = Array.isArray(on) ? (on as readonly Device[]) : [on as Device];
+  }
+
+  /** Runs a part; every tensor made inside belongs to this scope. Throws DeviceError for an asynchronous one. */
+  run<T>(body: () => T): T {
+    const outer = this.#devices.map(({ owner }) => owner);
+    for (const device of this.#devices) device.owner = this.#own;
+    try {
+      const result = body();
+      if (result instanceof Promise)
+        throw new DeviceError(
+          "internal: scope: got an asynchronous body, expected parts of a Scope between its awaits",
+        );
+      return result;
+    } finally {
+      this.#devices.forEach((device, i) => {
+        device.owner = outer[i];
+      });
+    }
+  }
+
+  /** Frees its tensors, but for those in `result`, which then belong to the scope that is open now, if any. */
+  end(result?: unknown): void {
     const kept = new Set<Tensor>();
     collect(result, kept);
-    for (const t of own) {
+    for (const t of this.#own) {
       if (!kept.has(t)) t.free();
-      else outer?.add(t);
+      else t.device.owner?.add(t);
     }
-  };
-  let result: T;
+    this.#own.clear();
+  }
+}
+
+/**
+ * Runs `body`; every tensor made inside is freed at the end, except those in its result (a tensor, or an array or record of
+ * them). Throws DeviceError for an asynchronous body: that is several parts of a `Scope`. Of several devices: on all of them.
+ */
+export function scope<T>(on: Device | readonly Device[], body: () => T): T {
+  const own = new Scope(on);
+  let result: T | undefined;
   try {
-    result = body();
-  } catch (error) {
-    end(undefined);
-    throw error;
+    result = own.run(body);
+    return result;
+  } finally {
+    own.end(result);
   }
-  if (result instanceof Promise) {
-    return result.then(
-      (value) => {
-        end(value);
-        return value;
-      },
-      (error) => {
-        end(undefined);
-        throw error;
-      },
-    ) as T;
+}
+
+/** Runs `body` outside every scope: what it makes is the caller's to free. */
+export function unscoped<T>(device: Device, body: () => T): T {
+  const { owner } = device;
+  device.owner = undefined;
+  try {
+    return body();
+  } finally {
+    device.owner = owner;
   }
-  end(result);
-  return result;
 }
 
 function collect(value: unknown, into: Set<Tensor>): void {

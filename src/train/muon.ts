@@ -1,4 +1,4 @@
-import { combine } from "../ops/add/index.ts";
+import { combine, update } from "../ops/add/index.ts";
 import { einsum, einsumInto } from "../ops/einsum/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { scope, Tensor, tensor } from "../tensor/tensor.ts";
@@ -21,12 +21,12 @@ export function muon(
   step: { readonly rate: number; readonly beta: number; readonly decay: number },
 ): void {
   scope(p.device, () => {
-    combine(step.beta, momentum, 1, g, momentum);
+    update(momentum, step.beta, 1, g);
     const ahead = new Tensor(p.device, p.shape);
     combine(step.beta, momentum, 1, g, ahead);
     const { rows, columns, heads } = sides(axes, p.shape);
-    const update = orthogonal(ahead, axes, heads, rows, columns);
-    combine(1 - step.rate * step.decay, p, -step.rate * 0.2 * Math.sqrt(Math.max(rows, columns)), update, p);
+    const nearest = orthogonal(ahead, axes, heads, rows, columns);
+    update(p, 1 - step.rate * step.decay, -step.rate * 0.2 * Math.sqrt(Math.max(rows, columns)), nearest);
   });
 }
 
@@ -56,13 +56,13 @@ function orthogonal(x: Tensor, axes: string, heads: number, rows: number, column
   const front = einsum(`${axes}, one -> ${head ? `${lead} ${a} ${b} one` : `one ${a} ${b}`}`, x, one).reshape(shape);
   const size = shape[1]! * shape[2]!;
   let y = rmsNorm(front.reshape([heads, size]), undefined, 1e-20).reshape(shape);
-  combine(size ** -0.5, y, 0, undefined, y);
+  update(y, size ** -0.5);
   for (let i = 0; i < STEPS; i++) {
     const gram = einsum("h a b, h c b -> h a c", y, y);
     const poly = new Tensor(device, gram.shape);
     combine(B, gram, 0, undefined, poly);
     const square = einsum("h a b, h b c -> h a c", gram, gram);
-    combine(1, poly, C, square, poly);
+    update(poly, 1, C, square);
     const next = new Tensor(device, shape);
     combine(A, y, 0, undefined, next);
     einsumInto("h a c, h c b -> h a b", poly, y, shape, next);

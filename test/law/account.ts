@@ -6,6 +6,7 @@ import { countFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { type CacheType, pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, partsOf, subjectOf } from "./subject.ts";
@@ -28,7 +29,7 @@ export function declaredIsHeld(
   const subject = subjectOf(variant, drawn, 1);
   const capacity = tokensOf(drawn);
   const declared = declaredBytes(subject.attention, pageTokens(capacity), type, device.elementBytes);
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const start = device.liveBytes;
     const tensors = subject.parameters.map((parameter) => onto(device, parameter));
     const held = (device.liveBytes - start) / device.elementBytes;
@@ -69,7 +70,7 @@ export function declaredIsCounted(variant: Variant, drawn: Case, device: Device)
   const subject = subjectOf(variant, drawn, 1);
   const s = tokensOf(drawn);
   const t = drawn.chunks.at(-1)!.tokens;
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const tensors = subject.parameters.map((parameter) => onto(device, parameter));
     const p = partsOf(subject.parameters, tensors);
     const x = onto(device, subject.x);

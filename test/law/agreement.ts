@@ -1,5 +1,6 @@
 import { gradients } from "../../src/grad/tape.ts";
-import { type Device, type Numbers, scope } from "../../src/tensor/tensor.ts";
+import type { Device, Numbers } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import { differ, unequal, type Violation } from "./check.ts";
 import { boundedGradients, boundedOutput, probe } from "./shaken.ts";
 import { onto, type Program } from "./subject.ts";
@@ -61,7 +62,7 @@ export async function givesBack(what: string, program: Program, device: Device):
 
 /** The output, without a tape, and then the gradients of the inputs. */
 function resultsOn(device: Device, program: Program, extent: Extent): Promise<Numbers[]> {
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const inputs = program.inputs.map((input) => onto(device, input));
     const output = await program.run(inputs).read();
     if (extent === "output") return [output];

@@ -3,6 +3,7 @@ import type { Variant } from "../../src/attention/define.ts";
 import type { CacheType } from "../../src/tensor/page.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import { unequal, type Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, operand, partsOf, subjectOf } from "./subject.ts";
@@ -18,7 +19,7 @@ export function branches(variant: Variant, drawn: Case, device: Device, type: Ca
   const cut = drawn.seed % drawn.chunks.length;
   const head = { ...drawn, chunks: drawn.chunks.slice(0, cut) };
   const tail = { ...drawn, chunks: drawn.chunks.slice(cut) };
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const p = partsOf(
       subject.parameters,
       subject.parameters.map((parameter) => onto(device, parameter)),

@@ -1,6 +1,7 @@
 import { formNames, type Variant } from "../../src/attention/define.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Device } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import { unequal, type Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { layerProgram, onto } from "./subject.ts";
@@ -27,7 +28,7 @@ export function causal(variant: Variant, drawn: Case, device: Device): Promise<V
       const at = Math.floor(i / d);
       return at < row || at >= sequence * tokens + end;
     });
-  return scope(device, async () => {
+  return openScope(device, async () => {
     for (const form of formNames(variant, drawn.sizes)) {
       const program = layerProgram(variant, drawn, form);
       const inputs = program.inputs.map((input) => onto(device, input));

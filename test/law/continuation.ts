@@ -1,7 +1,8 @@
 import { Cache } from "../../src/attention/cache.ts";
 import { formNames, type Variant } from "../../src/attention/define.ts";
 import type { CacheType } from "../../src/tensor/page.ts";
-import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Device } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import { differ, type Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 import { boundedOutput } from "./shaken.ts";
@@ -18,7 +19,7 @@ export function continues(variant: Variant, drawn: Case, device: Device, type: C
   const used = new Set([0, ...drawn.chunks.map(({ form }) => form % formNames(variant, drawn.sizes).length)]);
   let bound = 0;
   if (device.elementBytes === 4) for (const form of used) bound += boundedOutput(program(form)).bound;
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const tensors = subject.parameters.map((parameter) => onto(device, parameter));
     const x = onto(device, subject.x);
     const p = partsOf(subject.parameters, tensors);

@@ -1,5 +1,6 @@
 import { formNames, type Variant } from "../../src/attention/define.ts";
-import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Device } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import { differ, type Violation } from "./check.ts";
 import type { Case } from "./geometry.ts";
 import { boundedOutput } from "./shaken.ts";
@@ -16,7 +17,7 @@ export function formsAgree(variant: Variant, drawn: Case, device: Device): Promi
     const y = program.run(program.inputs.map((input) => onto(device, input)));
     return { y, bound: device.elementBytes === 8 ? 0 : boundedOutput(program).bound };
   };
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const expected = result(first!);
     const numbers = await expected.y.read();
     for (const form of others) {

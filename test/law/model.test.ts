@@ -7,8 +7,9 @@ import { cacheBytes, Session } from "../../src/generate/session.ts";
 import { buildModel } from "../../src/model/build.ts";
 import type { Model } from "../../src/model/model.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Device } from "../../src/tensor/tensor.ts";
 import { initialWeights } from "../../src/train/initial.ts";
+import { openScope } from "../fixture/scope.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
 import { differ, holds, unequal, type Violation } from "./check.ts";
 import { gradientIsDifference } from "./gradient.ts";
@@ -78,7 +79,7 @@ function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> 
   const random = new Random(drawn.seed + 2);
   const ids = Int32Array.from({ length: tokens }, () => random.integer(model.vocabulary));
   const options = form ? { form } : {};
-  return scope(device, async () => {
+  return openScope(device, async () => {
     const inputs = weightsOf(drawn);
     const weights = named(
       inputs,

@@ -35,6 +35,7 @@ import { countFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { pageTokens } from "../../src/tensor/page.ts";
 import { type Device, scope } from "../../src/tensor/tensor.ts";
+import { openScope } from "../fixture/scope.ts";
 import { holds, type Violation } from "./check.ts";
 import { type Case, cases, tokensOf } from "./geometry.ts";
 import { models } from "./model.ts";
@@ -116,7 +117,7 @@ describe.each(variants.map((variant) => [variant.name, variant] as const))("%s p
 
   test("takes the FLOPs counted while running, in each form over what it declares", () =>
     holds(cases(variant), (drawn) =>
-      scope(reference, async () => {
+      openScope(reference, async () => {
         const blueprint = alone(variant, drawn);
         const span = { t: drawn.chunks.at(-1)!.tokens, s: tokensOf(drawn) };
         const cached = declaredForm(blueprint);
@@ -132,7 +133,7 @@ describe.each(variants.map((variant) => [variant.name, variant] as const))("%s p
 
   test("keeps keys and values per head as an expanded cache does, its rotary key in each of them", () =>
     holds(cases(variant), (drawn) =>
-      scope(reference, async () => {
+      openScope(reference, async () => {
         const blueprint = alone(variant, drawn);
         const kept = expandedCache(variant);
         const { expanded, absorbed } = keptOf(blueprint.layers[0]!);

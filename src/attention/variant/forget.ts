@@ -1,8 +1,8 @@
 import { accumulate } from "../../ops/accumulate/index.ts";
-import { combine } from "../../ops/add/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
+import { copy } from "../../ops/move/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Sizes, Variant } from "../define.ts";
 import { mla } from "./mla.ts";
@@ -21,7 +21,7 @@ export function forgetting(
   const gates = map(addBias(einsum("t d, d h -> t h", x, p.wF), p.bF), "logSigmoid");
   const sums = accumulate(gates, { batch: at.batch, start: total });
   const t = sums.shape[0]!;
-  if (total) combine(1, sums.rows(t - 1, t), 0, undefined, total);
+  if (total) copy(sums.rows(t - 1, t), total);
   return sums;
 }
 

@@ -1,8 +1,9 @@
-import { add, combine, scaled } from "../../ops/add/index.ts";
+import { add, scaled } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
+import { copy } from "../../ops/move/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { previous } from "../../ops/previous/index.ts";
@@ -24,7 +25,7 @@ function shifted(raw: Tensor, w: Tensor | undefined, x: Tensor, at: At, last: Te
   const before = previous(raw, { batch: at.batch, first: last });
   const alpha = map(einsum("t d, d g -> t g", x, w), "sigmoid");
   const t = raw.shape[0]!;
-  if (last) combine(1, raw.rows(t - 1, t), 0, undefined, last);
+  if (last) copy(raw.rows(t - 1, t), last);
   return add(raw, multiply(add(before, scaled(raw, -1)), alpha));
 }
 

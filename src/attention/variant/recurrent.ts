@@ -1,9 +1,10 @@
-import { combine, scaled } from "../../ops/add/index.ts";
+import { scaled } from "../../ops/add/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { conv, tail } from "../../ops/conv/index.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
+import { copy } from "../../ops/move/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import type { Random } from "../../tensor/random.ts";
@@ -63,7 +64,7 @@ type MixedState = Readonly<Record<keyof ReturnType<typeof mixedState>, Tensor>>;
 export function mixed(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: MixedState | undefined) {
   const through = (raw: Tensor, w: Tensor, bias: Tensor | undefined, before: Tensor | undefined) => {
     const y = map(conv(raw, w, { bias, batch: at.batch, before }), "silu");
-    if (before) combine(1, tail(raw, before, taps(z)), 0, undefined, before);
+    if (before) copy(tail(raw, before, taps(z)), before);
     return y;
   };
   // x / sqrt(sum x^2 + 1e-6), as a norm over the mean square.

@@ -2,10 +2,14 @@ import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { kernel, recorded } from "../op.ts";
 
-/** out = alpha x + beta y, number by number; y may be absent, and out may be x or y. */
+/** out = alpha x + beta y, number by number; y may be absent. */
 export type CombineKernel = (alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor) => void;
 
-const launch = kernel("combine", { writes: [], updates: [4] });
+/** out = alpha out + beta y, in place. */
+export type UpdateKernel = (out: Tensor, alpha: number, beta: number, y: Tensor | undefined) => void;
+
+const launch = kernel("combine", { writes: [4] });
+const launchUpdate = kernel("update", { writes: [], updates: [0] });
 
 /** a + b of equal shapes. Throws ShapeError. */
 export function add(a: Tensor, b: Tensor): Tensor {
@@ -23,11 +27,17 @@ export function scaled(x: Tensor, factor: number): Tensor {
   return recorded({ name: "scaled", inputs: [x], output, saved: [], backward: (g) => [scaled(g, factor)] });
 }
 
-/** Writes alpha x + beta y over `out`, which may be x or y. Not recorded: for optimisers and gradient sums. */
+/** Fills `out`, which shares no memory with x or y, with alpha x + beta y. Not recorded: for optimisers and gradient sums. Throws ShapeError. */
 export function combine(alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor): void {
   if (x.size !== out.size || (y && y.size !== out.size))
     throw new ShapeError(`combine: got [${x.shape}] and [${y?.shape}], expected [${out.shape}]`);
   launch(out.device)(alpha, x, beta, y, out);
+}
+
+/** Replaces `out` by alpha out + beta y, in place. Not recorded. Throws ShapeError. */
+export function update(out: Tensor, alpha: number, beta = 0, y?: Tensor): void {
+  if (y && y.size !== out.size) throw new ShapeError(`update: got [${y.shape}], expected [${out.shape}]`);
+  launchUpdate(out.device)(out, alpha, beta, y);
 }
 
 /** The same numbers under another shape; gradients flow. Throws ShapeError. */

@@ -2,7 +2,7 @@
 // "Row" is a query of a piece: the m heads that share all keys and values are folded into it, row = i m + head.
 import { COLUMNS } from "../einsum/micro.as";
 import { real, whole, address } from "../../device/thread.as";
-import { PAGE, bytesOf, expand } from "../pages/row.as";
+import { PAGE, bytesOf, expand, pageOf } from "../pages/row.as";
 import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
 import { padded } from "./tile.as";
 
@@ -149,7 +149,7 @@ export function keyAt(base: usize, i: i32, b: i32, group: i32, key: i32): usize 
 export function keyRow(i: i32, b: i32, group: i32, key: i32): usize {
   const table = address(call, HEAD + i * PER_OPERAND + 8);
   if (!table) return keyAt(address(call, HEAD + i * PER_OPERAND + 2), i, b, group, key);
-  const page = <usize>load<u32>(table + (<usize>(key / PAGE) << 2));
+  const page = pageOf(table, key);
   return keyAt(page + address(call, HEAD + i * PER_OPERAND + 10), i, 0, group, key % PAGE);
 }
 
@@ -201,7 +201,7 @@ export function openBlock(b: i32, group: i32, key: i32, n: i32): void {
 /** `n` rows of operand i as float32 from `to` on; returns the bytes from one to the next. */
 function expandRows(i: i32, type: i32, group: i32, key: i32, n: i32, to: usize): usize {
   const g = groupsOf(i), e = widthOf(i);
-  const page = <usize>load<u32>(address(call, HEAD + i * PER_OPERAND + 8) + (<usize>(key / PAGE) << 2));
+  const page = pageOf(address(call, HEAD + i * PER_OPERAND + 8), key);
   const scales = whole(call, HEAD + i * PER_OPERAND + 12);
   const first = few ? 0 : (group * m * g) / h, heads = few ? g : 1;
   const step = bytesOf(type, g * e), scaleStep = <usize>scales << 2;

@@ -4,7 +4,7 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import type { Page } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { addressesOf, typeNumber } from "../pages/wasm.ts";
+import { numbersOf, typeNumber } from "../pages/wasm.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
@@ -47,13 +47,15 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
   const args = head(call, plan, out, lse);
   args[20] = addressOf(parts);
   const rows = [...call.terms.map(({ k }) => k), ...call.values.map(({ v }) => v)];
-  const tables = stagedTables(device, rows);
-  rows.forEach((x, i) => {
-    const { e, g } = i < call.terms.length ? call.terms[i]! : call.values[i - call.terms.length]!;
-    const query = addressOf(call.terms[i]?.q);
-    args.push(e, g, x.paging ? 0 : addressOf(x), query, 0, 0, 0, 1, ...paged(x, tables), rows.indexOf(x));
+  const { places, table } = tableOf(rows);
+  device.lend(table, (base) => {
+    rows.forEach((x, i) => {
+      const { e, g } = i < call.terms.length ? call.terms[i]! : call.values[i - call.terms.length]!;
+      const query = addressOf(call.terms[i]?.q);
+      args.push(e, g, x.paging ? 0 : addressOf(x), query, 0, 0, 0, 1, ...paged(x, base, places), rows.indexOf(x));
+    });
+    device.launch(parts ? ["attend", "attendMerge"] : "attend", args, threadsFor(call));
   });
-  device.launch(parts ? ["attend", "attendMerge"] : "attend", args, threadsFor(call));
   parts?.free();
 };
 
@@ -130,27 +132,25 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
 /** What the arguments of an operand say of pages where it lies on none. */
 export const unpaged = [0, 0, 0, 0, 0] as const;
 
-/** Where an operand's pages are listed, and how its rows lie on them. */
-function paged({ paging }: Tensor, tables: ReadonlyMap<readonly Page[], number>): readonly number[] {
+/** Where an operand's pages are listed, in the table at `base`, and how its rows lie on them. */
+function paged({ paging }: Tensor, base: number, places: ReadonlyMap<readonly Page[], number>): readonly number[] {
   if (!paging) return unpaged;
-  return [tables.get(paging.pages)!, typeNumber[paging.type], paging.offset, paging.scales, paging.groups];
+  const table = base + 4 * places.get(paging.pages)!;
+  return [table, typeNumber[paging.type], paging.offset, paging.scales, paging.groups];
 }
 
-/** Puts the addresses of all pages that operands lie on where the kernel finds them. */
-function stagedTables(device: WasmDevice, operands: readonly Tensor[]): ReadonlyMap<readonly Page[], number> {
+/** The numbers of all pages that operands lie on, and where each list of them begins. */
+function tableOf(operands: readonly Tensor[]) {
   const lists = new Set(operands.flatMap(({ paging }) => (paging ? [paging.pages] : [])));
   const places = new Map<readonly Page[], number>();
-  if (!lists.size) return places;
-  const all = new Int32Array([...lists].reduce((sum, pages) => sum + pages.length, 0));
+  const table = new Int32Array([...lists].reduce((sum, pages) => sum + pages.length, 0));
   let at = 0;
   for (const pages of lists) {
     places.set(pages, at);
-    all.set(addressesOf(pages), at);
+    table.set(numbersOf(pages), at);
     at += pages.length;
   }
-  const base = device.stage(all);
-  for (const [pages, start] of places) places.set(pages, base + 4 * start);
-  return places;
+  return { places, table };
 }
 
 /** Floats that a key takes where its rows are expanded from narrower ones: of all groups, or of one. */

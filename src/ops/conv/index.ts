@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { combine } from "../add/index.ts";
+import { copy } from "../move/index.ts";
 import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
 
 /** What a convolution reads: sequences of `t` rows in x, taps `[..., width]`, and the width - 1 rows before the first. */
@@ -81,8 +81,8 @@ export function tail(x: Tensor, before: Tensor | undefined, width: number): Tens
   const output = new Tensor(x.device, shape);
   const old = Math.max(0, width - 1 - t);
   const rest = output.rows(0, old);
-  if (before) combine(1, before.rows(width - 1 - old, width - 1), 0, undefined, rest);
+  if (before) copy(before.rows(width - 1 - old, width - 1), rest);
   else rest.write(new Float64Array(rest.size));
-  combine(1, x.rows(t - (width - 1 - old), t), 0, undefined, output.rows(old, width - 1));
+  copy(x.rows(t - (width - 1 - old), t), output.rows(old, width - 1));
   return output;
 }

@@ -39,14 +39,15 @@ export function gatherRows(table: Tensor, rows: Tensor, { batch = 1 }: { readonl
   return lookup("gatherRows", table, { rows, count: rows.size, parts: batch });
 }
 
-/** Adds row i of `x` to row `rows[i]` of `into`, in the order of i. Not recorded. Throws ShapeError. */
-export function scatterAdd(x: Tensor, rows: Int32Array, into: Tensor): void {
+/**
+ * Adds row i of `x` to row `rows[i]` of `into`, in the order of i. `rows` `[n]` holds whole numbers that a kernel has found; a row
+ * that `into` does not have is left out. Not recorded. Throws ShapeError.
+ */
+export function scatterAdd(x: Tensor, rows: Tensor, into: Tensor): void {
   const n = into.shape[0]!;
-  const bad = rows.find((row) => row < 0 || row >= n);
-  if (bad !== undefined) throw new ShapeError(`scatterAdd: got row ${bad}, expected 0 to ${n - 1}`);
-  if (x.shape[0] !== rows.length || x.size * n !== into.size * rows.length)
-    throw new ShapeError(`scatterAdd: got [${x.shape}] for ${rows.length} rows of [${into.shape}]`);
-  scatterKernel(into.device)(x, { rows, count: rows.length, parts: 1 }, into);
+  if (x.shape[0] !== rows.size || x.size * n !== into.size * rows.size)
+    throw new ShapeError(`scatterAdd: got [${x.shape}] for ${rows.size} rows of [${into.shape}]`);
+  scatterKernel(into.device)(x, { rows, count: rows.size, parts: 1 }, into);
 }
 
 function lookup(name: string, table: Tensor, indices: Indices): Tensor {

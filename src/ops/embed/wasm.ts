@@ -39,7 +39,10 @@ function launchAt(
   more: readonly number[] = [],
 ): void {
   const device = each.device as WasmDevice;
-  const [at, kind] = rows instanceof Int32Array ? [device.stage(rows), 0] : [addressOf(rows), 1];
-  const args = [...addresses, at, count, each.size / count, kind, count / parts, table.shape[0]! / parts, ...more];
-  device.launch(kernel, args, threadsFor(each.size));
+  const launch = (at: number, kind: 0 | 1) => {
+    const args = [...addresses, at, count, each.size / count, kind, count / parts, table.shape[0]! / parts, ...more];
+    device.launch(kernel, args, threadsFor(each.size));
+  };
+  if (rows instanceof Int32Array) device.lend(rows, (at) => launch(at, 0));
+  else launch(addressOf(rows), 1);
 }

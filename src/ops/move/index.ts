@@ -1,9 +1,17 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { type Device, type Tensor, tensor } from "../../tensor/tensor.ts";
+import { type Device, Tensor } from "../../tensor/tensor.ts";
 
 /** x on `device`: itself where it lives there, else a copy. No gradient flows from one memory to another: ShapeError on a tape. */
 export function moved(x: Tensor, device: Device): Tensor {
   if (x.device === device) return x;
   if (x.recorder) throw new ShapeError(`moved: got [${x.shape}] on a tape, expected all parameters on one device`);
-  return tensor(device, x.shape, x.device.view(x));
+  const output = new Tensor(device, x.shape);
+  device.copy(x, output, x.device);
+  return output;
+}
+
+/** Copies the numbers of `from` over those of `to`, which shares no memory with it. Not recorded. Throws ShapeError. */
+export function copy(from: Tensor, to: Tensor): void {
+  if (from.size !== to.size) throw new ShapeError(`copy: got [${from.shape}], expected [${to.shape}]`);
+  to.device.copy(from, to);
 }

@@ -1,6 +1,5 @@
 import { ShapeError } from "../../tensor/error.ts";
-import type { Page } from "../../tensor/page.ts";
-import { type Device, Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { kernel } from "../op.ts";
 
 /** Rounds the rows of `from` (`[n, ...]`) to the type of `paged`'s pages and puts them there from row `at` on. */
@@ -10,12 +9,9 @@ export type StoreKernel = (from: Tensor, paged: Tensor, at: number) => void;
  * zeros for a negative one, NaN beyond the rows.
  */
 export type LoadKernel = (paged: Tensor, rows: number | Tensor, out: Tensor) => void;
-/** The bytes of a page as they lie in the device's memory; good until the device allocates. */
-export type PageMemory = (device: Device, page: Page) => Uint8Array;
 
 const store = kernel("storePages", { writes: [1] });
 const load = kernel("loadPages", { writes: [2] });
-const memory = kernel("pageMemory", { writes: [] });
 
 /**
  * Writes rows `[n, ...]` into a cached tensor from row `at` on, rounded to its type: bfloat16 to nearest even; 8-bit with scale
@@ -44,9 +40,4 @@ export function gatherPages(paged: Tensor, rows: Tensor): Tensor {
   const output = new Tensor(paged.device, [rows.size, ...paged.shape.slice(1)]);
   load(paged.device)(paged, rows, output);
   return output;
-}
-
-/** The bytes of a page: what copies, saves and loads it. */
-export function pageMemory(device: Device, page: Page): Uint8Array {
-  return memory(device)(device, page);
 }

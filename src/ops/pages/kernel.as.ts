@@ -1,18 +1,18 @@
 // Rows of a cache: put on its pages, and taken from there as plain floats.
 import { address, first, next, piecesOf, rowsOf, whole } from "../../device/thread.as";
-import { PAGE, bytesOf, expand, reduce } from "./row.as";
+import { PAGE, bytesOf, expand, pageOf, reduce } from "./row.as";
 
 // Arguments of both: floats, table of pages, first row, rows, numbers and scales of a row, type, offsets of rows and scales.
 
 /** Numbers of one scale of row `row` on its page. */
 function numbersAt(args: usize, row: i32, group: i32, width: i32): usize {
-  const page = <usize>load<u32>(address(args, 1) + (<usize>(row / PAGE) << 2));
+  const page = pageOf(address(args, 1), row);
   const type = whole(args, 6);
   return page + address(args, 7) + bytesOf(type, (row % PAGE) * whole(args, 4)) + bytesOf(type, group * width);
 }
 
 function scaleAt(args: usize, row: i32, group: i32): usize {
-  const page = <usize>load<u32>(address(args, 1) + (<usize>(row / PAGE) << 2));
+  const page = pageOf(address(args, 1), row);
   return page + address(args, 8) + (<usize>((row % PAGE) * whole(args, 5) + group) << 2);
 }
 

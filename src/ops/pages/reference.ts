@@ -1,7 +1,7 @@
 import { dataOf, type Floats } from "../../device/float.ts";
 import { type CacheType, PAGE } from "../../tensor/page.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { LoadKernel, PageMemory, StoreKernel } from "./index.ts";
+import type { LoadKernel, StoreKernel } from "./index.ts";
 
 /** Row `i` of a tensor on pages: float64, rounded when it was stored. */
 function rowOf(paged: Tensor, i: number): Float64Array {
@@ -33,11 +33,6 @@ export const loadPagesReference: LoadKernel = (paged, rows, out) => {
     if (row >= 0 && row < paged.shape[0]!) to.set(rowOf(paged, row));
     else to.fill(row < 0 ? 0 : Number.NaN);
   }
-};
-
-export const pageMemoryReference: PageMemory = (_device, { block }) => {
-  const { buffer, byteOffset, byteLength } = (block as Floats).data;
-  return new Uint8Array(buffer, byteOffset, byteLength);
 };
 
 /** All numbers of a tensor, gathered where they lie on pages. */

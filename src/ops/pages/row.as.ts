@@ -1,10 +1,18 @@
 // Numbers of a cache in each of its types: what is kept of a float32 and what comes back.
+import { ALIGN } from "../../device/layout";
 import { loadPart } from "../simd.as";
 
 /** Tokens of a page: as in src/tensor/page.ts. */
 export const PAGE: i32 = 96;
 export const BF16: i32 = 1;
 export const Q8: i32 = 2;
+
+/** Address of the page that holds row `row`, by a table of page numbers. */
+// @ts-ignore: decorator
+@inline
+export function pageOf(table: usize, row: i32): usize {
+  return <usize>load<u32>(table + (<usize>(row / PAGE) << 2)) * ALIGN;
+}
 
 /** Bytes of `n` numbers, without scales. */
 // @ts-ignore: decorator

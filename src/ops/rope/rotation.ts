@@ -1,5 +1,5 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { type Device, type Tensor, tensor } from "../../tensor/tensor.ts";
+import { type Device, type Tensor, tensor, unscoped } from "../../tensor/tensor.ts";
 
 /**
  * How positions become angles. Pair i turns by `position * frequencies[i]`. `interleaved` pairs are (2i, 2i + 1), as in
@@ -55,12 +55,10 @@ export function tableOf(device: Device, turn: Rotation, positions: Int32Array, u
       values[(row * 2 + 1) * pairs + i] = Math.sin(angle) * turn.magnitude;
     }
   });
-  const { owner } = device;
-  const lasting = use === "lasting" || !owner;
-  // Outside every scope: it outlives the step that asked for it first, and goes when the positions do.
-  if (lasting) device.owner = undefined;
-  const table = tensor(device, [positions.length, 2, pairs], values);
-  device.owner = owner;
+  const lasting = use === "lasting" || !device.owner;
+  const make = () => tensor(device, [positions.length, 2, pairs], values);
+  // Outside every scope it outlives the step that asked for it first, and goes when the positions do.
+  const table = lasting ? unscoped(device, make) : make();
   tables.set(positions, [...known, { device, turn: all, table }]);
   if (lasting) dropped.register(positions, table);
   return table;
