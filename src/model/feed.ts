@@ -5,7 +5,6 @@ import { einsum } from "../ops/einsum/index.ts";
 import { gatherRows, scatterAdd } from "../ops/embed/index.ts";
 import { contractEach, group } from "../ops/expert/index.ts";
 import { gate } from "../ops/gate/index.ts";
-import { multiply } from "../ops/multiply/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { route } from "../ops/route/index.ts";
 import { scope, Tensor, tensor } from "../tensor/tensor.ts";
@@ -64,7 +63,7 @@ function chosenExperts(p: Parts, x: Tensor, weights: Tensor, perToken: number): 
     const visits = group(weights, perToken);
     const some = gatherRows(x, visits.rows);
     const inner = gate(contractEach(some, p.wGate!, visits), contractEach(some, p.wUp!, visits));
-    const each = contractEach(multiply(inner, visits.weights), p.wDown!, visits);
+    const each = contractEach(einsum("n f, n -> n f", inner, visits.weights), p.wDown!, visits);
     const sum = tensor(device, x.shape, new Float64Array(x.size));
     scatterAdd(each, visits.rows, sum);
     return sum;
