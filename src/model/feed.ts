@@ -1,10 +1,11 @@
 import type { Parts } from "../attention/define.ts";
-import { add, combine } from "../ops/add/index.ts";
+import { add } from "../ops/add/index.ts";
 import { addBias } from "../ops/bias/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gatherRows, scatterAdd } from "../ops/embed/index.ts";
 import { contractEach, group } from "../ops/expert/index.ts";
 import { gate } from "../ops/gate/index.ts";
+import { copy } from "../ops/move/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { route } from "../ops/route/index.ts";
 import { scope, Tensor, tensor } from "../tensor/tensor.ts";
@@ -33,7 +34,7 @@ function swiglu(p: Parts, prefix: string, x: Tensor): Tensor {
   for (let i = 0; i < pieces; i++)
     scope(device, () => {
       const [from, to] = [Math.floor((i * t) / pieces), Math.floor(((i + 1) * t) / pieces)];
-      combine(1, wholeSwiglu(p, prefix, x.rows(from, to)), 0, undefined, out.rows(from, to));
+      copy(wholeSwiglu(p, prefix, x.rows(from, to)), out.rows(from, to));
     });
   return out;
 }
