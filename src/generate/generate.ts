@@ -4,6 +4,7 @@ import { ShapeError } from "../tensor/error.ts";
 import type { Numbers } from "../tensor/tensor.ts";
 import { textStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { History } from "./history.ts";
 import { type Sampling, sampler } from "./sample.ts";
 import type { Session } from "./session.ts";
 import { stopper } from "./stop.ts";
@@ -60,14 +61,16 @@ export async function* generate(
   checkPrompt(session, prompt);
   const decoder = tokenizer && textStream(tokenizer, { special: "omit" });
   const gate = stopper(stop);
-  const seen = [...session.tokens, ...prompt];
+  const seen = new History(session.tokens);
+  seen.push(prompt);
   let next = prompt;
   if (maxTokens === 0) await logitsAfter(session, next, options, options.watch);
   for (let written = 1; written <= maxTokens; written++) {
     const logits = await logitsAfter(session, next, options, written === 1 ? options.watch : undefined);
     if (!logits) return;
-    const id = draw(logits, seen);
-    seen.push(id);
+    const id = draw(logits, seen.ids);
+    const drawn = Int32Array.of(id);
+    seen.push(drawn);
     const ended = end?.has(id) ?? false;
     let finish: Finish | undefined = ended ? "end" : written >= maxTokens ? "length" : undefined;
     if (!finish && session.length >= session.context) finish = "context";
@@ -80,15 +83,15 @@ export async function* generate(
     if (stopped) finish = "stop";
     yield { id, text, finish };
     if (finish) return;
-    next = Int32Array.of(id);
+    next = drawn;
   }
 }
 
 /** All ids of a generation, once it has ended. */
 export async function idsOf(steps: AsyncIterable<Step>): Promise<Int32Array> {
-  const ids: number[] = [];
-  for await (const { id } of steps) ids.push(id);
-  return Int32Array.from(ids);
+  const history = new History();
+  for await (const { id } of steps) history.push(Int32Array.of(id));
+  return history.ids;
 }
 
 /** Runs ids in chunks and gives the logits after the last; undefined where it was aborted. */

@@ -39,7 +39,7 @@ export async function writeSession(path: string, session: Session): Promise<void
 }
 
 /** Fills an empty session from a file, and gives its tokens. Everything is checked before memory is taken. */
-export async function readSession(path: string, session: Session): Promise<number[]> {
+export async function readSession(path: string, session: Session): Promise<Int32Array> {
   const file = await openSafetensors(path);
   const { metadata } = file;
   if (metadata.format !== FORMAT)
@@ -73,7 +73,7 @@ export async function readSession(path: string, session: Session): Promise<numbe
   });
   const odd = file.names.find((name) => !expected.has(name));
   if (odd !== undefined) throw new FormatError(`${path}: got a tensor ${clip(odd)}, expected none of this name`);
-  const tokens = Array.from(await file.read("tokens"));
+  const tokens = Int32Array.from(await file.read("tokens"));
   const bad = tokens.findIndex((id) => id < 0 || id >= session.model.vocabulary);
   if (bad >= 0)
     throw new FormatError(

@@ -8,6 +8,7 @@ import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, numberBytes, pageTokens } from "../tensor/page.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
 import { countForms, type FormCounts, formsFor, type Keep, keepForms } from "./forms.ts";
+import { History } from "./history.ts";
 import { readSession, writeSession } from "./saved.ts";
 
 /** What a session may hold, and how. */
@@ -45,7 +46,7 @@ export class Session {
   forms: FormCounts = { prefill: {}, decode: {} };
   /** Where the weights live. */
   readonly #devices: readonly Device[];
-  #tokens: number[] = [];
+  #history = new History();
   /** Set once a state of fixed size was left in the middle of a step. */
   #broken = false;
 
@@ -75,12 +76,12 @@ export class Session {
 
   /** Tokens seen. */
   get length(): number {
-    return this.#tokens.length;
+    return this.#history.length;
   }
 
   /** The tokens seen. */
   get tokens(): Int32Array {
-    return Int32Array.from(this.#tokens);
+    return this.#history.ids.slice();
   }
 
   /** Bytes that the caches hold: `cacheBytes` of its length. */
@@ -117,7 +118,7 @@ export class Session {
       this.#undo(start);
       throw error;
     }
-    for (const id of ids) this.#tokens.push(id);
+    this.#history.push(ids);
     return output!;
   }
 
@@ -125,7 +126,7 @@ export class Session {
   fork(): Session {
     return this.#over(
       this.caches.map((cache) => cache.fork()),
-      this.#tokens,
+      this.#history.ids,
     );
   }
 
@@ -133,7 +134,7 @@ export class Session {
   rewind(length: number): void {
     for (const cache of this.caches) cache.checkRewind(length);
     for (const cache of this.caches) cache.rewind(length);
-    this.#tokens.length = length;
+    this.#history.cut(length);
     if (length === 0) this.#broken = false;
   }
 
@@ -149,7 +150,7 @@ export class Session {
   static async load(path: string, model: Model, weights: Weights, options: SessionOptions = {}): Promise<Session> {
     const session = new Session(model, weights, options);
     try {
-      session.#tokens = await readSession(path, session);
+      session.#history = new History(await readSession(path, session));
       return session;
     } catch (error) {
       session.free();
@@ -178,13 +179,13 @@ export class Session {
     return output;
   }
 
-  #over(caches: readonly Cache[], tokens: readonly number[]): Session {
+  #over(caches: readonly Cache[], tokens: Int32Array): Session {
     const session: Session = new Session({ ...this.model, layers: [] }, this.weights, {
       cache: this.cache,
       machine: this.machine,
     });
     Object.assign(session, { model: this.model, context: this.context, caches });
-    session.#tokens = [...tokens];
+    session.#history = new History(tokens);
     return session;
   }
 

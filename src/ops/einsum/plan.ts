@@ -40,8 +40,8 @@ export function planOf(spec: string, a: readonly number[], b: readonly number[])
   const key = `${spec}|${a}|${b}`;
   let plan = plans.get(key);
   if (!plan) {
-    // Sequence lengths vary without end in decoding: the table is dropped before it could grow without bound.
-    if (plans.size >= 4096) plans.clear();
+    // Sequence lengths vary without end in decoding: the table is dropped at a few times what a step needs.
+    if (plans.size >= 256) plans.clear();
     plan = makePlan(spec, lettersOf(spec, a, b));
     plans.set(key, plan);
   }

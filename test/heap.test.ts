@@ -1,0 +1,85 @@
+import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { storySource } from "../src/data/story.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import { generate } from "../src/generate/generate.ts";
+import { Session } from "../src/generate/session.ts";
+import { buildModel } from "../src/model/build.ts";
+import { parametersOf } from "../src/model/model.ts";
+import { initialWeights } from "../src/train/initial.ts";
+import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
+import { trainStep } from "../src/train/step.ts";
+
+setFlagsFromString("--expose-gc");
+const collect = runInNewContext("gc") as () => void;
+
+let device: WasmDevice;
+beforeAll(async () => {
+  device = await WasmDevice.open({ threads: 1, build: "simd" });
+});
+afterAll(() => device.close());
+
+/** Where V8 keeps objects; what it compiles lies elsewhere, and comes and goes. */
+const spaces = new Set(["new_space", "old_space", "large_object_space", "new_large_object_space"]);
+
+/** Bytes of objects that something still holds. */
+async function held(): Promise<number> {
+  // What is finalised after one collection is free after the next.
+  for (let i = 0; i < 2; i++) {
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const own = getHeapSpaceStatistics().filter(({ space_name }) => spaces.has(space_name));
+  return own.reduce((sum, { space_used_size }) => sum + space_used_size, 0);
+}
+
+/** Turns of a window, and those before the first, after which all tables are full. */
+const [TURNS, WARM, WINDOWS] = [300, 500, 5];
+
+/**
+ * Bytes that a turn leaves on the heap for good. Of several windows the least, since what V8 learns of code comes in bursts; what
+ * every turn leaves behind is in all of them.
+ */
+async function leftBy(turn: () => Promise<unknown>): Promise<number> {
+  for (let i = 0; i < WARM; i++) await turn();
+  const found: number[] = [];
+  for (let window = 0; window < WINDOWS; window++) {
+    const before = await held();
+    for (let i = 0; i < TURNS; i++) await turn();
+    found.push(((await held()) - before) / TURNS);
+  }
+  return Math.min(...found);
+}
+
+/** The smallest object, one without a field of its own, takes 12 bytes, or 24 where pointers are whole. */
+const OBJECT = 12;
+
+test.each([
+  ["MLA", "absorbed"],
+  ["MLA", "expanded"],
+  ["[KDA,GQA2-128-W256]", undefined],
+  ["MLA-FoX", undefined],
+])("decoding over %s (%s) leaves less than an object per token on the heap", async (pattern, form) => {
+  const model = buildModel(pattern, { vocabulary: 40, width: 32, heads: 2, layers: 2 });
+  const weights = initialWeights(model, device, 1);
+  const session = new Session(model, weights, { context: WARM + WINDOWS * TURNS + 1 });
+  const steps = generate(session, Int32Array.of(1), { temperature: 0, form });
+  expect(await leftBy(() => steps.next())).toBeLessThan(OBJECT);
+  expect(session.length).toBe(WARM + WINDOWS * TURNS);
+  session.free();
+});
+
+test("training leaves less than an object per step on the heap", async () => {
+  const source = storySource(1);
+  const model = buildModel("[MLA,KDA]", { vocabulary: source.vocabulary, width: 32, heads: 2, layers: 2 });
+  const weights = initialWeights(model, device, 1);
+  const optimiser = new Optimiser(device, parametersOf(model), optimiserDefaults);
+  const batch = source.batch(0, 2, 16);
+  expect(await leftBy(() => trainStep(model, weights, optimiser, batch, 1e-3))).toBeLessThan(OBJECT);
+});
+
+test("the measure finds one small object per turn", async () => {
+  const kept: object[] = [];
+  expect(await leftBy(async () => kept.push([]))).toBeGreaterThan(OBJECT);
+});
