@@ -35,11 +35,11 @@ async function held(): Promise<number> {
 }
 
 /** Turns of a window, and those before the first, after which all tables are full. */
-const [TURNS, WARM, WINDOWS] = [300, 500, 5];
+const [TURNS, WARM, WINDOWS] = [400, 400, 5];
 
 /**
- * Bytes that a turn leaves on the heap for good. Of several windows the least, since what V8 learns of code comes in bursts; what
- * every turn leaves behind is in all of them.
+ * Bytes that a turn leaves on the heap for good. Of several windows the second least: what V8 learns of code comes in bursts, and
+ * what an earlier test held may go in one of them; what every turn leaves behind is in all.
  */
 async function leftBy(turn: () => Promise<unknown>): Promise<number> {
   for (let i = 0; i < WARM; i++) await turn();
@@ -49,11 +49,11 @@ async function leftBy(turn: () => Promise<unknown>): Promise<number> {
     for (let i = 0; i < TURNS; i++) await turn();
     found.push(((await held()) - before) / TURNS);
   }
-  return Math.min(...found);
+  return found.sort((a, b) => a - b)[1]!;
 }
 
-/** The smallest object, one without a field of its own, takes 12 bytes, or 24 where pointers are whole. */
-const OBJECT = 12;
+/** The smallest object takes three pointers: to its map, its properties and its elements. */
+const OBJECT = 24;
 
 test.each([
   ["MLA", "absorbed"],
@@ -61,7 +61,7 @@ test.each([
   ["[KDA,GQA2-128-W256]", undefined],
   ["MLA-FoX", undefined],
 ])("decoding over %s (%s) leaves less than an object per token on the heap", async (pattern, form) => {
-  const model = buildModel(pattern, { vocabulary: 40, width: 32, heads: 2, layers: 2 });
+  const model = buildModel(pattern, { vocabulary: 40, width: 16, heads: 2, layers: 2 });
   const weights = initialWeights(model, device, 1);
   const session = new Session(model, weights, { context: WARM + WINDOWS * TURNS + 1 });
   const steps = generate(session, Int32Array.of(1), { temperature: 0, form });
@@ -72,7 +72,7 @@ test.each([
 
 test("training leaves less than an object per step on the heap", async () => {
   const source = storySource(1);
-  const model = buildModel("[MLA,KDA]", { vocabulary: source.vocabulary, width: 32, heads: 2, layers: 2 });
+  const model = buildModel("[MLA,KDA]", { vocabulary: source.vocabulary, width: 16, heads: 2, layers: 2 });
   const weights = initialWeights(model, device, 1);
   const optimiser = new Optimiser(device, parametersOf(model), optimiserDefaults);
   const batch = source.batch(0, 2, 16);

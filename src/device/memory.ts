@@ -5,6 +5,16 @@ const PAGE = 65536;
 /** Largest block, in bytes, that is kept for the next request of its size instead of joining its neighbours. */
 const SMALL = 256 * 1024;
 
+/**
+ * Bytes that a request gets: whole cache lines, and of a small block at most five significant bits. So tensors that grow by a row
+ * per token find the blocks of those before them, and few sizes wait; it costs a sixteenth at most.
+ */
+function sizeFor(bytes: number): number {
+  const size = Math.max(ALIGN, bytes);
+  const step = size > SMALL ? ALIGN : Math.max(ALIGN, 2 ** (27 - Math.clz32(size)));
+  return Math.ceil(size / step) * step;
+}
+
 /** A free stretch of memory, in bytes. */
 interface Gap {
   start: number;
@@ -36,7 +46,7 @@ export class Heap {
 
   /** Address of `bytes` bytes, contents undefined. Throws DeviceError where the memory is full. */
   take(bytes: number): number {
-    const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
+    const size = sizeFor(bytes);
     const kept = size <= SMALL ? this.#kept.get(size)?.pop() : undefined;
     if (kept !== undefined) {
       this.#keptBytes -= size;

@@ -26,27 +26,31 @@ export interface Plan {
   readonly gradients: readonly [string, string];
 }
 
-const plans = new Map<string, Plan>();
+/** A plan and the shapes it was made for. */
+interface Known {
+  readonly a: readonly number[];
+  readonly b: readonly number[];
+  readonly plan: Plan;
+}
 
-/** The plan that a spec had last: nearly always the one it has next, and found without making a key. */
-const latest = new Map<string, { readonly a: readonly number[]; readonly b: readonly number[]; readonly plan: Plan }>();
+/** The latest plans of each spec, the last one asked for in front. */
+const plans = new Map<string, Known[]>();
+
+/** Plans of a spec that are kept: those of a step's layers. A length that grows by a token per step pushes out what it was. */
+const KEPT = 16;
 
 const same = (x: readonly number[], y: readonly number[]) => x.length === y.length && x.every((n, i) => n === y[i]);
 
 /** The plan of `spec` at these shapes; computed once, then looked up. Throws ShapeError. */
 export function planOf(spec: string, a: readonly number[], b: readonly number[]): Plan {
-  const last = latest.get(spec);
-  if (last && same(last.a, a) && same(last.b, b)) return last.plan;
-  const key = `${spec}|${a}|${b}`;
-  let plan = plans.get(key);
-  if (!plan) {
-    // Sequence lengths vary without end in decoding: the table is dropped at a few times what a step needs.
-    if (plans.size >= 256) plans.clear();
-    plan = makePlan(spec, lettersOf(spec, a, b));
-    plans.set(key, plan);
-  }
-  latest.set(spec, { a, b, plan });
-  return plan;
+  const list = plans.get(spec) ?? [];
+  const at = list.findIndex((known) => same(known.a, a) && same(known.b, b));
+  if (at === 0) return list[0]!.plan;
+  const known = list[at] ?? { a, b, plan: makePlan(spec, lettersOf(spec, a, b)) };
+  list.splice(at < 0 ? KEPT - 1 : at, 1);
+  list.unshift(known);
+  plans.set(spec, list);
+  return known.plan;
 }
 
 /** The letters of a spec by operand and of its result, and their sizes. */
