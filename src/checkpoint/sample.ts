@@ -5,7 +5,7 @@ import { writeFolder } from "../file/atomic.ts";
 import type { GgufType } from "../file/gguf.ts";
 import { safetensorsChunks } from "../file/safetensors.ts";
 import { writeGguf } from "../file/writer.ts";
-import { type Model, parametersOf } from "../model/model.ts";
+import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -23,44 +23,53 @@ export interface Sample {
   readonly onTensor?: ((name: string, elements: number) => void) | undefined;
 }
 
+/** Tensors of random numbers. */
+export interface SampledTensors extends Tensors {
+  /** Whether a tensor is float32 whatever the type of the matrices. */
+  exact(name: string): boolean;
+}
+
 /**
  * A folder's tensors for a config, drawn by name and seed: the same numbers whatever file they go into and in whatever order.
  * Matrices keep the size of what goes through them, and what is added to the residual stream is small enough that it stays near
  * 1 through all layers. Throws FormatError for a config that no family reads.
  */
-export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "seed" | "onTensor">): Tensors {
+export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "seed" | "onTensor">): SampledTensors {
   const family = familyOf(config.model_type);
   if (!family)
     throw new FormatError(`model_type: got ${JSON.stringify(config.model_type)}, expected one of a known family`);
   const model = family.model(config);
   const shapes = new Map<string, readonly number[]>();
-  const sources = family.sources(model, config);
-  for (const { name } of parametersOf(model)) {
-    const { tensors, shape } = sources.get(name)!;
-    for (const tensor of tensors) shapes.set(tensor, shape);
-  }
+  // Where several parameters lie in one tensor, its numbers are drawn as those of any.
+  const parameterOf = new Map<string, string>();
+  for (const [name, { tensors, shape }] of family.sources(model, config))
+    for (const tensor of tensors) {
+      shapes.set(tensor, shape);
+      parameterOf.set(tensor, name.replace(/^layers\.\d+\./, ""));
+    }
   return {
     shapes,
     read(name) {
       const shape = shapes.get(name)!;
       onTensor?.(name, sizeOf(shape));
-      const [mean, deviation] = spreadOf(name, shape, model);
+      const [mean, deviation] = spreadOf(parameterOf.get(name)!, shape, model);
       return draw(name, seed, sizeOf(shape), mean, deviation);
     },
+    exact: (name) => shapes.get(name)!.length < 2 || parameterOf.get(name) === "feed.wRoute",
   };
 }
 
-/** Mean and standard deviation of a tensor's numbers. */
-function spreadOf(name: string, shape: readonly number[], model: Model): [mean: number, deviation: number] {
+/** Mean and standard deviation of the numbers of a tensor that holds a parameter. */
+function spreadOf(parameter: string, shape: readonly number[], model: Model): [mean: number, deviation: number] {
   const inputs = shape[1];
-  if (inputs === undefined)
-    return /correction_bias$/.test(name) ? [-0.3, 0.1] : /bias$/.test(name) ? [0, 0.1] : [1, 0.1];
+  const own = parameter.split(".").at(-1)!;
+  if (inputs === undefined) return own === "bRoute" ? [-0.3, 0.1] : own.startsWith("b") ? [0, 0.1] : [1, 0.1];
   const fan = inputs ** -0.5;
   // A model with factors of its own makes the embeddings larger, and its branches smaller.
-  if (model.scales && /embed_tokens/.test(name)) return [0, 0.5 / model.scales.embedding];
+  if (model.scales && own === "embed") return [0, 0.5 / model.scales.embedding];
   // Logits of a deviation of 2; a router that seldom hesitates.
-  if (/embed_tokens|lm_head|mlp\.gate\.weight/.test(name)) return [0, 2 * fan];
-  if (!model.scales && /o_proj|down_proj/.test(name)) return [0, fan / Math.sqrt(2 * model.layers.length)];
+  if (["embed", "head", "wRoute"].includes(own)) return [0, 2 * fan];
+  if (!model.scales && ["wO", "wDown"].includes(own)) return [0, fan / Math.sqrt(2 * model.layers.length)];
   return [0, fan];
 }
 
@@ -109,7 +118,7 @@ export async function writeSampleFolder(dir: string, config: Config, sample: Sam
     name,
     shape,
     data: () => tensors.read(name),
-    dtype: shape.length < 2 || /mlp\.gate\.weight$/.test(name) ? ("F32" as const) : type,
+    dtype: tensors.exact(name) ? ("F32" as const) : type,
   }));
   await writeFolder(dir, [
     { name: "config.json", chunks: [`${JSON.stringify(full, null, 1)}\n`] },

@@ -68,7 +68,7 @@ const latent = fc
     c: whole(1, 7),
     n: whole(1, 5),
     v: whole(1, 5),
-    pairs: whole(1, 3),
+    pairs: whole(0, 3),
     bias: bit,
   })
   .map(({ config, q, c, n, v, pairs, bias }) => ({
