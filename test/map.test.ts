@@ -3,7 +3,8 @@ import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { gradients } from "../src/grad/tape.ts";
 import { type Mapping, map } from "../src/ops/map/index.ts";
-import { type Device, scope, tensor } from "../src/tensor/tensor.ts";
+import { type Device, tensor } from "../src/tensor/tensor.ts";
+import { openScope } from "./fixture/scope.ts";
 import { probe } from "./law/shaken.ts";
 
 let wasm: WasmDevice;
@@ -18,7 +19,7 @@ const points = Float32Array.from({ length: 20001 }, (_, i) => (i - 10000) * (i %
 const extremes = [-1e30, -1000, -104, -88.5, -0, 0, 88.5, 104, 1000, 1e30];
 
 const on = (device: Device, by: Mapping, values: ArrayLike<number>) =>
-  scope(device, () => map(tensor(device, [values.length], values), by).read());
+  openScope(device, () => map(tensor(device, [values.length], values), by).read());
 
 test.each(mappings)("%s is good to 2 float32 epsilons of its value, however small that is", async (by) => {
   const exact = await on(new ReferenceDevice(), by, points);

@@ -12,7 +12,7 @@ import { attendWasm } from "../src/ops/attend/wasm.ts";
 import { contiguous, gatherPages, storePages } from "../src/ops/pages/index.ts";
 import { type CacheType, PAGE, type Page, rowBytes } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
-import { type Device, scope, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { type Device, Tensor, tensor } from "../src/tensor/tensor.ts";
 import { openScope } from "./fixture/scope.ts";
 
 const types = ["f32", "bf16", "q8"] as const;
@@ -64,7 +64,7 @@ const overPages =
   };
 
 const run = (device: Device, kernel: AttendKernel, sizes: AttendSizes, type: CacheType) =>
-  scope(device, () => runCase(device, { ...sizes, batch: 1 }, 5, [overPages(kernel, type), () => {}]));
+  openScope(device, () => runCase(device, { ...sizes, batch: 1 }, 5, [overPages(kernel, type), () => {}]));
 
 /** The largest error of output and lse over pages, in units of their tolerance. */
 async function expectPaged(device: WasmDevice, sizes: AttendSizes, type: CacheType) {

@@ -37,7 +37,7 @@ export type Kernel = (...args: never[]) => unknown;
 /** What a tensor and an op need of the device that they are on. `device/` implements it; DESIGN.md says what it promises. */
 export interface Device {
   /** Its kind, for reports: nothing may depend on it. */
-  readonly kind: "reference" | "wasm";
+  readonly kind: string;
   /** Bytes per element: 8 (float64) or 4 (float32). */
   readonly elementBytes: 4 | 8;
   /** Its code of an operation; undefined where it has none. */

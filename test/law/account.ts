@@ -5,7 +5,7 @@ import { visiblePairs } from "../../src/ops/attend/index.ts";
 import { countFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { type CacheType, pageTokens } from "../../src/tensor/page.ts";
-import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Device } from "../../src/tensor/tensor.ts";
 import { openScope } from "../fixture/scope.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
@@ -49,7 +49,7 @@ export function declaredIsHeld(
         return parts[name];
       },
     });
-    await scope(device, () => inChunks(subject, drawn, cache, p, x));
+    await openScope(device, () => inChunks(subject, drawn, cache, p, x));
     const unread = subject.parameters.filter(({ name }) => !read.has(name)).map(({ name }) => name);
     if (unread.length > 0) return `${variant.name}: no form reads the declared parameters ${unread}`;
     if (cache.bytes !== declared) return `${variant.name}: the cache grew to ${cache.bytes} bytes from ${declared}`;

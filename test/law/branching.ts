@@ -2,7 +2,7 @@ import { Cache } from "../../src/attention/cache.ts";
 import type { Variant } from "../../src/attention/define.ts";
 import type { CacheType } from "../../src/tensor/page.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { type Device, scope } from "../../src/tensor/tensor.ts";
+import type { Device } from "../../src/tensor/tensor.ts";
 import { openScope } from "../fixture/scope.ts";
 import { unequal, type Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
@@ -27,7 +27,8 @@ export function branches(variant: Variant, drawn: Case, device: Device, type: Ca
     const x = onto(device, subject.x);
     const others = onto(device, operand("others", subject.x.shape, new Random(drawn.seed + 3)));
     const before = device.liveBytes;
-    const run = (part: Case, cache: Cache, from = x) => scope(device, () => inChunks(subject, part, cache, p, from));
+    const run = (part: Case, cache: Cache, from = x) =>
+      openScope(device, () => inChunks(subject, part, cache, p, from));
     const make = () => new Cache(device, subject.attention, tokensOf(drawn) + 1, type);
     const alone = make();
     await run(head, alone);

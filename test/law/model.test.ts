@@ -3,19 +3,17 @@ import { kda } from "../../src/attention/variant/kda.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { generate, idsOf } from "../../src/generate/generate.ts";
-import { cacheBytes, Session } from "../../src/generate/session.ts";
+import { Session } from "../../src/generate/session.ts";
 import { buildModel } from "../../src/model/build.ts";
 import type { Model } from "../../src/model/model.ts";
-import { Random } from "../../src/tensor/random.ts";
 import type { Device } from "../../src/tensor/tensor.ts";
 import { initialWeights } from "../../src/train/initial.ts";
-import { openScope } from "../fixture/scope.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
-import { differ, holds, unequal, type Violation } from "./check.ts";
+import { holds, unequal } from "./check.ts";
 import { gradientIsDifference } from "./gradient.ts";
 
-import { lossProgram, type ModelCase, modelIsCounted, models, named, weightsOf } from "./model.ts";
-import { onto } from "./subject.ts";
+import { lossProgram, modelIsCounted, models } from "./model.ts";
+import { sessionContinues } from "./session.ts";
 
 const reference = new ReferenceDevice();
 let one: WasmDevice;
@@ -72,36 +70,6 @@ test("one seed gives one model and one text", async () => {
   }
   expect([...(await text(one, 7)).tokens]).toEqual([...(await text(two, 7)).tokens]);
 });
-
-/** The tokens of a sequence one by one give the logits that they give at once; the caches take what is declared. */
-function sessionContinues(drawn: ModelCase, device: Device): Promise<Violation> {
-  const { model, tokens, form } = drawn;
-  const random = new Random(drawn.seed + 2);
-  const ids = Int32Array.from({ length: tokens }, () => random.integer(model.vocabulary));
-  const options = form ? { form } : {};
-  return openScope(device, async () => {
-    const inputs = weightsOf(drawn);
-    const weights = named(
-      inputs,
-      inputs.map((input) => onto(device, input)),
-    );
-    const whole = new Session(model, weights, { context: tokens });
-    const expected = await whole.append(ids, options).read();
-    const before = device.liveBytes;
-    const session = new Session(model, weights, { context: tokens });
-    const stepped: number[] = [];
-    for (const id of ids) {
-      const logits = session.append(Int32Array.of(id), options);
-      stepped.push(...(await logits.read()));
-      logits.free();
-      const taken = device.liveBytes - before;
-      const declared = cacheBytes(model, session.length, "f32", device.elementBytes);
-      if (taken !== declared || session.bytes !== declared) return `caches take ${taken} bytes, expected ${declared}`;
-    }
-    if (session.length !== tokens) return `the session counts ${session.length} tokens, expected ${tokens}`;
-    return differ("logits step by step", expected, stepped, 1e-9);
-  });
-}
 
 /** The same model with a layer of linear attention before the others. */
 function hybrid(model: Model): Model {
