@@ -6,7 +6,7 @@ import { Peer, type Took, type Work } from "./peer.ts";
 import { interleave } from "./rounds.ts";
 import { type Line, type Plan, ratio, type Table } from "./section.ts";
 
-const works: readonly Work[] = ["training step", "decoding", "prefill"];
+export const works: readonly Work[] = ["training", "decoding", "prefill"];
 /** What the default is asked to reach of the older build's, by the number of competitors. */
 const asked = [0.98, 1.5, 2];
 const [BASE, ONE, TWO, DEFAULT] = ["older, default", "1 thread", "2 threads", "default"];
@@ -18,7 +18,7 @@ export async function busy(plan: Plan): Promise<Table[]> {
   const start = (name: string, folder: string, threads: string[]) =>
     Peer.start(name, process.execPath, [fileURLToPath(new URL("peers/busy.ts", import.meta.url)), folder, ...threads]);
   const tables: Table[] = [];
-  for (const work of works) {
+  for (const work of plan.works) {
     const peers = await Promise.all([
       ...(base ? [start(BASE, resolve(base), [])] : []),
       start(ONE, here, ["1"]),

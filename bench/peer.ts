@@ -22,7 +22,7 @@ export type RunRequest =
   | { op: "memory" };
 
 /** What the section `busy` measures: a unit is a training step, a token, or a prompt. */
-export type Work = "training step" | "decoding" | "prefill";
+export type Work = "training" | "decoding" | "prefill";
 
 /** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */
 export interface AttentionCase {

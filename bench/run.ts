@@ -3,13 +3,14 @@
  *
  *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|llama|transformers|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
+ *     [--work training,decoding,prefill]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { attention } from "./attention.ts";
-import { busy } from "./busy.ts";
+import { busy, works } from "./busy.ts";
 import { decode } from "./decode.ts";
 import { family } from "./family.ts";
 import { gemm } from "./gemm.ts";
@@ -41,6 +42,7 @@ const { values, positionals } = parseArgs({
     threads: { type: "string", default: "1,2" },
     base: { type: "string" },
     competitors: { type: "string", default: "0,1,2" },
+    work: { type: "string", default: works.join(",") },
   },
 });
 const [wanted = "all"] = positionals;
@@ -48,16 +50,18 @@ const chosen = wanted === "all" ? Object.keys(sections) : [wanted];
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 const threads = values.threads.split(",").map(Number);
+const chosenWorks = works.filter((work) => values.work.split(",").includes(work));
 const competitors = values.competitors.split(",").map(Number);
 if (
   !chosen.every((name) => sections[name]) ||
   !(rounds >= 1) ||
   !(seconds > 0) ||
   !threads.every((t) => t >= 1) ||
+  !chosenWorks.length ||
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
   );
   process.exit(2);
 }
@@ -81,6 +85,7 @@ try {
       threads,
       folder,
       base: values.base,
+      works: chosenWorks,
       competitors,
       report,
       versions,

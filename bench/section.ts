@@ -1,4 +1,5 @@
 /** What a section measures and how its lines are printed. */
+import type { Work } from "./peer.ts";
 
 /** One engine at one size. Rates are in the table's unit per second; ratios are this engine's rate by the peer's. */
 export interface Line {
@@ -31,6 +32,8 @@ export interface Plan {
   readonly folder: string;
   /** A checkout of another version of Biform, built, to measure beside this one. */
   readonly base: string | undefined;
+  /** What `busy` measures. */
+  readonly works: readonly Work[];
   /** Numbers of processes that compete for the cores. */
   readonly competitors: readonly number[];
   readonly report: (line: string) => void;

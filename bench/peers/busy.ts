@@ -50,7 +50,7 @@ function writing(context: number, count: number): () => Promise<unknown> {
 }
 
 const works: Readonly<Record<Work, () => () => Promise<unknown>>> = {
-  "training step": training,
+  training,
   decoding: () => writing(512, 1),
   prefill: () => writing(0, 256),
 };

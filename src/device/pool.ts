@@ -1,5 +1,6 @@
 import { DeviceError } from "../tensor/error.ts";
 import { ARGUMENTS, DONE, JOB, KERNEL, OVER, THREADS } from "./layout.ts";
+import { Pace } from "./pace.ts";
 import type { Start } from "./worker.ts";
 
 /** What the pool needs of a worker of either kind. */
@@ -23,11 +24,19 @@ export class Pool {
   readonly #ints: Int32Array;
   readonly #args: Float64Array;
   readonly #workers: readonly Thread[];
+  /** Chooses how many threads a launch gets, where nobody else does. */
+  readonly #pace: Pace | undefined;
   /** Why nothing runs any longer. */
   #failure: DeviceError | undefined;
 
-  private constructor(instance: WebAssembly.Instance, memory: WebAssembly.Memory, workers: readonly Thread[]) {
+  private constructor(
+    instance: WebAssembly.Instance,
+    memory: WebAssembly.Memory,
+    workers: readonly Thread[],
+    threads: "all" | "observed",
+  ) {
     this.threads = workers.length + 1;
+    this.#pace = threads === "observed" && workers.length ? new Pace(this.threads) : undefined;
     this.#workers = workers;
     kernelNames(instance).forEach((name, index) => {
       this.#kernels.set(name, { run: instance.exports[name] as Kernel, index });
@@ -38,8 +47,16 @@ export class Pool {
     this.#args = new Float64Array(memory.buffer, ARGUMENTS);
   }
 
-  /** Starts `threads - 1` workers and returns once they are ready. Throws DeviceError where one cannot start. */
-  static async start(module: WebAssembly.Module, memory: WebAssembly.Memory, threads: number): Promise<Pool> {
+  /**
+   * Starts `threads - 1` workers and returns once they are ready. Launches are shared by all threads, or by as many as were
+   * observed to be the fastest. Throws DeviceError where a worker cannot start.
+   */
+  static async start(
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    threads: number,
+    use: "all" | "observed",
+  ): Promise<Pool> {
     const instance = new WebAssembly.Instance(module, { env: { memory } });
     const workers = Array.from({ length: threads - 1 }, (_, i) =>
       startWorker({
@@ -50,24 +67,33 @@ export class Pool {
         at: { args: ARGUMENTS, over: OVER, done: DONE },
       }),
     );
-    return new Pool(instance, memory, await Promise.all(workers));
+    return new Pool(instance, memory, await Promise.all(workers), use);
   }
 
   /**
-   * Runs a kernel, or several one after the other over the same arguments, on at most `threads` threads, this one included,
-   * and returns when all is done. Throws DeviceError where a thread traps or has ended; nothing runs after that.
+   * Runs a kernel, or several one after the other over the same arguments, and returns when all is done: on this thread alone
+   * if `threads` is 1, else on as many as the pool gives it. Throws DeviceError where a thread traps or has ended; nothing
+   * runs after that.
    */
-  launch(kernels: string | readonly string[], args: readonly number[], threads = this.threads): void {
+  launch(kernels: string | readonly string[], args: readonly number[], threads?: number): void {
     if (this.#failure) throw this.#failure;
     for (let i = 0; i < args.length; i++) this.#args[i] = args[i]!;
-    this.#ints[THREADS >> 2] = Math.min(threads, this.threads);
+    const paced = threads === 1 ? undefined : this.#pace;
+    const first = this.#kernel(typeof kernels === "string" ? kernels : kernels[0]!);
+    this.#ints[THREADS >> 2] = paced ? paced.begin(first.index, args) : Math.min(threads ?? this.threads, this.threads);
     if (typeof kernels === "string") this.#run(kernels);
     else for (const kernel of kernels) this.#run(kernel);
+    paced?.end();
+  }
+
+  #kernel(name: string) {
+    const found = this.#kernels.get(name);
+    if (!found) throw new DeviceError(`internal: kernel got "${name}", expected the name of one`);
+    return found;
   }
 
   #run(kernel: string): void {
-    const found = this.#kernels.get(kernel);
-    if (!found) throw new DeviceError(`internal: kernel got "${kernel}", expected the name of one`);
+    const found = this.#kernel(kernel);
     this.#ints[KERNEL >> 2] = found.index;
     try {
       found.run(ARGUMENTS, 0);

@@ -10,7 +10,7 @@ import { type Build, chooseBuild } from "./revectorize.ts";
 
 /** How to open a wasm device. */
 export interface WasmOptions {
-  /** Threads, this one included; as many as the machine has unless given. */
+  /** Threads, this one included. Unless given, up to as many as the machine has, as many as are observed to be the fastest. */
   readonly threads?: number | undefined;
   /** Which build of the kernels; the fastest that works here unless given (or set in BIFORM_WASM). */
   readonly build?: Build | undefined;
@@ -53,7 +53,7 @@ export class WasmDevice implements Device {
     const start = SCRATCH + threads * SCRATCH_BYTES;
     const memory = sharedMemory(start);
     const { build, module } = await chooseBuild(options.build);
-    const pool = await Pool.start(module, memory, threads);
+    const pool = await Pool.start(module, memory, threads, options.threads === undefined ? "observed" : "all");
     return new WasmDevice(build, pool, new Heap(memory, start), { poison: options.poison ?? false });
   }
 
