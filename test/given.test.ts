@@ -8,11 +8,13 @@ import { afterAll, describe, expect, test } from "vitest";
 import { presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
-import { openGguf } from "../src/file/disk.ts";
+import { openGguf, openSafetensors } from "../src/file/disk.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
 import { load } from "../src/generate/load.ts";
 import { formsOf } from "../src/model/model.ts";
+import { FormatError } from "../src/tensor/error.ts";
+import { put } from "./fixture/chat.ts";
 import { deepseek3 as deepseek3Moe, deepseek32, llama, saveCheckpoint, youtu } from "./fixture/checkpoint.ts";
 import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
 
@@ -235,4 +237,69 @@ describe("a GGUF model in several parts", () => {
     const { status, stderr } = biform("run", first, "--prompt", "x");
     expect([status, stderr]).toEqual([1, expect.stringMatching(/-00003-of-00003\.gguf: got no such file/)]);
   }, 60_000);
+});
+
+/** A folder of raw tensors: each of its type, shape and bytes. */
+async function rawFolder(
+  config: Json,
+  tensors: readonly { name: string; dtype: string; shape: number[]; bytes: Uint8Array }[],
+) {
+  const dir = fresh();
+  await saveCheckpoint(dir, config, []);
+  let at = 0;
+  const members = tensors.map(({ name, dtype, shape, bytes }) => {
+    const begin = at;
+    at += bytes.length;
+    return `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${begin},${at}]}`;
+  });
+  const header = Buffer.from(`{${members.join()}}`);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  await put(dir, "model.safetensors", Buffer.concat([length, header, ...tensors.map(({ bytes }) => bytes)]));
+  return dir;
+}
+
+describe("types of the safetensors format whose numbers are not read", () => {
+  const bits = { F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F4: 4, F6_E2M3: 6, F6_E3M2: 6, C64: 64 };
+  const float = { name: "x", dtype: "F32", shape: [1], bytes: new Uint8Array(Float32Array.of(2.5).buffer) };
+
+  test.each(Object.entries(bits))(
+    "%s has its size, is named where it is wanted, and leaves the others readable",
+    async (dtype, n) => {
+      const dir = await rawFolder(llama, [{ name: "odd", dtype, shape: [2, 4], bytes: new Uint8Array(n) }, float]);
+      const reader = await openSafetensors(join(dir, "model.safetensors"));
+      expect(reader.entry("odd")).toMatchObject({ dtype, elements: 8, shape: [2, 4] });
+      expect(reader.entry("odd").end - reader.entry("odd").begin).toBe(n);
+      expect([...(await reader.read("x"))]).toEqual([2.5]);
+      const into = new Uint8Array(n);
+      await reader.readBytes("odd", 0, into);
+      await expect(reader.read("odd")).rejects.toThrow(
+        new RegExp(`odd: got ${dtype}, expected a type that is read .*F8_E4M3`),
+      );
+      await expect(reader.read("odd")).rejects.toThrow(FormatError);
+    },
+  );
+
+  test("of sizes that are no whole bytes, and of bytes that are too few, are refused", async () => {
+    const dir = await rawFolder(llama, [{ name: "odd", dtype: "F4", shape: [3], bytes: new Uint8Array(2) }]);
+    await expect(openSafetensors(join(dir, "model.safetensors"))).rejects.toThrow(/whole bytes for F4 \[3\] in odd/);
+    const few = await rawFolder(llama, [{ name: "odd", dtype: "F6_E2M3", shape: [8], bytes: new Uint8Array(5) }]);
+    await expect(openSafetensors(join(few, "model.safetensors"))).rejects.toThrow(/6 bytes for F6_E2M3 \[8\] in odd/);
+  });
+
+  test("a model that is not supported is named before the type, a type within a model that is by the tensor's name", async () => {
+    const scales = { name: "model.embed_tokens.weight", dtype: "F8_E8M0", shape: [40, 24], bytes: new Uint8Array(960) };
+    const unknown = await rawFolder({ model_type: "deepseek_v4" }, [scales]);
+    await expect(logitsOf(unknown)).rejects.toThrow(/model_type: got "deepseek_v4"/);
+    const own = randomCheckpoint(llama, 2).filter(({ name }) => name !== scales.name);
+    const rest = own.map(({ name, shape, data }) => ({
+      name,
+      shape: [...shape],
+      dtype: "F32",
+      bytes: new Uint8Array(Float32Array.from(data).buffer),
+    }));
+    await expect(logitsOf(await rawFolder(llama, [scales, ...rest]))).rejects.toThrow(
+      /embed_tokens\.weight: got F8_E8M0, expected F64, F32/,
+    );
+  });
 });

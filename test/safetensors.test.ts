@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ByteSource } from "../src/file/bytes.ts";
 import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
-import { type Dtype, dtypeBytes, type Values } from "../src/file/dtype.ts";
+import { type Dtype, storedBytes, type Values } from "../src/file/dtype.ts";
 import { parseHeader } from "../src/file/header.ts";
 import { decodeSafetensors, encodeSafetensors, readSafetensors, type TensorInMemory } from "../src/file/safetensors.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
@@ -101,7 +101,7 @@ describe("writing and reading", () => {
           for (const t of written) {
             const entry = reader.entry(t.name);
             expect([entry.dtype, entry.shape]).toEqual([t.dtype, t.shape]);
-            expect(entry.begin % dtypeBytes[entry.dtype]).toBe(0);
+            expect(entry.begin % storedBytes(entry.dtype, 1)).toBe(0);
             expect(await reader.read(t.name)).toEqual(t.data);
           }
         }
@@ -277,7 +277,7 @@ describe("hostile files", () => {
             let total = dataStart;
             for (const { dtype, shape, elements, begin, end } of entries.values()) {
               expect(elements).toBe(shape.reduce((a, b) => a * b, 1));
-              expect(end - begin).toBe(elements * dtypeBytes[dtype]);
+              expect(end - begin).toBe(storedBytes(dtype, elements));
               expect(begin >= dataStart && end <= bytes.length).toBe(true);
               total += end - begin;
             }

@@ -164,3 +164,79 @@ describe("a broken tokenizer.json", () => {
     await expect(loadTokenizer(join(dir, "binary.json"))).rejects.toThrow(/binary\.json: got no UTF-8 text/);
   });
 });
+
+describe("add_bos_token and add_eos_token of tokenizer_config.json", () => {
+  const template = {
+    type: "TemplateProcessing",
+    single: [{ SpecialToken: { id: "<end>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+    pair: [],
+    special_tokens: { "<end>": { id: "<end>", ids: [259], tokens: ["<end>"] } },
+  };
+  const level = { type: "ByteLevel", add_prefix_space: true, trim_offsets: false, use_regex: true };
+  const processors = { none: null, level, template, both: { type: "Sequence", processors: [level, template] } };
+  const idsBy = (post_processor: unknown, config: object) =>
+    Array.from(
+      parseTokenizer(
+        "bpe",
+        JSON.stringify({ ...bpe, post_processor }),
+        JSON.stringify({ bos_token: "<end>", eos_token: { content: "<end>" }, ...config }),
+      ).prompt("the"),
+    );
+  const [plain, begun] = [[257], [259, 257]];
+
+  // As transformers 4.57.6 does it, run on these files.
+  test.each(["LlamaTokenizerFast", "LlamaTokenizer", "GemmaTokenizer", "CohereTokenizerFast", "CodeLlamaTokenizer"])(
+    "decide for a %s, whatever stands in tokenizer.json",
+    (tokenizer_class) => {
+      for (const processor of Object.values(processors)) {
+        expect(idsBy(processor, { tokenizer_class, add_bos_token: true })).toEqual(begun);
+        expect(idsBy(processor, { tokenizer_class, add_bos_token: false })).toEqual(plain);
+        expect(idsBy(processor, { tokenizer_class, add_bos_token: true, add_eos_token: true })).toEqual([
+          259, 257, 259,
+        ]);
+        expect(idsBy(processor, { tokenizer_class, add_bos_token: false, add_eos_token: true })).toEqual([257, 259]);
+        expect(idsBy(processor, { tokenizer_class, add_eos_token: false })).toEqual(begun);
+      }
+    },
+  );
+
+  test("decide where no class is named", () => {
+    expect(idsBy(level, { add_bos_token: true })).toEqual(begun);
+    expect(idsBy(template, { add_bos_token: false })).toEqual(plain);
+  });
+
+  test.each(["PreTrainedTokenizerFast", "Qwen2Tokenizer", "GPT2Tokenizer"])(
+    "are nothing to a %s: tokenizer.json decides, as it does where neither key is there",
+    (tokenizer_class) => {
+      for (const flags of [{ add_bos_token: true }, { add_bos_token: false, add_eos_token: true }, {}]) {
+        expect(idsBy(level, { tokenizer_class, ...flags })).toEqual(plain);
+        expect(idsBy(template, { tokenizer_class, ...flags })).toEqual(begun);
+      }
+      for (const flags of [{}, { add_bos_token: null, add_eos_token: null }]) {
+        expect(idsBy(level, { tokenizer_class: "LlamaTokenizerFast", ...flags })).toEqual(plain);
+        expect(idsBy(template, { tokenizer_class: "LlamaTokenizerFast", ...flags })).toEqual(begun);
+      }
+    },
+  );
+
+  test.each([
+    [{ add_bos_token: true, bos_token: null }, /add_bos_token: got true, and bos_token null/],
+    [
+      { add_bos_token: true, bos_token: "<start>" },
+      /add_bos_token: got true, and bos_token "<start>", expected a token of the vocabulary/,
+    ],
+    [{ add_eos_token: true, eos_token: 7 }, /add_eos_token: got true, and eos_token null/],
+  ])("that ask for a token which is not there are refused: %j", (config, says) => {
+    expect(() => idsBy(null, config)).toThrow(says);
+    expect(() => idsBy(null, config)).toThrow(FormatError);
+    expect(idsBy(null, { ...config, tokenizer_class: "Qwen2Tokenizer" })).toEqual(plain);
+  });
+});
+
+test("tokenizer files as Python writes them are read, and an id that is no number is refused by its name", () => {
+  const text = JSON.stringify(bpe).replace('"version":"1.0"', '"version":"1.0","dropout":NaN,"x":[-Infinity]');
+  const config = '{"model_max_length": Infinity, "eos_token": "<end>"}';
+  expect([...parseTokenizer("bpe", text, config).encode("the")]).toEqual([257]);
+  const bad = JSON.stringify(bpe).replace('"the":257', '"the":Infinity');
+  expect(() => parseTokenizer("bpe", bad)).toThrow(/got the token id Infinity, expected a whole number/);
+});

@@ -2,7 +2,7 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { DeviceError, FormatError } from "../tensor/error.ts";
 import { writeAtomic } from "./atomic.ts";
 import { type ByteSource, tooShort } from "./bytes.ts";
-import type { Dtype } from "./dtype.ts";
+import type { Listed } from "./dtype.ts";
 import { type Gguf, readGguf } from "./gguf.ts";
 import { joinParts } from "./parts.ts";
 import { readSafetensors, safetensorsChunks, type TensorReader, type TensorToWrite } from "./safetensors.ts";
@@ -24,7 +24,7 @@ export async function openGguf(path: string): Promise<Gguf> {
  * Errors: FormatError naming file, byte and limit for a file that is missing, changed or not one; DeviceError where the disk
  * itself fails.
  */
-export async function openSafetensors(path: string): Promise<TensorReader<Dtype>> {
+export async function openSafetensors(path: string): Promise<TensorReader<Listed>> {
   return readSafetensors(await fileSource(path));
 }
 

@@ -22,12 +22,32 @@ export const dtypeBytes = {
 
 export type Dtype = keyof typeof dtypeBytes;
 
-/** How a tensor's numbers lie in a file: one by one, or in blocks that are quantised together. */
-export type Stored = Dtype | Quant;
+/**
+ * Bits per element of the safetensors format's other types: complex numbers, and the narrow floats and scales of microscaling. Files
+ * may have them, and their places are known; their numbers are not read.
+ */
+export const unreadBits = {
+  C64: 64,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F4: 4,
+} as const;
 
-/** Bytes of `elements` numbers in a file; blocks must be whole. */
+type Unread = keyof typeof unreadBits;
+
+/** A type of the safetensors format, read or not. */
+export type Listed = Dtype | Unread;
+
+/** How a tensor's numbers lie in a file: one by one, or in blocks that are quantised together. */
+export type Stored = Listed | Quant;
+
+/** Bytes of `elements` numbers in a file; blocks and bytes must be whole. */
 export function storedBytes(dtype: Stored, elements: number): number {
-  return isQuant(dtype) ? (elements / blocks[dtype].elements) * blocks[dtype].bytes : elements * dtypeBytes[dtype];
+  if (isQuant(dtype)) return (elements / blocks[dtype].elements) * blocks[dtype].bytes;
+  return isUnread(dtype) ? (elements * unreadBits[dtype]) / 8 : elements * dtypeBytes[dtype];
 }
 
 /** Numbers as they come out of a file. */
@@ -41,8 +61,12 @@ export type Values =
   | Uint16Array
   | Uint8Array;
 
-export function isDtype(name: string): name is Dtype {
-  return Object.hasOwn(dtypeBytes, name);
+export function isListed(name: string): name is Listed {
+  return Object.hasOwn(dtypeBytes, name) || isUnread(name);
+}
+
+export function isUnread(name: string): name is Unread {
+  return Object.hasOwn(unreadBits, name);
 }
 
 /** The element type that holds an array's numbers exactly. */

@@ -1,5 +1,5 @@
 import { FormatError } from "../tensor/error.ts";
-import { type Dtype, dtypeBytes, isDtype, type Stored } from "./dtype.ts";
+import { dtypeBytes, isListed, type Listed, type Stored, storedBytes, unreadBits } from "./dtype.ts";
 
 /** The largest header the format allows, in bytes. */
 export const HEADER_LIMIT = 100_000_000;
@@ -26,7 +26,7 @@ export interface Entry<D extends Stored = Stored> {
 export interface Header {
   readonly metadata: Readonly<Record<string, string>>;
   /** In the order of the header. */
-  readonly entries: ReadonlyMap<string, Entry<Dtype>>;
+  readonly entries: ReadonlyMap<string, Entry<Listed>>;
   /** The first byte after the header. */
   readonly dataStart: number;
 }
@@ -70,8 +70,8 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = "safeten
     );
   const scan = new Scanner(bytes.subarray(0, dataStart), file);
   if (bytes[8] !== 0x7b) scan.fail("'{' as the first byte of the header");
-  const entries = new Map<string, Entry<Dtype>>();
-  const places: { at: number; entry: Entry<Dtype> }[] = [];
+  const entries = new Map<string, Entry<Listed>>();
+  const places: { at: number; entry: Entry<Listed> }[] = [];
   let metadata: Record<string, string> | undefined;
   scan.object((name, at) => {
     if (name === "__metadata__") {
@@ -94,16 +94,19 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, file = "safeten
   return { metadata: metadata ?? {}, entries, dataStart };
 }
 
-function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number, fileSize: number): Entry<Dtype> {
-  let dtype: Dtype | undefined;
+function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number, fileSize: number): Entry<Listed> {
+  let dtype: Listed | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
   scan.object((key, keyAt) => {
     if (key === "dtype" && dtype === undefined) {
       const valueAt = scan.at;
       const value = scan.string();
-      if (!isDtype(value))
-        scan.fail(`one of ${Object.keys(dtypeBytes).join(" ")} as dtype, not ${clip(value)}`, valueAt);
+      if (!isListed(value))
+        scan.fail(
+          `one of ${Object.keys({ ...dtypeBytes, ...unreadBits }).join(" ")} as dtype, not ${clip(value)}`,
+          valueAt,
+        );
       dtype = value;
     } else if (key === "shape" && shape === undefined) shape = scan.numbers(`the shape of ${clip(name)}`);
     else if (key === "data_offsets" && offsets === undefined)
@@ -122,10 +125,11 @@ function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number,
   let elements = 1;
   for (const n of shape) {
     elements *= n;
-    if (elements * dtypeBytes[dtype] > Number.MAX_SAFE_INTEGER)
+    if (storedBytes(dtype, elements) > Number.MAX_SAFE_INTEGER)
       scan.fail(`a shape of ${clip(name)} below 2^53 bytes, not [${clip(shape.join())}]`, at);
   }
-  const size = elements * dtypeBytes[dtype];
+  const size = storedBytes(dtype, elements);
+  if (!Number.isInteger(size)) scan.fail(`whole bytes for ${dtype} [${clip(shape.join())}] in ${clip(name)}`, at);
   if (size !== end - begin)
     scan.fail(`${size} bytes for ${dtype} [${clip(shape.join())}] in ${clip(name)}, not data_offsets [${offsets}]`, at);
   return { name, dtype, shape, elements, begin: dataStart + begin, end: dataStart + end };
@@ -134,7 +138,7 @@ function tensorEntry(scan: Scanner, name: string, at: number, dataStart: number,
 /** Every byte of data belongs to exactly one tensor. */
 function checkTiling(
   scan: Scanner,
-  places: { at: number; entry: Entry<Dtype> }[],
+  places: { at: number; entry: Entry<Listed> }[],
   dataStart: number,
   fileSize: number,
 ): void {

@@ -2,7 +2,17 @@ import { FormatError, ShapeError } from "../tensor/error.ts";
 import { dequantise, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { allocateBytes, type ByteSource, memorySource } from "./bytes.ts";
-import { type Dtype, decode, dtypeBytes, dtypeOf, encode, type Stored, type Values } from "./dtype.ts";
+import {
+  type Dtype,
+  decode,
+  dtypeBytes,
+  dtypeOf,
+  encode,
+  isUnread,
+  type Listed,
+  type Stored,
+  type Values,
+} from "./dtype.ts";
 import { clip, type Entry, HEADER_LIMIT, headerBytes, parseHeader } from "./header.ts";
 
 /** Named tensors in one file or several. Only the header is in memory; each `read` fetches that tensor's bytes alone. */
@@ -17,7 +27,7 @@ export interface TensorReader<D extends Stored = Stored> {
   entry(name: string): Entry<D>;
   /**
    * The tensor's numbers, row-major: F64 as float64; F32, F16, BF16, 8-bit floats and quantised blocks as float32; I64 and U64
-   * as float64 (checked to be exact); other integers in their own type.
+   * as float64 (checked to be exact); other integers in their own type. Throws FormatError for the types that are not read.
    */
   read(name: string): Promise<Values>;
   /**
@@ -41,12 +51,12 @@ export interface TensorToWrite {
 export type TensorInMemory = TensorToWrite & { readonly data: Values };
 
 /** A safetensors file that is in memory, `name` for errors. Errors: FormatError naming byte and limit for anything that is not one. */
-export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader<Dtype>> {
+export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Promise<TensorReader<Listed>> {
   return readSafetensors(memorySource(name, bytes));
 }
 
 /** Opens safetensors over any source of bytes. Errors: FormatError naming file, byte and limit for anything that is not one. */
-export async function readSafetensors(source: ByteSource): Promise<TensorReader<Dtype>> {
+export async function readSafetensors(source: ByteSource): Promise<TensorReader<Listed>> {
   const file = source.name;
   const first = new Uint8Array(Math.min(8, source.size));
   await source.read(0, first);
@@ -77,6 +87,10 @@ export function tensorReader<D extends Stored>(
     async read(name) {
       const { dtype, elements, begin, end } = entry(name);
       const subject = `${file}: ${clip(name)}`;
+      if (isUnread(dtype))
+        throw new FormatError(
+          `${subject}: got ${dtype}, expected a type that is read (${Object.keys(dtypeBytes).join(" ")}); convert the tensor`,
+        );
       const buffer = allocateBytes(subject, end - begin);
       if (end > begin) await source.read(begin, new Uint8Array(buffer));
       if (!isQuant(dtype)) return decode(dtype, buffer, subject);

@@ -1,3 +1,4 @@
+import { aroundText } from "./around.ts";
 import { Keys, type Metadata } from "./keys.ts";
 import { piecesMerges } from "./pieces.ts";
 import { type Split, splits } from "./split.ts";
@@ -145,18 +146,11 @@ function configOf(keys: Keys, { bos, eos, unk, pad }: Special, tokens: readonly 
   return config;
 }
 
-/** Begin and end around a text, as a post-processor of tokenizer.json. */
+/** Begin and end around a text, where they are to be added. */
 function around(keys: Keys, { bos, eos, addBos, addEos }: Special, tokens: readonly string[]): object {
-  const token = (id: number | undefined, key: string) => {
-    if (id === undefined) return keys.fail(key, "no such key", "an id, since the token is to be added to texts");
-    return { SpecialToken: { id: tokens[id], type_id: 0 } };
-  };
-  const single = [
-    ...(addBos ? [token(bos, "bos_token_id")] : []),
-    { Sequence: { id: "A", type_id: 0 } },
-    ...(addEos ? [token(eos, "eos_token_id")] : []),
-  ];
-  return { type: "TemplateProcessing", single, pair: [], special_tokens: {} };
+  const token = (id: number | undefined, key: string) =>
+    id === undefined ? keys.fail(key, "no such key", "an id, since the token is to be added to texts") : tokens[id];
+  return aroundText(addBos ? token(bos, "bos_token_id") : undefined, addEos ? token(eos, "eos_token_id") : undefined);
 }
 
 function byteLevel(keys: Keys, vocab: ReadonlyMap<string, number>, { split }: Special): object {

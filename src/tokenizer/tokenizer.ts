@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { parseJson } from "../tensor/json.ts";
+import { withEnds } from "./around.ts";
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -38,7 +39,8 @@ function bytesOf(text: string): Int32Array {
 const FILE_LIMIT = 256_000_000;
 
 /**
- * Loads a Hugging Face tokenizer.json, with the tokenizer_config.json beside it where there is one.
+ * Loads a Hugging Face tokenizer.json, with the tokenizer_config.json beside it where there is one: its special tokens, and for the
+ * classes that know them `add_bos_token` and `add_eos_token`.
  *
  * Errors: FormatError naming the file where it is missing, damaged or of a kind the library does not know.
  */
@@ -54,7 +56,8 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
 /** As `loadTokenizer`, from the files' texts; `file` stands in errors. */
 export function parseTokenizer(file: string, text: string, config = "{}"): Tokenizer {
   const settings = parseObject(`${file} (its tokenizer_config.json)`, config);
-  return buildTokenizer(file, parseObject(file, text), settings, text.length);
+  const tokenizer = withEnds(file, parseObject(file, text), settings as Record<string, unknown>);
+  return buildTokenizer(file, tokenizer, settings, text.length);
 }
 
 /** As `parseTokenizer`, from what the texts hold. Ids must be below `limit`. */

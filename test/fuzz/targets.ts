@@ -150,7 +150,10 @@ const gguf: Target = {
 };
 
 const pieces = [..."{}[],:"].concat("null", "-1", "1e9", '""', '"a"', '"\\ud800"', '"__metadata__"', '"\\u0000"');
-const dtypes = "F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 I32 I16 I8 U64 U32 U16 U8 BOOL Q4_0 F6".split(" ");
+const dtypes =
+  "F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 I32 I16 I8 U64 U32 U16 U8 BOOL F8_E8M0 F4 F6_E2M3 F6_E3M2 C64 Q4_0 F6".split(
+    " ",
+  );
 
 function safetensorsHeader(random: Random): { header: string; data: number } {
   const members: string[] = [];
