@@ -1,6 +1,6 @@
 // What folders and files say otherwise than most do, each through the library or the command line as a user meets it.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
 import { load } from "../src/generate/load.ts";
 import { formsOf } from "../src/model/model.ts";
 import { FormatError } from "../src/tensor/error.ts";
-import { put } from "./fixture/chat.ts";
+import { put, saveChatModel } from "./fixture/chat.ts";
 import { deepseek3 as deepseek3Moe, deepseek32, llama, saveCheckpoint, youtu } from "./fixture/checkpoint.ts";
 import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
 
@@ -302,4 +302,160 @@ describe("types of the safetensors format whose numbers are not read", () => {
       /embed_tokens\.weight: got F8_E8M0, expected F64, F32/,
     );
   });
+});
+
+/** A chat model with these files beside it, loaded, and what the load had to say. */
+async function chatModel(files: Readonly<Record<string, unknown>>, changes: Json = {}) {
+  const dir = fresh();
+  await saveChatModel(dir, changes);
+  for (const [name, content] of Object.entries(files)) await put(dir, name, content);
+  const notes: string[] = [];
+  const loaded = await load(dir, { device: new ReferenceDevice(), warn: (line) => notes.push(line) });
+  return { dir, loaded, notes };
+}
+
+describe("settings of generation_config.json that nobody can follow", () => {
+  test.each<[string, string, unknown, string]>([
+    ["top_k of -1, as vLLM writes it for none", "top_k", -1, "-1"],
+    ["top_k of a fraction", "top_k", 1.5, "1.5"],
+    ["top_p of 0", "top_p", 0, "0"],
+    ["top_p above 1", "top_p", 7, "7"],
+    ["a temperature below 0", "temperature", -1, "-1"],
+    ["a temperature that is text", "temperature", "0.7", '"0.7"'],
+    ["min_p in a list", "min_p", [0.1], "[0.1]"],
+    ["a repetition_penalty of 0", "repetition_penalty", 0, "0"],
+    ["do_sample that is text", "do_sample", "no", '"no"'],
+    ["an end that is text", "eos_token_id", "</s>", '"</s>"'],
+    ["an end of -1", "eos_token_id", -1, "-1"],
+  ])("are left out, and a note says so: %s", async (_what, key, value, shown) => {
+    const { dir, loaded, notes } = await chatModel({ "generation_config.json": { min_p: 0.25, [key]: value } });
+    expect(notes).toHaveLength(1);
+    expect(notes[0]).toContain(`${dir}/generation_config.json: ${key}: got ${shown}, expected `);
+    expect(loaded.sampling).toEqual(key === "min_p" ? {} : { minP: 0.25 });
+    loaded.close();
+  });
+
+  test.each(["Infinity", "-Infinity", "NaN"])(
+    "bare %s in them is none that they can follow; in what is not read it is nothing",
+    async (word) => {
+      const text = `{"temperature": ${word}, "top_k": 5, "guidance_scale": ${word}}`;
+      const { loaded, notes } = await chatModel({ "generation_config.json": text });
+      expect(notes).toEqual([expect.stringContaining(`temperature: got ${word}, expected 0 or more`)]);
+      expect(loaded.sampling).toEqual({ topK: 5 });
+      loaded.close();
+    },
+  );
+
+  test("stop no run, which says so; what is given on the command line goes before them", async () => {
+    const { dir, loaded } = await chatModel({ "generation_config.json": { top_k: -1, top_p: 0 } });
+    loaded.close();
+    const found = biform("run", dir, "--prompt", "the", "--max-tokens", "2", "--threads", "1", "--json");
+    expect(found.status).toBe(0);
+    expect(found.stderr).toMatch(/note: .*top_k: got -1[\s\S]*note: .*top_p: got 0/);
+    expect(JSON.parse(found.stdout).sampling).toEqual({ temperature: 0.8, topP: 0.95, seed: 1 });
+    const bad = biform("run", dir, "--prompt", "the", "--top-k", "-1", "--threads", "1");
+    expect([bad.status, bad.stderr]).toEqual([1, expect.stringMatching(/topK: got -1, expected a whole number/)]);
+  });
+
+  test("an end of config.json that is none is noted too", async () => {
+    const { loaded, notes } = await chatModel({}, { eos_token_id: [3, "x"] });
+    expect(notes).toEqual([expect.stringMatching(/eos_token_id: got \[3,"x"\], expected a token id/)]);
+    loaded.close();
+  });
+
+  test("a file that is no object is damaged as a whole", async () => {
+    await expect(chatModel({ "generation_config.json": "[]" })).rejects.toThrow(/generation_config\.json: /);
+  });
+});
+
+describe("chat templates that cannot be used", () => {
+  const config = (chat_template: unknown) => ({ "tokenizer_config.json": { eos_token: "<end>", chat_template } });
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    [
+      "a list without a default",
+      config([{ name: "tool_use", template: "x" }]),
+      /chat_template: got templates named tool_use, expected text, or a list with one named default/,
+    ],
+    ["a number", config(7), /chat_template: got number/],
+    ["one that is too long", config("x".repeat(1_000_001)), /chat template: got 1000001 characters/],
+    [
+      "a file that is too long",
+      { "chat_template.jinja": "x".repeat(1_000_001) },
+      /chat_template\.jinja: chat template: got 1000001/,
+    ],
+  ])("stop no load and refuse by their name once asked for: %s", async (_what, files, says) => {
+    const { dir, loaded } = await chatModel(files);
+    const session = loaded.session();
+    session.append("the").free();
+    await expect(loaded.template!.render([{ role: "user", content: "hi" }])).rejects.toThrow(says);
+    await expect(loaded.template!.render([{ role: "user", content: "hi" }])).rejects.toThrow(FormatError);
+    loaded.close();
+    if (!_what.startsWith("a list")) return;
+    expect(biform("run", dir, "--prompt", "the", "--max-tokens", "1", "--threads", "1").status).toBe(0);
+    const chat = spawnSync(process.execPath, [bin, "chat", dir, "--threads", "1"], {
+      encoding: "utf8",
+      input: "hello\n",
+    });
+    expect([chat.status, chat.stderr]).toEqual([1, expect.stringMatching(says)]);
+  });
+});
+
+test("a begin token that was typed and is added too stands twice, and run says so", async () => {
+  const dir = fresh();
+  await saveChatModel(dir);
+  const settings = { bos_token: "<end>", eos_token: "<end>", tokenizer_class: "LlamaTokenizerFast" };
+  const run = (prompt: string) =>
+    biform("run", dir, "--prompt", prompt, "--max-tokens", "1", "--threads", "1", "--json");
+  const counted = (prompt: string) => JSON.parse(run(prompt).stdout).promptTokens;
+  await put(dir, "tokenizer_config.json", { ...settings, add_bos_token: true });
+  const twice = run("<end>the");
+  expect(twice.stderr).toMatch(
+    /note: the prompt begins with "<end>", which the tokenizer adds itself: it stands twice/,
+  );
+  expect(run("the").stderr).toBe("");
+  expect(JSON.parse(twice.stdout).promptTokens).toBe(counted("the") + 1);
+  await put(dir, "tokenizer_config.json", { ...settings, add_bos_token: false });
+  expect(run("<end>the").stderr).toBe("");
+  expect(counted("<end>the")).toBe(JSON.parse(twice.stdout).promptTokens - 1);
+});
+
+test("a config.json as Python writes it loads where the key is not read, and is refused by the key's name where it is", async () => {
+  const dir = fresh();
+  const tensors = randomCheckpoint(llama, 2);
+  await saveCheckpoint(dir, llama, tensors);
+  const plain = await logitsOf(dir);
+  for (const word of ["Infinity", "-Infinity", "NaN"]) {
+    await put(
+      dir,
+      "config.json",
+      JSON.stringify({ ...llama, x: 0 }).replace('"x":0', `"initializer_range":${word},"_x":[${word}]`),
+    );
+    expect(await logitsOf(dir)).toEqual(plain);
+    for (const key of ["rms_norm_eps", "hidden_size", "rope_theta", "head_dim"]) {
+      await put(dir, "config.json", JSON.stringify({ ...llama, [key]: "#" }).replace('"#"', word));
+      await expect(logitsOf(dir)).rejects.toThrow(new RegExp(`config\\.json: ${key}: got ${word}, expected`));
+    }
+    await put(dir, "config.json", JSON.stringify({ ...llama, time_step_limit: "#" }).replace('"#"', word));
+    await expect(logitsOf(dir)).rejects.toThrow(/time_step_limit: got a key that is not known/);
+    await put(
+      dir,
+      "config.json",
+      JSON.stringify({ ...llama, rope_scaling: { rope_type: "linear", factor: "#" } }).replace('"#"', word),
+    );
+    await expect(logitsOf(dir)).rejects.toThrow(new RegExp(`rope_scaling\\.factor: got ${word}`));
+  }
+});
+
+test("an index as Python writes it is read", async () => {
+  const dir = fresh();
+  const tensors = randomCheckpoint(llama, 2);
+  await saveCheckpoint(dir, llama, tensors);
+  const plain = await logitsOf(dir);
+  renameSync(join(dir, "model.safetensors"), join(dir, "one.safetensors"));
+  const map = Object.fromEntries(tensors.map(({ name }) => [name, "one.safetensors"]));
+  await put(dir, "model.safetensors.index.json", `{"metadata":{"total_size":NaN},"weight_map":${JSON.stringify(map)}}`);
+  expect(await logitsOf(dir)).toEqual(plain);
+  await put(dir, "model.safetensors.index.json", '{"weight_map":{"lm_head.weight":Infinity}}');
+  await expect(logitsOf(dir)).rejects.toThrow(/index\.json: weight_map\.lm_head\.weight: .*string/);
 });

@@ -5,6 +5,7 @@ import { readSmall, writeSafetensors } from "../file/disk.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import type { TextSession } from "../generate/text.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
 import { keepOf, loadWatched, type ModelOptions, modelOptions, samplingOf } from "./model.ts";
 import { patient, show } from "./progress.ts";
@@ -52,6 +53,7 @@ Examples:
   biform run models/tiny --resume book.session --prompt "Who did it?"
   biform run models/tiny --prompt "Hello" --json | jq .tokensPerSecond
 
+Text gets the begin token that the tokenizer puts in front; where the prompt has one too it stands twice, and a note says so.
 Ctrl-C ends the text and prints the figures; a second one ends at once.`,
     )
     .action(run);
@@ -120,9 +122,20 @@ async function sessionFor(
     return { session, ids: last };
   }
   const ids = typeof prompt === "string" ? tokenizer!.prompt(prompt) : prompt!;
+  if (typeof prompt === "string") noteTwice(tokenizer!, ids);
   // Memory is asked for what is needed, not for all that the model could hold.
   const most = Math.min(ids.length + answer, context ?? made ?? Number.POSITIVE_INFINITY);
   return { session: loaded.session({ cache, keep, context: Math.max(1, most) }), ids };
+}
+
+/** Says where the begin token that the tokenizer adds stands before one that was typed: models have hardly ever seen two. */
+function noteTwice(tokenizer: Tokenizer, ids: Int32Array): void {
+  const [added] = tokenizer.prompt("");
+  if (added === undefined || ids[0] !== added || ids[1] !== added) return;
+  const token = JSON.stringify(tokenizer.decode([added]));
+  process.stderr.write(
+    `note: the prompt begins with ${token}, which the tokenizer adds itself: it stands twice; leave it out of the prompt\n`,
+  );
 }
 
 async function write(job: Job): Promise<void> {

@@ -4,10 +4,12 @@ import { z } from "zod";
 import { readSmall } from "../file/disk.ts";
 import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
+import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 import { describedTokenizer, describeTokenizer } from "../tokenizer/gguf.ts";
-import { chooseTemplate, openTemplate, type Template } from "../tokenizer/template.ts";
+import { chooseTemplate, openTemplate, refusedTemplate, type Template } from "../tokenizer/template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Sampling } from "./sample.ts";
+import { expectedOf, type Sampling } from "./sample.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
 export interface Beside {
@@ -17,6 +19,8 @@ export interface Beside {
   readonly tokens: Readonly<Record<string, string>>;
   readonly end: readonly number[];
   readonly sampling: Sampling;
+  /** What is there and cannot be used, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 const LIMIT = 16_000_000;
@@ -24,62 +28,70 @@ const idOrIds = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())])
 /** A token as a name, or as an object that holds it. */
 const named = z.union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)]);
 
-const generationSchema = z.looseObject({
-  eos_token_id: idOrIds,
-  do_sample: z.boolean().nullish(),
-  temperature: z.number().nonnegative().nullish(),
-  top_k: z.int().nonnegative().nullish(),
-  top_p: z.number().positive().max(1).nullish(),
-  min_p: z.number().nonnegative().max(1).nullish(),
-  repetition_penalty: z.number().positive().nullish(),
-});
+/** Sampling under the keys of generation_config.json. */
+const samplingKeys = {
+  temperature: "temperature",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
+} as const satisfies Partial<Record<keyof Sampling, string>>;
+
+const record = z.record(z.string(), z.unknown());
 
 /**
- * Reads a folder's tokenizer, chat template, end tokens and sampling defaults; what is not there is undefined or empty.
+ * Reads a folder's tokenizer, chat template, end tokens and sampling defaults; what is not there is undefined or empty. A setting
+ * that cannot be used is left out, and a note says so; a template that cannot be used refuses by its name once it is asked for.
  *
- * Errors: FormatError naming the file for what is there and damaged.
+ * Errors: FormatError naming the file for what is damaged as a whole.
  */
 export async function filesBeside(dir: string): Promise<Beside> {
   const files = new Set(await readdir(dir).catch(() => []));
   const open = async <T>(name: string, schema: z.ZodType<T>) =>
     files.has(name) ? readJson(join(dir, name), LIMIT, schema) : undefined;
-  const generation = await open("generation_config.json", generationSchema);
-  const config = await open("tokenizer_config.json", z.record(z.string(), z.unknown()));
+  const generation = (await open("generation_config.json", record)) ?? {};
+  const config = (await open("tokenizer_config.json", record)) ?? {};
   const tokenizer = files.has("tokenizer.json") ? await loadTokenizer(join(dir, "tokenizer.json")) : undefined;
   const tokens: Record<string, string> = {};
-  for (const [key, value] of Object.entries(config ?? {})) {
+  for (const [key, value] of Object.entries(config)) {
     const token = key.endsWith("_token") ? named.safeParse(value) : undefined;
     if (token?.success) tokens[key] = token.data;
   }
   const last = tokens.eos_token === undefined ? undefined : tokenizer?.id(tokens.eos_token);
-  return {
-    tokenizer,
-    tokens,
-    template: await readTemplate(dir, files, config ?? {}, tokens),
-    end: [...endsOf(generation ?? {}), ...(last === undefined ? [] : [last])],
-    sampling: generation ? samplingOf(generation) : {},
-  };
+  const notes: string[] = [];
+  const subject = join(dir, "generation_config.json");
+  const end = endsOf(subject, generation, notes);
+  if (last !== undefined) end.push(last);
+  const sampling = samplingOf(subject, generation, notes);
+  return { tokenizer, tokens, template: await readTemplate(dir, files, config, tokens), end, sampling, notes };
 }
 
 /** The same of a GGUF file, which has all of it but sampling defaults in its metadata. Errors: FormatError naming the file. */
 export function metadataBeside({ file, metadata }: Gguf): Beside {
   if (!metadata.has("tokenizer.ggml.model"))
-    return { tokenizer: undefined, template: undefined, tokens: {}, end: [], sampling: {} };
+    return { tokenizer: undefined, template: undefined, tokens: {}, end: [], sampling: {}, notes: [] };
   const described = describeTokenizer(file, metadata);
   const { chat_template: template, ...tokens } = described.config;
   return {
     tokenizer: describedTokenizer(file, described),
-    template: template === undefined ? undefined : openTemplate(file, template, tokens),
+    template: template === undefined ? undefined : templateOf(() => openTemplate(file, template, tokens)),
     tokens,
     end: described.end,
     sampling: {},
+    notes: [],
   };
 }
 
-/** The ids that a configuration names as ends, one or several. */
-export function endsOf(config: Readonly<Record<string, unknown>>): number[] {
-  const { data } = idOrIds.safeParse(config.eos_token_id);
+/** The ids that a configuration names as ends, one or several. What is no id is left out, and `notes` get to know. */
+export function endsOf(file: string, config: Readonly<Record<string, unknown>>, notes: string[]): number[] {
+  const { data, success } = idOrIds.safeParse(config.eos_token_id);
+  if (!success) notes.push(leftOut(file, "eos_token_id", config.eos_token_id, "a token id, or a list of them"));
   return [data ?? []].flat();
+}
+
+/** What a note says of a setting that cannot be used. */
+function leftOut(file: string, key: string, value: unknown, expected: string): string {
+  return `${file}: ${key}: got ${formatJson(value).slice(0, 80)}, expected ${expected}; it is left out`;
 }
 
 /** A file of its own, as newer checkpoints have, goes before the one in tokenizer_config.json. */
@@ -89,18 +101,37 @@ async function readTemplate(
   config: Readonly<Record<string, unknown>>,
   tokens: Readonly<Record<string, string>>,
 ): Promise<Template | undefined> {
-  if (files.has("chat_template.jinja")) {
-    const file = join(dir, "chat_template.jinja");
-    return openTemplate(file, new TextDecoder().decode(await readSmall(file, LIMIT)), tokens);
-  }
-  const file = join(dir, "tokenizer_config.json");
-  const text = chooseTemplate(file, config.chat_template);
-  return text === undefined ? undefined : openTemplate(file, text, tokens);
+  const own = files.has("chat_template.jinja");
+  const file = join(dir, own ? "chat_template.jinja" : "tokenizer_config.json");
+  const bytes = own ? await readSmall(file, LIMIT) : undefined;
+  return templateOf(() => {
+    const text = bytes ? new TextDecoder().decode(bytes) : chooseTemplate(file, config.chat_template);
+    return text === undefined ? undefined : openTemplate(file, text, tokens);
+  });
 }
 
-function samplingOf(given: z.infer<typeof generationSchema>): Sampling {
-  const temperature = given.do_sample === false ? 0 : given.temperature;
-  const { top_k: topK, top_p: topP, min_p: minP, repetition_penalty: repetitionPenalty } = given;
-  const all = { temperature, topK, topP, minP, repetitionPenalty };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== null));
+/** A template, or one that refuses where it cannot be used: only a conversation needs it. */
+function templateOf(open: () => Template | undefined): Template | undefined {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof FormatError) return refusedTemplate(error);
+    throw error;
+  }
+}
+
+function samplingOf(file: string, given: Readonly<Record<string, unknown>>, notes: string[]): Sampling {
+  const sampling: Partial<Record<keyof Sampling, number>> = {};
+  for (const [name, key] of Object.entries(samplingKeys) as [keyof typeof samplingKeys, string][]) {
+    const value = given[key];
+    if (value === undefined || value === null) continue;
+    const expected = expectedOf(name, value);
+    if (expected === undefined) sampling[name] = value as number;
+    else notes.push(leftOut(file, key, value, expected));
+  }
+  const { do_sample: sample } = given;
+  if (sample === false) sampling.temperature = 0;
+  else if (sample !== undefined && sample !== null && sample !== true)
+    notes.push(leftOut(file, "do_sample", sample, "true or false"));
+  return sampling;
 }

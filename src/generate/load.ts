@@ -76,7 +76,9 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(path));
   const { model, config } = opened;
   const { warn } = options;
-  for (const note of opened.notes) warn?.(note);
+  const notes = [...opened.notes, ...beside.notes];
+  const ends = [...beside.end, ...endsOf(path, config, notes)];
+  for (const note of notes) warn?.(note);
   const tokenizer =
     beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);
   if (tokenizer && tokenizer.vocabulary > model.vocabulary)
@@ -98,7 +100,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     });
     const positions = config.max_position_embeddings;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
-    const end = new Set([...beside.end, ...endsOf(config)].filter((id) => id < model.vocabulary));
+    const end = new Set(ends.filter((id) => id < model.vocabulary));
     const machine =
       options.machine ??
       (device instanceof WasmDevice ? await machineFor(device, { warn: options.warn }) : commonMachine);

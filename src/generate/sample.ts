@@ -35,11 +35,18 @@ const rules: Readonly<Record<keyof Sampling, Rule>> = {
   seed: [Number.isSafeInteger, "a whole number"],
 };
 
+/** What a setting should be, where a value is none that it can have. */
+export function expectedOf(name: keyof Sampling, value: unknown): string | undefined {
+  const [holds, expected] = rules[name];
+  return typeof value === "number" && holds(value) ? undefined : expected;
+}
+
 /** Throws ShapeError naming the setting that is out of range. */
 export function checkSampling(settings: Sampling): void {
-  for (const [name, [holds, expected]] of Object.entries(rules)) {
-    const value = settings[name as keyof Sampling];
-    if (value !== undefined && !holds(value)) throw new ShapeError(`${name}: got ${value}, expected ${expected}`);
+  for (const name of Object.keys(rules) as (keyof Sampling)[]) {
+    const value = settings[name];
+    const expected = value === undefined ? undefined : expectedOf(name, value);
+    if (expected !== undefined) throw new ShapeError(`${name}: got ${value}, expected ${expected}`);
   }
 }
 

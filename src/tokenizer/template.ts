@@ -88,6 +88,11 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
   };
 }
 
+/** A template that cannot be used: whoever asks it for a text gets the error that says why. */
+export function refusedTemplate(error: FormatError): Template {
+  return { render: () => Promise.reject(error), close() {} };
+}
+
 interface Thread {
   run(job: Job): Promise<Outcome>;
   stop(): void;
