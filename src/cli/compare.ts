@@ -1,4 +1,6 @@
 import type { Command } from "commander";
+import { formNames } from "../attention/define.ts";
+import { layerSpecs, parseSpec } from "../attention/spec.ts";
 import { WasmDevice } from "../device/wasm.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { compare, type RunRecord } from "../lab/compare.ts";
@@ -144,22 +146,25 @@ async function write({ json, html }: CompareOptions, result: Comparison): Promis
 
 async function agreements(wanted: readonly string[], options: CompareOptions, device: WasmDevice, display: Progress) {
   const found = [];
-  for (const spec of agreeing(wanted)) {
-    display.update({ done: 0, label: `the forms of ${spec}` });
-    found.push(await agreementOf(spec, options, device));
+  for (const attention of agreeing(wanted, options)) {
+    display.update({ done: 0, label: `the forms of ${attention.spec}` });
+    found.push(await agreementOf(attention, device));
   }
   return found;
 }
 
-/** The variants, one of each kind, that have more than one form. */
-function agreeing(wanted: readonly string[]): string[] {
-  return wanted.filter((spec) => /MLA/.test(spec) && !spec.includes("[")).slice(0, 2);
+/** The variants in all layers of what is compared, each once, that have more than one form by their definition. */
+function agreeing(wanted: readonly string[], { layers, width, heads, dims, ropeBase }: CompareOptions) {
+  const specs = new Set(wanted.flatMap((pattern) => layerSpecs(pattern, layers)));
+  return [...specs]
+    .map((spec) => parseSpec(spec, { width, heads, dims, base: ropeBase }))
+    .filter(({ variant, sizes }) => formNames(variant, sizes).length > 1);
 }
 
-async function agreementOf(spec: string, options: CompareOptions, device: WasmDevice) {
-  const found = await agree(spec, { width: options.width, heads: options.heads, tokens: 48, seed: 1, wasm: device });
+async function agreementOf(attention: ReturnType<typeof parseSpec>, device: WasmDevice) {
+  const found = await agree(attention, { tokens: 48, seed: 1, wasm: device });
   return {
-    spec,
+    spec: attention.spec,
     forms: found.forms.map(({ form }) => form),
     float64: found.float64.absolute,
     float32: found.float32!.absolute,
