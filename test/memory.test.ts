@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { storySource } from "../src/data/story.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { Session } from "../src/generate/session.ts";
+import { gradients } from "../src/grad/tape.ts";
 import { buildModel, type ModelSettings } from "../src/model/build.ts";
+import { parametersOf } from "../src/model/model.ts";
 import { initialWeights } from "../src/train/initial.ts";
+import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
+import { lossOf, trainStep } from "../src/train/step.ts";
 
 const sizes: ModelSettings = { vocabulary: 40, width: 64, heads: 4, layers: 2 };
 let device: WasmDevice;
@@ -39,3 +44,47 @@ test("a wide feed-forward half takes a long input a few rows at a time", () => {
   // Gate, up-projection and their product, of at most a quarter of the rows.
   expect(wide! - narrow!).toBe(3 * 250 * 1024 * 4);
 });
+
+/**
+ * Bytes that a training step cannot do without, and those that it reached to. Alive must be the parameters, what the optimiser keeps
+ * of them, and beside these everything on the tape when the forward pass ends, or all gradients when the update begins.
+ */
+async function trainingBytes(pattern: string, kind: "adamw" | "muon", width: number, rows: number, length: number) {
+  // Of its own, since what others reached to would count.
+  const own = await WasmDevice.open({ threads: 1 });
+  const source = storySource(1);
+  const model = buildModel(pattern, { ...sizes, vocabulary: source.vocabulary, width, layers: 3 });
+  const weights = initialWeights(model, own, 1);
+  const optimiser = new Optimiser(own, parametersOf(model), { ...optimiserDefaults, kind });
+  const kept = own.liveBytes;
+  for (let i = 0; i < 4; i++) await trainStep(model, weights, optimiser, source.batch(i, rows, length), 1e-3);
+  const reached = own.reachBytes;
+  const parameters = [...weights.values()];
+  let recorded = 0;
+  gradients(parameters, () => {
+    const value = lossOf(model, weights, source.batch(0, rows, length));
+    recorded = own.liveBytes;
+    return value;
+  });
+  const updating = kept + parameters.reduce((sum, { size }) => sum + 4 * size, 0);
+  own.close();
+  return { alive: Math.max(recorded, updating), reached };
+}
+
+test.each([
+  ["MLA", "adamw", 64, 8, 64],
+  ["MLA", "muon", 64, 8, 64],
+  ["GQA2-128", "adamw", 64, 8, 64],
+  ["[KDA,MLA-FoX]", "muon", 64, 8, 64],
+  ["TPA", "adamw", 64, 8, 64],
+  ["MLA-DSA16", "adamw", 64, 8, 64],
+  ["MLA", "adamw", 192, 1, 16],
+  ["MLA", "muon", 192, 1, 16],
+] as const)(
+  "a training step of %s with %s reaches to at most 1.3 times the tensors that must be alive (width %i, %i rows of %i)",
+  async (pattern, kind, width, rows, length) => {
+    const { alive, reached } = await trainingBytes(pattern, kind, width, rows, length);
+    expect(reached).toBeGreaterThan(alive);
+    expect(reached / alive).toBeLessThanOrEqual(1.3);
+  },
+);

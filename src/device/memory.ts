@@ -36,11 +36,15 @@ export class Heap {
   /** Small blocks given back, by size, and their bytes. */
   readonly #kept = new Map<number, number[]>();
   #keptBytes = 0;
+  readonly #start: number;
   #end: number;
+  #last: number;
 
   constructor(memory: WebAssembly.Memory, start: number) {
     this.memory = memory;
+    this.#start = start;
     this.#end = memory.buffer.byteLength;
+    this.#last = start;
     if (start < this.#end) this.#insert({ start, size: this.#end - start });
   }
 
@@ -66,6 +70,7 @@ export class Heap {
     this.#remove(at);
     if (gap.size > size) this.#insert({ start: gap.start + size, size: gap.size - size });
     this.#sizes.set(gap.start, size);
+    this.#last = Math.max(this.#last, gap.start + size);
     return gap.start;
   }
 
@@ -105,6 +110,11 @@ export class Heap {
     for (const [size, starts] of this.#kept) for (const start of starts) this.#join(start, size);
     this.#kept.clear();
     this.#keptBytes = 0;
+  }
+
+  /** Bytes between the first and the last that was ever handed out: what the machine has had to back with memory. */
+  get reach(): number {
+    return this.#last - this.#start;
   }
 
   /** Bytes that nothing holds: all gaps, and what the memory can still grow by. */

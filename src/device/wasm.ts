@@ -61,6 +61,11 @@ export class WasmDevice implements Device {
     return Math.min(this.#heap.free, availableBytes());
   }
 
+  /** Bytes of memory that tensors have ever reached to: `peakBytes`, and what lies unused between them. */
+  get reachBytes(): number {
+    return this.#heap.reach;
+  }
+
   get threads(): number {
     return this.#pool.threads;
   }

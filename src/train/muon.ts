@@ -56,6 +56,7 @@ function orthogonal(x: Tensor, axes: string, heads: number, rows: number, column
   const front = einsum(`${axes}, one -> ${head ? `${lead} ${a} ${b} one` : `one ${a} ${b}`}`, x, one).reshape(shape);
   const size = shape[1]! * shape[2]!;
   let y = rmsNorm(front.reshape([heads, size]), undefined, 1e-20).reshape(shape);
+  front.origin.free();
   update(y, size ** -0.5);
   for (let i = 0; i < STEPS; i++) {
     const gram = einsum("h a b, h c b -> h a c", y, y);
@@ -66,7 +67,8 @@ function orthogonal(x: Tensor, axes: string, heads: number, rows: number, column
     const next = new Tensor(device, shape);
     combine(A, y, 0, undefined, next);
     einsumInto("h a c, h c b -> h a b", poly, y, shape, next);
-    for (const t of [gram, poly, square]) t.free();
+    // At most two matrices of the parameter's size at a time, beside the one that the step began with.
+    for (const t of [gram, poly, square, y.origin]) t.free();
     y = next;
   }
   const back = head ? `${lead} ${a} ${b}` : `one ${a} ${b}`;

@@ -5,7 +5,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { FileRows, PackKernel } from "./index.ts";
 
 /** Bytes of a file that are in memory at once, unless four rows and those between them take more. */
-const STAGED = 4 << 20;
+const STAGED = 1 << 20;
 
 export const packWasm: PackKernel = async (tensor, source) => {
   const { format } = tensor.packing!;
