@@ -12,6 +12,7 @@ import { type AttendCase, type AttendResult, type AttendSizes, attendCase, runCa
 import { attendBackwardWasm, attendWasm } from "../src/ops/attend/wasm.ts";
 import { Random } from "../src/tensor/random.ts";
 import { sizeOf, type Tensor, tensor } from "../src/tensor/tensor.ts";
+import { share } from "./extent.ts";
 import { agrees } from "./law/agreement.ts";
 import { probe } from "./law/shaken.ts";
 import { operand } from "./law/subject.ts";
@@ -91,7 +92,7 @@ describe.each(["simd", "relaxed", "wide"] as const)("attend on the %s build", (b
       fc.asyncProperty(geometry, fc.nat(), async (sizes, seed) => {
         await expectWithin(two, attendCase(JSON.stringify(sizes), sizes), seed);
       }),
-      { numRuns: 40, seed: 11 },
+      { numRuns: share(40), seed: 11 },
     );
   });
 

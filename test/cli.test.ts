@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,25 +89,56 @@ test("compare writes a result that its schema accepts, a report, and a table", (
   for (const { float64 } of result.agreement!) expect(float64).toBeLessThan(1e-12);
   expect(readFileSync(join(scratch, "r.html"), "utf8")).toContain("<svg");
   expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+  expect(result.settings).toMatchObject({ steps: 6 });
+  expect(stdout).not.toContain("--steps sets them");
   // What was kept to resume from is gone once it is done.
   expect(existsSync(join(scratch, "runs")) && statSync(join(scratch, "runs")).nlink > 2).toBe(false);
 });
 
-test("Ctrl-C stops a training run and the same command ends as if it had not been stopped", async () => {
+/** Presses Ctrl-C from inside, once the run says that it has begun: from outside it might come when all is over. */
+const interrupting = `data:text/javascript,${encodeURIComponent(`
+  const write = process.stderr.write.bind(process.stderr);
+  process.stderr.write = (text, ...rest) => {
+    if (/parameters/.test(text)) process.kill(process.pid, "SIGINT");
+    return write(text, ...rest);
+  };
+`)}`;
+
+test("Ctrl-C stops a training run and the same command ends as if it had not been stopped", () => {
   const command = ["train", "--attention", "MLA", "--text", "text.txt", "--json", "--save-every", "1000"];
-  const sizes = [...small.slice(4), "--steps", "2500"].filter(
+  const sizes = [...small.slice(4), "--steps", "300"].filter(
     (word, i, all) => word !== "--contexts" && all[i - 1] !== "--contexts",
   );
   const whole = biform(...command, ...sizes, "--out", "whole");
   expect(whole.stderr).not.toMatch(/^\s+at /m);
-  const child = spawn(process.execPath, [bin, ...command, ...sizes, "--out", "part"], { cwd: scratch });
-  const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
-  // Its first line says that the run, and its answer to Ctrl-C, is there.
-  child.stderr.once("data", () => child.kill("SIGINT"));
-  expect(await ended).toBe(130);
+  const part = ["--import", interrupting, bin, ...command, ...sizes, "--out", "part"];
+  const { status, stdout } = spawnSync(process.execPath, part, { cwd: scratch, encoding: "utf8" });
+  expect(status).toBe(130);
+  expect(JSON.parse(stdout).step).toBeLessThan(300);
   const rest = biform(...command, ...sizes, "--out", "part");
   const losses = (text: string) => JSON.parse(text).training.losses;
   expect(losses(rest.stdout)).toEqual(losses(whole.stdout));
+});
+
+test("compare fits its steps to a time, and says how many they are", () => {
+  const sizes = small.filter((word, i) => word !== "--steps" && small[i - 1] !== "--steps");
+  const { status, stdout } = biform(
+    "compare",
+    "--demo",
+    ...sizes,
+    "--minutes",
+    "0.02",
+    "--variants",
+    "MHA,GQA2-128",
+    "--json",
+    "f.json",
+  );
+  expect(status).toBe(0);
+  const { settings, variants } = parseComparison(JSON.parse(readFileSync(join(scratch, "f.json"), "utf8")));
+  expect(settings).toMatchObject({ fitted_to_seconds: 1.2, steps: variants[0]!.steps });
+  expect(stdout).toMatch(
+    new RegExp(`^${settings.steps} steps for the first variant: .* in 1\\.2 s; --steps sets them$`, "m"),
+  );
 });
 
 test("every command has help with examples", () => {

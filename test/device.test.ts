@@ -23,6 +23,7 @@ import { ropeWasm } from "../src/ops/rope/wasm.ts";
 import { DeviceError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, sizeOf, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { share } from "./extent.ts";
 
 const reference = new ReferenceDevice();
 const builds = ["simd", "relaxed", "wide"] as const;
@@ -120,7 +121,7 @@ describe("contraction", () => {
           await contract(spec, shapes[0]!, shapes[1]!, mode);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: share(150) },
     );
   });
 
@@ -318,7 +319,7 @@ describe("memory", () => {
           }
         },
       ),
-      { numRuns: 50 },
+      { numRuns: share(50) },
     );
     expect(device.liveBytes).toBe(before);
   });

@@ -1,9 +1,15 @@
 import { describe, expect, test } from "vitest";
+import { parseSpec } from "../src/attention/spec.ts";
 import { Estimate } from "../src/cli/estimate.ts";
+import { commonMachine } from "../src/cost/crossover.ts";
+import { ReferenceDevice } from "../src/device/reference.ts";
 import type { Matched } from "../src/lab/match.ts";
 import { match } from "../src/lab/match.ts";
 import type { Pace } from "../src/lab/pace.ts";
 import { type CompareSettings, forecast, runsOf, totalForecast } from "../src/lab/schedule.ts";
+import { crossoverGrid, gridSeconds } from "../src/measure/grid.ts";
+import { buildModel } from "../src/model/build.ts";
+import { forwardFlops } from "../src/model/model.ts";
 import { Random } from "../src/tensor/random.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
 import { trainWork } from "../src/train/run.ts";
@@ -94,6 +100,36 @@ describe("the time left is right within a factor of two after a tenth of the wor
       return [1, seconds + (units - 1) * 0.04];
     });
     expect(worst(pieces).factor).toBeGreaterThan(2);
+  });
+
+  test("for a prompt whose later tokens have a hundred thousand before them", () => {
+    const model = buildModel("MHA", { vocabulary: 64, width: 64, heads: 4, layers: 2 });
+    const noise = stepsOf(200, 1);
+    const pieces = noise.map((seconds, i): Piece => {
+      const flops = forwardFlops(model, 512, 512 * i);
+      return [forwardFlops(model, 512 * (i + 1)) - forwardFlops(model, 512 * i), flops * seconds];
+    });
+    expect(worst(pieces).factor).toBeLessThan(2);
+    expect(worst(pieces.map(([, seconds]) => [512, seconds])).factor).toBeGreaterThan(2);
+  });
+
+  test("for a grid of steps over caches, on a machine of other rates", async () => {
+    const device = new ReferenceDevice();
+    const attention = parseSpec("MLA:n4:r2:v4:c8", { width: 16, heads: 2 });
+    const options = { contexts: [8, 300], steps: [1, 16, 128], seconds: 1e-6 };
+    const said: number[] = [];
+    let time = 0;
+    await crossoverGrid(device, attention, commonMachine, {
+      ...options,
+      clock: () => ++time,
+      watch: (done) => said.push(done),
+    });
+    expect(said[0]).toBe(0);
+    expect(said.at(-1)).toBe(gridSeconds(attention, commonMachine, options));
+    const points = said.slice(1).map((done, i) => done - said[i]!);
+    expect(Math.max(...points) / Math.min(...points)).toBeGreaterThan(1.5);
+    const noise = stepsOf(points.length, 1.5);
+    expect(worst(points.map((seconds, i) => [seconds, seconds * noise[i]!])).factor).toBeLessThan(2);
   });
 
   const model = { vocabulary: 256, width: 64, heads: 8, layers: 2 };

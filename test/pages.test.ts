@@ -13,6 +13,7 @@ import { contiguous, gatherPages, storePages } from "../src/ops/pages/index.ts";
 import { type CacheType, PAGE, type Page, rowBytes } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { share } from "./extent.ts";
 import { openScope } from "./fixture/scope.ts";
 
 const types = ["f32", "bf16", "q8"] as const;
@@ -155,7 +156,7 @@ describe.each(types)("pages of %s", (type) => {
   test("random geometries agree with the reference in poisoned memory", () =>
     fc.assert(
       fc.asyncProperty(geometry, async (sizes) => void (await expectPaged(three, sizes, type))),
-      { numRuns: 60, seed: 12 },
+      { numRuns: share(60), seed: 12 },
     ));
 
   test("chosen keys are found on pages", async () => {

@@ -51,7 +51,9 @@ describe("progress on a terminal", () => {
     const { stream, text } = recorder({ columns: 90, rows: 30 });
     let time = 0;
     const display = progress({ title: "Comparing", total: 4, stream, now: () => time });
-    const turn = () => new Promise((resolve) => setTimeout(resolve, 30));
+    const turn = async () => {
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    };
     await turn();
     for (const [done, label, loss] of [
       [1, "MHA", 5],

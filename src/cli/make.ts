@@ -64,9 +64,10 @@ async function make(path: string, options: Options): Promise<void> {
     type,
     layout,
     onTensor(name, elements) {
+      // It is only begun: what is done are those before it.
+      display.update({ done, label: name });
       if (!drawn.has(name)) done += elements;
       drawn.add(name);
-      display.update({ done, label: name });
     },
   };
   const start = performance.now();
@@ -78,6 +79,7 @@ async function make(path: string, options: Options): Promise<void> {
     throw error;
   }
   const seconds = (performance.now() - start) / 1000;
+  display.update({ done, label: "" });
   await display.finish();
   const { size: bytes } = await stat(path.endsWith(".gguf") ? path : `${path}/model.safetensors`);
   const facts = {

@@ -4,6 +4,7 @@ import { WasmDevice } from "../device/wasm.ts";
 import { readSmall, writeSafetensors } from "../file/disk.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import type { TextSession } from "../generate/text.ts";
+import { forwardFlops } from "../model/model.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
@@ -145,7 +146,7 @@ async function write(job: Job): Promise<void> {
   const { session, ids } = await sessionFor(job, maxTokens);
   const written: number[] = [];
   const pieces: string[] = [];
-  const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
+  const reading = displayReading(loaded, session, ids);
   const watch = stopwatch(() => ids.length);
   try {
     const steps = session.generate(ids, {
@@ -156,7 +157,7 @@ async function write(job: Job): Promise<void> {
       stop,
       form,
       watch(done, total) {
-        reading.update({ done, label: "" });
+        reading.update(done);
         watch.read(done, total);
       },
     });
@@ -186,6 +187,16 @@ async function write(job: Job): Promise<void> {
   }
 }
 
+/** Shows how far a prompt is read. What comes later has more before it, so that not tokens are counted but FLOPs. */
+function displayReading({ model }: LoadedModel, { length }: TextSession, ids: Int32Array) {
+  const work = (tokens: number) => forwardFlops(model, tokens, length);
+  const display = patient({ title: `reading ${ids.length} tokens`, total: work(ids.length) });
+  return {
+    update: (tokens: number) => display.update({ done: work(tokens), label: "" }),
+    finish: () => display.finish(),
+  };
+}
+
 /** Saves a session, the last token written included. */
 async function keepSession(session: TextSession, last: number | undefined, path: string): Promise<void> {
   const { length, context } = session;
@@ -203,7 +214,7 @@ async function writeLogits(job: Job): Promise<void> {
   const { loaded, options, signal } = job;
   const { session, ids } = await sessionFor(job, 0);
   const { form, chunk, json, logits: file } = options;
-  const reading = patient({ title: `reading ${ids.length} tokens`, total: ids.length });
+  const reading = displayReading(loaded, session, ids);
   const watch = stopwatch(() => ids.length);
   try {
     const data = await session.logits(ids, {
@@ -211,7 +222,7 @@ async function writeLogits(job: Job): Promise<void> {
       signal,
       form,
       watch(done, total) {
-        reading.update({ done, label: "" });
+        reading.update(done);
         watch.read(done, total);
       },
     });

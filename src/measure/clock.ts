@@ -38,6 +38,11 @@ export async function batchTimes({ run, fence }: Timed, seconds: number, clock: 
   return times;
 }
 
+/** About how long `batchTimes` takes where a run takes `run` seconds. */
+export function batchSeconds(run: number, seconds: number): number {
+  return Math.max(seconds, 2 * run);
+}
+
 /**
  * The lower quartile of such times: whoever else runs only ever adds, so what lies above says little; but a processor clock now and
  * then leaves something out, so the least says nothing.

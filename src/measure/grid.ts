@@ -6,7 +6,7 @@ import { type Machine, predict } from "../cost/crossover.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { type CacheType, numberBytes } from "../tensor/page.ts";
 import { type Device, Scope, scope } from "../tensor/tensor.ts";
-import { batchTimes, type Clock, typicalTime, wall } from "./clock.ts";
+import { batchSeconds, batchTimes, type Clock, typicalTime, wall } from "./clock.ts";
 import { fillCache, noise, noiseParams } from "./noise.ts";
 
 /** Which steps to measure, for how long, and who watches. */
@@ -20,6 +20,7 @@ export interface GridOptions {
   readonly seconds?: number;
   /** The wall's unless given. */
   readonly clock?: Clock;
+  /** Sees the seconds that should have passed, and those of all points, as the machine's rates predict them. */
   readonly watch?: (done: number, total: number, what: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -38,6 +39,8 @@ export interface GridPoint {
   readonly predicted: number;
 }
 
+/** Seconds that a point is measured, unless said otherwise. */
+const SECONDS = 0.25;
 /** Bytes that are read between two uses of the same weights and cache: more than a processor's caches hold. */
 const APART = 256 * 2 ** 20;
 /** Most layers that take turns. */
@@ -53,22 +56,15 @@ export async function crossoverGrid(
   machine: Machine,
   options: GridOptions,
 ): Promise<GridPoint[]> {
-  const { contexts, steps, types = ["f32"], seconds = 0.25, clock = wall, watch, signal } = options;
-  const unfolded = expandedCache(attention.variant);
-  const kinds = [
-    { cached: "declared" as const, layer: attention },
-    ...(unfolded ? [{ cached: "unfolded" as const, layer: { ...attention, variant: unfolded } }] : []),
-  ].flatMap((kind) =>
-    types.flatMap((type) =>
-      contexts.map((context) => ({ ...kind, type, context, forms: formNames(kind.layer.variant, attention.sizes) })),
-    ),
-  );
-  const total = kinds.reduce((sum, { forms }) => sum + forms.length * steps.length, 0);
+  const { steps, seconds = SECONDS, clock = wall, watch, signal } = options;
+  const kinds = kindsOf(attention, options);
+  const total = gridSeconds(attention, machine, options);
   const points: GridPoint[] = [];
   const own = new Scope(device);
   try {
     const most = layersFor(parameterBytes(attention));
     const weights = own.run(() => Array.from({ length: most }, () => noiseParams(device, attention)));
+    let done = 0;
     for (const { cached, layer, type, context, forms } of kinds) {
       const count = Math.min(most, layersFor(parameterBytes(attention) + declaredBytes(layer, context, type)));
       const caches: Cache[] = [];
@@ -79,7 +75,7 @@ export async function crossoverGrid(
           const positions = positionsOf(context, t);
           for (const form of forms) {
             signal?.throwIfAborted();
-            watch?.(points.length, total, `${form} ${t} over ${context}`);
+            watch?.(done, total, `${form} ${t} over ${context}`);
             let turn = 0;
             const run = () => {
               const i = turn++ % count;
@@ -87,16 +83,9 @@ export async function crossoverGrid(
               caches[i]!.rewind(context);
             };
             const measured = typicalTime(await batchTimes({ run, fence: () => device.fence() }, seconds, clock));
-            const step = { t, s: context + t, cacheBytes: numberBytes[type] };
-            points.push({
-              s: step.s,
-              t,
-              type,
-              cached,
-              form,
-              measured,
-              predicted: predict(layer, form, step, machine).total,
-            });
+            const predicted = predict(layer, form, { t, s: context + t, cacheBytes: numberBytes[type] }, machine).total;
+            points.push({ s: context + t, t, type, cached, form, measured, predicted });
+            done += batchSeconds(predicted, seconds);
           }
           x.free();
         }
@@ -109,6 +98,35 @@ export async function crossoverGrid(
   } finally {
     own.end();
   }
+}
+
+/** Seconds that the whole grid takes, where a machine is as its rates say. */
+export function gridSeconds(
+  attention: Attention,
+  machine: Machine,
+  options: Pick<GridOptions, "contexts" | "steps" | "types" | "seconds">,
+): number {
+  let sum = 0;
+  for (const { layer, type, context, forms } of kindsOf(attention, options))
+    for (const t of options.steps)
+      for (const form of forms) {
+        const step = { t, s: context + t, cacheBytes: numberBytes[type] };
+        sum += batchSeconds(predict(layer, form, step, machine).total, options.seconds ?? SECONDS);
+      }
+  return sum;
+}
+
+/** Every cache that a layer may have, and the forms that run over it. */
+function kindsOf(attention: Attention, { contexts, types = ["f32"] }: Pick<GridOptions, "contexts" | "types">) {
+  const unfolded = expandedCache(attention.variant);
+  return [
+    { cached: "declared" as const, layer: attention },
+    ...(unfolded ? [{ cached: "unfolded" as const, layer: { ...attention, variant: unfolded } }] : []),
+  ].flatMap((kind) =>
+    types.flatMap((type) =>
+      contexts.map((context) => ({ ...kind, type, context, forms: formNames(kind.layer.variant, attention.sizes) })),
+    ),
+  );
 }
 
 const layersFor = (bytes: number) => Math.min(LAYERS, Math.ceil(APART / bytes));

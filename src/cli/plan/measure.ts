@@ -2,10 +2,10 @@ import { formNames } from "../../attention/define.ts";
 import type { Attention } from "../../attention/layer.ts";
 import { variants } from "../../attention/variants.ts";
 import type { Blueprint } from "../../cost/blueprint.ts";
-import type { Machine } from "../../cost/crossover.ts";
+import { commonMachine, type Machine } from "../../cost/crossover.ts";
 import { WasmDevice } from "../../device/wasm.ts";
 import { columns } from "../../draw/column.ts";
-import { crossoverGrid, type GridPoint } from "../../measure/grid.ts";
+import { crossoverGrid, type GridPoint, gridSeconds } from "../../measure/grid.ts";
 import { tune } from "../../measure/tune.ts";
 import { rotation } from "../../ops/rope/index.ts";
 import { ShapeError } from "../../tensor/error.ts";
@@ -13,6 +13,9 @@ import { patient } from "../progress.ts";
 
 /** Steps over a cached prefix, as a decoding step, speculative ones and chunks of a prompt are. */
 const grid = { contexts: [1024, 4096, 8192], steps: [1, 4, 16, 64, 256] } as const;
+
+/** Seconds of learning the machine's rates. */
+const TUNING = 9;
 
 /** What a model's attention takes on this machine, measured and predicted by rates of the same minutes. */
 export interface Measuring {
@@ -41,13 +44,14 @@ function layerOf({ name, layers }: Blueprint): Attention {
 export async function measureCrossover(blueprint: Blueprint, signal: AbortSignal): Promise<Measuring> {
   const attention = layerOf(blueprint);
   const device = await WasmDevice.open();
-  // The first fifth of the display is tuning, which takes about that share of the time.
+  // Until the machine is known, a common one says how much of the time tuning is.
+  const tuned = TUNING / (TUNING + gridSeconds(attention, commonMachine, grid));
   const display = patient({ title: "measure", total: 1 });
   try {
     const watch = (from: number, to: number) => (done: number, total: number, label: string) =>
       display.update({ done: from + ((to - from) * done) / total, label });
-    const machine = await tune(device, { signal, watch: watch(0, 0.2) });
-    const points = await crossoverGrid(device, attention, machine, { ...grid, signal, watch: watch(0.2, 1) });
+    const machine = await tune(device, { seconds: TUNING, signal, watch: watch(0, tuned) });
+    const points = await crossoverGrid(device, attention, machine, { ...grid, signal, watch: watch(tuned, 1) });
     await display.finish();
     return { model: blueprint.name, threads: device.threads, machine, points };
   } catch (error) {
