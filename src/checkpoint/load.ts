@@ -130,57 +130,75 @@ export async function readWeights(
   const weights = new Map<string, Tensor>();
   const total = parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   let done = 0;
-  // Neighbouring parameters are often rows of one tensor: the last one read is kept.
-  let last: { name: string; values: Numbers } | undefined;
-  const read = async (name: string, { shape, scales }: Source) => {
-    if (last?.name !== name) {
-      last = undefined;
-      const values = (await reader.read(name)) as Numbers;
-      if (scales && reader.entry(name).dtype === "F8_E4M3")
-        scale(values, shape, scales, (await reader.read(`${name}${scales.suffix}`)) as Numbers);
-      last = { name, values };
-    }
-    return last.values;
+  const count = (numbers: number) => {
+    done += numbers;
+    watch?.(done, total);
   };
+  const read = readerOfWhole(reader);
   try {
     for (const parameter of parameters) {
       const { name, shape } = parameter;
       const device = typeof on === "function" ? on(name) : on;
-      const source = sources.get(name);
-      if (!source) throw new FormatError(`internal: parameter ${name} has no source`);
-      const { slices = 1 } = source;
-      const each = elementsOf(source);
-      if (each * slices * source.tensors.length !== sizeOf(shape))
-        throw new FormatError(`internal: parameter ${name} [${shape}] and its source of ${each} numbers do not fit`);
+      const source = checkSource(parameter, sources.get(name));
       const packed =
         lay === "packed" && device.kind === "wasm"
           ? await readPacked(reader, parameter, source, device, read)
           : undefined;
       const t = packed ?? new Tensor(device, shape);
       weights.set(name, t);
-      if (packed) {
-        done += sizeOf(shape);
-        watch?.(done, total);
-        continue;
-      }
-      const stack = t.reshape([source.tensors.length * slices, each]);
-      const part: Numbers = device.elementBytes === 8 ? new Float64Array(each) : new Float32Array(each);
-      for (const [i, tensor] of source.tensors.entries()) {
-        const values = await read(tensor, source);
-        const size = values.length / slices;
-        for (let k = 0; k < slices; k++) {
-          arrange({ file: values.subarray(k * size, (k + 1) * size), ours: part }, source, "read");
-          stack.rows(i * slices + k, i * slices + k + 1).write(part);
-        }
-        done += each * slices;
-        watch?.(done, total);
-      }
+      if (packed) count(sizeOf(shape));
+      else await readPlain(t, source, read, count);
     }
   } catch (error) {
     for (const t of weights.values()) t.free();
     throw error;
   }
   return weights;
+}
+
+/** A parameter's source. Throws FormatError where a family gives none, or one of another size. */
+function checkSource({ name, shape }: Parameter, source: Source | undefined): Source {
+  if (!source) throw new FormatError(`internal: parameter ${name} has no source`);
+  const { slices = 1, tensors } = source;
+  const each = elementsOf(source);
+  if (each * slices * tensors.length !== sizeOf(shape))
+    throw new FormatError(`internal: parameter ${name} [${shape}] and its source of ${each} numbers do not fit`);
+  return source;
+}
+
+/** Reads a whole tensor as numbers, those in 8 bits times their scales. */
+type ReadWhole = (name: string, source: Source) => Promise<Numbers>;
+
+/** A reader of whole tensors that keeps the last: neighbouring parameters are often rows of one tensor. */
+function readerOfWhole(reader: TensorReader): ReadWhole {
+  let last: { name: string; values: Numbers } | undefined;
+  return async (name, { shape, scales }) => {
+    if (last?.name === name) return last.values;
+    // Before the next is read, so that two are never held.
+    last = undefined;
+    const values = (await reader.read(name)) as Numbers;
+    if (scales && reader.entry(name).dtype === "F8_E4M3")
+      scale(values, shape, scales, (await reader.read(`${name}${scales.suffix}`)) as Numbers);
+    last = { name, values };
+    return values;
+  };
+}
+
+/** Fills a parameter that lies as plain numbers, matrix by matrix; `count` hears of the numbers of each tensor. */
+async function readPlain(t: Tensor, source: Source, read: ReadWhole, count: (numbers: number) => void): Promise<void> {
+  const { slices = 1, tensors } = source;
+  const each = elementsOf(source);
+  const stack = t.reshape([tensors.length * slices, each]);
+  const part: Numbers = t.device.elementBytes === 8 ? new Float64Array(each) : new Float32Array(each);
+  for (const [i, tensor] of tensors.entries()) {
+    const values = await read(tensor, source);
+    const size = values.length / slices;
+    for (let k = 0; k < slices; k++) {
+      arrange({ file: values.subarray(k * size, (k + 1) * size), ours: part }, source, "read");
+      stack.rows(i * slices + k, i * slices + k + 1).write(part);
+    }
+    count(each * slices);
+  }
 }
 
 /** How many scales a matrix has along each axis. */

@@ -50,13 +50,13 @@ async function openFamily(dir: string, override: Config): Promise<Opened> {
         `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
     );
   const file = `${dir}/config.json`;
-  const described = named(file, () => {
+  const described = blame(file, () => {
     const model = family.model(config);
     parametersOf(model);
     return model;
   });
   const { model, notes } = await chooseHead(described, config, family, tensors);
-  const [parameters, sources] = named(file, () => [parametersOf(model), family.sources(model, config)]);
+  const [parameters, sources] = blame(file, () => [parametersOf(model), family.sources(model, config)]);
   const ignores = (name: string) => family.ignores(name, model, config);
   return { config, model, parameters, sources, tensors, ignores, notes };
 }
@@ -72,7 +72,7 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
         `expected one of ${architectures.map((known) => known.name).join(", ")}; other models are not supported`,
     );
   const header = await headerOf(gguf, architecture);
-  const { config, model, parameters, sources } = named(path, () => {
+  const { config, model, parameters, sources } = blame(path, () => {
     const config = { ...architecture.config(header), ...override };
     const family = familyOf(config.model_type)!;
     const model = family.model(config);
@@ -114,7 +114,7 @@ async function headerOf({ file, metadata, tensors }: Gguf, { name, tables }: Arc
 }
 
 /** Puts the file's name before what is wrong with its settings. */
-function named<T>(file: string, read: () => T): T {
+function blame<T>(file: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

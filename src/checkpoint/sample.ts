@@ -7,6 +7,7 @@ import { safetensorsChunks } from "../file/safetensors.ts";
 import { writeGguf } from "../file/writer.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 import { Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { ggufMetadata, ggufTensors, type Tensors } from "./recast.ts";
@@ -37,7 +38,7 @@ export interface SampledTensors extends Tensors {
 export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "seed" | "onTensor">): SampledTensors {
   const family = familyOf(config.model_type);
   if (!family)
-    throw new FormatError(`model_type: got ${JSON.stringify(config.model_type)}, expected one of a known family`);
+    throw new FormatError(`model_type: got ${formatJson(config.model_type)}, expected one of a known family`);
   const model = family.model(config);
   const shapes = new Map<string, readonly number[]>();
   // Where several parameters lie in one tensor, its numbers are drawn as those of any.

@@ -49,7 +49,7 @@ export function readConfig<T>(config: Config, schema: z.ZodObject<z.ZodRawShape>
     );
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  throw refused(issue.path.join(".") || "config", config[String(issue.path[0])], wantedBy(issue));
+  throw refuse(issue.path.join(".") || "config", config[String(issue.path[0])], wantedBy(issue));
 }
 
 /** What zod says is wrong with a value: of one that fits none of several kinds, what the first of them asks for. */
@@ -59,7 +59,7 @@ export function wantedBy(issue: z.core.$ZodIssue): string {
 }
 
 /** The error for a config's value, from what zod says of it. */
-export function refused(key: string, value: unknown, message: string): FormatError {
+export function refuse(key: string, value: unknown, message: string): FormatError {
   const wanted = message.replace(/^[^:]*: (?=expected )/, "").replace(/^expected |, received .*$/g, "");
   const got = formatJson(value).slice(0, 80);
   return new FormatError(`${key}: got ${got}, expected ${wanted}; anything else is not supported`);

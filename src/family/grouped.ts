@@ -11,7 +11,8 @@ import type { Rows } from "./source.ts";
 import { type Place, place, type Table } from "./table.ts";
 
 /** What a config of a model of grouped heads says. */
-type GroupedConfig = DecoderConfig & RopeConfig & { readonly attention_bias: boolean; readonly mlp_bias?: boolean };
+type GroupedConfig = DecoderConfig &
+  RopeConfig & { readonly attention_bias: boolean; readonly mlp_bias?: boolean | undefined };
 
 /** A model of grouped-query attention over the whole head, half-split rotary pairs, and SwiGLU. Throws FormatError. */
 export function groupedModel(config: GroupedConfig, features: readonly Feature[] = []): Model {
@@ -37,11 +38,9 @@ export function groupedModel(config: GroupedConfig, features: readonly Feature[]
     c: 0,
     q: 0,
     o: 0,
-    ...(config.attention_bias ? { bias: "all" as const } : {}),
-    ...(features.length && {
-      eps: config.rms_norm_eps,
-      with: Object.fromEntries(features.map((feature) => [feature, true as const])),
-    }),
+    bias: config.attention_bias ? "all" : undefined,
+    eps: features.length ? config.rms_norm_eps : undefined,
+    with: features.length ? Object.fromEntries(features.map((feature) => [feature, true as const])) : undefined,
   };
   const { rotation } = scaledRotation(config, e, "half");
   return {
@@ -49,7 +48,7 @@ export function groupedModel(config: GroupedConfig, features: readonly Feature[]
     width: d,
     layers: Array.from({ length: config.num_hidden_layers }, () => ({
       attention: { variant: gqa, sizes, rotation },
-      feed: { kind: "dense" as const, f: config.intermediate_size, ...(config.mlp_bias ? { bias: true } : {}) },
+      feed: { kind: "dense" as const, f: config.intermediate_size, bias: config.mlp_bias },
     })),
     tied: config.tie_word_embeddings,
     eps: config.rms_norm_eps,
@@ -63,10 +62,10 @@ export function groupedTable(
 ): Table {
   const [queries, keys] = [order?.queries, order?.keys];
   return {
-    wQ: reordered(place("q_proj.weight", "attn_q.weight", [h * e, d]), queries),
-    bQ: bias ? reordered(place("q_proj.bias", "attn_q.bias", [h * e]), queries) : undefined,
-    wK: reordered(place("k_proj.weight", "attn_k.weight", [g * e, d]), keys),
-    bK: bias ? reordered(place("k_proj.bias", "attn_k.bias", [g * e]), keys) : undefined,
+    wQ: reorder(place("q_proj.weight", "attn_q.weight", [h * e, d]), queries),
+    bQ: bias ? reorder(place("q_proj.bias", "attn_q.bias", [h * e]), queries) : undefined,
+    wK: reorder(place("k_proj.weight", "attn_k.weight", [g * e, d]), keys),
+    bK: bias ? reorder(place("k_proj.bias", "attn_k.bias", [g * e]), keys) : undefined,
     wV: place("v_proj.weight", "attn_v.weight", [g * v, d]),
     bV: bias ? place("v_proj.bias", "attn_v.bias", [g * v]) : undefined,
     wO: place("o_proj.weight", "attn_output.weight", [d, h * v]),
@@ -77,7 +76,7 @@ export function groupedTable(
 }
 
 /** The place with other rows in a GGUF file. */
-function reordered({ hub, gguf }: Place, rows: Rows | undefined): Place {
+function reorder({ hub, gguf }: Place, rows: Rows | undefined): Place {
   return { hub, gguf: { usual: { ...gguf.usual!, rows } } };
 }
 

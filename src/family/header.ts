@@ -1,4 +1,5 @@
 import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 import type { Config } from "./config.ts";
 import { architectures, familyOf } from "./families.ts";
 import type { Entries, Entry, GgufHeader } from "./gguf.ts";
@@ -26,7 +27,7 @@ export function describeGguf(config: Config, wanted: MlaLayout): GgufModel {
   const family = familyOf(config.model_type);
   if (!family?.gguf)
     throw new FormatError(
-      `model_type: got ${JSON.stringify(config.model_type)}, expected one that GGUF files have ` +
+      `model_type: got ${formatJson(config.model_type)}, expected one that GGUF files have ` +
         `(${architectures.map(({ name }) => name).join(", ")}); write a folder`,
     );
   const { name, layout = wanted, tables: known } = family.gguf;
@@ -40,7 +41,7 @@ export function describeGguf(config: Config, wanted: MlaLayout): GgufModel {
   );
   const header: GgufHeader = {
     settings: Object.fromEntries(
-      Object.entries(entries).flatMap(([key, entry]) => (entry ? [[key, stored(entry)]] : [])),
+      Object.entries(entries).flatMap(([key, entry]) => (entry ? [[key, readBack(entry)]] : [])),
     ),
     tables,
     shapeOf: (tensor) => shapes.get(tensor),
@@ -56,9 +57,9 @@ export function describeGguf(config: Config, wanted: MlaLayout): GgufModel {
 }
 
 /** An entry as it comes back. */
-const stored = ({ type, value }: Entry) => (type === "f32" ? Math.fround(value) : value);
+const readBack = ({ type, value }: Entry) => (type === "f32" ? Math.fround(value) : value);
 
-const show = (value: unknown) => (JSON.stringify(value) ?? "nothing").slice(0, 60);
+const show = (value: unknown) => formatJson(value).slice(0, 60);
 
 interface Difference {
   readonly path: string;

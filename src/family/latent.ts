@@ -45,7 +45,7 @@ export function latentAttention(
     c: config.kv_lora_rank,
     q: config.q_lora_rank ?? 0,
     o: 0,
-    ...(config.attention_bias ? { bias: "all" as const } : {}),
+    bias: config.attention_bias ? "all" : undefined,
   };
   const { rotation, softmax } = scaledRotation(config, r, layout);
   return { variant: mla, sizes, rotation, scale: mla.scale(sizes) * softmax };

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Model } from "../model/model.ts";
 import { rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
 import type { Config } from "./config.ts";
 import type { Entries } from "./gguf.ts";
 
@@ -71,12 +72,12 @@ export function scalingEntries(config: Config): Entries {
   const real = (key: string, otherwise?: number) => {
     const value = scaling[key] ?? otherwise;
     if (typeof value !== "number")
-      throw new FormatError(`rope_scaling.${key}: got ${JSON.stringify(value) ?? "nothing"}, expected a number`);
+      throw new FormatError(`rope_scaling.${key}: got ${formatJson(value)}, expected a number`);
     return { type: "f32", value } as const;
   };
   const yarn = kind === "yarn";
   return {
-    ...(scaling.rope_theta === undefined ? {} : { "rope.freq_base": real("rope_theta") }),
+    "rope.freq_base": real("rope_theta", Number(config.rope_theta ?? 10000)),
     "rope.scaling.type": yarn || kind === "linear" ? { type: "string", value: kind } : undefined,
     "rope.scaling.factor": yarn || kind === "linear" ? real("factor") : undefined,
     "rope.scaling.original_context_length": yarn

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type Rotation, rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
-import { refused } from "./config.ts";
+import { refuse } from "./config.ts";
 
 const positive = z.number().positive().max(1e12);
 const magnitude = z.number().min(0).max(1e6);
@@ -94,7 +94,7 @@ export function scaledRotation(config: RopeConfig, dims: number, layout: Rotatio
         `${key}.${issue.keys[0]}: got a key that ${formatJson(kind)} has not, expected it absent; ` +
           "it could change the numbers, so it is not ignored",
       );
-    throw refused(`${key}.${issue.path.join(".")}`, raw[String(issue.path[0])], issue.message);
+    throw refuse(`${key}.${issue.path.join(".")}`, raw[String(issue.path[0])], issue.message);
   }
   const plain = rotation(dims, result.data.rope_theta ?? config.rope_theta ?? 10000, layout);
   const turned = (frequencies: Float64Array, size = 1): Rotation => ({ ...plain, frequencies, magnitude: size });

@@ -6,7 +6,7 @@ import { sizeOf } from "../tensor/tensor.ts";
 
 /** The feed-forward half of a block: SwiGLU of width f, or a choice of experts beside shared ones. */
 export type FeedForward =
-  | { readonly kind: "dense"; readonly f: number; readonly bias?: boolean }
+  | { readonly kind: "dense"; readonly f: number; readonly bias?: boolean | undefined }
   | {
       readonly kind: "experts";
       /** Width of each expert, number of experts, and width of the shared one (0: none). */
@@ -26,7 +26,7 @@ export interface Model {
   readonly layers: readonly { readonly attention: Attention; readonly feed: FeedForward }[];
   /** The output projection is the embedding's transpose. */
   readonly tied: boolean;
-  /** Of the norms outside attention. */
+  /** Epsilon of the norms outside attention. */
   readonly eps: number;
   /** Factors that MiniCPM puts on the embeddings, on each branch before it is added, and on what goes into the head. */
   readonly scales?: { readonly embedding: number; readonly branch: number; readonly head: number };

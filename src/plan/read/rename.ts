@@ -1,4 +1,4 @@
-import { type Config, refused } from "../../family/config.ts";
+import { type Config, refuse } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { namesOf } from "./settings.ts";
 
@@ -10,7 +10,7 @@ const part = (config: Config, key: string): Config => (isObject(config[key]) ? (
 /** What stands under a key that goes on under another name: a number that is not finite is refused while its own is known. */
 const from = (config: Config, key: string): unknown => {
   const value = config[key];
-  if (typeof value === "number" && !Number.isFinite(value)) throw refused(key, value, "expected a finite number");
+  if (typeof value === "number" && !Number.isFinite(value)) throw refuse(key, value, "expected a finite number");
   return value;
 };
 const numberOf = (config: Config, ...keys: readonly string[]): number => {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Config, count, limits, refused, wantedBy } from "../../family/config.ts";
+import { type Config, count, limits, refuse, wantedBy } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 
 /** From 0 to `max`. */
@@ -122,7 +122,7 @@ export function settingsOf(config: Config, defaults: Config = {}): Settings {
   if (!result.success) {
     const issue = result.error.issues[0]!;
     const key = String(issue.path[0]) as Key;
-    throw refused(found(config, key) ?? key, values[key], wantedBy(issue));
+    throw refuse(found(config, key) ?? key, values[key], wantedBy(issue));
   }
   return result.data;
 }
@@ -133,7 +133,7 @@ export function readKeys<T>(config: Config, schema: z.ZodType<T>): T {
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const value = issue.path.reduce<unknown>((found, key) => (found as Record<PropertyKey, unknown>)?.[key], config);
-  throw refused(issue.path.join(".") || "config", value, wantedBy(issue));
+  throw refuse(issue.path.join(".") || "config", value, wantedBy(issue));
 }
 
 /** A key that must be there. Throws FormatError. */
