@@ -178,6 +178,74 @@ describe("a GGUF file is written as llama.cpp's converter writes it", () => {
     expect(inLayer(factors, 0)).toEqual([...norms, ...dense, ...latent, ...twice, "attn_kv_b.weight"].sort());
   });
 
+  test("by its keys", () => {
+    const said = (config: Json, layout: MlaLayout) =>
+      Object.fromEntries(
+        [...ggufMetadata(config, inventVocabulary(512), "F32", layout, "x")].flatMap(([key, { type, value }]) =>
+          /^(general|tokenizer)\./.test(key) ? [] : [[key, `${type} ${value}`]],
+        ),
+      );
+    const shared = {
+      vocab_size: "u32 512",
+      block_count: "u32 3",
+      context_length: "u32 512",
+      embedding_length: "u32 256",
+      feed_forward_length: "u32 512",
+      "attention.head_count": "u32 4",
+      "attention.layer_norm_rms_epsilon": "f32 0.000001",
+      "rope.freq_base": "f32 10000",
+    };
+    const of = (arch: string, keys: object) =>
+      Object.fromEntries(Object.entries({ ...shared, ...keys }).map(([key, value]) => [`${arch}.${key}`, value]));
+    expect(said(presetConfig("deepseek3-moe", "tiny") as Json, "absorbed")).toEqual(
+      of("deepseek2", {
+        "attention.q_lora_rank": "u32 256",
+        "attention.kv_lora_rank": "u32 256",
+        "attention.head_count_kv": "u32 1",
+        "attention.key_length": "u32 288",
+        "attention.value_length": "u32 256",
+        "attention.key_length_mla": "u32 64",
+        "attention.value_length_mla": "u32 32",
+        "rope.dimension_count": "u32 32",
+        "rope.scaling.type": "string yarn",
+        "rope.scaling.factor": "f32 4",
+        "rope.scaling.original_context_length": "u32 128",
+        "rope.scaling.yarn_beta_fast": "f32 32",
+        "rope.scaling.yarn_beta_slow": "f32 1",
+        "rope.scaling.yarn_log_multiplier": `f32 ${0.1 * 0.7}`,
+        leading_dense_block_count: "u32 1",
+        expert_count: "u32 8",
+        expert_used_count: "u32 3",
+        expert_shared_count: "u32 1",
+        expert_feed_forward_length: "u32 256",
+        expert_weights_scale: "f32 2.5",
+        expert_weights_norm: "bool true",
+        expert_gating_func: "u32 2",
+        expert_group_count: "u32 4",
+        expert_group_used_count: "u32 2",
+      }),
+    );
+    expect(said({ ...presetConfig("llama", "tiny"), num_hidden_layers: 3 } as Json, "absorbed")).toEqual(
+      of("llama", {
+        "attention.head_count_kv": "u32 2",
+        "attention.key_length": "u32 64",
+        "attention.value_length": "u32 64",
+        "rope.dimension_count": "u32 64",
+      }),
+    );
+    // LongRoPE's lists lie in tensors, and MLA as older files have it.
+    expect(said({ ...presetConfig("minicpm3", "tiny"), num_hidden_layers: 3 } as Json, "absorbed")).toEqual(
+      of("minicpm3", {
+        "attention.q_lora_rank": "u32 256",
+        "attention.kv_lora_rank": "u32 256",
+        "attention.head_count_kv": "u32 4",
+        "attention.key_length": "u32 64",
+        "attention.value_length": "u32 64",
+        "rope.dimension_count": "u32 32",
+      }),
+    );
+  });
+
   test("Llama's queries and keys with rotary pairs side by side", async () => {
     const { folder, read } = layersOf(llama, "absorbed");
     for (const [theirs, ours, heads] of [
