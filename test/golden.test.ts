@@ -10,6 +10,7 @@ import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
 import { type GoldenCase, verifyGolden } from "../src/verify/golden/run.ts";
+import { LaterDevice } from "./fixture/later.ts";
 
 const vectors = fileURLToPath(new URL("../../shared/golden", import.meta.url));
 // The vectors are too large for the repository: they lie beside it, or these tests are skipped.
@@ -33,7 +34,7 @@ withVectors("golden vectors (skipped where ../shared/golden is missing)", () => 
   test("of models, layers and operators are met in every form on every device; all others say why they are not run", async () => {
     const seen: string[] = [];
     const report = await verifyGolden(vectors, {
-      devices: [new ReferenceDevice(), wasm],
+      devices: [new ReferenceDevice(), new LaterDevice(), wasm],
       onCase: ({ name }) => seen.push(name),
     });
     const passed = report.cases.filter(({ status }) => status === "pass");

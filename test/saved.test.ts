@@ -10,6 +10,7 @@ import { buildModel } from "../src/model/build.ts";
 import { DeviceError, FormatError, ShapeError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
 import { initialWeights } from "../src/train/initial.ts";
+import { LaterDevice } from "./fixture/later.ts";
 
 const model = buildModel("[MLA,GQA2-128,GQA2-128-FoX]", { vocabulary: 40, width: 48, heads: 4, layers: 3 });
 const prompt = Int32Array.from({ length: 120 }, (_, i) => (i * i + 3) % 40);
@@ -34,8 +35,8 @@ async function step(session: Session): Promise<number[]> {
 }
 
 describe.each(["f32", "bf16", "q8"] as const)("a saved session over a cache of %s", (cache) => {
-  test.each(["wasm", "reference"])("goes on bit for bit on %s, and holds the declared bytes", async (kind) => {
-    const device: Device = kind === "wasm" ? wasm : new ReferenceDevice();
+  test.each(["wasm", "reference", "later"])("goes on bit for bit on %s, and holds the declared bytes", async (kind) => {
+    const device: Device = { wasm, reference: new ReferenceDevice(), later: new LaterDevice() }[kind]!;
     const weights = initialWeights(model, device, 7);
     const session = new Session(model, weights, { cache });
     session.append(prompt).free();
