@@ -9,6 +9,6 @@ const unread = [
   "binaryen/bin",
   ".bin/wasm*",
   // C++ headers of Node 24, for native addons: none is built here.
-  "node/node_modules/node-*/include",
+  "node-*/include",
 ];
 for (const folder of globSync(unread, { cwd: modules })) rmSync(join(modules, folder), { recursive: true });
