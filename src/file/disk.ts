@@ -50,14 +50,14 @@ export async function writeSafetensors(
  */
 export async function fileSource(path: string): Promise<ByteSource> {
   // Looked at before it is opened: opening a pipe would wait for ever.
-  const first = await refusing(path, () => stat(path));
+  const first = await explain(path, () => stat(path));
   if (!first.isFile())
-    throw new FormatError(`${path}: got ${kind(first)}, expected a regular file; name the file itself`);
+    throw new FormatError(`${path}: got ${kindOf(first)}, expected a regular file; name the file itself`);
   return {
     name: path,
     size: first.size,
     async read(offset, into) {
-      const file = await refusing(path, () => open(path, "r"));
+      const file = await explain(path, () => open(path, "r"));
       try {
         const now = await file.stat();
         if (now.size !== first.size || now.mtimeMs !== first.mtimeMs || now.ino !== first.ino)
@@ -89,13 +89,13 @@ export async function readSmall(path: string, limit: number): Promise<Uint8Array
 async function fill(path: string, file: FileHandle, offset: number, into: Uint8Array, size: number): Promise<void> {
   for (let done = 0; done < into.length; ) {
     const length = Math.min(into.length - done, 1 << 28);
-    const { bytesRead } = await refusing(path, () => file.read(into, done, length, offset + done));
+    const { bytesRead } = await explain(path, () => file.read(into, done, length, offset + done));
     if (bytesRead === 0) throw tooShort(path, offset, into.length, Math.min(size, offset + done));
     done += bytesRead;
   }
 }
 
-function kind(entry: { isDirectory(): boolean }): string {
+function kindOf(entry: { isDirectory(): boolean }): string {
   return entry.isDirectory() ? "a folder" : "a device or a pipe";
 }
 
@@ -110,7 +110,7 @@ const refusals: Readonly<Record<string, string>> = {
   ERR_INVALID_ARG_VALUE: "a name with a zero byte",
 };
 
-async function refusing<T>(path: string, call: () => Promise<T>): Promise<T> {
+async function explain<T>(path: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

@@ -95,16 +95,16 @@ export function decode(dtype: Dtype, buffer: ArrayBuffer, subject: string): Valu
     case "F16":
       return new Float32Array(new Float16Array(buffer));
     case "BF16":
-      return wide(new Uint16Array(buffer));
+      return widen(new Uint16Array(buffer));
     case "F8_E4M3":
-      return Float32Array.from(new Uint8Array(buffer), e4m3);
+      return Float32Array.from(new Uint8Array(buffer), decodeE4M3);
     case "F8_E5M2":
       // The upper byte of a half-precision number.
       return new Float32Array(new Float16Array(Uint16Array.from(new Uint8Array(buffer), (x) => x << 8).buffer));
     case "I64":
-      return safe(new BigInt64Array(buffer), subject);
+      return readExactly(new BigInt64Array(buffer), subject);
     case "U64":
-      return safe(new BigUint64Array(buffer), subject);
+      return readExactly(new BigUint64Array(buffer), subject);
     case "I32":
       return new Int32Array(buffer);
     case "I16":
@@ -139,36 +139,36 @@ export function encode(dtype: Dtype, values: ArrayLike<number>, subject: string)
       return bytesOf(values instanceof Float64Array ? values : Float64Array.from(values));
     case "F32":
       return bytesOf(
-        values instanceof Float32Array ? values : finite(Float32Array.from(values), values, dtype, subject),
+        values instanceof Float32Array ? values : checkFinite(Float32Array.from(values), values, dtype, subject),
       );
     case "F16":
-      return bytesOf(finite(Float16Array.from(values), values, dtype, subject));
+      return bytesOf(checkFinite(Float16Array.from(values), values, dtype, subject));
     case "BF16": {
-      const narrow = Uint16Array.from(narrowed(Float32Array.from(values)));
-      finite(wide(narrow), values, dtype, subject);
-      return bytesOf(narrow);
+      const halves = narrow(Float32Array.from(values));
+      checkFinite(widen(halves), values, dtype, subject);
+      return bytesOf(halves);
     }
     case "F8_E4M3":
     case "F8_E5M2":
       throw new FormatError(`${subject}: got dtype ${dtype}, expected one that can be written; use BF16 or F32`);
     case "I64":
-      return bytesOf(BigInt64Array.from(whole(values, -(2 ** 53), 2 ** 53, dtype, subject), BigInt));
+      return bytesOf(BigInt64Array.from(checkWhole(values, -(2 ** 53), 2 ** 53, dtype, subject), BigInt));
     case "U64":
-      return bytesOf(BigUint64Array.from(whole(values, 0, 2 ** 53, dtype, subject), BigInt));
+      return bytesOf(BigUint64Array.from(checkWhole(values, 0, 2 ** 53, dtype, subject), BigInt));
     case "I32":
-      return bytesOf(Int32Array.from(whole(values, -(2 ** 31), 2 ** 31 - 1, dtype, subject)));
+      return bytesOf(Int32Array.from(checkWhole(values, -(2 ** 31), 2 ** 31 - 1, dtype, subject)));
     case "I16":
-      return bytesOf(Int16Array.from(whole(values, -(2 ** 15), 2 ** 15 - 1, dtype, subject)));
+      return bytesOf(Int16Array.from(checkWhole(values, -(2 ** 15), 2 ** 15 - 1, dtype, subject)));
     case "I8":
-      return bytesOf(Int8Array.from(whole(values, -128, 127, dtype, subject)));
+      return bytesOf(Int8Array.from(checkWhole(values, -128, 127, dtype, subject)));
     case "U32":
-      return bytesOf(Uint32Array.from(whole(values, 0, 2 ** 32 - 1, dtype, subject)));
+      return bytesOf(Uint32Array.from(checkWhole(values, 0, 2 ** 32 - 1, dtype, subject)));
     case "U16":
-      return bytesOf(Uint16Array.from(whole(values, 0, 2 ** 16 - 1, dtype, subject)));
+      return bytesOf(Uint16Array.from(checkWhole(values, 0, 2 ** 16 - 1, dtype, subject)));
     case "U8":
-      return bytesOf(Uint8Array.from(whole(values, 0, 255, dtype, subject)));
+      return bytesOf(Uint8Array.from(checkWhole(values, 0, 255, dtype, subject)));
     case "BOOL":
-      return bytesOf(Uint8Array.from(whole(values, 0, 1, dtype, subject)));
+      return bytesOf(Uint8Array.from(checkWhole(values, 0, 1, dtype, subject)));
   }
 }
 
@@ -177,25 +177,25 @@ function bytesOf(view: ArrayBufferView): Uint8Array {
 }
 
 /** bfloat16 is the upper half of float32. */
-function wide(narrow: Uint16Array): Float32Array {
-  const bits = new Uint32Array(narrow.length);
-  for (let i = 0; i < narrow.length; i++) bits[i] = narrow[i]! << 16;
+function widen(halves: Uint16Array): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
   return new Float32Array(bits.buffer);
 }
 
-function narrowed(values: Float32Array): Uint16Array {
+function narrow(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const narrow = new Uint16Array(values.length);
-  for (let i = 0; i < narrow.length; i++) {
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < halves.length; i++) {
     const x = bits[i]!;
     // Rounding would carry a NaN with a low payload into infinity.
-    narrow[i] = Number.isNaN(values[i]) ? (x >>> 16) | 0x40 : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
+    halves[i] = Number.isNaN(values[i]) ? (x >>> 16) | 0x40 : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
   }
-  return narrow;
+  return halves;
 }
 
 /** 4 exponent bits of bias 7, 3 fraction bits, no infinities (the "fn" kind that checkpoints use). */
-function e4m3(byte: number): number {
+function decodeE4M3(byte: number): number {
   const sign = byte & 0x80 ? -1 : 1;
   const exponent = (byte >> 3) & 15;
   const fraction = byte & 7;
@@ -203,7 +203,7 @@ function e4m3(byte: number): number {
   return sign * (exponent ? (8 + fraction) * 2 ** (exponent - 10) : fraction * 2 ** -9);
 }
 
-function safe(values: BigInt64Array | BigUint64Array, subject: string): Float64Array {
+function readExactly(values: BigInt64Array | BigUint64Array, subject: string): Float64Array {
   const result = new Float64Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const x = Number(values[i]);
@@ -214,7 +214,7 @@ function safe(values: BigInt64Array | BigUint64Array, subject: string): Float64A
   return result;
 }
 
-function finite<T extends { readonly length: number; [i: number]: number }>(
+function checkFinite<T extends { readonly length: number; [i: number]: number }>(
   rounded: T,
   values: ArrayLike<number>,
   dtype: Dtype,
@@ -228,7 +228,7 @@ function finite<T extends { readonly length: number; [i: number]: number }>(
   return rounded;
 }
 
-function whole(
+function checkWhole(
   values: ArrayLike<number>,
   least: number,
   most: number,

@@ -76,8 +76,8 @@ async function readValue(scan: Scanner, key: string): Promise<Found> {
     const type = scalarOf(scan, code, `the type of ${subject}`);
     const at = scan.at;
     await skip(scan, type, 1, subject);
-    return lazy(type, at, () => {
-      const value = values(scan, type, at, 1, key)[0];
+    return decodeLater(type, at, () => {
+      const value = decodeValues(scan, type, at, 1, key)[0];
       return type === "bool" ? value === 1 : value;
     });
   }
@@ -86,8 +86,8 @@ async function readValue(scan: Scanner, key: string): Promise<Found> {
   const count = await scan.count(bytesOf(type), `elements in ${subject}`);
   const at = scan.at;
   await skip(scan, type, count, subject);
-  return lazy(`${type}[]`, at, () => {
-    const found = values(scan, type, at, count, key);
+  return decodeLater(`${type}[]`, at, () => {
+    const found = decodeValues(scan, type, at, count, key);
     return type === "bool" ? Array.from(found, (x) => x === 1) : found;
   });
 }
@@ -109,7 +109,7 @@ async function skip(scan: Scanner, type: Scalar, count: number, what: string): P
   else await scan.skip(count * bytesOf(type), what);
 }
 
-function values(scan: Scanner, type: Scalar, at: number, count: number, key: string): ArrayLike<number | string> {
+function decodeValues(scan: Scanner, type: Scalar, at: number, count: number, key: string): ArrayLike<number | string> {
   const { dtype } = scalars[type];
   const subject = `${scan.file}: byte ${at}: ${clip(key)}`;
   return dtype
@@ -117,7 +117,7 @@ function values(scan: Scanner, type: Scalar, at: number, count: number, key: str
     : scan.strings(at, count, `the value of ${clip(key)}`);
 }
 
-function lazy(type: Value["type"], at: number, decoded: () => unknown): Found {
+function decodeLater(type: Value["type"], at: number, decoded: () => unknown): Found {
   let known: { readonly value: unknown } | undefined;
   const found = {
     type,

@@ -36,10 +36,10 @@ function blockOf(name: string): readonly [elements: number, bytes: number] {
  */
 export async function readOutline(source: ByteSource): Promise<Outline> {
   const { metadata, places } = await walkHeader(source);
-  return { file: source.name, metadata, tensors: new Map(places.map((place) => [place.name, listed(place)])) };
+  return { file: source.name, metadata, tensors: new Map(places.map((place) => [place.name, measure(place)])) };
 }
 
-function listed({ shape, code }: Place): Listed {
+function measure({ shape, code }: Place): Listed {
   // Without zeros, which would hide that a product is past what a number holds; whoever adds up refuses such sums.
   const elements = shape.includes(0) ? 0 : shape.reduce((product, n) => product * n, 1);
   const block = known.get(code);

@@ -39,7 +39,7 @@ export async function readRemote(url: string, limit: number, patience?: Patience
       throw answer.refuse(`more than ${limit} bytes`, "a small file; this is not the file it should be");
     pieces.push(piece);
   }
-  if (size !== undefined && have !== size && !encoded(response))
+  if (size !== undefined && have !== size && !isEncoded(response))
     throw new FormatError(`${name}: got ${have} bytes, expected ${size}; the connection ended early, try again`);
   const all = new Uint8Array(have);
   let at = 0;
@@ -59,9 +59,9 @@ export async function readRemote(url: string, limit: number, patience?: Patience
 export async function remoteSource(url: string, patience?: Patience): Promise<RemoteSource> {
   const answer = await ask(url, patience, [0, BLOCK - 1]);
   const { status } = answer.response;
-  if (status === 200) return streamed(answer);
+  if (status === 200) return openStreamed(answer);
   if (status !== 206) throw answer.refuse(`status ${status}`, "206 and the range that was asked for");
-  const { size, bytes } = await ranged(answer, 0, BLOCK);
+  const { size, bytes } = await openRanged(answer, 0, BLOCK);
   const blocks = new Map([[0, bytes]]);
   const tag = tagOf(answer);
   let fetched = bytes.length;
@@ -73,7 +73,7 @@ export async function remoteSource(url: string, patience?: Patience): Promise<Re
     const next = await ask(answer.address, patience, [from, to - 1]);
     if (next.response.status !== 206) throw next.refuse(`status ${next.response.status}`, "206, as before");
     if (tagOf(next) !== tag) throw next.refuse("a file that changed between two requests", "the same; try again");
-    const part = await ranged(next, from, to - from);
+    const part = await openRanged(next, from, to - from);
     if (part.size !== size) throw next.refuse(`${part.size} bytes in all`, `${size}, as before; try again`);
     for (let block = first; block <= last; block++)
       blocks.set(block, part.bytes.subarray((block - first) * BLOCK, (block - first + 1) * BLOCK));
@@ -102,13 +102,13 @@ export async function remoteSource(url: string, patience?: Patience): Promise<Re
 }
 
 /** The bytes of a 206, held against what was asked for. */
-async function ranged(answer: Answer, from: number, length: number) {
+async function openRanged(answer: Answer, from: number, length: number) {
   const { response, name } = answer;
   const stated = response.headers.get("content-range") ?? "";
   const [, first, last, total] = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(stated) ?? [];
   const size = Number(total);
   const end = Math.min(from + length, size);
-  if (Number(first) !== from || Number(last) !== end - 1 || !Number.isSafeInteger(size) || encoded(response))
+  if (Number(first) !== from || Number(last) !== end - 1 || !Number.isSafeInteger(size) || isEncoded(response))
     throw answer.refuse(
       `content-range ${JSON.stringify(stated.slice(0, 80))}`,
       `bytes ${from}-${from + length - 1} or up to the end, and the size of the file`,
@@ -129,9 +129,9 @@ async function ranged(answer: Answer, from: number, length: number) {
 }
 
 /** A file that is sent whole, taken as far as it is asked for. */
-async function streamed(answer: Answer): Promise<RemoteSource> {
+async function openStreamed(answer: Answer): Promise<RemoteSource> {
   const { name, response } = answer;
-  const stated = encoded(response) ? undefined : lengthOf(answer);
+  const stated = isEncoded(response) ? undefined : lengthOf(answer);
   const body = bodyOf(answer);
   let bytes = new Uint8Array(0);
   let have = 0;
@@ -180,7 +180,7 @@ function lengthOf({ response }: Answer): number | undefined {
 }
 
 /** Whether the body is compressed on its way, so that its length is another than the file's. */
-const encoded = (response: Response) => !["identity", null].includes(response.headers.get("content-encoding"));
+const isEncoded = (response: Response) => !["identity", null].includes(response.headers.get("content-encoding"));
 
 /** What names a file's version: a strong tag; weak ones may stand for two that differ. */
 function tagOf({ response }: Answer): string | undefined {

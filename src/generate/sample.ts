@@ -115,7 +115,7 @@ export function sampler(settings: Sampling = {}): Sampler {
       draw -= weights[ids[i]!]!;
       if (draw < 0) return ids[i]!;
     }
-    // Rounding alone leads here.
+    // The weights summed up to less than their total, by rounding.
     return best;
   };
 }

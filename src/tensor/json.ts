@@ -44,7 +44,8 @@ function spellNumbers(text: string, nan: string): string {
     const name = names.get(code);
     if (!name || !text.startsWith(name, at)) continue;
     const end = at + name.length;
-    // Blanks around it, so that it joins no digit or letter beside it; but a sign belongs to it. A key it cannot be.
+    // Infinity gets blanks around it, so that it joins no digit or letter beside it; a sign before it is its own. NaN becomes a
+    // text, which could be a key: where a colon follows, the name stays and is no JSON.
     const infinity = text[at - 1] === "-" ? "1e999 " : " 1e999 ";
     if (name === "Infinity") pieces.push(text.slice(done, at), infinity);
     else pieces.push(text.slice(done, at), isKey(text, end) ? name : nan);

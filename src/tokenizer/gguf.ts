@@ -65,7 +65,7 @@ export function describeTokenizer(file: string, metadata: Metadata): Described {
     keys.fail("tokens", `token ${twice} (${JSON.stringify(tokens[twice]).slice(0, 80)}) twice`, "each token once");
   }
   const types = keys.numbers("token_type", tokens.length);
-  const special = specialTokens(keys, kind, vocab, types);
+  const special = readSpecials(keys, kind, vocab, types);
   const added = tokens.flatMap((content, id) => {
     const type = types?.[id];
     if (type !== kinds.unknown && type !== kinds.control && type !== kinds.user) return [];
@@ -79,7 +79,8 @@ export function describeTokenizer(file: string, metadata: Metadata): Described {
       single_word: false,
     };
   });
-  const parts = kind === "gpt2" ? byteLevel(keys, vocab, special) : pieces(keys, tokens, vocab, types, special);
+  const parts =
+    kind === "gpt2" ? describeBytes(keys, vocab, special) : describePieces(keys, tokens, vocab, types, special);
   return {
     tokenizer: {
       version: "1.0",
@@ -105,7 +106,7 @@ interface Special {
   readonly split: Split | undefined;
 }
 
-function specialTokens(
+function readSpecials(
   keys: Keys,
   kind: "gpt2" | "llama",
   vocab: ReadonlyMap<string, number>,
@@ -153,7 +154,7 @@ function around(keys: Keys, { bos, eos, addBos, addEos }: Special, tokens: reado
   return aroundText(addBos ? token(bos, "bos_token_id") : undefined, addEos ? token(eos, "eos_token_id") : undefined);
 }
 
-function byteLevel(keys: Keys, vocab: ReadonlyMap<string, number>, { split }: Special): object {
+function describeBytes(keys: Keys, vocab: ReadonlyMap<string, number>, { split }: Special): object {
   const merges = keys.texts("merges");
   const wrong = merges.findIndex((merge) => merge.indexOf(" ", 1) < 0);
   if (wrong >= 0)
@@ -178,7 +179,7 @@ function byteLevel(keys: Keys, vocab: ReadonlyMap<string, number>, { split }: Sp
 }
 
 /** As the hub writes Llama 2's: a mark for each blank and one in front, bytes for what no token has. */
-function pieces(
+function describePieces(
   keys: Keys,
   tokens: readonly string[],
   vocab: ReadonlyMap<string, number>,

@@ -132,7 +132,7 @@ async function startThread(): Promise<Thread> {
       worker.on("message", message).on("error", failed).on("exit", ended);
       start();
     });
-  // What an ended thread still reports is nobody's business.
+  // A thread that was ended may still report an error, for which nobody waits.
   worker.on("error", () => {});
   await wait(60_000, () => {});
   return {

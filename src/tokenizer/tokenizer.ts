@@ -26,7 +26,7 @@ export const byteTokenizer: Tokenizer = {
   vocabulary: 256,
   encode: bytesOf,
   prompt: bytesOf,
-  decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(checked(ids, 256))),
+  decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(checkIds(ids, 256))),
   special: new Set(),
   id: () => undefined,
 };
@@ -104,7 +104,7 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
     id: (token) => hub.token_to_id(token),
     decode(ids) {
       // The library's decoders stumble over an id that no token has.
-      const list = [...checked(ids, vocabulary)].filter((id) => hub.id_to_token(id) !== undefined);
+      const list = [...checkIds(ids, vocabulary)].filter((id) => hub.id_to_token(id) !== undefined);
       return list.length ? hub.decode(list, { skip_special_tokens: false, clean_up_tokenization_spaces: false }) : "";
     },
   };
@@ -135,7 +135,7 @@ function idsOf(file: string, tokenizer: object): Iterable<unknown> {
   return [...own, ...extra];
 }
 
-function* checked(ids: ArrayLike<number>, vocabulary: number): Generator<number> {
+function* checkIds(ids: ArrayLike<number>, vocabulary: number): Generator<number> {
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
