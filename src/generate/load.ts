@@ -91,7 +91,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
   try {
     const before = device.liveBytes;
     // A vocabulary leaves several times its size behind: where Node has its collector exposed, that goes before the weights come.
-    globalThis.gc?.();
+    globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
     const { weights, more } = await readModel(opened, device, {
       weights: options.weights ?? "packed",
       another: () => WasmDevice.open({ threads: options.threads }),
