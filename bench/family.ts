@@ -17,8 +17,8 @@ import { Random } from "../src/tensor/random.ts";
 import { scope, type TapeNode, Tensor } from "../src/tensor/tensor.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
-import { trainFlopsPerToken } from "../src/train/run.ts";
 import { trainStep } from "../src/train/step.ts";
+import { trainFlopsPerToken } from "../src/train/train.ts";
 import { interleave } from "./rounds.ts";
 import { type Line, type Plan, ratio, type Table } from "./section.ts";
 

@@ -54,7 +54,7 @@ export type { FormCounts, Keep } from "./generate/forms.ts";
 export { type Finish, type GenerateOptions, generate, type Step } from "./generate/generate.ts";
 export { type LoadedModel, type LoadOptions, load } from "./generate/load.ts";
 export type { LogitsOptions } from "./generate/logits.ts";
-export { type Sampler, type Sampling, sampler } from "./generate/sample.ts";
+export { type Sampler, type Sampling, sampler } from "./generate/sampling.ts";
 export { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./generate/session.ts";
 export type { Prompt, TextSession } from "./generate/text.ts";
 export { type Gradients, gradients } from "./grad/tape.ts";
@@ -111,6 +111,6 @@ export { type Message, openTemplate, type Template } from "./tokenizer/template.
 export { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.ts";
 export { initialWeights } from "./train/initial.ts";
 export { Optimiser, type OptimiserSettings, optimiserDefaults } from "./train/optimiser.ts";
-export { type TrainHooks, type TrainResult, type TrainSettings, train, trainFlopsPerToken } from "./train/run.ts";
+export { type TrainHooks, type TrainResult, type TrainSettings, train, trainFlopsPerToken } from "./train/train.ts";
 export { agree } from "./verify/agree.ts";
-export { verifyGolden } from "./verify/golden/run.ts";
+export { verifyGolden } from "./verify/golden/golden.ts";

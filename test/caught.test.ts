@@ -18,11 +18,11 @@ import { map } from "../src/ops/map/index.ts";
 import { rope } from "../src/ops/rope/index.ts";
 import type { Choice } from "../src/ops/route/index.ts";
 import type { Tensor } from "../src/tensor/tensor.ts";
-import { compareLayer, type LayerCase, readLayerCase } from "../src/verify/golden/layer.ts";
+import { compareLayer, type LayerCase, readLayerCase } from "../src/verify/golden/layer/layer.ts";
 import { type Expected, Ledger } from "../src/verify/golden/ledger.ts";
 import { compareModel, readModelOracle } from "../src/verify/golden/model.ts";
-import { compareOp, readOpCase } from "../src/verify/golden/op.ts";
-import type { OpCase } from "../src/verify/golden/operator.ts";
+import type { OpCase } from "../src/verify/golden/op/family.ts";
+import { compareOp, readOpCase } from "../src/verify/golden/op/op.ts";
 
 // Implementations that are wrong in one place: the golden vectors must see each of them. The vectors are too large for the
 // repository: they lie beside it, or these tests are skipped.

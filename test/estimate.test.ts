@@ -12,7 +12,7 @@ import { buildModel } from "../src/model/build.ts";
 import { forwardFlops } from "../src/model/model.ts";
 import { Random } from "../src/tensor/random.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
-import { trainWork } from "../src/train/run.ts";
+import { trainWork } from "../src/train/train.ts";
 
 /** One piece of work: how much it counts, and how long it takes. */
 type Piece = readonly [units: number, seconds: number];

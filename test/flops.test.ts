@@ -15,7 +15,7 @@ import { DeviceError, ShapeError } from "../src/tensor/error.ts";
 import { type Device, tensor } from "../src/tensor/tensor.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
-import { type TrainSettings, train } from "../src/train/run.ts";
+import { type TrainSettings, train } from "../src/train/train.ts";
 
 const reference = new ReferenceDevice();
 let wasm: WasmDevice;

@@ -9,7 +9,7 @@ import { WasmDevice } from "../src/device/wasm.ts";
 import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import type { Device } from "../src/tensor/tensor.ts";
-import { type GoldenCase, verifyGolden } from "../src/verify/golden/run.ts";
+import { type GoldenCase, verifyGolden } from "../src/verify/golden/golden.ts";
 import { LaterDevice } from "./fixture/later.ts";
 
 const vectors = fileURLToPath(new URL("../../shared/golden", import.meta.url));

@@ -11,7 +11,7 @@ import { DeviceError } from "../src/tensor/error.ts";
 import { type Device, Scope, scope, Tensor, tensor } from "../src/tensor/tensor.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
-import { type TrainSettings, train } from "../src/train/run.ts";
+import { type TrainSettings, train } from "../src/train/train.ts";
 import { LaterDevice } from "./fixture/later.ts";
 
 const model = buildModel("[MLA,GQA2-128,KDA]", { vocabulary: 40, width: 32, heads: 4, layers: 3 });

@@ -6,7 +6,7 @@ import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { writeSafetensors } from "../src/file/disk.ts";
 import type { Device } from "../src/tensor/tensor.ts";
-import { verifyGolden } from "../src/verify/golden/run.ts";
+import { verifyGolden } from "../src/verify/golden/golden.ts";
 import {
   deltaLayer,
   drawn,

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type Sampling, sampler } from "../src/generate/sample.ts";
+import { type Sampling, sampler } from "../src/generate/sampling.ts";
 import { DeviceError, ShapeError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 

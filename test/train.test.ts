@@ -17,8 +17,8 @@ import { Random } from "../src/tensor/random.ts";
 import { tensor } from "../src/tensor/tensor.ts";
 import { muon } from "../src/train/muon.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
-import { type TrainSettings, train, trainFlopsPerToken } from "../src/train/run.ts";
 import { rateAt } from "../src/train/schedule.ts";
+import { type TrainSettings, train, trainFlopsPerToken } from "../src/train/train.ts";
 
 const scratch = await mkdtemp(join(tmpdir(), "biform-train-"));
 afterAll(() => rm(scratch, { recursive: true, force: true }));

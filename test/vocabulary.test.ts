@@ -3,7 +3,7 @@ import { decodeGguf } from "../src/file/gguf.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { ggufChunks } from "../src/file/writer.ts";
 import { FormatError } from "../src/tensor/error.ts";
-import { describeTokenizer, ggufTokenizer } from "../src/tokenizer/gguf.ts";
+import { describeTokenizer, ggufTokenizer } from "../src/tokenizer/ggml.ts";
 import { splits } from "../src/tokenizer/split.ts";
 import { parseTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
 import { join } from "./corpus/gguf.ts";

@@ -6,7 +6,7 @@ import { type Pace, rehearse } from "../lab/pace.ts";
 import { type CompareSettings, totalForecast } from "../lab/schedule.ts";
 import { Shelf } from "../lab/shelf.ts";
 import { type Clock, wall } from "../measure/clock.ts";
-import { trainFlopsPerToken } from "../train/run.ts";
+import { trainFlopsPerToken } from "../train/train.ts";
 import type { Task } from "./comparison.ts";
 
 /** Seconds for looking at the machine, all variants together, where steps depend on it, and where only the time left does. */

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { PREFILL_CHUNK } from "../cost/host.ts";
 import type { Keep } from "../generate/forms.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
-import { checkSampling, type Sampling } from "../generate/sample.ts";
+import { checkSampling, type Sampling } from "../generate/sampling.ts";
 import { formsOf } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { CacheType } from "../tensor/page.ts";

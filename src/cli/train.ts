@@ -1,16 +1,16 @@
 import type { Command } from "commander";
 import type { Source } from "../data/source.ts";
 import { WasmDevice } from "../device/wasm.ts";
+import { sampleTokens, writeSample } from "../lab/continuation.ts";
 import { mostSteps } from "../lab/fit.ts";
 import { type Matching, match } from "../lab/match.ts";
 import { rehearse } from "../lab/pace.ts";
-import { sampleTokens, writeSample } from "../lab/sample.ts";
 import { wall } from "../measure/clock.ts";
 import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
-import { type Progress as Standing, type TrainSettings, train, trainWork } from "../train/run.ts";
+import { type Progress as Standing, type TrainSettings, train, trainWork } from "../train/train.ts";
 import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";

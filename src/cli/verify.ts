@@ -5,7 +5,7 @@ import { WasmDevice } from "../device/wasm.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { type Agreement, agree, type Difference, randomSpec } from "../verify/agree.ts";
-import { type GoldenCase, verifyGolden } from "../verify/golden/run.ts";
+import { type GoldenCase, verifyGolden } from "../verify/golden/golden.ts";
 import { wholeOption } from "./option.ts";
 
 interface Options {

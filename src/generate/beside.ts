@@ -6,10 +6,10 @@ import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
-import { describedTokenizer, describeTokenizer } from "../tokenizer/gguf.ts";
+import { describedTokenizer, describeTokenizer } from "../tokenizer/ggml.ts";
 import { chooseTemplate, openTemplate, refusedTemplate, type Template } from "../tokenizer/template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import { expectedOf, type Sampling } from "./sample.ts";
+import { expectedOf, type Sampling } from "./sampling.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
 export interface Beside {

@@ -5,7 +5,7 @@ import type { Numbers } from "../tensor/tensor.ts";
 import { textStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { History } from "./history.ts";
-import { type Sampling, sampler } from "./sample.ts";
+import { type Sampling, sampler } from "./sampling.ts";
 import type { Session } from "./session.ts";
 import { stopper } from "./stop.ts";
 

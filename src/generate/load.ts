@@ -11,7 +11,7 @@ import type { Device } from "../tensor/tensor.ts";
 import type { Template } from "../tokenizer/template.ts";
 import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { endsOf, filesBeside, metadataBeside } from "./beside.ts";
-import type { Sampling } from "./sample.ts";
+import type { Sampling } from "./sampling.ts";
 import type { SessionOptions } from "./session.ts";
 import { openSession, resumeSession, type TextSession } from "./text.ts";
 

@@ -2,7 +2,7 @@ import { cacheValues } from "../attention/define.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
 import { type Model, modelSize } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
-import { trainFlopsPerToken } from "../train/run.ts";
+import { trainFlopsPerToken } from "../train/train.ts";
 
 /** What is made equal to the first variant's. */
 export type Matching = "parameters" | "flops" | "none";

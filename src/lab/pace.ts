@@ -4,7 +4,7 @@ import { type Clock, wall } from "../measure/clock.ts";
 import type { ModelSettings } from "../model/build.ts";
 import type { Device } from "../tensor/tensor.ts";
 import type { OptimiserSettings } from "../train/optimiser.ts";
-import { train } from "../train/run.ts";
+import { train } from "../train/train.ts";
 
 /** What the parts of a run take on this machine, in seconds: a training step, and a token that is written alone. */
 export interface Pace {

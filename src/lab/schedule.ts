@@ -3,10 +3,10 @@ import { roundsFor } from "../measure/measure.ts";
 import type { ModelSettings } from "../model/build.ts";
 import { formsOf, forwardFlops } from "../model/model.ts";
 import type { OptimiserSettings } from "../train/optimiser.ts";
-import { type TrainSettings, trainFlopsPerToken, trainWork } from "../train/run.ts";
+import { type TrainSettings, trainFlopsPerToken, trainWork } from "../train/train.ts";
+import { sampleTokens } from "./continuation.ts";
 import type { Goal, Matched } from "./match.ts";
 import type { Pace } from "./pace.ts";
-import { sampleTokens } from "./sample.ts";
 
 /** All that decides a comparison. */
 export interface CompareSettings {

@@ -9,7 +9,7 @@ import type { Weights } from "../model/transformer.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Optimiser } from "./optimiser.ts";
-import type { Progress, TrainSettings } from "./run.ts";
+import type { Progress, TrainSettings } from "./train.ts";
 
 const curve = z.object({ steps: z.array(z.int()), losses: z.array(z.number().nullable()) });
 const training = z.object({

@@ -5,7 +5,7 @@ import { readSafetensors, type TensorReader } from "../../src/file/safetensors.t
 import { FormatError } from "../../src/tensor/error.ts";
 import { blocks, isQuant } from "../../src/tensor/quant.ts";
 import type { Random } from "../../src/tensor/random.ts";
-import { ggufTokenizer } from "../../src/tokenizer/gguf.ts";
+import { ggufTokenizer } from "../../src/tokenizer/ggml.ts";
 import { bytesOf, type Field, hurt, raw, spoilt, strange, text, u32, u64 } from "./mutate.ts";
 
 /** What is fuzzed: how a valid file is made and hurt, and what must hold of any bytes. */

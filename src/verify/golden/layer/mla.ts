@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { latentAttention, latentKeys, latentTable } from "../../family/latent.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { readCaseConfig } from "./case.ts";
+import { latentAttention, latentKeys, latentTable } from "../../../family/latent.ts";
+import { einsum } from "../../../ops/einsum/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { readCaseConfig } from "../case.ts";
 import type { LayerFamily } from "./family.ts";
 
 const schema = z.object({

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { attend } from "../../ops/attend/index.ts";
-import { tensor } from "../../tensor/tensor.ts";
-import { readCaseConfig } from "./case.ts";
-import { numbersOf, type OpFamily, rowsOf, scaleOf, sequenceOf, sizeKeys } from "./operator.ts";
+import { attend } from "../../../ops/attend/index.ts";
+import { tensor } from "../../../tensor/tensor.ts";
+import { readCaseConfig } from "../case.ts";
+import { numbersOf, type OpFamily, rowsOf, scaleOf, sequenceOf, sizeKeys } from "./family.ts";
 
 const schema = z.object({ ...sizeKeys, scale: z.unknown().optional(), attend_current: z.boolean() });
 

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { accumulate } from "../../ops/accumulate/index.ts";
-import { attend } from "../../ops/attend/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { tensor } from "../../tensor/tensor.ts";
-import { readCaseConfig } from "./case.ts";
-import { numbersOf, type OpCase, type OpFamily, rowsOf, scaleOf, sequenceOf, sizeKeys } from "./operator.ts";
+import { accumulate } from "../../../ops/accumulate/index.ts";
+import { attend } from "../../../ops/attend/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { tensor } from "../../../tensor/tensor.ts";
+import { readCaseConfig } from "../case.ts";
+import { numbersOf, type OpCase, type OpFamily, rowsOf, scaleOf, sequenceOf, sizeKeys } from "./family.ts";
 
 const padding = z.union([z.number().int().min(0), z.array(z.number().int().min(0))]);
 const schema = z.object({

@@ -1,13 +1,13 @@
 import { z } from "zod";
-import type { Sizes } from "../../attention/define.ts";
-import { gdn } from "../../attention/variant/gdn.ts";
-import { kda } from "../../attention/variant/kda.ts";
-import { count, limits } from "../../family/config.ts";
-import { linear, type Source, vector } from "../../family/source.ts";
-import type { TensorReader } from "../../file/safetensors.ts";
-import { rotation } from "../../ops/rope/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { checkAgrees, readCaseConfig } from "./case.ts";
+import type { Sizes } from "../../../attention/define.ts";
+import { gdn } from "../../../attention/variant/gdn.ts";
+import { kda } from "../../../attention/variant/kda.ts";
+import { count, limits } from "../../../family/config.ts";
+import { linear, type Source, vector } from "../../../family/source.ts";
+import type { TensorReader } from "../../../file/safetensors.ts";
+import { rotation } from "../../../ops/rope/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { checkAgrees, readCaseConfig } from "../case.ts";
 import { type LayerFamily, matrixOf, type Observed, shareOf, swapAxes } from "./family.ts";
 
 const heads = count(limits.heads).nullish();

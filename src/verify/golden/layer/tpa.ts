@@ -1,15 +1,15 @@
 import { z } from "zod";
-import type { Sizes } from "../../attention/define.ts";
-import { tpa } from "../../attention/variant/tpa.ts";
-import { type Config, count, limits } from "../../family/config.ts";
-import { linear, vector } from "../../family/source.ts";
-import type { TensorReader } from "../../file/safetensors.ts";
-import { scaled } from "../../ops/add/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { type Rotation, rotation } from "../../ops/rope/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { type Tensor, tensor } from "../../tensor/tensor.ts";
-import { checkAgrees, type Manifest, readCaseConfig } from "./case.ts";
+import type { Sizes } from "../../../attention/define.ts";
+import { tpa } from "../../../attention/variant/tpa.ts";
+import { type Config, count, limits } from "../../../family/config.ts";
+import { linear, vector } from "../../../family/source.ts";
+import type { TensorReader } from "../../../file/safetensors.ts";
+import { scaled } from "../../../ops/add/index.ts";
+import { einsum } from "../../../ops/einsum/index.ts";
+import { type Rotation, rotation } from "../../../ops/rope/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { type Tensor, tensor } from "../../../tensor/tensor.ts";
+import { checkAgrees, type Manifest, readCaseConfig } from "../case.ts";
 import { type LayerFamily, matrixOf, rearrange, shareOf } from "./family.ts";
 
 const schema = z.object({

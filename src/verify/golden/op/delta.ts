@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { type Course, delta, type Rule } from "../../ops/delta/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { type Device, scope, sizeOf, Tensor } from "../../tensor/tensor.ts";
-import { readCaseConfig } from "./case.ts";
-import { type Compare, type OpCase, type OpFamily, scaleOf, sequenceOf, sizeKeys } from "./operator.ts";
+import { type Course, delta, type Rule } from "../../../ops/delta/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { type Device, scope, sizeOf, Tensor } from "../../../tensor/tensor.ts";
+import { readCaseConfig } from "../case.ts";
+import { type Compare, type OpCase, type OpFamily, scaleOf, sequenceOf, sizeKeys } from "./family.ts";
 
 const schema = z.object({ ...sizeKeys, scale: z.unknown().optional() });
 const initial = ["initial_state", "state", "h0"];

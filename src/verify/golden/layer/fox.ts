@@ -1,12 +1,12 @@
 import { z } from "zod";
-import type { Feature, Sizes } from "../../attention/define.ts";
-import { fox } from "../../attention/variant/fox.ts";
-import { type Config, count, limits } from "../../family/config.ts";
-import { linear, vector } from "../../family/source.ts";
-import type { TensorReader } from "../../file/safetensors.ts";
-import { rotation } from "../../ops/rope/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { checkAgrees, readCaseConfig, Unsupported } from "./case.ts";
+import type { Feature, Sizes } from "../../../attention/define.ts";
+import { fox } from "../../../attention/variant/fox.ts";
+import { type Config, count, limits } from "../../../family/config.ts";
+import { linear, vector } from "../../../family/source.ts";
+import type { TensorReader } from "../../../file/safetensors.ts";
+import { rotation } from "../../../ops/rope/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { checkAgrees, readCaseConfig, Unsupported } from "../case.ts";
 import { type LayerFamily, matrixOf, rearrange, refuseKey, shareOf, swapAxes } from "./family.ts";
 
 const flag = z.boolean().optional();

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { attend } from "../../ops/attend/index.ts";
-import { gatherRows } from "../../ops/embed/index.ts";
-import { select } from "../../ops/select/index.ts";
-import { scope, type Tensor } from "../../tensor/tensor.ts";
-import { readCaseConfig } from "./case.ts";
-import { type OpFamily, rowsOf, scaleOf, sequenceOf, sizeKeys } from "./operator.ts";
+import { attend } from "../../../ops/attend/index.ts";
+import { gatherRows } from "../../../ops/embed/index.ts";
+import { select } from "../../../ops/select/index.ts";
+import { scope, type Tensor } from "../../../tensor/tensor.ts";
+import { readCaseConfig } from "../case.ts";
+import { type OpFamily, rowsOf, scaleOf, sequenceOf, sizeKeys } from "./family.ts";
 
 const schema = z.object({
   ...sizeKeys,

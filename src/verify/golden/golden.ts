@@ -7,10 +7,10 @@ import { readJson } from "../../file/folder.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { Device } from "../../tensor/tensor.ts";
 import { PLAIN, readManifest, SMALL, Unsupported } from "./case.ts";
-import { runLayerCase } from "./layer.ts";
+import { runLayerCase } from "./layer/layer.ts";
 import { Ledger } from "./ledger.ts";
 import { runModelCase } from "./model.ts";
-import { runOpCase } from "./op.ts";
+import { runOpCase } from "./op/op.ts";
 
 /** How one golden case went. Numbers are those of the tensor that came closest to, or went furthest past, its tolerance. */
 export interface GoldenCase {

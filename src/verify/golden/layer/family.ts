@@ -1,13 +1,13 @@
-import type { Cache } from "../../attention/cache.ts";
-import type { Parts } from "../../attention/define.ts";
-import type { Attention } from "../../attention/layer.ts";
-import type { Config } from "../../family/config.ts";
-import type { Source } from "../../family/source.ts";
-import type { Values } from "../../file/dtype.ts";
-import type { TensorReader } from "../../file/safetensors.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
-import { type Manifest, Unsupported } from "./case.ts";
+import type { Cache } from "../../../attention/cache.ts";
+import type { Parts } from "../../../attention/define.ts";
+import type { Attention } from "../../../attention/layer.ts";
+import type { Config } from "../../../family/config.ts";
+import type { Source } from "../../../family/source.ts";
+import type { Values } from "../../../file/dtype.ts";
+import type { TensorReader } from "../../../file/safetensors.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { sizeOf, type Tensor } from "../../../tensor/tensor.ts";
+import { type Manifest, Unsupported } from "../case.ts";
 
 /** A kind of layer: what its config means and what its authors call its tensors. Nothing else knows either. */
 export interface LayerFamily {

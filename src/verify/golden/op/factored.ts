@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { scaled } from "../../ops/add/index.ts";
-import { attend } from "../../ops/attend/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { attendFactored } from "../../ops/factored/index.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { type Device, scope, type Tensor } from "../../tensor/tensor.ts";
-import { readCaseConfig } from "./case.ts";
-import { numbersOf, type OpCase, type OpFamily, rowsOf, scaleOf, sizeKeys } from "./operator.ts";
+import { scaled } from "../../../ops/add/index.ts";
+import { attend } from "../../../ops/attend/index.ts";
+import { einsum } from "../../../ops/einsum/index.ts";
+import { attendFactored } from "../../../ops/factored/index.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { type Device, scope, type Tensor } from "../../../tensor/tensor.ts";
+import { readCaseConfig } from "../case.ts";
+import { numbersOf, type OpCase, type OpFamily, rowsOf, scaleOf, sizeKeys } from "./family.ts";
 
 const factor = z.union([z.number(), z.literal("1/R")]).default(1);
 const schema = z.object({

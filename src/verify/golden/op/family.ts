@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { Config } from "../../family/config.ts";
-import { FormatError } from "../../tensor/error.ts";
-import { type Device, scope, type Tensor, tensor } from "../../tensor/tensor.ts";
-import type { Manifest } from "./case.ts";
-import { type Expected, type Oracle, part } from "./ledger.ts";
+import type { Config } from "../../../family/config.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { type Device, scope, type Tensor, tensor } from "../../../tensor/tensor.ts";
+import type { Manifest } from "../case.ts";
+import { type Expected, type Oracle, part } from "../ledger.ts";
 
 /** A bare operator: how it is told by its case, and how it runs. */
 export interface OpFamily {

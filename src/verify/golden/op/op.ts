@@ -1,11 +1,11 @@
-import { FormatError } from "../../tensor/error.ts";
-import { type Device, sizeOf } from "../../tensor/tensor.ts";
-import { type Manifest, readManifest, readOracle, readRawConfig, tensorsOf, Unsupported } from "./case.ts";
+import { FormatError } from "../../../tensor/error.ts";
+import { type Device, sizeOf } from "../../../tensor/tensor.ts";
+import { type Manifest, readManifest, readOracle, readRawConfig, tensorsOf, Unsupported } from "../case.ts";
+import type { Expected, Ledger } from "../ledger.ts";
+import { ruleOp } from "./delta.ts";
 import { factoredOp } from "./factored.ts";
+import type { OpCase, OpFamily } from "./family.ts";
 import { forgetOp } from "./forget.ts";
-import type { Expected, Ledger } from "./ledger.ts";
-import type { OpCase, OpFamily } from "./operator.ts";
-import { ruleOp } from "./rule.ts";
 import { sparseOp } from "./sparse.ts";
 import { stickOp } from "./stick.ts";
 

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import type { Sizes } from "../../attention/define.ts";
-import { gqa } from "../../attention/variant/gqa.ts";
-import { count, limits } from "../../family/config.ts";
-import { ropeKeys, scaledRotation } from "../../family/scaling.ts";
-import { linear, vector } from "../../family/source.ts";
-import { checkAgrees, readCaseConfig } from "./case.ts";
+import type { Sizes } from "../../../attention/define.ts";
+import { gqa } from "../../../attention/variant/gqa.ts";
+import { count, limits } from "../../../family/config.ts";
+import { ropeKeys, scaledRotation } from "../../../family/scaling.ts";
+import { linear, vector } from "../../../family/source.ts";
+import { checkAgrees, readCaseConfig } from "../case.ts";
 import { type LayerFamily, matrixOf, shareOf } from "./family.ts";
 
 const schema = z.object({
