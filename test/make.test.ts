@@ -364,6 +364,12 @@ describe("a GGUF file", () => {
     expect(distance(await logits(file()), expected)).toBe(0);
   });
 
+  test("is refused by name where an override names another model", async () => {
+    await write({});
+    const load = loadModel(file(), new ReferenceDevice(), { override: { model_type: "gpt2" } });
+    await expect(load).rejects.toThrow(/model\.gguf: model_type: got "gpt2", expected one of llama/);
+  });
+
   test("may hold layers that predict further tokens", async () => {
     await write({});
     const expected = await logits(file());

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { Config } from "../family/config.ts";
-import { architectureOf, architectures, families, familyOf } from "../family/families.ts";
+import { architectureOf, architectures, findFamily } from "../family/families.ts";
 import type { Architecture, GgufHeader } from "../family/gguf.ts";
 import type { Sources } from "../family/source.ts";
 import { ggufSources } from "../family/table.ts";
@@ -43,13 +43,8 @@ export async function openModel(path: string, override: Config = {}): Promise<Op
 async function openFamily(dir: string, override: Config): Promise<Opened> {
   const { config: stored, tensors } = await openFolder(dir);
   const config = { ...stored, ...override };
-  const family = familyOf(config.model_type);
-  if (!family)
-    throw new FormatError(
-      `${dir}/config.json: model_type: got ${clip(formatJson(config.model_type))}, ` +
-        `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
-    );
   const file = `${dir}/config.json`;
+  const family = blame(file, () => findFamily(config));
   const described = blame(file, () => {
     const model = family.model(config);
     parametersOf(model);
@@ -74,7 +69,7 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
   const header = await headerOf(gguf, architecture);
   const { config, model, parameters, sources } = blame(path, () => {
     const config = { ...architecture.config(header), ...override };
-    const family = familyOf(config.model_type)!;
+    const family = findFamily(config);
     const model = family.model(config);
     const parameters = parametersOf(model);
     // A vocabulary of another size than the embedding would ask for rows that are not there.
@@ -86,9 +81,7 @@ async function openArchitecture(path: string, override: Config): Promise<Opened>
       );
     return { config, model, parameters, sources: ggufSources(family.places(model), (name) => tensors.has(name)) };
   });
-  const layers = model.layers.length;
-  const ignores = (tensor: string) =>
-    architecture.tables.includes(tensor) || Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) >= layers;
+  const ignores = (tensor: string) => architecture.ignores(tensor, model);
   return { config, model, parameters, sources, tensors, ignores, gguf, notes: [] };
 }
 

@@ -60,9 +60,9 @@ export async function readPacked(
       const part = source.tensors.length > 1 ? t.rows(i, i + 1) : t;
       const scales =
         source.scales && format === "F8_E4M3"
-          ? { scales: Float32Array.from(await reader.read(`${name}${source.scales.suffix}`)) }
-          : {};
-      if (format) await pack(part, { read: (offset, into) => reader.readBytes(name, offset, into), at, ...scales });
+          ? Float32Array.from(await reader.read(`${name}${source.scales.suffix}`))
+          : undefined;
+      if (format) await pack(part, { read: (offset, into) => reader.readBytes(name, offset, into), at, scales });
       else {
         const values = Float32Array.from(await read(name, source));
         const bytes = new Uint8Array(values.buffer);

@@ -1,5 +1,5 @@
 import type { Config } from "../family/config.ts";
-import { familyOf } from "../family/families.ts";
+import { findFamily } from "../family/families.ts";
 import { describeGguf } from "../family/header.ts";
 import type { Source, Sources } from "../family/source.ts";
 import type { MlaLayout } from "../family/table.ts";
@@ -92,7 +92,7 @@ const slice = (values: Float32Array, i: number, count: number) =>
  */
 export function ggufTensors(config: Config, { read }: Tensors, type: GgufType, layout: MlaLayout): GgufTensor[] {
   const { tables, sources } = describeGguf(config, layout);
-  const family = familyOf(config.model_type)!;
+  const family = findFamily(config);
   const model = family.model(config);
   const made = recast(parametersOf(model), family.sources(model, config), sources, read);
   return [

@@ -1,5 +1,5 @@
 import type { Config } from "../family/config.ts";
-import { familyOf } from "../family/families.ts";
+import { findFamily } from "../family/families.ts";
 import type { MlaLayout } from "../family/table.ts";
 import { writeFolder } from "../file/atomic.ts";
 import type { GgufType } from "../file/gguf.ts";
@@ -7,7 +7,6 @@ import { safetensorsChunks } from "../file/safetensors.ts";
 import { writeGguf } from "../file/writer.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { formatJson } from "../tensor/json.ts";
 import { Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { ggufMetadata, ggufTensors, type Tensors } from "./recast.ts";
@@ -36,9 +35,7 @@ export interface SampledTensors extends Tensors {
  * 1 through all layers. Throws FormatError for a config that no family reads.
  */
 export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "seed" | "onTensor">): SampledTensors {
-  const family = familyOf(config.model_type);
-  if (!family)
-    throw new FormatError(`model_type: got ${formatJson(config.model_type)}, expected one of a known family`);
+  const family = findFamily(config);
   const model = family.model(config);
   const shapes = new Map<string, readonly number[]>();
   // Where several parameters lie in one tensor, its numbers are drawn as those of any.

@@ -1,3 +1,6 @@
+import { FormatError } from "../tensor/error.ts";
+import { formatJson } from "../tensor/json.ts";
+import type { Config } from "./config.ts";
 import { deepseek, deepseek3, deepseek32 } from "./deepseek.ts";
 import type { Family } from "./family.ts";
 import type { Architecture } from "./gguf.ts";
@@ -18,6 +21,16 @@ export const architectures: readonly Architecture[] = [
 /** The family that reads this `model_type`, if any. */
 export function familyOf(modelType: unknown): Family | undefined {
   return families.find(({ modelTypes }) => modelTypes.some((known) => known === modelType));
+}
+
+/** The family that reads a config. Throws FormatError naming `model_type`. */
+export function findFamily({ model_type: type }: Config): Family {
+  const family = familyOf(type);
+  if (family) return family;
+  throw new FormatError(
+    `model_type: got ${formatJson(type).slice(0, 80)}, ` +
+      `expected one of ${families.flatMap(({ modelTypes }) => modelTypes).join(", ")}; other models are not supported`,
+  );
 }
 
 /** The architecture of GGUF files of that name, if any. */

@@ -63,6 +63,8 @@ export interface Architecture {
   readonly tables: readonly string[];
   /** How its files lay out MLA's up-projections, where they have but one way. */
   readonly layout: MlaLayout | undefined;
+  /** Tensors that may lie in a file beside the parameters: those tables, and layers that predict further tokens. */
+  ignores(tensor: string, model: Model): boolean;
   /** The config that a folder of the same model has, in one of the families' own keys. Throws FormatError naming the key. */
   config(header: GgufHeader): Config;
   /** The header's entries for a config with all its defaults (`Family.read`). Throws FormatError naming the key. */
@@ -103,6 +105,8 @@ export function defineArchitecture<S extends z.ZodRawShape>(definition: Definiti
     name,
     tables,
     layout,
+    ignores: (tensor, model) =>
+      tables.includes(tensor) || Number(/^blk\.(\d+)\./.exec(tensor)?.[1] ?? 0) >= model.layers.length,
     config(header) {
       const read = readConfig(header.settings, schema) as Shared & z.infer<z.ZodObject<S>>;
       const plain = { ...readSettings(settings, read as Config), ...outline(read, header) };

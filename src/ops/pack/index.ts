@@ -10,7 +10,7 @@ export interface FileRows {
   /** The file's row for each of the tensor's. */
   readonly at: Int32Array;
   /** F8_E4M3: float32 scales, one for each 128 rows of the file and 128 columns, row-major. */
-  readonly scales?: Float32Array;
+  readonly scales?: Float32Array | undefined;
 }
 
 /** Fills a packed tensor from rows of a file; scales are those that its rows need. */
