@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Blueprint } from "../src/cost/blueprint.ts";
 import { presets } from "../src/plan/preset/preset.ts";
@@ -66,6 +67,29 @@ describe("JSON as Python writes it", () => {
     "[1e999,]",
   ])("%s is none", (text) => {
     expect(() => parseJson(text)).toThrow(SyntaxError);
+  });
+
+  test("any value comes back, whatever its texts and keys look like", () => {
+    const number = fc.oneof(
+      fc.double(),
+      fc.constantFrom(Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN),
+    );
+    const text = fc.oneof(fc.string(), fc.constantFrom("NaN", "-Infinity", '"NaN', "\\", '\\"', "\u0000", ":NaN,"));
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof({ maxDepth: 4 }, number, text, fc.boolean(), fc.constant(null), tie("list"), tie("object")),
+      list: fc.array(tie("value"), { maxLength: 4 }),
+      object: fc.dictionary(text, tie("value"), { maxKeys: 4 }),
+    }));
+    const zeros = (x: unknown) =>
+      JSON.parse(JSON.stringify(x, (_, part) => (Object.is(part, -0) ? 0 : part)) ?? "null");
+    fc.assert(
+      fc.property(value, (x) => {
+        const back = parseJson(formatJson(x));
+        expect(formatJson(back)).toBe(formatJson(x));
+        expect(zeros(back)).toEqual(zeros(x));
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test("plain JSON is what JSON.parse makes of it", () => {
