@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|llama|transformers|all]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|llama|transformers|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
  *     [--work training,decoding,prefill]
  */
@@ -16,6 +16,7 @@ import { family } from "./family.ts";
 import { gemm } from "./gemm.ts";
 import { llama } from "./llama.ts";
 import { disturbance, machine, ticks } from "./machine.ts";
+import { memory } from "./memory.ts";
 import { writeModel } from "./model.ts";
 import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
@@ -30,6 +31,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   family,
   train,
   busy,
+  memory,
   llama,
   transformers,
 };
@@ -61,7 +63,7 @@ if (
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
   );
   process.exit(2);
 }

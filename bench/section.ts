@@ -14,7 +14,7 @@ export interface Ratio {
   readonly to: string;
   readonly median: number;
   readonly best: number;
-  readonly target?: number;
+  readonly target?: number | undefined;
 }
 export interface Table {
   readonly title: string;
