@@ -7,6 +7,8 @@ import type { Start } from "./worker.ts";
 interface Thread {
   /** Whether it has ended, as far as can be told without awaiting anything. */
   ended(): boolean;
+  /** Calls `tell` once it ends, in a turn of the event loop of its own. */
+  onEnd(tell: () => void): void;
   stop(): void;
 }
 
@@ -45,6 +47,7 @@ export class Pool {
     // A shared buffer stays valid when the memory grows.
     this.#ints = new Int32Array(memory.buffer);
     this.#args = new Float64Array(memory.buffer, ARGUMENTS);
+    for (const worker of workers) worker.onEnd(() => this.#stop(failureOf("a worker that ended between kernels")));
   }
 
   /**
@@ -58,7 +61,7 @@ export class Pool {
     use: "all" | "observed",
   ): Promise<Pool> {
     const instance = new WebAssembly.Instance(module, { env: { memory } });
-    const workers = Array.from({ length: threads - 1 }, (_, i) =>
+    const starting = Array.from({ length: threads - 1 }, (_, i) =>
       startWorker({
         module,
         memory,
@@ -67,7 +70,12 @@ export class Pool {
         at: { args: ARGUMENTS, over: OVER, done: DONE },
       }),
     );
-    return new Pool(instance, memory, await Promise.all(workers), use);
+    const started = await Promise.allSettled(starting);
+    const workers = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const refused = started.find((one) => one.status === "rejected");
+    if (!refused) return new Pool(instance, memory, workers, use);
+    for (const worker of workers) worker.stop();
+    throw refused.reason;
   }
 
   /**
@@ -108,25 +116,30 @@ export class Pool {
   }
 
   #fail(got: string): never {
-    this.#failure = new DeviceError(
-      `wasm threads: got ${got}, expected every thread to finish; start again, with one thread if it repeats`,
-    );
-    this.#stop();
+    this.#stop(failureOf(got));
     throw this.#failure;
   }
 
   /** Ends the workers. */
   close(): void {
-    this.#failure ??= new DeviceError("wasm device: got a launch after close, expected none; open another device");
-    this.#stop();
+    this.#stop(new DeviceError("wasm device: got a launch after close, expected none; open another device"));
   }
 
-  #stop(): void {
+  /** Ends the workers; launches throw `failure`, unless there was one before. */
+  #stop(failure: DeviceError): void {
+    if (this.#failure) return;
+    this.#failure = failure;
     Atomics.store(this.#ints, OVER >> 2, 1);
     Atomics.add(this.#ints, JOB >> 2, 1);
     Atomics.notify(this.#ints, JOB >> 2);
     for (const worker of this.#workers) worker.stop();
   }
+}
+
+function failureOf(got: string): DeviceError {
+  return new DeviceError(
+    `wasm threads: got ${got}, expected every thread to run to the end; start again, with one thread if it repeats`,
+  );
 }
 
 /** Names of a module's kernels, in one order for all threads. */
@@ -150,7 +163,12 @@ async function startWorker(start: Start): Promise<Thread> {
         worker.onerror = reject;
         worker.postMessage(start);
       });
-      return { ended: () => false, stop: () => worker.terminate() };
+      // A page is not told that a worker has ended, unless by an error that it did not catch.
+      let failed = false;
+      worker.onerror = () => {
+        failed = true;
+      };
+      return { ended: () => failed, onEnd: () => {}, stop: () => worker.terminate() };
     }
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
     const worker = new node.Worker(new URL(`./worker.${extension}`, import.meta.url), {
@@ -163,9 +181,11 @@ async function startWorker(start: Start): Promise<Thread> {
     });
     // An idle worker must not keep the process alive.
     worker.unref();
-    // The one thing that Node tells of a worker without a turn of the event loop: a stopped one is idle for -1 ms.
+    // The one thing that Node tells of a worker without a turn of the event loop: a stopped one is idle for -1 ms. It must
+    // have been asked once while the worker ran, when it notes the start.
     const ended = () => worker.performance.eventLoopUtilization().idle < 0;
-    return { ended, stop: () => void worker.terminate() };
+    ended();
+    return { ended, onEnd: (tell) => void worker.once("exit", tell), stop: () => void worker.terminate() };
   } catch (error) {
     throw new DeviceError(`wasm threads: a worker did not start (${(error as Error).message}); open with threads: 1`);
   }
