@@ -11,7 +11,7 @@ import { WasmDevice, type WasmOptions } from "../src/device/wasm.ts";
 import { DeviceError } from "../src/tensor/error.ts";
 import { Tensor } from "../src/tensor/tensor.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
-import { type TrainSettings, train } from "../src/train/run.ts";
+import { type TrainSettings, train } from "../src/train/train.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "biform-threads-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
