@@ -50,7 +50,8 @@ export function kindAt(s: Settings, i: number, ...kinds: readonly string[]): str
 }
 
 /** KDA as Moonshot's checkpoints have it: the output's gate has no bias; in Kimi K3 it is one matrix instead of a bottleneck. */
-const moonshot = (full: boolean): Costed => {
+const moonshot = (gate: "bottleneck" | "full"): Costed => {
+  const full = gate === "full";
   const cost = kda.forms.recurrent!.cost;
   const saved = (z: Sizes) => 2 * (z.d * z.h * z.v - z.c * (z.d + z.h * z.v));
   return {
@@ -69,7 +70,7 @@ const moonshot = (full: boolean): Costed => {
     ),
   };
 };
-const [moonshotKda, fullGateKda] = [moonshot(false), moonshot(true)];
+const [moonshotKda, fullGateKda] = [moonshot("bottleneck"), moonshot("full")];
 
 const layerNumbers = z.array(count(limits.layers)).max(limits.layers);
 const kimiSchema = z.object({

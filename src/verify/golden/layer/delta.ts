@@ -91,7 +91,7 @@ export const deltaLayers: LayerFamily = {
     return {
       attention,
       weights,
-      sources: sourcesOf(sizes, weights, perChannel),
+      sources: sourcesOf(sizes, weights, perChannel ? "channel" : "head"),
       async cached({ state }) {
         const memory: Observed = { values: flipped(await state.memory!.read(), n, v) };
         const found: Record<string, Observed> = { recurrent_state_final: memory, recurrent_state: memory };
@@ -119,7 +119,7 @@ export const deltaLayers: LayerFamily = {
   },
 };
 
-function sourcesOf({ d, h, g, n, v, w = 0, c, with: on }: Sizes, weights: TensorReader, perChannel: boolean) {
+function sourcesOf({ d, h, g, n, v, w = 0, c, with: on }: Sizes, weights: TensorReader, decayPer: "channel" | "head") {
   const taps = (stream: string, channels: number): Source => ({
     tensors: [`${stream}_conv1d.weight`],
     // One filter per channel, with or without the axis that Conv1d gives it.
@@ -146,7 +146,7 @@ function sourcesOf({ d, h, g, n, v, w = 0, c, with: on }: Sizes, weights: Tensor
     aLog: flat("A_log", h),
     gO: vector("o_norm.weight", v),
     wO: linear("o_proj.weight", d, h * v),
-    ...(perChannel
+    ...(decayPer === "channel"
       ? {
           wDF: linear("f_proj.0.weight", c, d),
           wUF: linear("f_proj.1.weight", h * n, c),
