@@ -14,7 +14,7 @@ import { fitTask } from "./budget.ts";
 import { type CompareOptions, demo, describe, readTask } from "./comparison.ts";
 import { interruptible } from "./interrupt.ts";
 import { commandText, listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
-import { type Progress, progress } from "./progress.ts";
+import { type Progress, progress, type Standing } from "./progress.ts";
 import { sharedOptions } from "./setting.ts";
 import { versions } from "./version.ts";
 
@@ -86,12 +86,15 @@ async function run(options: CompareOptions): Promise<void> {
     const matched = match(wanted, task.model, settings.goal);
     const steps = new Map(matched.map((m) => [m.pattern, m.steps]));
     const shelf = new Shelf<RunRecord>(options.state, task.key);
+    let standing: Standing = { done: 0, label: "" };
     const variants = await compare(settings, task.source, device, {
       signal,
       shelf,
       paces,
       watch({ spec, seed, done, progress: { step }, loss }) {
-        display.update({ done, label: `${spec}, seed ${seed}`, loss, detail: `step ${step} of ${steps.get(spec)}` });
+        const detail = `step ${step} of ${steps.get(spec)}`;
+        standing = { done, label: `${spec}, seed ${seed}`, loss, detail };
+        display.update(standing);
       },
     });
     if (!variants) {
@@ -99,6 +102,8 @@ async function run(options: CompareOptions): Promise<void> {
       process.exitCode = 130;
       return;
     }
+    // What follows the last step belongs to no step, and a run that diverged has fewer.
+    display.update({ ...standing, done: 1, loss: undefined });
     await display.finish();
     await write(options, {
       machine: machineFacts(device),
