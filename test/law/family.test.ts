@@ -19,6 +19,7 @@ import { blueprintOfGguf } from "../../src/plan/read/gguf.ts";
 import { FormatError } from "../../src/tensor/error.ts";
 import { sizeOf } from "../../src/tensor/tensor.ts";
 import { join } from "../corpus/gguf.ts";
+import { share } from "../extent.ts";
 import * as small from "../fixture/checkpoint.ts";
 import { seed } from "./check.ts";
 
@@ -141,7 +142,7 @@ const hubOf = (config: Config) => familyOf(config.model_type)!.sources(modelOf(c
 const always = <T>(arbitrary: fc.Arbitrary<T>, law: (value: T) => void | Promise<void>, numRuns = 25) =>
   fc.assert(
     fc.asyncProperty(arbitrary, async (value) => law(value)),
-    { seed, numRuns },
+    { seed, numRuns: share(numRuns) },
   );
 
 /** Throws where a number of a file's tensors is of no parameter or of two, or a parameter has not all of its own. */
