@@ -75,7 +75,7 @@ function times(run: () => void, seconds: number): { median: number; best: number
 async function weight(device: WasmDevice, format: PackedFormat): Promise<Tensor> {
   const width = rowBytes(format, COLUMNS);
   const rows = Math.floor(BYTES / width / 128) * 128;
-  const t = packedTensor(device, [COLUMNS, rows], { format, rows: [1], columns: [0], careful: false });
+  const t = packedTensor(device, [COLUMNS, rows], { format, rows: [1], columns: [0] });
   const scales = new Float32Array((COLUMNS / 128) * (rows / 128)).fill(0.01);
   const at = Int32Array.from({ length: rows }, (_, i) => i);
   // No byte of 120 or more: as halves, scales and 8-bit floats, all are finite.

@@ -92,7 +92,6 @@ async function packed(
     format,
     rows: rows.map((l) => letters.indexOf(l)),
     columns: columns.map((l) => letters.indexOf(l)),
-    careful: false,
   };
   const t = packedTensor(device, sizesOf(letters), packing);
   await pack(t, {
@@ -355,7 +354,7 @@ describe("packed weights", () => {
       const view = new DataView(bytes.buffer);
       if (format === "Q8_0") for (let at = 0; at < bytes.length; at += 34) view.setFloat16(at, 0.5, true);
       poke(view);
-      const t = packedTensor(device, [4, 256], { format, rows: [0], columns: [1], careful: false });
+      const t = packedTensor(device, [4, 256], { format, rows: [0], columns: [1] });
       const scales = new Float32Array(2).fill(1);
       const read = async (offset: number, into: Uint8Array) => into.set(bytes.subarray(offset, offset + into.length));
       await pack(t, { at: Int32Array.of(0, 1, 2, 3), scales, read });
@@ -372,7 +371,7 @@ describe("packed weights", () => {
 
   test("are misread by no op that does not know them", async () => {
     const device = await WasmDevice.open({ threads: 1 });
-    const t = packedTensor(device, [4, 256], { format: "Q8_0", rows: [0], columns: [1], careful: false });
+    const t = packedTensor(device, [4, 256], { format: "Q8_0", rows: [0], columns: [1] });
     // As in a file, where 34 bytes hold 32 numbers.
     expect(device.liveBytes).toBe((4 * 256 * 34) / 32);
     expect(() => rmsNorm(t, undefined, 1e-6)).toThrow(/internal: .* is packed as Q8_0/);

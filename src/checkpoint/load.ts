@@ -6,7 +6,6 @@ import { missing, type TensorReader } from "../file/safetensors.ts";
 import type { Model, Parameter } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { DeviceError, FormatError } from "../tensor/error.ts";
-import { geometryOf } from "../tensor/packing.ts";
 import { isQuant } from "../tensor/quant.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
 import { arrange, elementsOf } from "./arrangement.ts";
@@ -34,7 +33,7 @@ export interface ReadOptions {
   readonly watch?: Watch;
   /** Opens one more device, where one memory is too small for the model. */
   readonly another?: () => Promise<Device>;
-  /** Bytes of weights that one memory may take; seven eighths of a wasm memory's 4 GiB unless given. */
+  /** Bytes of weights that one memory may take; the device's own capacity unless given. */
   readonly capacity?: number;
 }
 
@@ -74,14 +73,13 @@ export async function readModel(
 
 /** Where the parameters are to lie. Throws DeviceError where they cannot. */
 function placementOf({ parameters, sources, tensors }: Opened, device: Device, options: ReadOptions): Placement {
-  const packed = options.weights === "packed" && device.kind === "wasm";
+  const packed = options.weights === "packed" && device.packedBytes !== undefined;
   const sizes = parameters.map((parameter) => {
     const packing = packed ? packingOf(tensors, parameter, sources.get(parameter.name)!) : undefined;
     const { name, shape } = parameter;
-    return [name, packing ? geometryOf(shape, packing).bytes : sizeOf(shape) * device.elementBytes] as const;
+    return [name, packing ? device.packedBytes!(shape, packing) : sizeOf(shape) * device.elementBytes] as const;
   });
-  const own = device.kind === "wasm" ? 3.5 * 2 ** 30 : Number.POSITIVE_INFINITY;
-  return placeModel(new Map(sizes), { capacity: options.capacity ?? own, available: availableBytes() });
+  return placeModel(new Map(sizes), { capacity: options.capacity ?? device.capacity, available: availableBytes() });
 }
 
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
@@ -141,9 +139,7 @@ export async function readWeights(
       const device = typeof on === "function" ? on(name) : on;
       const source = checkSource(parameter, sources.get(name));
       const packed =
-        lay === "packed" && device.kind === "wasm"
-          ? await readPacked(reader, parameter, source, device, read)
-          : undefined;
+        lay === "packed" && device.packedBytes ? await readPacked(reader, parameter, source, device, read) : undefined;
       const t = packed ?? new Tensor(device, shape);
       weights.set(name, t);
       if (packed) count(sizeOf(shape));

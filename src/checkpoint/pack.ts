@@ -34,7 +34,7 @@ export function arrangementOf({ shape }: Parameter, source: Source): Arrangement
 /** How a parameter lies packed; undefined for a vector. What no format packs is packed as float32. */
 export function packingOf(reader: TensorReader, parameter: Parameter, source: Source): Packing | undefined {
   if (parameter.shape.length < 2 || source.shape.length < 2) return undefined;
-  return { format: formatOf(reader, source) ?? "F32", ...arrangementOf(parameter, source), careful: false };
+  return { format: formatOf(reader, source) ?? "F32", ...arrangementOf(parameter, source) };
 }
 
 /**

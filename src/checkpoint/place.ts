@@ -29,7 +29,7 @@ export function placeModel(
   for (const [name, size] of groups)
     if (size > capacity)
       throw new DeviceError(
-        `${name}: got ${mebibytes(size)} MiB, expected at most the ${mebibytes(capacity)} MiB that one wasm memory has for ` +
+        `${name}: got ${mebibytes(size)} MiB, expected at most the ${mebibytes(capacity)} MiB that one device has for ` +
           "weights; use a model of a smaller format",
       );
   const { length: memories } = fill(groups, capacity);

@@ -1,6 +1,5 @@
 import { buffer as bytesOf } from "node:stream/consumers";
 import type { Command } from "commander";
-import { WasmDevice } from "../device/wasm.ts";
 import { readSmall, writeSafetensors } from "../file/disk.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import type { TextSession } from "../generate/text.ts";
@@ -206,8 +205,14 @@ async function keepSession(session: TextSession, last: number | undefined, path:
 
 /** What a result says of where it comes from. */
 function about({ loaded: { path, config, device }, options: { cache } }: Job) {
-  const threads = device instanceof WasmDevice ? device.threads : 1;
-  return { model: path, type: config.model_type, device: device.kind, threads, cache, versions: versions() };
+  return {
+    model: path,
+    type: config.model_type,
+    device: device.kind,
+    threads: device.threads,
+    cache,
+    versions: versions(),
+  };
 }
 
 async function writeLogits(job: Job): Promise<void> {

@@ -10,6 +10,8 @@ export class ReferenceDevice implements Device {
   readonly kind = "reference";
   readonly kernel = referenceKernel;
   readonly elementBytes = 8;
+  readonly threads = 1;
+  readonly capacity = Number.POSITIVE_INFINITY;
   owner: Set<Tensor> | undefined;
   liveBytes = 0;
   peakBytes = 0;

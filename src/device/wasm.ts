@@ -1,10 +1,12 @@
 import { wasmKernel } from "../ops/wasm.ts";
 import type { Device, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
+import type { Packing } from "../tensor/packing.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Place, wordOf } from "./address.ts";
 import { SCRATCH, SCRATCH_BYTES } from "./layout.ts";
 import { availableBytes, Heap } from "./memory.ts";
+import { geometryOf } from "./panel.ts";
 import { availableThreads, Pool } from "./pool.ts";
 import { type Build, chooseBuild } from "./revectorize.ts";
 
@@ -27,6 +29,8 @@ export class WasmDevice implements Device {
   readonly kind = "wasm";
   readonly kernel = wasmKernel;
   readonly elementBytes = 4;
+  /** Seven eighths of its memory. */
+  readonly capacity = 3.5 * 2 ** 30;
   /** The build of the kernels that runs. */
   readonly build: Build;
   owner: Set<Tensor> | undefined;
@@ -55,6 +59,10 @@ export class WasmDevice implements Device {
     const { build, module } = await chooseBuild(options.build);
     const pool = await Pool.start(module, memory, threads, options.threads === undefined ? "observed" : "all");
     return new WasmDevice(build, pool, new Heap(memory, start), { poison: options.poison ?? false });
+  }
+
+  packedBytes(shape: readonly number[], packing: Packing): number {
+    return geometryOf(shape, packing).bytes;
   }
 
   get freeBytes(): number {

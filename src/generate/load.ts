@@ -1,8 +1,6 @@
 import { readModel } from "../checkpoint/load.ts";
 import { openModel } from "../checkpoint/open.ts";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
-import { ReferenceDevice } from "../device/reference.ts";
-import { WasmDevice } from "../device/wasm.ts";
 import { machineFor } from "../file/rates.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -94,7 +92,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
     const { weights, more } = await readModel(opened, device, {
       weights: options.weights ?? "packed",
-      another: () => WasmDevice.open({ threads: options.threads }),
+      another: () => openDevice({ threads: options.threads }),
       watch(done, total) {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
@@ -105,7 +103,9 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
     const end = new Set(ends.filter((id) => id < model.vocabulary));
     const machine =
       options.machine ??
-      (device instanceof WasmDevice ? await machineFor(device, { warn: options.warn }) : commonMachine);
+      (device.build
+        ? await machineFor({ build: device.build, threads: device.threads }, { warn: options.warn })
+        : commonMachine);
     const speaker = { model, weights, tokenizer, end, context, machine };
     return {
       path,
@@ -131,6 +131,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
 }
 
 async function openDevice({ device = "wasm", threads }: LoadOptions): Promise<Device> {
-  if (device === "reference") return new ReferenceDevice();
-  return device === "wasm" ? WasmDevice.open({ threads }) : device;
+  if (typeof device !== "string") return device;
+  // A device comes with all its kernels, so only the one that is asked for does.
+  if (device === "reference") return new (await import("../device/reference.ts")).ReferenceDevice();
+  return (await import("../device/wasm.ts")).WasmDevice.open({ threads });
 }

@@ -1,3 +1,4 @@
+import type { Packing } from "./packing.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Numbers of either precision. */
@@ -40,6 +41,14 @@ export interface Device {
   readonly kind: string;
   /** Bytes per element: 8 (float64) or 4 (float32). */
   readonly elementBytes: 4 | 8;
+  /** Threads that run its kernels. */
+  readonly threads: number;
+  /** The build of its kernels, where speed is measured by build (`biform tune`). */
+  readonly build?: string;
+  /** Bytes of weights that one such device has room for, beside caches and activations. */
+  readonly capacity: number;
+  /** Bytes that a weight takes which lies packed, in a layout of the device's own; absent where weights are kept plain. */
+  packedBytes?(shape: readonly number[], packing: Packing): number;
   /** Its code of an operation; undefined where it has none. */
   kernel(of: Operation): Kernel | undefined;
   /** Memory for `elements` numbers, contents undefined. Throws DeviceError where it is known that there is none. */
@@ -59,7 +68,7 @@ export interface Device {
   /** Bytes held by tensors now, and the most there ever were since `resetPeak`. */
   readonly liveBytes: number;
   readonly peakBytes: number;
-  /** Bytes that can still be allocated, as far as the device and the machine tell. */
+  /** Bytes that can still be allocated, as far as is known: more than is there where the device cannot tell. */
   readonly freeBytes: number;
   resetPeak(): void;
   /** The innermost open scope: tensors made now belong to it (see `scope`). */

@@ -1,6 +1,6 @@
 import type { Block, Device, Numbers } from "./device.ts";
 import { DeviceError, ShapeError } from "./error.ts";
-import { geometryOf, type Packing } from "./packing.ts";
+import type { Packing } from "./packing.ts";
 import type { Paging } from "./page.ts";
 
 export type { Block, Device, Numbers } from "./device.ts";
@@ -32,7 +32,7 @@ export interface TapeNode {
 export class Tensor {
   readonly device: Device;
   readonly shape: readonly number[];
-  /** First element, counted in elements from the start of the block; in float32 words where packed. */
+  /** First element, counted in elements from the start of the block; in those of the device where packed. */
   readonly start: number;
   /** Set where the numbers lie as in a file: only ops that ask for it can read them. */
   readonly packing: Packing | undefined;
@@ -53,7 +53,7 @@ export class Tensor {
     if (base) {
       this.recorder = base.recorder;
     } else if (!paging) {
-      this.#block = device.allocate(packing ? geometryOf(shape, packing).bytes / 4 : sizeOf(shape));
+      this.#block = device.allocate(packing ? packedElements(device, shape, packing) : sizeOf(shape));
       device.owner?.add(this);
     }
   }
@@ -94,7 +94,7 @@ export class Tensor {
       const { rows: axes } = this.packing;
       if (axes[0] !== 0 || axes.length < 2)
         throw new ShapeError(`rows: got a packed [${this.shape}], expected one whose first axis has rows within`);
-      const each = geometryOf([1, ...rest], this.packing).bytes / 4;
+      const each = packedElements(this.device, [1, ...rest], this.packing);
       return new Tensor(
         this.device,
         [to - from, ...rest],
@@ -134,10 +134,16 @@ export class Tensor {
   }
 }
 
-/** A tensor whose contents, still undefined, lie packed; `pack` (src/ops/packed) fills it. Wasm only. */
+/** A tensor whose contents, still undefined, lie packed; `pack` (src/ops/pack) fills it. Throws DeviceError on a device that packs none. */
 export function packedTensor(device: Device, shape: readonly number[], packing: Packing): Tensor {
-  if (device.kind !== "wasm") throw new DeviceError(`internal: packed weights on the ${device.kind} device`);
   return new Tensor(device, shape, undefined, 0, undefined, packing);
+}
+
+/** Elements of a device's memory that a packed tensor takes. */
+function packedElements(device: Device, shape: readonly number[], packing: Packing): number {
+  if (!device.packedBytes)
+    throw new DeviceError(`internal: packed weights on a ${device.kind} device, which keeps them plain`);
+  return device.packedBytes(shape, packing) / device.elementBytes;
 }
 
 /** Product of the sizes; 1 for a scalar. */

@@ -1,8 +1,9 @@
 import { addressOf, storageOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
+import { geometryOf } from "../../device/panel.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { ShapeError } from "../../tensor/error.ts";
-import { codeOf, geometryOf } from "../../tensor/packing.ts";
+import { codeOf } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { GatherKernel, Indices, ScatterKernel } from "./index.ts";
 

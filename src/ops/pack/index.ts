@@ -1,5 +1,5 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { geometryOf, SCALED } from "../../tensor/packing.ts";
+import { matrixOf, SCALED } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { kernel } from "../op.ts";
 
@@ -24,9 +24,9 @@ const launch = kernel("pack", { writes: [0] });
  */
 export async function pack(tensor: Tensor, source: FileRows): Promise<void> {
   const { at, scales = new Float32Array() } = source;
-  const { groups, inner, columns } = geometryOf(tensor.shape, tensor.packing!);
-  if (at.length !== groups * inner)
-    throw new ShapeError(`pack: got ${at.length} rows of a file, expected ${groups * inner} for [${tensor.shape}]`);
+  const { rows, columns } = matrixOf(tensor.shape, tensor.packing!);
+  if (at.length !== rows)
+    throw new ShapeError(`pack: got ${at.length} rows of a file, expected ${rows} for [${tensor.shape}]`);
   if (at.length === 0 || columns === 0) return;
   const last = at.reduce((most, row) => Math.max(most, row), 0);
   const blocks = Math.ceil(columns / SCALED) * (Math.floor(last / SCALED) + 1);

@@ -1,6 +1,7 @@
 import { addressOf, storageOf } from "../../device/address.ts";
+import { geometryOf, LANES, type Panels } from "../../device/panel.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
-import { codeOf, geometryOf, LANES, rowBytes, SCALED } from "../../tensor/packing.ts";
+import { codeOf, rowBytes, SCALED } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { FileRows, PackKernel } from "./index.ts";
 
@@ -11,7 +12,7 @@ export const packWasm: PackKernel = async (tensor, source) => {
   const { format } = tensor.packing!;
   const { columns } = geometryOf(tensor.shape, tensor.packing!);
   if (format === "F32") await copyRows(tensor, columns * 4, source);
-  else if (await interleave(tensor, source)) tensor.packing!.careful = true;
+  else if (await interleave(tensor, source)) (tensor.packing as Panels).careful = true;
 };
 
 /** Reads rows to a staging buffer and has them interleaved from there. @returns whether a number needs care. */

@@ -1,7 +1,8 @@
 import { addressOf, storageOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
+import { type Geometry, geometryOf, LANES, type Panels } from "../../device/panel.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
-import { codeOf, type Geometry, geometryOf, LANES, type Packing } from "../../tensor/packing.ts";
+import { codeOf } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
 import { stripOf } from "../einsum/strip.ts";
@@ -62,7 +63,7 @@ export function contractPacked(
   mode: "set" | "add",
   launch: Launch,
 ): void {
-  const packing = b.packing!;
+  const packing: Panels = b.packing!;
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
   const { format, rows, columns, careful } = packing;
@@ -85,7 +86,7 @@ export function contractPacked(
   device.launch(form.kernel, args, form.threads);
 }
 
-function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Packing): Form {
+function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Panels): Form {
   const stored = storedSpec(spec, aShape, b.shape, packing);
   const geometry = geometryOf(b.shape, packing);
   return direct(stored, packing, geometry) ?? { slabs: slabsOf(stored, packing, geometry) };
@@ -99,7 +100,7 @@ interface Stored {
   readonly columns: readonly string[];
 }
 
-function storedSpec(spec: string, aShape: readonly number[], bShape: readonly number[], packing: Packing): Stored {
+function storedSpec(spec: string, aShape: readonly number[], bShape: readonly number[], packing: Panels): Stored {
   const { la, lb, out, sizes } = lettersOf(spec, aShape, bShape);
   const [rows, columns] = [packing.rows.map((axis) => lb[axis]!), packing.columns.map((axis) => lb[axis]!)];
   const ours = [...rows, ...columns];
@@ -108,7 +109,7 @@ function storedSpec(spec: string, aShape: readonly number[], bShape: readonly nu
 }
 
 /** A launch of a kernel that reads b packed, if one can do it. */
-function direct(stored: Stored, packing: Packing, geometry: Geometry): Form | undefined {
+function direct(stored: Stored, packing: Panels, geometry: Geometry): Form | undefined {
   const { letters, rows, columns } = stored;
   const { la, lb, out, sizes } = letters;
   if (packing.format === "F32") return undefined;
@@ -154,7 +155,7 @@ function direct(stored: Stored, packing: Packing, geometry: Geometry): Form | un
 }
 
 /** The weight cut along its outermost row axis into pieces of about SLAB numbers. */
-function slabsOf({ spec, letters, rows }: Stored, packing: Packing, geometry: Geometry): Slab[] {
+function slabsOf({ spec, letters, rows }: Stored, packing: Panels, geometry: Geometry): Slab[] {
   const letter = rows[0]!;
   const all = letters.sizes.get(letter)!;
   const numbers = geometry.groups * geometry.inner * geometry.columns;

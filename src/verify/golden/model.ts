@@ -31,7 +31,7 @@ export async function runModelCase(
     throw new Unsupported(`model_type ${JSON.stringify(config.model_type)} is not supported`);
   const oracle = await readModelOracle(path, said);
   for (const device of devices)
-    for (const lay of device.kind === "wasm" ? (["plain", "packed"] as const) : (["plain"] as const)) {
+    for (const lay of device.packedBytes ? (["plain", "packed"] as const) : (["plain"] as const)) {
       const override = overridden(config, said.oracle_config_override);
       const { model, weights } = await loadModel(checkpoint, device, { override, weights: lay });
       try {
