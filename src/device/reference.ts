@@ -45,7 +45,7 @@ export class ReferenceDevice implements Device {
   }
 
   async download(from: Span): Promise<Uint8Array<ArrayBuffer>> {
-    return Uint8Array.from(bytesOf(from));
+    return bytesOf(from).slice();
   }
 
   async fence(): Promise<void> {}

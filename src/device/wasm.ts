@@ -151,7 +151,7 @@ export class WasmDevice implements Device {
   }
 
   async download(from: Span): Promise<Uint8Array<ArrayBuffer>> {
-    return Uint8Array.from(this.bytes(4 * wordOf(from), 4 * from.size));
+    return this.bytes(4 * wordOf(from), 4 * from.size).slice();
   }
 
   async fence(): Promise<void> {}

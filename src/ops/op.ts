@@ -1,4 +1,4 @@
-import type { Operation } from "../tensor/device.ts";
+import type { Kernel, Operation } from "../tensor/device.ts";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
 import type { Device, Recorder, TapeNode, Tensor } from "../tensor/tensor.ts";
 import type { Kernels } from "./kernel.ts";
@@ -12,7 +12,14 @@ export function kernel<Name extends keyof Kernels>(
   effects: Omit<Operation, "name">,
 ): (device: Device) => Kernels[Name] {
   const operation: Operation = { name, ...effects };
-  return (device) => (device.kernel(operation) ?? lacking(name, device)) as Kernels[Name];
+  let [asked, found]: [Device["kernel"] | undefined, Kernel | undefined] = [undefined, undefined];
+  return (device) => {
+    if (device.kernel !== asked) {
+      found = device.kernel(operation) ?? lacking(name, device);
+      asked = device.kernel;
+    }
+    return found as Kernels[Name];
+  };
 }
 
 function lacking(name: string, { kind }: Device): never {

@@ -49,8 +49,8 @@ export interface Device {
   readonly capacity: number;
   /** Bytes that a weight takes which lies packed, in a layout of the device's own; absent where weights are kept plain. */
   packedBytes?(shape: readonly number[], packing: Packing): number;
-  /** Its code of an operation; undefined where it has none. */
-  kernel(of: Operation): Kernel | undefined;
+  /** Its code of an operation; undefined where it has none. Devices that share this function share their code. */
+  readonly kernel: (of: Operation) => Kernel | undefined;
   /** Memory for `elements` numbers, contents undefined. Throws DeviceError where it is known that there is none. */
   allocate(elements: number): Block;
   /** Takes a block back once all that was enqueued before is done. */

@@ -160,21 +160,22 @@ export function tensor(device: Device, shape: readonly number[], values: ArrayLi
 }
 
 /**
- * Owns tensors over several synchronous parts, with awaits in between: what is made in `run` belongs to it until `end`. Scopes on one
- * device may take turns. Of several devices: on all of them.
+ * Owns tensors of a device over several synchronous parts, with awaits in between: what is made in `run` belongs to it until `end`.
+ * Scopes on one device may take turns.
  */
 export class Scope {
-  readonly #devices: readonly Device[];
+  readonly #device: Device;
   readonly #own = new Set<Tensor>();
 
-  constructor(on: Device | readonly Device[]) {
-    this.#devices = Array.isArray(on) ? (on as readonly Device[]) : [on as Device];
+  constructor(device: Device) {
+    this.#device = device;
   }
 
   /** Runs a part; every tensor made inside belongs to this scope. Throws DeviceError for an asynchronous one. */
   run<T>(body: () => T): T {
-    const outer = this.#devices.map(({ owner }) => owner);
-    for (const device of this.#devices) device.owner = this.#own;
+    const device = this.#device;
+    const outer = device.owner;
+    device.owner = this.#own;
     try {
       const result = body();
       if (result instanceof Promise)
@@ -183,9 +184,7 @@ export class Scope {
         );
       return result;
     } finally {
-      this.#devices.forEach((device, i) => {
-        device.owner = outer[i];
-      });
+      device.owner = outer;
     }
   }
 
@@ -195,7 +194,7 @@ export class Scope {
     collect(result, kept);
     for (const t of this.#own) {
       if (!kept.has(t)) t.free();
-      else t.device.owner?.add(t);
+      else this.#device.owner?.add(t);
     }
     this.#own.clear();
   }
@@ -206,7 +205,10 @@ export class Scope {
  * them). Throws DeviceError for an asynchronous body: that is several parts of a `Scope`. Of several devices: on all of them.
  */
 export function scope<T>(on: Device | readonly Device[], body: () => T): T {
-  const own = new Scope(on);
+  const [device, ...others] = Array.isArray(on) ? (on as readonly Device[]) : [on as Device];
+  if (!device) return body();
+  if (others.length) return scope(device, () => scope(others, body));
+  const own = new Scope(device);
   let result: T | undefined;
   try {
     result = own.run(body);
