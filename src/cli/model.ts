@@ -51,7 +51,7 @@ export function modelOptions(command: Command, most: number): Command {
       ).choices(["declared", "faster", "unfolded"]),
     )
     .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), PREFILL_CHUNK)
-    .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"))
+    .option("--threads <n>", "threads (default: up to all cores, as many as are the fastest)", wholeOption("--threads"))
     .addOption(
       new Option("--device <name>", "wasm, or reference: float64, exact and slow")
         .choices(["wasm", "reference"])

@@ -69,7 +69,11 @@ export function sharedOptions(command: Command): Command {
     .option("--warmup <n>", "warm-up steps (at most a fifth of all)", wholeOption("--warmup", 0), 20)
     .option("--decay <x>", "weight decay", Number, optimiserDefaults.decay)
     .option("--clip <x>", "largest gradient norm", positiveOption("--clip"), optimiserDefaults.clip)
-    .option("--threads <n>", "threads (default: all cores)", wholeOption("--threads"));
+    .option(
+      "--threads <n>",
+      "threads (default: up to all cores, as many as are the fastest)",
+      wholeOption("--threads"),
+    );
 }
 
 /** The sizes that the options describe. */
