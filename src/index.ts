@@ -70,7 +70,7 @@ export { buildModel, type ModelSettings } from "./model/build.ts";
 export { forwardFlops, type Model, modelSize, parametersOf } from "./model/model.ts";
 export { forward, type Weights } from "./model/transformer.ts";
 export { accumulate } from "./ops/accumulate/index.ts";
-export { add, reshape, scaled } from "./ops/add/index.ts";
+export { add, reshape, scaleBy } from "./ops/add/index.ts";
 export { attend, type Stick, type Term, type View } from "./ops/attend/index.ts";
 export { addBias } from "./ops/bias/index.ts";
 export { conv } from "./ops/conv/index.ts";

@@ -12,7 +12,7 @@ import { familyOf } from "../src/family/families.ts";
 import { perHead, type Source, type Sources } from "../src/family/source.ts";
 import { openFolder } from "../src/file/folder.ts";
 import { type Model, parametersOf } from "../src/model/model.ts";
-import { scaled } from "../src/ops/add/index.ts";
+import { scaleBy } from "../src/ops/add/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { map } from "../src/ops/map/index.ts";
 import { rope } from "../src/ops/rope/index.ts";
@@ -213,7 +213,7 @@ const gatedOtherwise =
       },
     },
   });
-const half = (t: Tensor) => scaled(t, 0.5);
+const half = (t: Tensor) => scaleBy(t, 0.5);
 
 withVectors("a wrong layer is caught (skipped where ../shared/golden is missing)", () => {
   const layers: [
@@ -255,7 +255,7 @@ withVectors("a wrong layer is caught (skipped where ../shared/golden is missing)
     ["GDN: taps reversed", "gated_deltanet_layer", same, written("fV", taps)],
     ["GDN: no time bias", "gated_deltanet_layer", same, written("bT", zeros)],
     ["GDN: decay exponentiated twice", "gated_deltanet_layer", same, written("aLog", (a) => a.map(Math.exp))],
-    ["GDN: no decay", "gated_deltanet_layer", gatedOtherwise("decay", (t) => scaled(t, 0))],
+    ["GDN: no decay", "gated_deltanet_layer", gatedOtherwise("decay", (t) => scaleBy(t, 0))],
   ];
   test.each(layers)("%s", async (_what, name, change, weighed) => {
     expect(await layerError(name, change, undefined, weighed)).toBeGreaterThan(20);

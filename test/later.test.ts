@@ -4,7 +4,7 @@ import { ReferenceDevice } from "../src/device/reference.ts";
 import { generate, idsOf } from "../src/generate/generate.ts";
 import { Session } from "../src/generate/session.ts";
 import { buildModel } from "../src/model/build.ts";
-import { add, combine, scaled, update } from "../src/ops/add/index.ts";
+import { add, combine, scaleBy, update } from "../src/ops/add/index.ts";
 import { gather } from "../src/ops/embed/index.ts";
 import { kernel } from "../src/ops/op.ts";
 import { DeviceError } from "../src/tensor/error.ts";
@@ -20,7 +20,7 @@ const prompt = Int32Array.from({ length: 110 }, (_, i) => (i * i + 3) % 40);
 test("nothing runs before something is awaited, and then not in the order of the calls", async () => {
   const device = new LaterDevice();
   const x = tensor(device, [3], [1, 2, 3]);
-  const [two, three] = [scaled(x, 2), scaled(x, 3)];
+  const [two, three] = [scaleBy(x, 2), scaleBy(x, 3)];
   const sum = add(two, three);
   expect(device.ran).toBe(0);
   expect(await sum.read()).toEqual(Float64Array.of(5, 10, 15));
@@ -60,7 +60,7 @@ test("scopes that take turns on one device each keep and free their own", async 
     const own = new Scope(device);
     const x = own.run(() => tensor(device, [2], [factor, 2 * factor]));
     await turn();
-    const y = own.run(() => scope(device, () => add(scaled(x, 2), x)));
+    const y = own.run(() => scope(device, () => add(scaleBy(x, 2), x)));
     await turn();
     own.end(y);
     return { x, y };

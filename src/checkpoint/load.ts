@@ -2,7 +2,7 @@ import { availableBytes } from "../device/memory.ts";
 import type { Config } from "../family/config.ts";
 import type { Scales, Source, Sources } from "../family/source.ts";
 import { clip } from "../file/header.ts";
-import { missing, type TensorReader } from "../file/safetensors.ts";
+import { missingTensor, type TensorReader } from "../file/safetensors.ts";
 import type { Model, Parameter } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { DeviceError, FormatError } from "../tensor/error.ts";
@@ -88,7 +88,7 @@ export function checkTensors(reader: TensorReader, sources: Sources, ignored?: (
   for (const { tensors, shape, scales } of sources.values())
     for (const name of tensors) {
       wanted.add(name);
-      if (!reader.has(name)) throw missing(reader.file, name, reader.names);
+      if (!reader.has(name)) throw missingTensor(reader.file, name, reader.names);
       const entry = reader.entry(name);
       const subject = `${reader.file}: ${clip(name)}`;
       if (entry.shape.length !== shape.length || entry.shape.some((n, i) => n !== shape[i]))
@@ -98,7 +98,7 @@ export function checkTensors(reader: TensorReader, sources: Sources, ignored?: (
       if (scales && entry.dtype === "F8_E4M3") {
         const [blocks, theirs] = [scaleShape(shape, scales), `${name}${scales.suffix}`];
         wanted.add(theirs);
-        if (!reader.has(theirs)) throw missing(reader.file, theirs, reader.names);
+        if (!reader.has(theirs)) throw missingTensor(reader.file, theirs, reader.names);
         const { shape: got, dtype } = reader.entry(theirs);
         if (`${got}` !== `${blocks}` || !/^(F32|BF16)$/.test(dtype))
           throw new FormatError(

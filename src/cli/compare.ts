@@ -151,7 +151,7 @@ async function write({ json, html }: CompareOptions, result: Comparison): Promis
 
 async function agreements(wanted: readonly string[], options: CompareOptions, device: WasmDevice, display: Progress) {
   const found = [];
-  for (const attention of agreeing(wanted, options)) {
+  for (const attention of findSwitching(wanted, options)) {
     display.update({ done: 0, label: `the forms of ${attention.spec}` });
     found.push(await agreementOf(attention, device));
   }
@@ -159,7 +159,7 @@ async function agreements(wanted: readonly string[], options: CompareOptions, de
 }
 
 /** The variants in all layers of what is compared, each once, that have more than one form by their definition. */
-function agreeing(wanted: readonly string[], { layers, width, heads, dims, ropeBase }: CompareOptions) {
+function findSwitching(wanted: readonly string[], { layers, width, heads, dims, ropeBase }: CompareOptions) {
   const specs = new Set(wanted.flatMap((pattern) => layerSpecs(pattern, layers)));
   return [...specs]
     .map((spec) => parseSpec(spec, { width, heads, dims, base: ropeBase }))

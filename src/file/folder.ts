@@ -6,7 +6,7 @@ import { parseJson } from "../tensor/json.ts";
 import { recoverFolder } from "./atomic.ts";
 import { openSafetensors, readSmall } from "./disk.ts";
 import { clip } from "./header.ts";
-import { missing, type TensorReader } from "./safetensors.ts";
+import { missingTensor, type TensorReader } from "./safetensors.ts";
 
 const CONFIG_LIMIT = 16_000_000;
 const INDEX_LIMIT = 100_000_000;
@@ -95,7 +95,7 @@ async function openShards(dir: string): Promise<TensorReader> {
   }
   const reader = (name: string): TensorReader => {
     const found = shards.get(map.get(name) ?? "");
-    if (!found) throw missing(path, name, map.keys());
+    if (!found) throw missingTensor(path, name, map.keys());
     return found;
   };
   return {

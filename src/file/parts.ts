@@ -3,7 +3,7 @@ import type { Gguf } from "./gguf.ts";
 import { clip } from "./header.ts";
 import { type Metadata, unusable } from "./metadata.ts";
 import type { Listed, Outline } from "./outline.ts";
-import { missing, type TensorReader } from "./safetensors.ts";
+import { missingTensor, type TensorReader } from "./safetensors.ts";
 
 /** More parts than any model is cut into. */
 const PART_LIMIT = 1024;
@@ -26,7 +26,7 @@ export async function joinParts(first: Gguf, read: (path: string) => Promise<Ggu
     }
   const placeOf = (tensor: string): TensorReader => {
     const found = places.get(tensor);
-    if (!found) throw missing(first.file, tensor, places.keys());
+    if (!found) throw missingTensor(first.file, tensor, places.keys());
     return found;
   };
   return {

@@ -75,7 +75,7 @@ export function tensorReader<D extends Stored>(
   const file = source.name;
   const entry = (name: string): Entry<D> => {
     const found = entries.get(name);
-    if (!found) throw missing(file, name, entries.keys());
+    if (!found) throw missingTensor(file, name, entries.keys());
     return found;
   };
   return {
@@ -110,7 +110,7 @@ export function tensorReader<D extends Stored>(
 }
 
 /** The error for a tensor that a file should have and has not. */
-export function missing(file: string, name: string, names: Iterable<string>): FormatError {
+export function missingTensor(file: string, name: string, names: Iterable<string>): FormatError {
   const some = [...names].slice(0, 4).map(clip).join(", ");
   return new FormatError(
     `${file}: got no tensor ${clip(name)}, expected it beside ${some || "none"}; is this the right checkpoint?`,

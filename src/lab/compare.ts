@@ -86,7 +86,7 @@ export async function compare(
         seed,
         rate,
         loss: result.loss,
-        training: thinned(result.training, 200),
+        training: thin(result.training, 200),
         heldOut: result.heldOut,
         tokensPerSecond: result.tokensPerSecond,
         sample:
@@ -163,7 +163,7 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
 }
 
 /** At most about `most` points: each the mean of its neighbourhood, so that a curve stays small and calm. */
-function thinned({ steps, losses }: Curve, most: number): Curve {
+function thin({ steps, losses }: Curve, most: number): Curve {
   const every = Math.ceil(steps.length / most);
   if (every <= 1) return { steps: [...steps], losses: [...losses] };
   const result: Curve = { steps: [], losses: [] };

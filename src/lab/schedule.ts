@@ -80,7 +80,7 @@ export function forecast(settings: CompareSettings, { matched, seed }: Run, pace
   const sample = text ? sampleTokens(settings.goal.length) * pace.token : 0;
   return {
     training: (step) => pace.step * trainWork(run, step),
-    after: seed === 1 ? sample + measuring(settings, matched, pace) : 0,
+    after: seed === 1 ? sample + measuringSeconds(settings, matched, pace) : 0,
   };
 }
 
@@ -104,7 +104,7 @@ export function flopsPace({ model }: Matched, { batch, length }: Goal): Pace {
 }
 
 /** What measuring prefill and decoding takes: FLOPs as quick as in training, and for a token at least what one takes. */
-function measuring({ contexts, rounds, goal }: CompareSettings, { model }: Matched, pace: Pace): number {
+function measuringSeconds({ contexts, rounds, goal }: CompareSettings, { model }: Matched, pace: Pace): number {
   const flop = pace.step / (goal.batch * goal.length * trainFlopsPerToken(model, goal.length));
   let sum = 0;
   for (const context of contexts)

@@ -1,10 +1,10 @@
 import type { Cache } from "../attention/cache.ts";
 import { formNames, type Parts } from "../attention/define.ts";
 import { type Attention, runAttention } from "../attention/layer.ts";
-import { add, scaled } from "../ops/add/index.ts";
+import { add, scaleBy } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
-import { moved } from "../ops/move/index.ts";
+import { moveTo } from "../ops/move/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { tableOf } from "../ops/rope/rotation.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
@@ -35,9 +35,9 @@ export interface Run {
  */
 export function forward(model: Model, weights: Weights, ids: Int32Array, run: Run): Tensor {
   const { scales } = model;
-  const branch = (y: Tensor) => (scales ? scaled(y, scales.branch) : y);
+  const branch = (y: Tensor) => (scales ? scaleBy(y, scales.branch) : y);
   let x = gather(weights.get("embed")!, ids);
-  if (scales) x = scaled(x, scales.embedding);
+  if (scales) x = scaleBy(x, scales.embedding);
   run.watch?.(x);
   const block = (from: Tensor, i: number): Tensor => {
     const { attention, feed } = model.layers[i]!;
@@ -45,9 +45,9 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
     const { device } = p.normAttention!;
     /** One half of the block: with a cache, nothing that it makes on the way is needed after it. */
     const half = (body: () => Tensor) => (run.caches ? scope(device, body) : body());
-    const x = moved(from, device);
+    const x = moveTo(from, device);
     const { form: wanted, positions, batch, caches } = run;
-    const form = typeof wanted === "string" ? formNamed(attention, wanted) : wanted?.[i];
+    const form = typeof wanted === "string" ? findForm(attention, wanted) : wanted?.[i];
     const y = half(() => {
       const normed = rmsNorm(x, p.normAttention, model.eps);
       const pass = { positions, batch, form, cache: caches?.[i] };
@@ -71,17 +71,17 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
     if (i < model.layers.length - 1) run.watch?.(x);
   });
   const norm = weights.get("norm")!;
-  const normed = rmsNorm(moved(run.rows ? x.rows(...run.rows) : x, norm.device), norm, model.eps);
+  const normed = rmsNorm(moveTo(run.rows ? x.rows(...run.rows) : x, norm.device), norm, model.eps);
   run.watch?.(normed);
-  const last = scales ? scaled(normed, scales.head) : normed;
+  const last = scales ? scaleBy(normed, scales.head) : normed;
   const head = weights.get("head");
   if (head) return einsum("t d, d w -> t w", last, head);
   const embed = weights.get("embed")!;
-  return einsum("t d, w d -> t w", moved(last, embed.device), embed);
+  return einsum("t d, w d -> t w", moveTo(last, embed.device), embed);
 }
 
 /** The form of this name, where a layer has it. */
-function formNamed({ variant, sizes }: Attention, name: string): string | undefined {
+function findForm({ variant, sizes }: Attention, name: string): string | undefined {
   return formNames(variant, sizes).find((own) => own === name);
 }
 

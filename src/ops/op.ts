@@ -15,14 +15,14 @@ export function kernel<Name extends keyof Kernels>(
   let [asked, found]: [Device["kernel"] | undefined, Kernel | undefined] = [undefined, undefined];
   return (device) => {
     if (device.kernel !== asked) {
-      found = device.kernel(operation) ?? lacking(name, device);
+      found = device.kernel(operation) ?? refuseKernel(name, device);
       asked = device.kernel;
     }
     return found as Kernels[Name];
   };
 }
 
-function lacking(name: string, { kind }: Device): never {
+function refuseKernel(name: string, { kind }: Device): never {
   throw new DeviceError(
     `${name}: got a ${kind} device, which has no kernel for it, expected one that has; use another device`,
   );
@@ -35,7 +35,7 @@ export function recorderOf(inputs: readonly (Tensor | undefined)[]): Recorder | 
 }
 
 /** Records `node` where an input is on a tape, and returns its output either way. */
-export function recorded(node: TapeNode): Tensor {
+export function record(node: TapeNode): Tensor {
   const recorder = recorderOf(node.inputs);
   if (recorder) recorder.record(node);
   else for (const t of node.saved) t.free();

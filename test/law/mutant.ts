@@ -5,12 +5,12 @@ import { gqa } from "../../src/attention/variant/gqa.ts";
 import { mla } from "../../src/attention/variant/mla.ts";
 import { flatten, pick, placement, spread } from "../../src/attention/variant/placement.ts";
 import { variants } from "../../src/attention/variants.ts";
-import { add, reshape, scaled } from "../../src/ops/add/index.ts";
+import { add, reshape, scaleBy } from "../../src/ops/add/index.ts";
 import { attend, type View } from "../../src/ops/attend/index.ts";
 import { addBias } from "../../src/ops/bias/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { rmsNorm } from "../../src/ops/norm/index.ts";
-import { recorded } from "../../src/ops/op.ts";
+import { record } from "../../src/ops/op.ts";
 import { type Device, Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { declaredIsCounted, declaredIsHeld } from "./account.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
@@ -157,12 +157,12 @@ function ofAny(from: Variant): Mutant[] {
     },
     {
       what: "a gradient lost",
-      wrong: withOutput(from, (o) => add(scaled(o, 0.5), passing(scaled(o, 0.5), 0))),
+      wrong: withOutput(from, (o) => add(scaleBy(o, 0.5), passing(scaleBy(o, 0.5), 0))),
       law: slope,
     },
     {
       what: "wasm off by a thousandth",
-      wrong: withOutput(from, (o) => scaled(o, o.device.kind === "wasm" ? 1.001 : 1)),
+      wrong: withOutput(from, (o) => scaleBy(o, o.device.kind === "wasm" ? 1.001 : 1)),
       law: (variant, drawn, { wasm }) => agrees("", program(variant, drawn), wasm),
     },
     { what: "a projection not declared in the cost", wrong: withCost(from, 1, 0), law: cost },
@@ -180,7 +180,7 @@ function ofAny(from: Variant): Mutant[] {
     },
     {
       what: "numbers that depend on how often it ran",
-      wrong: withOutput(from, (o) => scaled(o, 1 + ++calls * 2 ** -50)),
+      wrong: withOutput(from, (o) => scaleBy(o, 1 + ++calls * 2 ** -50)),
       law: (variant, drawn, { reference }) => repeats("", program(variant, drawn), reference, reference),
     },
     {
@@ -266,9 +266,9 @@ function lateMask(from: Variant): Variant {
 
 /** The identity, with a gradient that is `factor` times the right one. */
 function passing(x: Tensor, factor: number): Tensor {
-  const output = scaled(x, 1);
+  const output = scaleBy(x, 1);
   output.recorder = undefined;
-  return recorded({ name: "passing", inputs: [x], output, saved: [], backward: (g) => [scaled(g, factor)] });
+  return record({ name: "passing", inputs: [x], output, saved: [], backward: (g) => [scaleBy(g, factor)] });
 }
 
 function withCost(from: Variant, token: number, pair: number): Variant {

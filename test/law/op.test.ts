@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { gradients } from "../../src/grad/tape.ts";
-import { reshape, scaled } from "../../src/ops/add/index.ts";
+import { reshape, scaleBy } from "../../src/ops/add/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gatherRows } from "../../src/ops/embed/index.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
@@ -42,7 +42,7 @@ describe.each(Object.entries(differentiable))("%s", (name, { draw, make }) => {
 
 test("rows of a recorded tensor are refused on a tape, since their gradient would be lost", () => {
   const x = tensor(new ReferenceDevice(), [2, 3], [1, 2, 3, 4, 5, 6]);
-  expect(() => gradients([x], () => probe(scaled(x.rows(0, 1), 2)))).toThrow(/bare view \[1,3\].*reshape/);
+  expect(() => gradients([x], () => probe(scaleBy(x.rows(0, 1), 2)))).toThrow(/bare view \[1,3\].*reshape/);
 });
 
 test("a row beyond the table is no number, one before it zeros, and no gradient goes to either", async () => {

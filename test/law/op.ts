@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { accumulate } from "../../src/ops/accumulate/index.ts";
-import { add, reshape, scaled } from "../../src/ops/add/index.ts";
+import { add, reshape, scaleBy } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
 import { addBias } from "../../src/ops/bias/index.ts";
 import { conv } from "../../src/ops/conv/index.ts";
@@ -314,11 +314,11 @@ export const differentiable: Readonly<Record<string, Op>> = {
   })),
   scaled: op(vectors, (shape, random) => {
     const factor = Math.fround(random.normal());
-    return { inputs: [operand("x", shape, random)], run: ([x]) => scaled(x!, factor) };
+    return { inputs: [operand("x", shape, random)], run: ([x]) => scaleBy(x!, factor) };
   }),
   reshape: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],
-    run: ([x]) => scaled(reshape(x!, shape.toReversed()), 3),
+    run: ([x]) => scaleBy(reshape(x!, shape.toReversed()), 3),
   })),
   sigmoid: mapped("sigmoid"),
   silu: mapped("silu"),

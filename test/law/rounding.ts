@@ -32,7 +32,7 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       return 0;
     case "add":
     case "addBias":
-    case "scaled":
+    case "scaleBy":
     // Summed in float64, rounded once.
     case "accumulate":
       return relative(1, output);
@@ -124,7 +124,7 @@ export function backwardErrors(
         0,
       ];
     }
-    case "scaled":
+    case "scaleBy":
       return [unit * top];
     case "gather":
     case "gatherRows":

@@ -2,7 +2,6 @@ import { rmsNorm } from "../../ops/norm/index.ts";
 import { defineAttention } from "../define.ts";
 import { eps, outputParams, outputs } from "./rank.ts";
 import {
-  mixed,
   mixedFlops,
   mixedForms,
   mixedInitial,
@@ -10,6 +9,7 @@ import {
   mixedQuery,
   mixedRules,
   mixedState,
+  mixTokens,
 } from "./recurrent.ts";
 
 /** The delta rule alone: what the state holds for a key is corrected towards its value, and nothing fades. */
@@ -26,7 +26,7 @@ export const deltaNet = defineAttention({
   cache: () => ({}),
   state: mixedState,
   scale: (z) => z.n ** -0.5,
-  project: mixed,
+  project: mixTokens,
   forms: mixedForms(mixedFlops),
   output: (p, o, at, z) => outputs(p, rmsNorm(o, p.gO, eps(z)), at, z),
 });

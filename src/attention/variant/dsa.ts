@@ -1,4 +1,4 @@
-import { scaled } from "../../ops/add/index.ts";
+import { scaleBy } from "../../ops/add/index.ts";
 import { attend, type Term, type View } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
@@ -47,7 +47,7 @@ function sparse(
   const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
   const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
   const { rows, missing } = select(
-    { q: parts.qi, k: contiguous(parts.ki), weights: scaled(parts.wi, j ** -0.5) },
+    { q: parts.qi, k: contiguous(parts.ki), weights: scaleBy(parts.wi, j ** -0.5) },
     choice,
   );
   if (queries / batch > FEW && s <= HIDE * m) return attend(values, { ...view, chosen: rows }, ...terms);

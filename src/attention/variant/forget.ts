@@ -12,7 +12,7 @@ export const gateParams = { wF: "d h", bF: "h" } as const;
 export const gateFlops = (z: Sizes) => 2 * z.d * z.h;
 
 /** Running sums of log forget gates, log sigmoid(x wF + bF), going on from `total` and moving it: `[t, h]`. */
-export function forgetting(
+export function sumLogGates(
   p: Readonly<Record<"wF" | "bF", Tensor>>,
   x: Tensor,
   at: At,
@@ -43,7 +43,7 @@ function withForgetGate(name: string, base: Variant): Variant {
     state: (z) => ({ ...base.state?.(z), total: "h" }),
     project: (p, x, at, z, state) => ({
       ...base.project(p, x, at, z, state),
-      f: forgetting({ wF: p.wF!, bF: p.bF! }, x, at, state?.total),
+      f: sumLogGates({ wF: p.wF!, bF: p.bF! }, x, at, state?.total),
     }),
     forms: Object.fromEntries(
       Object.entries(base.forms).map(([form, { cost, run, ...rest }]) => [

@@ -1,4 +1,4 @@
-import { add, scaled } from "../../ops/add/index.ts";
+import { add, scaleBy } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
@@ -9,7 +9,7 @@ import { rmsNorm } from "../../ops/norm/index.ts";
 import { previous } from "../../ops/previous/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
-import { forgetting, gateFlops, gateParams } from "./forget.ts";
+import { gateFlops, gateParams, sumLogGates } from "./forget.ts";
 import { eps, groupRules, outerFlops, outputParams, outputs, rankRules } from "./rank.ts";
 
 /** Epsilon of the norms of queries and keys, whatever that of outputs is: fixed in the authors' code. */
@@ -20,13 +20,13 @@ const gated = (z: Sizes) => z.with?.outputGate || z.with?.siluGate;
  * Token shift: alpha of the raw vector before, 1 - alpha of this one, alpha = sigmoid(x w) per group. `last` is the raw vector
  * before the first, and moves on.
  */
-function shifted(raw: Tensor, w: Tensor | undefined, x: Tensor, at: At, last: Tensor | undefined): Tensor {
+function shiftTokens(raw: Tensor, w: Tensor | undefined, x: Tensor, at: At, last: Tensor | undefined): Tensor {
   if (!w) return raw;
   const before = previous(raw, { batch: at.batch, first: last });
   const alpha = map(einsum("t d, d g -> t g", x, w), "sigmoid");
   const t = raw.shape[0]!;
   if (last) copy(raw.rows(t - 1, t), last);
-  return add(raw, multiply(add(before, scaled(raw, -1)), alpha));
+  return add(raw, multiply(add(before, scaleBy(raw, -1)), alpha));
 }
 
 /** The Forgetting Transformer's attention, plain or with the parts that make it Pro, over grouped keys and values. */
@@ -74,9 +74,9 @@ export const fox = defineAttention({
     const v = addBias(einsum("t d, d g v -> t g v", x, p.wV), p.bV);
     return {
       q: normed(addBias(einsum("t d, d h e -> t h e", x, p.wQ), p.bQ), p.gQ),
-      k: normed(shifted(k, p.wSK, x, at, state?.lastK), p.gK),
-      v: shifted(v, p.wSV, x, at, state?.lastV),
-      f: forgetting(p, x, at, state?.total),
+      k: normed(shiftTokens(k, p.wSK, x, at, state?.lastK), p.gK),
+      v: shiftTokens(v, p.wSV, x, at, state?.lastV),
+      f: sumLogGates(p, x, at, state?.total),
       ...(p.wG && { gate: map(einsum("t d, d h v -> t h v", x, p.wG), z.with?.siluGate ? "silu" : "sigmoid") }),
     };
   },

@@ -4,9 +4,8 @@ import { defineAttention } from "../define.ts";
 import { outputParams } from "./rank.ts";
 import {
   decayInitial,
-  fading,
+  decayRates,
   gatedOutput,
-  mixed,
   mixedFlops,
   mixedForms,
   mixedInitial,
@@ -14,6 +13,7 @@ import {
   mixedQuery,
   mixedRules,
   mixedState,
+  mixTokens,
 } from "./recurrent.ts";
 
 /** Gated delta net: the delta rule with one decay per head and token, and a gate on the normed output. */
@@ -39,8 +39,8 @@ export const gdn = defineAttention({
   state: mixedState,
   scale: (z) => z.n ** -0.5,
   project: (p, x, at, z, state) => ({
-    ...mixed(p, x, at, z, state),
-    decay: fading(einsum("t d, d h -> t h", x, p.wA), p),
+    ...mixTokens(p, x, at, z, state),
+    decay: decayRates(einsum("t d, d h -> t h", x, p.wA), p),
     gate: map(einsum("t d, d h v -> t h v", x, p.wG), "silu"),
   }),
   forms: mixedForms((z) => mixedFlops(z) + 2 * z.d * z.h * (1 + z.v)),

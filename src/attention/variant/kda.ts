@@ -5,9 +5,8 @@ import { defineAttention } from "../define.ts";
 import { outputParams } from "./rank.ts";
 import {
   decayInitial,
-  fading,
+  decayRates,
   gatedOutput,
-  mixed,
   mixedFlops,
   mixedForms,
   mixedInitial,
@@ -15,6 +14,7 @@ import {
   mixedQuery,
   mixedRules,
   mixedState,
+  mixTokens,
 } from "./recurrent.ts";
 
 /** Kimi Delta Attention: the delta rule with a decay per channel, its gates through bottlenecks of rank c. */
@@ -46,8 +46,8 @@ export const kda = defineAttention({
     const fade = einsum("t c, c h n -> t h n", einsum("t d, d c -> t c", x, p.wDF), p.wUF);
     const gate = einsum("t c, c h v -> t h v", einsum("t d, d c -> t c", x, p.wDG), p.wUG);
     return {
-      ...mixed(p, x, at, z, state),
-      decay: fading(fade, p),
+      ...mixTokens(p, x, at, z, state),
+      decay: decayRates(fade, p),
       gate: map(addBias(gate, p.bG), "sigmoid"),
     };
   },

@@ -94,10 +94,10 @@ export function outputs(
   _at: At,
   z: Sizes,
 ): Tensor {
-  return addBias(projected(p, o, z), p.bO);
+  return addBias(projectOutput(p, o, z), p.bO);
 }
 
-function projected(p: { wDO: Tensor | undefined; wO: Tensor }, o: Tensor, { b, h, v, o: rank }: Sizes): Tensor {
+function projectOutput(p: { wDO: Tensor | undefined; wO: Tensor }, o: Tensor, { b, h, v, o: rank }: Sizes): Tensor {
   if (!p.wDO) return einsum("t h v, h v d -> t d", o, p.wO);
   if (!b) return einsum("t o, o d -> t d", einsum("t h v, h v o -> t o", o, p.wDO), p.wO);
   const inner = einsum(

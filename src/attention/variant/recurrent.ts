@@ -1,4 +1,4 @@
-import { scaled } from "../../ops/add/index.ts";
+import { scaleBy } from "../../ops/add/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { conv, tail } from "../../ops/conv/index.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
@@ -61,20 +61,20 @@ type MixedHeld = Record<"wQ" | "wK" | "wV" | "fQ" | "fK" | "fV" | "wB", Tensor> 
 type MixedState = Readonly<Record<keyof ReturnType<typeof mixedState>, Tensor>>;
 
 /** Queries, keys and values after their convolutions, and the step beta in 0..1 (0..2 where doubled). */
-export function mixed(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: MixedState | undefined) {
+export function mixTokens(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: MixedState | undefined) {
   const through = (raw: Tensor, w: Tensor, bias: Tensor | undefined, before: Tensor | undefined) => {
     const y = map(conv(raw, w, { bias, batch: at.batch, before }), "silu");
     if (before) copy(tail(raw, before, taps(z)), before);
     return y;
   };
   // x / sqrt(sum x^2 + 1e-6), as a norm over the mean square.
-  const unit = (t: Tensor) => scaled(rmsNorm(t, undefined, 1e-6 / z.n), z.n ** -0.5);
+  const unit = (t: Tensor) => scaleBy(rmsNorm(t, undefined, 1e-6 / z.n), z.n ** -0.5);
   const beta = map(einsum("t d, d h -> t h", x, p.wB), "sigmoid");
   return {
     q: unit(through(einsum("t d, d g n -> t g n", x, p.wQ), p.fQ, p.aFQ, state?.tailQ)),
     k: unit(through(einsum("t d, d g n -> t g n", x, p.wK), p.fK, p.aFK, state?.tailK)),
     v: through(einsum("t d, d h v -> t h v", x, p.wV), p.fV, p.aFV, state?.tailV),
-    beta: z.with?.doubled ? scaled(beta, 2) : beta,
+    beta: z.with?.doubled ? scaleBy(beta, 2) : beta,
   };
 }
 
@@ -85,8 +85,8 @@ export const decayInitial = {
 };
 
 /** The logarithm of a decay, -exp(A) softplus(raw + dt), per head `[t, h]` or per channel `[t, h, n]`. */
-export function fading(raw: Tensor, p: Readonly<Record<"bT" | "aLog", Tensor>>): Tensor {
-  return multiply(map(addBias(raw, p.bT), "softplus"), scaled(map(p.aLog, "exp"), -1), 1);
+export function decayRates(raw: Tensor, p: Readonly<Record<"bT" | "aLog", Tensor>>): Tensor {
+  return multiply(map(addBias(raw, p.bT), "softplus"), scaleBy(map(p.aLog, "exp"), -1), 1);
 }
 
 /** Heads' outputs, normed and gated, to `[t, d]`. */

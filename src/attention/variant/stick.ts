@@ -6,7 +6,7 @@ import { mla } from "./mla.ts";
  * A variant whose weights come from stick-breaking: no softmax and no position; what all keys leave over goes to the token's own
  * value. Weights are a function of scores alone, so all forms stay one function.
  */
-function stickBreaking(name: string, base: Variant): Variant {
+function breakSticks(name: string, base: Variant): Variant {
   return {
     ...base,
     name,
@@ -31,6 +31,6 @@ function stickBreaking(name: string, base: Variant): Variant {
 }
 
 /** Stick-breaking attention over grouped keys and values. */
-export const stick = stickBreaking("SBA", gqa);
+export const stick = breakSticks("SBA", gqa);
 /** Stick-breaking attention over MLA's latent. */
-export const mlaStick = stickBreaking("MLA-SBA", mla);
+export const mlaStick = breakSticks("MLA-SBA", mla);

@@ -1,4 +1,4 @@
-import { scaled } from "../../ops/add/index.ts";
+import { scaleBy } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { attendFactored } from "../../ops/factored/index.ts";
@@ -22,7 +22,7 @@ function projections(z: Sizes): number {
 /** The mean over ranks of head factors `[s, h, k]` times dim factors `[s, k, e]`; one of them may be the same for all tokens. */
 function together(a: Tensor, b: Tensor): Tensor {
   const spec = `${a.shape.length === 2 ? "" : "s "}h k, ${b.shape.length === 2 ? "" : "s "}k e -> s h e`;
-  return scaled(einsum(spec, contiguous(a), contiguous(b)), 1 / b.shape.at(-2)!);
+  return scaleBy(einsum(spec, contiguous(a), contiguous(b)), 1 / b.shape.at(-2)!);
 }
 
 /** Uniform within Xavier's bound for a factor that maps `inputs` to `outputs` (T6's CPLinear). */
@@ -138,7 +138,7 @@ export const tpa = defineAttention({
       run(p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) {
         const mean = { ...view, scale: view.scale / bk.shape.at(-2)! };
         const factors = { ak: contiguous(ak), bk: contiguous(bk), av: contiguous(av), bv: contiguous(bv) };
-        return scaled(attendFactored({ q, ...factors }, mean), 1 / bv.shape.at(-2)!);
+        return scaleBy(attendFactored({ q, ...factors }, mean), 1 / bv.shape.at(-2)!);
       },
     },
   },

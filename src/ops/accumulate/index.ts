@@ -1,5 +1,5 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
+import { kernel, record, stateOf, tokensOf } from "../op.ts";
 
 /**
  * Sums of the rows so far in every sequence of `t` rows, this one included, from `start` (zeros where absent) on; from the
@@ -34,7 +34,7 @@ export function accumulate(x: Tensor, { batch = 1, start }: AccumulateOptions = 
   stateOf("accumulate start", start, x.shape.slice(1), batch);
   const output = new Tensor(device, x.shape);
   launch(device)(x, t, start, "forward", output);
-  return recorded({
+  return record({
     name: "accumulate",
     inputs: [x],
     output,

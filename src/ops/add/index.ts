@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** out = alpha x + beta y, number by number; y may be absent. */
 export type CombineKernel = (alpha: number, x: Tensor, beta: number, y: Tensor | undefined, out: Tensor) => void;
@@ -17,14 +17,14 @@ export function add(a: Tensor, b: Tensor): Tensor {
     throw new ShapeError(`add: got [${b.shape}], expected [${a.shape}]`);
   const output = new Tensor(a.device, a.shape);
   launch(a.device)(1, a, 1, b, output);
-  return recorded({ name: "add", inputs: [a, b], output, saved: [], backward: (g) => [g, g] });
+  return record({ name: "add", inputs: [a, b], output, saved: [], backward: (g) => [g, g] });
 }
 
 /** `factor` times x. */
-export function scaled(x: Tensor, factor: number): Tensor {
+export function scaleBy(x: Tensor, factor: number): Tensor {
   const output = new Tensor(x.device, x.shape);
   launch(x.device)(factor, x, 0, undefined, output);
-  return recorded({ name: "scaled", inputs: [x], output, saved: [], backward: (g) => [scaled(g, factor)] });
+  return record({ name: "scaleBy", inputs: [x], output, saved: [], backward: (g) => [scaleBy(g, factor)] });
 }
 
 /** Fills `out`, which shares no memory with x or y, with alpha x + beta y. Not recorded: for optimisers and gradient sums. Throws ShapeError. */
@@ -42,7 +42,7 @@ export function update(out: Tensor, alpha: number, beta = 0, y?: Tensor): void {
 
 /** The same numbers under another shape; gradients flow. Throws ShapeError. */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  return recorded({
+  return record({
     name: "reshape",
     inputs: [x],
     output: x.reshape(shape),

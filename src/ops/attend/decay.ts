@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
-import { reshape, scaled } from "../add/index.ts";
+import { reshape, scaleBy } from "../add/index.ts";
 import { contiguous } from "../pages/index.ts";
 import type { Term } from "./index.ts";
 
@@ -19,5 +19,5 @@ export function decayTerm(sums: Tensor, scale: number, groups: number, queries: 
   const picks = new Float64Array(t * h * each);
   // The kernel multiplies all terms by the scale, and gates are not scaled.
   for (let i = 0; i < t * h; i++) picks[i * each + (i % each)] = 1 / scale;
-  return [tensor(queries.device, [t, h, each], picks), reshape(scaled(contiguous(sums), -1), [rows, groups, each])];
+  return [tensor(queries.device, [t, h, each], picks), reshape(scaleBy(contiguous(sums), -1), [rows, groups, each])];
 }

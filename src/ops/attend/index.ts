@@ -1,7 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
-import { kernel, recorded, recorderOf } from "../op.ts";
+import { kernel, record, recorderOf } from "../op.ts";
 import { decayTerm } from "./decay.ts";
 
 /** What each query sees, and how scores are scaled. */
@@ -98,10 +98,10 @@ const backward = kernel("attendBackward", { writes: [4] });
  */
 export function attend(values: Tensor | readonly Tensor[], view: View, ...given: readonly Term[]): Tensor {
   const list: readonly Tensor[] = values instanceof Tensor ? [values] : values;
-  const plain = checked(list, view, given);
+  const plain = checkCall(list, view, given);
   const groups = Math.max(...plain.terms.map(({ g }) => g));
   const terms = view.decay ? [...given, decayTerm(view.decay, view.scale, groups, given[0]![0])] : given;
-  const call = view.decay ? checked(list, view, terms) : plain;
+  const call = view.decay ? checkCall(list, view, terms) : plain;
   const width = call.values.reduce((sum, v) => sum + v.e, 0);
   const { device } = terms[0]![0];
   const queries = terms.map(([q]) => q);
@@ -123,7 +123,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   const flops = 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
   addFlops(flops);
   if (!recorder || !lse) return output;
-  return recorded({
+  return record({
     name: call.stick ? "stick" : "attend",
     inputs,
     output,
@@ -156,7 +156,7 @@ export function visiblePairs(call: Pick<AttendCall, "t" | "s" | "causal" | "wind
   return pairs;
 }
 
-function checked(values: readonly Tensor[], view: View, terms: readonly Term[]): AttendCall {
+function checkCall(values: readonly Tensor[], view: View, terms: readonly Term[]): AttendCall {
   const batch = view.batch ?? 1;
   const first = terms[0];
   if (!first || !values[0] || terms.length > 4 || values.length > 2)

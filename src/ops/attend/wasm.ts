@@ -52,7 +52,18 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
     rows.forEach((x, i) => {
       const { e, g } = i < call.terms.length ? call.terms[i]! : call.values[i - call.terms.length]!;
       const query = addressOf(call.terms[i]?.q);
-      args.push(e, g, x.paging ? 0 : addressOf(x), query, 0, 0, 0, 1, ...paged(x, base, places), rows.indexOf(x));
+      args.push(
+        e,
+        g,
+        x.paging ? 0 : addressOf(x),
+        query,
+        0,
+        0,
+        0,
+        1,
+        ...pageArguments(x, base, places),
+        rows.indexOf(x),
+      );
     });
     device.launch(parts ? ["attend", "attendMerge"] : "attend", args, threadsFor(call));
   });
@@ -133,7 +144,11 @@ function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined
 export const unpaged = [0, 0, 0, 0, 0] as const;
 
 /** Where an operand's pages are listed, in the table at `base`, and how its rows lie on them. */
-function paged({ paging }: Tensor, base: number, places: ReadonlyMap<readonly Page[], number>): readonly number[] {
+function pageArguments(
+  { paging }: Tensor,
+  base: number,
+  places: ReadonlyMap<readonly Page[], number>,
+): readonly number[] {
   if (!paging) return unpaged;
   const table = base + 4 * places.get(paging.pages)!;
   return [table, typeNumber[paging.type], paging.offset, paging.scales, paging.groups];

@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** out = x + bias, which has one row of x. */
 export type BiasKernel = (x: Tensor, bias: Tensor, out: Tensor) => void;
@@ -21,7 +21,7 @@ export function addBias(x: Tensor, bias: Tensor | undefined): Tensor {
     );
   const output = new Tensor(device, x.shape);
   forward(device)(x, bias, output);
-  return recorded({
+  return record({
     name: "addBias",
     inputs: [x, bias],
     output,

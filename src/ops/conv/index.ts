@@ -1,7 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { copy } from "../move/index.ts";
-import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
+import { kernel, record, stateOf, tokensOf } from "../op.ts";
 
 /** What a convolution reads: sequences of `t` rows in x, taps `[..., width]`, and the width - 1 rows before the first. */
 export interface Convolution {
@@ -55,7 +55,7 @@ export function conv(x: Tensor, w: Tensor, { bias, batch = 1, before }: ConvOpti
   const convolution = { x, w, t, before };
   const output = new Tensor(device, x.shape);
   forward(device)(convolution, bias, output);
-  return recorded({
+  return record({
     name: "conv",
     inputs: [x, w, bias, before],
     output,

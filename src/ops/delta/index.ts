@@ -1,7 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
-import { kernel, recorded, recorderOf } from "../op.ts";
+import { kernel, record, recorderOf } from "../op.ts";
 import { CHUNK } from "./chunk.ts";
 
 /** What the rule reads per token: q and k `[batch t, g, n]`, v `[batch t, h, v]`, beta `[batch t, h]`. */
@@ -68,7 +68,7 @@ export function deltaFlops(n: number, v: number): number {
  * @returns `[batch t, h, v]`. Throws ShapeError for shapes that do not fit and for a `state` on a tape.
  */
 export function delta(rule: Rule, course: Course): Tensor {
-  const call = checked(rule, course);
+  const call = checkCall(rule, course);
   const { q, k, v, beta, decay } = rule;
   const { batch, t, h, n, width } = call;
   const { device } = q;
@@ -80,7 +80,7 @@ export function delta(rule: Rule, course: Course): Tensor {
   const flops = batch * t * h * deltaFlops(n, width);
   addFlops(flops);
   if (!states) return output;
-  return recorded({
+  return record({
     name: "delta",
     inputs,
     output,
@@ -101,7 +101,7 @@ export function delta(rule: Rule, course: Course): Tensor {
   });
 }
 
-function checked({ q, k, v, beta, decay }: Rule, { scale, by, batch = 1, state, final }: Course): DeltaCall {
+function checkCall({ q, k, v, beta, decay }: Rule, { scale, by, batch = 1, state, final }: Course): DeltaCall {
   const [rows = 0, h = 0, width = 0] = v.shape;
   const [, g = 0, n = 0] = q.shape;
   const expect = (name: string, x: Tensor, ...shapes: number[][]) => {

@@ -1,7 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 import { type Plan, planOf } from "./plan.ts";
 
 /** Writes the contraction to `out`, or adds it to what `out` holds. */
@@ -18,7 +18,7 @@ export function einsum(spec: string, a: Tensor, b: Tensor): Tensor {
   const plan = planOf(spec, a.shape, b.shape);
   const output = new Tensor(a.device, plan.shape);
   run(plan, a, b, output, "set");
-  return recorded({
+  return record({
     name: spec,
     inputs: [a, b],
     output,

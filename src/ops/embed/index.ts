@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** Numbers of rows, from the host or on the device; table and numbers fall into `parts` equal parts that belong together. */
 export interface Indices {
@@ -54,7 +54,7 @@ function lookup(name: string, table: Tensor, indices: Indices): Tensor {
   const { device } = table;
   const output = new Tensor(device, [indices.count, ...table.shape.slice(1)]);
   gatherKernel(device)(table, indices, output);
-  return recorded({
+  return record({
     name,
     inputs: [table],
     output,

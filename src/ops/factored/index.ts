@@ -48,7 +48,7 @@ const launch = kernel("factored", { writes: [1] });
  * @returns `[batch t, h, v]`. Throws ShapeError.
  */
 export function attendFactored(factors: Factors, view: View): Tensor {
-  const call = checked(factors, view);
+  const call = checkCall(factors, view);
   const { q, ak, bk, av, bv } = factors;
   const { batch, t, s, h, e, v, keyRank, valueRank } = call;
   if (recorderOf([q, ak, bk, av, bv])) return attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
@@ -66,7 +66,7 @@ function product(a: Tensor, b: Tensor, rows: number): Tensor {
   return einsum("s h r, r e -> s h e", einsum("s u, u h r -> s h r", ones, reshape(a, [1, ...a.shape])), b);
 }
 
-function checked({ q, ak, bk, av, bv }: Factors, view: View): FactoredCall {
+function checkCall({ q, ak, bk, av, bv }: Factors, view: View): FactoredCall {
   const other = (["start", "chosen", "sinks", "decay", "stick"] as const).find((name) => view[name]);
   if (other) throw new ShapeError(`attendFactored: got ${other} in the view, expected softmax over all visible keys`);
   const { batch = 1, window, scale, causal = true } = view;

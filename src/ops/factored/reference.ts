@@ -14,14 +14,14 @@ export const factoredReference: FactoredKernel = (call, out) => {
     for (let head = 0; head < h; head++) {
       const at = (row * h + head) * e;
       const scores = keys.map((key) => {
-        const k = summed(call, call.ak, call.bk, keyRank, e, key, head);
+        const k = sumRanks(call, call.ak, call.bk, keyRank, e, key, head);
         return scale * k.reduce((sum, x, i) => sum + x * q[at + i]!, 0);
       });
       const max = scores.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
       const weights = scores.map((score) => Math.exp(score - max));
       const sum = weights.reduce((a, b) => a + b, 0);
       keys.forEach((key, j) => {
-        const value = summed(call, call.av, call.bv, valueRank, v, key, head);
+        const value = sumRanks(call, call.av, call.bv, valueRank, v, key, head);
         for (let i = 0; i < v; i++) o[(row * h + head) * v + i]! += (weights[j]! / sum) * value[i]!;
       });
     }
@@ -29,7 +29,7 @@ export const factoredReference: FactoredKernel = (call, out) => {
 };
 
 /** sum over r of a[key, head, r] b[key, r, :]; a factor of two axes is the same for every key. */
-function summed({ h }: FactoredCall, a: Tensor, b: Tensor, rank: number, width: number, key: number, head: number) {
+function sumRanks({ h }: FactoredCall, a: Tensor, b: Tensor, rank: number, width: number, key: number, head: number) {
   const row = new Float64Array(width);
   const [x, y] = [dataOf(a), dataOf(b)];
   const atA = ((a.shape.length === 3 ? key * h : 0) + head) * rank;

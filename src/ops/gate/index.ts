@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** out = silu(a) b, number by number. */
 export type GateKernel = (a: Tensor, b: Tensor, out: Tensor) => void;
@@ -19,7 +19,7 @@ export function gate(a: Tensor, b: Tensor): Tensor {
   const { device } = a;
   const output = new Tensor(device, a.shape);
   forward(device)(a, b, output);
-  return recorded({
+  return record({
     name: "gate",
     inputs: [a, b],
     output,

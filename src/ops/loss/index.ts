@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** Fills `lse[row]` with the log of the summed exponentials, and `out[0]` with the mean over counted rows of lse - logit. */
 export type LossKernel = (logits: Tensor, targets: Int32Array, counted: number, out: Tensor, lse: Tensor) => void;
@@ -35,7 +35,7 @@ export function crossEntropy(logits: Tensor, targets: Int32Array): Tensor {
   const output = new Tensor(device, [1]);
   const lse = new Tensor(device, [rows]);
   forward(device)(logits, targets, counted, output, lse);
-  return recorded({
+  return record({
     name: "crossEntropy",
     inputs: [logits],
     output,

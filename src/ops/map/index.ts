@@ -1,5 +1,5 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** The functions of one number that `map` knows. */
 export type Mapping = "sigmoid" | "silu" | "softplus" | "logSigmoid" | "exp" | "relu" | "tanh";
@@ -24,7 +24,7 @@ export function map(x: Tensor, by: Mapping): Tensor {
   const { device } = x;
   const output = new Tensor(device, x.shape);
   forward(device)(x, by, output);
-  return recorded({
+  return record({
     name: by,
     inputs: [x],
     output,

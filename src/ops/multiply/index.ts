@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** a seen as [outer, middle, inner], with one number of b for each of `middle`. */
 export interface Spread {
@@ -38,7 +38,7 @@ export function multiply(a: Tensor, b: Tensor, axis = 0): Tensor {
   const spread = { outer: sizeOf(a.shape.slice(0, axis)), middle: b.size, inner: sizeOf(a.shape.slice(end)) };
   const output = new Tensor(device, a.shape);
   forward(device)(a, b, spread, output);
-  return recorded({
+  return record({
     name: `multiply at ${axis}`,
     inputs: [a, b],
     output,

@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded } from "../op.ts";
+import { kernel, record } from "../op.ts";
 
 /** out = x / sqrt(mean(x^2) + eps) * gain over the last axis; gain over the last axes, of 1 where absent. */
 export type NormKernel = (x: Tensor, gain: Tensor | undefined, eps: number, out: Tensor) => void;
@@ -31,7 +31,7 @@ export function rmsNorm(x: Tensor, gain: Tensor | undefined, eps = 1e-6): Tensor
   const { device } = x;
   const output = new Tensor(device, x.shape);
   forward(device)(x, gain, eps, output);
-  return recorded({
+  return record({
     name: "rmsNorm",
     inputs: [x, gain],
     output,

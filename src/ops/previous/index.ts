@@ -1,5 +1,5 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded, stateOf, tokensOf } from "../op.ts";
+import { kernel, record, stateOf, tokensOf } from "../op.ts";
 
 /** Each row of `out` is the row of `x` before it; the first of every `t` rows is `first`, zeros where absent. */
 export type PreviousKernel = (x: Tensor, t: number, first: Tensor | undefined, out: Tensor) => void;
@@ -28,7 +28,7 @@ export function previous(x: Tensor, { batch = 1, first }: PreviousOptions = {}):
   stateOf("previous first", first, x.shape.slice(1), batch);
   const output = new Tensor(device, x.shape);
   forward(device)(x, t, first, output);
-  return recorded({
+  return record({
     name: "previous",
     inputs: [x],
     output,

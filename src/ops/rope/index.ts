@@ -1,6 +1,6 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, recorded, recorderOf } from "../op.ts";
+import { kernel, record, recorderOf } from "../op.ts";
 import { type Rotation, tableOf } from "./rotation.ts";
 
 export { positionsOf, type Rotation, rotation } from "./rotation.ts";
@@ -34,7 +34,7 @@ export function rope(
   const output = new Tensor(device, x.shape);
   const sign = direction === "forward" ? 1 : -1;
   launch(device)(x, table, turn.layout, sign, output);
-  return recorded({
+  return record({
     name: "rope",
     inputs: [x],
     output,

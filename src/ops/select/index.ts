@@ -53,7 +53,7 @@ const launch = kernel("select", { writes: [1] });
  * Source: DeepSeek-V3.2 (arXiv 2512.02556), section 2.1, equation 1. Throws ShapeError.
  */
 export function select(indexer: Indexer, selection: Selection): Selected {
-  const call = checked(indexer, selection);
+  const call = checkCall(indexer, selection);
   const { batch, t, heads, width, count } = call;
   const { device } = indexer.q;
   const found = { rows: new Tensor(device, [batch * t, count]), missing: new Tensor(device, [batch * t]) };
@@ -63,7 +63,7 @@ export function select(indexer: Indexer, selection: Selection): Selected {
   return found;
 }
 
-function checked({ q, k, weights }: Indexer, { scale, count, batch = 1, causal = true }: Selection): SelectCall {
+function checkCall({ q, k, weights }: Indexer, { scale, count, batch = 1, causal = true }: Selection): SelectCall {
   const [rows = 0, heads = 0, width = 0] = q.shape;
   const keys = k.shape[0]!;
   if (q.shape.length !== 3) throw new ShapeError(`select: q got [${q.shape}], expected [batch t, heads, width]`);

@@ -4,7 +4,7 @@ import { tpa } from "../../../attention/variant/tpa.ts";
 import { type Config, count, limits } from "../../../family/config.ts";
 import { linear, vector } from "../../../family/source.ts";
 import type { TensorReader } from "../../../file/safetensors.ts";
-import { scaled } from "../../../ops/add/index.ts";
+import { scaleBy } from "../../../ops/add/index.ts";
 import { einsum } from "../../../ops/einsum/index.ts";
 import { type Rotation, rotation } from "../../../ops/rope/index.ts";
 import { FormatError } from "../../../tensor/error.ts";
@@ -94,8 +94,8 @@ export const tpaLayers: LayerFamily = {
       },
       projected: (p, { q: query, ak, bk, av, bv }, x) => ({
         q_after_rope: asGiven(query!),
-        k_after_rope: asGiven(scaled(einsum("s h k, s k e -> s h e", ak!, bk!), 1 / k)),
-        v: scaled(einsum("s h k, s k e -> s h e", av!, bv!), 1 / l),
+        k_after_rope: asGiven(scaleBy(einsum("s h k, s k e -> s h e", ak!, bk!), 1 / k)),
+        v: scaleBy(einsum("s h k, s k e -> s h e", av!, bv!), 1 / l),
         cache_B_k_rotated: asGiven(bk!),
         cache_B_k: asGiven(einsum("t d, d k e -> t k e", x, p.wBK!)),
       }),

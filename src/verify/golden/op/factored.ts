@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { scaled } from "../../../ops/add/index.ts";
+import { scaleBy } from "../../../ops/add/index.ts";
 import { attend } from "../../../ops/attend/index.ts";
 import { einsum } from "../../../ops/einsum/index.ts";
 import { attendFactored } from "../../../ops/factored/index.ts";
@@ -55,5 +55,5 @@ function pair(given: OpCase, device: Device, a: string, b: string, by: number | 
     return rowsOf(device, { shape: shape.toSpliced(axis, 0, 1), values });
   };
   const [heads, dims] = [whole(a, 3), whole(b, 2)];
-  return [scaled(heads, by === "1/R" ? 1 / heads.shape[2]! : by), dims];
+  return [scaleBy(heads, by === "1/R" ? 1 / heads.shape[2]! : by), dims];
 }
