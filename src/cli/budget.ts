@@ -13,7 +13,7 @@ import type { Task } from "./comparison.ts";
 const LONG_LOOK = 2;
 const SHORT_LOOK = 0.5;
 /** Of the time that is left, what is planned with: the rest is for what nobody foresees. */
-const SHARE = 0.95;
+const SHARE = 0.87;
 
 /** What was found, as it is kept: an interrupted comparison goes on with the same. */
 interface Found {

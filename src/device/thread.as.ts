@@ -19,8 +19,11 @@ import {
 
 /** What `next` answers once no piece is left: above any number of pieces. */
 const NONE: i32 = i32.MAX_VALUE;
-/** Looks at a word, some 0.4 ns each, before a thread goes to sleep: a worker between jobs, the host at the end of one. */
-const IDLE_SPINS: i32 = 1 << 17;
+/**
+ * Looks at a word, some 0.4 ns each, before a thread goes to sleep: a worker between jobs, the host at the end of one. A worker
+ * looks for longer than the small kernels between two large ones take: waking it costs as much as a product of a token.
+ */
+const IDLE_SPINS: i32 = 1 << 19;
 const END_SPINS: i32 = 1 << 16;
 /** Nanoseconds that the host sleeps before it looks whether the workers are alive. */
 const PATIENCE: i64 = 100000000;

@@ -27,7 +27,7 @@ const SMALL = 1 << 15;
 const [ROWS, COLUMNS] = [12, 16];
 /** Floats of B in a piece of `stream`, some 10 us of reading, and columns of it where rows of B are read in runs. */
 const STREAMED = 1 << 16;
-const RUN = 512;
+const RUN = 256;
 /** Its place among the arguments. */
 const ADD = 20;
 
