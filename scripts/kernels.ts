@@ -1,23 +1,17 @@
 /**
- * Compiles the AssemblyScript kernels (`*.as.ts`, entry src/device/kernels.as.ts) in three builds and writes them, as
- * base64 text, to src/device/binary.ts. Does nothing where that file is newer than every source; `--force` compiles anyway.
+ * Compiles the AssemblyScript kernels (entry src/device/kernels.as.ts) in three builds and writes them, as base64 text, to
+ * src/device/binary.ts. Does nothing where that file is newer than every source; `--force` compiles anyway.
  */
-import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { main } from "assemblyscript/asc";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const target = join(root, "src/device/binary.ts");
-const sources = [
-  "src/device/layout.ts",
-  "src/ops/einsum/size.ts",
-  "src/tensor/format.ts",
-  "scripts/kernels.ts",
-  ...globSync("src/**/*.as.ts", { cwd: root }),
-];
+const entry = "src/device/kernels.as.ts";
 
 /** `simd`: any machine. `relaxed`: fused multiply-add. `wide`: the same with tiles for V8's 256-bit revectorisation. */
 const builds = {
@@ -51,8 +45,8 @@ async function build(name: keyof typeof builds): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "biform-"));
   try {
     const out = join(folder, "kernels.wasm");
-    const entry = ["src/device/kernels.as.ts", "--baseDir", root, "--outFile", out];
-    const { error, stderr } = await main([...entry, ...common, ...builds[name]], {});
+    const files = [entry, "--baseDir", root, "--outFile", out];
+    const { error, stderr } = await main([...files, ...common, ...builds[name]], {});
     if (error) throw new Error(`kernels: the ${name} build failed: ${error.message}\n${stderr}`);
     return readFileSync(out).toString("base64");
   } finally {
@@ -68,10 +62,25 @@ function buildApart(name: string): Promise<string> {
   return promise;
 }
 
+/** Whether some source is newer than what was compiled. */
+function isStale(): boolean {
+  const compiled = age("src/device/binary.ts");
+  return ["scripts/kernels.ts", ...sourcesOf(entry)].some((file) => age(file) > compiled);
+}
+
+/** A file and all that it imports, however far: `*.as.ts`, and constants that are compiled as TypeScript too. */
+function sourcesOf(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, path] of readFileSync(join(root, file), "utf8").matchAll(/ from "(\.[^"]+)"/g))
+    sourcesOf(join(dirname(file), path!.endsWith(".ts") ? path! : `${path}.ts`), found);
+  return found;
+}
+
 const age = (file: string) => statSync(join(root, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 if (!isMainThread) parentPort!.postMessage(await build(workerData));
-else if (process.argv.includes("--force") || sources.some((file) => age(file) > age("src/device/binary.ts"))) {
+else if (process.argv.includes("--force") || isStale()) {
   const names = Object.keys(builds);
   const compiled = await Promise.all(names.map(buildApart));
   const entries = names.map((name, i) => `  ${name}:\n    "${compiled[i]}",\n`).join("");

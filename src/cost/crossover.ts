@@ -10,6 +10,7 @@ import {
   type Sizes,
   stateValues,
 } from "../attention/define.ts";
+import { FEW, FUSED_ROWS, PLAIN_COLUMNS } from "../ops/einsum/size.ts";
 
 /** What a kernel has to do: bytes of operands to read, FLOPs, and rows of single key heads to begin. */
 export interface Work {
@@ -67,9 +68,9 @@ export const commonMachine: Machine = {
     many: { bytes: 30e9, flops: 65e9, rows: 5e7 },
     shared: { bytes: 20e9, flops: 65e9 },
   },
-  few: 4,
-  panel: 8,
-  tile: 6,
+  few: FEW,
+  panel: PLAIN_COLUMNS,
+  tile: FUSED_ROWS,
   op: 5e-6,
 };
 

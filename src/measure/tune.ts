@@ -7,6 +7,7 @@ import { fillSteps, type Machine, opsOf, type Rate, type Work, workSeconds } fro
 import type { WasmDevice } from "../device/wasm.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
+import { FEW, FUSED_ROWS, PLAIN_COLUMNS, PLAIN_ROWS, WIDE_COLUMNS } from "../ops/einsum/size.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import type { CacheType } from "../tensor/page.ts";
 import { Scope, scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
@@ -42,11 +43,11 @@ const ARENA = 40 * 2 ** 20;
 /** A layer too small to take time but by its ops. */
 const narrow = parseSpec("MLA:n16:r8:v16:c32", { width: 64, heads: 4 });
 
-/** How many rows the kernels take at a time: FEW in ops/einsum/wasm.ts and ops/attend/wasm.ts, COLUMNS and ROWS in micro.as.ts. */
+/** How many rows the kernels of a build take at a time. */
 const grainOf = (build: WasmDevice["build"]) => ({
-  few: 4,
-  panel: build === "wide" ? 16 : 8,
-  tile: build === "simd" ? 4 : 6,
+  few: FEW,
+  panel: build === "wide" ? WIDE_COLUMNS : PLAIN_COLUMNS,
+  tile: build === "simd" ? PLAIN_ROWS : FUSED_ROWS,
 });
 type Grain = ReturnType<typeof grainOf>;
 

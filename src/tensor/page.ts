@@ -1,10 +1,7 @@
+import { PAGE } from "./pagination.ts";
 import type { Block } from "./tensor.ts";
 
-/**
- * Tokens of a page: a multiple of the 6 and 4 rows of attention's tiles in every build, and its largest block of keys, so that no
- * block of 12, 24, 48 or 96 keys lies on two pages.
- */
-export const PAGE = 96;
+export { PAGE };
 
 /** How cached numbers are kept: float32, bfloat16, or 8-bit whole numbers with a float32 scale per token (and key head). */
 export type CacheType = "f32" | "bf16" | "q8";

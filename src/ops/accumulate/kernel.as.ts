@@ -1,17 +1,17 @@
 // Running sums along tokens, in float64.
 import { address, first, next, scratch, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
+import * as slot from "./slot";
 
 /** Channels that one thread takes at a time: 4 KiB of a row, and sums that stay in the nearest cache. */
 const STRIP: i32 = 1024;
 
-/** Arguments: out x start (0 for zeros), sequences, t, channels, backward (1 or 0). */
 export function accumulate(args: usize, thread: i32): void {
-  const start = address(args, 2);
-  const sequences = whole(args, 3);
-  const t = whole(args, 4);
-  const channels = whole(args, 5);
-  const backward = whole(args, 6);
+  const start = address(args, slot.START);
+  const sequences = whole(args, slot.SEQUENCES);
+  const t = whole(args, slot.T);
+  const channels = whole(args, slot.CHANNELS);
+  const backward = whole(args, slot.BACKWARD);
   const row = <usize>channels << 2;
   const step = backward ? 0 - row : row;
   const sums = scratch(thread);
@@ -25,7 +25,7 @@ export function accumulate(args: usize, thread: i32): void {
       const value: f64 = start ? load<f32>(start + (<usize>(from + c) << 2)) : 0;
       store<f64>(sums + (<usize>c << 3), value);
     }
-    for (let i = 0; i < t; i++, skip += step) addRow(n, sums, address(args, 1) + skip, address(args, 0) + skip);
+    for (let i = 0; i < t; i++, skip += step) addRow(n, sums, address(args, slot.X) + skip, address(args, slot.OUT) + skip);
   }
 }
 

@@ -1,18 +1,18 @@
 // out = alpha x + beta y.
 import { GRAIN, address, first, next, piecesOf, real, whole } from "../../device/thread.as";
 import { loadPart, madd, storePart } from "../simd.as";
+import * as slot from "./slot";
 
-/** Arguments: out x y (0 for none), n in elements, alpha, beta. out may be x or y. */
 export function combine(args: usize, _thread: i32): void {
-  const n = whole(args, 3);
-  const y = address(args, 2);
+  const n = whole(args, slot.SIZE);
+  const y = address(args, slot.Y);
   const pieces = piecesOf(n, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * GRAIN;
     const skip = <usize>from << 2;
     const length = min(GRAIN, n - from);
-    if (y) combineTwo(length, address(args, 0) + skip, address(args, 1) + skip, y + skip, real(args, 4), real(args, 5));
-    else combineOne(length, address(args, 0) + skip, address(args, 1) + skip, real(args, 4));
+    if (y) combineTwo(length, address(args, slot.OUT) + skip, address(args, slot.X) + skip, y + skip, real(args, slot.ALPHA), real(args, slot.BETA));
+    else combineOne(length, address(args, slot.OUT) + skip, address(args, slot.X) + skip, real(args, slot.ALPHA));
   }
 }
 

@@ -39,14 +39,15 @@ import {
   widthOf,
 } from "./call.as";
 import { dot, sumCopies, sumSinks, writeKeys, writeQueries } from "./gradient.as";
-import { copyAcross, copyRows, lift4, liftRows } from "./pack.as";
-import { contract, maskPanel, packQueries } from "./panel.as";
+import { copyAcross, copyRows, lift4, liftRows } from "./panel.as";
+import { contract, maskPanel, layQueries } from "./score.as";
+import { HELD } from "./size";
 import { LOG2E, MET, PANEL, SHRINK, SUM, TABLE, TOP, differentiate, exponential } from "./softmax.as";
 import { LEFT, REST, differentiateStick, giveOwn, spent } from "./stick.as";
 import { WIDTH, ceilRow, floorRow, padded, sixes, tile } from "./tile.as";
 
-/** Panels whose P and dS are held at once: 128 rows, so that a tile of dK is summed over as many before it is stored. */
-const HELD: i32 = 128 / COLUMNS;
+/** Panels whose P and dS are held at once. */
+const PANELS: i32 = HELD / COLUMNS;
 /** First and last key row of a panel in the block at hand; the forward pass keeps SHRINK there. */
 const BEGIN: usize = SHRINK;
 const END: usize = SHRINK + 4;
@@ -88,8 +89,8 @@ export function attendBackward(args: usize, thread: i32): void {
   table = scratch(thread);
   state = table + TABLE;
   weights = state + (rows / COLUMNS) * PANEL;
-  slopes = weights + HELD * gap;
-  queriesL = slopes + HELD * gap;
+  slopes = weights + PANELS * gap;
+  queriesL = slopes + PANELS * gap;
   goutL = queriesL + ((rows * E) << 2);
   queriesA = goutL + ((rows * V) << 2);
   queryGrads = queriesA + ((rows * across) << 2);
@@ -125,8 +126,8 @@ function reversePiece(b: i32, group: i32, rowPiece: i32): void {
   const rows = min(rowsPerPiece, t * m - row0);
   openSequence(b);
   openPanels(state, group, row0, rows, 0);
-  packQueries(b, group, row0, rows, LOG2E * scale, queriesL);
-  packRows(b, group, row0, rows);
+  layQueries(b, group, row0, rows, LOG2E * scale, queriesL);
+  layRows(b, group, row0, rows);
   const from = firstSeen(row0), to = lastMet(row0 + rows - 1) + 1;
   const blocks = (s + block - 1) / block;
   for (let i = 0; i < blocks; i++) {
@@ -134,8 +135,8 @@ function reversePiece(b: i32, group: i32, rowPiece: i32): void {
     const n = min(block, s - key);
     memory.fill(grads, 0, <usize>(padded(n) * across) << 2);
     if (key < to && key + n > from && !(stick && spent(state, rows))) {
-      packKeys(b, group, key, n);
-      for (let r = 0; r < rows; r += HELD * COLUMNS) reverseBlock(b, group, row0, rows, r, key, n);
+      layKeys(b, group, key, n);
+      for (let r = 0; r < rows; r += HELD) reverseBlock(b, group, row0, rows, r, key, n);
     }
     writeKeys(b, group, rowPiece, key, n, grads);
   }
@@ -143,7 +144,7 @@ function reversePiece(b: i32, group: i32, rowPiece: i32): void {
 }
 
 /** Output gradients lifted, queries and output gradients across; of each row sum(g * out), and log2 of the sum or 1. */
-function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
+function layRows(b: i32, group: i32, row0: i32, rows: i32): void {
   const all = roundUp(rows), last = row0 + rows - 1;
   for (let r = 0; r < rows; r += 4) {
     const to = goutL + <usize>(r / COLUMNS * V) * WIDTH + (<usize>(r % COLUMNS) << 2);
@@ -193,7 +194,7 @@ function packRows(b: i32, group: i32, row0: i32, rows: i32): void {
   }
 }
 
-function packKeys(b: i32, group: i32, key: i32, n: i32): void {
+function layKeys(b: i32, group: i32, key: i32, n: i32): void {
   let copy = keysC;
   for (let i = 0, at = 0; i < terms; i++) {
     const e = widthOf(i), from = keyRow(i, b, group, key), stride = keyStride(i);
@@ -209,10 +210,10 @@ function packKeys(b: i32, group: i32, key: i32, n: i32): void {
   }
 }
 
-/** Up to HELD panels from row `r` of the piece on against the packed keys. */
+/** Up to PANELS panels from row `r` of the piece on against the keys in panels. */
 function reverseBlock(b: i32, group: i32, row0: i32, rows: i32, r: i32, key: i32, n: i32): void {
   const six = sixes(n);
-  const panels = min(HELD, (rows - r + COLUMNS - 1) / COLUMNS);
+  const panels = min(PANELS, (rows - r + COLUMNS - 1) / COLUMNS);
   const index = <usize>(r / COLUMNS);
   let some = false;
   for (let p = 0; p < panels; p++) {

@@ -1,14 +1,12 @@
-// The call a thread works on, read once from its arguments (written by wasm.ts in this order), and where its rows lie.
+// The call a thread works on, read once from its arguments, and where its rows lie.
 // "Row" is a query of a piece: the m heads that share all keys and values are folded into it, row = i m + head.
 import { COLUMNS } from "../einsum/micro.as";
 import { real, whole, address } from "../../device/thread.as";
-import { PAGE, bytesOf, expand, pageOf } from "../pages/row.as";
+import { F32, PAGE } from "../../tensor/pagination";
+import { bytesOf, expand, pageOf } from "../pages/row.as";
+import * as slot from "./slot";
 import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
 import { padded } from "./tile.as";
-
-/** Arguments before those of the operands. */
-export const HEAD: i32 = 30;
-export const PER_OPERAND: i32 = 14;
 
 let call: usize = 0;
 export let batch: i32 = 0;
@@ -57,38 +55,37 @@ export let oldest: i32 = 0;
 
 export function open(args: usize): void {
   call = args;
-  batch = whole(args, 0);
-  t = whole(args, 1);
-  s = whole(args, 2);
-  h = whole(args, 3);
-  scale = real(args, 4);
-  causal = whole(args, 5);
-  window = whole(args, 6);
-  m = whole(args, 7);
-  groups = whole(args, 8);
-  terms = whole(args, 9);
-  values = whole(args, 10);
-  E = whole(args, 11);
-  V = whole(args, 12);
-  out = address(args, 13);
-  lse = address(args, 14);
-  block = whole(args, 15);
-  rowsPerPiece = whole(args, 16);
-  rowPieces = whole(args, 17);
-  keysPerPiece = whole(args, 18);
-  keyPieces = whole(args, 19);
-  part = address(args, 20);
-  gout = address(args, 21);
-  few = whole(args, 22);
-  starts = address(args, 23);
-  sinks = address(args, 24);
-  sinkGradient = address(args, 25);
-  const kind = whole(args, 26);
-  stick = kind & 1;
-  behind = (kind >> 1) & 1;
-  remainder = (kind >> 2) & 1;
-  choices = address(args, 27);
-  choice = whole(args, 28);
+  batch = whole(args, slot.BATCH);
+  t = whole(args, slot.T);
+  s = whole(args, slot.S);
+  h = whole(args, slot.H);
+  scale = real(args, slot.SCALE);
+  causal = whole(args, slot.CAUSAL);
+  window = whole(args, slot.WINDOW);
+  m = whole(args, slot.FOLDED);
+  groups = whole(args, slot.GROUPS);
+  terms = whole(args, slot.TERMS);
+  values = whole(args, slot.VALUES);
+  E = whole(args, slot.TERM_WIDTH);
+  V = whole(args, slot.VALUE_WIDTH);
+  out = address(args, slot.OUT);
+  lse = address(args, slot.LSE);
+  block = whole(args, slot.BLOCK);
+  rowsPerPiece = whole(args, slot.ROWS_PER_PIECE);
+  rowPieces = whole(args, slot.ROW_PIECES);
+  keysPerPiece = whole(args, slot.KEYS_PER_PIECE);
+  keyPieces = whole(args, slot.KEY_PIECES);
+  part = address(args, slot.PARTS);
+  gout = address(args, slot.GOUT);
+  few = whole(args, slot.FEW);
+  starts = address(args, slot.STARTS);
+  sinks = address(args, slot.SINKS);
+  sinkGradient = address(args, slot.SINK_GRADIENT);
+  stick = whole(args, slot.STICK);
+  behind = whole(args, slot.BEHIND);
+  remainder = whole(args, slot.REMAINDER);
+  choices = address(args, slot.CHOICES);
+  choice = whole(args, slot.CHOICE);
 }
 
 /** To be called before anything is asked about which keys are seen. */
@@ -99,38 +96,45 @@ export function openSequence(b: i32): void {
 
 // Operand i: the terms first, then the values.
 
+/** Slot `field` of the record of operand i. */
+// @ts-ignore: decorator
+@inline
+function fieldOf(i: i32, field: i32): i32 {
+  return slot.OPERANDS + i * slot.PER_OPERAND + field;
+}
+
 /** Width of operand i. */
 export function widthOf(i: i32): i32 {
-  return whole(call, HEAD + i * PER_OPERAND);
+  return whole(call, fieldOf(i, slot.WIDTH));
 }
 
 /** Key heads of operand i. */
 export function groupsOf(i: i32): i32 {
-  return whole(call, HEAD + i * PER_OPERAND + 1);
+  return whole(call, fieldOf(i, slot.KEY_HEADS));
 }
 
 /** Where the key gradient of operand i goes, 0 if unwanted. */
 export function keyGradient(i: i32): usize {
-  return address(call, HEAD + i * PER_OPERAND + 4);
+  return address(call, fieldOf(i, slot.KEY_GRADIENT));
 }
 
 /** Memory for the copies of that gradient that have to be summed, and their number (1: written in place). */
 export function keyCopies(i: i32): usize {
-  return address(call, HEAD + i * PER_OPERAND + 6);
+  return address(call, fieldOf(i, slot.KEY_COPIES));
 }
 
 export function copiesOf(i: i32): i32 {
-  return whole(call, HEAD + i * PER_OPERAND + 7);
+  return whole(call, fieldOf(i, slot.COPIES));
 }
 
 /** Where the query gradient of term i goes, 0 if unwanted. */
 export function queryGradient(i: i32): usize {
-  return address(call, HEAD + i * PER_OPERAND + 5);
+  return address(call, fieldOf(i, slot.QUERY_GRADIENT));
 }
 
 /** Query rows of term i. */
 export function queryOf(i: i32): usize {
-  return address(call, HEAD + i * PER_OPERAND + 3);
+  return address(call, fieldOf(i, slot.QUERIES));
 }
 
 /** Bytes from one key row of operand i to the next. */
@@ -147,10 +151,10 @@ export function keyAt(base: usize, i: i32, b: i32, group: i32, key: i32): usize 
 
 /** Float32 rows of operand i, in one stretch or on pages. */
 export function keyRow(i: i32, b: i32, group: i32, key: i32): usize {
-  const table = address(call, HEAD + i * PER_OPERAND + 8);
-  if (!table) return keyAt(address(call, HEAD + i * PER_OPERAND + 2), i, b, group, key);
+  const table = address(call, fieldOf(i, slot.PAGES));
+  if (!table) return keyAt(address(call, fieldOf(i, slot.KEYS)), i, b, group, key);
   const page = pageOf(table, key);
-  return keyAt(page + address(call, HEAD + i * PER_OPERAND + 10), i, 0, group, key % PAGE);
+  return keyAt(page + address(call, fieldOf(i, slot.ROWS_AT)), i, 0, group, key % PAGE);
 }
 
 // Keys are met in blocks, none of which lies on two pages. Rows that are not float32 are expanded once per block, for all
@@ -180,13 +184,13 @@ export function openBlock(b: i32, group: i32, key: i32, n: i32): void {
   if (few) group = 0;
   for (let i = 0; i < terms + values; i++) {
     const place = places + (<usize>i << 3);
-    const twin = whole(call, HEAD + i * PER_OPERAND + 13);
+    const twin = whole(call, fieldOf(i, slot.TWIN));
     if (twin < i) {
       store<u64>(place, load<u64>(places + (<usize>twin << 3)));
       continue;
     }
-    const type = whole(call, HEAD + i * PER_OPERAND + 9);
-    if (!type) {
+    const type = whole(call, fieldOf(i, slot.TYPE));
+    if (type == F32) {
       store<u32>(place, <u32>keyRow(i, b, group, key));
       store<u32>(place, <u32>keyStride(i), 4);
       continue;
@@ -201,12 +205,12 @@ export function openBlock(b: i32, group: i32, key: i32, n: i32): void {
 /** `n` rows of operand i as float32 from `to` on; returns the bytes from one to the next. */
 function expandRows(i: i32, type: i32, group: i32, key: i32, n: i32, to: usize): usize {
   const g = groupsOf(i), e = widthOf(i);
-  const page = pageOf(address(call, HEAD + i * PER_OPERAND + 8), key);
-  const scales = whole(call, HEAD + i * PER_OPERAND + 12);
+  const page = pageOf(address(call, fieldOf(i, slot.PAGES)), key);
+  const scales = whole(call, fieldOf(i, slot.SCALES));
   const first = few ? 0 : (group * m * g) / h, heads = few ? g : 1;
   const step = bytesOf(type, g * e), scaleStep = <usize>scales << 2;
-  let from = page + address(call, HEAD + i * PER_OPERAND + 10) + <usize>(key % PAGE) * step + bytesOf(type, first * e);
-  let scale = page + address(call, HEAD + i * PER_OPERAND + 11) + <usize>(key % PAGE) * scaleStep;
+  let from = page + address(call, fieldOf(i, slot.ROWS_AT)) + <usize>(key % PAGE) * step + bytesOf(type, first * e);
+  let scale = page + address(call, fieldOf(i, slot.SCALES_AT)) + <usize>(key % PAGE) * scaleStep;
   // 64 bytes between rows of a power of two: they would all want the same lines of the first-level cache.
   const stride = (<usize>(heads * e) << 2) + 64;
   if (scales == 1) {

@@ -1,5 +1,5 @@
 // Attention of a few queries over many keys: a token being generated. All groups are taken together, so that memory is read
-// in order and once; nothing is packed, and sums run along the widths, four keys at a time.
+// in order and once; nothing is laid out anew, and sums run along the widths, four keys at a time.
 import { loadPart, madd, max4, storePart, sum4 } from "../simd.as";
 import {
   E,

@@ -28,7 +28,7 @@ import {
   values,
   widthOf,
 } from "./call.as";
-import { lower4 } from "./pack.as";
+import { lower4 } from "./panel.as";
 import { LOG2E, MET, PANEL, exp2Once } from "./softmax.as";
 import { WIDTH, padded } from "./tile.as";
 

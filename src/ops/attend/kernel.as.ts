@@ -32,8 +32,8 @@ import {
   widthOf,
 } from "./call.as";
 import { attendFew } from "./few.as";
-import { copyRows, liftRows } from "./pack.as";
-import { DEPTH, contract, maskPanel, packQueries } from "./panel.as";
+import { copyRows, liftRows } from "./panel.as";
+import { DEPTH, contract, maskPanel, layQueries } from "./score.as";
 import { keepPiece, mergePieces, partRow, writePiece } from "./result.as";
 import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "./softmax.as";
 import { breakPanel, spent } from "./stick.as";
@@ -112,7 +112,7 @@ function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
   const key1 = min(s, key0 + keysPerPiece);
   openSequence(b);
   openPanels(state, group, row0, rows, keyPiece);
-  packQueries(b, group, row0, rows, LOG2E * scale, queries);
+  layQueries(b, group, row0, rows, LOG2E * scale, queries);
   const from = max(key0, firstSeen(row0));
   const to = min(key1, lastSeen(row0 + rows - 1) + 1);
   const blocks = (max(0, to - key0) + block - 1) / block;
@@ -123,15 +123,15 @@ function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {
     if (key + n <= from) continue;
     if (stick && spent(state, rows)) break;
     openBlock(b, group, key, n);
-    if (rows > CLOSE) packKeys(n);
-    packValues(n, rows);
+    if (rows > CLOSE) layKeys(n);
+    layValues(n, rows);
     attendBlock(row0, rows, key, n);
   }
   if (keyPieces > 1) keepPiece(b, group, row0, rows, keyPiece, state, sums, room);
   else writePiece(b, group, row0, rows, state, sums, room);
 }
 
-function packKeys(n: i32): void {
+function layKeys(n: i32): void {
   for (let i = 0, at = 0; i < terms; i++) {
     const e = widthOf(i);
     liftRows(blockRow(i), blockStride(i), n, e, keys, E, at);
@@ -139,7 +139,7 @@ function packKeys(n: i32): void {
   }
 }
 
-function packValues(n: i32, rows: i32): void {
+function layValues(n: i32, rows: i32): void {
   let to = vals;
   for (let i = terms; i < terms + values; i++) {
     const e = widthOf(i);

@@ -20,7 +20,7 @@ import {
   values,
   widthOf,
 } from "./call.as";
-import { lower4 } from "./pack.as";
+import { lower4 } from "./panel.as";
 import { MET, NONE, PANEL, SUM, TOP, exp2Once } from "./softmax.as";
 import { addOwn, shareOut } from "./stick.as";
 import { WIDTH, padded } from "./tile.as";

@@ -2,10 +2,13 @@ import { addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import type { Page } from "../../tensor/page.ts";
+import type { Page, Paging } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { FEW, WHOLE_COLUMNS as PANEL, WHOLE_ROWS as TILES } from "../einsum/size.ts";
 import { numbersOf, typeNumber } from "../pages/wasm.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
+import { HELD } from "./size.ts";
+import * as slot from "./slot.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
 const PIECES = 8;
@@ -13,19 +16,13 @@ const PIECES = 8;
 const NEAR = 768 * 1024;
 /** Multiplications (some 2 us) that are not worth waking another thread for. */
 const ALONE = 50_000;
-/** Queries of a panel, and keys that fill whole tiles, in any build. */
-const PANEL = 16;
-const TILES = 12;
-/** Blocks of a piece of keys, at least: packing its queries and merging its results cost as much as some 35 keys. */
+/** Blocks of a piece of keys, at least: laying out its queries and merging its results cost as much as some 35 keys. */
 const LEAST = 4;
-/** Queries whose weights the reverse pass holds at once. */
-const HELD = 128;
-/** Rows of a group up to which they are taken one by one, and keys of a block then. */
-const FEW = 4;
+/** Keys of a block where rows are taken one by one. */
 const FEW_BLOCK = 64;
 
-/** How a call is cut up: see call.as.ts. */
-interface Plan {
+/** How a call is cut up. */
+export interface Plan {
   /** Heads that share every key and value, taken as rows of one group. */
   readonly m: number;
   readonly block: number;
@@ -44,27 +41,14 @@ export const attendWasm: AttendKernel = (call, out, lse) => {
     plan.few || plan.keyPieces > 1
       ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2])
       : undefined;
-  const args = head(call, plan, out, lse);
-  args[20] = addressOf(parts);
-  const rows = [...call.terms.map(({ k }) => k), ...call.values.map(({ v }) => v)];
-  const { places, table } = tableOf(rows);
+  const args = argumentsOf(call, plan, out, lse);
+  args[slot.PARTS] = addressOf(parts);
+  const { places, table } = tableOf(call);
   device.lend(table, (base) => {
-    rows.forEach((x, i) => {
-      const { e, g } = i < call.terms.length ? call.terms[i]! : call.values[i - call.terms.length]!;
-      const query = addressOf(call.terms[i]?.q);
-      args.push(
-        e,
-        g,
-        x.paging ? 0 : addressOf(x),
-        query,
-        0,
-        0,
-        0,
-        1,
-        ...pageArguments(x, base, places),
-        rows.indexOf(x),
-      );
-    });
+    for (let i = 0; i < operandsOf(call); i++) {
+      const { paging } = rowsOf(call, i);
+      if (paging) tellPages(args, recordOf(i), paging, base + 4 * places.get(paging.pages)!);
+    }
     device.launch(parts ? ["attend", "attendMerge"] : "attend", args, threadsFor(call));
   });
   parts?.free();
@@ -74,24 +58,24 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   const device = out.device as WasmDevice;
   const plan = planBackward(call);
   const groups = call.h / plan.m;
-  const args = head(call, plan, out, lse);
-  args[21] = addressOf(gout);
-  args[25] = addressOf(dsinks);
+  const args = argumentsOf(call, plan, out, lse);
+  args[slot.GOUT] = addressOf(gout);
+  args[slot.SINK_GRADIENT] = addressOf(dsinks);
   const copies: Tensor[] = [];
-  let count = 0;
-  const operand = (e: number, g: number, key: Tensor, q: Tensor | undefined, dkey?: Tensor, dquery?: Tensor) => {
-    const n = (groups / g) * plan.rowPieces;
-    const copy = dkey && n > 1 ? new Tensor(device, [n * key.size + 3]) : undefined;
+  for (let i = 0; i < operandsOf(call); i++) {
+    const at = recordOf(i);
+    const value = i - call.terms.length;
+    const gradient = value < 0 ? dk[i] : dv[value];
+    const n = (groups / args[at + slot.KEY_HEADS]!) * plan.rowPieces;
+    const copy = gradient && n > 1 ? new Tensor(device, [n * gradient.size + 3]) : undefined;
     if (copy) copies.push(copy);
-    args.push(e, g, addressOf(key), addressOf(q), addressOf(dkey), addressOf(dquery), addressOf(copy), n);
-    args.push(...unpaged, count++);
-  };
-  call.terms.forEach(({ q, k, e, g }, i) => {
-    operand(e, g, k, q, dk[i], dq[i]);
-  });
-  call.values.forEach(({ v, e, g }, i) => {
-    operand(e, g, v, undefined, dv[i]);
-  });
+    // Gradients are of plain rows: this throws where there are pages.
+    args[at + slot.KEYS] = addressOf(rowsOf(call, i));
+    args[at + slot.KEY_GRADIENT] = addressOf(gradient);
+    args[at + slot.QUERY_GRADIENT] = addressOf(dq[i]);
+    args[at + slot.KEY_COPIES] = addressOf(copy);
+    args[at + slot.COPIES] = n;
+  }
   device.launch(["attendBackward", "attendCopies", ...(dsinks ? ["attendSinks"] : [])], args, threadsFor(call));
   for (const copy of copies) copy.free();
 };
@@ -102,69 +86,99 @@ function threadsFor(call: AttendCall): number | undefined {
   return pairs * (termWidth(call) + valueWidth(call)) < ALONE ? 1 : undefined;
 }
 
-/** The arguments up to those of the operands. */
-function head(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
-  const { batch, t, s, h, scale, causal, window, terms, values, start, chosen, sinks, stick } = call;
-  const { m, block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, few } = plan;
-  return [
-    batch,
-    t,
-    s,
-    h,
-    scale,
-    causal ? 1 : 0,
-    window,
-    m,
-    h / m,
-    terms.length,
-    values.length,
-    termWidth(call),
-    valueWidth(call),
-    addressOf(out),
-    addressOf(lse),
-    block,
-    rowsPerPiece,
-    rowPieces,
-    keysPerPiece,
-    keyPieces,
-    0,
-    0,
-    few ? 1 : 0,
-    addressOf(start),
-    addressOf(sinks),
-    0,
-    stick ? 1 + (stick.current ? 0 : 2) + (stick.remainder ? 4 : 0) : 0,
-    addressOf(chosen),
-    chosen?.shape[1] ?? 0,
-    0,
-  ];
-}
-
-/** What the arguments of an operand say of pages where it lies on none. */
-export const unpaged = [0, 0, 0, 0, 0] as const;
-
-/** Where an operand's pages are listed, in the table at `base`, and how its rows lie on them. */
-function pageArguments(
-  { paging }: Tensor,
-  base: number,
-  places: ReadonlyMap<readonly Page[], number>,
-): readonly number[] {
-  if (!paging) return unpaged;
-  const table = base + 4 * places.get(paging.pages)!;
-  return [table, typeNumber[paging.type], paging.offset, paging.scales, paging.groups];
-}
-
-/** The numbers of all pages that operands lie on, and where each list of them begins. */
-function tableOf(operands: readonly Tensor[]) {
-  const lists = new Set(operands.flatMap(({ paging }) => (paging ? [paging.pages] : [])));
-  const places = new Map<readonly Page[], number>();
-  const table = new Int32Array([...lists].reduce((sum, pages) => sum + pages.length, 0));
-  let at = 0;
-  for (const pages of lists) {
-    places.set(pages, at);
-    table.set(numbersOf(pages), at);
-    at += pages.length;
+/** The arguments of a call that is cut up so, without pages, gradients and memory for what is unfinished. */
+export function argumentsOf(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
+  const { stick, chosen } = call;
+  const args: number[] = [];
+  args[slot.BATCH] = call.batch;
+  args[slot.T] = call.t;
+  args[slot.S] = call.s;
+  args[slot.H] = call.h;
+  args[slot.SCALE] = call.scale;
+  args[slot.CAUSAL] = call.causal ? 1 : 0;
+  args[slot.WINDOW] = call.window;
+  args[slot.FOLDED] = plan.m;
+  args[slot.GROUPS] = call.h / plan.m;
+  args[slot.TERMS] = call.terms.length;
+  args[slot.VALUES] = call.values.length;
+  args[slot.TERM_WIDTH] = termWidth(call);
+  args[slot.VALUE_WIDTH] = valueWidth(call);
+  args[slot.OUT] = addressOf(out);
+  args[slot.LSE] = addressOf(lse);
+  args[slot.BLOCK] = plan.block;
+  args[slot.ROWS_PER_PIECE] = plan.rowsPerPiece;
+  args[slot.ROW_PIECES] = plan.rowPieces;
+  args[slot.KEYS_PER_PIECE] = plan.keysPerPiece;
+  args[slot.KEY_PIECES] = plan.keyPieces;
+  args[slot.PARTS] = 0;
+  args[slot.GOUT] = 0;
+  args[slot.FEW] = plan.few ? 1 : 0;
+  args[slot.STARTS] = addressOf(call.start);
+  args[slot.SINKS] = addressOf(call.sinks);
+  args[slot.SINK_GRADIENT] = 0;
+  args[slot.STICK] = stick ? 1 : 0;
+  args[slot.BEHIND] = stick && !stick.current ? 1 : 0;
+  args[slot.REMAINDER] = stick?.remainder ? 1 : 0;
+  args[slot.CHOICES] = addressOf(chosen);
+  args[slot.CHOICE] = chosen?.shape[1] ?? 0;
+  for (let i = 0; i < operandsOf(call); i++) {
+    const at = recordOf(i);
+    const rows = rowsOf(call, i);
+    const { e, g } = call.terms[i] ?? call.values[i - call.terms.length]!;
+    args[at + slot.WIDTH] = e;
+    args[at + slot.KEY_HEADS] = g;
+    args[at + slot.KEYS] = rows.paging ? 0 : addressOf(rows);
+    args[at + slot.QUERIES] = addressOf(call.terms[i]?.q);
+    args[at + slot.KEY_GRADIENT] = 0;
+    args[at + slot.QUERY_GRADIENT] = 0;
+    args[at + slot.KEY_COPIES] = 0;
+    args[at + slot.COPIES] = 1;
+    args[at + slot.PAGES] = 0;
+    args[at + slot.TYPE] = 0;
+    args[at + slot.ROWS_AT] = 0;
+    args[at + slot.SCALES_AT] = 0;
+    args[at + slot.SCALES] = 0;
+    args[at + slot.TWIN] = twinOf(call, i);
   }
+  return args;
+}
+
+const recordOf = (operand: number) => slot.OPERANDS + operand * slot.PER_OPERAND;
+const operandsOf = ({ terms, values }: AttendCall) => terms.length + values.length;
+
+/** Rows of keys or values of operand i. */
+function rowsOf({ terms, values }: AttendCall, i: number): Tensor {
+  return i < terms.length ? terms[i]!.k : values[i - terms.length]!.v;
+}
+
+/** The first operand with the rows of operand i. */
+function twinOf(call: AttendCall, i: number): number {
+  let twin = 0;
+  while (rowsOf(call, twin) !== rowsOf(call, i)) twin++;
+  return twin;
+}
+
+/** Says on which pages an operand's rows lie, and how: in the record at `at`, with the list of pages at address `table`. */
+function tellPages(args: number[], at: number, paging: Paging, table: number): void {
+  args[at + slot.PAGES] = table;
+  args[at + slot.TYPE] = typeNumber[paging.type];
+  args[at + slot.ROWS_AT] = paging.offset;
+  args[at + slot.SCALES_AT] = paging.scales;
+  args[at + slot.SCALES] = paging.groups;
+}
+
+/** The numbers of all pages that a call's rows lie on, and where each list of them begins. */
+function tableOf(call: AttendCall) {
+  const places = new Map<readonly Page[], number>();
+  let count = 0;
+  for (let i = 0; i < operandsOf(call); i++) {
+    const pages = rowsOf(call, i).paging?.pages;
+    if (!pages || places.has(pages)) continue;
+    places.set(pages, count);
+    count += pages.length;
+  }
+  const table = new Int32Array(count);
+  for (const [pages, at] of places) table.set(numbersOf(pages), at);
   return { places, table };
 }
 

@@ -1,21 +1,21 @@
 // A bias: one row that is added to every row, and the sum of all rows that is its gradient.
 import { address, first, next, piecesOf, rowsOf, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
+import * as slot from "./slot";
 
 /** Columns that are summed at a time: a line of the cache, and sums that stay in registers. */
 const STRIP: i32 = 16;
 
-/** Arguments: out x bias, rows, width. */
 export function addBias(args: usize, _thread: i32): void {
-  const rows = whole(args, 3);
-  const width = whole(args, 4);
+  const rows = whole(args, slot.ROWS);
+  const width = whole(args, slot.WIDTH);
   const step = <usize>width << 2;
   const each = rowsOf(width);
   const pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
       const skip = <usize>row * step;
-      addRow(width, address(args, 1) + skip, address(args, 2), address(args, 0) + skip);
+      addRow(width, address(args, slot.X) + skip, address(args, slot.BIAS), address(args, slot.OUT) + skip);
     }
 }
 
@@ -28,15 +28,15 @@ function addRow(n: i32, x: usize, bias: usize, out: usize): void {
     storePart(out, n, f32x4.add(loadPart(x, n, 0), loadPart(bias, n, 0)));
 }
 
-/** Arguments: dbias g, rows, width. Sums are kept in float64 and rounded once, so that the error does not grow with the rows. */
+/** Sums are kept in float64 and rounded once, so that the error does not grow with the rows. */
 export function biasGradient(args: usize, _thread: i32): void {
-  const rows = whole(args, 2);
-  const width = whole(args, 3);
+  const rows = whole(args, slot.ROWS);
+  const width = whole(args, slot.WIDTH);
   const strips = (width + STRIP - 1) / STRIP;
   for (let strip = first(strips); strip < strips; strip = next()) {
     const from = strip * STRIP;
     const skip = <usize>from << 2;
-    sumColumns(min(STRIP, width - from), rows, <usize>width << 2, address(args, 1) + skip, address(args, 0) + skip);
+    sumColumns(min(STRIP, width - from), rows, <usize>width << 2, address(args, slot.X) + skip, address(args, slot.BIAS) + skip);
   }
 }
 

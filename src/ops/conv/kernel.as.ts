@@ -1,6 +1,7 @@
 // Causal short convolution of each channel by itself, and its gradients.
 import { address, first, next, piecesOf, scratch, share, shared, whole } from "../../device/thread.as";
 import { addRow, addTaps, tap, taps } from "./taps.as";
+import * as slot from "./slot";
 
 /** Channels worked on at a time, so that the rows under all taps stay in the nearest cache. */
 const STRIP: i32 = 512;
@@ -8,14 +9,13 @@ const STRIP_BYTES: usize = 2048;
 /** Rows that one thread takes at a time. */
 const BLOCK: i32 = 64;
 
-/** Arguments: out x w bias before (the last two 0 for zeros), rows, t, channels, width. */
 export function conv(args: usize, thread: i32): void {
-  const bias = address(args, 3);
-  const before = address(args, 4);
-  const rows = whole(args, 5);
-  const t = whole(args, 6);
-  const channels = whole(args, 7);
-  const width = whole(args, 8);
+  const bias = address(args, slot.BIAS);
+  const before = address(args, slot.BEFORE);
+  const rows = whole(args, slot.ROWS);
+  const t = whole(args, slot.T);
+  const channels = whole(args, slot.CHANNELS);
+  const width = whole(args, slot.WIDTH);
   const row = <usize>channels << 2;
   const w = scratch(thread);
   const zeros = zerosOf(thread);
@@ -25,14 +25,14 @@ export function conv(args: usize, thread: i32): void {
     const from = (piece / blocks) * STRIP;
     const skip = <usize>from << 2;
     const n = min(STRIP, channels - from);
-    turn(n, width, address(args, 2) + skip * <usize>width, w);
+    turn(n, width, address(args, slot.W) + skip * <usize>width, w);
     const above = (piece % blocks) * BLOCK;
     const to = min(rows, above + BLOCK);
     const start = bias ? bias + skip : zeros;
     for (let i = above; i < to; i++) {
       const at = <usize>i * row + skip;
-      const out = address(args, 0) + at;
-      const x = address(args, 1) + at;
+      const out = address(args, slot.OUT) + at;
+      const x = address(args, slot.X) + at;
       const place = i % t;
       if (place >= width - 1 && place + 1 < t && i + 1 < to) {
         tapPair(n, width, out, start, x - <usize>(width - 1) * row, row, w, STRIP_BYTES);
@@ -74,19 +74,19 @@ function convRow(
 }
 
 /**
- * Arguments: dx dw dbias (0 for not wanted) x w before (0 for zeros) g, rows, t, channels, width, runs. Rows are summed into
- * dw and dbias in `runs` runs, whatever the number of threads; a run's sums are `[width + 1, channels]`, bias last.
+ * Rows are summed into dw and dbias in `runs` runs, whatever the number of threads; a run's sums are `[width + 1, channels]`,
+ * bias last.
  */
 export function convBackward(args: usize, thread: i32): void {
-  const dx = address(args, 0);
-  const dw = address(args, 1);
-  const dbias = address(args, 2);
-  const before = address(args, 5);
-  const rows = whole(args, 7);
-  const t = whole(args, 8);
-  const channels = whole(args, 9);
-  const width = whole(args, 10);
-  const runs = whole(args, 11);
+  const dx = address(args, slot.OUT);
+  const dw = address(args, slot.DW);
+  const dbias = address(args, slot.BIAS);
+  const before = address(args, slot.BEFORE);
+  const rows = whole(args, slot.ROWS);
+  const t = whole(args, slot.T);
+  const channels = whole(args, slot.CHANNELS);
+  const width = whole(args, slot.WIDTH);
+  const runs = whole(args, slot.RUNS);
   const row = <usize>channels << 2;
   const w = scratch(thread);
   const zeros = zerosOf(thread);
@@ -97,14 +97,14 @@ export function convBackward(args: usize, thread: i32): void {
     const skip = <usize>from << 2;
     const n = min(STRIP, channels - from);
     const sums = sumsOf(run, width, row) + skip;
-    if (dx) turn(n, width, address(args, 4) + skip * <usize>width, w);
+    if (dx) turn(n, width, address(args, slot.W) + skip * <usize>width, w);
     if (dw || dbias) for (let k = 0; k <= width; k++) memory.fill(sums + <usize>k * row, 0, <usize>n << 2);
     const to = share(rows, run + 1, runs);
     for (let i = share(rows, run, runs); i < to; i++) {
       const at = <usize>i * row + skip;
       const place = i % t;
-      const x = address(args, 3) + at;
-      const g = address(args, 6) + at;
+      const x = address(args, slot.X) + at;
+      const g = address(args, slot.G) + at;
       const pair = place >= width - 1 && place + width < t && i + 1 < to;
       if (pair) {
         if (dx) tapPair(n, width, dx + at, zeros, g, row, w + <usize>(width - 1) * STRIP_BYTES, 0 - STRIP_BYTES);
@@ -123,18 +123,18 @@ export function convBackward(args: usize, thread: i32): void {
 
 /** After convBackward: adds up dw and dbias of all runs. */
 export function convRuns(args: usize, _thread: i32): void {
-  const channels = whole(args, 9);
-  const strips = address(args, 1) || address(args, 2) ? piecesOf(channels, STRIP) : 0;
+  const channels = whole(args, slot.CHANNELS);
+  const strips = address(args, slot.DW) || address(args, slot.BIAS) ? piecesOf(channels, STRIP) : 0;
   for (let piece = first(strips); piece < strips; piece = next())
     sumRuns(piece * STRIP, min(STRIP, channels - piece * STRIP), args);
 }
 
 function sumRuns(from: i32, n: i32, args: usize): void {
-  const dw = address(args, 1);
-  const dbias = address(args, 2);
-  const width = whole(args, 10);
-  const runs = whole(args, 11);
-  const row = <usize>whole(args, 9) << 2;
+  const dw = address(args, slot.DW);
+  const dbias = address(args, slot.BIAS);
+  const width = whole(args, slot.WIDTH);
+  const runs = whole(args, slot.RUNS);
+  const row = <usize>whole(args, slot.CHANNELS) << 2;
   const all = sumsOf(0, width, row) + (<usize>from << 2);
   for (let run = 1; run < runs; run++)
     for (let k = 0; k <= width; k++) addRow(n, all + <usize>k * row, all + <usize>(run * (width + 1) + k) * row);

@@ -1,20 +1,21 @@
 // Gradients of the delta rule: chunks from last to first, each computed anew from the state before it, with dS the
 // gradient of the state after it. README.md has the equations.
 import { address, first, next, piecesOf, rowsOf, scratch } from "../../device/thread.as";
-import { lift4 } from "../attend/pack.as";
+import { lift4 } from "../attend/panel.as";
 import { madd } from "../simd.as";
 import {
-  BLOCK, LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, partial, rates, starts, sumAt, takeChunk, touch, vals,
+  LANES, N, N4, PANEL, V, V4, build, far, layChunk, panel, partial, rates, starts, sumAt, takeChunk, touch, vals,
   written,
 } from "./build.as";
 import {
   batch, chunks, g, give, h, headRow, n, open, stateAt, states, t, take, takeState, v,
 } from "./call.as";
-import { CHUNK } from "./chunk";
+import { BLOCK, CHUNK } from "./chunk";
 import {
   ends, gradientRows, layGradient, multiplyAdd, read as gradientOfRead, written as gradientOfWritten,
 } from "./gradient.as";
 import { scaleRows } from "./kernel.as";
+import * as slot from "./slot";
 import { gather, solve } from "./solve.as";
 import { product } from "./tile.as";
 
@@ -35,15 +36,14 @@ let S: usize = 0;
 let dS: usize = 0;
 let across: usize = 0;
 
-/** Arguments: those of `open`, then gout, dq dk `[batch t, h, n]`, dv dbeta ddecay, and their sums dq dk if g < h. */
 export function deltaBackward(args: usize, thread: i32): void {
   open(args);
-  gout = address(args, 17);
-  dq = address(args, 18);
-  dk = address(args, 19);
-  dv = address(args, 20);
-  dbeta = address(args, 21);
-  ddecay = address(args, 22);
+  gout = address(args, slot.GOUT);
+  dq = address(args, slot.DQ);
+  dk = address(args, slot.DK);
+  dv = address(args, slot.DV);
+  dbeta = address(args, slot.DBETA);
+  ddecay = address(args, slot.DDECAY);
   read = layGradient(layChunk(scratch(thread)));
   U = read + <usize>(2 * CHUNK) * V4;
   slopes = U + <usize>CHUNK * V4;
@@ -70,8 +70,8 @@ export function deltaHeads(args: usize, _thread: i32): void {
   const rows = batch * t, each = rowsOf(h * n), pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * each, to = min(rows, from + each);
-    if (address(args, 18)) sumHeads(address(args, 18), from, to, address(args, 23));
-    if (address(args, 19)) sumHeads(address(args, 19), from, to, address(args, 24));
+    if (address(args, slot.DQ)) sumHeads(address(args, slot.DQ), from, to, address(args, slot.Q_SUM));
+    if (address(args, slot.DK)) sumHeads(address(args, slot.DK), from, to, address(args, slot.K_SUM));
   }
 }
 

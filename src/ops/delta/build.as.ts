@@ -2,16 +2,16 @@
 // products of keys with keys (A) and queries with keys (P). Tokens go in blocks of 8: between blocks the products are
 // products of matrices, from keys decayed to the block's start and keys and queries decayed from there on; within a
 // block, pairs. No decay is ever inverted. README.md has the equations.
-import { lift4 } from "../attend/pack.as";
+import { lift4 } from "../attend/panel.as";
 import { exp4, madd, sum4 } from "../simd.as";
 import {
-  PER_CHANNEL, PER_HEAD, beta, decay, g, h, headRow, k, keyRow, kind, n, q, scale, take, v, values,
+  beta, decay, g, h, headRow, k, keyRow, kind, n, q, scale, take, v, values,
 } from "./call.as";
-import { CHUNK } from "./chunk";
+import { BLOCK, CHUNK } from "./chunk";
+import { PER_CHANNEL, PER_HEAD } from "./decay";
 import { product } from "./tile.as";
 
-/** Tokens of a block; its keys, then its queries, are LANES rows or columns. */
-export const BLOCK: i32 = 8;
+/** A block's keys, then its queries, are as many rows or columns. */
 export const LANES: i32 = 2 * BLOCK;
 /** Bytes of a row of A and P. */
 export const PANEL: usize = LANES * 4;

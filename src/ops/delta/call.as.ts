@@ -1,10 +1,7 @@
 // A call of delta as the kernels see it: where its tensors lie, and rows moved between them and a thread's own memory.
 import { address, real, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
-
-/** Kinds of decay. */
-export const PER_HEAD: i32 = 1;
-export const PER_CHANNEL: i32 = 2;
+import * as slot from "./slot";
 
 export let batch: i32 = 0;
 export let t: i32 = 0;
@@ -14,7 +11,7 @@ export let h: i32 = 0;
 export let n: i32 = 0;
 export let v: i32 = 0;
 export let scale: f32 = 0;
-/** 0: no decay. */
+/** Kind of decay. */
 export let kind: i32 = 0;
 export let chunks: i32 = 0;
 export let q: usize = 0;
@@ -27,25 +24,25 @@ export let state: usize = 0;
 export let final: usize = 0;
 export let states: usize = 0;
 
-/** Reads the arguments that all kernels share: wasm.ts lists them. */
+/** Reads the arguments that all kernels share. */
 export function open(args: usize): void {
-  batch = whole(args, 0);
-  t = whole(args, 1);
-  g = whole(args, 2);
-  h = whole(args, 3);
-  n = whole(args, 4);
-  v = whole(args, 5);
-  scale = real(args, 6);
-  kind = whole(args, 7);
-  chunks = whole(args, 8);
-  q = address(args, 9);
-  k = address(args, 10);
-  values = address(args, 11);
-  beta = address(args, 12);
-  decay = address(args, 13);
-  state = address(args, 14);
-  final = address(args, 15);
-  states = address(args, 16);
+  batch = whole(args, slot.BATCH);
+  t = whole(args, slot.T);
+  g = whole(args, slot.KEY_HEADS);
+  h = whole(args, slot.HEADS);
+  n = whole(args, slot.KEY_WIDTH);
+  v = whole(args, slot.VALUE_WIDTH);
+  scale = real(args, slot.SCALE);
+  kind = whole(args, slot.KIND);
+  chunks = whole(args, slot.CHUNKS);
+  q = address(args, slot.Q);
+  k = address(args, slot.K);
+  values = address(args, slot.V);
+  beta = address(args, slot.BETA);
+  decay = address(args, slot.DECAY);
+  state = address(args, slot.STATE);
+  final = address(args, slot.FINAL);
+  states = address(args, slot.STATES);
 }
 
 /** Row of the key head that serves `head`, in a tensor `[rows, g, n]`. */

@@ -2,10 +2,11 @@
 // tokens give, then its own pairs, by the running products of build.as.ts taken the other way round.
 import { madd, sum4 } from "../simd.as";
 import {
-  BLOCK, LANES, N, N4, PANEL, V, V4, decays, keys, near, queries, since, starts, turn, turned, written as earlier,
+  LANES, N, N4, PANEL, V, V4, decays, keys, near, queries, since, starts, turn, turned, written as earlier,
 } from "./build.as";
-import { PER_CHANNEL, give, headRow, kind, n, scale } from "./call.as";
-import { CHUNK } from "./chunk";
+import { give, headRow, kind, n, scale } from "./call.as";
+import { BLOCK, CHUNK } from "./chunk";
+import { PER_CHANNEL } from "./decay";
 import { product } from "./tile.as";
 
 /** Gradient of the keys as decayed to where the walk stands, `[CHUNK][N]`: at first the chunk's end. */

@@ -1,11 +1,12 @@
 // The delta rule by chunks: per chunk the corrections of all its tokens, then outputs and the next state as products of
 // matrices. Everything of a head lies in the thread's scratch.
 import { address, first, next, scratch } from "../../device/thread.as";
-import { BLOCK, LANES, N, N4, V, V4, build, layChunk, starts, takeChunk, written } from "./build.as";
+import { LANES, N, N4, V, V4, build, layChunk, starts, takeChunk, written } from "./build.as";
 import {
   batch, chunks, final, give, giveState, h, headRow, open, state, stateAt, states, t, takeState, v,
 } from "./call.as";
-import { CHUNK } from "./chunk";
+import { BLOCK, CHUNK } from "./chunk";
+import * as slot from "./slot";
 import { solve } from "./solve.as";
 import { product } from "./tile.as";
 
@@ -14,10 +15,9 @@ let read: usize = 0;
 let U: usize = 0;
 let S: usize = 0;
 
-/** Arguments: those of `open`, then out. */
 export function deltaChunked(args: usize, thread: i32): void {
   open(args);
-  const out = address(args, 17);
+  const out = address(args, slot.OUT);
   read = layChunk(scratch(thread));
   U = read + <usize>(2 * CHUNK) * V4;
   S = U + <usize>CHUNK * V4;

@@ -1,20 +1,22 @@
 // The delta rule token by token: the state stays in cache, and columns of it do not depend on each other, so each token
 // passes over a few columns of all rows twice.
-import { first, next, scratch } from "../../device/thread.as";
+import { address, first, next, scratch } from "../../device/thread.as";
 import { exp4, loadPart, madd, storePart } from "../simd.as";
 import {
-  PER_CHANNEL, PER_HEAD, batch, beta, chunks, decay, final, h, headRow, k, keyRow, kind, n, open, q, scale, state,
+  batch, beta, chunks, decay, final, h, headRow, k, keyRow, kind, n, open, q, scale, state,
   stateAt, states, t, v, values,
 } from "./call.as";
 import { CHUNK } from "./chunk";
+import { PER_CHANNEL, PER_HEAD } from "./decay";
+import * as slot from "./slot";
 
 // Of the token at hand, four floats per channel: k exp(decay), exp(decay), k, scale q. Behind them, room for a state.
 let channels: usize = 0;
 
-/** Arguments: those of `open`, then out. Needs 4 n (v + 4) bytes of scratch. */
+/** Needs 4 n (v + 4) bytes of scratch. */
 export function deltaRecurrent(args: usize, thread: i32): void {
   open(args);
-  const out = <usize>load<f64>(args + (17 << 3));
+  const out = address(args, slot.OUT);
   channels = scratch(thread);
   const pieces = batch * h;
   for (let piece = first(pieces); piece < pieces; piece = next()) pass(piece, out);

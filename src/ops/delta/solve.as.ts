@@ -1,6 +1,7 @@
 // A chunk's corrections U, by forward substitution, block by block.
 import { madd } from "../simd.as";
-import { BLOCK, LANES, N, N4, PANEL, V, V4, far, panel, rates, vals } from "./build.as";
+import { LANES, N, N4, PANEL, V, V4, far, panel, rates, vals } from "./build.as";
+import { BLOCK } from "./chunk";
 import { product } from "./tile.as";
 
 /**

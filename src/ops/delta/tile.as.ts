@@ -1,4 +1,4 @@
-// C (= or +=) A B for small matrices that lie in cache, with any steps of A: nothing is packed, since each is used once
+// C (= or +=) A B for small matrices that lie in cache, with any steps of A: nothing is laid out in panels, since each is used once
 // or twice. Tiles are those of einsum and attention otherwise: not unrolled over k, statements in the order wanted.
 import { put, sixes } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";

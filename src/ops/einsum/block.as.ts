@@ -1,6 +1,6 @@
-// Products of blocks that lie packed in cache, and of whole small matrices; other ops (attention) build on these too.
+// Products of blocks that lie in cache, as panels, and of whole small matrices; other ops (attention) build on these too.
 import { COLUMNS, ROWS, tile } from "./micro.as";
-import { packColumns, packRows } from "./pack.as";
+import { layColumns, layRows } from "./panel.as";
 import { DEPTH, HEIGHT, WIDTH } from "./size";
 
 /** Bytes of scratch that `product` uses. */
@@ -20,7 +20,7 @@ export function depth(k: i32): i32 {
 }
 
 /**
- * C[m, n] = (or += if `add`) packed A[m, k] times packed B[k, n]. Steps of C in bytes; fast where `column` is 4.
+ * C[m, n] = (or += if `add`) A[m, k] times B[k, n], both in panels. Steps of C in bytes; fast where `column` is 4.
  * `spare`: 4 * ROWS * COLUMNS bytes.
  */
 export function multiply(
@@ -68,29 +68,29 @@ export function product(
   m: i32, n: i32, k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, bn: usize,
   c: usize, cm: usize, cn: usize, add: i32, space: usize,
 ): void {
-  const packedA = space + 1024;
-  const packedB = packedA + 4 * HEIGHT * DEPTH;
+  const panelsA = space + 1024;
+  const panelsB = panelsA + 4 * HEIGHT * DEPTH;
   const step = depth(k);
   for (let j = 0; j < n; j += WIDTH) {
     const columns = min(WIDTH, n - j);
     for (let p = 0; p < k; p += step) {
       const deep = min(step, k - p);
-      packColumns(packedB, b + <usize>j * bn + <usize>p * bk, columns, deep, bn, bk);
+      layColumns(panelsB, b + <usize>j * bn + <usize>p * bk, columns, deep, bn, bk);
       for (let i = 0; i < m; i += HEIGHT) {
         const rows = min(HEIGHT, m - i);
-        packRows(packedA, a + <usize>i * am + <usize>p * ak, rows, deep, am, ak);
+        layRows(panelsA, a + <usize>i * am + <usize>p * ak, rows, deep, am, ak);
         const to = c + <usize>i * cm + <usize>j * cn;
-        multiply(rows, columns, deep, packedA, packedB, to, cm, cn, add | p, space);
+        multiply(rows, columns, deep, panelsA, panelsB, to, cm, cn, add | p, space);
       }
     }
   }
 }
 
-/** Packs all blocks of `step` of the k axis of `rows` rows of A, one block after the other. */
+/** Lays out all blocks of `step` of the k axis of `rows` rows of A, one block after the other. */
 export function keepRows(to: usize, a: usize, rows: i32, k: i32, step: i32, am: usize, ak: usize): void {
   for (let p = 0; p < k; p += step) {
     const deep = min(step, k - p);
-    packRows(to, a + <usize>p * ak, rows, deep, am, ak);
+    layRows(to, a + <usize>p * ak, rows, deep, am, ak);
     to += <usize>(deep * roundUp(rows, ROWS)) << 2;
   }
 }
@@ -99,7 +99,7 @@ export function keepRows(to: usize, a: usize, rows: i32, k: i32, step: i32, am: 
 export function keepColumns(to: usize, b: usize, columns: i32, k: i32, step: i32, bk: usize, bn: usize): void {
   for (let p = 0; p < k; p += step) {
     const deep = min(step, k - p);
-    packColumns(to, b + <usize>p * bk, columns, deep, bn, bk);
+    layColumns(to, b + <usize>p * bk, columns, deep, bn, bk);
     to += <usize>(deep * roundUp(columns, COLUMNS)) << 2;
   }
 }
@@ -108,12 +108,12 @@ export function keepColumns(to: usize, b: usize, columns: i32, k: i32, step: i32
 export function productOfRows(
   m: i32, n: i32, k: i32, a: usize, am: usize, ak: usize, kept: usize, c: usize, cm: usize, cn: usize, add: i32, space: usize,
 ): void {
-  const packed = space + 1024;
+  const panels = space + 1024;
   const step = depth(k);
   for (let p = 0; p < k; p += step) {
     const deep = min(step, k - p);
-    packRows(packed, a + <usize>p * ak, m, deep, am, ak);
-    multiply(m, n, deep, packed, kept, c, cm, cn, add | p, space);
+    layRows(panels, a + <usize>p * ak, m, deep, am, ak);
+    multiply(m, n, deep, panels, kept, c, cm, cn, add | p, space);
     kept += <usize>(deep * roundUp(n, COLUMNS)) << 2;
   }
 }
@@ -122,14 +122,14 @@ export function productOfRows(
 export function productOfColumns(
   m: i32, n: i32, k: i32, kept: usize, b: usize, bk: usize, bn: usize, c: usize, cm: usize, cn: usize, add: i32, space: usize,
 ): void {
-  const packed = space + 1024;
+  const panels = space + 1024;
   const step = depth(k);
   for (let p = 0; p < k; p += step) {
     const deep = min(step, k - p);
-    packColumns(packed, b + <usize>p * bk, n, deep, bn, bk);
+    layColumns(panels, b + <usize>p * bk, n, deep, bn, bk);
     for (let i = 0; i < m; i += HEIGHT) {
       const at = kept + (<usize>(i * deep) << 2);
-      multiply(min(HEIGHT, m - i), n, deep, at, packed, c + <usize>i * cm, cm, cn, add | p, space);
+      multiply(min(HEIGHT, m - i), n, deep, at, panels, c + <usize>i * cm, cm, cn, add | p, space);
     }
     kept += <usize>(deep * roundUp(m, ROWS)) << 2;
   }

@@ -2,14 +2,15 @@
 // largest that do not spill in V8 for each build. Not unrolled over k, and written in the order wanted: V8 keeps it. The
 // loop ends by address: an instruction less than with a counter, which tells when another tenant shares the core.
 import { madd } from "../simd.as";
+import { FUSED_ROWS, PLAIN_COLUMNS, PLAIN_ROWS, WIDE_COLUMNS } from "./size";
 
 // WIDE is 1 in the build meant for revectorisation (scripts/kernels.ts).
 /** Rows and columns of the tile of this build. */
-export const ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
-export const COLUMNS: i32 = WIDE ? 16 : 8;
+export const ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? FUSED_ROWS : PLAIN_ROWS;
+export const COLUMNS: i32 = WIDE ? WIDE_COLUMNS : PLAIN_COLUMNS;
 
 /**
- * C tile = (or += if `add`) A panel times B panel. `a`: k x ROWS, `b`: k x COLUMNS, packed; rows of C lie `row` bytes apart,
+ * C tile = (or += if `add`) A panel times B panel. `a`: k x ROWS, `b`: k x COLUMNS; rows of C lie `row` bytes apart,
  * its columns side by side.
  */
 // @ts-ignore: decorator

@@ -1,28 +1,27 @@
-// At most 4 rows of A (decoding): B is read once, in the order it lies in memory, and nothing is packed. The time is that of
-// reading B.
+// At most 4 rows of A (decoding): B is read once, in the order it lies in memory, and nothing is laid out anew. The time is
+// that of reading B.
 import { address, alone, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
+import { FEW, WIDEST } from "./size";
+import * as slot from "./slot";
 
 /** Floats of a thread's copy of A's rows, and of its part of C: 1 MiB each of scratch. */
-const MOST: i32 = 262144;
-/** Most columns of a piece: those of four rows fill that. */
-const WIDEST: i32 = 65536;
+const MOST: i32 = FEW * WIDEST;
 
 /**
- * Arguments as `contract`, then the columns per piece. Requires m <= 4, and B contiguous in n or in k. The sum runs over k in
- * one order whatever the pieces are.
+ * Requires m <= 4, and B contiguous in n or in k. The sum runs over k in one order whatever the pieces are.
  */
 export function stream(args: usize, thread: i32): void {
-  const m = whole(args, 3);
-  const n = whole(args, 4);
-  const k = whole(args, 5);
-  const ak = stride(args, 7);
-  const bk = stride(args, 8);
-  const bn = stride(args, 9);
-  const cn = stride(args, 11);
-  const inner = whole(args, 16);
-  const batch = whole(args, 12) * inner;
-  const wide = alone() ? min(n, WIDEST) : whole(args, 22);
+  const m = whole(args, slot.M);
+  const n = whole(args, slot.N);
+  const k = whole(args, slot.K);
+  const ak = stride(args, slot.AK);
+  const bk = stride(args, slot.BK);
+  const bn = stride(args, slot.BN);
+  const cn = stride(args, slot.CN);
+  const inner = whole(args, slot.INNER);
+  const batch = whole(args, slot.OUTER) * inner;
+  const wide = alone() ? min(n, WIDEST) : whole(args, slot.STRIP);
   const across = (n + wide - 1) / wide;
   const x = scratch(thread);
   const y = x + (MOST << 2);
@@ -34,20 +33,21 @@ export function stream(args: usize, thread: i32): void {
     const columns = min(wide, n - j);
     const b1 = <usize>(at / inner);
     const b2 = <usize>at - b1 * inner;
-    const a = address(args, 1) + b1 * stride(args, 13) + b2 * stride(args, 17);
-    const b = address(args, 2) + b1 * stride(args, 14) + b2 * stride(args, 18) + <usize>j * bn;
-    const c = address(args, 0) + b1 * stride(args, 15) + b2 * stride(args, 19) + <usize>j * cn;
+    const a = address(args, slot.A) + b1 * stride(args, slot.OUTER_A) + b2 * stride(args, slot.INNER_A);
+    const b = address(args, slot.B) + b1 * stride(args, slot.OUTER_B) + b2 * stride(args, slot.INNER_B) + <usize>j * bn;
+    const c = address(args, slot.C) + b1 * stride(args, slot.OUTER_C) + b2 * stride(args, slot.INNER_C) + <usize>j * cn;
     // k in pieces only where the copy of A would not fit.
     const deep = MOST / m;
     for (let p = 0; p < k; p += deep) {
       const length = min(deep, k - p);
       if (at != ready)
-        for (let i = 0; i < m; i++) gatherRow(x + (<usize>(i * length) << 2), a + <usize>i * stride(args, 6) + <usize>p * ak, ak, length);
+        for (let i = 0; i < m; i++)
+          gatherRow(x + (<usize>(i * length) << 2), a + <usize>i * stride(args, slot.AM) + <usize>p * ak, ak, length);
       const from = b + <usize>p * bk;
       if (bn == 4) addRows(m, columns, length, x, from, bk, y);
       else dotColumns(m, columns, length, x, from, bn, y);
       for (let i = 0; i < m; i++)
-        scatterRow(c + <usize>i * stride(args, 10), cn, y + (<usize>(i * columns) << 2), columns, whole(args, 20) | p);
+        scatterRow(c + <usize>i * stride(args, slot.CM), cn, y + (<usize>(i * columns) << 2), columns, whole(args, slot.ADD) | p);
     }
     ready = k > deep ? -1 : at;
   }

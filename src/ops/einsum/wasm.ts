@@ -3,6 +3,8 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { contractPacked } from "../packed/wasm.ts";
 import type { ContractKernel } from "./index.ts";
 import type { Axis, Plan } from "./plan.ts";
+import { FEW, WHOLE_COLUMNS, WHOLE_ROWS, WIDEST } from "./size.ts";
+import * as slot from "./slot.ts";
 import { stripOf } from "./strip.ts";
 
 /** A plan as launches: the kernel does one axis each of m, n and k and two batch axes; further ones become loops here. */
@@ -17,19 +19,11 @@ interface Form {
 }
 
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
-/** Rows up to which B is streamed from memory unpacked. */
-const FEW = 4;
-/** Columns whose sums `stream` has room for. */
-const WIDEST = 65536;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
-/** Rows and columns of whole tiles in every build. */
-const [ROWS, COLUMNS] = [12, 16];
 /** Floats of B in a piece of `stream`, some 10 us of reading, and columns of it where rows of B are read in runs. */
 const STREAMED = 1 << 16;
 const RUN = 256;
-/** Its place among the arguments. */
-const ADD = 20;
 
 const forms = new WeakMap<Plan, Form>();
 
@@ -55,18 +49,18 @@ export function launchPlan(
   const { args, outer, swapped } = form;
   const [x, y] = swapped ? [b, a] : [a, b];
   if (outer.length === 0) {
-    args[0] = c;
-    args[1] = x;
-    args[2] = y;
-    args[ADD] = mode === "add" ? 1 : 0;
+    args[slot.C] = c;
+    args[slot.A] = x;
+    args[slot.B] = y;
+    args[slot.ADD] = mode === "add" ? 1 : 0;
     device.launch(form.kernel, args, form.threads);
     return;
   }
   for (const at of positions(outer)) {
-    args[0] = c + 4 * at.c;
-    args[1] = x + 4 * at.a;
-    args[2] = y + 4 * at.b;
-    args[ADD] = mode === "add" || at.later ? 1 : 0;
+    args[slot.C] = c + 4 * at.c;
+    args[slot.A] = x + 4 * at.a;
+    args[slot.B] = y + 4 * at.b;
+    args[slot.ADD] = mode === "add" || at.later ? 1 : 0;
     device.launch(form.kernel, args, form.threads);
   }
 }
@@ -93,18 +87,39 @@ function formOf(plan: Plan): Form {
   const batch = rest.toSorted((x, y) => y.size - x.size).slice(0, 2);
   const outer = [...kRest, ...rest.filter((x) => !batch.includes(x))];
   const [first = NONE, second = NONE] = batch;
-  const args = [0, 0, 0, m.size, n.size, kk.size, m.a, kk.a, kk.b, n.b, m.c, n.c];
-  for (const axis of [first, second]) args.push(axis.size, axis.a, axis.b, axis.c);
+  const args: number[] = [];
+  args[slot.C] = 0;
+  args[slot.A] = 0;
+  args[slot.B] = 0;
+  args[slot.M] = m.size;
+  args[slot.N] = n.size;
+  args[slot.K] = kk.size;
+  args[slot.AM] = m.a;
+  args[slot.AK] = kk.a;
+  args[slot.BK] = kk.b;
+  args[slot.BN] = n.b;
+  args[slot.CM] = m.c;
+  args[slot.CN] = n.c;
+  args[slot.OUTER] = first.size;
+  args[slot.OUTER_A] = first.a;
+  args[slot.OUTER_B] = first.b;
+  args[slot.OUTER_C] = first.c;
+  args[slot.INNER] = second.size;
+  args[slot.INNER_A] = second.a;
+  args[slot.INNER_B] = second.b;
+  args[slot.INNER_C] = second.c;
+  args[slot.ADD] = 0;
   const many = first.size * second.size;
   const work = m.size * n.size * kk.size * many;
   const kernel = m.size <= FEW && (n.b === 1 || kk.b === 1) ? "stream" : "contract";
+  // The longer side is cut: what every thread packs for itself is the smaller operand.
+  const byColumns = kernel === "contract" && n.size >= m.size;
   if (kernel === "stream") {
-    const least = Math.max(kk.b === 1 ? COLUMNS : RUN, STREAMED / kk.size);
+    const least = Math.max(kk.b === 1 ? WHOLE_COLUMNS : RUN, STREAMED / kk.size);
     const columns = n.size / Math.max(1, Math.floor(n.size / least));
-    args.push(0, m.size, Math.min(WIDEST, Math.ceil(columns / COLUMNS) * COLUMNS));
-    // The longer side is cut: what every thread packs for itself is the smaller operand.
-  } else if (n.size >= m.size) args.push(0, 1, stripOf(m.size, kk.size, ROWS));
-  else args.push(0, 0, stripOf(n.size, kk.size, COLUMNS));
+    args[slot.STRIP] = Math.min(WIDEST, Math.ceil(columns / WHOLE_COLUMNS) * WHOLE_COLUMNS);
+  } else args[slot.STRIP] = byColumns ? stripOf(m.size, kk.size, WHOLE_ROWS) : stripOf(n.size, kk.size, WHOLE_COLUMNS);
+  args[slot.BY_COLUMNS] = byColumns ? 1 : 0;
   return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined };
 }
 

@@ -1,6 +1,7 @@
 // Rows of a table by number, and the sum of gradients back into them.
 import { address, first, next, piecesOf, rowsOf, whole } from "../../device/thread.as";
 import { loadPart, storePart } from "../simd.as";
+import * as slot from "./slot";
 
 /** What the row of an index is where it has none: zeros, or no number. */
 export const ZEROS: i32 = -1;
@@ -8,35 +9,34 @@ const NONE: i32 = -2;
 /** Columns of a piece of scatterRows: whole cache lines, few enough for narrow models to have some pieces. */
 const COLUMNS: i32 = 64;
 
-/** Arguments: out table indices, number of indices, width, their kind (0 int32, 1 float), indices and rows of a part. */
 export function gatherRows(args: usize, _thread: i32): void {
-  const width = whole(args, 4);
+  const width = whole(args, slot.WIDTH);
   const step = <usize>width << 2;
-  const n = whole(args, 3);
+  const n = whole(args, slot.COUNT);
   const each = rowsOf(width);
   const pieces = piecesOf(n, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     for (let i = piece * each, to = min(n, i + each); i < to; i++) {
       const row = rowOf(args, i);
-      const out = address(args, 0) + <usize>i * step;
-      if (row >= 0) memory.copy(out, address(args, 1) + <usize>row * step, step);
+      const out = address(args, slot.OUT) + <usize>i * step;
+      if (row >= 0) memory.copy(out, address(args, slot.FROM) + <usize>row * step, step);
       else fillRow(width, out, row == ZEROS ? 0 : NaN);
     }
 }
 
-/** Arguments: out g, then as `gatherRows`. A piece adds some columns of all rows, in order. */
+/** A piece adds some columns of all rows, in order. */
 export function scatterRows(args: usize, _thread: i32): void {
-  const width = whole(args, 4);
+  const width = whole(args, slot.WIDTH);
   const step = <usize>width << 2;
-  const n = whole(args, 3);
+  const n = whole(args, slot.COUNT);
   const pieces = piecesOf(width, COLUMNS);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const skip = <usize>(piece * COLUMNS) << 2;
     const columns = min(COLUMNS, width - piece * COLUMNS);
-    let g = address(args, 1) + skip;
+    let g = address(args, slot.FROM) + skip;
     for (let i = 0; i < n; i++, g += step) {
       const row = rowOf(args, i);
-      if (row >= 0) addRow(columns, address(args, 0) + skip + <usize>row * step, g);
+      if (row >= 0) addRow(columns, address(args, slot.OUT) + skip + <usize>row * step, g);
     }
   }
 }
@@ -45,10 +45,10 @@ export function scatterRows(args: usize, _thread: i32): void {
 // @ts-ignore: decorator
 @inline
 export function rowOf(args: usize, i: i32): i32 {
-  const at = address(args, 2) + (<usize>i << 2);
-  const rows = whole(args, 7);
-  const above = (i / whole(args, 6)) * rows;
-  if (!whole(args, 5)) return above + load<i32>(at);
+  const at = address(args, slot.INDICES) + (<usize>i << 2);
+  const rows = whole(args, slot.ROWS);
+  const above = (i / whole(args, slot.PER_PART)) * rows;
+  if (!whole(args, slot.KIND)) return above + load<i32>(at);
   const index = load<f32>(at);
   if (index < 0) return ZEROS;
   return index < <f32>rows ? above + <i32>index : NONE;

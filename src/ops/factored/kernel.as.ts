@@ -5,8 +5,6 @@
 import { address, first, next, scratch, whole } from "../../device/thread.as";
 import {
   E,
-  HEAD,
-  PER_OPERAND,
   V,
   batch,
   block,
@@ -24,16 +22,14 @@ import {
   scale,
   t,
 } from "../attend/call.as";
-import { copyRows } from "../attend/pack.as";
-import { packQueries } from "../attend/panel.as";
+import { copyRows } from "../attend/panel.as";
+import { layQueries } from "../attend/score.as";
 import { keepPiece, writePiece } from "../attend/result.as";
 import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "../attend/softmax.as";
 import { WIDTH, padded, sixes, tile, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { liftHeads, spread, sumRanks } from "./rank.as";
-
-/** Arguments after those of attend with one term and one value: address and step of ak, bk, av, bv, then the ranks R, P. */
-const FACTORS: i32 = HEAD + 2 * PER_OPERAND;
+import * as slot from "./slot";
 
 let call: usize = 0;
 let R: i32 = 0;
@@ -51,12 +47,12 @@ let weights: usize = 0;
 let values: usize = 0;
 let room: i32 = 0;
 
-/** attendFactored: see index.ts for shapes, wasm.ts for the arguments. */
+/** attendFactored: see index.ts for shapes; arguments in slot.ts. */
 export function attendFactored(args: usize, thread: i32): void {
   open(args);
   call = args;
-  R = whole(args, FACTORS + 8);
-  P = whole(args, FACTORS + 9);
+  R = whole(args, slot.KEY_RANK);
+  P = whole(args, slot.VALUE_RANK);
   room = padded(V);
   const panels = <usize>((rowsPerPiece / h) * headPanels());
   table = scratch(thread);
@@ -87,14 +83,14 @@ function headPanels(): i32 {
 // @ts-ignore: decorator
 @inline
 function stepOf(i: i32): usize {
-  return <usize>whole(call, FACTORS + 2 * i + 1) << 2;
+  return <usize>whole(call, slot.FACTORS + i * slot.PER_FACTOR + slot.STEP) << 2;
 }
 
 /** Row of factor i (ak, bk, av, bv) for a token of sequence b. */
 // @ts-ignore: decorator
 @inline
 function factorAt(i: i32, b: i32, token: i32): usize {
-  return address(call, FACTORS + 2 * i) + <usize>(b * s + token) * stepOf(i);
+  return address(call, slot.FACTORS + i * slot.PER_FACTOR + slot.FACTOR) + <usize>(b * s + token) * stepOf(i);
 }
 
 function attendPiece(b: i32, rowPiece: i32, keyPiece: i32): void {
@@ -105,7 +101,7 @@ function attendPiece(b: i32, rowPiece: i32, keyPiece: i32): void {
     for (let head = 0; head < h; head += COLUMNS, panel++) {
       const heads = min(COLUMNS, h - head);
       openPanels(state + <usize>panel * PANEL, 0, row + head, heads, keyPiece);
-      packQueries(b, 0, row + head, heads, LOG2E * scale, queries + <usize>(panel * E) * WIDTH);
+      layQueries(b, 0, row + head, heads, LOG2E * scale, queries + <usize>(panel * E) * WIDTH);
     }
   const from = max(key0, firstSeen(row0)), to = min(key1, lastSeen(end - 1) + 1);
   for (let key = from; key < to; key += block) attendBlock(b, row0, end, key, min(block, to - key));
@@ -143,7 +139,7 @@ function attendPanel(b: i32, panel: i32, key: i32, n: i32, from: i32, to: i32): 
   if (weigh(scores, seen, at, table) && met) shrink(o, room, at);
   store<i32>(at, 1, MET);
   spread(seen, P, scores, av + <usize>from * stepV, stepV, weights, stepOf(3) ? each : 0);
-  if (V % 4) addPacked(stepOf(3) ? n * P : P, stepOf(3) ? from * P : 0, stepOf(3) ? seen * P : P, o, met);
+  if (V % 4) addPanels(stepOf(3) ? n * P : P, stepOf(3) ? from * P : 0, stepOf(3) ? seen * P : P, o, met);
   else addInPlace(factorAt(3, b, key + from), stepOf(3) ? seen * P : P, o, met);
 }
 
@@ -167,8 +163,8 @@ function addInPlace(from: usize, k: i32, o: usize, met: i32): void {
   }
 }
 
-/** O^T += `k` of the `all` rows packed, from row `from` on, times weights. */
-function addPacked(all: i32, from: i32, k: i32, o: usize, met: i32): void {
+/** O^T += `k` of the `all` rows in panels, from row `from` on, times weights. */
+function addPanels(all: i32, from: i32, k: i32, o: usize, met: i32): void {
   const six = sixes(V);
   let v = values;
   for (let j = 0; j < room; ) {

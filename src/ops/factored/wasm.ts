@@ -3,15 +3,14 @@ import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { unpaged } from "../attend/wasm.ts";
+import * as slot from "../attend/slot.ts";
+import { argumentsOf, type Plan } from "../attend/wasm.ts";
+import { WHOLE_COLUMNS as PANEL, WHOLE_ROWS as TILES } from "../einsum/size.ts";
 import type { FactoredCall, FactoredKernel } from "./index.ts";
+import * as factored from "./slot.ts";
 
 /** Pieces of work that keep a few threads busy to the end; the same on every machine, so that results are too. */
 const PIECES = 16;
-/** Heads of a panel, and widths that fill whole tiles, in any build. */
-const PANEL = 16;
-/** Keys of the smallest block; blocks are multiples of it. */
-const TILES = 12;
 /** Floats of a block's factors and panels: what stays near the core. */
 const NEAR = 16384;
 /** Floats that a panel of queries takes for maxima, sums and masks, and the exponential for its constants. */
@@ -22,31 +21,24 @@ const FEW = 32;
 /** Multiplications (some 2 us) that are not worth waking another thread for. */
 const ALONE = 50_000;
 
-/** How a call is cut up, in the words of attend (call.as.ts there). */
-interface Plan {
-  readonly block: number;
-  readonly rowsPerPiece: number;
-  readonly rowPieces: number;
-  readonly keysPerPiece: number;
-  readonly keyPieces: number;
-}
-
 export const factoredWasm: FactoredKernel = (call, out) => {
   if (out.size === 0) return;
-  const { q, ak, bk, av, bv, batch, t, s, h, e, v, keyRank, valueRank, scale, causal, window } = call;
+  const { q, ak, bk, av, bv, batch, t, s, h, e, v, keyRank, valueRank } = call;
   const device = out.device as WasmDevice;
-  const { block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces } = planOf(call);
-  const parts = keyPieces > 1 ? new Tensor(device, [batch * t * h * keyPieces, v + 2]) : undefined;
-  // One group of h heads that share their keys, one term, one value; no sums of exponentials, no gradient.
-  const args = [batch, t, s, h, scale, causal ? 1 : 0, window, h, 1, 1, 1, e, v, addressOf(out), 0];
-  args.push(block, rowsPerPiece, rowPieces, keysPerPiece, keyPieces, addressOf(parts), 0, 0, 0);
-  // No sinks, no stick-breaking, no choice.
-  args.push(0, 0, 0, 0, 0, 0);
-  args.push(e, 1, addressOf(bk), addressOf(q), 0, 0, 0, 1, ...unpaged, 0);
-  args.push(v, 1, addressOf(bv), 0, 0, 0, 0, 1, ...unpaged, 1);
-  for (const factor of [ak, bk, av, bv])
-    args.push(addressOf(factor), factor.shape.length === 3 ? factor.size / (batch * s) : 0);
-  args.push(keyRank, valueRank);
+  const plan = planOf(call);
+  const parts = plan.keyPieces > 1 ? new Tensor(device, [batch * t * h * plan.keyPieces, v + 2]) : undefined;
+  // A call of attend as far as it goes: heads that share their keys, one term and one value.
+  const [terms, values] = [[{ q, k: bk, e, g: 1 }], [{ v: bv, e: v, g: 1 }]];
+  const args = argumentsOf({ ...call, terms, values }, plan, out, undefined);
+  args[slot.PARTS] = addressOf(parts);
+  args[factored.KEY_RANK] = keyRank;
+  args[factored.VALUE_RANK] = valueRank;
+  let at = factored.FACTORS;
+  for (const factor of [ak, bk, av, bv]) {
+    args[at + factored.FACTOR] = addressOf(factor);
+    args[at + factored.STEP] = factor.shape.length === 3 ? factor.size / (batch * s) : 0;
+    at += factored.PER_FACTOR;
+  }
   const products = batch * t * s * h * (keyRank * e + valueRank * v);
   device.launch(parts ? ["attendFactored", "attendMerge"] : "attendFactored", args, products < ALONE ? 1 : undefined);
   parts?.free();
@@ -56,7 +48,7 @@ function planOf({ batch, t, s, h, e, v, keyRank, valueRank }: FactoredCall): Pla
   const ranks = keyRank + valueRank;
   const wide = keyRank * e + valueRank * v;
   const block = Math.max(1, Math.min(8, Math.floor(NEAR / TILES / (wide + PANEL * (2 * ranks + 1))))) * TILES;
-  // Of a block: factors of heads, products and weights, scores, values packed where their width fills no tiles.
+  // Of a block: factors of heads, products and weights, scores, values in panels where their width fills no tiles.
   const room =
     SCRATCH_BYTES / 4 - CONSTANTS - block * (PANEL * (2 * ranks + 1) + valueRank * whole(v)) - 6 * PANEL - 6 * ranks;
   const query = Math.ceil(h / PANEL) * (STATE + PANEL * (e + whole(v)));
@@ -70,7 +62,7 @@ function planOf({ batch, t, s, h, e, v, keyRank, valueRank }: FactoredCall): Pla
   const wanted = Math.max(1, Math.min(least, Math.ceil(PIECES / (batch * rowPieces))));
   const keysPerPiece = Math.max(1, Math.ceil(s / wanted / block)) * block;
   const keyPieces = Math.max(1, Math.ceil(s / keysPerPiece));
-  return { block, rowsPerPiece: perPiece * h, rowPieces, keysPerPiece, keyPieces };
+  return { m: h, block, rowsPerPiece: perPiece * h, rowPieces, keysPerPiece, keyPieces, few: false };
 }
 
 /** A width filled up to whole tiles. */

@@ -1,15 +1,15 @@
 // The gate of SwiGLU: silu(a) b.
 import { GRAIN, address, first, next, piecesOf, whole } from "../../device/thread.as";
 import { loadPart, madd, sigmoid4, storePart } from "../simd.as";
+import * as slot from "./slot";
 
-/** Arguments: out a b, n in elements. */
 export function gate(args: usize, _thread: i32): void {
-  const n = whole(args, 3);
+  const n = whole(args, slot.SIZE);
   const pieces = piecesOf(n, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * GRAIN;
     const skip = <usize>from << 2;
-    gateRun(min(GRAIN, n - from), address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip);
+    gateRun(min(GRAIN, n - from), address(args, slot.OUT) + skip, address(args, slot.A) + skip, address(args, slot.B) + skip);
   }
 }
 
@@ -31,16 +31,15 @@ function gateRun(n: i32, out: usize, a: usize, b: usize): void {
   }
 }
 
-/** Arguments: da db a b g, n in elements. */
 export function gateBackward(args: usize, _thread: i32): void {
-  const n = whole(args, 5);
+  const n = whole(args, slot.SIZE);
   const pieces = piecesOf(n, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * GRAIN;
     const skip = <usize>from << 2;
     backRun(
-      min(GRAIN, n - from), address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip,
-      address(args, 3) + skip, address(args, 4) + skip,
+      min(GRAIN, n - from), address(args, slot.OUT) + skip, address(args, slot.DB) + skip, address(args, slot.A) + skip,
+      address(args, slot.B) + skip, address(args, slot.G) + skip,
     );
   }
 }

@@ -2,14 +2,24 @@ import { addressOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import type { GateBackwardKernel, GateKernel } from "./index.ts";
+import * as slot from "./slot.ts";
 
 export const gateWasm: GateKernel = (a, b, out) => {
-  const device = out.device as WasmDevice;
-  device.launch("gate", [addressOf(out), addressOf(a), addressOf(b), out.size], threadsFor(out.size));
+  const args: number[] = [];
+  args[slot.OUT] = addressOf(out);
+  args[slot.A] = addressOf(a);
+  args[slot.B] = addressOf(b);
+  args[slot.SIZE] = out.size;
+  (out.device as WasmDevice).launch("gate", args, threadsFor(out.size));
 };
 
 export const gateBackwardWasm: GateBackwardKernel = (a, b, g, da, db) => {
-  const device = g.device as WasmDevice;
-  const args = [addressOf(da), addressOf(db), addressOf(a), addressOf(b), addressOf(g), g.size];
-  device.launch("gateBackward", args, threadsFor(g.size));
+  const args: number[] = [];
+  args[slot.OUT] = addressOf(da);
+  args[slot.A] = addressOf(a);
+  args[slot.B] = addressOf(b);
+  args[slot.SIZE] = g.size;
+  args[slot.G] = addressOf(g);
+  args[slot.DB] = addressOf(db);
+  (g.device as WasmDevice).launch("gateBackward", args, threadsFor(g.size));
 };

@@ -1,18 +1,18 @@
 // Cross entropy over rows of logits; the softmax is never stored.
 import { address, first, next, piecesOf, rowsOf, whole } from "../../device/thread.as";
 import { exp4, loadPart, log4, max4, storePart, sum4 } from "../simd.as";
+import * as slot from "./slot";
 
-/** Arguments: out lse logits targets (int32), rows, vocabulary, counted rows. */
 export function loss(args: usize, _thread: i32): void {
-  const rows = whole(args, 4);
-  const v = whole(args, 5);
-  const lse = address(args, 1);
+  const rows = whole(args, slot.ROWS);
+  const v = whole(args, slot.VOCABULARY);
+  const lse = address(args, slot.LSE);
   const step = <usize>v << 2;
   const each = rowsOf(v);
   const pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
-      const x = address(args, 2) + <usize>row * step;
+      const x = address(args, slot.LOGITS) + <usize>row * step;
       const most = greatest(v, x);
       const log = f32x4.extract_lane(log4(f32x4.splat(exponentials(v, x, most))), 0);
       store<f32>(lse + (<usize>row << 2), most + log);
@@ -25,17 +25,17 @@ export function lossMean(args: usize, _thread: i32): void {
 }
 
 function mean(args: usize): void {
-  const rows = whole(args, 4);
-  const lse = address(args, 1);
-  const step = <usize>whole(args, 5) << 2;
+  const rows = whole(args, slot.ROWS);
+  const lse = address(args, slot.LSE);
+  const step = <usize>whole(args, slot.VOCABULARY) << 2;
   let total: f64 = 0;
   for (let row = 0; row < rows; row++) {
-    const target = load<i32>(address(args, 3) + (<usize>row << 2));
+    const target = load<i32>(address(args, slot.TARGETS) + (<usize>row << 2));
     if (target < 0) continue;
-    const x = load<f32>(address(args, 2) + <usize>row * step + (<usize>target << 2));
+    const x = load<f32>(address(args, slot.LOGITS) + <usize>row * step + (<usize>target << 2));
     total += <f64>load<f32>(lse + (<usize>row << 2)) - <f64>x;
   }
-  store<f32>(address(args, 0), <f32>(total / whole(args, 6)));
+  store<f32>(address(args, slot.OUT), <f32>(total / whole(args, slot.COUNTED)));
 }
 
 function greatest(n: i32, x: usize): f32 {
@@ -63,12 +63,11 @@ function exponentials(n: i32, x: usize, most: f32): f32 {
   return sum4(f32x4.add(s, t));
 }
 
-/** Arguments: dlogits lse logits targets (int32), rows, vocabulary, counted rows, g (address of one number). */
 export function lossBackward(args: usize, _thread: i32): void {
-  const rows = whole(args, 4);
-  const v = whole(args, 5);
+  const rows = whole(args, slot.ROWS);
+  const v = whole(args, slot.VOCABULARY);
   const step = <usize>v << 2;
-  const factor = load<f32>(address(args, 7)) / <f32>whole(args, 6);
+  const factor = load<f32>(address(args, slot.G)) / <f32>whole(args, slot.COUNTED);
   const each = rowsOf(v);
   const pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
@@ -76,14 +75,14 @@ export function lossBackward(args: usize, _thread: i32): void {
 }
 
 function backRow(row: i32, v: i32, step: usize, factor: f32, args: usize): void {
-    const target = load<i32>(address(args, 3) + (<usize>row << 2));
-    const out = address(args, 0) + <usize>row * step;
+    const target = load<i32>(address(args, slot.TARGETS) + (<usize>row << 2));
+    const out = address(args, slot.OUT) + <usize>row * step;
     if (target < 0) {
       memory.fill(out, 0, step);
       return;
     }
-    const x = address(args, 2) + <usize>row * step;
-    probabilities(v, x, load<f32>(address(args, 1) + (<usize>row << 2)), factor, out);
+    const x = address(args, slot.LOGITS) + <usize>row * step;
+    probabilities(v, x, load<f32>(address(args, slot.LSE) + (<usize>row << 2)), factor, out);
     const at = out + (<usize>target << 2);
     store<f32>(at, load<f32>(at) - factor);
 }

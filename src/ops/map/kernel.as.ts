@@ -2,6 +2,7 @@
 // loops of its own.
 import { GRAIN, address, first, next, piecesOf, whole } from "../../device/thread.as";
 import { exp4, loadPart, madd, nmadd, sigmoid4, softplus4, storePart, tanh4 } from "../simd.as";
+import * as slot from "./slot";
 
 const SIGMOID: i32 = 0;
 const SILU: i32 = 1;
@@ -11,37 +12,30 @@ const EXP: i32 = 4;
 const RELU: i32 = 5;
 const TANH: i32 = 6;
 
-/** Arguments: out x, n in elements. */
 export function sigmoid(args: usize, _thread: i32): void {
   map(SIGMOID, args);
 }
 
-/** Arguments: out x, n in elements. */
 export function silu(args: usize, _thread: i32): void {
   map(SILU, args);
 }
 
-/** Arguments: out x, n in elements. */
 export function softplus(args: usize, _thread: i32): void {
   map(SOFTPLUS, args);
 }
 
-/** Arguments: out x, n in elements. */
 export function logSigmoid(args: usize, _thread: i32): void {
   map(LOG_SIGMOID, args);
 }
 
-/** Arguments: out x, n in elements. */
 export function exp(args: usize, _thread: i32): void {
   map(EXP, args);
 }
 
-/** Arguments: out x, n in elements. */
 export function relu(args: usize, _thread: i32): void {
   map(RELU, args);
 }
 
-/** Arguments: out x, n in elements. */
 export function tanh(args: usize, _thread: i32): void {
   map(TANH, args);
 }
@@ -50,13 +44,13 @@ export function tanh(args: usize, _thread: i32): void {
 // @ts-ignore: decorator
 @inline
 function map(by: i32, args: usize): void {
-  const total = whole(args, 2);
+  const total = whole(args, slot.SIZE);
   const pieces = piecesOf(total, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * GRAIN;
     let n = min(GRAIN, total - from);
-    let out = address(args, 0) + (<usize>from << 2);
-    let x = address(args, 1) + (<usize>from << 2);
+    let out = address(args, slot.OUT) + (<usize>from << 2);
+    let x = address(args, slot.X) + (<usize>from << 2);
     for (; n >= 8; n -= 8, x += 32, out += 32) {
       const s = value(by, v128.load(x));
       const t = value(by, v128.load(x, 16));
@@ -79,37 +73,30 @@ function value(by: i32, x: v128): v128 {
   return tanh4(x);
 }
 
-/** Arguments: dx y g, n in elements. */
 export function sigmoidBackward(args: usize, _thread: i32): void {
   mapBackward(SIGMOID, args);
 }
 
-/** Arguments: dx x g, n in elements. */
 export function siluBackward(args: usize, _thread: i32): void {
   mapBackward(SILU, args);
 }
 
-/** Arguments: dx x g, n in elements. */
 export function softplusBackward(args: usize, _thread: i32): void {
   mapBackward(SOFTPLUS, args);
 }
 
-/** Arguments: dx x g, n in elements. */
 export function logSigmoidBackward(args: usize, _thread: i32): void {
   mapBackward(LOG_SIGMOID, args);
 }
 
-/** Arguments: dx y g, n in elements. */
 export function expBackward(args: usize, _thread: i32): void {
   mapBackward(EXP, args);
 }
 
-/** Arguments: dx y g, n in elements. */
 export function reluBackward(args: usize, _thread: i32): void {
   mapBackward(RELU, args);
 }
 
-/** Arguments: dx y g, n in elements. */
 export function tanhBackward(args: usize, _thread: i32): void {
   mapBackward(TANH, args);
 }
@@ -118,14 +105,14 @@ export function tanhBackward(args: usize, _thread: i32): void {
 // @ts-ignore: decorator
 @inline
 function mapBackward(by: i32, args: usize): void {
-  const total = whole(args, 3);
+  const total = whole(args, slot.SIZE);
   const pieces = piecesOf(total, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * GRAIN;
     let n = min(GRAIN, total - from);
-    let dx = address(args, 0) + (<usize>from << 2);
-    let x = address(args, 1) + (<usize>from << 2);
-    let g = address(args, 2) + (<usize>from << 2);
+    let dx = address(args, slot.OUT) + (<usize>from << 2);
+    let x = address(args, slot.X) + (<usize>from << 2);
+    let g = address(args, slot.G) + (<usize>from << 2);
     for (; n >= 8; n -= 8) {
       const s = slope(by, v128.load(x), v128.load(g));
       const t = slope(by, v128.load(x, 16), v128.load(g, 16));

@@ -1,19 +1,16 @@
 // Results of attention over disjoint sets of keys become the result over all of them.
 import { address, first, next, piecesOf, rowsOf, scratch, whole } from "../../device/thread.as";
 import { exp4, loadPart, log4, madd, storePart } from "../simd.as";
+import * as slot from "./slot";
 
-/** Where the addresses of the parts begin: out and lse of each. */
-const PARTS: i32 = 5;
-
-/** Arguments: out lse, rows, width, number of parts, then out and lse of each part. */
 export function merge(args: usize, thread: i32): void {
-  const rows = whole(args, 2), width = whole(args, 3), parts = whole(args, 4);
+  const rows = whole(args, slot.ROWS), width = whole(args, slot.WIDTH), parts = whole(args, slot.COUNT);
   const weights = scratch(thread);
   const each = rowsOf(width * parts);
   const pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
-      store<f32>(address(args, 1) + (<usize>row << 2), weigh(args, row, parts, weights));
+      store<f32>(address(args, slot.LSE) + (<usize>row << 2), weigh(args, row, parts, weights));
       sumUp(args, row, width, parts, weights);
     }
 }
@@ -22,14 +19,14 @@ export function merge(args: usize, thread: i32): void {
 function weigh(args: usize, row: i32, parts: i32, weights: usize): f32 {
   const skip = <usize>row << 2;
   let top: f32 = -Infinity;
-  for (let i = 0; i < parts; i++) top = max(top, load<f32>(address(args, PARTS + 2 * i + 1) + skip));
+  for (let i = 0; i < parts; i++) top = max(top, load<f32>(address(args, slot.PARTS + i * slot.PER_PART + slot.PART_LSE) + skip));
   if (top == -Infinity) {
     memory.fill(weights, 0, <usize>parts << 2);
     return top;
   }
   let sum: f32 = 0;
   for (let i = 0; i < parts; i++) {
-    const log = load<f32>(address(args, PARTS + 2 * i + 1) + skip);
+    const log = load<f32>(address(args, slot.PARTS + i * slot.PER_PART + slot.PART_LSE) + skip);
     const weight = f32x4.extract_lane(exp4(f32x4.splat(log - top)), 0);
     store<f32>(weights + (<usize>i << 2), weight);
     sum += weight;
@@ -40,14 +37,14 @@ function weigh(args: usize, row: i32, parts: i32, weights: usize): f32 {
 
 function sumUp(args: usize, row: i32, width: i32, parts: i32, weights: usize): void {
   const skip = <usize>row * (<usize>width << 2);
-  const to = address(args, 0) + skip;
+  const to = address(args, slot.OUT) + skip;
   for (let c = 0; c < width; c += 4) {
     const at = skip + (<usize>c << 2);
     let sum = f32x4.splat(0);
     for (let i = 0; i < parts; i++)
       sum = madd(
         v128.load_splat<f32>(weights + (<usize>i << 2)),
-        loadPart(address(args, PARTS + 2 * i) + at, width - c, 0),
+        loadPart(address(args, slot.PARTS + i * slot.PER_PART + slot.PART_OUT) + at, width - c, 0),
         sum,
       );
     storePart(to + (<usize>c << 2), width - c, sum);

@@ -1,21 +1,19 @@
 // Products of numbers seen as [outer, middle, inner] with one number for each of `middle`.
 import { GRAIN, address, first, next, piecesOf, scratch, share, shared, whole } from "../../device/thread.as";
 import { loadPart, madd, storePart, sum4 } from "../simd.as";
+import * as slot from "./slot";
 
 /** Numbers of a row that are worked on at a time, so that what is read twice comes from the nearest cache. */
 const STRIP: i32 = 2048;
 /** Numbers of a piece of the sum of all runs. */
 const SUMMED: i32 = 512;
 
-/**
- * Arguments: out a b, n in elements, middle, inner, repeats. Where inner is 1, rows of `middle` are short: so many are taken
- * as one, against b as often one after the other.
- */
+/** Where inner is 1, rows of `middle` are short: so many are taken as one, against b as often one after the other. */
 export function multiply(args: usize, thread: i32): void {
-  const n = whole(args, 3);
-  const inner = whole(args, 5);
-  const b = repeated(address(args, 2), whole(args, 4), whole(args, 6), thread);
-  const period = whole(args, 4) * whole(args, 6);
+  const middle = whole(args, slot.MIDDLE), inner = whole(args, slot.INNER), repeats = whole(args, slot.REPEATS);
+  const n = whole(args, slot.OUTER) * middle * inner;
+  const b = repeated(address(args, slot.B), middle, repeats, thread);
+  const period = middle * repeats;
   const pieces = piecesOf(n, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next())
     multiplyRun(piece * GRAIN, min(n, (piece + 1) * GRAIN), inner, period, b, args);
@@ -23,8 +21,8 @@ export function multiply(args: usize, thread: i32): void {
 
 function multiplyRun(at: i32, to: i32, inner: i32, period: i32, b: usize, args: usize): void {
   while (at < to) {
-    const out = address(args, 0) + (<usize>at << 2);
-    const a = address(args, 1) + (<usize>at << 2);
+    const out = address(args, slot.OUT) + (<usize>at << 2);
+    const a = address(args, slot.A) + (<usize>at << 2);
     if (inner == 1) {
       const m = at % period;
       const count = min(to - at, period - m);
@@ -39,19 +37,19 @@ function multiplyRun(at: i32, to: i32, inner: i32, period: i32, b: usize, args: 
 }
 
 /**
- * Arguments: da db (0 for not wanted) a b g, outer, middle, inner, repeats, runs. Rows are summed into db in `runs` runs,
- * whatever the number of threads; the sums of runs are in shared memory, but for one run in db itself.
+ * Rows are summed into db in `runs` runs, whatever the number of threads; the sums of runs are in shared memory, but for one
+ * run in db itself.
  */
 export function multiplyBackward(args: usize, thread: i32): void {
-  const db = address(args, 1);
-  const outer = whole(args, 5);
-  const middle = whole(args, 6);
-  const inner = whole(args, 7);
-  const repeats = whole(args, 8);
-  const runs = whole(args, 9);
+  const db = address(args, slot.DB);
+  const outer = whole(args, slot.OUTER);
+  const middle = whole(args, slot.MIDDLE);
+  const inner = whole(args, slot.INNER);
+  const repeats = whole(args, slot.REPEATS);
+  const runs = whole(args, slot.RUNS);
   const period = middle * repeats;
   const rows = (outer + repeats - 1) / repeats;
-  const b = repeated(address(args, 3), middle, repeats, thread);
+  const b = repeated(address(args, slot.B), middle, repeats, thread);
   const direct = runs == 1 && repeats == 1;
   const strip = max(1, STRIP / inner);
   const strips = (period + strip - 1) / strip;
@@ -70,19 +68,19 @@ export function multiplyBackward(args: usize, thread: i32): void {
       const start = row * period + from;
       const count = min(n, outer * middle - start);
       const at = <usize>start * (<usize>inner << 2);
-      const da = address(args, 0) ? address(args, 0) + at : 0;
-      if (inner == 1) backRow(count, da, sum, address(args, 2) + at, b + skip, address(args, 4) + at);
-      else backUnits(count, inner, da, sum, address(args, 2) + at, b + skip, address(args, 4) + at);
+      const da = address(args, slot.OUT) ? address(args, slot.OUT) + at : 0;
+      if (inner == 1) backRow(count, da, sum, address(args, slot.A) + at, b + skip, address(args, slot.G) + at);
+      else backUnits(count, inner, da, sum, address(args, slot.A) + at, b + skip, address(args, slot.G) + at);
     }
   }
 }
 
 /** After multiplyBackward: adds up what its runs left in shared memory, where that is not db itself. */
 export function multiplyRuns(args: usize, _thread: i32): void {
-  const db = address(args, 1);
-  const middle = whole(args, 6);
-  const repeats = whole(args, 8);
-  const runs = whole(args, 9);
+  const db = address(args, slot.DB);
+  const middle = whole(args, slot.MIDDLE);
+  const repeats = whole(args, slot.REPEATS);
+  const runs = whole(args, slot.RUNS);
   const pieces = !db || (runs == 1 && repeats == 1) ? 0 : piecesOf(middle, SUMMED);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * SUMMED;

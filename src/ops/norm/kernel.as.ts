@@ -1,34 +1,33 @@
 // Root mean square norm over rows of e numbers.
 import { address, first, next, piecesOf, real, rowsOf, share, shared, whole } from "../../device/thread.as";
 import { loadPart, madd, nmadd, storePart, sum4 } from "../simd.as";
+import { RUNS } from "./size";
+import * as slot from "./slot";
 
-/** Rows are summed into the gain's gradient in this many runs, whatever the number of threads. */
-const RUNS: i32 = 16;
-/** Numbers of a piece of their sum. */
+/** Numbers of a piece of the sum of all runs. */
 const SUMMED: i32 = 512;
 
-/** Arguments: out x gain (0 for none), rows, e, eps, rows of the gain, which repeat along x. */
 export function norm(args: usize, _thread: i32): void {
-  const rows = whole(args, 3);
-  const e = whole(args, 4);
+  const rows = whole(args, slot.ROWS);
+  const e = whole(args, slot.WIDTH);
   const step = <usize>e << 2;
   const each = rowsOf(e);
   const pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     for (let row = piece * each, to = min(rows, row + each); row < to; row++) {
       const skip = <usize>row * step;
-      const x = address(args, 1) + skip;
-      const gain = address(args, 2) ? address(args, 2) + <usize>(row % whole(args, 6)) * step : 0;
-      scaleRow(e, x, gain, inverse(e, x, real(args, 5)), address(args, 0) + skip);
+      const x = address(args, slot.X) + skip;
+      const gain = address(args, slot.GAIN) ? address(args, slot.GAIN) + <usize>(row % whole(args, slot.HEADS)) * step : 0;
+      scaleRow(e, x, gain, inverse(e, x, real(args, slot.EPS)), address(args, slot.OUT) + skip);
     }
 }
 
-/** Arguments: dx dgain (0 for not wanted), x gain g, rows, e, eps, rows of the gain. Needs the gain's size per run, shared. */
+/** Needs the gain's size per run, shared. */
 export function normBackward(args: usize, _thread: i32): void {
-  const dgain = address(args, 1);
-  const rows = whole(args, 5);
-  const e = whole(args, 6);
-  const heads = whole(args, 8);
+  const dgain = address(args, slot.DGAIN);
+  const rows = whole(args, slot.ROWS);
+  const e = whole(args, slot.WIDTH);
+  const heads = whole(args, slot.HEADS);
   const step = <usize>e << 2;
   const all = <usize>heads * step;
   for (let run = first(RUNS); run < RUNS; run = next()) {
@@ -38,11 +37,11 @@ export function normBackward(args: usize, _thread: i32): void {
     for (let row = share(rows, run, RUNS); row < to; row++) {
       const skip = <usize>row * step;
       const head = <usize>(row % heads) * step;
-      const x = address(args, 2) + skip;
-      const g = address(args, 4) + skip;
-      const gain = address(args, 3) ? address(args, 3) + head : 0;
-      const r = inverse(e, x, real(args, 7));
-      if (address(args, 0)) backRow(e, x, gain, g, r, address(args, 0) + skip);
+      const x = address(args, slot.X) + skip;
+      const g = address(args, slot.G) + skip;
+      const gain = address(args, slot.GAIN) ? address(args, slot.GAIN) + head : 0;
+      const r = inverse(e, x, real(args, slot.EPS));
+      if (address(args, slot.OUT)) backRow(e, x, gain, g, r, address(args, slot.OUT) + skip);
       if (sum) addRow(e, x, g, r, sum + head);
     }
   }
@@ -50,8 +49,8 @@ export function normBackward(args: usize, _thread: i32): void {
 
 /** After normBackward: adds up the gain's gradient of all runs. */
 export function normRuns(args: usize, _thread: i32): void {
-  const dgain = address(args, 1);
-  const size = whole(args, 8) * whole(args, 6);
+  const dgain = address(args, slot.DGAIN);
+  const size = whole(args, slot.HEADS) * whole(args, slot.WIDTH);
   const all = <usize>size << 2;
   const pieces = dgain ? piecesOf(size, SUMMED) : 0;
   for (let piece = first(pieces); piece < pieces; piece = next())

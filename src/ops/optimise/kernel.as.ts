@@ -1,27 +1,27 @@
 // What an optimiser does to a parameter in place, and the sum of squares it clips by.
 import { GRAIN, address, first, next, piecesOf, real, shared, whole } from "../../device/thread.as";
 import { loadPart, madd, storePart, sum4 } from "../simd.as";
+import * as slot from "./slot";
 
 /** Squares are summed in runs of this many numbers, whatever the number of threads. */
 const RUN: i32 = 16384;
 
-/** Arguments: out (address of one number) x, n in elements. */
 export function squares(args: usize, _thread: i32): void {
-  const n = whole(args, 2);
+  const n = whole(args, slot.NUMBERS);
   const runs = (n + RUN - 1) / RUN;
   for (let run = first(runs); run < runs; run = next()) {
     const from = run * RUN;
-    store<f32>(shared() + (<usize>run << 2), sumSquares(min(RUN, n - from), address(args, 1) + (<usize>from << 2)));
+    store<f32>(shared() + (<usize>run << 2), sumSquares(min(RUN, n - from), address(args, slot.X) + (<usize>from << 2)));
   }
 }
 
 /** After squares: adds up all runs. */
 export function squaresRuns(args: usize, _thread: i32): void {
-  const runs = piecesOf(whole(args, 2), RUN);
+  const runs = piecesOf(whole(args, slot.NUMBERS), RUN);
   for (let piece = first(1); piece < 1; piece = next()) {
     let total: f64 = 0;
     for (let run = 0; run < runs; run++) total += load<f32>(shared() + (<usize>run << 2));
-    store<f32>(address(args, 0), <f32>total);
+    store<f32>(address(args, slot.SUM), <f32>total);
   }
 }
 
@@ -41,39 +41,35 @@ function sumSquares(n: i32, x: usize): f32 {
   return sum4(f32x4.add(s, t));
 }
 
-/**
- * Arguments: p g m v, n in elements, squares (address), number of squares, max norm, beta1, 1 - beta1, beta2, 1 - beta2,
- * 1 / correction1, 1 / correction2, eps, rate, 1 - rate * decay.
- */
 export function adamw(args: usize, _thread: i32): void {
-  const n = whole(args, 4);
+  const n = whole(args, slot.SIZE);
   let sum: f64 = 0;
-  for (let i = 0; i < whole(args, 6); i++) sum += load<f32>(address(args, 5) + (<usize>i << 2));
+  for (let i = 0; i < whole(args, slot.COUNT); i++) sum += load<f32>(address(args, slot.SQUARES) + (<usize>i << 2));
   const length = sqrt<f64>(sum);
-  const most = load<f64>(args + 56);
+  const most = load<f64>(args + (slot.MAX_NORM << 3));
   const clip: f32 = length > most ? <f32>(most / length) : 1;
   const pieces = piecesOf(n, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     const from = piece * GRAIN;
     const skip = <usize>from << 2;
     step(
-      min(GRAIN, n - from), address(args, 0) + skip, address(args, 1) + skip, address(args, 2) + skip,
-      address(args, 3) + skip, clip, args,
+      min(GRAIN, n - from), address(args, slot.P) + skip, address(args, slot.G) + skip, address(args, slot.M) + skip,
+      address(args, slot.V) + skip, clip, args,
     );
   }
 }
 
 function step(n: i32, p: usize, g: usize, m: usize, v: usize, clip: f32, args: usize): void {
   const scale = f32x4.splat(clip);
-  const b1 = f32x4.splat(real(args, 8));
-  const c1 = f32x4.splat(real(args, 9));
-  const b2 = f32x4.splat(real(args, 10));
-  const c2 = f32x4.splat(real(args, 11));
-  const i1 = f32x4.splat(real(args, 12));
-  const i2 = f32x4.splat(real(args, 13));
-  const eps = f32x4.splat(real(args, 14));
-  const rate = f32x4.splat(real(args, 15));
-  const keep = f32x4.splat(real(args, 16));
+  const b1 = f32x4.splat(real(args, slot.BETA1));
+  const c1 = f32x4.splat(real(args, slot.REST1));
+  const b2 = f32x4.splat(real(args, slot.BETA2));
+  const c2 = f32x4.splat(real(args, slot.REST2));
+  const i1 = f32x4.splat(real(args, slot.CORRECTION1));
+  const i2 = f32x4.splat(real(args, slot.CORRECTION2));
+  const eps = f32x4.splat(real(args, slot.EPS));
+  const rate = f32x4.splat(real(args, slot.RATE));
+  const keep = f32x4.splat(real(args, slot.KEEP));
   for (; n > 0; n -= 4) {
     const x = f32x4.mul(loadPart(g, n, 0), scale);
     const first = madd(b1, loadPart(m, n, 0), f32x4.mul(c1, x));

@@ -1,53 +1,49 @@
 // From the rows of a file to panels of four rows whose 4-byte words take turns.
 import { address, first, next, piecesOf, whole } from "../../device/thread.as";
 import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
+import * as slot from "./slot";
 
 /** Panels of a piece. */
 const EACH: i32 = 4;
 
-/**
- * Arguments: panels, rows of the file that are there, format, columns, bytes of a panel and of a row in the file; first panel
- * and the one after the last, rows of a group; number of the file's first row that is there, and those of all wanted rows;
- * scales of F8_E4M3 and their number per row; where to say that a number needs care.
- */
 export function repack(args: usize, _thread: i32): void {
-  const n = whole(args, 7) - whole(args, 6);
+  const n = whole(args, slot.END) - whole(args, slot.FIRST);
   const pieces = piecesOf(n, EACH);
   for (let piece = first(pieces); piece < pieces; piece = next())
     repackRun(piece * EACH, min(n, (piece + 1) * EACH), args);
 }
 
 function repackRun(i: i32, to: i32, args: usize): void {
-  const above = whole(args, 6);
-  const inner = whole(args, 8);
+  const above = whole(args, slot.FIRST);
+  const inner = whole(args, slot.INNER);
   const each = (inner + 3) >> 2;
-  const bytes = <usize>whole(args, 4);
+  const bytes = <usize>whole(args, slot.PANEL_BYTES);
   let careful: i32 = 0;
   for (; i < to; i++) {
     const group = (above + i) / each;
     const row = (above + i - group * each) << 2;
-    const panel = address(args, 0) + <usize>i * bytes;
+    const panel = address(args, slot.TO) + <usize>i * bytes;
     if (row + 4 > inner) memory.fill(panel, 0, bytes);
     for (let lane = 0; lane < min(4, inner - row); lane++) {
       const at = <usize>(group * inner + row + lane) << 2;
-      careful |= place(args, panel, lane, load<i32>(address(args, 10) + at));
+      careful |= place(args, panel, lane, load<i32>(address(args, slot.NUMBERS) + at));
     }
   }
-  if (careful) atomic.store<i32>(address(args, 13), 1);
+  if (careful) atomic.store<i32>(address(args, slot.ANSWER), 1);
 }
 
 /** Puts row `row` of the file into a lane; not 0 where one of its numbers needs care. */
 function place(args: usize, panel: usize, lane: i32, row: i32): i32 {
-  const format = whole(args, 2);
-  const width = whole(args, 3);
-  let x = address(args, 1) + <usize>(row - whole(args, 9)) * <usize>whole(args, 5);
+  const format = whole(args, slot.FORMAT);
+  const width = whole(args, slot.COLUMNS);
+  let x = address(args, slot.FROM) + <usize>(row - whole(args, slot.LOW)) * <usize>whole(args, slot.ROW_BYTES);
   const to = panel + (<usize>lane << 2);
   let careful: i32 = 0;
   if (format == F16 || format == BF16) {
     weave(to, x, width << 1, ((width + 7) & -8) << 1);
     if (format == F16) careful |= noHalves(x, width);
   } else if (format == F8_E4M3) {
-    let scale = address(args, 11) + (<usize>((row >> 7) * whole(args, 12)) << 2);
+    let scale = address(args, slot.SCALES) + (<usize>((row >> 7) * whole(args, slot.PER_ROW)) << 2);
     let y = to;
     for (let left = width; left > 0; left -= 128, scale += 4, y += 528) {
       store<i32>(y, load<i32>(scale));

@@ -4,6 +4,7 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf, rowBytes, SCALED } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { FileRows, PackKernel } from "./index.ts";
+import * as slot from "./slot.ts";
 
 /** Bytes of a file that are in memory at once, unless four rows and those between them take more. */
 const STAGED = 1 << 20;
@@ -21,8 +22,6 @@ async function interleave(tensor: Tensor, { read, at, scales = new Float32Array(
   const device = tensor.device as WasmDevice;
   const { groups, inner, columns, panel } = geometryOf(tensor.shape, tensor.packing!);
   const bytes = rowBytes(format, columns);
-  const perRow = Math.ceil(columns / SCALED);
-  const code = codeOf(format);
   const pieces = spans(at, groups, inner, Math.floor(STAGED / bytes));
   const most = Math.max(...pieces.map(({ low, high }) => high - low + 1)) * bytes;
   // A word for the answer, the numbers of the rows, the scales, the rows.
@@ -36,8 +35,21 @@ async function interleave(tensor: Tensor, { read, at, scales = new Float32Array(
     device.floats[answer / 4] = 0;
     for (const { first, end, low, high } of pieces) {
       await read(low * bytes, device.bytes(rowsAt, (high - low + 1) * bytes));
-      const to = storageOf(tensor) + first * panel;
-      const args = [to, rowsAt, code, columns, panel, bytes, first, end, inner, low, numbers, scalesAt, perRow, answer];
+      const args: number[] = [];
+      args[slot.TO] = storageOf(tensor) + first * panel;
+      args[slot.FROM] = rowsAt;
+      args[slot.FORMAT] = codeOf(format);
+      args[slot.COLUMNS] = columns;
+      args[slot.PANEL_BYTES] = panel;
+      args[slot.ROW_BYTES] = bytes;
+      args[slot.FIRST] = first;
+      args[slot.END] = end;
+      args[slot.INNER] = inner;
+      args[slot.LOW] = low;
+      args[slot.NUMBERS] = numbers;
+      args[slot.SCALES] = scalesAt;
+      args[slot.PER_ROW] = Math.ceil(columns / SCALED);
+      args[slot.ANSWER] = answer;
       device.launch("repack", args, end - first < 8 ? 1 : undefined);
     }
     return device.floats[answer / 4] !== 0;

@@ -3,47 +3,47 @@ import { address, first, next, scratch, stride, whole } from "../../device/threa
 import { madd, sum4 } from "../simd.as";
 import { activate, activatedBytes, gather } from "./activate.as";
 import { dot } from "./dot.as";
-import { spread, STRIP } from "./spread.as";
-
-// Arguments of both: out, activations, weight, format, columns, bytes of a panel, groups, rows of a group; rows of activations
-// and their step, that of a group, that of a summed element; in out the steps of a row, of a group, of an element; add or set;
-// panels per piece. Steps in elements.
-
-/** Bytes of scratch for what is made of the activations, by which the host bounds their rows. */
-const SPARE: usize = 3145728;
+import { ACTIVATED, STRIP } from "./size";
+import * as slot from "./slot";
+import { spread } from "./spread.as";
 
 /** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. */
 export function packedDots(args: usize, thread: i32): void {
-  const format = whole(args, 3);
-  const width = whole(args, 4);
-  const bytes = <usize>whole(args, 5);
-  const groups = whole(args, 6);
-  const inner = whole(args, 7);
-  const m = whole(args, 8);
+  const format = whole(args, slot.FORMAT);
+  const width = whole(args, slot.COLUMNS);
+  const bytes = <usize>whole(args, slot.PANEL_BYTES);
+  const groups = whole(args, slot.GROUPS);
+  const inner = whole(args, slot.INNER);
+  const m = whole(args, slot.ROWS);
   const each = (inner + 3) >> 2;
-  const run = whole(args, 16);
+  const run = whole(args, slot.RUN);
   const pieces = (each + run - 1) / run;
   const x = scratch(thread);
   const step = activatedBytes(width);
   let ready = -1;
   for (let t = first(groups * pieces); t < groups * pieces; t = next()) {
     const group = t / pieces;
-    if (ready < 0 || (ready != group && stride(args, 10) != 0)) {
-      const a = address(args, 1) + <usize>group * stride(args, 10);
+    if (ready < 0 || (ready != group && stride(args, slot.X_GROUP) != 0)) {
+      const a = address(args, slot.X) + <usize>group * stride(args, slot.X_GROUP);
       for (let i = 0; i < m; i++)
-        activate(format, x + <usize>i * step, a + <usize>i * stride(args, 9), stride(args, 11), width, x + SPARE);
+        activate(
+          format, x + <usize>i * step, a + <usize>i * stride(args, slot.X_ROW), stride(args, slot.X_ELEMENT), width, x + ACTIVATED,
+        );
       ready = group;
     }
     const from = (t - group * pieces) * run;
     const to = min(from + run, each);
-    let panel = address(args, 2) + <usize>(group * each + from) * bytes;
-    let c = address(args, 0) + <usize>group * stride(args, 13) + <usize>(from << 2) * stride(args, 14);
+    let panel = address(args, slot.WEIGHT) + <usize>(group * each + from) * bytes;
+    let c = address(args, slot.OUT) + <usize>group * stride(args, slot.OUT_GROUP);
+    c += <usize>(from << 2) * stride(args, slot.OUT_ELEMENT);
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
-      for (let i = 0; i < m; i++)
-        put(dot(format, panel, width, x + <usize>i * step), c + <usize>i * stride(args, 12), stride(args, 14), rows, whole(args, 15));
+      for (let i = 0; i < m; i++) {
+        const four = dot(format, panel, width, x + <usize>i * step), to = c + <usize>i * stride(args, slot.OUT_ROW);
+        put(four, to, stride(args, slot.OUT_ELEMENT), rows, whole(args, slot.ADD));
+      }
       panel += bytes;
-      c += stride(args, 14) << 2;
+      c += stride(args, slot.OUT_ELEMENT) << 2;
     }
   }
 }
@@ -68,15 +68,15 @@ function one(x: f32, to: usize, add: i32): void {
 
 /** out[m, group, column] = sum over rows of a[m, group, row] w[group, row, column]; lanes sum every fourth row. */
 export function packedSums(args: usize, thread: i32): void {
-  const format = whole(args, 3);
-  const width = whole(args, 4);
-  const bytes = <usize>whole(args, 5);
-  const groups = whole(args, 6);
-  const inner = whole(args, 7);
-  const m = whole(args, 8);
+  const format = whole(args, slot.FORMAT);
+  const width = whole(args, slot.COLUMNS);
+  const bytes = <usize>whole(args, slot.PANEL_BYTES);
+  const groups = whole(args, slot.GROUPS);
+  const inner = whole(args, slot.INNER);
+  const m = whole(args, slot.ROWS);
   const each = (inner + 3) >> 2;
   const strips = (width + STRIP - 1) / STRIP;
-  const cn = stride(args, 14);
+  const cn = stride(args, slot.OUT_ELEMENT);
   const weights = scratch(thread);
   const sums = weights + 16 * STRIP;
   const x = sums + <usize>m * (16 * STRIP);
@@ -87,22 +87,23 @@ export function packedSums(args: usize, thread: i32): void {
     const n = min(STRIP, width - from);
     memory.fill(sums, 0, <usize>m * (16 * STRIP));
     for (let i = 0; i < m; i++) {
-      const a = address(args, 1) + <usize>i * stride(args, 9) + <usize>group * stride(args, 10);
+      const a = address(args, slot.X) + <usize>i * stride(args, slot.X_ROW) + <usize>group * stride(args, slot.X_GROUP);
       const to = x + <usize>i * step;
       // The rows that fill the last panel count nothing.
       v128.store(to + step - 16, i32x4.splat(0));
-      gather(to, a, stride(args, 11), inner);
+      gather(to, a, stride(args, slot.X_ELEMENT), inner);
     }
-    let panel = address(args, 2) + <usize>(group * each) * bytes;
+    let panel = address(args, slot.WEIGHT) + <usize>(group * each) * bytes;
     for (let p = 0; p < each; p++, panel += bytes) {
       spread(format, panel, width, from, n, weights, 16);
       for (let i = 0; i < m; i++)
         addScaled(sums + <usize>i * (16 * STRIP), weights, v128.load(x + <usize>i * step + (<usize>p << 4)), n);
     }
     for (let i = 0; i < m; i++) {
-      let c = address(args, 0) + <usize>i * stride(args, 12) + <usize>group * stride(args, 13) + <usize>from * cn;
+      let c = address(args, slot.OUT) + <usize>i * stride(args, slot.OUT_ROW) + <usize>from * cn;
+      c += <usize>group * stride(args, slot.OUT_GROUP);
       const sum = sums + <usize>i * (16 * STRIP);
-      for (let j = 0; j < n; j++, c += cn) one(sum4(v128.load(sum + (<usize>j << 4))), c, whole(args, 15));
+      for (let j = 0; j < n; j++, c += cn) one(sum4(v128.load(sum + (<usize>j << 4))), c, whole(args, slot.ADD));
     }
   }
 }

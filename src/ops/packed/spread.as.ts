@@ -2,9 +2,6 @@
 import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q6_K } from "../../tensor/format";
 import { byte4, half4, halves } from "./half.as";
 
-/** Columns that `spread` is asked for at a time: a multiple of every block. */
-export const STRIP: i32 = 256;
-
 /**
  * Columns `from` (a multiple of STRIP) to `from + n` (n <= STRIP) of the panel, whose rows have `width` columns, to `step`
  * bytes per column.

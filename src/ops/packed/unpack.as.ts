@@ -1,33 +1,35 @@
 // Rows of a packed weight as float32: a run of them, or those with given numbers.
 import { address, first, next, piecesOf, rowsOf, scratch, whole } from "../../device/thread.as";
 import { rowOf, ZEROS } from "../embed/kernel.as";
-import { spread, STRIP } from "./spread.as";
+import * as slot from "../embed/slot";
+import { STRIP } from "./size";
+import * as slab from "./slab";
+import { spread } from "./spread.as";
 
-/** Arguments: out, first panel, format, columns, bytes of a panel, number of the first panel and of panels, rows of a group. */
 export function unpack(args: usize, thread: i32): void {
-  const each = rowsOf(whole(args, 3) << 2);
-  const pieces = piecesOf(whole(args, 6), each);
+  const each = rowsOf(whole(args, slab.COLUMNS) << 2);
+  const pieces = piecesOf(whole(args, slab.COUNT), each);
   for (let piece = first(pieces); piece < pieces; piece = next())
-    unpackRun(piece * each, min(whole(args, 6), (piece + 1) * each), scratch(thread), args);
+    unpackRun(piece * each, min(whole(args, slab.COUNT), (piece + 1) * each), scratch(thread), args);
 }
 
 function unpackRun(i: i32, to: i32, space: usize, args: usize): void {
-  const format = whole(args, 2);
-  const width = whole(args, 3);
-  const bytes = <usize>whole(args, 4);
-  const above = whole(args, 5);
-  const inner = whole(args, 7);
+  const format = whole(args, slab.FORMAT);
+  const width = whole(args, slab.COLUMNS);
+  const bytes = <usize>whole(args, slab.PANEL_BYTES);
+  const above = whole(args, slab.FIRST);
+  const inner = whole(args, slab.INNER);
   const each = (inner + 3) >> 2;
   const start = rowAt(above, each, inner);
   const step = <usize>width << 2;
   for (; i < to; i++) {
     const row = rowAt(above + i, each, inner);
     const rows = min(4, inner - ((above + i) % each << 2));
-    const panel = address(args, 1) + <usize>i * bytes;
+    const panel = address(args, slab.FROM) + <usize>i * bytes;
     for (let from = 0; from < width; from += STRIP) {
       const n = min(STRIP, width - from);
       spread(format, panel, width, from, n, space, 16);
-      placeRows(address(args, 0) + <usize>(row - start) * step + (<usize>from << 2), step, space, n, rows);
+      placeRows(address(args, slab.OUT) + <usize>(row - start) * step + (<usize>from << 2), step, space, n, rows);
     }
   }
 }
@@ -60,24 +62,23 @@ function placeRows(to: usize, step: usize, from: usize, n: i32, rows: i32): void
     for (let i = 0; i < rows; i++) store<f32>(to + <usize>i * step, load<f32>(from + (<usize>i << 2)));
 }
 
-/** Arguments as `gatherRows` (embed), then format and bytes of a panel. */
 export function gatherPacked(args: usize, thread: i32): void {
-  const n = whole(args, 3);
-  const each = rowsOf(whole(args, 4));
+  const n = whole(args, slot.COUNT);
+  const each = rowsOf(whole(args, slot.WIDTH));
   const pieces = piecesOf(n, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     gatherRun(piece * each, min(n, (piece + 1) * each), scratch(thread), args);
 }
 
 function gatherRun(i: i32, to: i32, space: usize, args: usize): void {
-  const width = whole(args, 4);
+  const width = whole(args, slot.WIDTH);
   for (; i < to; i++) {
     const row = rowOf(args, i);
-    let out = address(args, 0) + (<usize>i * <usize>width << 2);
-    const panel = address(args, 1) + <usize>(row >> 2) * <usize>whole(args, 9);
+    let out = address(args, slot.OUT) + (<usize>i * <usize>width << 2);
+    const panel = address(args, slot.FROM) + <usize>(row >> 2) * <usize>whole(args, slot.PANEL_BYTES);
     for (let from = 0; from < width; from += STRIP) {
       const columns = min(STRIP, width - from);
-      if (row >= 0) spread(whole(args, 8), panel, width, from, columns, space, 16);
+      if (row >= 0) spread(whole(args, slot.FORMAT), panel, width, from, columns, space, 16);
       const lane = space + (<usize>(row & 3) << 2);
       for (let j = 0; j < columns; j++, out += 4)
         store<f32>(out, row >= 0 ? load<f32>(lane + (<usize>j << 4)) : row == ZEROS ? <f32>0 : <f32>NaN);

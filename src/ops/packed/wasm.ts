@@ -5,12 +5,14 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { codeOf } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
+import { WHOLE_ROWS } from "../einsum/size.ts";
 import { stripOf } from "../einsum/strip.ts";
+import { ACTIVATED, SPARE, STRIP } from "./size.ts";
+import * as slab from "./slab.ts";
+import * as slot from "./slot.ts";
 
 /** Rows of activations up to which products are summed straight from the packed weight: unpacking costs about 12 such rows. */
 const FEW = 12;
-/** Bytes of scratch that the kernels for few rows have for activations, and columns of a strip. */
-const [ACTIVATED, SPARE, STRIP] = [3 << 20, 1 << 20, 256];
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
 /** Pieces of a product with few rows, and bytes of the weight (some 10 us of reading) above which there are more of them. */
@@ -38,7 +40,6 @@ interface Slab {
 }
 
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
-const ADD = 15;
 
 const forms = new Map<string, Form>();
 
@@ -79,10 +80,10 @@ export function contractPacked(
     return;
   }
   const { args } = form;
-  args[0] = addressOf(out);
-  args[1] = addressOf(a);
-  args[2] = storageOf(b);
-  args[ADD] = mode === "add" ? 1 : 0;
+  args[slot.OUT] = addressOf(out);
+  args[slot.X] = addressOf(a);
+  args[slot.WEIGHT] = storageOf(b);
+  args[slot.ADD] = mode === "add" ? 1 : 0;
   device.launch(form.kernel, args, form.threads);
 }
 
@@ -136,17 +137,33 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry): Form | und
   const { format, careful } = packing;
   const each = Math.ceil(inner.size / LANES);
   const run = Math.max(1, Math.min(Math.ceil((each * group.size) / PIECES), Math.floor(READ / geometry.panel)));
-  const args = [0, 0, 0, codeOf(format), geometry.columns, geometry.panel, group.size, inner.size];
-  args.push(m.size, m.a, group.a, across ? column.a : inner.a, m.c, group.c, across ? inner.c : column.c, 0, run);
+  const args: number[] = [];
+  args[slot.OUT] = 0;
+  args[slot.X] = 0;
+  args[slot.WEIGHT] = 0;
+  args[slot.FORMAT] = codeOf(format);
+  args[slot.COLUMNS] = geometry.columns;
+  args[slot.PANEL_BYTES] = geometry.panel;
+  args[slot.GROUPS] = group.size;
+  args[slot.INNER] = inner.size;
+  args[slot.ROWS] = m.size;
+  args[slot.X_ROW] = m.a;
+  args[slot.X_GROUP] = group.a;
+  args[slot.X_ELEMENT] = across ? column.a : inner.a;
+  args[slot.OUT_ROW] = m.c;
+  args[slot.OUT_GROUP] = group.c;
+  args[slot.OUT_ELEMENT] = across ? inner.c : column.c;
+  args[slot.ADD] = 0;
+  args[slot.RUN] = run;
   const work = m.size * sizeOf([group.size, inner.size, geometry.columns]);
   const launch = { args, threads: work < SMALL ? 1 : undefined };
   const width = 4 * (geometry.columns + 8);
   if (across && m.size <= FEW && !careful && m.size * width <= ACTIVATED && width <= SPARE)
     return { kernel: "packedDots", ...launch };
   if (across) {
-    const strip = stripOf(m.size, geometry.columns, 12);
+    const strip = stripOf(m.size, geometry.columns, WHOLE_ROWS);
     if (strip === 0) return undefined;
-    args.push(inner.size < NARROW ? Math.min(strip, STRIPED) : strip);
+    args[slot.STRIP] = inner.size < NARROW ? Math.min(strip, STRIPED) : strip;
     return { kernel: "packedProduct", ...launch };
   }
   if (m.size <= FEW && (m.size + 1) * 16 * STRIP + m.size * 16 * each <= ACTIVATED)
@@ -207,7 +224,14 @@ function runSlabs(
 function launchUnpack(packed: Tensor, first: number, panels: number, to: number): void {
   const packing = packed.packing!;
   const { columns, panel, inner } = geometryOf(packed.shape, packing);
-  const from = storageOf(packed) + first * panel;
-  const args = [to, from, codeOf(packing.format), columns, panel, first, panels, inner];
+  const args: number[] = [];
+  args[slab.OUT] = to;
+  args[slab.FROM] = storageOf(packed) + first * panel;
+  args[slab.FORMAT] = codeOf(packing.format);
+  args[slab.COLUMNS] = columns;
+  args[slab.PANEL_BYTES] = panel;
+  args[slab.FIRST] = first;
+  args[slab.COUNT] = panels;
+  args[slab.INNER] = inner;
   (packed.device as WasmDevice).launch("unpack", args, threadsFor(panels * columns));
 }

@@ -1,46 +1,45 @@
 // Rows of a cache: put on its pages, and taken from there as plain floats.
 import { address, first, next, piecesOf, rowsOf, whole } from "../../device/thread.as";
-import { PAGE, bytesOf, expand, pageOf, reduce } from "./row.as";
-
-// Arguments of both: floats, table of pages, first row, rows, numbers and scales of a row, type, offsets of rows and scales.
+import { PAGE } from "../../tensor/pagination";
+import { bytesOf, expand, pageOf, reduce } from "./row.as";
+import * as slot from "./slot";
 
 /** Numbers of one scale of row `row` on its page. */
 function numbersAt(args: usize, row: i32, group: i32, width: i32): usize {
-  const page = pageOf(address(args, 1), row);
-  const type = whole(args, 6);
-  return page + address(args, 7) + bytesOf(type, (row % PAGE) * whole(args, 4)) + bytesOf(type, group * width);
+  const page = pageOf(address(args, slot.TABLE), row);
+  const type = whole(args, slot.TYPE);
+  return page + address(args, slot.ROWS_AT) + bytesOf(type, (row % PAGE) * whole(args, slot.WIDTH)) + bytesOf(type, group * width);
 }
 
 function scaleAt(args: usize, row: i32, group: i32): usize {
-  const page = pageOf(address(args, 1), row);
-  return page + address(args, 8) + (<usize>((row % PAGE) * whole(args, 5) + group) << 2);
+  const page = pageOf(address(args, slot.TABLE), row);
+  return page + address(args, slot.SCALES_AT) + (<usize>((row % PAGE) * whole(args, slot.GROUPS) + group) << 2);
 }
 
 export function storePages(args: usize, _thread: i32): void {
-  const n = whole(args, 3), groups = whole(args, 5), width = whole(args, 4) / groups, type = whole(args, 6);
-  const each = rowsOf(whole(args, 4)), pieces = piecesOf(n, each);
+  const n = whole(args, slot.ROWS), groups = whole(args, slot.GROUPS), width = whole(args, slot.WIDTH) / groups, type = whole(args, slot.TYPE);
+  const each = rowsOf(whole(args, slot.WIDTH)), pieces = piecesOf(n, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     for (let i = piece * each, to = min(n, i + each); i < to; i++)
       for (let g = 0; g < groups; g++) {
-        const from = address(args, 0) + (<usize>((i * groups + g) * width) << 2);
-        const row = whole(args, 2) + i;
+        const from = address(args, slot.FLOATS) + (<usize>((i * groups + g) * width) << 2);
+        const row = whole(args, slot.FIRST) + i;
         reduce(type, from, width, numbersAt(args, row, g, width), scaleAt(args, row, g));
       }
 }
 
-/** Two arguments more: whole numbers of the rows to take (0: one after the other), and how many rows there are. */
 export function loadPages(args: usize, _thread: i32): void {
-  const n = whole(args, 3), groups = whole(args, 5), width = whole(args, 4) / groups, type = whole(args, 6);
-  const each = rowsOf(whole(args, 4)), pieces = piecesOf(n, each);
+  const n = whole(args, slot.ROWS), groups = whole(args, slot.GROUPS), width = whole(args, slot.WIDTH) / groups, type = whole(args, slot.TYPE);
+  const each = rowsOf(whole(args, slot.WIDTH)), pieces = piecesOf(n, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     loadRows(piece * each, min(n, (piece + 1) * each), groups, width, type, args);
 }
 
 function loadRows(i: i32, to: i32, groups: i32, width: i32, type: i32, args: usize): void {
-  const numbers = address(args, 9), rows = whole(args, 10);
+  const numbers = address(args, slot.NUMBERS), rows = whole(args, slot.TOKENS);
   for (; i < to; i++) {
-    const row = numbers ? <i32>load<f32>(numbers + (<usize>i << 2)) : whole(args, 2) + i;
-    const out = address(args, 0) + (<usize>(i * groups * width) << 2);
+    const row = numbers ? <i32>load<f32>(numbers + (<usize>i << 2)) : whole(args, slot.FIRST) + i;
+    const out = address(args, slot.FLOATS) + (<usize>(i * groups * width) << 2);
     if (row < 0) memory.fill(out, 0, <usize>(groups * width) << 2);
     else if (row >= rows) for (let j = 0; j < groups * width; j++) store<f32>(out + (<usize>j << 2), NaN);
     else

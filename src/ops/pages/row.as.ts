@@ -1,11 +1,7 @@
 // Numbers of a cache in each of its types: what is kept of a float32 and what comes back.
 import { ALIGN } from "../../device/layout";
+import { BF16, PAGE, Q8 } from "../../tensor/pagination";
 import { loadPart } from "../simd.as";
-
-/** Tokens of a page: as in src/tensor/page.ts. */
-export const PAGE: i32 = 96;
-export const BF16: i32 = 1;
-export const Q8: i32 = 2;
 
 /** Address of the page that holds row `row`, by a table of page numbers. */
 // @ts-ignore: decorator

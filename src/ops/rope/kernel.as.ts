@@ -1,30 +1,30 @@
 // Rotation of pairs of numbers by a table of cosines and sines.
 import { address, first, next, piecesOf, real, rowsOf, whole } from "../../device/thread.as";
 import { loadPart, madd, nmadd, storePart } from "../simd.as";
+import * as slot from "./slot";
 
-/** Arguments: out x table, rows, vectors per row, e, pairs, interleaved (1 or 0), sign. */
 export function rope(args: usize, _thread: i32): void {
-  const rows = whole(args, 3);
-  const each = rowsOf(whole(args, 4) * whole(args, 5));
+  const rows = whole(args, slot.ROWS);
+  const each = rowsOf(whole(args, slot.VECTORS) * whole(args, slot.WIDTH));
   const pieces = piecesOf(rows, each);
   for (let piece = first(pieces); piece < pieces; piece = next())
     turnRows(piece * each, min(rows, (piece + 1) * each), args);
 }
 
 function turnRows(row: i32, to: i32, args: usize): void {
-  const vectors = whole(args, 4);
-  const e = <usize>whole(args, 5) << 2;
-  const pairs = whole(args, 6);
+  const vectors = whole(args, slot.VECTORS);
+  const e = <usize>whole(args, slot.WIDTH) << 2;
+  const pairs = whole(args, slot.PAIRS);
   const still = e - (<usize>pairs << 3);
   for (; row < to; row++) {
-    const cos = address(args, 2) + (<usize>(2 * row * pairs) << 2);
+    const cos = address(args, slot.TABLE) + (<usize>(2 * row * pairs) << 2);
     const sin = cos + (<usize>pairs << 2);
-    let out = address(args, 0) + <usize>(row * vectors) * e;
-    let x = address(args, 1) + <usize>(row * vectors) * e;
+    let out = address(args, slot.OUT) + <usize>(row * vectors) * e;
+    let x = address(args, slot.X) + <usize>(row * vectors) * e;
     for (let i = 0; i < vectors; i++, x += e, out += e) {
       if (still) memory.copy(out, x, still);
-      if (whole(args, 7)) turnInterleaved(pairs, x + still, cos, sin, real(args, 8), out + still);
-      else turnHalf(pairs, x + still, cos, sin, real(args, 8), out + still);
+      if (whole(args, slot.INTERLEAVED)) turnInterleaved(pairs, x + still, cos, sin, real(args, slot.SIGN), out + still);
+      else turnHalf(pairs, x + still, cos, sin, real(args, slot.SIGN), out + still);
     }
   }
 }

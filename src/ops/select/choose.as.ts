@@ -1,7 +1,8 @@
 // The highest of many words (signed whole numbers), the first where they are equal: three passes count how often the upper 11,
 // the next 11 and the lowest 10 bits occur, which finds the lowest word that is taken; a fourth writes what reaches it.
 
-const BINS: i32 = 2048;
+import { BINS } from "./size";
+
 /** Bytes that `choose` needs for its counts. */
 const ROOM: usize = BINS << 2;
 

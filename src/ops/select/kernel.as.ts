@@ -1,14 +1,13 @@
 // The indexer's scores, and the keys chosen by them. A few queries are scored together against COLUMNS keys at a time, lifted
 // so that each key has a lane; what a query keeps of a key is one word, which orders as its score does (choose.as.ts).
 import { address, first, next, real, scratch, shared, whole } from "../../device/thread.as";
-import { lift4 } from "../attend/pack.as";
+import { lift4 } from "../attend/panel.as";
 import { WIDTH, padded, sixes, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { madd } from "../simd.as";
 import { choose } from "./choose.as";
-
-/** Shared memory is cut into as many equal parts as there can be threads: scratch memory is for words alone. */
-const PARTS: usize = 65536;
+import { PART } from "./size";
+import * as slot from "./slot";
 
 let q: usize = 0;
 let weights: usize = 0;
@@ -20,33 +19,32 @@ let panel: usize = 0;
 let products: usize = 0;
 let words: usize = 0;
 
-/** Arguments: rows missing q k weights, batch, t, s, heads, width, scale, count, causal, queries of a piece. */
 export function select(args: usize, thread: i32): void {
-  q = address(args, 2);
-  weights = address(args, 4);
-  const t = whole(args, 6), s = whole(args, 7), count = whole(args, 11), perPiece = whole(args, 13);
-  heads = whole(args, 8);
-  width = whole(args, 9);
-  scale = real(args, 10);
+  q = address(args, slot.Q);
+  weights = address(args, slot.WEIGHTS);
+  const t = whole(args, slot.T), s = whole(args, slot.S), count = whole(args, slot.COUNT), perPiece = whole(args, slot.TOGETHER);
+  heads = whole(args, slot.HEADS);
+  width = whole(args, slot.WIDTH);
+  scale = real(args, slot.SCALE);
   words = scratch(thread);
-  panel = shared() + <usize>thread * PARTS;
+  panel = shared() + <usize>thread * PART;
   products = panel + <usize>width * WIDTH;
   const bins = products + <usize>padded(heads) * WIDTH;
   const room = (<usize>(s + COLUMNS - 1) & ~(COLUMNS - 1)) << 2;
   const perSequence = (t + perPiece - 1) / perPiece;
-  const pieces = whole(args, 5) * perSequence;
+  const pieces = whole(args, slot.BATCH) * perSequence;
   for (let piece = first(pieces); piece < pieces; piece = next()) {
     // The last queries see most keys: they go first.
-    const b = piece % whole(args, 5), start = (perSequence - 1 - piece / whole(args, 5)) * perPiece;
+    const b = piece % whole(args, slot.BATCH), start = (perSequence - 1 - piece / whole(args, slot.BATCH)) * perPiece;
     const end = min(start + perPiece, t);
-    const keys = address(args, 3) + ((<usize>b * s * width) << 2);
-    scoreKeys(b * t + start, end - start, keys, whole(args, 12) ? min(s, max(0, end + s - t)) : s, room);
+    const keys = address(args, slot.K) + ((<usize>b * s * width) << 2);
+    scoreKeys(b * t + start, end - start, keys, whole(args, slot.CAUSAL) ? min(s, max(0, end + s - t)) : s, room);
     for (let i = start; i < end; i++) {
       const row = <usize>b * t + i;
-      const n = whole(args, 12) ? min(s, max(0, i + 1 + s - t)) : s;
-      const to = address(args, 0) + ((row * count) << 2);
+      const n = whole(args, slot.CAUSAL) ? min(s, max(0, i + 1 + s - t)) : s;
+      const to = address(args, slot.ROWS) + ((row * count) << 2);
       const lacking = choose(words + <usize>(i - start) * room, n, count, bins, to);
-      store<f32>(address(args, 1) + (row << 2), <f32>lacking);
+      store<f32>(address(args, slot.MISSING) + (row << 2), <f32>lacking);
     }
   }
 }

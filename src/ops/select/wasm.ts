@@ -1,8 +1,11 @@
 import { addressOf } from "../../device/address.ts";
-import { SCRATCH_BYTES, SHARED_BYTES } from "../../device/layout.ts";
+import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
+import { WHOLE_COLUMNS as PANEL, FUSED_ROWS as TILE } from "../einsum/size.ts";
 import type { SelectCall, SelectKernel } from "./index.ts";
+import { BINS, PART } from "./size.ts";
+import * as slot from "./slot.ts";
 
 /** Scores that a thread's memory holds. */
 const MOST = SCRATCH_BYTES / 4;
@@ -10,12 +13,6 @@ const MOST = SCRATCH_BYTES / 4;
 const TOGETHER = 8;
 /** Pieces of work that keep a few threads busy to the end. */
 const PIECES = 16;
-/** Keys of a panel in any build, and heads that fill whole tiles. */
-const PANEL = 16;
-const TILE = 6;
-/** Of shared memory, for each of 64 threads; and what choosing takes of it (choose.as.ts). */
-const PART = SHARED_BYTES / 64;
-const BINS = 8192;
 /** Multiplications (some 2 us) that are not worth waking another thread for. */
 const ALONE = 50_000;
 
@@ -23,22 +20,24 @@ export const selectWasm: SelectKernel = (call, { rows, missing }) => {
   const { q, k, weights, batch, t, s, heads, width, scale, count, causal } = call;
   if (rows.size === 0) return;
   if (s > MOST) throw new DeviceError(`select: got ${s} keys, expected at most ${MOST} on wasm`);
-  const widest = (PART - BINS) / 4 / PANEL - TILE;
+  const widest = (PART / 4 - BINS) / PANEL - TILE;
   if (heads + width > widest)
     throw new DeviceError(`select: got ${heads} heads of ${width}, expected at most ${widest} together on wasm`);
-  const args = [
-    addressOf(rows),
-    addressOf(missing),
-    addressOf(q),
-    addressOf(k),
-    addressOf(weights),
-    batch,
-    t,
-    s,
-    heads,
-    width,
-  ];
-  args.push(scale, count, causal ? 1 : 0, together(call));
+  const args: number[] = [];
+  args[slot.ROWS] = addressOf(rows);
+  args[slot.MISSING] = addressOf(missing);
+  args[slot.Q] = addressOf(q);
+  args[slot.K] = addressOf(k);
+  args[slot.WEIGHTS] = addressOf(weights);
+  args[slot.BATCH] = batch;
+  args[slot.T] = t;
+  args[slot.S] = s;
+  args[slot.HEADS] = heads;
+  args[slot.WIDTH] = width;
+  args[slot.SCALE] = scale;
+  args[slot.COUNT] = count;
+  args[slot.CAUSAL] = causal ? 1 : 0;
+  args[slot.TOGETHER] = together(call);
   const products = batch * t * s * heads * width;
   (rows.device as WasmDevice).launch("select", args, products < ALONE ? 1 : undefined);
 };

@@ -2,8 +2,8 @@
 // Lanes are rows of A or columns of B. Steps are in bytes. Lanes missing in the last panel are zero.
 import { COLUMNS, ROWS } from "./micro.as";
 
-/** Packs `rows` x k of A into panels of ROWS; needs 4 * k * (rows rounded up to ROWS) bytes. */
-export function packRows(to: usize, from: usize, rows: i32, k: i32, rowStep: usize, kStep: usize): void {
+/** Lays out `rows` x k of A in panels of ROWS; needs 4 * k * (rows rounded up to ROWS) bytes. */
+export function layRows(to: usize, from: usize, rows: i32, k: i32, rowStep: usize, kStep: usize): void {
   const panel = <usize>(k * ROWS) << 2;
   for (; rows > 0; rows -= ROWS) {
     if (rows < ROWS) edge(to, ROWS, from, rows, k, rowStep, kStep);
@@ -19,8 +19,8 @@ export function packRows(to: usize, from: usize, rows: i32, k: i32, rowStep: usi
   }
 }
 
-/** Packs k x `columns` of B into panels of COLUMNS; needs 4 * k * (columns rounded up to COLUMNS) bytes. */
-export function packColumns(to: usize, from: usize, columns: i32, k: i32, columnStep: usize, kStep: usize): void {
+/** Lays out k x `columns` of B in panels of COLUMNS; needs 4 * k * (columns rounded up to COLUMNS) bytes. */
+export function layColumns(to: usize, from: usize, columns: i32, k: i32, columnStep: usize, kStep: usize): void {
   const panel = <usize>(k * COLUMNS) << 2;
   const full = columns / COLUMNS;
   if (columnStep == 4) {

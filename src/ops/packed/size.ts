@@ -1,0 +1,7 @@
+// Sizes of contractions with a packed weight for the host and the kernels. Compiled both as TypeScript and as AssemblyScript.
+
+/** Bytes of scratch that the kernels for few rows have for what they make of the activations, and behind that for one row. */
+export const ACTIVATED = 3145728;
+export const SPARE = 1048576;
+/** Columns that become float32 at a time: a multiple of every block. */
+export const STRIP = 256;

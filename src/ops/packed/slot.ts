@@ -1,0 +1,28 @@
+// Slots of the arguments of contractions with a packed weight, steps in elements. Compiled both as TypeScript and as
+// AssemblyScript.
+
+export const OUT = 0;
+/** Activations. */
+export const X = 1;
+export const WEIGHT = 2;
+export const FORMAT = 3;
+export const COLUMNS = 4;
+export const PANEL_BYTES = 5;
+/** Groups of rows, and rows of a group. */
+export const GROUPS = 6;
+export const INNER = 7;
+/** Rows of activations, and their step, that of a group, that of a summed element. */
+export const ROWS = 8;
+export const X_ROW = 9;
+export const X_GROUP = 10;
+export const X_ELEMENT = 11;
+/** Steps in out: of a row, a group, an element. */
+export const OUT_ROW = 12;
+export const OUT_GROUP = 13;
+export const OUT_ELEMENT = 14;
+/** 1 where out is added to. */
+export const ADD = 15;
+/** Panels of a piece (packedDots). */
+export const RUN = 16;
+/** Rows of activations that a thread keeps packed (packedProduct). */
+export const STRIP = 17;
