@@ -140,12 +140,12 @@ describe("contraction", () => {
     await contract("t d, t f -> d f", [k, m], [k, n], "add");
   });
 
-  it("agrees where B has more columns and rows than fit the packing buffers", async () => {
+  it("agrees where B has more columns and rows than fit the buffers of panels", async () => {
     await contract("t d, d f -> t f", [40, 300], [300, 2100], "set");
     await contract("t d, d f -> t f", [3, 9], [9, 5000], "set");
   });
 
-  it("agrees where an operand is too long to be kept packed, and where it is kept in strips", async () => {
+  it("agrees where an operand is too long to be kept in panels, and where it is kept in strips", async () => {
     await contract("t d, d f -> t f", [9, 90_000], [90_000, 10], "set");
     await contract("t d, d f -> t f", [10, 90_000], [90_000, 9], "add");
     await contract("t d, d f -> t f", [70, 30_000], [30_000, 80], "set");

@@ -1,6 +1,6 @@
 import { DeviceError } from "../tensor/error.ts";
+import { Crew } from "./crew.ts";
 import { ARGUMENTS, DONE, JOB, KERNEL, OVER, THREADS } from "./layout.ts";
-import { Pace } from "./pace.ts";
 import type { Start } from "./worker.ts";
 
 /** What the pool needs of a worker of either kind. */
@@ -27,7 +27,7 @@ export class Pool {
   readonly #args: Float64Array;
   readonly #workers: readonly Thread[];
   /** Chooses how many threads a launch gets, where nobody else does. */
-  readonly #pace: Pace | undefined;
+  readonly #crew: Crew | undefined;
   /** Why nothing runs any longer. */
   #failure: DeviceError | undefined;
 
@@ -38,7 +38,7 @@ export class Pool {
     threads: "all" | "observed",
   ) {
     this.threads = workers.length + 1;
-    this.#pace = threads === "observed" && workers.length ? new Pace(this.threads) : undefined;
+    this.#crew = threads === "observed" && workers.length ? new Crew(this.threads) : undefined;
     this.#workers = workers;
     kernelNames(instance).forEach((name, index) => {
       this.#kernels.set(name, { run: instance.exports[name] as Kernel, index });
@@ -86,12 +86,12 @@ export class Pool {
   launch(kernels: string | readonly string[], args: readonly number[], threads?: number): void {
     if (this.#failure) throw this.#failure;
     for (let i = 0; i < args.length; i++) this.#args[i] = args[i]!;
-    const paced = threads === 1 ? undefined : this.#pace;
+    const crew = threads === 1 ? undefined : this.#crew;
     const first = this.#kernel(typeof kernels === "string" ? kernels : kernels[0]!);
-    this.#ints[THREADS >> 2] = paced ? paced.begin(first.index, args) : Math.min(threads ?? this.threads, this.threads);
+    this.#ints[THREADS >> 2] = crew ? crew.begin(first.index, args) : Math.min(threads ?? this.threads, this.threads);
     if (typeof kernels === "string") this.#run(kernels);
     else for (const kernel of kernels) this.#run(kernel);
-    paced?.end();
+    crew?.end();
   }
 
   #kernel(name: string) {

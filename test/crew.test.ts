@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Pace } from "../src/device/pace.ts";
+import { Crew } from "../src/device/crew.ts";
 import { Random } from "../src/tensor/random.ts";
 
 /** Milliseconds that a launch of `alone` milliseconds takes on so many threads. */
@@ -16,7 +16,7 @@ const stalled =
   };
 
 /** Runs launches of three kinds for so much work, and says what they took in all by this clock. */
-function run(threads: number, machines: readonly Machine[], work: number, pace?: Pace, clock = { now: 0 }) {
+function run(threads: number, machines: readonly Machine[], work: number, crew?: Crew, clock = { now: 0 }) {
   const random = new Random(5);
   const total: number[] = [];
   for (const machine of machines) {
@@ -27,9 +27,9 @@ function run(threads: number, machines: readonly Machine[], work: number, pace?:
         [2, 5000, 0.4],
         [2, 70_000, 8],
       ][i % 50 === 49 ? 2 : i % 2]! as [number, number, number];
-      const used = pace ? pace.begin(kernel, [2 ** 25, size]) : threads;
+      const used = crew ? crew.begin(kernel, [2 ** 25, size]) : threads;
       clock.now += machine(alone, used, random);
-      pace?.end();
+      crew?.end();
       clock.now += 0.01;
       done += alone;
     }
@@ -38,10 +38,10 @@ function run(threads: number, machines: readonly Machine[], work: number, pace?:
   return total;
 }
 
-function paced(most: number, machines: readonly Machine[], work: number) {
+function crewOn(most: number, machines: readonly Machine[], work: number) {
   const clock = { now: 0 };
-  const pace = new Pace(most, () => clock.now);
-  return { total: run(most, machines, work, pace, clock), pace };
+  const crew = new Crew(most, () => clock.now);
+  return { total: run(most, machines, work, crew, clock), crew };
 }
 
 describe("the number of threads that is observed to be the fastest", () => {
@@ -49,15 +49,15 @@ describe("the number of threads that is observed to be the fastest", () => {
     { name: "an idle machine", machine: quiet, best: 2, most: 1.02 },
     { name: "a busy machine", machine: stalled(1), best: 1, most: 1.05 },
   ])("on $name costs at most $most times the better one of one and two", ({ machine, best, most }) => {
-    const { total, pace } = paced(2, [machine], 40_000);
+    const { total, crew } = crewOn(2, [machine], 40_000);
     const [better] = run(best, [machine], 40_000);
-    expect(pace.threads).toBe(best);
+    expect(crew.threads).toBe(best);
     expect(total[0]! / better!).toBeLessThan(most);
   });
 
   it("follows a machine that becomes busy, and idle again", () => {
-    const { total, pace } = paced(2, [quiet, stalled(1), quiet], 20_000);
-    expect(pace.threads).toBe(2);
+    const { total, crew } = crewOn(2, [quiet, stalled(1), quiet], 20_000);
+    expect(crew.threads).toBe(2);
     for (const [i, best] of [2, 1, 2].entries()) {
       const [better] = run(best, [[quiet, stalled(1), quiet][i]!], 20_000);
       expect(total[i]! / better!).toBeLessThan(1.1);
@@ -66,18 +66,18 @@ describe("the number of threads that is observed to be the fastest", () => {
 
   it("may be any of many", () => {
     const four: Machine = (alone, threads) => 0.003 + alone / Math.min(threads, 4) + (threads > 4 ? alone : 0);
-    expect(paced(8, [four], 20_000).pace.threads).toBe(4);
-    expect(paced(6, [quiet], 20_000).pace.threads).toBe(6);
+    expect(crewOn(8, [four], 20_000).crew.threads).toBe(4);
+    expect(crewOn(6, [quiet], 20_000).crew.threads).toBe(6);
   });
 
   it("does not count pauses between launches as work", () => {
     const clock = { now: 0 };
-    const pace = new Pace(2, () => clock.now);
+    const crew = new Crew(2, () => clock.now);
     const used = new Set<number>();
     for (let i = 0; i < 5000; i++) {
-      used.add(pace.begin(1, [100]));
+      used.add(crew.begin(1, [100]));
       clock.now += 0.001;
-      pace.end();
+      crew.end();
     }
     expect([...used]).toEqual([2]);
   });

@@ -31,7 +31,7 @@ interface Trial {
  * are wanted by others so gets fewer threads than one that is idle. Times decide about speed alone: pieces and results do not
  * depend on the number of threads.
  */
-export class Pace {
+export class Crew {
   readonly #choices: readonly number[];
   #at: number;
   #trial: Trial | undefined;
