@@ -111,12 +111,12 @@ describe("caches", () => {
     expect(kept(gemma, "expanded", { context: 100 }).bytes).toBe(row * 6 * 100);
     expect(kept(gemma, "expanded").bytesPerToken).toBe(6 * row);
     const compressed = only("GQA4", 2048, 16, 1);
-    const layers = compressed.layers.map((kind) => ({ ...kind, compression: { every: 4, recent: 128 } }));
+    const layers = compressed.layers.map((kind) => ({ ...kind, keeping: { every: 4, recent: 128 } }));
     expect(kept({ ...compressed, layers }, "expanded", { context: 8190 })).toMatchObject({
       valuesPerTokenPerLayer: (2 * 4 * 128) / 4,
       bytes: row * (2047 + 128),
     });
-    const borrowed = { ...compressed, layers: [...layers, { ...layers[0]!, borrows: true as const }] };
+    const borrowed = { ...compressed, layers: [...layers, { ...layers[0]!, keeping: { owner: 0 } }] };
     expect(kept(borrowed, "expanded").valuesPerTokenPerLayer).toBe((2 * 4 * 128) / 4 / 2);
   });
 

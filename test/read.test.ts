@@ -51,8 +51,8 @@ const plain = ({ layers, vocabulary, width, tied, extra, weightBytes }: Blueprin
 });
 const kinds = ({ layers }: Blueprint) =>
   Object.fromEntries(
-    layers.map(({ count, attention: { variant, window }, borrows }) => [
-      `${variant.name}${window ? ` ${window}` : ""}${borrows ? " borrows" : ""}`,
+    layers.map(({ count, attention: { variant, window }, keeping }) => [
+      `${variant.name}${window ? ` ${window}` : ""}${keeping?.owner === undefined ? "" : " borrows"}`,
       count,
     ]),
   );
@@ -127,8 +127,8 @@ describe("which layers keep what", () => {
   ])("%s", (name, wanted) => {
     const found = blueprintOfConfig(published(name), "x");
     const merged: Record<string, number> = {};
-    for (const { count, attention: a, borrows } of found.layers) {
-      const kind = `${a.variant.name}${a.window ? ` ${a.window}` : ""}${borrows ? " borrows" : ""}`;
+    for (const { count, attention: a, keeping } of found.layers) {
+      const kind = `${a.variant.name}${a.window ? ` ${a.window}` : ""}${keeping?.owner === undefined ? "" : " borrows"}`;
       merged[kind] = (merged[kind] ?? 0) + count;
     }
     expect(merged).toEqual(wanted);
@@ -143,25 +143,25 @@ describe("which layers keep what", () => {
 
   test("Gemma 3n: the last 15 of 35 layers keep nothing of their own", () => {
     const { layers } = blueprintOfConfig(published("gemma3n e4b text"), "x");
-    expect(layers.reduce((sum, { count, borrows }) => sum + (borrows ? count : 0), 0)).toBe(15);
+    expect(layers.reduce((sum, { count, keeping }) => sum + (keeping ? count : 0), 0)).toBe(15);
   });
 
   test("DeepSeek-V4: windows, entries of 4 tokens with an indexer, entries of 128", () => {
     const { layers } = blueprintOfConfig(published("v4flash"), "x");
-    const found = layers.map(({ count, attention: { variant, sizes, window }, compression }) => ({
+    const found = layers.map(({ count, attention: { variant, sizes, window }, keeping }) => ({
       count,
       window,
-      compression,
+      keeping,
       cache: cacheValues(variant, sizes),
     }));
     expect(found).toContainEqual({
       count: 20,
       window: undefined,
-      compression: { every: 128, recent: 128 },
+      keeping: { every: 128, recent: 128 },
       cache: 512,
     });
     expect(found.filter(({ window }) => window === 128).reduce((sum, { count }) => sum + count, 0)).toBe(2);
-    const sparse = found.filter(({ compression }) => compression?.every === 4);
+    const sparse = found.filter(({ keeping }) => keeping?.every === 4);
     expect(sparse.reduce((sum, { count }) => sum + count, 0)).toBe(21);
     for (const { cache } of sparse) expect(cache).toBe(512 + 128);
   });

@@ -20,10 +20,40 @@ export interface LayerKind {
   readonly feed: Feed;
   /** Parameters beside attention and feed-forward: norms. */
   readonly extra: number;
-  /** The cache has one entry for so many tokens, and the last `recent` tokens whole (DeepSeek-V4). */
-  readonly compression?: { readonly every: number; readonly recent: number } | undefined;
-  /** These layers read another layer's cache and keep none (Gemma 3n). */
-  readonly borrows?: true | undefined;
+  readonly keeping?: Keeping | undefined;
+}
+
+/**
+ * How a layer keeps what its variant declares, where that is not an entry of its own for each token. With the variant's cache (rotary
+ * dims, an indexer's keys), its state and its window this is all that decides about what a sequence leaves in a layer.
+ */
+export interface Keeping {
+  /** Tokens that one entry stands for (DeepSeek-V4); 1 unless given. */
+  readonly every?: number | undefined;
+  /** Tokens that one key of an indexer stands for (GLM-5.3-Flash); `every` unless given. */
+  readonly indexEvery?: number | undefined;
+  /** The last tokens, which are kept whole beside entries. */
+  readonly recent?: number | undefined;
+  /** The layer, counted from 0, whose entries this one reads in place of its own (Gemma 3n, DeepSeek-V4.1). */
+  readonly owner?: number | undefined;
+  /** The layer whose indexer's keys this one reads in place of its own. */
+  readonly indexOwner?: number | undefined;
+}
+
+/** Parameters of which a token reads a row or a few: they may lie in the host's memory (embeddings per layer, Engram). */
+export interface Table {
+  readonly name: string;
+  readonly parameters: number;
+  /** Parameters that a token reads. */
+  readonly read: number;
+}
+
+/** Layers that propose further tokens: parameters and caches beside those of the model (MTP, DSpark, EAGLE). */
+export interface Draft {
+  readonly name: string;
+  readonly layers: readonly LayerKind[];
+  /** Parameters that stand in no layer: what joins a hidden state and an embedding, norms. */
+  readonly extra: number;
 }
 
 /** What costs follow from: less than a model that runs (no rotation, no routing, no names of tensors). */
@@ -35,14 +65,27 @@ export interface Blueprint {
   readonly width: number;
   readonly tied: boolean;
   readonly layers: readonly LayerKind[];
-  /** Parameters that stand in no layer and in no table of the vocabulary: the last norm. */
+  /** Parameters that stand in no layer and in no table: the last norm. */
   readonly extra: number;
+  /** Tables beside those of the vocabulary. */
+  readonly tables?: readonly Table[] | undefined;
+  /** Layers that propose further tokens, which no figure of the model itself counts. */
+  readonly draft?: Draft | undefined;
+  /** What was assumed where a config leaves something open, or was told to be read as something else. */
+  readonly assumed?: readonly string[] | undefined;
   /** The most tokens that the model is declared for. */
   readonly maxContext?: number | undefined;
   /** Bytes of all weights as a file has them, where a file says so. */
   readonly weightBytes?: number | undefined;
   /** Where the sizes are from, for presets. */
   readonly source?: string | undefined;
+}
+
+/** The draft layers as a model of their own, without tables: what they cost is counted as for any other. */
+export function draftOf({ draft, ...model }: Blueprint): Blueprint | undefined {
+  if (!draft) return undefined;
+  const { layers, extra, name } = draft;
+  return { ...model, name, layers, extra, vocabulary: 0, tied: true, tables: undefined, weightBytes: undefined };
 }
 
 /** The blueprint of a model that Biform runs. */
@@ -74,14 +117,16 @@ export function feedOf(feed: FeedForward, d: number): Feed {
   };
 }
 
-/** Parameters: all, those that work on one token (all but the experts that it does not visit), and the vocabulary's tables. */
-export function countParameters({ vocabulary, width, tied, layers, extra }: Blueprint) {
+/** Parameters: all, those that work on one token (not the experts that it does not visit), and those of tables by what they are of. */
+export function countParameters({ vocabulary, width, tied, layers, extra, tables: others = [] }: Blueprint) {
   const tables = vocabulary * width * (tied ? 1 : 2);
-  let [total, active] = [tables + extra, tables + extra];
+  const hosted = others.reduce((sum, { parameters }) => sum + parameters, 0);
+  const read = others.reduce((sum, { read }) => sum + read, 0);
+  let [total, active] = [tables + extra + hosted, tables + extra + read];
   for (const { count, attention, feed, extra } of layers) {
     const rest = parameterCount(attention.variant, attention.sizes) + feed.always + extra;
     total += count * (rest + feed.expert * feed.experts);
     active += count * (rest + feed.expert * feed.chosen);
   }
-  return { total, active, tables };
+  return { total, active, tables, hosted };
 }

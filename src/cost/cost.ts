@@ -37,10 +37,10 @@ export function waysOf({ layers }: Blueprint): Way[] {
   return ways;
 }
 
-/** Numbers that a token leaves in one layer: by its rate where the cache is compressed, none where it is another layer's. */
+/** Numbers that a token leaves in one layer: by its rate where entries stand for several tokens, none where they are another layer's. */
 export function layerValues(kind: LayerKind, form: CachedForm): number {
-  if (kind.borrows) return 0;
-  return keptAs(kind, form).values / (kind.compression?.every ?? 1);
+  const { values, index } = keptAs(kind, form);
+  return perToken(kind, { entry: values - index, index });
 }
 
 /** Numbers that a token leaves per layer, on average over all of them. */
@@ -51,10 +51,7 @@ export function valuesPerLayer({ layers }: Blueprint, form: CachedForm): number 
 
 /** Bytes that one more token of one sequence leaves in all layers while no window is full. */
 export function bytesPerToken({ layers }: Blueprint, form: CachedForm, type: Dtype): number {
-  return layers.reduce((sum, kind) => {
-    if (kind.borrows) return sum;
-    return sum + (kind.count * entryBytes(keptAs(kind, form), type)) / (kind.compression?.every ?? 1);
-  }, 0);
+  return layers.reduce((sum, kind) => sum + kind.count * perToken(kind, entryBytes(keptAs(kind, form), type)), 0);
 }
 
 /** Bytes of `context` tokens of one sequence in all layers, states of fixed size included. */
@@ -62,23 +59,40 @@ export function cacheBytes(blueprint: Blueprint, form: CachedForm, type: Dtype, 
   return blueprint.layers.reduce((sum, kind) => sum + kind.count * layerBytes(kind, form, type, context), 0);
 }
 
+/** Bytes of states of fixed size of one sequence in all layers; a state is always float32. */
+export function stateBytes({ layers }: Blueprint): number {
+  return layers.reduce((sum, kind) => sum + kind.count * 4 * keptOf(kind).expanded.state, 0);
+}
+
 /** Bytes of one layer's cache of `context` tokens of one sequence, a state of fixed size included. */
 export function layerBytes(kind: LayerKind, form: CachedForm, type: Dtype, context: number): number {
   const kept = keptAs(kind, form);
-  if (kind.borrows) return 4 * kept.state;
-  return heldBytes(kind, kept, type, context) + 4 * kept.state;
+  return heldBytes(kind, entryBytes(kept, type), context) + 4 * kept.state;
 }
 
-function entryBytes({ values, exact }: Kept, type: Dtype): number {
-  return (values - exact) * dtypes[type] + exact * 4;
+/** An amount of what belongs to an entry itself and of its indexer's key: numbers, or bytes. */
+interface Entry {
+  readonly entry: number;
+  readonly index: number;
 }
 
-/** Bytes that a layer still holds after `seen` tokens: those of its window, or the compressed entries and the last tokens whole; an indexer has keys of entries alone. */
-function heldBytes({ attention: { window }, compression }: LayerKind, kept: Kept, type: Dtype, seen: number): number {
-  const entry = entryBytes(kept, type);
-  if (!compression) return entry * Math.min(seen, window ?? seen);
-  const { every, recent } = compression;
-  return entry * Math.floor(seen / every) + (entry - kept.index * dtypes[type]) * Math.min(seen, recent);
+function entryBytes({ values, exact, index }: Kept, type: Dtype): Entry {
+  return { entry: (values - index - exact) * dtypes[type] + exact * 4, index: index * dtypes[type] };
+}
+
+/** What a token adds, by rates: nothing of what another layer owns. */
+function perToken({ keeping = {} }: LayerKind, of: Entry): number {
+  const { every = 1, indexEvery = every, owner, indexOwner } = keeping;
+  return (owner === undefined ? of.entry / every : 0) + (indexOwner === undefined ? of.index / indexEvery : 0);
+}
+
+/** What a layer still holds after `seen` tokens: its own entries within its window, and beside them the last tokens whole, without keys of an indexer. */
+function heldBytes({ attention: { window }, keeping = {} }: LayerKind, of: Entry, seen: number): number {
+  const { every = 1, indexEvery = every, recent = 0, owner, indexOwner } = keeping;
+  const within = Math.min(seen, window ?? seen);
+  const entries = owner === undefined ? Math.floor(within / every) : 0;
+  const keys = indexOwner === undefined ? Math.floor(within / indexEvery) : 0;
+  return of.entry * (entries + Math.min(seen, recent)) + of.index * keys;
 }
 
 /** Bytes of all parameters in a type; of "file", those that the file has. */
@@ -126,13 +140,14 @@ export function longest(fits: (context: number) => boolean): number {
 
 /**
  * One layer's attention as this step meets it, for `predict` and `costFlops`: a window and a selection of keys bound what is read,
- * and over a compressed cache a query sees one entry for so many tokens beside the recent ones.
+ * and over pooled entries a query sees one for so many tokens beside the recent ones.
  */
 export function attentionAt(kind: LayerKind, kept: Kept, { t, s }: Span): Costing {
   const { attention, chosen } = kept;
   const { variant, sizes, window } = attention;
-  const { compression } = kind;
-  if (!compression && !chosen && (window ?? s) >= s) return attention;
+  const { keeping } = kind;
+  const pooled = keeping && (keeping.every !== undefined || keeping.indexEvery !== undefined);
+  if (!pooled && !chosen && (window ?? s) >= s) return attention;
   const { indexed, whole } = entriesRead(kind, kept, { t, s });
   const read = kept.index * indexed + (kept.values - kept.index) * whole;
   return {
@@ -140,30 +155,33 @@ export function attentionAt(kind: LayerKind, kept: Kept, { t, s }: Span): Costin
     variant: {
       ...variant,
       reads: () => read,
-      ...(compression && { forms: Object.fromEntries(Object.keys(variant.forms).map(compressForm)) }),
+      ...(pooled && { forms: Object.fromEntries(Object.keys(variant.forms).map(poolForm)) }),
     },
   };
 
-  function compressForm(name: string) {
-    const { every, recent } = compression!;
+  function poolForm(name: string) {
+    const { every = 1, indexEvery = every, recent = 0 } = keeping!;
     const form = variant.forms[name]!;
     const { selected, ...cost } = form.cost(sizes);
-    const seen = entriesSeen(s, every) - entriesSeen(s - t, every);
-    const near = pairsOf(t, s, recent) * (selected ?? cost.pair);
+    const scored = selected === undefined ? every : indexEvery;
+    const seen = entriesSeen(s, scored) - entriesSeen(s - t, scored);
+    const near = (recent && pairsOf(t, s, recent)) * (selected ?? cost.pair);
     const flops = cost.pair * seen + (selected ?? 0) * t * Math.min(chosen ?? 0, Math.floor(s / every)) + near;
     return [name, { ...form, cost: () => ({ ...cost, pair: flops / pairsOf(t, s, window) }) }] as const;
   }
 }
 
-/** Entries of one layer's cache that a sequence's step reads, each once: with an indexer's key, and with all the rest. */
-function entriesRead({ attention: { window }, compression }: LayerKind, { chosen }: Kept, { t, s }: Span) {
-  const indexed = Math.floor(s / (compression?.every ?? 1));
-  const whole = compression ? Math.min(s, compression.recent + t - 1) : 0;
-  const most = Math.min(indexed, chosen ? t * chosen : indexed, window ? window + t - 1 : indexed);
+/** Entries of one layer's cache that a sequence's step reads, each once: an indexer's keys, and all the rest. */
+function entriesRead({ attention: { window }, keeping }: LayerKind, { chosen }: Kept, { t, s }: Span) {
+  const { every = 1, indexEvery = every, recent } = keeping ?? {};
+  const indexed = Math.floor(s / indexEvery);
+  const entries = Math.floor(s / every);
+  const whole = recent === undefined ? 0 : Math.min(s, recent + t - 1);
+  const most = Math.min(entries, chosen ? t * chosen : entries, window ? window + t - 1 : entries);
   return { indexed, whole: most + whole };
 }
 
-/** Compressed entries that queries at 1 .. n see together: the sum of floor(p / every). */
+/** Pooled entries that queries at 1 .. n see together: the sum of floor(p / every). */
 function entriesSeen(n: number, every: number): number {
   const whole = Math.floor(n / every);
   return (every * whole * (whole - 1)) / 2 + whole * (n - every * whole + 1);
@@ -190,8 +208,9 @@ export function formOf({ forms }: Kept, { form }: Way): string {
 
 /** Parameters that one step reads: of experts those that its tokens are expected to visit, of tables rows and the head. */
 export function parametersRead(blueprint: Blueprint, { t, batch = 1, logits = t }: Span): number {
-  const { vocabulary, width, layers, extra } = blueprint;
-  const tables = width * (Math.min(t * batch, vocabulary) + (logits ? vocabulary : 0));
+  const { vocabulary, width, layers, extra, tables: others = [] } = blueprint;
+  const rows = others.reduce((sum, { parameters, read }) => sum + Math.min(parameters, read * t * batch), 0);
+  const tables = width * (Math.min(t * batch, vocabulary) + (logits ? vocabulary : 0)) + rows;
   return layers.reduce((sum, kind) => {
     const { variant, sizes } = kind.attention;
     return sum + kind.count * (parameterCount(variant, sizes) + kind.extra + feedRead(kind.feed, t * batch));
@@ -222,18 +241,12 @@ export function stepBytes(blueprint: Blueprint, way: Way, span: Span, { weightTy
     const { state, attention } = kept;
     const each = kind.count * batch;
     const { indexed, whole } = entriesRead(kind, kept, span);
-    const index = kept.index * dtypes[cacheType];
-    read += each * (index * indexed + (entryBytes(kept, cacheType) - index) * whole + 4 * state);
-    written += each * ((kind.borrows ? 0 : newBytes(kind, kept, cacheType, t)) + 4 * state);
+    const of = entryBytes(kept, cacheType);
+    read += each * (of.index * indexed + of.entry * whole + 4 * state);
+    written += each * (t * (perToken(kind, of) + (kind.keeping?.recent ? of.entry : 0)) + 4 * state);
     const { variant, sizes } = attention;
     if (keptOf(kind).absorbed && variant.forms[formOf(kept, way)]!.cost(sizes).cached)
       unfolded += each * 2 * s * keptAs(kind, "expanded").values * activationBytes(weightType);
   }
   return { weights: parametersRead(blueprint, span) * parameterBytes(blueprint, weightType), read, written, unfolded };
-}
-
-/** Bytes that t new tokens write. */
-function newBytes({ compression }: LayerKind, kept: Kept, type: Dtype, t: number): number {
-  const entry = entryBytes(kept, type);
-  return compression ? t * (entry / compression.every + entry - kept.index * dtypes[type]) : t * entry;
 }

@@ -74,7 +74,8 @@ const byContext = (bytes: (context: number) => number) => Object.fromEntries(con
 
 /** What one layer of a kind keeps. */
 function layerOf(kind: LayerKind) {
-  const { attention, compression, borrows } = kind;
+  const { attention, keeping = {} } = kind;
+  const { every, indexEvery, recent, owner } = keeping;
   const { variant, sizes, window } = attention;
   const forms = (Object.keys(keptOf(kind)) as CachedForm[]).flatMap((form) => {
     const parts = present(keptAs(kind, form).attention.variant.cache(sizes));
@@ -86,8 +87,15 @@ function layerOf(kind: LayerKind) {
     attention: variant.name,
     fields: { ...Object.assign({}, ...forms.map(([, { fields }]) => fields)), ...state?.fields },
     ...(window && { window }),
-    ...(compression && { compression: { tokensPerEntry: compression.every, recentTokensWhole: compression.recent } }),
-    ...(borrows && { keepsNothing: "these layers read the cache of another layer" }),
+    ...(every && {
+      compression: { tokensPerEntry: every, ...(recent !== undefined && { recentTokensWhole: recent }) },
+    }),
+    ...(indexEvery && { tokensPerIndexKey: indexEvery }),
+    ...(owner !== undefined && {
+      keepsNothing: recent
+        ? "of entries: these layers read another layer's"
+        : "these layers read the cache of another layer",
+    }),
     forms: Object.fromEntries(
       forms.map(([form, { values, derivation }]) => [
         form,

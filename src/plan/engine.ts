@@ -50,7 +50,7 @@ export function enginesOf(
     bytesPerToken: bytesPerToken(blueprint, "expanded", cacheType),
   };
   const bytesAt = (kind: LayerKind) => layerBytes(kind, "expanded", cacheType, context);
-  const compressed = layers.some(({ compression }) => compression);
+  const compressed = layers.some(({ keeping }) => keeping?.every);
   if (compressed || !layers.some(({ attention }) => attention.window))
     return [
       {

@@ -96,11 +96,11 @@ function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanS
     "a layer with a window keeps no more tokens than that",
   );
   note(
-    layers.some(({ compression }) => compression),
-    "layers with a compressed cache keep an entry for so many tokens, and the last tokens whole",
+    layers.some(({ keeping }) => keeping?.every),
+    "layers with pooled entries keep one for so many tokens, and the last tokens whole",
   );
   note(
-    layers.some(({ borrows }) => borrows),
+    layers.some(({ keeping }) => keeping?.owner !== undefined),
     "some layers read another layer's cache and keep none",
   );
   note(

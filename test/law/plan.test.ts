@@ -245,8 +245,8 @@ test("a model's blueprint has its parameters, and its steps the FLOPs that the m
 test("with arithmetic alone, a step takes the time of its FLOPs, windows and compressed caches included", () =>
   holds(models(), ({ model, tokens, batch, seed }) => {
     const plain = blueprintOf(model, "model");
-    const compression = seed % 3 ? { compression: { every: 1 + (seed % 7), recent: seed % 11 } } : {};
-    const blueprint = { ...plain, layers: plain.layers.map((kind) => ({ ...kind, ...compression })) };
+    const keeping = seed % 3 ? { keeping: { every: 1 + (seed % 7), recent: seed % 11 } } : {};
+    const blueprint = { ...plain, layers: plain.layers.map((kind) => ({ ...kind, ...keeping })) };
     const span = { t: tokens, s: tokens + (seed % 90), batch };
     const running = { machine: arithmetic, activationBytes: 4 };
     for (const way of waysOf(blueprint)) {
@@ -263,7 +263,7 @@ test("queries over a compressed cache see the entries before them and the recent
   holds(cases(gqa), (drawn) => {
     const { attention } = subjectOf(gqa, { ...drawn, window: 0 }, 1);
     const [every, recent] = [1 + (drawn.seed % 6), drawn.seed % 13];
-    const layer: LayerKind = { count: 1, attention, feed: silent, extra: 0, compression: { every, recent } };
+    const layer: LayerKind = { count: 1, attention, feed: silent, extra: 0, keeping: { every, recent } };
     const blueprint = { ...alone(gqa, drawn), layers: [layer] };
     const [s, t] = [tokensOf(drawn), drawn.chunks.at(-1)!.tokens];
     const { token, pair } = gqa.forms.grouped!.cost(drawn.sizes);

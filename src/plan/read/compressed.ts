@@ -148,7 +148,7 @@ export function compressedAt(s: Settings, i: number, _traits: Traits, config: Co
   };
   const extra = 2 * mixing(d, keys.hc_mult ?? 4);
   if (!every) return { attention: { variant: compressed, sizes, window: recent }, extra };
-  return { attention: { variant: compressed, sizes }, extra, compression: { every, recent } };
+  return { attention: { variant: compressed, sizes }, extra, keeping: { every, recent } };
 }
 
 /** What mixes m streams before and after a half: (2 + m) m outputs of all streams, as many biases, three factors. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import type { Feed } from "../../cost/blueprint.ts";
+import type { Feed, Keeping } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
+import { FormatError } from "../../tensor/error.ts";
 import { borrowing, twofold } from "./borrow.ts";
 import { dense, feedAt, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
@@ -27,6 +28,17 @@ type Keys = z.infer<typeof schema>;
 
 const sharedFrom = (s: Settings, { num_kv_shared_layers: shared }: Keys) => s.num_hidden_layers - (shared ?? 0);
 
+/** A layer that borrows reads the last layer of its kind, with a window or without, that has keys and values. */
+function ownedAt(s: Settings, i: number, keys: Keys): Keeping | undefined {
+  const from = sharedFrom(s, keys);
+  if (i < from) return undefined;
+  const near = windowAt(s, i) !== undefined;
+  for (let owner = from - 1; owner >= 0; owner--) if ((windowAt(s, owner) !== undefined) === near) return { owner };
+  throw new FormatError(
+    `num_kv_shared_layers: got ${s.num_hidden_layers - from}, expected a layer of each kind before those that borrow; correct the config`,
+  );
+}
+
 /** A layer of Gemma 3n. The checkpoints have the projections of keys and values of borrowing layers too; they are counted. */
 export function gemma3nAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const keys = readKeys(config, schema);
@@ -35,8 +47,7 @@ export function gemma3nAt(s: Settings, i: number, traits: Traits, config: Config
   const own = groupedAt(s, i, traits);
   const [l, a] = [rank ?? 64, streams ?? 4];
   const extra = 2 * d * l + d + (2 * d + a * d + a * a + a ** 3) + perLayerExtra(d, keys);
-  const borrows = i >= sharedFrom(s, keys) || undefined;
-  return { ...own, extra: (own.extra ?? 0) + extra, borrows };
+  return { ...own, extra: (own.extra ?? 0) + extra, keeping: ownedAt(s, i, keys) };
 }
 
 /** What takes in the embedding of this layer: down, up and a norm. */
@@ -68,12 +79,12 @@ export function gemma4At(s: Settings, i: number, traits: Traits, config: Config)
   );
   // A factor on what leaves the layer, and norms around the experts.
   const extra = 1 + (keys.enable_moe_block ? 3 * s.hidden_size : 0) + perLayerExtra(s.hidden_size, keys);
-  const borrows = i >= sharedFrom(s, keys);
-  const variant = borrows ? borrowing : equal ? twofold : own.attention.variant;
+  const keeping = ownedAt(s, i, keys);
+  const variant = keeping ? borrowing : equal ? twofold : own.attention.variant;
   return {
     attention: { ...own.attention, variant },
     extra: (own.extra ?? 0) + extra,
-    borrows: borrows || undefined,
+    keeping,
   };
 }
 

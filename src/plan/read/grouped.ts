@@ -1,5 +1,6 @@
 import type { Costed, Costing, Feature, Sizes } from "../../attention/define.ts";
 import { gqa } from "../../attention/variant/gqa.ts";
+import type { Keeping } from "../../cost/blueprint.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { FeedTraits } from "./feed.ts";
 import { at, type Settings, sizeAt } from "./settings.ts";
@@ -10,8 +11,7 @@ export interface Attending {
   readonly attention: Costing;
   /** Parameters that the variant does not list: norms over all heads, sinks, factors. */
   readonly extra?: number | undefined;
-  readonly compression?: { readonly every: number; readonly recent: number } | undefined;
-  readonly borrows?: true | undefined;
+  readonly keeping?: Keeping | undefined;
 }
 
 /** How the attention of an architecture differs from Llama's. */

@@ -55,8 +55,9 @@ const sharingSchema = z.object({
 export function sharingAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const { use_cla: shares, cla_share_factor: factor } = readKeys(config, sharingSchema);
   const own = groupedAt(s, i, traits);
-  if (!shares || i % (factor ?? 2) === 0) return own;
-  return { ...own, attention: { ...own.attention, variant: borrowing }, borrows: true };
+  const behind = i % (factor ?? 2);
+  if (!shares || behind === 0) return own;
+  return { ...own, attention: { ...own.attention, variant: borrowing }, keeping: { owner: i - behind } };
 }
 
 /** A layer of A.X-K1: what its experts give is normed before it is added. */
