@@ -3,14 +3,13 @@ import { type Command, Option } from "commander";
 import { type Preset, presetConfig, presets, type Size, sizes } from "../checkpoint/preset.ts";
 import { type Sample, sampleSize, writeSampleFolder, writeSampleGguf } from "../checkpoint/sample.ts";
 import type { MlaLayout } from "../family/table.ts";
-import type { typeCodes } from "../file/gguf.ts";
 import { wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
 
 interface Options {
   preset: Preset;
   size: Size;
-  type: keyof typeof typeCodes;
+  type: (typeof types)[number];
   layout: MlaLayout;
   seed: number;
   json?: true;

@@ -1,6 +1,6 @@
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { blocks, isQuant } from "../tensor/quant.ts";
-import { quantise } from "../tensor/quantise.ts";
+import { isQuantised, quantise } from "../tensor/quantise.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { writeAtomic } from "./atomic.ts";
 import { encode, storedBytes, type Values } from "./dtype.ts";
@@ -82,7 +82,9 @@ function bytesOf(file: string, { name, shape, dtype }: GgufTensor, data: Data): 
       `${subject}: got ${got} ${raw ? "bytes" : "numbers"}, expected ${expected} for ${dtype} [${shape}]`,
     );
   if (raw) return data.bytes;
-  return isQuant(dtype) ? quantise(dtype, data, subject) : encode(dtype, data, subject);
+  if (!isQuant(dtype)) return encode(dtype, data, subject);
+  if (isQuantised(dtype)) return quantise(dtype, data, subject);
+  throw new FormatError(`${subject}: got numbers for ${dtype}, expected its bytes or another type: it is only read`);
 }
 
 function checkShape(subject: string, shape: readonly number[], dtype: GgufType): void {

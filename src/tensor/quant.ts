@@ -1,6 +1,8 @@
+import { narrow } from "./narrow.ts";
+
 /**
  * Blocks of quantised numbers, as GGUF stores them: every `elements` neighbours of a row share `bytes` bytes. The layouts are
- * facts of ggml's format (ggml-common.h, ggml-quants.c); each is written out at its decoder below.
+ * facts of ggml's format (ggml-common.h, ggml-quants.c); each is written out at its decoder, below or in narrow.ts.
  */
 export const blocks = {
   Q4_0: { elements: 32, bytes: 18 },
@@ -11,6 +13,16 @@ export const blocks = {
   Q4_K: { elements: 256, bytes: 144 },
   Q5_K: { elements: 256, bytes: 176 },
   Q6_K: { elements: 256, bytes: 210 },
+  Q2_K: { elements: 256, bytes: 84 },
+  Q3_K: { elements: 256, bytes: 110 },
+  IQ4_NL: { elements: 32, bytes: 18 },
+  IQ4_XS: { elements: 256, bytes: 136 },
+  TQ1_0: { elements: 256, bytes: 54 },
+  TQ2_0: { elements: 256, bytes: 66 },
+  MXFP4: { elements: 32, bytes: 17 },
+  NVFP4: { elements: 64, bytes: 36 },
+  Q1_0: { elements: 128, bytes: 18 },
+  Q2_0: { elements: 64, bytes: 18 },
 } as const;
 
 /** A block format by its name in GGUF. */
@@ -21,7 +33,7 @@ export function isQuant(name: string): name is Quant {
 }
 
 /** Writes one block's numbers to `into` from `at` on, given the block's first byte. */
-type Decoder = (bytes: DataView, at: number, into: Float32Array | Float64Array, to: number) => void;
+export type Decoder = (bytes: DataView, at: number, into: Float32Array | Float64Array, to: number) => void;
 
 /**
  * The numbers of whole blocks, in order. Every product is computed in float64: into a Float64Array the result is exact, into a
@@ -37,6 +49,7 @@ export function dequantise(type: Quant, bytes: Uint8Array, into: Float32Array | 
 }
 
 const decoders: Readonly<Record<Quant, Decoder>> = {
+  ...narrow,
   // d: half; 16 bytes: element j in the low, j + 16 in the high nibble.  x = d (q - 8)
   Q4_0(view, at, into, to) {
     const d = view.getFloat16(at, true);

@@ -1,5 +1,13 @@
 import { FormatError, ShapeError } from "./error.ts";
+import { narrow } from "./narrow.ts";
 import { blocks, type Quant } from "./quant.ts";
+
+/** A block format that is written as well as read. */
+export type Quantised = Exclude<Quant, keyof typeof narrow>;
+
+export function isQuantised(type: Quant): type is Quantised {
+  return !Object.hasOwn(narrow, type);
+}
 
 /** Writes the block at byte `at` from the numbers of `x` from index `i` on. */
 type Encoder = (x: Float32Array, i: number, view: DataView, at: number) => void;
@@ -11,7 +19,7 @@ type Encoder = (x: Float32Array, i: number, view: DataView, at: number) => void;
  *
  * Errors: ShapeError for a part of a block, FormatError for a number no block can hold; `subject` names the tensor in both.
  */
-export function quantise(type: Quant, values: ArrayLike<number>, subject: string = type): Uint8Array<ArrayBuffer> {
+export function quantise(type: Quantised, values: ArrayLike<number>, subject: string = type): Uint8Array<ArrayBuffer> {
   const { elements, bytes } = blocks[type];
   if (values.length % elements)
     throw new ShapeError(`${subject}: got ${values.length} numbers, expected a multiple of ${elements} for ${type}`);
@@ -34,7 +42,7 @@ export function quantise(type: Quant, values: ArrayLike<number>, subject: string
 const HALF = 65_504;
 
 /** The largest number whose block has a scale (and minimum) that half precision can hold. */
-const limits: Readonly<Record<Quant, number>> = {
+const limits: Readonly<Record<Quantised, number>> = {
   Q4_0: 8 * HALF,
   Q4_1: HALF,
   Q5_0: 16 * HALF,
@@ -47,7 +55,7 @@ const limits: Readonly<Record<Quant, number>> = {
 
 const { fround } = Math;
 
-const encoders: Readonly<Record<Quant, Encoder>> = {
+const encoders: Readonly<Record<Quantised, Encoder>> = {
   Q4_0(x, i, view, at) {
     const { d, inverse } = signedScale(x, i, 8);
     view.setFloat16(at, d, true);
