@@ -9,6 +9,7 @@ import { openPlan } from "../src/plan/open.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import { ggufOf, key, line, list, text, u32 } from "./corpus/gguf.ts";
 import { llama } from "./fixture/checkpoint.ts";
+import { ranged } from "./fixture/range.ts";
 
 // A real server on this machine; what it does depends on the first part of the path.
 
@@ -44,23 +45,6 @@ const patient = { connect: 600_000, idle: 600_000, whole: 600_000 };
 /** A file of `size` bytes, byte i being i * 7 + i / 256. */
 const patterned = (size: number) => Uint8Array.from({ length: size }, (_, i) => (i * 7 + (i >> 8)) & 255);
 
-/** Serves a file by ranges. */
-const ranged =
-  (file: Uint8Array, headers: Record<string, string> = {}): Handler =>
-  (request, response) => {
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
-    if (first === undefined)
-      return void response.writeHead(200, { "content-length": file.length, ...headers }).end(file);
-    const end = Math.min(file.length, Number(last) + 1);
-    const part = file.subarray(Number(first), end);
-    response
-      .writeHead(206, {
-        "content-range": `bytes ${first}-${end - 1}/${file.length}`,
-        "content-length": part.length,
-        ...headers,
-      })
-      .end(part);
-  };
 const whole =
   (body: Uint8Array | string, headers: Record<string, string> = {}): Handler =>
   (_, response) =>

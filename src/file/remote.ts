@@ -1,6 +1,6 @@
 import { FormatError } from "../tensor/error.ts";
 import { type ByteSource, tooShort } from "./bytes.ts";
-import { type Answer, ask, bodyOf, type Patience } from "./request.ts";
+import { type Answer, ask, bodyOf, type RequestOptions } from "./request.ts";
 
 /** A file on a server, of which only what is asked for is fetched. */
 export interface RemoteSource extends ByteSource {
@@ -23,8 +23,12 @@ const STREAM_LIMIT = 64 * BLOCK;
  * Errors: FormatError naming the address for one that cannot be reached, redirects without end or to plain http, answers with an
  * error, with a web page, with more than `limit` bytes, or too slowly.
  */
-export async function readRemote(url: string, limit: number, patience?: Patience): Promise<Uint8Array<ArrayBuffer>> {
-  const answer = await ask(url, patience);
+export async function readRemote(
+  url: string,
+  limit: number,
+  options?: RequestOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const answer = await ask(url, options);
   const { name, response } = answer;
   if (response.status !== 200) throw answer.refuse(`status ${response.status}`, "200 and a file");
   const size = lengthOf(answer);
@@ -56,8 +60,8 @@ export async function readRemote(url: string, limit: number, patience?: Patience
  *
  * Errors: as `readRemote`, and FormatError where what comes is not what was asked for, or the file changes between requests.
  */
-export async function remoteSource(url: string, patience?: Patience): Promise<RemoteSource> {
-  const answer = await ask(url, patience, [0, BLOCK - 1]);
+export async function remoteSource(url: string, options?: RequestOptions): Promise<RemoteSource> {
+  const answer = await ask(url, options, [0, BLOCK - 1]);
   const { status } = answer.response;
   if (status === 200) return openStreamed(answer);
   if (status !== 206) throw answer.refuse(`status ${status}`, "206 and the range that was asked for");
@@ -70,7 +74,7 @@ export async function remoteSource(url: string, patience?: Patience): Promise<Re
     fetched += to - from;
     if (fetched > REMOTE_LIMIT)
       throw answer.refuse(`requests for ${fetched} bytes`, `at most ${REMOTE_LIMIT}, more than a header has`);
-    const next = await ask(answer.address, patience, [from, to - 1]);
+    const next = await ask(answer.address, options, [from, to - 1]);
     if (next.response.status !== 206) throw next.refuse(`status ${next.response.status}`, "206, as before");
     if (tagOf(next) !== tag) throw next.refuse("a file that changed between two requests", "the same; try again");
     const part = await openRanged(next, from, to - from);

@@ -8,6 +8,34 @@ export interface Patience {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a file is asked for: how patiently, as whom, and who watches. */
+export interface RequestOptions extends Patience {
+  /** A token for one server, sent to this origin alone, and only where nobody on the way can read it. */
+  readonly bearer?: { readonly origin: string; readonly token: string } | undefined;
+  /** Called with the bytes of each piece that arrives. */
+  readonly watch?: ((bytes: number) => void) | undefined;
+}
+
+/** A request that came to nothing, with what was got for those who can say more than an address. */
+export class RequestError extends FormatError {
+  readonly got: string;
+  /** Of an answer: its status, and the word that hubs of models put beside it ("GatedRepo"). */
+  readonly status: number | undefined;
+  readonly code: string | undefined;
+
+  constructor(
+    url: string,
+    got: string,
+    expected: string,
+    { response, cause }: { response?: Response; cause?: unknown } = {},
+  ) {
+    super(`${url}: got ${got}, expected ${expected}`, { cause });
+    this.got = got;
+    this.status = response?.status;
+    this.code = response?.headers.get("x-error-code")?.slice(0, 80) ?? undefined;
+  }
+}
+
 /** The head of a server's answer; its body has not been read. */
 export interface Answer {
   /** What errors call it: the address that the user gave. */
@@ -15,9 +43,9 @@ export interface Answer {
   /** Where it was found in the end. */
   readonly address: string;
   readonly response: Response;
-  readonly patience: Required<Omit<Patience, "signal">> & Pick<Patience, "signal">;
+  readonly patience: Required<Omit<Patience, "signal">> & Pick<RequestOptions, "signal" | "watch">;
   /** Hangs up, and gives the error to throw. */
-  refuse(got: string, expected: string): FormatError;
+  refuse(got: string, expected: string): RequestError;
   /** Hangs up. */
   abort(): void;
 }
@@ -39,23 +67,24 @@ export function fileAddress(url: string): string {
 /**
  * Asks for a file, or bytes `first` to `last` of it, following at most five redirects and none from https to http.
  *
- * Errors: FormatError naming the address for anything but an answer with a file in it.
+ * Errors: RequestError naming the address for anything but an answer with a file in it.
  */
 export async function ask(
   url: string,
-  { connect = 15_000, idle = 15_000, whole = 180_000, signal }: Patience = {},
+  { connect = 15_000, idle = 15_000, whole = 180_000, signal, bearer, watch }: RequestOptions = {},
   range?: readonly [first: number, last: number],
 ): Promise<Answer> {
-  const patience = { connect, idle, whole, signal };
+  const patience = { connect, idle, whole, signal, watch };
   let address = addressOf(fileAddress(url), url);
   for (let hops = 0; ; hops++) {
     const controller = new AbortController();
     const abort = () => controller.abort();
+    const token = bearer && mayHear(address, bearer.origin) ? bearer.token : undefined;
+    const response = await head(url, address, { controller, connect, signal, range, token });
     const refuse = (got: string, expected: string) => {
       abort();
-      return new FormatError(`${url}: got ${got}, expected ${expected}`);
+      return new RequestError(url, got, expected, { response });
     };
-    const response = await head(url, address, { controller, connect, signal, range });
     if (!redirects.has(response.status)) {
       checkStatus(response, refuse);
       return { name: url, address: address.href, response, patience, refuse, abort };
@@ -85,14 +114,23 @@ function addressOf(text: string, url: string): URL {
   return address;
 }
 
+const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+/** Whether an address is of this origin, and reached by a way on which no third can listen. */
+function mayHear(address: URL, origin: string): boolean {
+  return address.origin === origin && (address.protocol === "https:" || loopback.test(address.hostname));
+}
+
 interface Asking {
   readonly controller: AbortController;
   readonly connect: number;
   readonly signal: AbortSignal | undefined;
   readonly range: readonly [number, number] | undefined;
+  readonly token: string | undefined;
 }
 
-async function head(url: string, address: URL, { controller, connect, signal, range }: Asking): Promise<Response> {
+async function head(url: string, address: URL, asking: Asking): Promise<Response> {
+  const { controller, connect, signal, range, token } = asking;
   const timer = setTimeout(() => controller.abort(), connect);
   const stop = () => controller.abort();
   signal?.addEventListener("abort", stop);
@@ -105,15 +143,14 @@ async function head(url: string, address: URL, { controller, connect, signal, ra
         // Ranges are of the file, not of what it is compressed to.
         "accept-encoding": "identity",
         ...(range && { range: `bytes=${range[0]}-${range[1]}` }),
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
       },
     });
   } catch (error) {
     signal?.throwIfAborted();
     if (controller.signal.aborted)
-      throw new FormatError(`${url}: got no answer in ${connect} ms, expected one; try again`, { cause: error });
-    throw new FormatError(`${url}: got ${causeOf(error)}, expected an answer; check the address and the network`, {
-      cause: error,
-    });
+      throw new RequestError(url, `no answer in ${connect} ms`, "one; try again", { cause: error });
+    throw new RequestError(url, causeOf(error), "an answer; check the address and the network", { cause: error });
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
@@ -178,7 +215,9 @@ export function bodyOf(answer: Answer) {
             `${name}: got nothing for ${Math.round(wait)} ms, expected more of the file; try again`,
           );
         }
-        return piece.done ? undefined : piece.value;
+        if (piece.done) return undefined;
+        patience.watch?.(piece.value.length);
+        return piece.value;
       } catch (error) {
         patience.signal?.throwIfAborted();
         if (error instanceof FormatError) throw error;

@@ -4,11 +4,12 @@ import type { Blueprint } from "../cost/blueprint.ts";
 import type { Config } from "../family/config.ts";
 import { fileSource } from "../file/disk.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
+import type { RequestOptions } from "../file/request.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
-import { presetOf, presets } from "./preset/preset.ts";
+import { hubNameOf, openHub } from "./hub.ts";
+import { nearestPreset, presetOf } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
 import { blueprintOfSpec, type Given } from "./read/spec.ts";
-import { nearest } from "./read/spelling.ts";
 import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
 
 /** What goes beside the name of what is planned. */
@@ -16,22 +17,38 @@ export interface OpenOptions extends Given {
   /** The variant, as a spec or a pattern, in place of what a config says. */
   readonly as?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told what was taken where a name could also have meant something else. */
+  readonly say?: ((line: string) => void) | undefined;
+  /** Called with the bytes of each piece that arrives from a server. */
+  readonly watch?: ((bytes: number) => void) | undefined;
 }
 
 /**
  * The blueprint of what a user names: a config.json, a folder with one or with a GGUF file, a GGUF file or its header, an http(s)
- * address of either, a preset, or a spec with sizes. Sizes that are given count where a config has none.
+ * address of either, a preset, a model on the hub (hub.ts), or a spec with sizes, in this order. Sizes that are given count where a
+ * config has none.
  *
  * Errors: FormatError or ShapeError, saying what was got and what could be named instead; DeviceError where the disk fails.
  */
-export async function openPlan(what: string, { as, signal, ...given }: OpenOptions = {}): Promise<Blueprint> {
+export async function openPlan(
+  what: string,
+  { as, signal, say, watch, ...given }: OpenOptions = {},
+): Promise<Blueprint> {
   const reading: Reading = { as, given: keysOf(given) };
-  if (/^https?:\/\//i.test(what)) return openAddress(what, reading, signal);
+  if (/^https?:\/\//i.test(what)) return openAddress(what, reading, { signal, watch });
+  const hub = hubNameOf(what);
+  const take = (taken: string) => hub && say?.(`${what} is the ${taken} here, not the model of that name on the hub`);
   const there = await stat(what).catch(() => undefined);
-  if (there?.isDirectory()) return openFolder(what, reading);
-  if (there) return openFile(what, reading);
+  if (there) {
+    take(there.isDirectory() ? "folder" : "file");
+    return there.isDirectory() ? openFolder(what, reading) : openFile(what, reading);
+  }
   const preset = presetOf(what);
-  if (preset) return { ...blueprintOfConfig(preset.config, preset.name, reading), source: preset.source };
+  if (preset) {
+    take("preset");
+    return { ...blueprintOfConfig(preset.config, preset.name, reading), source: preset.source };
+  }
+  if (hub) return openHub(hub, reading, process.env, { signal, watch });
   return openSpec(what, given);
 }
 
@@ -48,10 +65,10 @@ function keysOf({ width, heads, layers, vocabulary, intermediate, tied }: Given)
   return Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined));
 }
 
-async function openAddress(url: string, reading: Reading, signal?: AbortSignal): Promise<Blueprint> {
+async function openAddress(url: string, reading: Reading, options: RequestOptions): Promise<Blueprint> {
   if (/\.json([?#]|$)/i.test(url))
-    return blueprintOfText(new TextDecoder().decode(await readRemote(url, CONFIG_LIMIT, { signal })), url, reading);
-  const source = await remoteSource(url, { signal });
+    return blueprintOfText(new TextDecoder().decode(await readRemote(url, CONFIG_LIMIT, options)), url, reading);
+  const source = await remoteSource(url, options);
   try {
     return await blueprintOfSource(source, reading);
   } finally {
@@ -84,10 +101,7 @@ function openSpec(what: string, given: Given): Blueprint {
     // A text that begins as a variant's name does is taken for a variant with a mistake in it, and the mistake is told.
     if (!(error instanceof ShapeError) || /^(\[|MHA|MQA|GQA|MFA|MLA|GQLA|GLA|GTA|TPA|KDA|GDN|DeltaNet)/.test(what))
       throw error;
-    const close = nearest(
-      what,
-      presets.flatMap(({ name, aliases = [] }) => [name, ...aliases]),
-    );
+    const close = nearestPreset(what);
     const path = /[/\\]|\.(json|gguf)$/i.test(what);
     throw new FormatError(
       `${what.slice(0, 200)}: got ${path ? "no such file or folder" : "no file, preset or variant of this name"}, expected a config.json, a folder, ` +

@@ -4,7 +4,7 @@ import { essay } from "../../cost/paper.ts";
 import { tableWidth } from "../../draw/text.ts";
 import { writeAtomic } from "../../file/atomic.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../../plan/amount.ts";
-import { type OpenOptions, openPlan } from "../../plan/open.ts";
+import type { OpenOptions } from "../../plan/open.ts";
 import { type PlanSettings, plan } from "../../plan/plan.ts";
 import { planJsonSchema } from "../../plan/schema.ts";
 import { detailTable } from "../../plan/show/detail.ts";
@@ -15,6 +15,7 @@ import { interruptible } from "../interrupt.ts";
 import { commandText, wholeOption } from "../option.ts";
 import { HERE, hostsFor, thisText } from "./host.ts";
 import type { Measuring } from "./measure.ts";
+import { openWatched } from "./open.ts";
 
 /** Tokens planned for unless a model is declared for fewer or the command line says otherwise. */
 const CONTEXT = 8192;
@@ -48,8 +49,9 @@ interface Options {
 }
 
 const examples = `
-MODEL is a preset, a config.json, a model folder, a GGUF file, an http(s) address of either (only its header is read), or
-a variant's name with sizes.
+MODEL is a preset, a config.json, a model folder, a GGUF file, an http(s) address of either (only its header is read), a
+model on the hub as ORG/NAME, ORG/NAME@REVISION, ORG/NAME:Q4_K_M or ORG/NAME/FILE.gguf (the hub is HF_ENDPOINT's, and
+HF_TOKEN is sent to it alone; a file or a folder of that name goes first), or a variant's name with sizes.
 
 Examples:
   biform plan deepseek-r1                              what fits, how fast, and what engines keep
@@ -57,6 +59,8 @@ Examples:
   biform plan models/mine/config.json --memory 24GiB   the longest context in a memory
   biform plan model.gguf --machine this,rtx-4090       on this machine (biform tune measures it) and on another
   biform plan https://example.org/model.gguf           reads the header only
+  biform plan Qwen/Qwen3-8B                            the hub's config.json
+  biform plan bartowski/Qwen_Qwen3-8B-GGUF:Q4_K_M      the header of a GGUF file on the hub
   biform plan deepseek-v3 --batch 64 --step 4          64 sequences, 4 new tokens per step (speculative decoding)
   biform plan deepseek-v3 --weights fp8 --cache fp8 --machine h100 --layout tp8,dp8
   biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
@@ -145,7 +149,8 @@ async function planModels(models: readonly string[], options: Options): Promise<
   const interrupt = interruptible();
   try {
     const blueprints: Blueprint[] = [];
-    for (const model of models) blueprints.push(await openPlan(model, { ...given(options), signal: interrupt.signal }));
+    for (const model of models)
+      blueprints.push(await openWatched(model, { ...given(options), signal: interrupt.signal }));
     const settings = await settingsOf(blueprints, options);
     const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
     const planned = blueprints.map((blueprint) => {

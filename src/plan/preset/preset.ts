@@ -1,3 +1,4 @@
+import { nearest } from "../read/spelling.ts";
 import { deepseek } from "./deepseek.ts";
 import { dense } from "./dense.ts";
 import { gemma } from "./gemma.ts";
@@ -41,4 +42,12 @@ export const presets: readonly Preset[] = [
 export function presetOf(name: string): Preset | undefined {
   const wanted = name.toLowerCase();
   return presets.find((preset) => preset.name === wanted || preset.aliases?.includes(wanted));
+}
+
+/** The name or alias of a preset that is nearest to what was written; undefined where none is near. */
+export function nearestPreset(wanted: string): string | undefined {
+  return nearest(
+    wanted,
+    presets.flatMap(({ name, aliases = [] }) => [name, ...aliases]),
+  );
 }
