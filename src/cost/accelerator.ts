@@ -1,117 +1,23 @@
 import { type Datasheet, GB, rates } from "./datasheet.ts";
+import { ethernet, fabric, pcie, pod } from "./link.ts";
+import { nvidia } from "./nvidia.ts";
 
-const hopper = rates(66.9, 989.4, 1978.9);
-const ampere = rates(19.5, 312);
 const cdna3 = rates(163.4, 1307.4, 2614.9);
 
 /** Accelerators of data centres. */
 export const accelerators: readonly Datasheet[] = [
-  {
-    name: "h100-sxm",
-    aliases: ["h100"],
-    kind: "data centre",
-    memory: 80 * GB,
-    bandwidth: 3350 * GB,
-    flops: hopper,
-    source: "NVIDIA H100 datasheet, SXM5",
-  },
-  {
-    name: "h100-pcie",
-    kind: "data centre",
-    memory: 80 * GB,
-    bandwidth: 2039 * GB,
-    flops: rates(51.2, 756.5, 1513),
-    source: "NVIDIA H100 PCIe product brief",
-  },
-  {
-    name: "h200",
-    kind: "data centre",
-    memory: 141 * GB,
-    bandwidth: 4800 * GB,
-    flops: hopper,
-    source: "NVIDIA H200 datasheet, SXM",
-  },
-  {
-    name: "h20",
-    kind: "data centre",
-    memory: 96 * GB,
-    bandwidth: 4000 * GB,
-    flops: rates(44, 148, 296),
-    source:
-      "NVIDIA H20 figures as resellers and the GQLA paper (arXiv 2605.15250) give them; NVIDIA has no public datasheet",
-  },
-  {
-    name: "h800",
-    kind: "data centre",
-    memory: 80 * GB,
-    bandwidth: 3350 * GB,
-    flops: hopper,
-    source: "NVIDIA H800 SXM: an H100 SXM with slower links; FlashMLA README measures 3000 GB/s and 660 TFLOP/s",
-  },
-  {
-    name: "a100-40gb",
-    kind: "data centre",
-    memory: 40 * GB,
-    bandwidth: 1555 * GB,
-    flops: ampere,
-    source: "NVIDIA A100 datasheet",
-  },
-  {
-    name: "a100-80gb",
-    aliases: ["a100"],
-    kind: "data centre",
-    memory: 80 * GB,
-    bandwidth: 2039 * GB,
-    flops: ampere,
-    source: "NVIDIA A100 datasheet, SXM",
-  },
-  {
-    name: "a800",
-    kind: "data centre",
-    memory: 80 * GB,
-    bandwidth: 2039 * GB,
-    flops: ampere,
-    source: "NVIDIA A800 80GB: an A100 80GB with slower links",
-  },
-  {
-    name: "b200",
-    kind: "data centre",
-    memory: 180 * GB,
-    bandwidth: 8000 * GB,
-    flops: rates(75, 2250, 4500),
-    source: "NVIDIA DGX B200 datasheet, an eighth; halved where with sparsity",
-  },
-  {
-    name: "gb200",
-    kind: "data centre",
-    memory: 186 * GB,
-    bandwidth: 8000 * GB,
-    flops: rates(80, 2500, 5000),
-    source: "NVIDIA GB200 NVL72 datasheet, a 72nd; halved where with sparsity",
-  },
-  {
-    name: "l40s",
-    kind: "data centre",
-    memory: 48 * GB,
-    bandwidth: 864 * GB,
-    flops: rates(91.6, 362, 733),
-    source: "NVIDIA L40S datasheet",
-  },
-  {
-    name: "l4",
-    kind: "data centre",
-    memory: 24 * GB,
-    bandwidth: 300 * GB,
-    flops: rates(30.3, 121, 242.5),
-    source: "NVIDIA L4 datasheet; halved where with sparsity",
-  },
+  ...nvidia,
   {
     name: "mi300x",
     kind: "data centre",
     memory: 192 * GB,
     bandwidth: 5300 * GB,
     flops: cdna3,
-    source: "AMD Instinct MI300X data sheet",
+    link: fabric(896 * GB),
+    network: ethernet(400),
+    host: pcie(5),
+    source:
+      "AMD Instinct MI300X data sheet: eight by 896 GB/s each; a 400 Gb/s port each as AMD's reference servers have",
   },
   {
     name: "mi325x",
@@ -119,15 +25,44 @@ export const accelerators: readonly Datasheet[] = [
     memory: 256 * GB,
     bandwidth: 6000 * GB,
     flops: cdna3,
-    source: "AMD Instinct MI325X data sheet",
+    link: fabric(896 * GB),
+    network: ethernet(400),
+    host: pcie(5),
+    source:
+      "AMD Instinct MI325X data sheet: eight by 896 GB/s each; a 400 Gb/s port each as AMD's reference servers have",
+  },
+  {
+    name: "mi350x",
+    kind: "data centre",
+    memory: 288 * GB,
+    bandwidth: 8000 * GB,
+    flops: rates(144.2, 2306.9, 4613.7, 9227.5),
+    link: fabric(1075 * GB),
+    network: ethernet(400),
+    host: pcie(5),
+    source: "AMD Instinct MI350X data sheet: eight by 1075 GB/s each",
   },
   {
     name: "mi355x",
     kind: "data centre",
     memory: 288 * GB,
     bandwidth: 8000 * GB,
-    flops: rates(157.3, 2516.6, 5033.2),
-    source: "AMD Instinct MI355X data sheet",
+    flops: rates(157.3, 2516.6, 5033.2, 10066.3),
+    link: fabric(1075 * GB),
+    network: ethernet(400),
+    host: pcie(5),
+    source: "AMD Instinct MI355X data sheet: eight by 1075 GB/s each",
+  },
+  {
+    name: "gaudi-3",
+    kind: "data centre",
+    memory: 128 * GB,
+    bandwidth: 3700 * GB,
+    flops: rates(229, 1835, 1835),
+    link: { kind: "Ethernet", bytes: 525 * GB, latency: ethernet(200).latency, most: 8 },
+    network: ethernet(600),
+    host: pcie(5),
+    source: "Intel Gaudi 3 white paper: 24 ports of 200 Gb/s, 21 of them to the other seven of a node, three out",
   },
   {
     name: "tpu-v5e",
@@ -135,7 +70,19 @@ export const accelerators: readonly Datasheet[] = [
     memory: 16 * GB,
     bandwidth: 819 * GB,
     flops: rates(197 / 6, 197),
-    source: "Google Cloud TPU v5e; float32 derived: six bfloat16 passes (JAX's highest precision)",
+    link: pod(400 * GB, 256),
+    source:
+      "Google Cloud TPU v5e; float32 derived: six bfloat16 passes (JAX's highest precision); 400 GB/s between chips",
+  },
+  {
+    name: "tpu-v5p",
+    kind: "data centre",
+    memory: 95 * GB,
+    bandwidth: 2765 * GB,
+    flops: rates(459 / 6, 459),
+    link: pod(1200 * GB, 8960),
+    source:
+      "Google Cloud TPU v5p; float32 derived: six bfloat16 passes (JAX's highest precision); 1200 GB/s between chips",
   },
   {
     name: "tpu-v6e",
@@ -143,6 +90,19 @@ export const accelerators: readonly Datasheet[] = [
     memory: 32 * GB,
     bandwidth: 1640 * GB,
     flops: rates(918 / 6, 918),
-    source: "Google Cloud TPU v6e; float32 derived: six bfloat16 passes (JAX's highest precision)",
+    link: pod(800 * GB, 256),
+    source:
+      "Google Cloud TPU v6e; float32 derived: six bfloat16 passes (JAX's highest precision); 800 GB/s between chips",
+  },
+  {
+    name: "tpu7x",
+    aliases: ["ironwood"],
+    kind: "data centre",
+    memory: 192 * GB,
+    bandwidth: 7370 * GB,
+    flops: rates(2307 / 6, 2307, 4614),
+    link: pod(1200 * GB, 9216),
+    source:
+      "Google Cloud TPU7x; float32 derived: six bfloat16 passes (JAX's highest precision); 1200 GB/s between chips",
   },
 ];
