@@ -218,8 +218,13 @@ export function parametersRead(blueprint: Blueprint, { t, batch = 1, logits = t 
 }
 
 /** Parameters of a feed-forward half that so many tokens read: of x experts, x (1 - (1 - k / x)^tokens) where each visits k of them. */
-export function feedRead({ always, expert, experts, chosen }: Feed, tokens: number): number {
-  return always + (experts ? expert * experts * (1 - (1 - chosen / experts) ** tokens) : 0);
+export function feedRead(feed: Feed, tokens: number): number {
+  return feed.always + feed.expert * visited(feed, tokens);
+}
+
+/** Experts that so many tokens are expected to visit. */
+export function visited({ experts, chosen }: Feed, tokens: number): number {
+  return experts ? experts * (1 - (1 - chosen / experts) ** tokens) : 0;
 }
 
 /** What one step moves, in bytes. */

@@ -1,23 +1,8 @@
-import {
-  type Cost,
-  type Costing,
-  cacheOf,
-  countValues,
-  formNames,
-  pairsOf,
-  paramsOf,
-  present,
-  type Sizes,
-  stateValues,
-} from "../attention/define.ts";
+import { type Costing, formNames } from "../attention/define.ts";
 import { FEW, FUSED_ROWS, PLAIN_COLUMNS } from "../ops/einsum/size.ts";
+import { type AttentionWork, attentionWork, type StepSizes, type Work } from "./work.ts";
 
-/** What a kernel has to do: bytes of operands to read, FLOPs, and rows of single key heads to begin. */
-export interface Work {
-  readonly bytes: number;
-  readonly flops: number;
-  readonly rows?: number | undefined;
-}
+export type { StepSizes, Work };
 
 /** What a kernel reads, computes and begins per second; its time is the sum of the three. Beginning a row costs nothing unless given. */
 export type Rate = Work;
@@ -74,16 +59,6 @@ export const commonMachine: Machine = {
   op: 5e-6,
 };
 
-/** New tokens of a sequence, all its tokens with them, sequences (1), and bytes of a cached number, a weight and a computed number (4 each unless given). */
-export interface StepSizes {
-  readonly t: number;
-  readonly s: number;
-  readonly batch?: number;
-  readonly cacheBytes?: number;
-  readonly weightBytes?: number;
-  readonly activationBytes?: number;
-}
-
 /** What makes up the time of a step, in seconds. */
 export interface Prediction {
   /** Projections of the new tokens. */
@@ -96,81 +71,29 @@ export interface Prediction {
   readonly total: number;
 }
 
-/** What a form's time follows from, whatever the step: counted once, since a crossover asks a hundred times. */
-interface Counts extends Cost {
-  readonly over: boolean;
-  /** Numbers of a token's cache, of what the form reads of a token, of the weights and of the state. */
-  readonly cache: number;
-  readonly read: number;
-  readonly weights: number;
-  readonly state: number;
-  /** Heads or groups with keys of their own. */
-  readonly heads: number;
-  /** One per parameter, two per part that is read, and a few around attention. */
-  readonly ops: number;
-}
-
-const known = new WeakMap<Costing, Readonly<Record<string, Counts>>>();
-
-function countsOf(attention: Costing, form: string): Counts {
-  const before = known.get(attention);
-  const found = before?.[form];
-  if (found) return found;
-  const { variant, sizes } = attention;
-  const { cost, over } = variant.forms[form]!;
-  const [cache, params] = [cacheOf(variant, sizes), paramsOf(variant, sizes)];
-  /** What is cached, or what that unfolds to. */
-  const read = over ? present(variant.unfolded?.(sizes) ?? {}) : cache;
-  const counts: Counts = {
-    ...cost(sizes),
-    over: over !== undefined,
-    cache: countValues(cache, sizes),
-    read: countValues(read, sizes),
-    weights: countValues(params, sizes),
-    state: stateValues(variant, sizes),
-    heads: keyHeads(read, sizes),
-    ops: params.length + 2 * read.length + 4,
-  };
-  known.set(attention, { ...before, [form]: counts });
-  return counts;
-}
-
 /** Seconds of one attention layer in a form, from its declared cost, what it reads and the machine's rates. */
 export function predict(attention: Costing, form: string, step: StepSizes, machine: Machine): Prediction {
-  const { variant, sizes, window = Number.POSITIVE_INFINITY } = attention;
-  const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
-  const counts = countsOf(attention, form);
-  const { over, token, cached, pair, selected = 0, heads } = counts;
-  const { contract, few, panel, tile, widen = Number.POSITIVE_INFINITY } = machine;
-  const time = (rate: Rate, work: Work) => batch * workSeconds(machine, rate, work);
-
-  const tokens = batch * t;
-  const project = workSeconds(machine, tokens <= few ? contract.few : contract.many, {
-    bytes: counts.weights * weightBytes,
-    flops: token * fillSteps(tokens, { few, step: tile }),
-  });
-  const unfold = cached ? time(contract.many, { bytes: s * counts.cache * cacheBytes, flops: cached * s }) : 0;
-
-  const rows = (t * sizes.h) / heads;
-  const seen = Math.min(s, window + t - 1);
-  const all = over || !variant.reads ? counts.read * seen : variant.reads(sizes, s);
-  const flops = pair * pairsOf(t, s, window) + selected * t * Math.min(sizes.m ?? 0, s);
-  const { attend: rates } = machine;
-  const narrow = !over && cacheBytes < 4 ? all / widen : 0;
-  const attend =
-    batch * narrow +
-    time(rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared, {
-      bytes: all * (over ? activationBytes : cacheBytes) + 8 * counts.state,
-      flops: (flops * fillSteps(rows, { few, step: panel })) / rows,
-      rows: heads * seen,
-    });
-  const start = machine.op * counts.ops;
-  return { project, unfold, attend, start, total: project + unfold + attend + start };
+  return priceAttention(attentionWork(attention, form, step), machine);
 }
 
-/** About how many ops a layer starts in a form. */
-export function opsOf(attention: Costing, form: string): number {
-  return countsOf(attention, form).ops;
+/** Seconds of one attention layer's work. */
+export function priceAttention(work: AttentionWork, machine: Machine): Prediction {
+  const { tokens, rows, heads, ops } = work;
+  const { contract, attend: rates, few, panel, tile, widen = Number.POSITIVE_INFINITY } = machine;
+  const filled = ({ flops, ...rest }: Work, of: number, step: number): Work => ({
+    ...rest,
+    flops: (flops * fillSteps(of, { few, step })) / of,
+  });
+  const project = workSeconds(
+    machine,
+    tokens <= few ? contract.few : contract.many,
+    filled(work.project, tokens, tile),
+  );
+  const unfold = work.unfold ? workSeconds(machine, contract.many, work.unfold) : 0;
+  const rate = rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared;
+  const attend = work.narrow / widen + workSeconds(machine, rate, filled(work.attend, rows, panel));
+  const start = machine.op * ops;
+  return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
 /** Seconds to read so many bytes and do so many FLOPs with a kernel of a machine. */
@@ -187,12 +110,6 @@ export function workSeconds(
 /** Rows that a kernel works on for so many: many are taken a step at a time, and the last step is filled up. */
 export const fillSteps = (rows: number, { few, step }: { few: number; step: number }) =>
   rows <= few || !step ? rows : Math.ceil(rows / step) * step;
-
-/** Heads or groups that have keys of their own: 1 where no part has an axis of heads or groups. */
-function keyHeads(read: readonly (readonly [name: string, axes: string])[], { h, g }: Sizes): number {
-  const heads = read.map(([, axes]) => (axes.startsWith("h") ? h : axes.startsWith("g") ? g || 1 : 1));
-  return Math.min(h, Math.max(1, ...heads));
-}
 
 /** The form that is predicted to take the least time, of those that there are at these sizes. */
 export function chooseForm(attention: Costing, step: StepSizes, machine: Machine): string {

@@ -1,29 +1,9 @@
-import type { Blueprint, LayerKind } from "./blueprint.ts";
-import {
-  activationBytes,
-  attentionAt,
-  feedRead,
-  formOf,
-  parameterBytes,
-  type Span,
-  type Types,
-  type Way,
-} from "./cost.ts";
-import {
-  crossoverChunk,
-  crossoverContext,
-  fillSteps,
-  type Machine,
-  predict,
-  type Rate,
-  rivalsOf,
-  workSeconds,
-} from "./crossover.ts";
-import { keptAs, keptOf } from "./keep.ts";
+import type { Blueprint } from "./blueprint.ts";
+import { activationBytes, parameterBytes, type Span, type Types, type Way } from "./cost.ts";
+import { crossoverChunk, crossoverContext, type Machine, predict, rivalsOf } from "./crossover.ts";
+import { keptOf } from "./keep.ts";
+import { type Price, priceStep, type StepWork, stepWork } from "./step.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
-
-/** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
-const FEED_OPS = 8;
 
 /** Tokens beyond which nothing changes any more. */
 const FAR = 2 ** 40;
@@ -86,72 +66,28 @@ export function timingOf(
   types: Types,
   running: Running,
 ): Timing {
-  const on = (machine: Machine) =>
-    steps.reduce(
-      (sum, { span, times }) => sum + times * stepSeconds(blueprint, way, span, types, { ...running, machine }),
-      0,
-    );
-  const { machine } = running;
-  const overhead = machine.op ? on(only(machine, "op")) : 0;
-  const [compute, memory] = [on(only(machine, "flops")), on(only(machine, "bytes"))];
-  const most = Math.max(compute, memory, overhead);
-  const limit = most === overhead && overhead > 0 ? "overhead" : most === memory ? "memory" : "compute";
-  return { seconds: on(machine), limit };
+  return priceSteps(
+    steps.map(({ span, times }) => ({ work: stepWork(blueprint, way, span, types, running.activationBytes), times })),
+    running.machine,
+  );
 }
 
-/** The machine where this alone takes time. */
-function only(machine: Machine, what: "flops" | "bytes" | "op"): Machine {
-  const { contract, attend, op, widen, ...rest } = machine;
-  const free = Number.POSITIVE_INFINITY;
-  const rate = ({ bytes, flops, rows }: Rate): Rate => {
-    if (what === "bytes") return { bytes, flops: free, rows };
-    return { bytes: free, flops: what === "flops" ? flops : free };
-  };
-  return {
-    ...rest,
-    contract: { few: rate(contract.few), many: rate(contract.many) },
-    attend: { few: rate(attend.few), many: rate(attend.many), shared: rate(attend.shared) },
-    widen: what === "bytes" ? widen : undefined,
-    op: what === "op" ? op : 0,
-  };
+/** Seconds of steps whose work is known, and the limit that binds. */
+export function priceSteps(
+  steps: readonly { readonly work: StepWork; readonly times: number }[],
+  machine: Machine,
+): Timing {
+  let before: Price | undefined;
+  for (const { work, times } of steps) before = priceStep(work, machine, { times, ...(before && { before }) });
+  const { seconds, compute, memory, overhead } = before!;
+  const most = Math.max(compute, memory, overhead);
+  const limit = most === overhead && overhead > 0 ? "overhead" : most === memory ? "memory" : "compute";
+  return { seconds, limit };
 }
 
 /** Seconds of one step: attention as the runtime predicts it, the rest as contractions at the same rates. */
 export function stepSeconds(blueprint: Blueprint, way: Way, span: Span, types: Types, running: Running): number {
-  const { machine } = running;
-  const { t, batch = 1, logits = t } = span;
-  const weight = parameterBytes(blueprint, types.weightType);
-  const { contract, few, tile } = machine;
-  /** FLOPs are those of whole tiles of rows. */
-  const contraction = (rows: number, parameters: number, flops: number) =>
-    workSeconds(machine, rows <= few ? contract.few : contract.many, {
-      bytes: parameters * weight,
-      flops: rows && (flops * fillSteps(rows, { few, step: tile })) / rows,
-    });
-  const tokens = batch * t;
-  const head = logits && blueprint.width * blueprint.vocabulary;
-  let seconds = 2 * machine.op + contraction(batch * logits, head, 2 * batch * logits * head);
-  for (const kind of blueprint.layers) {
-    const { chosen, experts, flops } = kind.feed;
-    const rows = experts ? (tokens * chosen) / experts : tokens;
-    const feed = contraction(rows, feedRead(kind.feed, tokens) + kind.extra, tokens * flops);
-    const attention = attentionSeconds(kind, way, span, { ...types, weight }, running);
-    seconds += kind.count * (attention + feed + machine.op * FEED_OPS);
-  }
-  return seconds;
-}
-
-/** Seconds of one layer's attention. */
-function attentionSeconds(
-  kind: LayerKind,
-  way: Way,
-  span: Span,
-  { weight, cacheType }: Types & { readonly weight: number },
-  { machine, activationBytes }: Running,
-): number {
-  const kept = keptAs(kind, way.cached);
-  const step = { ...span, cacheBytes: dtypes[cacheType], weightBytes: weight, activationBytes };
-  return predict(attentionAt(kind, kept, span), formOf(kept, way), step, machine).total;
+  return priceStep(stepWork(blueprint, way, span, types, running.activationBytes), running.machine).seconds;
 }
 
 /** Where the two forms of a model change places; undefined for one with one form. */

@@ -1,0 +1,125 @@
+/** What one step of a whole model has to do, and the seconds that it takes on a machine. */
+import type { Blueprint, Feed } from "./blueprint.ts";
+import { attentionAt, formOf, parameterBytes, type Span, type Types, visited, type Way } from "./cost.ts";
+import { fillSteps, type Machine, type Rate } from "./crossover.ts";
+import { keptAs } from "./keep.ts";
+import { dtypes } from "./type.ts";
+import { type AttentionWork, attentionWork, type Work } from "./work.ts";
+
+/** Ops of a layer beside its attention: two norms, two additions, and those of a gated MLP. */
+const FEED_OPS = 8;
+
+/** Contraction of so many rows. */
+interface Contraction extends Work {
+  readonly rows: number;
+}
+
+/** The work of layers that are alike, one of them. */
+interface LayerWork {
+  readonly count: number;
+  readonly attention: AttentionWork;
+  /** What every token uses, and the experts. */
+  readonly feed: readonly Contraction[];
+}
+
+/** The work of one step. */
+export interface StepWork {
+  readonly head: Contraction;
+  readonly layers: readonly LayerWork[];
+}
+
+/** How experts are spread: over so many devices, each of which is sent the tokens of so many that have their own sequences. */
+export interface Spread {
+  readonly devices: number;
+  readonly peers: number;
+}
+
+/** What one step has to do; numbers between two ops have `activationBytes`. */
+export function stepWork(
+  blueprint: Blueprint,
+  way: Way,
+  span: Span,
+  types: Types,
+  activationBytes: number,
+  spread: Spread = { devices: 1, peers: 1 },
+): StepWork {
+  const { t, batch = 1, logits = t } = span;
+  const weightBytes = parameterBytes(blueprint, types.weightType);
+  const step = { ...span, cacheBytes: dtypes[types.cacheType], weightBytes, activationBytes };
+  const head = logits && blueprint.width * blueprint.vocabulary;
+  const tokens = batch * t;
+  return {
+    head: { rows: batch * logits, bytes: head * weightBytes, flops: 2 * batch * logits * head },
+    layers: blueprint.layers.map((kind) => {
+      const kept = keptAs(kind, way.cached);
+      return {
+        count: kind.count,
+        attention: attentionWork(attentionAt(kind, kept, span), formOf(kept, way), step),
+        feed: feedWork(kind.feed, kind.extra, { tokens, weightBytes, spread }),
+      };
+    }),
+  };
+}
+
+function feedWork(
+  feed: Feed,
+  extra: number,
+  { tokens, weightBytes, spread }: { tokens: number; weightBytes: number; spread: Spread },
+): Contraction[] {
+  const { always, expert, experts, chosen, flops } = feed;
+  const routed = 2 * chosen * expert;
+  const rest = { rows: tokens, bytes: (always + extra) * weightBytes, flops: tokens * (flops - routed) };
+  if (!experts) return [rest];
+  const { devices, peers } = spread;
+  const arriving = tokens * peers;
+  return [
+    rest,
+    {
+      rows: (arriving * chosen) / experts,
+      bytes: (visited(feed, arriving) * expert * weightBytes) / devices,
+      flops: (arriving * routed) / devices,
+    },
+  ];
+}
+
+/** Seconds of a step, and what they would be if only arithmetic, reading, or starting ops took time. */
+export interface Price {
+  readonly seconds: number;
+  readonly compute: number;
+  readonly memory: number;
+  readonly overhead: number;
+}
+
+/** What a step takes on a machine, `times` times over added to what is there before. */
+export function priceStep(
+  { head, layers }: StepWork,
+  machine: Machine,
+  { times = 1, before = { seconds: 0, compute: 0, memory: 0, overhead: 0 } }: { times?: number; before?: Price } = {},
+): Price {
+  const { contract, attend, few, panel, tile, overlaps, op, widen = Number.POSITIVE_INFINITY } = machine;
+  let { seconds, compute, memory, overhead } = before;
+  const add = (count: number, rate: Rate, { bytes, flops, rows = 0 }: Work, filled = 1, narrow = 0) => {
+    const reading = bytes / rate.bytes + (rate.rows ? rows / rate.rows : 0);
+    const [computing, widening] = [(flops * filled) / rate.flops, narrow / widen];
+    compute += count * computing;
+    memory += count * (reading + widening);
+    seconds += count * (widening + (overlaps ? Math.max(reading, computing) : reading + computing));
+  };
+  const addContraction = (count: number, rows: number, work: Work) => {
+    if (rows)
+      add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, { few, step: tile }) / rows);
+  };
+  addContraction(times, head.rows, { bytes: head.bytes, flops: head.flops });
+  overhead += times * 2 * op;
+  for (const { count, attention, feed } of layers) {
+    const many = times * count;
+    addContraction(many, attention.tokens, attention.project);
+    if (attention.unfold) add(many, contract.many, attention.unfold);
+    const { rows, heads, narrow } = attention;
+    const rate = rows <= few ? attend.few : heads > 1 ? attend.many : attend.shared;
+    add(many, rate, attention.attend, fillSteps(rows, { few, step: panel }) / rows, narrow);
+    for (const { rows, bytes, flops } of feed) addContraction(many, rows, { bytes, flops });
+    overhead += many * op * (attention.ops + FEED_OPS);
+  }
+  return { seconds: seconds + overhead - before.overhead, compute, memory, overhead };
+}
