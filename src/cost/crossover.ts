@@ -28,18 +28,29 @@ export interface Machine {
   readonly overlaps?: boolean;
 }
 
-/** What a datasheet says: bytes per second of memory, FLOP/s with the type of the weights, seconds to start an op (0 unless given). */
+/**
+ * What a datasheet says: bytes per second of memory, FLOP/s with the type of the weights and with that of the cache (as the weights'
+ * unless given), seconds to start an op (0 unless given).
+ */
 export interface Roof {
   readonly bytes: number;
   readonly flops: number;
+  readonly attend?: number;
   readonly op?: number;
 }
 
 /** The machine of a datasheet: every kernel reads at full speed or computes at full speed, whichever takes longer. */
-export function roofline({ bytes, flops, op = 0 }: Roof): Machine {
-  const rate = { bytes, flops };
-  const contract = { few: rate, many: rate };
-  return { contract, attend: { ...contract, shared: rate }, few: 0, panel: 0, tile: 0, op, overlaps: true };
+export function roofline({ bytes, flops, attend: attending = flops, op = 0 }: Roof): Machine {
+  const [rate, attend] = [flops, attending].map((flops) => ({ bytes, flops })) as [Rate, Rate];
+  return {
+    contract: { few: rate, many: rate },
+    attend: { few: attend, many: attend, shared: attend },
+    few: 0,
+    panel: 0,
+    tile: 0,
+    op,
+    overlaps: true,
+  };
 }
 
 /** A machine on which arithmetic alone takes time: with it the crossovers are those of the equations. */

@@ -106,8 +106,7 @@ export function priceStep(
     seconds += count * (widening + (overlaps ? Math.max(reading, computing) : reading + computing));
   };
   const addContraction = (count: number, rows: number, work: Work) => {
-    if (rows)
-      add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, { few, step: tile }) / rows);
+    if (rows) add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, { few, step: tile }) / rows);
   };
   addContraction(times, head.rows, { bytes: head.bytes, flops: head.flops });
   overhead += times * 2 * op;

@@ -1,6 +1,7 @@
 import type { Blueprint } from "./blueprint.ts";
 import { activationBytes, parameterBytes, type Span, type Types, type Way } from "./cost.ts";
 import { crossoverChunk, crossoverContext, type Machine, predict, rivalsOf } from "./crossover.ts";
+import type { Host } from "./host.ts";
 import { keptOf } from "./keep.ts";
 import { type Price, priceStep, type StepWork, stepWork } from "./step.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
@@ -31,8 +32,13 @@ export function rateType(blueprint: Blueprint, type: WeightType): Dtype {
 }
 
 /** How a host runs a model. Where reading and computing do not overlap, Biform's kernels run, which compute in float32. */
-export function runningOn(host: { rates(dtype: Dtype): Machine }, blueprint: Blueprint, type: WeightType): Running {
-  const machine = host.rates(rateType(blueprint, type));
+export function runningOn(
+  host: Pick<Host, "rates">,
+  blueprint: Blueprint,
+  type: WeightType,
+  cacheType?: Dtype,
+): Running {
+  const machine = host.rates(rateType(blueprint, type), cacheType);
   return { machine, activationBytes: machine.overlaps ? activationBytes(type) : 4 };
 }
 

@@ -98,7 +98,7 @@ export function memoryCurves(blueprint: Blueprint, settings: PlanSettings, { poi
 /** Seconds of a decoding step by tokens in all, for each form that is kept; absorbed runs over latents, expanded over keys and values. */
 export function decodeCurves(blueprint: Blueprint, settings: Settings, host: Host, { points = 40 } = {}): Curves {
   const { step, batch } = settings;
-  const running = runningOn(host, blueprint, settings.weightType);
+  const running = runningOn(host, blueprint, settings.weightType, settings.cacheType);
   const seconds = (way: Way, s: number) => stepSeconds(blueprint, way, { t: step, s, batch }, settings, running);
   const [near, far] = [Math.max(64, step), farthest(blueprint, settings)];
   const ways = waysOf(blueprint).filter(({ cached, form }) => cached === form);
@@ -117,7 +117,7 @@ export function decodeCurves(blueprint: Blueprint, settings: Settings, host: Hos
 /** Seconds of a step of so many new tokens, at `settings.context` tokens in all, for each form that runs over what is kept. */
 export function prefillCurves(blueprint: Blueprint, settings: Settings, host: Host, { points = 40 } = {}): Curves {
   const { context } = settings;
-  const running = runningOn(host, blueprint, settings.weightType);
+  const running = runningOn(host, blueprint, settings.weightType, settings.cacheType);
   const seconds = (way: Way, t: number) => stepSeconds(blueprint, way, { t, s: context, logits: 1 }, settings, running);
   const kept = formsOf(blueprint).at(-1)!;
   const ways = waysOf(blueprint).filter(({ cached }) => cached === kept);
@@ -137,7 +137,7 @@ export function roofsOf(blueprint: Blueprint, settings: PlanSettings): Roof[] {
   const { context, step, batch, hosts } = settings;
   const kept = waysOf(blueprint).filter(({ cached, form }) => cached === form);
   return hosts.map((host) => {
-    const running = runningOn(host, blueprint, settings.weightType);
+    const running = runningOn(host, blueprint, settings.weightType, settings.cacheType);
     const { contract } = running.machine;
     const work = (phase: "prefill" | "decode", way: Way, span: Span) => {
       const flops = stepFlops(blueprint, way, span);

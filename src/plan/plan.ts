@@ -13,10 +13,12 @@ import {
   waysOf,
   weightBytes,
 } from "../cost/cost.ts";
+import type { Machine } from "../cost/crossover.ts";
 import type { Host } from "../cost/host.ts";
 import { type CachedForm, keptOf } from "../cost/keep.ts";
 import { layOut } from "../cost/layout.ts";
-import { crossoverOf, prefillSteps, runningOn, type Steps, timingOf } from "../cost/time.ts";
+import { stepWork } from "../cost/step.ts";
+import { crossoverOf, prefillSteps, priceSteps, runningOn } from "../cost/time.ts";
 import { type Dtype, dtypes, type WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { enginesOf } from "./engine.ts";
@@ -71,7 +73,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     costs: waysOf(blueprint).flatMap((way) =>
       contextsTo(context).flatMap((tokens) => costRows(blueprint, way, { ...settings, context: tokens })),
     ),
-    machines: settings.hosts.map((host) => machineRow(blueprint, host, settings)),
+    machines: machineRows(blueprint, settings),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
     notes: notesOf(blueprint, settings),
   };
@@ -191,30 +193,59 @@ function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan[
   });
 }
 
-function machineRow(blueprint: Blueprint, host: Host, settings: PlanSettings): Plan["machines"][number] {
+/** What does not depend on the machine is counted once: the work of every step, and the longest contexts of a room. */
+function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan["machines"] {
   const { context, batch, step, weightType, cacheType } = settings;
-  const { name, measured, memory } = host;
-  const running = runningOn(host, blueprint, weightType);
-  const forms = formsOf(blueprint);
-  const room = memory === undefined ? undefined : memory - weightBytes(blueprint, weightType);
-  const smallest = Math.min(...forms.map((form) => batch * cacheBytes(blueprint, form, cacheType, context)));
-  const crossover = crossoverOf(blueprint, settings, running);
-  const timeSteps = (steps: readonly Steps[], tokens: number): Plan["machines"][number]["decode"] =>
-    waysOf(blueprint)
-      .map((way) => {
-        const { seconds, limit } = timingOf(blueprint, way, steps, settings, running);
+  const ways = waysOf(blueprint);
+  const weights = weightBytes(blueprint, weightType);
+  const smallest = Math.min(
+    ...formsOf(blueprint).map((form) => batch * cacheBytes(blueprint, form, cacheType, context)),
+  );
+  const workOf = once((key: string) => {
+    const [phase, chunk, bytes] = key.split(" ") as [string, string, string];
+    const steps =
+      phase === "decode"
+        ? [{ span: spansOf(settings).decode, times: 1 }]
+        : prefillSteps(context, batch, chunk === "all" ? context : Number(chunk));
+    return ways.map((way) => ({
+      way,
+      steps: steps.map(({ span, times }) => ({
+        work: stepWork(blueprint, way, span, settings, Number(bytes)),
+        times,
+      })),
+    }));
+  });
+  const timed = (key: string, machine: Machine, tokens: number): Plan["machines"][number]["decode"] =>
+    workOf(key)
+      .map(({ way, steps }) => {
+        const { seconds, limit } = priceSteps(steps, machine);
         return { ...way, seconds, tokensPerSecond: (batch * tokens) / seconds, limit };
       })
       .toSorted((a, b) => a.seconds - b.seconds);
-  return {
-    machine: name,
-    measured,
-    memory,
-    fits: room === undefined ? undefined : smallest <= room,
-    longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
-    prefill: timeSteps(prefillSteps(context, batch, host.chunk), context),
-    decode: timeSteps([{ span: spansOf(settings).decode, times: 1 }], step),
-    crossover,
+  return settings.hosts.map((host) => {
+    const { name, measured, memory, chunk = "all" } = host;
+    const running = runningOn(host, blueprint, weightType, cacheType);
+    const { machine, activationBytes: bytes } = running;
+    const room = memory === undefined ? undefined : memory - weights;
+    return {
+      machine: name,
+      measured,
+      memory,
+      fits: room === undefined ? undefined : smallest <= room,
+      longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
+      prefill: timed(`prefill ${chunk} ${bytes}`, machine, context),
+      decode: timed(`decode - ${bytes}`, machine, step),
+      crossover: crossoverOf(blueprint, settings, running),
+    };
+  });
+}
+
+/** The function, which computes each key once. */
+function once<T>(compute: (key: string) => T): (key: string) => T {
+  const known = new Map<string, T>();
+  return (key) => {
+    if (!known.has(key)) known.set(key, compute(key));
+    return known.get(key)!;
   };
 }
 
