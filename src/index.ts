@@ -32,6 +32,7 @@ export {
   predict,
   roofline,
 } from "./cost/crossover.ts";
+export { type Group, groupOf, groups, isGroup } from "./cost/group.ts";
 export { type Host, hostOf, hostOfMeasured } from "./cost/host.ts";
 export { layOut } from "./cost/layout.ts";
 export { machineOf, machines } from "./cost/machine.ts";
@@ -90,6 +91,7 @@ export { baseHolds, leastBase } from "./ops/rope/bound.ts";
 export { rope } from "./ops/rope/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
+export { fitsOn, smallestGroup } from "./plan/choose.ts";
 export { conformance } from "./plan/conformance.ts";
 export { enginesOf } from "./plan/engine.ts";
 export { matchFamily, parseTarget } from "./plan/match.ts";

@@ -43,10 +43,12 @@ export {
   type StepSizes,
 } from "./cost/crossover.ts";
 export type { Datasheet } from "./cost/datasheet.ts";
+export { type Group, groupOf, groups, isGroup } from "./cost/group.ts";
 export { type Host, hostOf } from "./cost/host.ts";
 export { type CachedForm, type Kept, keptOf } from "./cost/keep.ts";
 export { layOut } from "./cost/layout.ts";
 export { machineOf, machines } from "./cost/machine.ts";
+export { parseSplit, type Split, splitName } from "./cost/split.ts";
 export { type Dtype, dtypes } from "./cost/type.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export * from "./draw/axis.ts";
@@ -67,6 +69,7 @@ export { attend } from "./ops/attend/index.ts";
 export { einsum } from "./ops/einsum/index.ts";
 export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { bytesOf, tokensOf } from "./plan/amount.ts";
+export { fitsOn, smallestGroup } from "./plan/choose.ts";
 export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
 export { matchFamily, parseTarget, targets } from "./plan/match.ts";
 export { type PlanSettings, plan } from "./plan/plan.ts";

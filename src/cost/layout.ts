@@ -1,25 +1,9 @@
-import { cacheOf, paramsOf, type Sizes, shapeOf } from "../attention/define.ts";
-import { ShapeError } from "../tensor/error.ts";
-import { sizeOf } from "../tensor/tensor.ts";
-import type { Blueprint, LayerKind } from "./blueprint.ts";
-import {
-  activationBytes,
-  cacheBytes,
-  formsOf,
-  layerBytes,
-  longest,
-  parameterBytes,
-  type Types,
-  weightBytes,
-} from "./cost.ts";
-import { type CachedForm, type Kept, keptAs } from "./keep.ts";
-
-/** Ranks over which heads, sequences and positions are split; each the number of ways. */
-export interface Split {
-  readonly tensor: number;
-  readonly data: number;
-  readonly context: number;
-}
+import { cacheOf } from "../attention/define.ts";
+import type { Blueprint } from "./blueprint.ts";
+import { activationBytes, cacheBytes, formsOf, longest, type Types, weightBytes } from "./cost.ts";
+import type { CachedForm } from "./keep.ts";
+import { isShared, rankCache, rankWeights } from "./rank.ts";
+import { parseSplit, ranksOf, type Split } from "./split.ts";
 
 /** What a layout is for. */
 export interface Laid extends Types {
@@ -46,100 +30,6 @@ export interface Layout extends Split {
   notes: string[];
 }
 
-const axesOf = { tp: "tensor", dp: "data", cp: "context" } as const;
-const MOST = 65_536;
-
-/** Reads "tp8", "dp8", "cp4", "tp4,dp2". Throws ShapeError. */
-export function parseSplit(text: string): Split {
-  const split = { tensor: 1, data: 1, context: 1 };
-  const given = new Set<string>();
-  for (const part of text.toLowerCase().split(/[,+x]/)) {
-    const [, axis, ways] = /^\s*(tp|dp|cp)(\d{1,5})\s*$/.exec(part) ?? [];
-    if (!axis || !Number(ways) || given.has(axis))
-      throw new ShapeError(
-        `layout: got "${text}", expected tp, dp or cp with a number of ranks, each at most once, as tp8 or tp4,dp2`,
-      );
-    given.add(axis);
-    split[axesOf[axis as keyof typeof axesOf]] = Number(ways);
-  }
-  if (split.tensor * split.data * split.context > MOST)
-    throw new ShapeError(`layout: got "${text}", expected at most ${MOST} ranks; name fewer`);
-  return split;
-}
-
-/**
- * Into how many parts tensor ranks cut something with these axes: heads (h) one by one, groups (g, b) as far as there are any, and
- * what all heads share not at all.
- */
-function cuts(axes: string, z: Sizes, tensor: number): number {
-  const letters = axes.split(" ");
-  if (letters.includes("h")) return tensor;
-  const groups = letters.includes("g") ? z.g : letters.includes("b") ? (z.b ?? 1) : 1;
-  return Math.min(groups, tensor);
-}
-
-/** Throws ShapeError where tensor ranks do not divide a layer's heads, or neither they its groups nor these them. */
-function checkHeads({ attention: { variant, sizes } }: LayerKind, tensor: number): void {
-  if (sizes.h % tensor)
-    throw new ShapeError(
-      `${variant.name}: got ${tensor} tensor ranks, expected a divisor of its ${sizes.h} heads; split fewer ways`,
-    );
-  const grouped = [...paramsOf(variant, sizes), ...cacheOf(variant, sizes)].map(([, axes]) => axes.split(" "));
-  for (const [letter, count] of [["g", sizes.g] as const, ["b", sizes.b ?? 0] as const])
-    if (count && grouped.some((axes) => axes.includes(letter)) && count % tensor && tensor % count)
-      throw new ShapeError(
-        `${variant.name}: got ${tensor} tensor ranks, expected a divisor or a multiple of its ${count} groups`,
-      );
-}
-
-/** Parameters that one rank holds: those with heads or groups are cut, MLPs and tables too, and experts over all ranks. */
-function parametersPerRank({ vocabulary, width, tied, layers, extra }: Blueprint, { tensor, data, context }: Split) {
-  let own = extra + (vocabulary * width * (tied ? 1 : 2)) / tensor;
-  for (const kind of layers) {
-    const { variant, sizes } = kind.attention;
-    const attention = paramsOf(variant, sizes).reduce(
-      (sum, [, axes]) => sum + sizeOf(shapeOf(axes, sizes)) / cuts(axes, sizes, tensor),
-      0,
-    );
-    const { always, expert, experts } = kind.feed;
-    // The router is whole on every rank, which routes its own tokens.
-    const router = Math.min(always, width * experts);
-    const feed = router + (always - router) / tensor + (expert * experts) / (tensor * data * context);
-    own += kind.count * (attention + feed + kind.extra);
-  }
-  return own;
-}
-
-/** Into how many parts the tensor ranks cut what a layer keeps, on average over its numbers: 1 for a latent. */
-function cacheShare({ attention: { variant, sizes } }: Kept, tensor: number): number {
-  const parts = cacheOf(variant, sizes).map(
-    ([, axes]) => [sizeOf(shapeOf(axes, sizes)), cuts(axes, sizes, tensor)] as const,
-  );
-  const all = parts.reduce((sum, [values]) => sum + values, 0);
-  return all ? parts.reduce((sum, [values, cut]) => sum + values / cut, 0) / all : 1;
-}
-
-function stateShare({ attention: { variant, sizes } }: Kept, tensor: number): number {
-  const parts = Object.values(variant.state?.(sizes) ?? {});
-  const all = parts.reduce((sum, axes) => sum + sizeOf(shapeOf(axes, sizes)), 0);
-  return all ? parts.reduce((sum, axes) => sum + sizeOf(shapeOf(axes, sizes)) / cuts(axes, sizes, tensor), 0) / all : 1;
-}
-
-/** Bytes of one sequence's cache that one rank holds by context: positions are split over context ranks, states are not. */
-function cachePerRank({ layers }: Blueprint, form: CachedForm, split: Split, { cacheType }: Laid) {
-  const kinds = layers.map((kind) => {
-    const kept = keptAs(kind, form);
-    const state = 4 * kept.state;
-    const rows = cacheShare(kept, split.tensor) / split.context;
-    return { kind, state, rows, own: state * stateShare(kept, split.tensor) };
-  });
-  return (context: number) =>
-    kinds.reduce((sum, { kind, state, rows, own }) => {
-      const all = layerBytes(kind, form, cacheType, context) - state;
-      return sum + kind.count * (all * rows + own);
-    }, 0);
-}
-
 /**
  * Bytes that a rank sends in one decoding step. In a ring of T ranks an all-reduce of n bytes sends 2 n (T - 1) / T, an all-gather
  * half of that. Tensor ranks add up each layer's attention and its feed-forward half, and the embedding, and gather the logits;
@@ -149,7 +39,7 @@ function communication(blueprint: Blueprint, form: CachedForm, split: Split, of:
   const { tensor, data, context } = split;
   const { width, vocabulary } = blueprint;
   const [around, across] = [(tensor - 1) / tensor, (context - 1) / context];
-  const [ranks, bytes] = [tensor * data * context, activationBytes(of.weightType)];
+  const [ranks, bytes] = [split.expert, activationBytes(of.weightType)];
   const tokens = Math.ceil(of.batch / data) * of.step;
   let sent = tokens * bytes * around * (2 * width + vocabulary);
   for (const { count, attention, feed } of blueprint.layers) {
@@ -167,22 +57,24 @@ function communication(blueprint: Blueprint, form: CachedForm, split: Split, of:
 export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
   const split = parseSplit(text);
   const { tensor, data, context } = split;
-  for (const kind of blueprint.layers) checkHeads(kind, tensor);
-  const ranks = tensor * data * context;
+  const ranks = ranksOf(split);
   const form = formsOf(blueprint).at(-1)!;
   const sequences = Math.ceil(of.batch / data);
-  const weights = parametersPerRank(blueprint, split) * parameterBytes(blueprint, of.weightType);
-  const perRank = cachePerRank(blueprint, form, split, of);
+  const weights = rankWeights(blueprint, split, of);
+  const perRank = rankCache(blueprint, split, form, of);
   const cache = sequences * perRank(of.context);
+  // Stages hold different layers: what is there more than once is so within a stage.
+  const whole = { ...split, pipeline: 1 };
+  const copied = ranksOf(whole) * rankWeights(blueprint, whole, of);
   const oneCopy = cacheBytes(blueprint, form, of.cacheType, of.context);
-  const copies = tensor * context * perRank(of.context);
+  const copies = tensor * context * rankCache(blueprint, whole, form, of)(of.context);
   return {
     layout: text,
     ranks,
     ...split,
     weightBytesPerRank: weights,
     cacheBytesPerRank: cache,
-    duplicatedWeightBytes: differenceOf(ranks * weights - weightBytes(blueprint, of.weightType)),
+    duplicatedWeightBytes: differenceOf(copied - weightBytes(blueprint, of.weightType)),
     duplicatedCacheBytes: differenceOf(of.batch * (copies - oneCopy)),
     communicationBytesPerStep: communication(blueprint, form, split, of),
     machines: of.hosts.flatMap(({ name, memory }) => {
@@ -199,13 +91,13 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
 const differenceOf = (bytes: number) => Math.max(0, Math.round(bytes));
 
 /** A sentence for what is duplicated, split, or idle. */
-function notesOf(blueprint: Blueprint, form: CachedForm, { tensor, data, context }: Split, of: Laid): string[] {
+function notesOf(blueprint: Blueprint, form: CachedForm, split: Split, of: Laid): string[] {
+  const { tensor, data, context, pipeline, expert } = split;
   const { layers } = blueprint;
   const notes: string[] = [];
   const each = of.batch * cacheBytes(blueprint, form, of.cacheType, of.context);
   if (tensor > 1) {
-    const shared = layers.filter((kind) => cacheShare(keptAs(kind, form), tensor) === 1 && keptAs(kind, form).values);
-    if (form === "absorbed" && shared.length) {
+    if (form === "absorbed" && layers.some((kind) => isShared(kind, form, tensor))) {
       const wide = of.batch * cacheBytes(blueprint, "expanded", of.cacheType, of.context);
       notes.push(
         `the latent is duplicated on each of ${tensor} tensor ranks: ${tensor - 1} x ${gibibytes(each)}; ` +
@@ -226,9 +118,16 @@ function notesOf(blueprint: Blueprint, form: CachedForm, { tensor, data, context
   }
   if (context > 1)
     notes.push(`positions are split over ${context} ranks, whose partial outputs merge; their weights are the same`);
+  if (pipeline > 1)
+    notes.push(`layers are split over ${pipeline} stages, each of which waits where fewer sequences are on their way`);
   if (layers.some(({ feed }) => feed.experts)) {
     const experts = Math.max(...layers.map(({ feed }) => feed.experts));
-    notes.push(`${experts} experts are split over all ${tensor * data * context} ranks`);
+    const [stage, of] = [tensor * data * context, pipeline > 1 ? " of a stage" : ""];
+    notes.push(
+      expert === stage
+        ? `${experts} experts are split over all ${stage} ranks${of}`
+        : `${experts} experts are split over ${expert} of ${stage} ranks${of}, ${stage / expert} copies`,
+    );
   }
   return notes;
 }

@@ -113,6 +113,9 @@ const layout = z.object({
   tensor: z.int(),
   data: z.int(),
   context: z.int(),
+  pipeline: z.int(),
+  /** Ranks of a stage over which each layer's experts are split. */
+  expert: z.int(),
   weightBytesPerRank: bytes,
   /** Of the smallest form, at `settings.context` and `settings.batch`. */
   cacheBytesPerRank: bytes,
