@@ -284,6 +284,36 @@ describe("configs that are refused say which key and why", () => {
   });
 });
 
+describe("a key that can change caches or attention and that nobody reads is refused by its name", () => {
+  test("whatever the architecture", () => {
+    const refusing = {
+      compress_ratios: [4, 4],
+      index_kpool: 4,
+      kv_source_layer_ids: [0],
+      linear_attn_config: { num_heads: 2 },
+    };
+    for (const [key, value] of Object.entries(refusing))
+      refused({ ...small.llama, [key]: value }, new RegExp(`^${key}: got ${key} .*not known here`));
+    refused({ ...small.llama, index_topk: 8 }, /^index_topk: /);
+    refused({ ...small.deepseek3, sliding_window_size: 64 }, /^sliding_window_size: /);
+  });
+  test("one that is null, false, none or nothing says that something is absent", () => {
+    const wanted = plain(blueprintOfConfig(small.llama, "x"));
+    for (const value of [null, false, 0, -1, "", [], [0, 0]])
+      expect(plain(blueprintOfConfig({ ...small.llama, compress_ratios: value }, "x"))).toEqual(wanted);
+  });
+  test("one that changes nothing of the kind passes", () => {
+    const more = {
+      attention_dropout: 0.1,
+      rope_scaling: { type: "linear", factor: 2 },
+      vision_config: { num_heads: 3 },
+    };
+    expect(plain(blueprintOfConfig({ ...small.llama, ...more }, "x"))).toEqual(
+      plain(blueprintOfConfig(small.llama, "x")),
+    );
+  });
+});
+
 describe("--as names the variant", () => {
   const config = { ...small.llama, model_type: "brand-new" };
   test("GQA, MHA and MQA take the config's sizes", () => {
@@ -424,15 +454,12 @@ describe("GGUF headers", () => {
     );
   });
 
-  test("--as names the variant of a header too", async () => {
-    const found = blueprintOfGguf(
-      await outline([...base("novel"), n("novel.ssm.state_size", 16), n("novel.vocab_size", 100)]),
-      "x",
-      {
-        as: "[GDN,GQA]",
-      },
-    );
+  test("--as names the variant of a header too, with all sizes where a key says what it cannot", async () => {
+    const header = await outline([...base("novel"), n("novel.ssm.state_size", 16), n("novel.vocab_size", 100)]);
+    const found = blueprintOfGguf(header, "x", { as: "[GDN:h4:n16:v8,GQA2:n4:r4]" });
     expect(kinds(found)).toEqual({ GDN: 1, GQA: 1 });
+    expect(found.assumed).toEqual([expect.stringMatching(/linear_key_head_dim is not read/)]);
+    expect(() => blueprintOfGguf(header, "x", { as: "[GDN,GQA]" })).toThrow(/--as \[GDN,GQA\].*cannot say/);
   });
 });
 

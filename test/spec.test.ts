@@ -1,9 +1,11 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cacheValues, formNames, parameterCount } from "../src/attention/define.ts";
 import { formOf } from "../src/attention/layer.ts";
 import { layerSpecs, parseSpec, splitSpecs } from "../src/attention/spec.ts";
 import { paperRows } from "../src/cost/paper.ts";
 import { baseHolds, leastBase } from "../src/ops/rope/bound.ts";
+import { blueprintOfSpec } from "../src/plan/read/spec.ts";
+import { ShapeError } from "../src/tensor/error.ts";
 import { long } from "./extent.ts";
 
 const essay = { width: 2048, heads: 16 };
@@ -155,4 +157,27 @@ test("a pattern repeats over the layers", () => {
   expect(splitSpecs("MHA, [GQA2-128*3,MLA], MLA")).toEqual(["MHA", "[GQA2-128*3,MLA]", "MLA"]);
   expect(layerSpecs("[GQA2-128*2,MLA]", 5)).toEqual(["GQA2-128", "GQA2-128", "MLA", "GQA2-128", "GQA2-128"]);
   expect(() => layerSpecs("MLA*0", 2)).toThrow(/SPEC\*TIMES/);
+});
+
+describe("ways of keeping a cache are of plans alone", () => {
+  const host = { width: 64, heads: 4 };
+  test("a plan's spec says pools, whole tokens and owners; they are refused where something runs", () => {
+    expect(parseSpec("GQA2-Pool4-Recent128", { ...host, planned: true }).keeping).toEqual({ every: 4, recent: 128 });
+    expect(parseSpec("MLA-DSA8-IndexPool4-Owner0-IndexOwner2", { ...host, planned: true }).keeping).toEqual({
+      indexEvery: 4,
+      owner: 0,
+      indexOwner: 2,
+    });
+    for (const option of ["Pool4", "Recent4", "Owner0"])
+      expect(() => parseSpec(`GQA2-${option}`, host)).toThrow(`-${option.replace(/\d/, "")} does not go with GQA`);
+    for (const option of ["Pool0", "Pool", "Owner"])
+      expect(() => parseSpec(`GQA2-${option}`, { ...host, planned: true })).toThrow(ShapeError);
+  });
+  test("owners come before their users and keep their own", () => {
+    const layers = (pattern: string) => () => blueprintOfSpec(pattern, { width: 64, heads: 4, layers: 3 });
+    expect(layers("[GQA2,GQA2-Owner0*2]")).not.toThrow();
+    expect(layers("[GQA2-Owner1,GQA2*2]")).toThrow("layer 0: owner got 1, expected a layer before it");
+    expect(layers("[GQA2,GQA2-Owner0,GQA2-Owner1]")).toThrow("layer 2: owner got 1, expected one that keeps its own");
+    expect(layers("[GQA1,GQA2-Owner0,GQA1]")).toThrow("layer 1: owner got 0, expected one with entries of");
+  });
 });

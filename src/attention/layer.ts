@@ -4,6 +4,7 @@ import { ShapeError } from "../tensor/error.ts";
 import { scope, type Tensor } from "../tensor/tensor.ts";
 import type { Cache } from "./cache.ts";
 import { type Costed, formNames, type Parts, type Sizes, type Variant } from "./define.ts";
+import type { Keeping } from "./keeping.ts";
 import { runForm } from "./unfold.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
@@ -14,6 +15,8 @@ export interface Attention {
   /** Instead of the variant's own, e.g. with YaRN's factor. */
   readonly scale?: number | undefined;
   readonly window?: number | undefined;
+  /** How a plan keeps its cache; a layer that runs keeps an entry of its own for each token, and has none. */
+  readonly keeping?: Keeping | undefined;
 }
 
 /** Throws ShapeError naming the variant, the axis and the rule that the sizes break. */

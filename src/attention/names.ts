@@ -85,6 +85,11 @@ export const specHelp: readonly (readonly [example: string, meaning: string])[] 
   ["...-NoPE, -W256", "no rotation; a window of 256 tokens"],
   ["...-QKNorm, -Norm, -Sink", "norms per head; on a K = V entry; a sink logit per head"],
   ["...:c96:r16", "sets a size by its letter (h g n r v c q o b k l w i j m), unscaled"],
+  [
+    "...-Pool4-Recent128, -IndexPool4",
+    "in plans: entries or index keys that stand for 4 tokens, the last tokens whole",
+  ],
+  ["...-Owner2, -IndexOwner2", "in plans: reads the cache or the index keys of layer 2, the third"],
   ["[KDA*3,MLA]", "a pattern of layers, repeated"],
 ];
 

@@ -1,6 +1,7 @@
 import { type Rotation, rotation } from "../ops/rope/index.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Sizes } from "./define.ts";
+import type { Keeping } from "./keeping.ts";
 import { type Attention, checkSizes, checkWindow } from "./layer.ts";
 import { families, type Letter, letters, type Meaning, type Name, specHelp } from "./names.ts";
 
@@ -15,6 +16,8 @@ export interface SpecOptions {
   /** Rotary base; 10000 unless given. */
   readonly base?: number | undefined;
   readonly layout?: Rotation["layout"] | undefined;
+  /** Whether the spec is of a plan, which knows ways of keeping a cache that nothing here runs (-Pool4, -Owner2). */
+  readonly planned?: boolean | undefined;
 }
 
 // Longest names first, so that GQLA is not read as GQA.
@@ -51,6 +54,7 @@ export function parseSpec(spec: string, host: SpecOptions): Attention & { readon
     // Half as many heads as the model's, as DeepSeek-V3.2 has.
     ...(meaning.dims.i && { j: Math.max(1, Math.round(heads / 2)) }),
   };
+  const keeping = host.planned ? readKeeping(spec, options) : undefined;
   const window = options.get("W");
   if (window === 0) throw new ShapeError(`${spec}: got -W without a number, expected one; write -W256`);
   const still = options.get("NoPE") !== undefined;
@@ -78,7 +82,27 @@ export function parseSpec(spec: string, host: SpecOptions): Attention & { readon
     sizes: z,
     rotation: rotation(still ? 0 : z.r, host.base ?? 10000, host.layout ?? "interleaved"),
     window,
+    keeping,
   };
+}
+
+/** How a layer keeps its cache, as options say: pooled by a ratio, its last tokens whole, in another layer. */
+function readKeeping(spec: string, options: Options): Keeping | undefined {
+  const names = {
+    every: "Pool",
+    indexEvery: "IndexPool",
+    recent: "Recent",
+    owner: "Owner",
+    indexOwner: "IndexOwner",
+  } as const;
+  const said = Object.entries(names).flatMap(([key, option]) => {
+    options.unread.delete(option);
+    const number = options.get(option);
+    if (number === 0 && !spec.includes(`-${option}0`))
+      throw new ShapeError(`${spec}: got -${option} without a number, expected one; write -${option}4`);
+    return number === undefined ? [] : [[key, number] as const];
+  });
+  return said.length ? Object.fromEntries(said) : undefined;
 }
 
 /** A size of the essay's at this host's. */
@@ -119,7 +143,7 @@ function takeApart(spec: string): { name: Name; options: Options; overrides: [Le
   const options = new Options();
   for (const part of tail.split("-").filter(Boolean)) {
     const [, option = part, number = ""] = /^(S[123]|[A-Za-z]+)(\d*)$/.exec(part) ?? [];
-    if (number !== "" && Number(number) === 0)
+    if (number !== "" && Number(number) === 0 && !option.endsWith("Owner"))
       throw new ShapeError(`${spec}: got rank or size 0 in -${part}, expected at least 1; leave -${option} out`);
     options.set(option, Number(number));
     options.unread.add(option);

@@ -1,5 +1,7 @@
-import { type Costing, parameterCount } from "../attention/define.ts";
+import { type Costing, cacheValues, parameterCount } from "../attention/define.ts";
+import type { Keeping } from "../attention/keeping.ts";
 import { expertFlops, type FeedForward, type Model } from "../model/model.ts";
+import { ShapeError } from "../tensor/error.ts";
 
 /** The feed-forward half of a layer in parameters: those that every token uses, and experts of which it visits some. */
 export interface Feed {
@@ -21,23 +23,6 @@ export interface LayerKind {
   /** Parameters beside attention and feed-forward: norms. */
   readonly extra: number;
   readonly keeping?: Keeping | undefined;
-}
-
-/**
- * How a layer keeps what its variant declares, where that is not an entry of its own for each token. With the variant's cache (rotary
- * dims, an indexer's keys), its state and its window this is all that decides about what a sequence leaves in a layer.
- */
-export interface Keeping {
-  /** Tokens that one entry stands for (DeepSeek-V4); 1 unless given. */
-  readonly every?: number | undefined;
-  /** Tokens that one key of an indexer stands for (GLM-5.3-Flash); `every` unless given. */
-  readonly indexEvery?: number | undefined;
-  /** The last tokens, which are kept whole beside entries. */
-  readonly recent?: number | undefined;
-  /** The layer, counted from 0, whose entries this one reads in place of its own (Gemma 3n, DeepSeek-V4.1). */
-  readonly owner?: number | undefined;
-  /** The layer whose indexer's keys this one reads in place of its own. */
-  readonly indexOwner?: number | undefined;
 }
 
 /** Parameters of which a token reads a row or a few: they may lie in the host's memory (embeddings per layer, Engram). */
@@ -91,14 +76,38 @@ export function draftOf({ draft, ...model }: Blueprint): Blueprint | undefined {
 /** The blueprint of a model that Biform runs. */
 export function blueprintOf(model: Model, name: string, architecture = "spec"): Blueprint {
   const { vocabulary, width: d, tied } = model;
-  const kinds = Map.groupBy(model.layers, ({ attention: { variant, sizes, window }, feed }) =>
-    JSON.stringify([variant.name, sizes, window, feed]),
+  checkOwners(model.layers.map(({ attention }) => ({ attention, keeping: attention.keeping })));
+  const kinds = Map.groupBy(model.layers, ({ attention: { variant, sizes, window, keeping }, feed }) =>
+    JSON.stringify([variant.name, sizes, window, keeping, feed]),
   );
   const layers = [...kinds.values()].map((alike): LayerKind => {
     const { attention, feed } = alike[0]!;
-    return { count: alike.length, attention, feed: feedOf(feed, d), extra: 2 * d };
+    return { count: alike.length, attention, feed: feedOf(feed, d), extra: 2 * d, keeping: attention.keeping };
   });
   return { name, architecture, vocabulary, width: d, tied, layers, extra: d };
+}
+
+/**
+ * Throws ShapeError where a layer, in the order of the model, reads the cache of one that comes later, that has none of its own or
+ * whose entries have other sizes.
+ */
+export function checkOwners(layers: readonly Pick<LayerKind, "attention" | "keeping">[]): void {
+  const fail = (i: number, key: string, owner: number, expected: string): never => {
+    throw new ShapeError(`layer ${i}: ${key} got ${owner}, expected ${expected}; name another layer`);
+  };
+  for (const [i, { attention, keeping = {} }] of layers.entries())
+    for (const key of ["owner", "indexOwner"] as const) {
+      const owner = keeping[key];
+      if (owner === undefined) continue;
+      if (!(Number.isInteger(owner) && owner >= 0 && owner < i))
+        fail(i, key, owner, `a layer before it, from 0 to ${i - 1}`);
+      const { attention: theirs, keeping: other } = layers[owner]!;
+      if (other?.[key] !== undefined)
+        fail(i, key, owner, `one that keeps its own, and not that of layer ${other[key]}`);
+      const [mine, its] = [attention, theirs].map(({ variant, sizes }) => cacheValues(variant, sizes));
+      if (key === "owner" && mine! > its!)
+        fail(i, key, owner, `one with entries of ${mine} numbers, and not of ${its}`);
+    }
 }
 
 /** Parameters and FLOPs of a feed-forward half that Biform runs, at width d. */

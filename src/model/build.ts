@@ -14,20 +14,21 @@ export interface ModelSettings {
   readonly base?: number | undefined;
   /** Shrinks the spec's dims besides (see `match`). */
   readonly scale?: number | undefined;
+  readonly planned?: SpecOptions["planned"] | undefined;
 }
 
 /** A model whose layers follow `pattern`: a spec for all, or one such as `[GQA2-128*3,MLA]`. Throws ShapeError. */
 export function buildModel(pattern: string, settings: ModelSettings): Model {
   const { vocabulary, width, heads, layers, tied = true } = settings;
   const f = settings.intermediate ?? 8 * Math.ceil(width / 3);
-  const { dims, base, scale } = settings;
+  const { dims, base, scale, planned } = settings;
   return {
     vocabulary,
     width,
     tied,
     eps: 1e-6,
     layers: layerSpecs(pattern, layers).map((spec) => ({
-      attention: parseSpec(spec, { width, heads, dims, base, scale }),
+      attention: parseSpec(spec, { width, heads, dims, base, scale, planned }),
       feed: { kind: "dense", f },
     })),
   };

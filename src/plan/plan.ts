@@ -1,5 +1,5 @@
-import { parameterCount } from "../attention/define.ts";
-import { type Blueprint, countParameters, type LayerKind } from "../cost/blueprint.ts";
+import { parameterCount, present, shapeOf } from "../attention/define.ts";
+import { type Blueprint, countParameters, draftOf, type LayerKind } from "../cost/blueprint.ts";
 import {
   bytesPerToken,
   cacheBytes,
@@ -21,6 +21,7 @@ import { stepWork } from "../cost/step.ts";
 import { crossoverOf, prefillSteps, priceSteps, runningOn } from "../cost/time.ts";
 import { type Dtype, dtypes, type WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
+import { sizeOf } from "../tensor/tensor.ts";
 import { enginesOf } from "./engine.ts";
 import type { Plan } from "./schema.ts";
 
@@ -52,7 +53,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
   check("step", settings.step, MOST_SEQUENCES);
   const { context, batch, step, weightType, cacheType } = settings;
   const { name, architecture, source, vocabulary, width, layers, maxContext } = blueprint;
-  const { total, active } = countParameters(blueprint);
+  const { total, active, hosted } = countParameters(blueprint);
   return {
     format: "biform plan 1",
     model: {
@@ -65,7 +66,9 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
       maxContext,
     },
     settings: { context, batch, step, weightType, cacheType },
-    parameters: { total, active },
+    parameters: { total, active, hosted },
+    tables: [...(blueprint.tables ?? [])],
+    draft: draftRow(blueprint, settings),
     weights: weightsOf(blueprint, weightType),
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
@@ -85,9 +88,12 @@ function check(name: string, value: number, most: number): void {
 }
 
 /** What was assumed of this model and these settings, and what is not counted. */
-function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanSettings): string[] {
+function notesOf(
+  { layers, maxContext, weightBytes, assumed, tables, draft }: Blueprint,
+  settings: PlanSettings,
+): string[] {
   const { context, step, weightType, cacheType, hosts } = settings;
-  const notes: string[] = [];
+  const notes: string[] = [...(assumed ?? [])];
   const note = (holds: boolean, text: string) => void (holds && notes.push(text));
   note(
     maxContext !== undefined && context > maxContext,
@@ -105,6 +111,11 @@ function notesOf({ layers, maxContext, weightBytes }: Blueprint, settings: PlanS
     layers.some(({ keeping }) => keeping?.owner !== undefined),
     "some layers read another layer's cache and keep none",
   );
+  note(
+    (tables ?? []).length > 0,
+    "tables of which a token reads a row may lie in the host's memory; here they are counted among weights",
+  );
+  note(draft !== undefined, "layers that propose further tokens stand apart, and are in no other figure");
   note(
     layers.some(({ feed }) => feed.experts),
     "a step reads the experts that its tokens are expected to visit, where each visits all alike",
@@ -167,7 +178,25 @@ function layerRow(kind: LayerKind): Plan["layers"][number] {
     window,
     parameters: parameterCount(variant, sizes),
     cache: Object.fromEntries((Object.keys(kept) as CachedForm[]).map((form) => [form, layerValues(kind, form)])),
+    keeping: kind.keeping,
     state: kept.expanded.state,
+    states: Object.fromEntries(
+      present(variant.state?.(sizes) ?? {}).map(([part, axes]) => [part, sizeOf(shapeOf(axes, sizes))]),
+    ),
+  };
+}
+
+/** What layers that propose further tokens add to the model, where they are used. */
+function draftRow(blueprint: Blueprint, settings: PlanSettings): Plan["draft"] {
+  const draft = draftOf(blueprint);
+  if (!draft) return undefined;
+  const { total: parameters, active } = countParameters(draft);
+  return {
+    name: draft.name,
+    layers: draft.layers.reduce((sum, { count }) => sum + count, 0),
+    parameters: { total: parameters, active },
+    weights: weightsOf(draft, settings.weightType),
+    cache: cacheRows(draft, settings),
   };
 }
 

@@ -29,8 +29,22 @@ const layer = z.object({
   parameters: z.int(),
   /** Numbers that a token leaves in each form. */
   cache: z.partialRecord(form, z.number()),
-  /** Numbers of a state of fixed size per sequence. */
+  /** How entries are kept where that is not one of its own for each token. */
+  keeping: z
+    .object({
+      /** Tokens that one entry, or one key of an indexer, stands for. */
+      every: z.int().optional(),
+      indexEvery: z.int().optional(),
+      /** The last tokens, kept whole beside entries. */
+      recent: z.int().optional(),
+      /** The layer, counted from 0, whose entries or index keys are read in place of own ones. */
+      owner: z.int().optional(),
+      indexOwner: z.int().optional(),
+    })
+    .optional(),
+  /** Numbers of a state of fixed size per sequence, float32; and of each of its parts. */
   state: z.int(),
+  states: z.record(z.string(), z.int()),
 });
 
 const cache = z.object({
@@ -43,6 +57,8 @@ const cache = z.object({
   /** Of `settings.context` tokens in each of `settings.batch` sequences, states of fixed size included. */
   bytes,
 });
+
+const weights = z.array(z.object({ dtype: z.string(), bytes }));
 
 const engine = z.object({
   engine: z.string(),
@@ -140,8 +156,21 @@ export const planSchema = z.object({
     weightType: z.union([dtype, z.literal("file")]),
     cacheType: dtype,
   }),
-  parameters: z.object({ total: z.int(), active: z.int() }),
-  weights: z.array(z.object({ dtype: z.string(), bytes })),
+  /** Active: those that work on one token. Hosted: of tables, which may lie in the host's memory; they are in the total. */
+  parameters: z.object({ total: z.int(), active: z.int(), hosted: z.int() }),
+  weights,
+  /** Tables beside the vocabulary's: how many parameters, and how many of them a token reads. */
+  tables: z.array(z.object({ name: z.string(), parameters: z.int(), read: z.int() })),
+  /** Layers that propose further tokens: what they add where they are used. No other figure counts them. */
+  draft: z
+    .object({
+      name: z.string(),
+      layers: z.int(),
+      parameters: z.object({ total: z.int(), active: z.int() }),
+      weights,
+      cache: z.array(cache),
+    })
+    .optional(),
   layers: z.array(layer),
   cache: z.array(cache),
   engines: z.array(engine),

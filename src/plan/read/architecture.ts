@@ -1,8 +1,9 @@
-import type { Feed } from "../../cost/blueprint.ts";
+import type { Draft, Feed, LayerKind, Table } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import { compressedAt, compressedExtra, compressedFeed } from "./compressed.ts";
+import { nextTokens } from "./draft.ts";
 import { feedAt } from "./feed.ts";
-import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra } from "./gemma.ts";
+import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra, gemmaTables } from "./gemma.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { deltaAt, kimiAt, kimiFeed } from "./hybrid.ts";
 import { latentAt, sparseAt } from "./latent.ts";
@@ -23,6 +24,10 @@ export interface Architecture extends Traits {
   readonly norms?: number | ((config: Config) => number);
   /** Parameters in no layer beside the last norm: positions, biases of the head. */
   readonly extra?: (s: Settings, config: Config) => number;
+  /** Tables beside those of the vocabulary. */
+  readonly tables?: (s: Settings, config: Config) => readonly Table[];
+  /** Layers that propose further tokens; where a config has some and this is not given, a note says that they are not counted. */
+  readonly draft?: (s: Settings, layers: readonly LayerKind[], config: Config) => Draft | undefined;
   readonly attention: (s: Settings, i: number, traits: Traits, config: Config) => Attending;
   readonly feed: (s: Settings, i: number, traits: Traits, config: Config) => Feed;
 }
@@ -57,6 +62,7 @@ const gemma4 = grouped({
   attention: gemma4At,
   feed: gemma4Feed,
   extra: gemmaExtra,
+  tables: gemmaTables,
   norms: 4,
   qkNorm: "head",
   defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 6 },
@@ -65,8 +71,8 @@ const qwen2 = grouped({ bias: "inputs", defaults: { attention_bias: true, ...unw
 const qwen3 = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
 const qwen3Moe = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
 const gatedDelta = grouped({ attention: deltaAt, qkNorm: "head", gate: true, sharedGate: true });
-const third = latent({ correction: true });
-const thirdSparse = latent({ attention: sparseAt, correction: true });
+const third = latent({ correction: true, draft: nextTokens });
+const thirdSparse = latent({ attention: sparseAt, correction: true, draft: nextTokens });
 const kimi = latent({ attention: kimiAt, feed: kimiFeed, correction: true });
 
 /** By `model_type`. */
@@ -116,7 +122,13 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   glm: grouped({ bias: "inputs" }),
   glm4: grouped({ bias: "inputs", norms: 4 }),
   chatglm: grouped({ bias: "inputs", rename: rename.chatglm }),
-  glm4_moe: grouped({ bias: "inputs", qkNorm: "head", qkNormOptional: true, correction: true }),
+  glm4_moe: grouped({
+    bias: "inputs",
+    qkNorm: "head",
+    qkNormOptional: true,
+    correction: true,
+    draft: nextTokens,
+  }),
   dots1: grouped({ qkNorm: "head", correction: true }),
   minimax_m2: grouped({ qkNorm: "whole", correction: true }),
   gpt_oss: grouped({
@@ -139,6 +151,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
     attention: gemma3nAt,
     feed: gemma3nFeed,
     extra: gemmaExtra,
+    tables: gemmaTables,
     norms: 4,
     qkNorm: "head",
     defaults: { ...tied, head_dim: 256, sliding_window: 512, sliding_window_pattern: 5 },
@@ -183,7 +196,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   deepseek_v32: thirdSparse,
   kimi_k2: third,
   kimi_k25: third,
-  glm4_moe_lite: latent({ correction: true, defaults: { first_k_dense_replace: 1 } }),
+  glm4_moe_lite: latent({ correction: true, draft: nextTokens, defaults: { first_k_dense_replace: 1 } }),
   glm_moe_dsa: thirdSparse,
   mistral4: latent(),
   axk1: latent({ attention: closedAt, correction: true }),

@@ -1,13 +1,15 @@
 import { layerSpecs, parseSpec } from "../../attention/spec.ts";
+import type { Config } from "../../family/config.ts";
 import type { Architecture } from "./architecture.ts";
 import { feedAt } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
+import { gatedDeltaAt, moonshotAt } from "./hybrid.ts";
 import { latentAt } from "./latent.ts";
-import { need, type Settings, sizeAt } from "./settings.ts";
+import { change, need, type Settings, settle, sizeAt } from "./settings.ts";
 
 /**
- * An architecture whose attention the user names: a spec for all layers or a pattern. GQA, MHA, MQA and MLA alone take their
- * sizes from the config, where they are there; other specs say them, as written. What is not attention is as in `base`.
+ * An architecture whose attention the user names: a spec for all layers or a pattern. GQA, MHA, MQA, MLA, KDA and GDN alone take
+ * their sizes from the config, where they are there; other specs say them, as written. What is not attention is as in `base`.
  */
 export function namedArchitecture(
   pattern: string,
@@ -16,23 +18,43 @@ export function namedArchitecture(
   let specs: readonly string[] = [];
   return {
     ...base,
-    attention(s, i, traits) {
+    attention(s, i, traits, config) {
       if (specs.length <= i) specs = layerSpecs(pattern, s.num_hidden_layers);
-      return attentionOf(specs[i]!, s, i, traits);
+      return attentionOf(specs[i]!, { s, i, traits, config });
     },
   };
 }
 
-function attentionOf(spec: string, s: Settings, i: number, traits: Traits): Attending {
+/** Whether every layer that a pattern names says its sizes, so that keys which nobody reads are overridden knowingly. */
+export const saysSizes = (pattern: string): boolean => layerSpecs(pattern, 4096).every((spec) => spec.includes(":"));
+
+interface Place {
+  readonly s: Settings;
+  readonly i: number;
+  readonly traits: Traits;
+  readonly config: Config;
+}
+
+function attentionOf(spec: string, { s, i, traits, config }: Place): Attending {
   if (spec === "GQA") return groupedAt(s, i, traits);
-  if (spec === "MHA") return groupedAt({ ...s, num_key_value_heads: null }, i, traits);
-  if (spec === "MQA") return groupedAt({ ...s, num_key_value_heads: 1 }, i, traits);
+  if (spec === "MHA") return groupedAt(regroup(s, null), i, traits);
+  if (spec === "MQA") return groupedAt(regroup(s, 1), i, traits);
   if (spec === "MLA" && s.kv_lora_rank) return latentAt(s, i, traits);
+  if (spec === "GDN" && config.linear_num_value_heads) return gatedDeltaAt(s, config);
+  if (spec === "KDA" && config.linear_attn_config) return moonshotAt(s, config);
   need(s, "num_attention_heads");
-  const { variant, sizes, window } = parseSpec(spec, {
+  // What grouped heads have, the spec says otherwise.
+  settle(s, "num_key_value_heads", "head_dim", "v_head_dim");
+  const { variant, sizes, window, keeping } = parseSpec(spec, {
     width: s.hidden_size,
     heads: sizeAt(s, "num_attention_heads", i),
     dims: "exact",
+    planned: true,
   });
-  return { attention: { variant, sizes, window } };
+  return { attention: { variant, sizes, window }, keeping };
+}
+
+function regroup(s: Settings, groups: number | null): Settings {
+  settle(s, "num_key_value_heads");
+  return change(s, { num_key_value_heads: groups });
 }

@@ -7,7 +7,7 @@ import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { feedAt } from "./feed.ts";
 import type { Attending, Traits } from "./grouped.ts";
-import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, need, readKeys, type Settings, settle, sizeAt } from "./settings.ts";
 
 // DeepSeek-V4 (arXiv 2606.19348): one entry per token is key and value of all heads (sharing S2). Every layer sees the last
 // tokens whole; most see those before in entries that stand for 4 tokens, of which an indexer chooses some, or for 128.
@@ -129,6 +129,8 @@ export function compressedAt(s: Settings, i: number, _traits: Traits, config: Co
   const [d, h] = [s.hidden_size, sizeAt(s, "num_attention_heads", i)];
   const [e, r, recent] = [need(s, "head_dim"), need(s, "qk_rope_head_dim"), need(s, "sliding_window")];
   if (r >= e) throw new FormatError(`qk_rope_head_dim: got ${r}, expected less than head_dim ${e}; correct the config`);
+  // Key and value are one entry for all heads, whatever the config says of groups.
+  settle(s, "num_key_value_heads", "v_head_dim");
   const every = ratioAt(s, i, keys);
   const sparse = every > 0 && every < SPARSE_BELOW;
   const sizes: Sizes = {
@@ -166,7 +168,7 @@ export function compressedFeed(s: Settings, i: number, traits: Traits, config: C
   const table = s.mlp_layer_types ? at(s.mlp_layer_types, i, "mlp_layer_types") === "hash_moe" : i < (hashed ?? 3);
   const { correction, ...rest } = traits;
   const feed = feedAt(
-    { ...s, mlp_layer_types: null },
+    change(s, { mlp_layer_types: null }),
     i,
     table ? rest : { ...rest, ...(correction && { correction }) },
   );

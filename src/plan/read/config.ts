@@ -1,12 +1,13 @@
 import { parameterCount } from "../../attention/define.ts";
 import { checkSizes } from "../../attention/layer.ts";
-import { type Blueprint, countParameters, type LayerKind } from "../../cost/blueprint.ts";
+import { type Blueprint, checkOwners, countParameters, type LayerKind } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
-import { namedArchitecture } from "./choice.ts";
-import { namesOf, settingsOf } from "./settings.ts";
+import { namedArchitecture, saysSizes } from "./choice.ts";
+import { refuseUnread, track, unread } from "./ledger.ts";
+import { namesOf, type Settings, settingsOf } from "./settings.ts";
 import { nearest } from "./spelling.ts";
 
 /** Where configs of several modalities have the language model. */
@@ -21,8 +22,8 @@ export interface Reading {
 }
 
 /**
- * The blueprint of a Hugging Face config.json, of every architecture in the table. Layers that predict further tokens (MTP) and
- * encoders of images or sound are not counted.
+ * The blueprint of a Hugging Face config.json, of every architecture in the table. Encoders of images
+ * or sound are not counted.
  *
  * Errors: FormatError naming the key that is missing, out of bounds or at odds with another; ShapeError where sizes do not fit.
  */
@@ -30,7 +31,7 @@ export function blueprintOfConfig(config: Config, name: string, { as, given }: R
   const text = languageModel(config);
   const known = architectureOf(text.model_type);
   if (!known && as === undefined) throw unknownError(text);
-  return assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, given);
+  return assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, { as, given });
 }
 
 /** The architecture of a `model_type`, where it is in the table; models that also see are called by their text's. */
@@ -53,8 +54,14 @@ function languageModel(config: Config, depth = 0): Config {
 }
 
 /** The blueprint of a config whose architecture is known. Errors: as `blueprintOfConfig`. */
-export function assemble(raw: Config, architecture: Architecture, name: string, given: Config = {}): Blueprint {
-  const config = architecture.rename?.(raw) ?? raw;
+export function assemble(
+  raw: Config,
+  architecture: Architecture,
+  name: string,
+  { as, given = {} }: Reading = {},
+): Blueprint {
+  const tracked = track(raw);
+  const config = architecture.rename?.(tracked) ?? tracked;
   const s = settingsOf(config, { ...given, ...architecture.defaults });
   const { hidden_size: width, vocab_size: vocabulary, num_hidden_layers: count } = s;
   const { norm = 1, norms = 2 } = architecture;
@@ -70,6 +77,7 @@ export function assemble(raw: Config, architecture: Architecture, name: string, 
       ...cached,
     };
   });
+  checkOwners(layers);
   const blueprint: Blueprint = {
     name,
     architecture: String(config.model_type ?? "unknown").slice(0, 80),
@@ -79,9 +87,27 @@ export function assemble(raw: Config, architecture: Architecture, name: string, 
     layers: alike(layers),
     extra: norm * width + (architecture.extra?.(s, config) ?? 0),
     maxContext: s.max_position_embeddings || undefined,
+    tables: architecture.tables?.(s, config),
+    draft: architecture.draft?.(s, layers, config),
+    assumed: notesOf(s, architecture),
   };
   checkTotals(blueprint);
-  return blueprint;
+  const missed = unread(config);
+  if (missed.length === 0) return blueprint;
+  if (as === undefined || !saysSizes(as)) throw refuseUnread(config, missed, as);
+  return {
+    ...blueprint,
+    assumed: [
+      ...blueprint.assumed!,
+      `attention is as --as ${as.trim()} says; the model's ${missed.join(", ")} ${missed.length > 1 ? "are" : "is"} not read`,
+    ],
+  };
+}
+
+/** What is left open where an architecture's layers that propose further tokens are not known. */
+function notesOf(s: Settings, { draft }: Architecture): string[] {
+  const further = s.num_nextn_predict_layers ?? 0;
+  return further && !draft ? [`${further} layers that predict further tokens are not counted`] : [];
 }
 
 /** Layers that are the same in all, counted. */

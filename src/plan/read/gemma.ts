@@ -1,11 +1,12 @@
 import { z } from "zod";
-import type { Feed, Keeping } from "../../cost/blueprint.ts";
+import type { Keeping } from "../../attention/keeping.ts";
+import type { Feed, Table } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { borrowing, twofold } from "./borrow.ts";
 import { dense, feedAt, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
-import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
 import { windowAt } from "./window.ts";
 
 // Gemma 3n and Gemma 4: the last layers read the keys and values of earlier ones, and tokens have an embedding for each layer.
@@ -53,14 +54,21 @@ export function gemma3nAt(s: Settings, i: number, traits: Traits, config: Config
 /** What takes in the embedding of this layer: down, up and a norm. */
 const perLayerExtra = (d: number, { hidden_size_per_layer_input: p }: Keys) => (p ? 2 * d * p + d : 0);
 
-/** Parameters outside layers: embeddings per layer and what projects the hidden state to their size, and streams in and out. */
+/** The embeddings per layer: of a token a row for each layer. */
+export function gemmaTables(s: Settings, config: Config): readonly Table[] {
+  const keys = readKeys(config, schema);
+  const read = s.num_hidden_layers * (keys.hidden_size_per_layer_input ?? 0);
+  const parameters = (keys.vocab_size_per_layer_input ?? s.vocab_size) * read;
+  return parameters ? [{ name: "embeddings per layer", parameters, read }] : [];
+}
+
+/** Parameters outside layers and tables: what projects the hidden state to the size of embeddings per layer, and streams in and out. */
 export function gemmaExtra(s: Settings, config: Config): number {
   const keys = readKeys(config, schema);
   const d = s.hidden_size;
   const p = keys.hidden_size_per_layer_input ?? 0;
-  const table = (keys.vocab_size_per_layer_input ?? s.vocab_size) * s.num_hidden_layers * p;
   const streams = keys.altup_num_inputs ? 2 * (keys.altup_num_inputs - 1) * d * d : 0;
-  return p ? table + d * s.num_hidden_layers * p + p + streams : streams;
+  return p ? d * s.num_hidden_layers * p + p + streams : streams;
 }
 
 /** A layer of Gemma 4: layers that see everything have wider heads, and may have values that are keys. */
@@ -69,11 +77,10 @@ export function gemma4At(s: Settings, i: number, traits: Traits, config: Config)
   const global = windowAt(s, i) === undefined;
   const equal = global && keys.attention_k_eq_v === true;
   const own = groupedAt(
-    {
-      ...s,
+    change(s, {
       ...(global && keys.global_head_dim && { head_dim: keys.global_head_dim }),
       ...(equal && keys.num_global_key_value_heads && { num_key_value_heads: keys.num_global_key_value_heads }),
-    },
+    }),
     i,
     traits,
   );

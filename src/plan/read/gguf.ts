@@ -34,7 +34,7 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
   try {
     const config = hubConfig(header);
     const { rename: _, ...known } = architectureOf(config.model_type) ?? inferArchitecture(header, config, as);
-    const blueprint = assemble(config, as === undefined ? known : namedArchitecture(as, known), name, given);
+    const blueprint = assemble(config, as === undefined ? known : namedArchitecture(as, known), name, { as, given });
     return whole ? fitTensors(header, blueprint, as) : blueprint;
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;

@@ -1,6 +1,6 @@
 import type { Costed, Costing, Feature, Sizes } from "../../attention/define.ts";
+import type { Keeping } from "../../attention/keeping.ts";
 import { gqa } from "../../attention/variant/gqa.ts";
-import type { Keeping } from "../../cost/blueprint.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { FeedTraits } from "./feed.ts";
 import { at, type Settings, sizeAt } from "./settings.ts";

@@ -9,7 +9,7 @@ import { formatJson } from "../../tensor/json.ts";
 import { feedAt, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { latentAt } from "./latent.ts";
-import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 // Models that mix layers with a state of fixed size and layers with a cache.
 
@@ -24,6 +24,7 @@ const deltaSchema = z.object({
   linear_value_head_dim: width,
   linear_conv_kernel_dim: taps.default(4),
   full_attention_interval: count(limits.layers).nullish(),
+  attn_output_gate: z.boolean().nullish(),
 });
 
 /** A layer of Qwen3-Next or Qwen3.5: gated delta net, and every fourth grouped attention with a gate on its output. */
@@ -33,7 +34,14 @@ export function deltaAt(s: Settings, i: number, traits: Traits, config: Config):
   const linear = s.layer_types
     ? kindAt(s, i, "linear_attention", "full_attention") === "linear_attention"
     : (i + 1) % interval !== 0;
-  if (!linear) return groupedAt({ ...s, layer_types: null }, i, traits);
+  if (linear) return gatedDeltaAt(s, config);
+  const { gate: _, ...ungated } = traits;
+  return groupedAt(change(s, { layer_types: null }), i, keys.attn_output_gate === false ? ungated : traits);
+}
+
+/** A layer of gated delta net at a config's `linear_*` sizes. */
+export function gatedDeltaAt(s: Settings, config: Config): Attending {
+  const keys = readKeys(config, deltaSchema);
   const { linear_key_head_dim: n, linear_value_head_dim: v, linear_num_value_heads: h } = keys;
   const sizes = { h, g: keys.linear_num_key_heads, n, e: n, v, w: keys.linear_conv_kernel_dim };
   return { attention: { variant: gdn, sizes: { d: s.hidden_size, r: 0, c: 0, q: 0, o: 0, ...sizes } } };
@@ -73,14 +81,18 @@ const moonshot = (gate: "bottleneck" | "full"): Costed => {
 const [moonshotKda, fullGateKda] = [moonshot("bottleneck"), moonshot("full")];
 
 const layerNumbers = z.array(count(limits.layers)).max(limits.layers);
+const linearShape = {
+  num_heads: heads,
+  head_dim: width,
+  short_conv_kernel_size: taps.default(4),
+  use_full_rank_gate: z.boolean().nullish(),
+};
+const moonshotSchema = z.object({ linear_attn_config: z.object(linearShape) });
 const kimiSchema = z.object({
   linear_attn_config: z.object({
     kda_layers: layerNumbers,
     full_attn_layers: layerNumbers.nullish(),
-    num_heads: heads,
-    head_dim: width,
-    short_conv_kernel_size: taps.default(4),
-    use_full_rank_gate: z.boolean().nullish(),
+    ...linearShape,
   }),
   mla_use_output_gate: z.boolean().nullish(),
   attn_res_block_size: count(limits.layers).nullish(),
@@ -91,8 +103,7 @@ const kimiSchema = z.object({
 /** A layer of Kimi Linear or Kimi K3: KDA, or MLA without rotation. Lists of layers count from 1. */
 export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const keys = readKeys(config, kimiSchema);
-  const { kda_layers: kdas, num_heads: h, head_dim: n, ...linear } = keys.linear_attn_config;
-  const full = keys.linear_attn_config.full_attn_layers;
+  const { kda_layers: kdas, full_attn_layers: full } = keys.linear_attn_config;
   if (full && kdas.includes(i + 1) === full.includes(i + 1))
     throw new FormatError(
       `linear_attn_config: got layer ${i + 1} in ${full.includes(i + 1) ? "both" : "none"} of kda_layers and full_attn_layers, expected it in one; correct the config`,
@@ -101,9 +112,15 @@ export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): 
   const extra = keys.attn_res_block_size ? 4 * s.hidden_size : 0;
   if (!kdas.includes(i + 1))
     return {
-      ...latentAt({ ...s, layer_types: null }, i, keys.mla_use_output_gate ? { ...traits, gate: true } : traits),
+      ...latentAt(change(s, { layer_types: null }), i, keys.mla_use_output_gate ? { ...traits, gate: true } : traits),
       extra,
     };
+  return { ...moonshotAt(s, config), extra };
+}
+
+/** A layer of KDA at the sizes of `linear_attn_config`. */
+export function moonshotAt(s: Settings, config: Config): Attending {
+  const { num_heads: h, head_dim: n, ...linear } = readKeys(config, moonshotSchema).linear_attn_config;
   const sizes: Sizes = {
     d: s.hidden_size,
     h,
@@ -117,7 +134,7 @@ export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): 
     o: 0,
     w: linear.short_conv_kernel_size,
   };
-  return { attention: { variant: linear.use_full_rank_gate ? fullGateKda : moonshotKda, sizes }, extra };
+  return { attention: { variant: linear.use_full_rank_gate ? fullGateKda : moonshotKda, sizes } };
 }
 
 /** Experts of Kimi K3 work in a space of their own, `routed_expert_hidden_size` wide; Kimi Linear's are DeepSeek's. */

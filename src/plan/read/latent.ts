@@ -5,7 +5,7 @@ import { mla } from "../../attention/variant/mla.ts";
 import { type Config, limits, mustBe } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, type AttentionTraits, addGate } from "./grouped.ts";
-import { at, need, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, need, readKeys, type Settings, settle, sizeAt } from "./settings.ts";
 import { windowAt } from "./window.ts";
 
 const gatedMla = addGate(mla);
@@ -16,6 +16,8 @@ export function latentAt(s: Settings, i: number, traits: AttentionTraits = {}): 
   const c = need(s, "kv_lora_rank");
   const r = need(s, "qk_rope_head_dim");
   const n = need(s, "qk_nope_head_dim");
+  // The latent has no heads, and each head's widths stand apart.
+  settle(s, "num_key_value_heads", "head_dim");
   mustBe("qk_head_dim", s.qk_head_dim, n + r, "qk_nope_head_dim + qk_rope_head_dim");
   if (r % 2) throw new FormatError(`qk_rope_head_dim: got ${r}, expected an even number; rotary dims come in pairs`);
   const v = s.v_head_dim ?? d / h;
@@ -76,7 +78,7 @@ const chosenElsewhere: Costed = {
 /** MLA whose queries attend to the keys that an indexer selects (DeepSeek-V3.2): the layer's own, or that of an earlier one. */
 export function sparseAt(s: Settings, i: number, traits: AttentionTraits, config: Config): Attending {
   const keys = readKeys(config, indexSchema);
-  const { sizes } = latentAt({ ...s, sliding_window: null, layer_types: null }, i, traits).attention;
+  const { sizes } = latentAt(change(s, { sliding_window: null, layer_types: null }), i, traits).attention;
   const m = need(s, "index_topk");
   if (!indexes(keys, i)) return { attention: { variant: chosenElsewhere, sizes: { ...sizes, m } } };
   return {

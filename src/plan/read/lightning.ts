@@ -5,7 +5,7 @@ import { FormatError } from "../../tensor/error.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { kindAt } from "./hybrid.ts";
 import { latentAt } from "./latent.ts";
-import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 /**
  * Linear attention with a decay per head that is fixed, norms on the output, and a gate on it (MiniMax-01, Ling 2.5): a state
@@ -62,7 +62,7 @@ export function minimaxAt(s: Settings, i: number, traits: Traits, config: Config
     : s.layer_types
       ? kindAt(s, i, "linear_attention", "full_attention") === "linear_attention"
       : i % 2 === 0;
-  return linear ? lightningLayer(s, i, undefined) : groupedAt({ ...s, layer_types: null }, i, traits);
+  return linear ? lightningLayer(s, i, undefined) : groupedAt(change(s, { layer_types: null }), i, traits);
 }
 
 /** A layer of Ling 2.5: lightning attention, and the last of each group MLA. */

@@ -5,7 +5,7 @@ import { borrowing } from "./borrow.ts";
 import { dense, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { latentAt } from "./latent.ts";
-import { at, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 const heads = count(limits.heads);
 const width = count(limits.width);
@@ -24,14 +24,13 @@ const hybridSchema = z.object({
 export function hybridAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const keys = readKeys(config, hybridSchema);
   if (!at(keys.hybrid_layer_pattern, i, "num_hidden_layers"))
-    return groupedAt({ ...s, sliding_window: null }, i, sunk(traits, keys.add_full_attention_sink_bias));
-  const own: Settings = {
-    ...s,
+    return groupedAt(change(s, { sliding_window: null }), i, sunk(traits, keys.add_full_attention_sink_bias));
+  const own = change(s, {
     num_attention_heads: keys.swa_num_attention_heads ?? s.num_attention_heads,
     num_key_value_heads: keys.swa_num_key_value_heads ?? s.num_key_value_heads,
     head_dim: keys.swa_head_dim ?? s.head_dim,
     v_head_dim: keys.swa_v_head_dim ?? s.v_head_dim,
-  };
+  });
   return groupedAt(own, i, sunk(traits, keys.add_swa_attention_sink_bias));
 }
 
@@ -42,7 +41,7 @@ const factorizedSchema = z.object({ share_q_dim: width });
 /** A layer of Step-3: multi-matrix factorization attention, one wide key and value and queries through a bottleneck. */
 export function factorizedAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const { share_q_dim: q } = readKeys(config, factorizedSchema);
-  const { attention, ...rest } = groupedAt({ ...s, num_key_value_heads: s.num_key_value_heads ?? 1 }, i, traits);
+  const { attention, ...rest } = groupedAt(change(s, { num_key_value_heads: s.num_key_value_heads ?? 1 }), i, traits);
   return { attention: { ...attention, sizes: { ...attention.sizes, q } }, ...rest };
 }
 

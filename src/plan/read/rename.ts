@@ -1,15 +1,23 @@
 import { type Config, refuse } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
+import { mark } from "./ledger.ts";
 import { namesOf } from "./settings.ts";
 
 // Configs whose keys lie elsewhere, or say in other words what the readers ask for. Values are checked afterwards.
 
 const isObject = (value: unknown): value is Config =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const part = (config: Config, key: string): Config => (isObject(config[key]) ? (config[key] as Config) : {});
+/** What stands within a key, all of it marked as read: whoever asks for a part knows it. */
+const part = (config: Config, key: string): Config => {
+  const found = config[key];
+  if (!isObject(found)) return {};
+  mark(config, [key, ...Object.keys(found).map((name) => `${key}.${name}`)]);
+  return found;
+};
 /** What stands under a key that goes on under another name: a number that is not finite is refused while its own is known. */
 const from = (config: Config, key: string): unknown => {
   const value = config[key];
+  mark(config, [key]);
   if (typeof value === "number" && !Number.isFinite(value)) throw refuse(key, value, "expected a finite number");
   return value;
 };

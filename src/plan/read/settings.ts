@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Config, count, limits, refuse, wantedBy } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
+import { mark } from "./ledger.ts";
 
 /** From 0 to `max`. */
 const some = (max: number) => z.number().int().min(0).max(max);
@@ -29,6 +30,7 @@ const keys = {
   intermediate_size: perLayer(some(limits.width * 8)).nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   max_position_embeddings: tokens.nullish(),
+  num_nextn_predict_layers: some(limits.layers).nullish(),
   rms_norm_eps: z.number().min(0).max(1).nullish(),
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
@@ -80,6 +82,7 @@ const synonyms: Partial<Record<Key, readonly string[]>> = {
   head_dim: ["attention_head_dim", "kv_channels"],
   intermediate_size: ["ffn_dim", "n_inner", "ffn_hidden_size", "ffn_intermediate_size"],
   max_position_embeddings: ["n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length"],
+  num_nextn_predict_layers: ["mtp_num_hidden_layers", "num_mtp_layers", "num_mtp_modules", "mtp_num_layers"],
   attention_bias: ["qkv_bias", "use_qkv_bias", "add_qkv_bias", "use_bias", "bias"],
   mlp_bias: ["use_bias"],
   use_qk_norm: ["qk_layernorm", "use_qk_layernorm"],
@@ -124,13 +127,63 @@ export function settingsOf(config: Config, defaults: Config = {}): Settings {
     const key = String(issue.path[0]) as Key;
     throw refuse(found(config, key) ?? key, values[key], wantedBy(issue));
   }
-  return result.data;
+  return watch(result.data, config);
+}
+
+/** Settings that mark a config's keys as read when they are asked for, whichever name the config has them under. */
+function watch(settings: Settings, config: Config): Settings {
+  const watched = {};
+  for (const key of Object.keys(keys) as Key[]) {
+    const value = settings[key];
+    Object.defineProperty(watched, key, {
+      configurable: true,
+      enumerable: true,
+      get() {
+        mark(config, namesOf(key));
+        Object.defineProperty(watched, key, { value, enumerable: true });
+        return value;
+      },
+    });
+  }
+  return watched as Settings;
+}
+
+/** Settings with some others in place of a config's own. What is not asked for stays unread, which it would not in a copy. */
+export function change(s: Settings, others: Partial<Settings>): Settings {
+  const changed = Object.create(s) as Settings;
+  for (const [key, value] of Object.entries(others)) Object.defineProperty(changed, key, { value, enumerable: true });
+  return changed;
+}
+
+/** Settings that a reader knows to say nothing beside others, which it has read. */
+export function settle(s: Settings, ...names: readonly Key[]): void {
+  for (const key of names) void s[key];
+}
+
+/** What was read of a config before: each layer asks again. */
+const known = new WeakMap<Config, Map<z.ZodObject, unknown>>();
+
+/** The names of a schema's keys, and of those within objects. */
+function shapeNames(schema: z.ZodObject, before = ""): string[] {
+  return Object.entries(schema.shape).flatMap(([key, inner]) => {
+    let own: unknown = inner;
+    while (own instanceof z.ZodOptional || own instanceof z.ZodNullable || own instanceof z.ZodDefault)
+      own = own.unwrap();
+    return [before + key, ...(own instanceof z.ZodObject ? shapeNames(own, `${before}${key}.`) : [])];
+  });
 }
 
 /** Further keys that one architecture alone has; others beside them are left alone. Throws FormatError naming the key. */
-export function readKeys<T>(config: Config, schema: z.ZodType<T>): T {
+export function readKeys<T>(config: Config, schema: z.ZodType<T> & z.ZodObject): T {
+  const before = known.get(config)?.get(schema);
+  if (before) return before as T;
   const result = schema.safeParse(config);
-  if (result.success) return result.data;
+  if (result.success) {
+    mark(config, shapeNames(schema));
+    if (!known.has(config)) known.set(config, new Map());
+    known.get(config)!.set(schema, result.data);
+    return result.data as T;
+  }
   const issue = result.error.issues[0]!;
   const value = issue.path.reduce<unknown>((found, key) => (found as Record<PropertyKey, unknown>)?.[key], config);
   throw refuse(issue.path.join(".") || "config", value, wantedBy(issue));

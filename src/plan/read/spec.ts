@@ -4,7 +4,7 @@ import { buildModel, type ModelSettings } from "../../model/build.ts";
 import { ShapeError } from "../../tensor/error.ts";
 
 /** Sizes that the user gives beside a spec, or where a config has none. */
-export type Given = Partial<Omit<ModelSettings, "base" | "scale">>;
+export type Given = Partial<Omit<ModelSettings, "base" | "scale" | "planned">>;
 
 /**
  * The blueprint of a spec ("MLA:n128:r64:v128:c512") or a pattern of specs ("[GQA2-128*3,MLA]") at these sizes; those of
@@ -21,5 +21,5 @@ export function blueprintOfSpec(spec: string, given: Given = {}): Blueprint {
   // The essay's MLP belongs to its width.
   const { intermediate: _, ...unsized } = settings;
   const own = given.width === undefined || given.intermediate !== undefined;
-  return blueprintOf(buildModel(spec, own ? settings : unsized), spec.trim(), "spec");
+  return blueprintOf(buildModel(spec, { ...(own ? settings : unsized), planned: true }), spec.trim(), "spec");
 }

@@ -1,6 +1,6 @@
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
-import { at, type Settings } from "./settings.ts";
+import { at, type Settings, settle } from "./settings.ts";
 
 const windowed = new Set(["sliding_attention", "local_attention", "sliding", "local", "swa"]);
 const whole = new Set(["full_attention", "attention", "global_attention", "full", "global"]);
@@ -13,6 +13,7 @@ const whole = new Set(["full_attention", "attention", "global_attention", "full"
  */
 export function windowAt(s: Settings, i: number): number | undefined {
   const size = s.sliding_window || undefined;
+  settle(s, "use_sliding_window", "max_window_layers", "sliding_window_pattern");
   if (s.layer_types) {
     const type = at(s.layer_types, i, "layer_types");
     if (whole.has(type)) return undefined;

@@ -1,0 +1,71 @@
+import type { Config } from "../../family/config.ts";
+import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
+
+// A plan that passes over a key is wrong without a word. So readers leave a mark on every key that they look at, and a key that can
+// change caches or attention and has no mark at the end is refused by its name.
+
+/** Carries the marks through copies of a config with other keys; JSON and `Object.keys` do not see it. */
+const marks = Symbol("keys that were read");
+type Marked = Config & { readonly [marks]?: Set<string> };
+
+/** The config with no key read yet. */
+export const track = (config: Config): Config => ({ ...config, [marks]: new Set<string>() }) as Marked;
+
+/** Marks keys as read; those within an object stand behind its name and a dot. */
+export function mark(config: Config, keys: Iterable<string>): void {
+  const read = (config as Marked)[marks];
+  if (read) for (const key of keys) read.add(key);
+}
+
+/** Words of keys that can change what is kept, or what a token attends to. */
+const deciding =
+  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|compress_ratio|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim/;
+
+/** Words of keys that contain one of those and decide nothing of the kind: experts and routers, regularisers, ids, positions, other towers. */
+const harmless =
+  /token|dropout|init|loss|coef|(^|_)norm(_|$)|eps$|rope(?!_head_dim)|rotary|scal|freq(?!$)|theta|expansion|expert|moe|router|routed|group$|vision|visual|image|video|audio|speech|mm_|vit_|projector|tower|modal|is_encoder|is_decoder|encoder_no_repeat|cross_attention_hidden|chunk_size_feed_forward|softcap|multiplier|clip|bias$|implementation|_act$|activation|dtype|precision|fp32|fp8|quant|cache_implementation|use_cache|parallel|label|gradient|flash|kernel_size_of|fused|pad|version|training|pretrain/;
+
+/** Whether a key can change caches or attention. */
+export function decides(key: string): boolean {
+  const name = key.toLowerCase();
+  return named.has(name) || (deciding.test(name) && !harmless.test(name));
+}
+
+/** Keys that decide although a word in them says otherwise. */
+const named = new Set(["short_conv_kernel_size", "conv_kernel", "linear_conv_kernel_dim", "mamba_expand"]);
+
+/** Whether a value says that something is not there. In a list of layers' numbers, 0 is the first layer. */
+function isAbsent(key: string, value: unknown): boolean {
+  if (Array.isArray(value)) return value.every((one) => (/ids$|layers$/.test(key) ? false : isAbsent(key, one)));
+  return value === undefined || value === null || value === false || value === 0 || value === -1 || value === "";
+}
+
+/** Keys that decide, are there, and that no reader has looked at; of objects those within. */
+export function unread(config: Config): string[] {
+  const read = (config as Marked)[marks] ?? new Set();
+  return Object.entries(config).flatMap(([key, value]): string[] => {
+    if (isAbsent(key, value) || harmless.test(key)) return [];
+    if (typeof value !== "object" || Array.isArray(value)) return decides(key) && !read.has(key) ? [key] : [];
+    const within = Object.entries(value as Config).filter(([name, value]) => decides(name) && !isAbsent(name, value));
+    // Of an object that nobody looked at the object itself is the news.
+    if (decides(key) && !read.has(key)) return Object.keys(value as Config).length ? [key] : [];
+    return within.map(([name]) => `${key}.${name}`).filter((name) => !read.has(name));
+  });
+}
+
+/** The refusal of keys that no reader has looked at, or that the variant which a user named cannot say. */
+export function refuseUnread(config: Config, keys: readonly string[], as?: string): FormatError {
+  const shown = keys.slice(0, 8).map((key) => {
+    const value = key.split(".").reduce<unknown>((found, name) => (found as Config | undefined)?.[name], config);
+    const text = formatJson(value) ?? "";
+    return `${key.slice(0, 80)} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+  });
+  const got = `${keys[0]!.slice(0, 80)}: got ${shown.join(", ")}${keys.length > shown.length ? " and others" : ""}, expected`;
+  const sizes = "name the layers with all their sizes, such as --as MLA:n128:r64:v128:c512";
+  return new FormatError(
+    as === undefined
+      ? `${got} nothing that can change caches or attention and is not known here; ${sizes}, or use a newer version`
+      : `${got} nothing that --as ${as.slice(0, 80)}, which takes its sizes from here, cannot say; ${sizes}`,
+  );
+}
