@@ -16,6 +16,8 @@ import {
   deepseek3,
   deepseek32,
   glm,
+  kimi,
+  ling,
   llama,
   llama3,
   longrope,
@@ -25,6 +27,7 @@ import {
   yarn,
   youtu,
 } from "./fixture/checkpoint.ts";
+import { hybridLogits, isHybrid, randomHybrid } from "./fixture/hybrid.ts";
 import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
 
 let dir = "";
@@ -37,10 +40,11 @@ const ids = [3, 17, 8, 39, 0, 21, 21, 5, 30];
 
 /** Largest difference of any form's logits, prefill of 4 and then one by one, from the loops of plain.ts. */
 async function distance(config: Json, device: Device): Promise<number> {
-  const tensors = randomCheckpoint(config, 5);
+  const [draw, run] = isHybrid(config) ? [randomHybrid, hybridLogits] : [randomCheckpoint, plainLogits];
+  const tensors = draw(config, 5);
   await saveCheckpoint(dir, config, tensors);
   const { model, weights } = await loadModel(dir, device);
-  const expected = plainLogits(config, tensors, ids).flat();
+  const expected = run(config, tensors, ids).flat();
   let worst = 0;
   for (const form of formsOf(model)) {
     const session = new Session(model, weights, { context: ids.length });
@@ -158,6 +162,51 @@ const features: [what: string, config: Json][] = [
     "MiniCPM3 with LongRoPE and a factor, explicit v_head_dim, untied",
     { ...minicpm, v_head_dim: 7, tie_word_embeddings: false, rope_scaling: { ...longrope, factor: 1 } },
   ],
+  ["Kimi Linear", kimi],
+  [
+    "Kimi Linear with other heads in KDA, query LoRA, tied, and weights not normalised",
+    {
+      ...kimi,
+      q_lora_rank: 9,
+      tie_word_embeddings: true,
+      moe_renormalize: false,
+      num_shared_experts: null,
+      linear_attn_config: {
+        kda_layers: [3, 1, 2],
+        full_attn_layers: [4],
+        num_heads: 3,
+        head_dim: 5,
+        short_conv_kernel_size: 3,
+      },
+    },
+  ],
+  ["Kimi Linear with dense layers only", { ...kimi, num_experts: null, rms_norm_eps: 1e-2 }],
+  ["Ling 3", ling],
+  [
+    "Ling 3 with a gate for each number, gates of KDA through bottlenecks, another bound, no query LoRA, tied",
+    {
+      ...ling,
+      gated_attention_proj_granularity_type: "element_wise",
+      no_kda_lora: false,
+      kda_lower_bound: -2.5,
+      q_lora_rank: null,
+      layer_group_size: 2,
+      num_hidden_layers: 5,
+      tie_word_embeddings: true,
+    },
+  ],
+  [
+    "Ling 3 without gates in MLA, told by its KDA keys alone, one expert for each token",
+    {
+      ...ling,
+      architectures: undefined,
+      gated_attention_proj_granularity_type: null,
+      num_experts_per_tok: 1,
+      rms_norm_eps: 1e-2,
+      moe_shared_expert_intermediate_size: 3,
+      num_shared_experts: 2,
+    },
+  ],
 ];
 
 describe("a family computes what its checkpoint's own formulas say", () => {
@@ -174,6 +223,8 @@ describe("a family computes what its checkpoint's own formulas say", () => {
     }
   });
 });
+
+const linear = kimi.linear_attn_config as Json;
 
 describe("a config", () => {
   const refused = (config: Json) => {
@@ -235,6 +286,52 @@ describe("a config", () => {
     ["use_sliding_window", { ...qwen, use_sliding_window: true }],
     ["layer_types.1", { ...qwen, layer_types: ["full_attention", "sliding_attention"] }],
     ["n_routed_experts", { ...youtu, n_routed_experts: 8 }],
+    ["mla_use_nope", { ...kimi, mla_use_nope: false }],
+    ["mla_use_nope", { ...kimi, mla_use_nope: undefined }],
+    ["rope_scaling", { ...kimi, rope_scaling: yarn }],
+    ["num_expert_group", { ...kimi, num_expert_group: 2 }],
+    ["num_experts_per_token", { ...kimi, num_experts_per_token: 9 }],
+    ["num_experts_per_token", { ...kimi, num_experts_per_token: null }],
+    ["moe_router_activation_func", { ...kimi, moe_router_activation_func: "softmax" }],
+    ["attn_res_block_size", { ...kimi, attn_res_block_size: 4 }],
+    ["mla_use_output_gate", { ...kimi, mla_use_output_gate: true }],
+    ["linear_attn_config", { ...kimi, linear_attn_config: undefined }],
+    ["linear_attn_config", { ...kimi, linear_attn_config: { ...linear, kda_layers: [1, 2] } }],
+    ["linear_attn_config", { ...kimi, linear_attn_config: { ...linear, full_attn_layers: [3, 4] } }],
+    ["linear_attn_config.kda_layers.0", { ...kimi, linear_attn_config: { ...linear, kda_layers: [0, 1, 3] } }],
+    ["linear_attn_config.gate_lower_bound", { ...kimi, linear_attn_config: { ...linear, gate_lower_bound: -5 } }],
+    [
+      "linear_attn_config.short_conv_kernel_size",
+      { ...kimi, linear_attn_config: { ...linear, short_conv_kernel_size: 9 } },
+    ],
+    ["architectures", { ...ling, architectures: ["BailingMoeV2_5ForCausalLM"] }],
+    [
+      "architectures",
+      {
+        ...ling,
+        architectures: undefined,
+        no_kda_lora: undefined,
+        kda_safe_gate: undefined,
+        kda_lower_bound: undefined,
+      },
+    ],
+    ["linear_attention", { ...ling, linear_attention: "lightning" }],
+    ["short_conv_kernel_size", { ...ling, short_conv_kernel_size: undefined }],
+    ["layer_group_size", { ...ling, layer_group_size: 0 }],
+    ["kda_safe_gate", { ...ling, kda_safe_gate: false }],
+    ["kda_lower_bound", { ...ling, kda_lower_bound: 0 }],
+    ["kda_lower_bound", { ...ling, kda_lower_bound: -6 }],
+    ["kda_lower_bound", { ...ling, kda_lower_bound: null }],
+    ["use_kda_lora", { ...ling, use_kda_lora: true }],
+    ["rotary_dim", { ...ling, rotary_dim: 6 }],
+    ["gated_attention_proj_granularity_type", { ...ling, gated_attention_proj_granularity_type: "row_wise" }],
+    ["moe_shared_expert_intermediate_size", { ...ling, moe_shared_expert_intermediate_size: undefined }],
+    ["expert_swiglu_limit_list.1", { ...ling, expert_swiglu_limit_list: [null, 7] }],
+    ["num_experts", { ...ling, num_experts: 4096, num_hidden_layers: 512 }],
+    ["n_group", { ...ling, n_group: 3 }],
+    ["norm_topk_prob", { ...ling, norm_topk_prob: false }],
+    ["use_mla_nope", { ...ling, use_mla_nope: true }],
+    ["n_routed_experts", { ...ling, n_routed_experts: 8 }],
   ])("that asks for an unknown or impossible %s is refused by that name", (key, config) => {
     const message = refused(config);
     expect(message.startsWith(key)).toBe(true);
@@ -303,6 +400,30 @@ describe("a config", () => {
       quant_method: "fp8",
       weight_block_size: [128, 128],
     },
+  };
+  const lingTiny = {
+    ...ling,
+    hidden_size: 1536,
+    intermediate_size: 4608,
+    num_hidden_layers: 24,
+    num_attention_heads: 16,
+    num_key_value_heads: 16,
+    vocab_size: 157184,
+    q_lora_rank: 256,
+    kv_lora_rank: 512,
+    qk_nope_head_dim: 128,
+    qk_rope_head_dim: 64,
+    qk_head_dim: 192,
+    rotary_dim: 64,
+    v_head_dim: 128,
+    layer_group_size: 4,
+    head_dim: 128,
+    num_experts: 128,
+    num_experts_per_tok: 8,
+    moe_intermediate_size: 512,
+    moe_shared_expert_intermediate_size: 512,
+    n_group: 8,
+    topk_group: 4,
   };
   const { quantization_config: _, ...bf16 } = v3;
   // What their makers say, in billions.
@@ -441,6 +562,53 @@ describe("a config", () => {
         rope_theta: 1000000,
       },
     ],
+    [
+      "Kimi-Linear-48B-A3B",
+      48.9,
+      {
+        ...kimi,
+        head_dim: 72,
+        hidden_size: 2304,
+        intermediate_size: 9216,
+        num_hidden_layers: 27,
+        num_attention_heads: 32,
+        num_key_value_heads: 32,
+        vocab_size: 163840,
+        kv_lora_rank: 512,
+        qk_nope_head_dim: 128,
+        qk_rope_head_dim: 64,
+        v_head_dim: 128,
+        num_experts: 256,
+        num_experts_per_token: 8,
+        moe_intermediate_size: 1024,
+        linear_attn_config: {
+          kda_layers: [1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 21, 22, 23, 25, 26],
+          full_attn_layers: [4, 8, 12, 16, 20, 24, 27],
+          num_heads: 32,
+          head_dim: 128,
+          short_conv_kernel_size: 4,
+        },
+      },
+    ],
+    ["Ling-3.0-tiny", 7.9, lingTiny],
+    [
+      "Ling-3.0-flash",
+      124,
+      {
+        ...lingTiny,
+        hidden_size: 2560,
+        intermediate_size: 6144,
+        num_hidden_layers: 42,
+        num_attention_heads: 32,
+        num_key_value_heads: 32,
+        q_lora_rank: null,
+        layer_group_size: 6,
+        num_experts: 512,
+        moe_intermediate_size: 768,
+        moe_shared_expert_intermediate_size: 768,
+        first_k_dense_replace: 2,
+      },
+    ],
   ])("of %s gives as many parameters as its makers say", (_what, billions, config) => {
     const size = modelSize(familyOf(config.model_type)!.model(config)) / 1e9;
     expect(Math.abs(size / billions - 1)).toBeLessThan(0.01);
@@ -460,6 +628,8 @@ describe("a config", () => {
       "youtu",
       "youtu_llm",
       "minicpm3",
+      "kimi_linear",
+      "bailing_hybrid",
     ]);
   });
 });

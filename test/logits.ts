@@ -17,6 +17,8 @@ export const models: readonly [Preset, MlaLayout][] = [
   ["deepseek2-moe", "joint"],
   ["deepseek3-moe", "absorbed"],
   ["minicpm3", "absorbed"],
+  ["kimi-linear", "absorbed"],
+  ["ling3", "absorbed"],
 ];
 export const ids = Array.from({ length: 24 }, (_, i) => (i * 7919 + 13) % 311);
 export const seed = 3;
@@ -25,9 +27,12 @@ export const seed = 3;
 export function small(preset: Preset): Config & { num_hidden_layers: number } {
   const config: Config = { ...presetConfig(preset, "tiny"), hidden_size: 128, intermediate_size: 192, vocab_size: 320 };
   const latent = { kv_lora_rank: 64, q_lora_rank: 96, moe_intermediate_size: 96 };
-  const kept = Object.fromEntries(Object.entries(latent).filter(([key]) => key in config));
+  const kept = Object.fromEntries(Object.entries(latent).filter(([key]) => config[key]));
   return { ...config, ...kept, num_hidden_layers: Number(config.num_hidden_layers) };
 }
+
+/** Whether tokens choose experts: of nearly equal ones 8 bits may choose another, which throws a row far off. */
+export const isRouted = (config: Config): boolean => config.moe_intermediate_size !== undefined;
 
 /**
  * What llama.cpp's rounding alone makes of the logits, as a share of their spread. It rounds the input of every product with a

@@ -15,6 +15,8 @@ export type Sizes = Readonly<Record<"d" | "h" | "g" | "n" | "r" | "e" | "v" | "c
     readonly bias?: "all" | "inputs" | undefined;
     /** Epsilon of the norms inside attention; 1e-6 unless given. */
     readonly eps?: number | undefined;
+    /** The least log decay of a delta rule whose decay is bounded; -5 unless given. */
+    readonly floor?: number | undefined;
     /** What a model adds to the plain variant; a variant lists those it knows. */
     readonly with?: Readonly<Partial<Record<Feature, true>>> | undefined;
   };
@@ -42,7 +44,13 @@ export type Feature =
   /** Biases in short convolutions. */
   | "convBias"
   /** A delta rule's step up to 2. */
-  | "doubled";
+  | "doubled"
+  /** A delta rule's log decay between a floor and 0, rather than unbounded. */
+  | "boundedDecay"
+  /** A delta rule's output gate without a bias. */
+  | "plainGate"
+  /** One sigmoid gate on each head's whole output. */
+  | "headGate";
 
 /** Where the tokens stand, how positions turn into angles, and how many sequences lie one after the other. */
 export interface At {

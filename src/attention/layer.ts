@@ -22,8 +22,10 @@ export interface Attention {
 /** Throws ShapeError naming the variant, the axis and the rule that the sizes break. */
 export function checkSizes(variant: Costed, z: Sizes): void {
   for (const [axis, size] of Object.entries(z))
-    if (axis !== "eps" && typeof size === "number" && !(Number.isSafeInteger(size) && size >= 0))
+    if (axis !== "eps" && axis !== "floor" && typeof size === "number" && !(Number.isSafeInteger(size) && size >= 0))
       throw new ShapeError(`${variant.name}: axis ${axis} got ${size}, expected a whole number, 0 or more`);
+  if (z.floor !== undefined && !(z.floor < 0 && Number.isFinite(z.floor)))
+    throw new ShapeError(`${variant.name}: floor got ${z.floor}, expected a number below 0; it bounds a log decay`);
   for (const feature of Object.keys(z.with ?? {}))
     if (!variant.features?.some((known) => known === feature))
       throw new ShapeError(

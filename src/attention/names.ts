@@ -144,7 +144,8 @@ function latent(name: Name): Meaning {
   if (m !== undefined)
     return { variant: dsa, g, dims: { n, r, v, c: 512, i: 128 }, counts: { m: m || 2048 }, queryRank };
   name.option("NoPE");
-  return { variant: mla, g, dims: { n, r, v, c: 512 }, queryRank, features: named(name, { QKNorm: "qkNorm" }) };
+  const features = named(name, { QKNorm: "qkNorm", OutputGate: "outputGate", HeadGate: "headGate" });
+  return { variant: mla, g, dims: { n, r, v, c: 512 }, queryRank, features };
 }
 
 function tied(name: Name): Meaning {
@@ -169,7 +170,12 @@ function factors(name: Name): Meaning {
 
 function linear(name: Name, variant: Variant, c: number): Meaning {
   const n = name.single || 128;
-  const features = named(name, { ConvBias: "convBias", Doubled: "doubled" });
+  const features = named(name, {
+    ConvBias: "convBias",
+    Doubled: "doubled",
+    BoundedDecay: "boundedDecay",
+    PlainGate: "plainGate",
+  });
   return { variant, g: "heads", dims: { n, r: 0, v: n, c }, counts: { w: 4 }, features };
 }
 
@@ -180,4 +186,4 @@ function named(name: Name, options: Readonly<Record<string, Feature>>): Feature[
 
 /** Letters a spec may set behind a colon. */
 export const letters = "hgnrvcqobklwijm";
-export type Letter = Exclude<keyof Sizes, "bias" | "eps" | "with">;
+export type Letter = Exclude<keyof Sizes, "bias" | "eps" | "floor" | "with">;

@@ -31,9 +31,15 @@ export function rowNumbers(source: Source): Int32Array {
   });
 }
 
+/** What a file holds of our number. */
+const held = { exp: Math.exp, "-exp": (x: number) => -Math.exp(x) } as const;
+/** The way back; NaN for what no number of ours is held as. */
+const meant = { exp: Math.log, "-exp": (x: number) => Math.log(-x) } as const;
+
 /**
  * Moves the rows that a source chooses between one matrix of a file and ours: from the file ("read") or into it ("write"). `ours`
- * holds exactly what is chosen; what else the file's matrix holds stays as it is.
+ * holds exactly what is chosen; what else the file's matrix holds stays as it is. Where the file holds a function of our numbers,
+ * that is what is moved; read from what cannot be one, a number is NaN.
  */
 export function arrange(
   { file, ours }: { readonly file: Numbers; readonly ours: Numbers },
@@ -51,7 +57,12 @@ export function arrange(
   for (let row = 0; row < at.length; row++) {
     const placed = layout === "swapped" ? (row % second) * first + Math.floor(row / second) : row;
     const [start, own] = [at[row]! * width, placed * across];
-    if (direction === "read") for (let i = 0; i < width; i++) ours[own + i * down] = file[start + i]!;
+    if (matrix.holds) {
+      const [read, write] = [meant[matrix.holds], held[matrix.holds]];
+      for (let i = 0; i < width; i++)
+        if (direction === "read") ours[own + i * down] = read(file[start + i]!);
+        else file[start + i] = write(ours[own + i * down]!);
+    } else if (direction === "read") for (let i = 0; i < width; i++) ours[own + i * down] = file[start + i]!;
     else for (let i = 0; i < width; i++) file[start + i] = ours[own + i * down]!;
   }
 }
@@ -63,8 +74,10 @@ export function transfer(
 ): void {
   const [here, there] = [matrixOf(from.source), matrixOf(to.source)];
   const [, width] = rowsOf(there);
-  if (here.layout !== there.layout || here.layout === "swapped" || rowsOf(here)[1] !== width) {
-    const ours = new Float32Array(elementsOf(here));
+  const alike = here.layout === there.layout && here.layout !== "swapped" && here.holds === there.holds;
+  if (!alike || rowsOf(here)[1] !== width) {
+    // A function of a number and its inverse lose nothing that float32 keeps.
+    const ours = here.holds || there.holds ? new Float64Array(elementsOf(here)) : new Float32Array(elementsOf(here));
     arrange({ file: from.file, ours }, here, "read");
     arrange({ file: to.file, ours }, there, "write");
     return;

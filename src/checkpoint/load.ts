@@ -85,13 +85,14 @@ function placementOf({ parameters, sources, tensors }: Opened, device: Device, o
 /** Throws FormatError for a tensor that is missing, of another shape or not of floats, or that nothing asks for. */
 export function checkTensors(reader: TensorReader, sources: Sources, ignored?: (name: string) => boolean): void {
   const wanted = new Set<string>();
-  for (const { tensors, shape, scales } of sources.values())
+  for (const { tensors, shape, scales, plain } of sources.values())
     for (const name of tensors) {
       wanted.add(name);
       if (!reader.has(name)) throw missingTensor(reader.file, name, reader.names);
       const entry = reader.entry(name);
       const subject = `${reader.file}: ${clip(name)}`;
-      if (entry.shape.length !== shape.length || entry.shape.some((n, i) => n !== shape[i]))
+      const [got, expected] = [entry.shape, shape].map((axes) => (plain ? axes.filter((n) => n !== 1) : axes));
+      if (`${got}` !== `${expected}`)
         throw new FormatError(
           `${subject}: got [${entry.shape}], expected [${shape}] by the config; config and weights do not belong together`,
         );
@@ -191,6 +192,12 @@ async function readPlain(t: Tensor, source: Source, read: ReadWhole, count: (num
     const size = values.length / slices;
     for (let k = 0; k < slices; k++) {
       arrange({ file: values.subarray(k * size, (k + 1) * size), ours: part }, source, "read");
+      const bad = source.holds ? part.findIndex((x) => Number.isNaN(x)) : -1;
+      if (bad >= 0)
+        throw new FormatError(
+          `${clip(tensor)}: got ${values[k * size + bad]}, expected ${source.holds === "exp" ? "positive" : "negative"} numbers; ` +
+            "the file was written for another kind of layer, or is damaged",
+        );
       stack.rows(i * slices + k, i * slices + k + 1).write(part);
     }
     count(each * slices);

@@ -1,7 +1,16 @@
 import type { Config } from "../family/config.ts";
 
 /** What `biform make-model` makes, and how large. */
-export const presets = ["llama", "qwen3", "deepseek2", "deepseek2-moe", "deepseek3-moe", "minicpm3"] as const;
+export const presets = [
+  "llama",
+  "qwen3",
+  "deepseek2",
+  "deepseek2-moe",
+  "deepseek3-moe",
+  "minicpm3",
+  "kimi-linear",
+  "ling3",
+] as const;
 export type Preset = (typeof presets)[number];
 export const sizes = ["tiny", "small", "450m"] as const;
 export type Size = (typeof sizes)[number];
@@ -37,6 +46,13 @@ const experts = {
     num_experts_per_tok: 4,
     moe_intermediate_size: 512,
   },
+};
+
+/** Hybrids: three layers of KDA to one of MLA, and the tail of the released models, the last layer MLA. */
+const hybrid = {
+  tiny: { num_hidden_layers: 4, linear: 32, num_experts: 8, per_token: 3, inner: 256 },
+  small: { num_hidden_layers: 8, linear: 64, num_experts: 8, per_token: 3, inner: 256 },
+  "450m": { num_hidden_layers: 12, linear: 128, num_experts: 16, per_token: 4, inner: 512 },
 };
 
 const common = { hidden_act: "silu", rms_norm_eps: 1e-6, tie_word_embeddings: false, torch_dtype: "float32" };
@@ -121,6 +137,79 @@ export function presetConfig(preset: Preset, size: Size): Config {
         norm_topk_prob: true,
         routed_scaling_factor: 2.5,
       };
+    case "kimi-linear": {
+      const { num_hidden_layers: layers, linear, num_experts, per_token, inner } = hybrid[size];
+      const { q_lora_rank: _, ...heads } = latent[size];
+      const { max_position_embeddings: context, ...plain } = base;
+      const full = Array.from({ length: layers }, (_, i) => i + 1).filter((i) => i % 4 === 0);
+      return {
+        architectures: ["KimiLinearForCausalLM"],
+        model_type: "kimi_linear",
+        ...plain,
+        ...heads,
+        ...(size === "450m" && { hidden_size: 1024 }),
+        num_hidden_layers: layers,
+        rms_norm_eps: 1e-5,
+        q_lora_rank: null,
+        mla_use_nope: true,
+        linear_attn_config: {
+          kda_layers: Array.from({ length: layers }, (_, i) => i + 1).filter((i) => !full.includes(i)),
+          full_attn_layers: full,
+          num_heads: heads.num_attention_heads,
+          head_dim: linear,
+          short_conv_kernel_size: 4,
+        },
+        num_experts,
+        num_experts_per_token: per_token,
+        num_shared_experts: 1,
+        moe_intermediate_size: inner,
+        moe_renormalize: true,
+        moe_router_activation_func: "sigmoid",
+        num_expert_group: 1,
+        topk_group: 1,
+        first_k_dense_replace: 1,
+        moe_layer_freq: 1,
+        routed_scaling_factor: 2.446,
+        rope_theta: 10000,
+        rope_scaling: null,
+        model_max_length: context,
+      };
+    }
+    case "ling3": {
+      const { num_hidden_layers: layers, linear, num_experts, per_token, inner } = hybrid[size];
+      const { qk_nope_head_dim: n, qk_rope_head_dim: r } = latent[size];
+      return {
+        architectures: ["BailingMoeV3ForCausalLM"],
+        model_type: "bailing_hybrid",
+        ...base,
+        ...latent[size],
+        ...(size === "450m" && { hidden_size: 1024 }),
+        num_hidden_layers: layers,
+        qk_head_dim: n + r,
+        gated_attention_proj_granularity_type: "head_wise",
+        layer_group_size: 4,
+        head_dim: linear,
+        short_conv_kernel_size: 4,
+        no_kda_lora: true,
+        kda_safe_gate: true,
+        kda_lower_bound: -5,
+        num_experts,
+        num_experts_per_tok: per_token,
+        num_shared_experts: 1,
+        moe_intermediate_size: inner,
+        moe_shared_expert_intermediate_size: inner,
+        first_k_dense_replace: 1,
+        n_group: 4,
+        topk_group: 2,
+        norm_topk_prob: true,
+        routed_scaling_factor: 2.5,
+        score_function: "sigmoid",
+        topk_method: "noaux_tc",
+        rope_theta: 6000000,
+        rope_scaling: null,
+        rope_interleave: true,
+      };
+    }
     case "minicpm3": {
       // Values as wide as a head's share of the width, as the released model has them.
       const { v_head_dim: _, ...heads } = latent[size];

@@ -24,6 +24,8 @@ export interface Recast {
   readonly name: string;
   readonly shape: readonly number[];
   readonly parameters: readonly string[];
+  /** No matrix, whatever its shape. */
+  readonly plain: boolean;
   data(): Promise<Float32Array>;
 }
 
@@ -54,6 +56,7 @@ export function recast(parameters: readonly Parameter[], from: Sources, to: Sour
     name,
     shape,
     parameters: parts.map(({ parameter }) => parameter),
+    plain: parts.some(({ there }) => there.plain),
     async data() {
       const values = new Float32Array(sizeOf(shape));
       for (const part of parts) await fill(values, part, readOnce);
@@ -97,8 +100,9 @@ export function ggufTensors(config: Config, { read }: Tensors, type: GgufType, l
   const made = recast(parametersOf(model), family.sources(model, config), sources, read);
   return [
     ...[...tables].map(([name, data]) => ({ name, shape: [data.length], dtype: "F32", data }) as const),
-    ...made.map(({ name, shape, parameters, data }) => {
-      const dtype = parameters.some((parameter) => parameter.endsWith(".wRoute")) ? "F32" : typeFor(type, shape);
+    ...made.map(({ name, shape, parameters, plain, data }) => {
+      const exact = plain || parameters.some((parameter) => parameter.endsWith(".wRoute"));
+      const dtype = exact ? "F32" : typeFor(type, shape);
       return { name, shape, dtype, data };
     }),
   ];

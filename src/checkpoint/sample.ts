@@ -40,9 +40,11 @@ export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "
   const shapes = new Map<string, readonly number[]>();
   // Where several parameters lie in one tensor, its numbers are drawn as those of any.
   const parameterOf = new Map<string, string>();
-  for (const [name, { tensors, shape }] of family.sources(model, config))
-    for (const tensor of tensors) {
-      shapes.set(tensor, shape);
+  const plain = new Set<string>();
+  for (const [name, source] of family.sources(model, config))
+    for (const tensor of source.tensors) {
+      shapes.set(tensor, source.shape);
+      if (source.plain) plain.add(tensor);
       parameterOf.set(tensor, name.replace(/^layers\.\d+\./, ""));
     }
   return {
@@ -53,7 +55,7 @@ export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "
       const [mean, deviation] = spreadOf(parameterOf.get(name)!, shape, model);
       return draw(name, seed, sizeOf(shape), mean, deviation);
     },
-    exact: (name) => shapes.get(name)!.length < 2 || parameterOf.get(name) === "feed.wRoute",
+    exact: (name) => plain.has(name) || shapes.get(name)!.length < 2 || parameterOf.get(name) === "feed.wRoute",
   };
 }
 
@@ -61,6 +63,10 @@ export function sampleTensors(config: Config, { seed, onTensor }: Pick<Sample, "
 function spreadOf(parameter: string, shape: readonly number[], model: Model): [mean: number, deviation: number] {
   const inputs = shape[1];
   const own = parameter.split(".").at(-1)!;
+  // A delta rule's rates between 1 and 16, its time steps small, and the taps of its short convolutions.
+  if (own === "aLog") return [1.5, 0.5];
+  if (own === "bT") return [-3, 1];
+  if (/^f[A-Z]/.test(own)) return [0, shape.at(-1)! ** -0.5];
   if (inputs === undefined) return own === "bRoute" ? [-0.3, 0.1] : own.startsWith("b") ? [0, 0.1] : [1, 0.1];
   const fan = inputs ** -0.5;
   // A model with factors of its own makes the embeddings larger, and its branches smaller.

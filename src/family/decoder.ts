@@ -49,12 +49,38 @@ export function withScales(sources: Sources, config: Config): Sources {
   return new Map([...sources].map(([name, s]) => [name, s.layout === "transposed" ? { ...s, scales } : s]));
 }
 
+/** What folders of a family call the parts of a decoder. */
+export interface Names {
+  readonly embedding: string;
+  /** Within a layer: its attention, its dense feed-forward half, and one with experts. */
+  readonly attention: string;
+  readonly dense: string;
+  readonly sparse: string;
+  /** Matrices of each expert, and the bias that picks among them. */
+  readonly expert: readonly [gate: string, up: string, down: string];
+  readonly correction: string;
+}
+
+/** What most families call them. */
+export const usualNames: Names = {
+  embedding: "embed_tokens",
+  attention: "self_attn",
+  dense: "mlp",
+  sparse: "mlp",
+  expert: ["gate_proj", "up_proj", "down_proj"],
+  correction: "e_score_correction_bias",
+};
+
 /** The places of all parameters of a decoder; `attention` gives those of one layer's attention. */
-export function decoderPlaces(model: Model, attention: (attention: Attention) => Table): Places {
+export function decoderPlaces(
+  model: Model,
+  attention: (attention: Attention) => Table,
+  names: Names = usualNames,
+): Places {
   const { width: d, vocabulary } = model;
   const all = new Map<string, Place>();
   const rows = (tensor: string): Source => ({ tensors: [tensor], shape: [vocabulary, d], layout: "stored" });
-  all.set("embed", { hub: rows("model.embed_tokens.weight"), gguf: { usual: rows("token_embd.weight") } });
+  all.set("embed", { hub: rows(`model.${names.embedding}.weight`), gguf: { usual: rows("token_embd.weight") } });
   model.layers.forEach((layer, i) => {
     const add = (ours: string, hub: string, table: Table) => {
       for (const [name, one] of Object.entries(table))
@@ -62,9 +88,10 @@ export function decoderPlaces(model: Model, attention: (attention: Attention) =>
           all.set(`layers.${i}.${ours}${name}`, within({ hub: `model.layers.${i}.${hub}`, gguf: `blk.${i}.` }, one));
     };
     add("", "", { normAttention: place("input_layernorm.weight", "attn_norm.weight", [d]) });
-    add("attention.", "self_attn.", attention(layer.attention));
+    add("attention.", `${names.attention}.`, attention(layer.attention));
     add("", "", { normFeed: place("post_attention_layernorm.weight", "ffn_norm.weight", [d]) });
-    add("feed.", "mlp.", layer.feed.kind === "dense" ? denseTable(layer.feed, d) : expertTable(layer.feed, d));
+    if (layer.feed.kind === "dense") add("feed.", `${names.dense}.`, denseTable(layer.feed, d));
+    else add("feed.", `${names.sparse}.`, expertTable(layer.feed, d, names));
   });
   all.set("norm", place("model.norm.weight", "output_norm.weight", [d]));
   if (!model.tied) all.set("head", place("lm_head.weight", "output.weight", [vocabulary, d]));
@@ -83,7 +110,11 @@ function denseTable({ f, bias }: { readonly f: number; readonly bias?: boolean |
 }
 
 /** A folder has a tensor for each expert, a GGUF file all of a layer's in one: of newer files gates and ups in one as well. */
-function expertTable({ x, f, shared, routing }: Extract<FeedForward, { kind: "experts" }>, d: number): Table {
+function expertTable(
+  { x, f, shared, routing }: Extract<FeedForward, { kind: "experts" }>,
+  d: number,
+  { expert: [gate, up, down], correction }: Names,
+): Table {
   const stacked = (tensor: string, out: number, inputs: number, rows?: Rows): Source => ({
     tensors: [tensor],
     shape: [x, out, inputs],
@@ -100,17 +131,17 @@ function expertTable({ x, f, shared, routing }: Extract<FeedForward, { kind: "ex
     stacked("ffn_gate_up_exps.weight", 2 * f, d, perHead(1, 2 * f, from, to));
   return {
     wRoute: place("gate.weight", "ffn_gate_inp.weight", [x, d]),
-    bRoute: routing.scores === "sigmoid" ? place("gate.e_score_correction_bias", "exp_probs_b.bias", [x]) : undefined,
+    bRoute: routing.scores === "sigmoid" ? place(`gate.${correction}`, "exp_probs_b.bias", [x]) : undefined,
     wGate: {
-      hub: experts("gate_proj.weight", f, d),
+      hub: experts(`${gate}.weight`, f, d),
       gguf: { apart: stacked("ffn_gate_exps.weight", f, d), merged: merged(0, f) },
     },
     wUp: {
-      hub: experts("up_proj.weight", f, d),
+      hub: experts(`${up}.weight`, f, d),
       gguf: { apart: stacked("ffn_up_exps.weight", f, d), merged: merged(f, 2 * f) },
     },
     wDown: {
-      hub: experts("down_proj.weight", d, f),
+      hub: experts(`${down}.weight`, d, f),
       gguf: { usual: stacked("ffn_down_exps.weight", d, f) },
     },
     "shared.wGate": shared ? place("shared_experts.gate_proj.weight", "ffn_gate_shexp.weight", [shared, d]) : undefined,

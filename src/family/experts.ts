@@ -18,41 +18,46 @@ export const expertKeys = {
 const expertSchema = z.object(expertKeys);
 type Experts = z.infer<typeof expertSchema>;
 
-/**
- * The mixture of experts of a config, or undefined where it has none. Throws FormatError naming the key.
- * @param layers how many layers have it, for a bound on the names to be looked up.
- */
-export function expertsOf(
-  config: Experts,
-  { layers, grouped, ...how }: Pick<Choice, "scores" | "normalised"> & { layers: number; grouped: "grouped" | "whole" },
-): FeedForward | undefined {
+/** How a family routes, and under which keys its configs say so where these are not DeepSeek's. */
+interface How extends Pick<Choice, "scores" | "normalised"> {
+  /** How many layers have experts, for a bound on the names to be looked up. */
+  readonly layers: number;
+  readonly grouped: "grouped" | "whole";
+  readonly called?: Partial<Record<keyof Experts, string>> | undefined;
+}
+
+/** The mixture of experts of a config, or undefined where it has none. Throws FormatError naming the key. */
+export function expertsOf(config: Experts, { layers, grouped, called, ...how }: How): FeedForward | undefined {
   const { n_routed_experts: x } = config;
   if (!x) return undefined;
+  const say = (key: keyof Experts) => called?.[key] ?? key;
   const need = (key: "num_experts_per_tok" | "moe_intermediate_size" | "n_group" | "topk_group"): number => {
     const value = config[key];
     if (!value)
       throw new FormatError(
-        `${key}: got nothing, expected a number beside n_routed_experts ${x}; add it to the config`,
+        `${say(key)}: got nothing, expected a number beside ${say("n_routed_experts")} ${x}; add it to the config`,
       );
     return value;
   };
   // A bound on names to be made up, before any is looked for in the file.
   if (x * layers > 200_000)
     throw new FormatError(
-      `n_routed_experts: got ${x} in ${layers} layers, expected at most 200000 experts in all; correct the config`,
+      `${say("n_routed_experts")}: got ${x} in ${layers} layers, expected at most 200000 experts in all; correct the config`,
     );
   const [perToken, f] = [need("num_experts_per_tok"), need("moe_intermediate_size")];
   const [groups, perGroup] = grouped === "grouped" ? [need("n_group"), need("topk_group")] : [1, 1];
   // A sigmoid router scores a group by its two best.
   if (x % groups || (how.scores === "sigmoid" && groups > 1 && x / groups < 2))
     throw new FormatError(
-      `n_group: got ${groups}, expected a divisor of the ${x} experts that leaves enough in a group; correct the config`,
+      `${say("n_group")}: got ${groups}, expected a divisor of the ${x} experts that leaves enough in a group; correct the config`,
     );
   if (perGroup > groups)
-    throw new FormatError(`topk_group: got ${perGroup}, expected at most n_group ${groups}; correct the config`);
+    throw new FormatError(
+      `${say("topk_group")}: got ${perGroup}, expected at most ${say("n_group")} ${groups}; correct the config`,
+    );
   if (perToken > (x / groups) * perGroup)
     throw new FormatError(
-      `num_experts_per_tok: got ${perToken}, expected at most ${(x / groups) * perGroup}; correct the config`,
+      `${say("num_experts_per_tok")}: got ${perToken}, expected at most ${(x / groups) * perGroup}; correct the config`,
     );
   const routing: Choice = { ...how, perToken, groups, perGroup, factor: config.routed_scaling_factor };
   return { kind: "experts", f, x, shared: f * (config.n_shared_experts ?? 0), routing };

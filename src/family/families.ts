@@ -5,13 +5,26 @@ import { deepseek, deepseek3, deepseek32 } from "./deepseek.ts";
 import type { Family } from "./family.ts";
 import type { Architecture } from "./gguf.ts";
 import { glm } from "./glm.ts";
+import { kimi } from "./kimi.ts";
+import { ling } from "./ling.ts";
 import { llama } from "./llama.ts";
 import { minicpm } from "./minicpm.ts";
 import { qwen } from "./qwen.ts";
 import { youtu } from "./youtu.ts";
 
 /** Every family of checkpoints there is; adding one is a file and a line here. */
-export const families: readonly Family[] = [llama, qwen, deepseek, deepseek3, deepseek32, glm, youtu, minicpm];
+export const families: readonly Family[] = [
+  llama,
+  qwen,
+  deepseek,
+  deepseek3,
+  deepseek32,
+  glm,
+  youtu,
+  minicpm,
+  kimi,
+  ling,
+];
 
 /** Every architecture of GGUF files there is. */
 export const architectures: readonly Architecture[] = [

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Attention } from "../attention/layer.ts";
 import type { Model } from "../model/model.ts";
 import { type Config, readConfig } from "./config.ts";
-import { decoderPlaces, ignoresTensor, withScales } from "./decoder.ts";
+import { decoderPlaces, ignoresTensor, type Names, withScales } from "./decoder.ts";
 import type { Architecture } from "./gguf.ts";
 import type { Sources } from "./source.ts";
 import { hubSources, type Places, type Table } from "./table.ts";
@@ -34,15 +34,17 @@ interface Definition<S extends z.ZodRawShape> {
   model(config: z.infer<z.ZodObject<S>>): Model;
   /** The places of a layer's attention: names within `model.layers.i.self_attn.` of a folder and `blk.i.` of a GGUF file. */
   attention(attention: Attention): Table;
+  /** What its folders call the parts of a decoder, where that is not as usual. */
+  readonly names?: Names | undefined;
   readonly gguf?: Architecture | undefined;
 }
 
 /** A family by what is its own. */
 export function defineFamily<S extends z.ZodRawShape>(definition: Definition<S>): Family {
-  const { modelTypes, keys, gguf, attention } = definition;
+  const { modelTypes, keys, gguf, attention, names } = definition;
   const schema = z.object({ ...keys, model_type: z.enum(modelTypes) });
   const read = (config: Config) => readConfig(config, schema) as z.infer<z.ZodObject<S>>;
-  const places = (model: Model) => decoderPlaces(model, attention);
+  const places = (model: Model) => decoderPlaces(model, attention, names);
   return {
     modelTypes,
     gguf,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { type Config, readConfig } from "./config.ts";
+import { type Config, limits, readConfig } from "./config.ts";
 import { scalingConfig, scalingEntries, scalingKeys } from "./position.ts";
 import type { MlaLayout } from "./table.ts";
 
@@ -18,7 +18,8 @@ export interface GgufHeader {
 export type Entry =
   | { readonly type: "u32" | "f32"; readonly value: number }
   | { readonly type: "bool"; readonly value: boolean }
-  | { readonly type: "string"; readonly value: string };
+  | { readonly type: "string"; readonly value: string }
+  | { readonly type: "i32[]"; readonly value: readonly number[] };
 
 /** Values under their keys without the architecture's name. One that is undefined is left out. */
 export type Entries = Readonly<Record<string, Entry | undefined>>;
@@ -26,6 +27,14 @@ export type Entries = Readonly<Record<string, Entry | undefined>>;
 export const u32 = (value: number): Entry => ({ type: "u32", value });
 export const f32 = (value: number): Entry => ({ type: "f32", value });
 export const flag = (value: boolean): Entry => ({ type: "bool", value });
+
+/** A number for each layer, as a file's typed array or a list. */
+export const perLayer = z
+  .custom<ArrayLike<number>>(
+    (value) => (Array.isArray(value) || ArrayBuffer.isView(value)) && (value as Uint8Array).length <= limits.layers,
+    `expected a list with a number for each of at most ${limits.layers} layers`,
+  )
+  .transform((list) => Array.from(list));
 
 /** What one key of a header means. */
 export interface Setting {

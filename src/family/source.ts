@@ -23,6 +23,13 @@ export interface Source {
    * leading axes of `[a, b, in]` change places.
    */
   readonly layout: "transposed" | "stored" | "swapped";
+  /**
+   * No matrix, whatever its shape: numbers that act one by one. They stay plain in memory and float32 in a file, and axes of one
+   * number, which files write or leave out, count for nothing.
+   */
+  readonly plain?: true | undefined;
+  /** The file holds e^x or -e^x of our numbers, as llama.cpp's have the rate of a decay. */
+  readonly holds?: "exp" | "-exp" | undefined;
   /** Where the tensor holds 8-bit floats: each block `[out, in]` is multiplied by its number in the tensor with this suffix. */
   readonly scales?: Scales | undefined;
 }
@@ -44,6 +51,11 @@ export function linear(tensor: string, out: number, inputs: number, rows?: Rows)
 /** A gain or a bias `[n]`, or some of its elements. */
 export function vector(tensor: string, n: number, rows?: Rows): Source {
   return { tensors: [tensor], shape: [n], layout: "stored", rows };
+}
+
+/** Numbers that act one by one, in the shape that the file gives them. */
+export function numbers(tensor: string, shape: readonly number[], holds?: Source["holds"]): Source {
+  return { tensors: [tensor], shape, layout: "stored", plain: true, holds };
 }
 
 /** Rows `from` up to `to` of each of `count` heads' blocks. */

@@ -98,7 +98,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Loa
         options.watch?.(done, total);
       },
     });
-    const positions = config.max_position_embeddings;
+    // Moonshot's configs have the second.
+    const positions = config.max_position_embeddings ?? config.model_max_length;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set(ends.filter((id) => id < model.vocabulary));
     const machine =

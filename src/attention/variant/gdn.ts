@@ -40,7 +40,7 @@ export const gdn = defineAttention({
   scale: (z) => z.n ** -0.5,
   project: (p, x, at, z, state) => ({
     ...mixTokens(p, x, at, z, state),
-    decay: decayRates(einsum("t d, d h -> t h", x, p.wA), p),
+    decay: decayRates(einsum("t d, d h -> t h", x, p.wA), p, z),
     gate: map(einsum("t d, d h v -> t h v", x, p.wG), "silu"),
   }),
   forms: mixedForms((z) => mixedFlops(z) + 2 * z.d * z.h * (1 + z.v)),

@@ -1,7 +1,8 @@
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
-import { defineAttention } from "../define.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { defineAttention, type Sizes } from "../define.ts";
 import { outputParams } from "./rank.ts";
 import {
   decayInitial,
@@ -17,23 +18,31 @@ import {
   mixTokens,
 } from "./recurrent.ts";
 
-/** Kimi Delta Attention: the delta rule with a decay per channel, its gates through bottlenecks of rank c. */
+/** FLOPs of a token's two gates. */
+const gateFlops = ({ d, h, n, v, c }: Sizes) => (c ? 2 * c * (2 * d + h * (n + v)) : 2 * d * h * (n + v));
+
+/**
+ * Kimi Delta Attention: the delta rule with a decay per channel, its two gates through bottlenecks of rank c, or where that is 0
+ * each through one matrix (Ling 3.0).
+ */
 export const kda = defineAttention({
   name: "KDA",
-  source: "Kimi Linear (arXiv 2510.26692), section 3",
+  source: "Kimi Linear (arXiv 2510.26692), section 3; bounded decay and full-rank gates: flash-linear-attention 0.6.0",
   qkNorm: "both forms take the same normed keys",
   window: false,
-  features: ["convBias", "doubled"],
-  rules: (z) => [...mixedRules(z), [z.c > 0, "c", "the gates' rank is at least 1"]],
+  features: ["convBias", "doubled", "boundedDecay", "plainGate"],
+  rules: mixedRules,
   params: (z) => ({
     ...mixedParams(z),
-    wDF: "d c",
-    wUF: "c h n",
+    wDF: z.c ? "d c" : undefined,
+    wUF: z.c ? "c h n" : undefined,
+    wF: z.c ? undefined : "d h n",
     bT: "h n",
     aLog: "h",
-    wDG: "d c",
-    wUG: "c h v",
-    bG: "h v",
+    wDG: z.c ? "d c" : undefined,
+    wUG: z.c ? "c h v" : undefined,
+    wG: z.c ? undefined : "d h v",
+    bG: z.with?.plainGate ? undefined : "h v",
     gO: "v",
     ...outputParams(z),
   }),
@@ -43,14 +52,16 @@ export const kda = defineAttention({
   state: mixedState,
   scale: (z) => z.n ** -0.5,
   project(p, x, at, z, state) {
-    const fade = einsum("t c, c h n -> t h n", einsum("t d, d c -> t c", x, p.wDF), p.wUF);
-    const gate = einsum("t c, c h v -> t h v", einsum("t d, d c -> t c", x, p.wDG), p.wUG);
+    const through = (down: Tensor | undefined, up: Tensor | undefined, whole: Tensor | undefined) =>
+      whole
+        ? einsum("t d, d h n -> t h n", x, whole)
+        : einsum("t c, c h n -> t h n", einsum("t d, d c -> t c", x, down!), up!);
     return {
       ...mixTokens(p, x, at, z, state),
-      decay: decayRates(fade, p),
-      gate: map(addBias(gate, p.bG), "sigmoid"),
+      decay: decayRates(through(p.wDF, p.wUF, p.wF), p, z),
+      gate: map(addBias(through(p.wDG, p.wUG, p.wG), p.bG), "sigmoid"),
     };
   },
-  forms: mixedForms((z) => mixedFlops(z) + 2 * z.c * (2 * z.d + z.h * (z.n + z.v))),
+  forms: mixedForms((z) => mixedFlops(z) + gateFlops(z)),
   output: (p, o, at, z, { gate }) => gatedOutput(p, o, at, z, gate),
 });

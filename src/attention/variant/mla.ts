@@ -1,6 +1,8 @@
 import { attend, type Term } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
+import { map } from "../../ops/map/index.ts";
+import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { rope } from "../../ops/rope/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -41,14 +43,26 @@ export const latentRules = (z: Sizes) =>
     ...rankRules(z),
   ] as const;
 
+/** The axes of the gate on heads' outputs, where there is one: a number for each of theirs, or one for each head. */
+const gateOf = (z: Sizes) => (z.with?.headGate ? "h" : z.with?.outputGate ? "h v" : undefined);
+const gateInput = (x: Tensor, w: Tensor) =>
+  w.shape.length === 2 ? einsum("t d, d h -> t h", x, w) : einsum("t d, d h v -> t h v", x, w);
+const gatedFlops = (z: Sizes) => {
+  const width = { none: 0, h: 1, "h v": z.v }[gateOf(z) ?? "none"];
+  return latentFlops(z) + 2 * z.d * z.h * width;
+};
+
 /** Multi-head Latent Attention: each token leaves one small latent c and one rotated key kr that all heads share. */
 export const mla = defineAttention({
   name: "MLA",
   source: "DeepSeek-V2 (arXiv 2405.04434), section 2.1; kexue.fm/archives/10091",
   qkNorm:
     "does not: a norm after the up-projection needs the length of each head's own key, which absorption never makes; the latent's norm is in both forms",
-  features: ["qkNorm"],
-  rules: latentRules,
+  features: ["qkNorm", "outputGate", "headGate"],
+  rules: (z) => [
+    ...latentRules(z),
+    [!z.with?.outputGate || !z.with.headGate, "v", "its output has one gate: per head, or per number"],
+  ],
   params: (z) => ({
     ...splitQueryParams(z),
     ...latentParams(z),
@@ -56,9 +70,10 @@ export const mla = defineAttention({
     wUV: "c h v",
     gQN: z.with?.qkNorm ? "n" : undefined,
     gKN: z.with?.qkNorm ? "n" : undefined,
+    wG: gateOf(z) && `d ${gateOf(z)}`,
     ...outputParams(z),
   }),
-  query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
+  query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined, gate: gateOf(z) }),
   cache: (z) => ({ c: "c", kr: z.r ? "r" : undefined }),
   unfolded: (z) => ({ kn: "h n", v: "h v", kr: z.r ? "r" : undefined }),
   unfold(p, { c, kr }, z) {
@@ -72,13 +87,18 @@ export const mla = defineAttention({
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const q = splitQueries(p, x, at, z);
-    return { ...q, qn: p.gQN ? rmsNorm(q.qn, p.gQN, eps(z)) : q.qn, ...latents(p, x, at, z) };
+    return {
+      ...q,
+      qn: p.gQN ? rmsNorm(q.qn, p.gQN, eps(z)) : q.qn,
+      ...latents(p, x, at, z),
+      ...(p.wG && { gate: map(gateInput(x, p.wG), "sigmoid") }),
+    };
   },
   forms: {
     expanded: {
       about: "multi-head: unfolds the latent into keys and values per head; least arithmetic (training, prefill)",
       over: "unfolded",
-      cost: (z) => ({ token: latentFlops(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
+      cost: (z) => ({ token: gatedFlops(z), cached: unfolding(z), pair: 2 * z.h * (z.e + z.v) }),
       run: (_p, { qn, qr, kn, v, kr }, view) => attend(v, view, [qn, kn], ...rotary(qr, kr)),
     },
     absorbed: {
@@ -86,7 +106,7 @@ export const mla = defineAttention({
       refuses: (z) =>
         z.with?.qkNorm &&
         "a norm on each head's key after the up-projection needs that key, which absorption never makes; run expanded, or norm the latent alone",
-      cost: (z) => ({ token: latentFlops(z) + unfolding(z), cached: 0, pair: 2 * z.h * (2 * z.c + z.r) }),
+      cost: (z) => ({ token: gatedFlops(z) + unfolding(z), cached: 0, pair: 2 * z.h * (2 * z.c + z.r) }),
       run(p, { qn, qr, c, kr }, view) {
         const qc = einsum("t h n, c h n -> t h c", qn, p.wUK);
         const oc = attend(c, view, [qc, c], ...rotary(qr, kr));
@@ -94,5 +114,5 @@ export const mla = defineAttention({
       },
     },
   },
-  output: outputs,
+  output: (p, o, at, z, { gate }) => outputs(p, gate ? multiply(o, gate) : o, at, z),
 });

@@ -84,9 +84,14 @@ export const decayInitial = {
   bT: (random: Random) => Math.log(Math.expm1(10 ** (2 * random.uniform() - 3))),
 };
 
-/** The logarithm of a decay, -exp(A) softplus(raw + dt), per head `[t, h]` or per channel `[t, h, n]`. */
-export function decayRates(raw: Tensor, p: Readonly<Record<"bT" | "aLog", Tensor>>): Tensor {
-  return multiply(map(addBias(raw, p.bT), "softplus"), scaleBy(map(p.aLog, "exp"), -1), 1);
+/**
+ * The logarithm of a decay, per head `[t, h]` or per channel `[t, h, n]`: -exp(A) softplus(raw + dt), or where it is bounded
+ * floor sigmoid(exp(A) (raw + dt)).
+ */
+export function decayRates(raw: Tensor, p: Readonly<Record<"bT" | "aLog", Tensor>>, z: Sizes): Tensor {
+  const [given, rate] = [addBias(raw, p.bT), map(p.aLog, "exp")];
+  if (z.with?.boundedDecay) return scaleBy(map(multiply(given, rate, 1), "sigmoid"), z.floor ?? -5);
+  return multiply(map(given, "softplus"), scaleBy(rate, -1), 1);
 }
 
 /** Heads' outputs, normed and gated, to `[t, d]`. */

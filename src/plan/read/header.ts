@@ -4,6 +4,7 @@ import { expertSettings } from "../../family/experts.ts";
 import { decoderSettings, hubKeys, shorten } from "../../family/gguf.ts";
 import { groupedSettings } from "../../family/grouped.ts";
 import { latentSettings, latentWidths } from "../../family/latent.ts";
+import { groupOf, third } from "../../family/ling.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError } from "../../tensor/error.ts";
 
@@ -19,6 +20,7 @@ const modelTypes: Readonly<Record<string, string>> = {
   baichuan: "baichuan",
   bailingmoe: "bailing_moe",
   bailingmoe2: "bailing_moe_v2",
+  bailingmoe3: "bailing_hybrid",
   "command-r": "cohere",
   "ernie4_5-moe": "ernie4_5_moe",
   gemma3: "gemma3_text",
@@ -157,6 +159,21 @@ function special(header: Header, config: Record<string, unknown>): Config {
           short_conv_kernel_size: get("ssm.conv_kernel"),
         },
       };
+    case "bailingmoe3": {
+      const full = Array.isArray(heads) ? heads.map((g) => g !== 0) : [];
+      const gates = outline.tensors.get(`blk.${full.indexOf(true)}.attn_gate.weight`)?.shape[0];
+      const [all, v] = [get("attention.head_count"), get("attention.value_length_mla")];
+      const each = typeof all === "number" && typeof v === "number" && v > 1 && gates === all * v;
+      return {
+        num_key_value_heads: null,
+        architectures: [third],
+        layer_group_size: groupOf(full.slice(0, Number(minus(get("block_count"), get("nextn_predict_layers") ?? 0)))),
+        head_dim: get("kda.head_dim"),
+        short_conv_kernel_size: get("ssm.conv_kernel"),
+        kda_lower_bound: get("kda.gate_lower_bound"),
+        gated_attention_proj_granularity_type: each ? "element_wise" : "head_wise",
+      };
+    }
     case "gemma4":
       return {
         head_dim: get("attention.key_length_swa") ?? config.head_dim,

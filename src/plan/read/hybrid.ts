@@ -4,6 +4,7 @@ import { gdn } from "../../attention/variant/gdn.ts";
 import { kda } from "../../attention/variant/kda.ts";
 import type { Feed } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
+import { deltaAttention, taps } from "../../family/hybrid.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { feedAt, isSparse, mixture } from "./feed.ts";
@@ -15,7 +16,6 @@ import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 const width = count(limits.width);
 const heads = count(limits.heads);
-const taps = z.number().int().min(2).max(8);
 
 const deltaSchema = z.object({
   linear_num_key_heads: heads,
@@ -57,28 +57,19 @@ export function kindAt(s: Settings, i: number, ...kinds: readonly string[]): str
   return kind;
 }
 
-/** KDA as Moonshot's checkpoints have it: the output's gate has no bias; in Kimi K3 it is one matrix instead of a bottleneck. */
-const moonshot = (gate: "bottleneck" | "full"): Costed => {
-  const full = gate === "full";
-  const cost = kda.forms.recurrent!.cost;
-  const saved = (z: Sizes) => 2 * (z.d * z.h * z.v - z.c * (z.d + z.h * z.v));
-  return {
-    ...kda,
-    name: full ? "KDA-fullgate" : "KDA",
-    params: (z) => ({
-      ...kda.params(z),
-      bG: undefined,
-      ...(full && { wDG: undefined, wUG: undefined, wG: "d h v" }),
+/** KDA of Kimi K3: the output's gate is one matrix instead of a bottleneck. */
+const fullGateKda: Costed = {
+  ...kda,
+  name: "KDA-fullgate",
+  params: (z) => ({ ...kda.params(z), wDG: undefined, wUG: undefined, wG: "d h v" }),
+  forms: Object.fromEntries(
+    Object.entries(kda.forms).map(([name, form]) => {
+      const saved = (z: Sizes) => 2 * (z.d * z.h * z.v - z.c * (z.d + z.h * z.v));
+      const cost = (z: Sizes) => ({ ...form.cost(z), token: form.cost(z).token + saved(z) });
+      return [name, { ...form, cost }];
     }),
-    forms: Object.fromEntries(
-      Object.entries(kda.forms).map(([name, form]) => [
-        name,
-        full ? { ...form, cost: (z: Sizes) => ({ ...cost(z), token: cost(z).token + saved(z) }) } : form,
-      ]),
-    ),
-  };
+  ),
 };
-const [moonshotKda, fullGateKda] = [moonshot("bottleneck"), moonshot("full")];
 
 const layerNumbers = z.array(count(limits.layers)).max(limits.layers);
 const linearShape = {
@@ -121,20 +112,15 @@ export function kimiAt(s: Settings, i: number, traits: Traits, config: Config): 
 /** A layer of KDA at the sizes of `linear_attn_config`. */
 export function moonshotAt(s: Settings, config: Config): Attending {
   const { num_heads: h, head_dim: n, ...linear } = readKeys(config, moonshotSchema).linear_attn_config;
-  const sizes: Sizes = {
+  const { sizes } = deltaAttention({
     d: s.hidden_size,
     h,
-    g: h,
     n,
-    r: 0,
-    e: n,
-    v: n,
     c: n,
-    q: 0,
-    o: 0,
     w: linear.short_conv_kernel_size,
-  };
-  return { attention: { variant: linear.use_full_rank_gate ? fullGateKda : moonshotKda, sizes } };
+    eps: s.rms_norm_eps ?? 1e-6,
+  });
+  return { attention: { variant: linear.use_full_rank_gate ? fullGateKda : kda, sizes } };
 }
 
 /** Experts of Kimi K3 work in a space of their own, `routed_expert_hidden_size` wide; Kimi Linear's are DeepSeek's. */

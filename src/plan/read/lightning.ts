@@ -1,11 +1,14 @@
 import { z } from "zod";
 import type { Costed, Sizes } from "../../attention/define.ts";
 import { type Config, count, limits } from "../../family/config.ts";
+import { deltaAttention, taps } from "../../family/hybrid.ts";
+import { isFull, third } from "../../family/ling.ts";
 import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { kindAt } from "./hybrid.ts";
 import { latentAt } from "./latent.ts";
-import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { at, change, need, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 /**
  * Linear attention with a decay per head that is fixed, norms on the output, and a gate on it (MiniMax-01, Ling 2.5): a state
@@ -39,8 +42,6 @@ export const lightning: Costed = {
 
 const lightningSchema = z.object({
   attn_type_list: z.array(z.number().int().min(0).max(1)).max(limits.layers).nullish(),
-  layer_group_size: count(limits.layers).nullish(),
-  short_conv_kernel_size: count(64).nullish(),
 });
 
 function lightningLayer(s: Settings, i: number, features: Sizes["with"]): Attending {
@@ -65,15 +66,65 @@ export function minimaxAt(s: Settings, i: number, traits: Traits, config: Config
   return linear ? lightningLayer(s, i, undefined) : groupedAt(change(s, { layer_types: null }), i, traits);
 }
 
-/** A layer of Ling 2.5: lightning attention, and the last of each group MLA. */
+const bailingSchema = z.object({
+  layer_group_size: count(limits.layers).nullish(),
+  architectures: z.array(z.string().max(80)).max(8).nullish(),
+  linear_attention: z.string().max(80).nullish(),
+  no_kda_lora: z.boolean().nullish(),
+  kda_safe_gate: z.boolean().nullish(),
+  kda_lower_bound: z.number().nullish(),
+  short_conv_kernel_size: taps.nullish(),
+  gated_attention_proj_granularity_type: z.enum(["head_wise", "element_wise"]).nullish(),
+});
+type Bailing = z.infer<typeof bailingSchema>;
+
+/** A layer of Ling 2.5 or 3: lightning attention or KDA, and the last of each group MLA, as are all that fill no group. */
 export function bailingAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
-  const { layer_group_size: size, short_conv_kernel_size: taps } = readKeys(config, lightningSchema);
-  if (taps)
+  const keys = readKeys(config, bailingSchema);
+  const isThird = isLing3(keys);
+  if (!isFull(i, s.num_hidden_layers, keys.layer_group_size ?? 1))
+    return isThird ? lingLayer(s, i, keys) : lightningLayer(s, i, s.use_qk_norm ? { qkNorm: true } : undefined);
+  const latent = latentAt(s, i, traits);
+  // Where the config has no word of a gate there is one for each head, where it says null there is none.
+  const { gated_attention_proj_granularity_type: kind = "head_wise" } = keys;
+  if (!isThird || kind === null) return latent;
+  const { attention } = latent;
+  const gate = kind === "head_wise" ? "headGate" : "outputGate";
+  return { ...latent, attention: { ...attention, sizes: { ...attention.sizes, with: { [gate]: true } } } };
+}
+
+/**
+ * Whether a config is of Ling 3, which shares its model_type with Ling 2.5 and 2.6: by its architecture, or where it names none by
+ * the keys of KDA. Throws FormatError where they are at odds.
+ */
+function isLing3({ architectures: names, linear_attention: kind, ...keys }: Bailing): boolean {
+  const own = (["no_kda_lora", "kda_safe_gate", "kda_lower_bound", "short_conv_kernel_size"] as const).find(
+    (key) => (keys[key] ?? null) !== null,
+  );
+  const byKeys = kind === "kda" || own !== undefined;
+  const byName = names?.length ? names.includes(third) : undefined;
+  const other = (kind ?? null) !== null && kind !== "kda";
+  if ((byName === false && byKeys) || (other && (byName || own !== undefined)))
     throw new FormatError(
-      `short_conv_kernel_size: got ${taps}, expected nothing; Ling 3, whose linear layers are of another kind, is not planned for`,
+      `architectures: got ${formatJson(names ?? null).slice(0, 80)} beside ${other ? "linear_attention" : (own ?? "linear_attention")}, ` +
+        `expected ${third} where the linear layers are KDA (Ling 3), and keys of KDA nowhere else; correct the config`,
     );
-  const group = size ?? 1;
-  const last = Math.floor(s.num_hidden_layers / group) * group;
-  if ((i + 1) % group !== 0 && i < last) return lightningLayer(s, i, s.use_qk_norm ? { qkNorm: true } : undefined);
-  return latentAt(s, i, traits);
+  return byName ?? byKeys;
+}
+
+/** A KDA layer of Ling 3. */
+function lingLayer(s: Settings, i: number, keys: Bailing): Attending {
+  const [d, h] = [s.hidden_size, sizeAt(s, "num_attention_heads", i)];
+  const n = need(s, "head_dim");
+  const { no_kda_lora: whole, kda_lower_bound: floor, short_conv_kernel_size: w } = keys;
+  const { variant, sizes } = deltaAttention({
+    d,
+    h,
+    n,
+    c: (whole ?? true) ? 0 : n,
+    w: w ?? 4,
+    eps: s.rms_norm_eps ?? 1e-6,
+    floor: floor ?? -5,
+  });
+  return { attention: { variant, sizes } };
 }
