@@ -152,6 +152,7 @@ function special(header: Header, config: Record<string, unknown>): Config {
     case "kimi-linear":
       return {
         num_key_value_heads: null,
+        linear_conv_kernel_dim: null,
         linear_attn_config: {
           kda_layers: Array.isArray(heads) ? heads.flatMap((g, i) => (g === 0 ? [i + 1] : [])) : [],
           num_heads: get("attention.head_count"),
@@ -166,6 +167,7 @@ function special(header: Header, config: Record<string, unknown>): Config {
       const each = typeof all === "number" && typeof v === "number" && v > 1 && gates === all * v;
       return {
         num_key_value_heads: null,
+        linear_conv_kernel_dim: null,
         architectures: [third],
         layer_group_size: groupOf(full.slice(0, Number(minus(get("block_count"), get("nextn_predict_layers") ?? 0)))),
         head_dim: get("kda.head_dim"),
