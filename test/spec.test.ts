@@ -87,7 +87,6 @@ test.each([
   ["MLA-DSA8:j0", /DSA: axis j got 0/],
   ["MLA-DSA8-W4", /DSA: got a window of 4/],
   ["KDA:w1", /KDA: axis w got 1, expected that short convolutions have 2 to 8 taps/],
-  ["KDA:c0", /KDA: axis c got 0, expected that the gates' rank/],
   ["KDA:g3", /KDA: axis g got 3, expected that the groups divide the heads/],
   ["GDN:n0", /axis (e|n) got 0/],
   ["DeltaNet-W8", /DeltaNet: got a window of 8/],
@@ -118,6 +117,12 @@ test("a model's own options are features of the variant, and windows and stillne
   expect(parseSpec("MFA", host).sizes).toMatchObject({ g: 1, r: 128, v: 128, q: 73 });
   expect(parseSpec("GLA2", host).sizes).toMatchObject({ g: 2, c: 128, n: 64, r: 32 });
   expect(parseSpec("GQA2-128-FoXPro", host).variant.name).toBe("FoX");
+  expect(parseSpec("MLA-HeadGate", host).sizes.with).toEqual({ headGate: true });
+  expect(parseSpec("KDA-PlainGate-BoundedDecay:c0", host).sizes).toMatchObject({
+    c: 0,
+    with: { plainGate: true, boundedDecay: true },
+  });
+  expect(() => parseSpec("MLA-HeadGate-OutputGate", host)).toThrow(/axis v got .* one gate/);
 });
 
 test("absorption refuses a norm that it cannot do, and says why", () => {

@@ -159,8 +159,9 @@ const drawn: Readonly<Record<string, fc.Arbitrary<Config>>> = {
         [long ? "model_max_length" : "max_position_embeddings"]: length,
         mla_use_nope: true,
         linear_attn_config: {
-          kda_layers: layers.filter((i) => kinds[i - 1]),
-          full_attn_layers: layers.filter((i) => !kinds[i - 1]),
+          // The last is never KDA: the planner refuses a model whose keys of MLA are of no layer.
+          kda_layers: layers.filter((i) => kinds[i - 1] && i < layers.length),
+          full_attn_layers: layers.filter((i) => !kinds[i - 1] || i === layers.length),
           num_heads: config.num_attention_heads,
           head_dim: delta.n,
           short_conv_kernel_size: delta.w,
