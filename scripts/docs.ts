@@ -7,6 +7,7 @@ import { formsText, variantRows } from "../src/cost/catalogue.ts";
 import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/statistics.ts";
 import { conformance } from "../src/plan/conformance.ts";
+import { differenceJsonSchema } from "../src/plan/difference.ts";
 import { planJsonSchema } from "../src/plan/schema.ts";
 import { apiText } from "./api.ts";
 import { folderOf, imports, order } from "./imports.ts";
@@ -108,6 +109,7 @@ emit("docs/api.md", apiText());
 emit("conformance/kv-cache.json", `${JSON.stringify(conformance(), null, 2)}\n`);
 emit("docs/comparison.schema.json", `${JSON.stringify(comparisonSchema(), null, 2)}\n`);
 emit("docs/plan.schema.json", `${JSON.stringify(planJsonSchema(), null, 2)}\n`);
+emit("docs/difference.schema.json", `${JSON.stringify(differenceJsonSchema(), null, 2)}\n`);
 if (stale.length) {
   console.error(`docs: got old ${stale.join(", ")}, expected what the code says; run npm run docs`);
   process.exit(1);

@@ -93,6 +93,7 @@ export { positionsOf, type Rotation, rotation } from "./ops/rope/rotation.ts";
 export { select } from "./ops/select/index.ts";
 export { fitsOn, smallestGroup } from "./plan/choose.ts";
 export { conformance } from "./plan/conformance.ts";
+export { comparePlans, type Difference, differenceJsonSchema, differenceSchema } from "./plan/difference.ts";
 export { enginesOf } from "./plan/engine.ts";
 export { matchFamily, parseTarget } from "./plan/match.ts";
 export { type OpenOptions, openPlan } from "./plan/open.ts";

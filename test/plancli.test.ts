@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { parseSpec } from "../src/attention/spec.ts";
+import { differenceSchema } from "../src/plan/difference.ts";
 import { planSchema } from "../src/plan/schema.ts";
 
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
@@ -77,6 +78,20 @@ test("an architecture that is not known is planned where the user names the vari
   expect(planned(odd, "--as", "MLA").cache[0].valuesPerTokenPerLayer).toBeGreaterThan(0);
 });
 
+test("--diff says what changes between two files, and nothing else", () => {
+  const [a, b] = [put("a.json", lite), put("b.json", { ...lite, kv_lora_rank: 256 })];
+  const { changes } = differenceSchema.parse(planned(a, "--diff", b));
+  expect(changes.find(({ what }) => what === "absorbed, float16: of a token")).toMatchObject({
+    a: 27 * 576 * 2,
+    b: 27 * 320 * 2,
+    ratio: 320 / 576,
+  });
+  const { stdout, status } = plan(a, "--diff", b);
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/MLA +27 +27 +c 512 -> 256, parameters/);
+  expect(stdout).not.toMatch(/^(layers|width|vocabulary) /m);
+});
+
 test("sizes that meet a target are read back as specs that do", () => {
   const { matches } = planned("--match", "cache=512", "--width", "1024", "--heads", "8");
   const met = matches[0].matches.filter((row: object) => !("reason" in row));
@@ -139,6 +154,8 @@ test.each([
     /num_key_value_heads: got 3/,
   ],
   [["http://localhost:1/config.json"], /localhost/],
+  [["deepseek-r1", "kimi-k2", "--diff", "glm-5"], /--diff: got 2 models/],
+  [["deepseek-r1", "--diff", "deepseek-r0"], /deepseek-r0: .*nearest is deepseek/],
   [["deepseek-r1", "--context", "0"], /--context: got "0"/],
   [["deepseek-r1", "--machine", "abacus"], /--machine: got "abacus"/],
   [["deepseek-r1", "--layout", "tp3"], /tensor ranks/],

@@ -37,6 +37,7 @@ interface Options {
   intermediate?: number;
   dims?: "scaled" | "exact";
   compare?: true;
+  diff?: string;
   match?: string[];
   measure?: true;
   details?: true;
@@ -66,6 +67,7 @@ Examples:
   biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
+  biform plan deepseek-v3 --diff glm-5                 what changes from one to the other, in bytes and seconds
   biform plan deepseek-r1 --json | jq '.cache[] | select(.dtype == "float16")'
   biform plan --match cache=512                        for each variant the sizes whose cache is 512 numbers per token and layer
   biform plan MLA GTA4 --match decode=4e6 --width 4096 --heads 32
@@ -115,6 +117,7 @@ export function planCommand(program: Command): void {
     )
     .option("--measure", "run a layer of the model in every form here, and set predictions beside that")
     .option("--compare", "one row per model; several models imply it")
+    .option("--diff <model>", "what changes from the model to this one: sizes, bytes, seconds")
     .option("--details", "layers and work too")
     .option("--pictures", "pictures although the output is no terminal")
     .option("--json", "print JSON")
@@ -146,10 +149,12 @@ async function planModels(models: readonly string[], options: Options): Promise<
     throw new ShapeError(
       "plan: got no model, expected a preset, a file, an address or a variant; biform plan --list names presets",
     );
+  if (options.diff !== undefined && models.length > 1)
+    throw new ShapeError(`--diff: got ${models.length} models to compare with ${options.diff}, expected one; name one`);
   const interrupt = interruptible();
   try {
     const blueprints: Blueprint[] = [];
-    for (const model of models)
+    for (const model of options.diff === undefined ? models : [...models, options.diff])
       blueprints.push(await openWatched(model, { ...given(options), signal: interrupt.signal }));
     const settings = await settingsOf(blueprints, options);
     const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
@@ -210,6 +215,7 @@ async function show(planned: readonly Planned[], measured: readonly Measuring[],
   const { json, compare, details, html, pictures } = options;
   const plans = planned.map(({ plan }) => plan);
   const several = compare || plans.length > 1;
+  if (options.diff !== undefined) return showDifference(planned, options);
   if (json) {
     const all = plans.map((plan, at) => (measured[at] ? { ...plan, measured: measured[at] } : plan));
     console.log(JSON.stringify(all.length > 1 ? all : all[0], null, 2));
@@ -221,6 +227,20 @@ async function show(planned: readonly Planned[], measured: readonly Measuring[],
     const { measuringTable } = await import("./measure.ts");
     parts.push(...measured.map(measuringTable));
   }
+  if (pictures || process.stdout.isTTY) parts.push(await picturesOf(planned));
+  process.stdout.write(parts.join("\n"));
+  if (html) process.stdout.write(`report: ${html}\n`);
+}
+
+async function showDifference(planned: readonly Planned[], { json, html, pictures }: Options): Promise<void> {
+  const [{ plan: a }, { plan: b }] = planned as [Planned, Planned];
+  const [{ comparePlans }, { differenceTable }] = await Promise.all([
+    import("../../plan/difference.ts"),
+    import("../../plan/show/difference.ts"),
+  ]);
+  const difference = comparePlans(a, b);
+  if (json) return console.log(JSON.stringify(difference, null, 2));
+  const parts = [differenceTable(difference, a)];
   if (pictures || process.stdout.isTTY) parts.push(await picturesOf(planned));
   process.stdout.write(parts.join("\n"));
   if (html) process.stdout.write(`report: ${html}\n`);
