@@ -93,7 +93,7 @@ describe("a conversation", () => {
   });
 });
 
-test("going on from a common beginning leaves at least one token, and a state starts over", () => {
+test("going on from a common beginning leaves at least one token, and a state starts over before its first snapshot", () => {
   const device = new ReferenceDevice();
   for (const [pattern, shared] of [
     ["MLA", 3],

@@ -133,13 +133,19 @@ describe("a session", () => {
     for (const t of weights.values()) t.free();
   });
 
-  test("refuses to go back into the past of a state, and says what to do", () => {
+  test("goes back into the past of a state by running it again, and refuses a length that it has not", async () => {
     const device = new ReferenceDevice();
-    const session = new Session(model, initialWeights(model, device, 7));
+    const weights = initialWeights(model, device, 7);
+    const [session, short] = [new Session(model, weights), new Session(model, weights)];
     session.append(prompt).free();
-    expect(() => session.rewind(5)).toThrow(/rewind to 5 of 120 tokens over FoX.*fork where you may want/);
-    expect(() => session.rewind(121)).toThrow(/expected 0 to 120/);
+    short.append(prompt.subarray(0, 5)).free();
+    expect(() => session.rewind(121)).toThrow(/got a rewind to 121 tokens, expected 0 to 120/);
+    expect(() => session.rewind(1.5)).toThrow(ShapeError);
     expect(session.length).toBe(120);
+    session.rewind(5);
+    expect(session.length).toBe(5);
+    expect(await step(session)).toEqual(await step(short));
+    expect(() => session.caches[2]!.rewind(3)).toThrow(/rewind to 3 of 6 tokens over FoX.*snapshot/);
     session.rewind(0);
     expect(session.length).toBe(0);
   });

@@ -163,21 +163,40 @@ export class Cache {
     return fork;
   }
 
+  /** A copy of the state as it is now, for `rewind`; empty for variants without one. The caller frees it. Throws DeviceError where memory is full. */
+  snapshot(): Parts {
+    const taken: [string, Tensor][] = [];
+    try {
+      for (const [name, t] of Object.entries(this.state)) {
+        taken.push([name, new Tensor(this.#device, t.shape)]);
+        copy(t, taken.at(-1)![1]);
+      }
+    } catch (error) {
+      for (const [, t] of taken) t.free();
+      throw error;
+    }
+    return Object.fromEntries(taken);
+  }
+
   /** Throws ShapeError where `rewind` to this length is not possible. */
-  checkRewind(length: number): void {
+  checkRewind(length: number, state?: Parts): void {
     if (!Number.isInteger(length) || length < 0 || length > this.#length)
       throw new ShapeError(`cache: got a rewind to ${length} tokens, expected 0 to ${this.#length}`);
-    if (length > 0 && length < this.#length && Object.keys(this.state).length)
+    if (length > 0 && length < this.#length && Object.keys(this.state).length && !state)
       throw new ShapeError(
         `cache: got a rewind to ${length} of ${this.#length} tokens over ${this.#of.variant.name}, whose state keeps no past; ` +
-          "rewind to 0, or fork where you may want to come back to",
+          "rewind to 0, give the snapshot that was taken there, or fork where you may want to come back to",
       );
   }
 
-  /** Forgets all tokens from `length` on, and gives pages back. Throws ShapeError; a state only knows its beginning. */
-  rewind(length: number): void {
-    this.checkRewind(length);
+  /**
+   * Forgets all tokens from `length` on, and gives pages back. A state only knows its beginning: where the cache goes back
+   * elsewhere, `state` is the snapshot that was taken there. Throws ShapeError.
+   */
+  rewind(length: number, state?: Parts): void {
+    this.checkRewind(length, state);
     if (length === 0) for (const t of Object.values(this.state)) zero(t);
+    else if (state) for (const [name, t] of Object.entries(this.state)) copy(state[name]!, t);
     for (const page of this.#pages.splice(Math.ceil(length / PAGE))) this.#drop(page);
     this.#length = length;
   }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Strip } from "../attention/cache.ts";
+import type { Parts } from "../attention/define.ts";
 import { openSafetensors, writeSafetensors } from "../file/disk.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
@@ -11,12 +12,19 @@ const FORMAT = "biform session 1";
 /** Bytes of each weight that tell one model from another. */
 const SAMPLE = 256;
 
+/** What a session with states knows of its past: where each run of tokens ended, and the states after some of them. */
+export interface Past {
+  readonly ends: Int32Array;
+  readonly snapshot: { readonly length: number; readonly states: readonly Parts[] } | undefined;
+}
+
 /**
  * Writes a session's tokens and caches as safetensors: `tokens`, and of every layer its cached parts in the cache's own type (8-bit
- * ones with their scales beside them) and its state.
+ * ones with their scales beside them) and its state. Where there are states, `ends` says how the tokens were run, and the last
+ * snapshot before the newest token stands beside them, so that a session that goes on can go back as well.
  */
 export async function writeSession(path: string, session: Session): Promise<void> {
-  const { length, caches, tokens } = session;
+  const { length, caches, tokens, past } = session;
   const tensors: TensorToWrite[] = [{ name: "tokens", shape: [length], dtype: "I32", data: tokens }];
   caches.forEach((cache, i) => {
     for (const strip of cache.strips)
@@ -26,20 +34,31 @@ export async function writeSession(path: string, session: Session): Promise<void
         dtype: strip.dtype,
         data: async () => numbersOf(await cache.bytesOf(strip), strip.dtype),
       });
-    for (const [name, t] of Object.entries(cache.state))
-      tensors.push({
-        name: `layers.${i}.state.${name}`,
-        shape: t.shape,
-        dtype: stateDtype(session),
-        data: () => t.read(),
-      });
+    for (const [kind, parts] of [
+      ["state", cache.state],
+      ["snapshot", past?.snapshot?.states[i] ?? {}],
+    ] as const)
+      for (const [name, t] of Object.entries(parts))
+        tensors.push({
+          name: `layers.${i}.${kind}.${name}`,
+          shape: t.shape,
+          dtype: stateDtype(session),
+          data: () => t.read(),
+        });
   });
-  const metadata = { format: FORMAT, model: await fingerprint(session), cache: session.cache, length: String(length) };
+  if (past) tensors.push({ name: "ends", shape: [past.ends.length], dtype: "I32", data: past.ends });
+  const metadata = {
+    format: FORMAT,
+    model: await fingerprint(session),
+    cache: session.cache,
+    length: String(length),
+    ...(past?.snapshot && { snapshot: String(past.snapshot.length) }),
+  };
   await writeSafetensors(path, tensors, metadata);
 }
 
-/** Fills an empty session from a file, and gives its tokens. Everything is checked before memory is taken. */
-export async function readSession(path: string, session: Session): Promise<Int32Array> {
+/** Fills an empty session from a file, and gives its tokens and its past. Everything is checked before memory is taken. */
+export async function readSession(path: string, session: Session): Promise<Past & { readonly tokens: Int32Array }> {
   const file = await openSafetensors(path);
   const { metadata } = file;
   if (metadata.format !== FORMAT)
@@ -66,11 +85,15 @@ export async function readSession(path: string, session: Session): Promise<Int32
     check(file, name, dtype, shape);
     expected.add(name);
   };
+  const before = snapshotLength(file, length);
   session.caches.forEach((cache, i) => {
     for (const { name, dtype, shape } of cache.strips) expect(`layers.${i}.${name}`, dtype, [length, ...shape]);
     for (const [name, t] of Object.entries(cache.state))
-      expect(`layers.${i}.state.${name}`, stateDtype(session), t.shape);
+      for (const kind of before === undefined ? ["state"] : ["state", "snapshot"])
+        expect(`layers.${i}.${kind}.${name}`, stateDtype(session), t.shape);
   });
+  const stateful = session.caches.some(({ state }) => Object.keys(state).length);
+  if (stateful && file.has("ends")) expected.add("ends");
   const odd = file.names.find((name) => !expected.has(name));
   if (odd !== undefined) throw new FormatError(`${path}: got a tensor ${clip(odd)}, expected none of this name`);
   const tokens = Int32Array.from(await file.read("tokens"));
@@ -79,13 +102,56 @@ export async function readSession(path: string, session: Session): Promise<Int32
     throw new FormatError(
       `${path}: tokens: element ${bad}: got ${tokens[bad]}, expected 0 to ${session.model.vocabulary - 1}`,
     );
+  const ends = expected.has("ends") ? await readEnds(file, length) : new Int32Array();
   for (const cache of session.caches) cache.restore(length);
   for (const [i, cache] of session.caches.entries()) {
     for (const strip of cache.strips)
       cache.fill(strip, bytesOf(await file.read(`layers.${i}.${strip.name}`), strip.dtype));
     for (const [name, t] of Object.entries(cache.state)) t.write(await file.read(`layers.${i}.state.${name}`));
   }
-  return tokens;
+  if (before === undefined) return { tokens, ends, snapshot: undefined };
+  return { tokens, ends, snapshot: { length: before, states: await readStates(file, session) } };
+}
+
+/** The states of a file's snapshot. */
+async function readStates(file: TensorReader, { caches }: Session): Promise<Parts[]> {
+  const states: Parts[] = [];
+  try {
+    for (const cache of caches) states.push(cache.snapshot());
+    for (const [i, parts] of states.entries())
+      for (const [name, t] of Object.entries(parts)) t.write(await file.read(`layers.${i}.snapshot.${name}`));
+    return states;
+  } catch (error) {
+    for (const parts of states) for (const t of Object.values(parts)) t.free();
+    throw error;
+  }
+}
+
+/** How many tokens a file's snapshot is of, where it has one. Throws FormatError. */
+function snapshotLength({ file, metadata }: TensorReader, length: number): number | undefined {
+  if (metadata.snapshot === undefined) return undefined;
+  const before = Number(metadata.snapshot);
+  if (!(Number.isInteger(before) && before > 0 && before < length))
+    throw new FormatError(
+      `${file}: snapshot: got ${said(metadata.snapshot)}, expected a number from 1 to ${length - 1}`,
+    );
+  return before;
+}
+
+/** Where the runs of a file's tokens ended. Throws FormatError. */
+async function readEnds(file: TensorReader, length: number): Promise<Int32Array> {
+  const { shape } = check(file, "ends", "I32");
+  const count = shape[0] ?? 0;
+  const subject = `${file.file}: ends`;
+  if (shape.length !== 1 || count > length)
+    throw new FormatError(`${subject}: got [${shape}], expected at most one for each of ${length} tokens`);
+  const ends = Int32Array.from(await file.read("ends"));
+  const bad = ends.findIndex((end, i) => end <= (ends[i - 1] ?? 0) || end > length);
+  if (bad >= 0 || (length > 0 && ends.at(-1) !== length))
+    throw new FormatError(
+      `${subject}: got ${ends[Math.max(bad, 0)] ?? "none"}, expected numbers that rise to the ${length} tokens that are there`,
+    );
+  return ends;
 }
 
 const said = (value: string | undefined) => (value === undefined ? "nothing" : clip(value));

@@ -4,12 +4,14 @@ import { PREFILL_CHUNK } from "../cost/host.ts";
 import type { Model } from "../model/model.ts";
 import { forward, layerDevices, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
-import { DeviceError } from "../tensor/error.ts";
+import { DeviceError, ShapeError } from "../tensor/error.ts";
 import { type CacheType, numberBytes, pageTokens } from "../tensor/page.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
 import { countForms, type FormCounts, formsFor, type Keep, keepForms } from "./forms.ts";
 import { History } from "./history.ts";
-import { readSession, writeSession } from "./saved.ts";
+import { type Past, readSession, writeSession } from "./saved.ts";
+import { Snapshots } from "./snapshots.ts";
+import { Steps } from "./steps.ts";
 
 /** What a session may hold, and how. */
 export interface SessionOptions {
@@ -21,6 +23,8 @@ export interface SessionOptions {
   readonly machine?: Machine | undefined;
   /** What layers leave behind that unfold latents into keys and values: "declared", the latents, unless given. */
   readonly keep?: Keep | undefined;
+  /** Tokens between the states that are kept to come back to, where layers have a state: 256 unless given, 0 for none. */
+  readonly snapshots?: number | undefined;
 }
 
 /** How tokens are run. */
@@ -47,12 +51,16 @@ export class Session {
   /** Where the weights live. */
   readonly #devices: readonly Device[];
   #history = new History();
-  /** Set once a state of fixed size was left in the middle of a step. */
+  /** How the tokens were run, and states to come back to: of models with layers that have one. */
+  #steps = new Steps();
+  #snapshots: Snapshots;
+  /** Whether a step over states of fixed size has begun and not ended. */
   #broken = false;
 
   /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
   constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
     const { context = Number.POSITIVE_INFINITY, cache = "f32", machine = commonMachine, keep = "declared" } = options;
+    this.#snapshots = new Snapshots(options.snapshots);
     this.device = weights.get("embed")!.device;
     const model = keepForms(given, keep, { context, bytes: this.device.freeBytes, type: cache, machine });
     this.model = model;
@@ -94,48 +102,68 @@ export class Session {
     return this.caches.reduce((sum, cache) => sum + cache.sharedBytes, 0);
   }
 
+  /** Bytes of the states that are kept to come back to; forks hold them together, and they go where memory is needed. */
+  get snapshotBytes(): number {
+    return this.#snapshots.size * this.device.elementBytes;
+  }
+
   /**
    * Runs new tokens through the model; logits of all of them, or of the last alone, `[rows, vocabulary]` (a long input then runs
    * in chunks, so that memory stays bounded).
    * The caller frees the result. Throws ShapeError beyond the context and DeviceError where memory is full; the session is
-   * then as it was (over a state of fixed size only where no layer had begun).
+   * then as it was (over a state of fixed size as long as there is memory to run again what followed the last snapshot).
    */
   append(ids: Int32Array, options: AppendOptions = {}): Tensor {
-    const { caches } = this;
     if (this.#broken)
-      throw new DeviceError("session: got tokens after a step that failed midway; rewind to 0, or go on from a fork");
+      throw new DeviceError("session: got tokens after a step that failed midway; rewind it, or go on from a fork");
     const start = this.length;
     const chunk = options.logits === "last" && !options.watch ? PREFILL_CHUNK : Math.max(1, ids.length);
     let output: Tensor | undefined;
     try {
-      // All layers get their pages before the first one runs, so that none is ahead of another when memory ends.
-      for (const cache of caches) cache.reserve(start + ids.length);
+      this.#reserve(start + ids.length);
       for (let from = 0; from === 0 || from < ids.length; from += chunk) {
         output?.free();
-        output = this.#step(ids.subarray(from, from + chunk), start + from, options);
+        output = this.#advance(ids.subarray(from, from + chunk), options);
       }
     } catch (error) {
       this.#undo(start);
       throw error;
     }
-    this.#history.push(ids);
     return output!;
   }
 
   /** A session that goes on from here by itself; the prefix is held once. Free both. */
   fork(): Session {
-    return this.#over(
-      this.caches.map((cache) => cache.fork()),
-      this.#history.ids,
-    );
+    return this.#over(this.caches.map((cache) => cache.fork()));
   }
 
-  /** Forgets all tokens from `length` on. Throws ShapeError where a layer with a state would have to go back to its past. */
+  /** The longest beginning of at most `length` tokens that `rewind` goes back to without running any again. */
+  reachable(length: number): number {
+    if (length >= this.length && !this.#broken) return this.length;
+    return this.#hasState ? (this.#snapshots.at(length)?.length ?? 0) : length;
+  }
+
+  /**
+   * Forgets all tokens from `length` on. Over layers with a state it goes back to the last snapshot before and runs what follows it
+   * again, in the same pieces as at first: at most as many tokens as are forgotten, or a spacing, and one piece more.
+   * Throws ShapeError for a length that it has not, DeviceError where memory is full: the session is then shorter.
+   */
   rewind(length: number): void {
-    for (const cache of this.caches) cache.checkRewind(length);
-    for (const cache of this.caches) cache.rewind(length);
-    this.#history.cut(length);
-    if (length === 0) this.#broken = false;
+    if (!Number.isInteger(length) || length < 0 || length > this.length)
+      throw new ShapeError(`session: got a rewind to ${length} tokens, expected 0 to ${this.length}`);
+    if (length === this.length && !this.#broken) return;
+    const from = this.#hasState ? this.#snapshots.at(length) : undefined;
+    const start = this.#hasState ? (from?.length ?? 0) : length;
+    const again = this.#history.ids.slice(start, length);
+    const strides = this.#steps.between(start, length);
+    for (const [i, cache] of this.caches.entries()) cache.rewind(start, from?.states[i]);
+    this.#history.cut(start);
+    this.#steps.cut(start);
+    this.#snapshots.cut(start);
+    this.#broken = false;
+    this.#reserve(length);
+    for (const { start: first, end, form } of strides)
+      this.#advance(again.subarray(first - start, end - start), { form, logits: "last" }).free();
   }
 
   /** Writes tokens and caches to one file, atomically. Throws DeviceError where the disk refuses. */
@@ -150,7 +178,10 @@ export class Session {
   static async load(path: string, model: Model, weights: Weights, options: SessionOptions = {}): Promise<Session> {
     const session = new Session(model, weights, options);
     try {
-      session.#history = new History(await readSession(path, session));
+      const { tokens, ends, snapshot } = await readSession(path, session);
+      session.#history = new History(tokens);
+      session.#steps = new Steps(ends);
+      if (snapshot) session.#snapshots.add(snapshot.length, snapshot.states);
       return session;
     } catch (error) {
       session.free();
@@ -158,14 +189,50 @@ export class Session {
     }
   }
 
+  /** What a file keeps of a past with states: how the tokens were run, and the last snapshot before the newest of them. */
+  get past(): Past | undefined {
+    if (!this.#hasState) return undefined;
+    return { ends: this.#steps.ends, snapshot: this.#snapshots.at(this.length - 1) };
+  }
+
   free(): void {
     for (const cache of this.caches) cache.free();
+    this.#snapshots.clear();
+  }
+
+  get #hasState(): boolean {
+    return this.caches.some(({ state }) => Object.keys(state).length > 0);
+  }
+
+  /** All layers get their pages before the first one runs, so that none is ahead of another when memory ends; snapshots go first. */
+  #reserve(length: number): void {
+    const reserve = () => {
+      for (const cache of this.caches) cache.reserve(length);
+    };
+    try {
+      reserve();
+    } catch (error) {
+      if (!(error instanceof DeviceError && this.#snapshots.clear())) throw error;
+      reserve();
+    }
+  }
+
+  /** Runs tokens and writes them down. */
+  #advance(ids: Int32Array, options: AppendOptions): Tensor {
+    const output = this.#step(ids, this.length, options);
+    this.#history.push(ids);
+    if (this.#hasState && ids.length) {
+      this.#steps.push(this.length, options.form);
+      this.#snapshots.take(this.caches, this.length);
+    }
+    return output;
   }
 
   #step(ids: Int32Array, start: number, { form, logits, watch }: AppendOptions): Tensor {
     const { model, weights, caches, cache, machine } = this;
     const t = ids.length;
     const forms = formsFor(model, form, { t, s: start + t, cacheBytes: numberBytes[cache] }, machine);
+    this.#broken = this.#hasState;
     const output = scope(this.#devices, () =>
       forward(model, weights, ids, {
         positions: positionsOf(start, t),
@@ -175,25 +242,38 @@ export class Session {
         watch,
       }),
     );
+    this.#broken = false;
     this.forms = countForms(this.forms, t, forms);
     return output;
   }
 
-  #over(caches: readonly Cache[], tokens: Int32Array): Session {
+  #over(caches: readonly Cache[]): Session {
     const session: Session = new Session({ ...this.model, layers: [] }, this.weights, {
       cache: this.cache,
       machine: this.machine,
     });
     Object.assign(session, { model: this.model, context: this.context, caches });
-    session.#history = new History(tokens);
+    session.#history = new History(this.#history.ids);
+    session.#steps = this.#steps.fork();
+    session.#snapshots = this.#snapshots.fork();
+    session.#broken = this.#broken;
     return session;
   }
 
-  /** Back to `start` tokens after a failed step. */
+  /** Back to `start` tokens after a step that failed. */
   #undo(start: number): void {
-    for (const cache of this.caches)
-      if (start === 0 || cache.length === start || !Object.keys(cache.state).length) cache.rewind(start);
-      else this.#broken = true;
+    if (!this.#hasState || (!this.#broken && this.length === start)) {
+      for (const cache of this.caches) cache.rewind(start);
+      this.#history.cut(start);
+      return;
+    }
+    try {
+      this.rewind(start);
+    } catch (error) {
+      this.#broken = true;
+      // What failed first is what is told.
+      if (!(error instanceof DeviceError)) throw error;
+    }
   }
 }
 

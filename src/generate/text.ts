@@ -60,6 +60,11 @@ export class TextSession {
     return this.#session.sharedBytes;
   }
 
+  /** Bytes of the states that are kept to come back to, where layers have states. */
+  get snapshotBytes(): number {
+    return this.#session.snapshotBytes;
+  }
+
   /** Tokens times layers that ran in each form of attention so far. */
   get forms(): FormCounts {
     return this.#session.forms;
@@ -107,7 +112,7 @@ export class TextSession {
     return new TextSession(this.#speaker, this.#session.fork());
   }
 
-  /** Forgets all tokens from `length` on. Throws ShapeError where a layer with a state would have to go back to its past. */
+  /** Forgets all tokens from `length` on; over layers with a state it may run some again. Throws as `Session.rewind`. */
   rewind(length: number): void {
     this.#session.rewind(length);
   }
@@ -139,15 +144,16 @@ export async function resumeSession(
 
 /**
  * Takes a session back to the longest beginning that its tokens share with `ids`, and gives the ids that are left to run: one at
- * least, since logits come from running. A state of fixed size keeps no past: there, all is run again.
+ * least, since logits come from running. Over layers with a state it goes back to the last snapshot in that beginning, and what
+ * follows is among those left.
  */
 export function keepShared(session: Session, ids: Int32Array): Int32Array {
-  const { tokens, caches } = session;
+  const { tokens } = session;
   let shared = 0;
   while (shared < ids.length - 1 && tokens[shared] === ids[shared]) shared++;
-  if (shared < tokens.length && caches.some(({ state }) => Object.keys(state).length)) shared = 0;
-  session.rewind(shared);
-  return ids.subarray(shared);
+  const kept = session.reachable(shared);
+  session.rewind(kept);
+  return ids.subarray(kept);
 }
 
 /** What was asked for, on the model's machine unless another was named, with room for the model's own context or for what nine tenths of the memory hold. */

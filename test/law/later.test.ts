@@ -13,7 +13,7 @@ import { formsAgree } from "./forms.ts";
 import { cases } from "./geometry.ts";
 import { lossProgram, modelIsCounted, models } from "./model.ts";
 import { differentiable, unrecorded } from "./op.ts";
-import { sessionContinues } from "./session.ts";
+import { rewindReplays, sessionContinues } from "./session.ts";
 import { formName, layerProgram } from "./subject.ts";
 
 // All laws on a device that enqueues, in another order, over blocks that tell nothing: numbers are the reference's, bit for bit.
@@ -92,3 +92,6 @@ test("a whole model's loss and gradients are the reference's, and its memory com
 
 test("a session continues a prefill over layers of any variants, experts among them", () =>
   holds(models(), async (drawn) => (await sessionContinues(drawn, later)) ?? modelIsCounted(drawn, later), 40));
+
+test("a session taken back is one that never went further", () =>
+  holds(models(), (drawn) => rewindReplays(drawn, later), 40));

@@ -13,7 +13,7 @@ import { holds, unequal } from "./check.ts";
 import { gradientIsDifference } from "./gradient.ts";
 
 import { lossProgram, modelIsCounted, models } from "./model.ts";
-import { sessionContinues } from "./session.ts";
+import { rewindReplays, sessionContinues } from "./session.ts";
 
 const reference = new ReferenceDevice();
 let one: WasmDevice;
@@ -51,6 +51,11 @@ test("a session continues a prefill over layers of any variants, and holds the d
 
 test("a session goes over layers with rows and layers with a state alike", () =>
   holds(models("dense"), (drawn) => sessionContinues({ ...drawn, model: hybrid(drawn.model) }, reference)));
+
+test("a session taken back is one that never went further, on every device", async () => {
+  await holds(models(), (drawn) => rewindReplays(drawn, reference));
+  await holds(models("dense"), (drawn) => rewindReplays({ ...drawn, model: hybrid(drawn.model) }, two));
+});
 
 test("one seed gives one model and one text", async () => {
   const model = buildModel("[MLA,GQA2-128]", { vocabulary: 13, width: 16, heads: 2, layers: 2 });
