@@ -119,21 +119,37 @@ export function longestContext(
   type: Dtype,
   { room, batch = 1 }: { readonly room: number; readonly batch?: number },
 ): number {
-  return longest((context) => batch * cacheBytes(blueprint, form, type, context) <= room);
+  return longestWithin((context) => batch * cacheBytes(blueprint, form, type, context), room);
 }
 
-/** The longest context that fits, where every shorter one fits too: 0 where not even one token does, Infinity beyond 2^52. */
-export function longest(fits: (context: number) => boolean): number {
-  if (!fits(1)) return 0;
-  let [low, high] = [1, 2];
-  while (fits(high)) {
+/**
+ * The most tokens whose bytes are within `room`, where more tokens never take fewer bytes: 0 where not even one fits, Infinity beyond
+ * 2^52. Bytes grow nearly in proportion between windows, so that a line through two points is close to where they end.
+ */
+export function longestWithin(bytesOf: (tokens: number) => number, room: number): number {
+  let [low, used] = [1, bytesOf(1)];
+  if (used > room) return 0;
+  let [high, over] = [2, bytesOf(2)];
+  while (over <= room) {
     if (high >= 2 ** 52) return Number.POSITIVE_INFINITY;
-    [low, high] = [high, 2 * high];
+    [low, used] = [high, over];
+    high = Math.min(2 ** 52, 64 * high);
+    over = bytesOf(high);
   }
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle;
+  for (let halve = false; high - low > 1; ) {
+    const share = halve ? 0.5 : (room - used) / (over - used);
+    const middle = Math.min(high - 1, Math.max(low + 1, Math.floor(low + share * (high - low))));
+    const bytes = bytesOf(middle);
+    const before = high - low;
+    if (bytes <= room) [low, used] = [middle, bytes];
+    else [high, over] = [middle, bytes];
+    // The next token after the line's end is the usual answer: look there before anywhere else.
+    if (bytes <= room && high - low > 1) {
+      const after = bytesOf(low + 1);
+      if (after > room) return low;
+      [low, used] = [low + 1, after];
+    }
+    halve = high - low > before / 2;
   }
   return low;
 }

@@ -1,6 +1,6 @@
 import { cacheOf } from "../attention/define.ts";
 import type { Blueprint } from "./blueprint.ts";
-import { activationBytes, cacheBytes, formsOf, longest, type Types, weightBytes } from "./cost.ts";
+import { activationBytes, cacheBytes, formsOf, longestWithin, type Types, weightBytes } from "./cost.ts";
 import type { CachedForm } from "./keep.ts";
 import { isShared, rankCache, rankWeights } from "./rank.ts";
 import { parseSplit, ranksOf, type Split } from "./split.ts";
@@ -80,7 +80,7 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
     machines: of.hosts.flatMap(({ name, memory }) => {
       if (memory === undefined) return [];
       const room = memory - weights;
-      const tokens = longest((context) => sequences * perRank(context) <= room);
+      const tokens = longestWithin((context) => sequences * perRank(context), room);
       return [{ machine: name, fits: cache <= room, longestContext: Number.isFinite(tokens) ? tokens : null }];
     }),
     notes: notesOf(blueprint, form, split, of),

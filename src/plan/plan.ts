@@ -1,11 +1,11 @@
 import { parameterCount, present, shapeOf } from "../attention/define.ts";
+import { achieved } from "../cost/achieve.ts";
 import { type Blueprint, countParameters, draftOf, type LayerKind } from "../cost/blueprint.ts";
 import {
   bytesPerToken,
   cacheBytes,
   formsOf,
   layerValues,
-  longestContext,
   stepBytes,
   stepFlops,
   valuesPerLayer,
@@ -13,16 +13,17 @@ import {
   waysOf,
   weightBytes,
 } from "../cost/cost.ts";
-import type { Machine } from "../cost/crossover.ts";
+import type { Group } from "../cost/group.ts";
 import type { Host } from "../cost/host.ts";
 import { type CachedForm, keptOf } from "../cost/keep.ts";
 import { layOut } from "../cost/layout.ts";
-import { stepWork } from "../cost/step.ts";
-import { crossoverOf, prefillSteps, priceSteps, runningOn } from "../cost/time.ts";
 import { type Dtype, dtypes, type WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import { spansOf, typesFrom } from "./asked.ts";
 import { enginesOf } from "./engine.ts";
+import { groupRow } from "./group.ts";
+import { machineRows } from "./machine.ts";
 import type { Plan } from "./schema.ts";
 
 /** What a plan is asked for. */
@@ -33,12 +34,16 @@ export interface PlanSettings {
   readonly batch: number;
   /** New tokens of a sequence in one decoding step (more than one: speculative decoding). */
   readonly step: number;
+  /** Tokens of a sequence that such a step adds on average, from 1 to `step`; all of them unless given. */
+  readonly accepted?: number | undefined;
   /** "file": as the model's file has them (bfloat16 where there is none). */
   readonly weightType: WeightType;
   readonly cacheType: Dtype;
   readonly hosts: readonly Host[];
   /** As "tp8", "dp8", "cp4", "tp4,dp2". */
   readonly layouts: readonly string[];
+  /** Machines as they are bought, whose layouts are looked for. */
+  readonly groups?: readonly Group[] | undefined;
 }
 
 export type { Blueprint };
@@ -51,7 +56,11 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
   check("context", settings.context, MOST_TOKENS);
   check("batch", settings.batch, MOST_SEQUENCES);
   check("step", settings.step, MOST_SEQUENCES);
-  const { context, batch, step, weightType, cacheType } = settings;
+  const { context, batch, step, accepted = step, weightType, cacheType, groups = [] } = settings;
+  if (!(accepted >= 1 && accepted <= step))
+    throw new ShapeError(
+      `plan: accepted got ${accepted}, expected from 1 to the ${step} new tokens of a step; propose more with --step`,
+    );
   const { name, architecture, source, vocabulary, width, layers, maxContext } = blueprint;
   const { total, active, hosted } = countParameters(blueprint);
   return {
@@ -65,7 +74,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
       layers: layers.reduce((sum, { count }) => sum + count, 0),
       maxContext,
     },
-    settings: { context, batch, step, weightType, cacheType },
+    settings: { context, batch, step, accepted, weightType, cacheType },
     parameters: { total, active, hosted },
     tables: [...(blueprint.tables ?? [])],
     draft: draftRow(blueprint, settings),
@@ -78,6 +87,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     ),
     machines: machineRows(blueprint, settings),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
+    groups: groups.map((group) => groupRow(blueprint, group, settings)),
     notes: notesOf(blueprint, settings),
   };
 }
@@ -92,7 +102,7 @@ function notesOf(
   { layers, maxContext, weightBytes, assumed, tables, draft }: Blueprint,
   settings: PlanSettings,
 ): string[] {
-  const { context, step, weightType, cacheType, hosts } = settings;
+  const { context, step, accepted = step, weightType, cacheType, hosts, groups = [] } = settings;
   const notes: string[] = [...(assumed ?? [])];
   const note = (holds: boolean, text: string) => void (holds && notes.push(text));
   note(
@@ -113,9 +123,12 @@ function notesOf(
   );
   note(
     (tables ?? []).length > 0,
-    "tables of which a token reads a row may lie in the host's memory; here they are counted among weights",
+    "tables of which a token reads a row may lie in the host's memory; here they are counted among weights, but in groups they lie there",
   );
-  note(draft !== undefined, "layers that propose further tokens stand apart, and are in no other figure");
+  note(
+    draft !== undefined,
+    "layers that propose further tokens stand apart: only groups count them, where a step has several new tokens",
+  );
   note(
     layers.some(({ feed }) => feed.experts),
     "a step reads the experts that its tokens are expected to visit, where each visits all alike",
@@ -134,7 +147,14 @@ function notesOf(
     hosts.some(({ measured }) => !measured),
     "times on machines that were not measured are what published rates allow",
   );
-  note(step > 1, `a decoding step has ${step} new tokens of each sequence, all of which count as accepted`);
+  note(
+    step > 1,
+    `a decoding step has ${step} new tokens of each sequence, of which ${accepted === step ? "all" : accepted} count as accepted`,
+  );
+  note(
+    groups.length > 0,
+    `groups: kernels achieve ${achieved.compute * 100} % of the arithmetic, ${achieved.memory * 100} % of the memory's and ${achieved.network * 100} % of the links' rates of datasheets and start in ${achieved.op * 1e6} us, as published on H800 and H100 (FlashMLA, DeepEP, Hazy Research), one share for all; experts are visited alike, work and sending do not overlap`,
+  );
   return notes;
 }
 
@@ -145,12 +165,6 @@ function weightsOf(blueprint: Blueprint, asked: WeightType): Plan["weights"] {
     ...(blueprint.weightBytes === undefined ? [] : (["file"] as const)),
   ];
   return [...new Set([asked, ...types])].map((dtype) => ({ dtype, bytes: weightBytes(blueprint, dtype) }));
-}
-
-/** All types of numbers, the one asked for first. */
-function typesFrom(asked: WeightType): Dtype[] {
-  const all = Object.keys(dtypes) as Dtype[];
-  return all.toSorted((a, b) => Number(b === asked) - Number(a === asked));
 }
 
 function cacheRows(blueprint: Blueprint, { context, batch, cacheType }: PlanSettings): Plan["cache"] {
@@ -200,11 +214,6 @@ function draftRow(blueprint: Blueprint, settings: PlanSettings): Plan["draft"] {
   };
 }
 
-const spansOf = ({ context, batch, step }: PlanSettings) => ({
-  prefill: { t: context, s: context, batch, logits: 1 },
-  decode: { t: step, s: context + step, batch },
-});
-
 /** The context asked for, and some below it, falling. */
 function contextsTo(context: number): number[] {
   const below = [];
@@ -220,69 +229,4 @@ function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan[
     const intensity = flops / bytes;
     return { phase: phase as "prefill" | "decode", ...way, context: settings.context, flops, bytes, intensity };
   });
-}
-
-/** What does not depend on the machine is counted once: the work of every step, and the longest contexts of a room. */
-function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan["machines"] {
-  const { context, batch, step, weightType, cacheType } = settings;
-  const ways = waysOf(blueprint);
-  const weights = weightBytes(blueprint, weightType);
-  const smallest = Math.min(
-    ...formsOf(blueprint).map((form) => batch * cacheBytes(blueprint, form, cacheType, context)),
-  );
-  const workOf = once((key: string) => {
-    const [phase, chunk, bytes] = key.split(" ") as [string, string, string];
-    const steps =
-      phase === "decode"
-        ? [{ span: spansOf(settings).decode, times: 1 }]
-        : prefillSteps(context, batch, chunk === "all" ? context : Number(chunk));
-    return ways.map((way) => ({
-      way,
-      steps: steps.map(({ span, times }) => ({
-        work: stepWork(blueprint, way, span, settings, Number(bytes)),
-        times,
-      })),
-    }));
-  });
-  const timed = (key: string, machine: Machine, tokens: number): Plan["machines"][number]["decode"] =>
-    workOf(key)
-      .map(({ way, steps }) => {
-        const { seconds, limit } = priceSteps(steps, machine);
-        return { ...way, seconds, tokensPerSecond: (batch * tokens) / seconds, limit };
-      })
-      .toSorted((a, b) => a.seconds - b.seconds);
-  return settings.hosts.map((host) => {
-    const { name, measured, memory, chunk = "all" } = host;
-    const running = runningOn(host, blueprint, weightType, cacheType);
-    const { machine, activationBytes: bytes } = running;
-    const room = memory === undefined ? undefined : memory - weights;
-    return {
-      machine: name,
-      measured,
-      memory,
-      fits: room === undefined ? undefined : smallest <= room,
-      longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
-      prefill: timed(`prefill ${chunk} ${bytes}`, machine, context),
-      decode: timed(`decode - ${bytes}`, machine, step),
-      crossover: crossoverOf(blueprint, settings, running),
-    };
-  });
-}
-
-/** The function, which computes each key once. */
-function once<T>(compute: (key: string) => T): (key: string) => T {
-  const known = new Map<string, T>();
-  return (key) => {
-    if (!known.has(key)) known.set(key, compute(key));
-    return known.get(key)!;
-  };
-}
-
-function longestRows(blueprint: Blueprint, room: number, { batch, cacheType }: PlanSettings) {
-  return typesFrom(cacheType).flatMap((dtype) =>
-    formsOf(blueprint).map((form) => {
-      const tokens = longestContext(blueprint, form, dtype, { room, batch });
-      return { form, dtype, tokens: Number.isFinite(tokens) ? tokens : null };
-    }),
-  );
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { CachedForm } from "../cost/keep.ts";
+import type { Bound } from "../cost/serve.ts";
 import type { Limit } from "../cost/time.ts";
 import { type Dtype, dtypes } from "../cost/type.ts";
 
@@ -145,6 +146,49 @@ const layout = z.object({
   notes: z.array(z.string()),
 });
 
+const bound = z.enum(["compute", "memory", "overhead", "network"]) satisfies z.ZodType<Bound>;
+/** A step of a group: its seconds, those in which ranks do nothing but send, what most go into; tokens of all sequences, accepted ones where several are proposed. */
+const served = z.object({ seconds: z.number(), sending: z.number(), bound, tokensPerSecond: z.number() });
+const link = z.object({ kind: z.string(), bytesPerSecond: bytes, latency: z.number() });
+
+/** Several devices that are alike, and the model in every sensible layout over them. */
+const group = z.object({
+  group: z.string(),
+  device: z.string(),
+  count: z.int(),
+  nodes: z.int(),
+  /** Of one device, as far as it is there for a model. */
+  memory: bytes,
+  /** What joins devices in a node, and nodes: bytes per second of one device in one direction, seconds of an empty message. */
+  link: link.optional(),
+  network: link.optional(),
+  layouts: z.array(
+    z.object({
+      layout: z.string(),
+      tensor: z.int(),
+      data: z.int(),
+      context: z.int(),
+      pipeline: z.int(),
+      expert: z.int(),
+      weightBytesPerRank: bytes,
+      /** Of the smallest form, at `settings.context` and `settings.batch`. */
+      cacheBytesPerRank: bytes,
+      fits: z.boolean(),
+      /** Of each of `settings.batch` sequences; null where no length fills the memory. */
+      longestContext: z.int().nullable(),
+      /** Of `settings.context` tokens, at the same time. */
+      mostSequences: z.int(),
+      /** Of `settings.context` tokens in each sequence. */
+      prefill: served.optional(),
+      decode: served.optional(),
+      /** A decoding step with as many sequences as fit. */
+      full: served.optional(),
+    }),
+  ),
+  /** The layout with the shortest step, with the most tokens written where all sequences that fit are there, and with the fastest prefill. */
+  best: z.array(z.object({ by: z.enum(["latency", "throughput", "prefill"]), layout: z.string(), why: z.string() })),
+});
+
 /** What `biform plan` prints with --json. */
 export const planSchema = z.object({
   format: z.literal("biform plan 1"),
@@ -153,6 +197,8 @@ export const planSchema = z.object({
     context: z.int(),
     batch: z.int(),
     step: z.int(),
+    /** Tokens of a sequence that a decoding step adds, of `step` that are proposed. */
+    accepted: z.number(),
     weightType: z.union([dtype, z.literal("file")]),
     cacheType: dtype,
   }),
@@ -177,6 +223,7 @@ export const planSchema = z.object({
   costs: z.array(cost),
   machines: z.array(machine),
   layouts: z.array(layout),
+  groups: z.array(group),
   /** What a reader must know: what was assumed, what is not counted. */
   notes: z.array(z.string()),
 });

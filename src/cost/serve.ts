@@ -1,0 +1,173 @@
+/** How fast a group of devices serves a model in one layout: what each rank computes, and what all send each other. */
+import { cacheOf } from "../attention/define.ts";
+import { achievable } from "./achieve.ts";
+import type { Blueprint } from "./blueprint.ts";
+import { activationBytes, bytesPerToken, type Span, type Types, type Way, waysOf } from "./cost.ts";
+import type { Machine } from "./crossover.ts";
+import type { Group } from "./group.ts";
+import { hostOf } from "./host.ts";
+import { allReduceSeconds, allToAllSeconds, dispatchSeconds, ringOf, sendSeconds } from "./network.ts";
+import { rankOf, stageShare } from "./rank.ts";
+import type { Split } from "./split.ts";
+import { priceStep, stepWork } from "./step.ts";
+import { rateType } from "./time.ts";
+
+/** What most of a step's time goes into. */
+export type Bound = "compute" | "memory" | "overhead" | "network";
+
+/** Seconds of a step, those of them in which nothing but sending goes on, and what most go into. */
+export interface Served {
+  readonly seconds: number;
+  readonly sending: number;
+  readonly bound: Bound;
+}
+
+/** What is served: tokens per sequence, sequences, and new tokens of each in a decoding step. */
+export interface Load extends Types {
+  readonly context: number;
+  readonly batch: number;
+  readonly step: number;
+}
+
+/** Tokens that go through the stages of a pipeline together in a prefill (the default of vLLM and SGLang on such machines). */
+const PIECE = 8192;
+
+/** One device of a group as kernels find it. */
+export function deviceOf(group: Group, blueprint: Blueprint, { weightType, cacheType }: Types): Machine {
+  return achievable(hostOf(group.device).rates(rateType(blueprint, weightType), cacheType));
+}
+
+/** A decoding step after `context` tokens in each sequence, in the faster form over the smallest cache. */
+export function decodeOn(blueprint: Blueprint, group: Group, split: Split, load: Load): Served {
+  const { tensor, data, context, pipeline } = split;
+  const sequences = Math.ceil(load.batch / data);
+  // As many groups of sequences are on their way as there are stages, if there are as many sequences.
+  const under = Math.min(pipeline, sequences);
+  const batch = Math.ceil(sequences / under);
+  const all = load.context + load.step;
+  const span = { t: load.step, s: Math.max(load.step, Math.round(all / context)), batch };
+  const peers = Math.min(split.expert / (tensor * context), load.batch);
+  const machine = deviceOf(group, blueprint, load);
+  const { work, sending } = fastest(blueprint, group, split, { span, load, machine, peers, prefill: false });
+  const whole = stageShare(blueprint, pipeline) * pipeline;
+  const passing = pipeline > 1 ? pipeline * passOn(blueprint, group, split, batch * load.step, load) : 0;
+  return total(work, whole, sending * whole + passing);
+}
+
+/** Reading `context` tokens of each sequence. */
+export function prefillOn(blueprint: Blueprint, group: Group, split: Split, load: Load): Served {
+  const { tensor, data, context, pipeline } = split;
+  const batch = Math.ceil(load.batch / data);
+  const t = Math.ceil(load.context / context);
+  // The rows of a context rank see as many keys, on average, as all rows do.
+  const span = { t, s: Math.max(t, Math.round((load.context + t) / 2)), batch, logits: 1 };
+  const peers = Math.min(split.expert / tensor, load.batch * context);
+  const machine = deviceOf(group, blueprint, load);
+  const { work, sending } = fastest(blueprint, group, split, {
+    span: context > 1 ? span : { ...span, s: t },
+    load,
+    machine,
+    peers,
+    prefill: true,
+  });
+  const tokens = batch * load.context;
+  const pieces = Math.max(1, Math.ceil(tokens / PIECE));
+  // Stages wait for the first piece to arrive and after the last has left.
+  const filled = (stageShare(blueprint, pipeline) * (pieces + pipeline - 1)) / pieces;
+  const passing = pipeline > 1 ? (pieces + pipeline - 1) * passOn(blueprint, group, split, tokens / pieces, load) : 0;
+  return total(work, filled, sending * filled + passing);
+}
+
+interface Step {
+  readonly span: Span;
+  readonly load: Load;
+  readonly machine: Machine;
+  readonly peers: number;
+  readonly prefill: boolean;
+}
+
+/** The work of all layers on one rank, and seconds of sending, in the form that takes least. */
+function fastest(blueprint: Blueprint, group: Group, split: Split, step: Step) {
+  const { span, load, machine, peers, prefill } = step;
+  const own = { ...rankOf(blueprint, split.tensor), weightBytes: undefined };
+  const spread = { devices: split.expert, peers };
+  const ways = waysOf(blueprint);
+  const kept = ways.at(-1)!.cached;
+  const priced = ways
+    .filter(({ cached }) => cached === kept)
+    .map((way) => priceStep(stepWork(own, way, span, load, activationBytes(load.weightType), spread), machine));
+  const work = priced.reduce((best, one) => (one.seconds < best.seconds ? one : best));
+  return { work, sending: sendingSeconds(blueprint, group, split, { ...step, way: ways.at(-1)! }, prefill) };
+}
+
+function total(
+  work: { seconds: number; compute: number; memory: number; overhead: number },
+  times: number,
+  sending: number,
+): Served {
+  const parts = [
+    ["network", sending],
+    ["memory", work.memory * times],
+    ["compute", work.compute * times],
+    ["overhead", work.overhead * times],
+  ] as const;
+  const [bound] = parts.reduce((most, one) => (one[1] > most[1] ? one : most));
+  return { seconds: work.seconds * times + sending, sending, bound };
+}
+
+/**
+ * Seconds in which the ranks of all stages send. Tensor ranks add up each attention and each feed-forward half, and the embedding, and
+ * gather the logits; context ranks merge outputs in float32 (in a prefill they pass keys and values around); experts on ranks with
+ * other sequences get tokens, as 8-bit floats where weights are narrow, and send 16-bit floats back (DeepEP).
+ */
+function sendingSeconds(
+  blueprint: Blueprint,
+  group: Group,
+  { tensor, context, expert }: Split,
+  { span: { t, batch = 1, logits = t }, load, way }: Step & { way: Way },
+  prefill: boolean,
+): number {
+  const { width, vocabulary, layers } = blueprint;
+  const tokens = t * batch;
+  const bytes = activationBytes(load.weightType);
+  const rows = tokens * width * bytes;
+  const [heads, together, positions] = [
+    ringOf(group, tensor),
+    ringOf(group, tensor * context),
+    ringOf(group, context, tensor),
+  ];
+  const around = tensor > 1 ? allReduceSeconds(group, heads, rows) : 0;
+  const logitBytes = batch * logits * vocabulary * bytes;
+  let seconds = around + (tensor > 1 ? allToAllSeconds(group, heads, logitBytes) : 0);
+  const cacheRow = context > 1 && prefill ? bytesPerToken(blueprint, way.cached, load.cacheType) : 0;
+  if (cacheRow) seconds += allToAllSeconds(group, positions, (cacheRow * tokens * context) / 1);
+  const same = prefill ? tensor : tensor * context;
+  for (const { count, attention, feed } of layers) {
+    const { sizes, variant } = attention;
+    let each = around;
+    if (context > 1 && !prefill && cacheOf(variant, sizes).length) {
+      const output = way.cached === "absorbed" && variant.unfolded ? sizes.c || sizes.v : sizes.v;
+      each += allReduceSeconds(group, positions, tokens * (sizes.h / tensor) * (output + 1) * 4);
+    }
+    if (!feed.experts || expert <= same) each += feed.experts && !prefill ? reduceSame() : around;
+    else {
+      const sent = { tokens: tokens / tensor, chosen: feed.chosen, once: prefill };
+      const ring = ringOf(group, expert);
+      const narrow = Math.min(bytes, load.weightType === "bfloat16" || load.weightType === "float16" ? 2 : 1);
+      each += dispatchSeconds(group, ring, { ...sent, bytes: width * narrow });
+      each += dispatchSeconds(group, ring, { ...sent, bytes: width * bytes });
+    }
+    seconds += count * each;
+  }
+  return seconds;
+
+  function reduceSame() {
+    return together.ranks > 1 ? allReduceSeconds(group, together, rows) : 0;
+  }
+}
+
+/** Seconds to hand tokens to the next stage. */
+function passOn(blueprint: Blueprint, group: Group, { tensor, data, context }: Split, tokens: number, load: Load) {
+  const bytes = (tokens * blueprint.width * activationBytes(load.weightType)) / (tensor * context);
+  return sendSeconds(group, tensor * data * context, bytes);
+}
