@@ -17,7 +17,7 @@ import type { Group } from "../cost/group.ts";
 import type { Host } from "../cost/host.ts";
 import { type CachedForm, keptOf } from "../cost/keep.ts";
 import { layOut } from "../cost/layout.ts";
-import { type Dtype, dtypes, type WeightType } from "../cost/type.ts";
+import type { Dtype, WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { spansOf, typesFrom } from "./asked.ts";
