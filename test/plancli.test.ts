@@ -70,6 +70,20 @@ test("a variant with one form calls it expanded, and several models are a list",
   expect(new Set(both[1].cache.map(({ form }: { form: string }) => form))).toEqual(new Set(["expanded", "absorbed"]));
 });
 
+test("a group of machines answers which layout is best, and why", () => {
+  const args = ["deepseek-r1", "--weights", "fp8", "--batch", "64", "--machine", "8xh200, 2x rtx-5090,h100"];
+  const found = planSchema.parse(planned(...args, "--step", "2", "--accepted", "1.7"));
+  expect(found.machines.map(({ machine }) => machine)).toEqual(["h100-sxm"]);
+  expect(found.groups.map(({ group }) => group)).toEqual(["8xh200", "2xrtx-5090"]);
+  expect(found.settings.accepted).toBe(1.7);
+  expect(found.groups[0]!.best.map(({ by }) => by)).toEqual(["latency", "throughput", "prefill"]);
+  expect(found.groups[1]!.best).toEqual([]);
+  const { stdout } = plan(...args);
+  expect(stdout).toContain("8 x h200, 131 GiB each, NVLink 450 GB/s");
+  expect(stdout).toMatch(/T best throughput: dp8: \d+ sequences fit/);
+  for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(100);
+});
+
 test("an architecture that is not known is planned where the user names the variant", () => {
   const odd = put("odd.json", { ...lite, model_type: "odd" });
   const { stderr, status } = plan(odd);
@@ -158,6 +172,10 @@ test.each([
   [["deepseek-r1", "--diff", "deepseek-r0"], /deepseek-r0: .*nearest is deepseek/],
   [["deepseek-r1", "--context", "0"], /--context: got "0"/],
   [["deepseek-r1", "--machine", "abacus"], /--machine: got "abacus"/],
+  [["deepseek-r1", "--machine", "12xh800"], /a multiple of 8/],
+  [["deepseek-r1", "--machine", "9xrtx-4090"], /no datasheet joins more/],
+  [["deepseek-r1", "--accepted", "2"], /accepted got 2/],
+  [["deepseek-r1", "--accepted", "none"], /--accepted: got "none"/],
   [["deepseek-r1", "--layout", "tp3"], /tensor ranks/],
   [["deepseek-r1", "--cache", "f7"], /--cache: got "f7"/],
   [["--match", "speed=3"], /match: got "speed=3"/],

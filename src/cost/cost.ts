@@ -23,9 +23,15 @@ export interface Types {
   readonly cacheType: Dtype;
 }
 
+const forms = new WeakMap<Blueprint["layers"], CachedForm[]>();
+
 /** The forms that a model can keep, the expanded one first. */
 export function formsOf({ layers }: Blueprint): CachedForm[] {
-  return layers.some((kind) => keptOf(kind).absorbed) ? ["expanded", "absorbed"] : ["expanded"];
+  const known = forms.get(layers);
+  if (known) return known;
+  const found: CachedForm[] = layers.some((kind) => keptOf(kind).absorbed) ? ["expanded", "absorbed"] : ["expanded"];
+  forms.set(layers, found);
+  return found;
 }
 
 /** The ways a model can run: over what it keeps, and over keys and values that each step unfolds from all of the cache. */

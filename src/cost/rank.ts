@@ -1,16 +1,16 @@
 /** What one of several ranks holds of a model: an attention of fewer heads is an attention, so all else follows from it. */
 import { type Costing, parameterCount } from "../attention/define.ts";
-import type { Blueprint, LayerKind } from "./blueprint.ts";
+import { type Blueprint, countParameters, type LayerKind } from "./blueprint.ts";
 import { cacheBytes, parameterBytes, stateBytes, type Types } from "./cost.ts";
 import { type CachedForm, keptOf } from "./keep.ts";
 import { checkHeads, type Split } from "./split.ts";
 
-const cut = new WeakMap<Costing, Map<number, Costing>>();
+const pieces = new WeakMap<Costing, Map<number, Costing>>();
 
 /** The attention of one of so many tensor ranks: heads and groups are split, a group over more ranks than there are is on several. */
 function cutAttention(attention: Costing, tensor: number): Costing {
-  const known = cut.get(attention) ?? new Map<number, Costing>();
-  cut.set(attention, known);
+  const known = pieces.get(attention) ?? new Map<number, Costing>();
+  pieces.set(attention, known);
   const found = known.get(tensor);
   if (found) return found;
   const { g, b, h } = attention.sizes;
@@ -40,7 +40,10 @@ export function rankOf(blueprint: Blueprint, tensor: number): Blueprint {
   if (found) return found;
   for (const kind of blueprint.layers) checkHeads(kind, tensor);
   const layers = blueprint.layers.map((kind) => cutLayer(kind, blueprint.width, tensor));
-  const made = { ...blueprint, layers, vocabulary: blueprint.vocabulary / tensor, weightBytes: undefined };
+  const cut = { ...blueprint, layers, vocabulary: blueprint.vocabulary / tensor };
+  // A file's bytes are those of a parameter, on average, wherever it lies.
+  const share = countParameters(cut).total / countParameters(blueprint).total;
+  const made = { ...cut, weightBytes: blueprint.weightBytes && blueprint.weightBytes * share };
   known.set(tensor, made);
   return made;
 }
@@ -54,14 +57,27 @@ export function stageShare({ layers }: Blueprint, stages: number): number {
 /** Bytes of the weights that a rank holds: of the first or the last stage, which have a table of the vocabulary. Host tables are not in it. */
 export function rankWeights(blueprint: Blueprint, split: Split, { weightType }: Pick<Types, "weightType">): number {
   const { tensor, pipeline, expert } = split;
-  const { vocabulary, width, tied, layers, extra } = rankOf(blueprint, tensor);
-  const tables = vocabulary * width * (tied || pipeline > 1 ? 1 : 2);
-  let own = 0;
-  for (const { count, attention, feed, extra } of layers) {
-    const rest = parameterCount(attention.variant, attention.sizes) + feed.always + extra;
-    own += count * (rest + (feed.expert * feed.experts) / expert);
+  const own = rankOf(blueprint, tensor);
+  const { rest, experts } = countRank(own);
+  const tables = own.vocabulary * own.width * (own.tied || pipeline > 1 ? 1 : 2);
+  const layers = (rest + experts / expert) * stageShare(blueprint, pipeline);
+  return (layers + tables + own.extra) * parameterBytes(blueprint, weightType);
+}
+
+const counts = new WeakMap<Blueprint, { readonly rest: number; readonly experts: number }>();
+
+/** Parameters of all layers of a tensor rank: experts, and all else. */
+function countRank(own: Blueprint) {
+  const known = counts.get(own);
+  if (known) return known;
+  let [rest, experts] = [0, 0];
+  for (const { count, attention, feed, extra } of own.layers) {
+    rest += count * (parameterCount(attention.variant, attention.sizes) + feed.always + extra);
+    experts += count * feed.expert * feed.experts;
   }
-  return (own * stageShare(blueprint, pipeline) + tables + extra) * parameterBytes(blueprint, weightType);
+  const made = { rest, experts };
+  counts.set(own, made);
+  return made;
 }
 
 /** Bytes of one sequence's cache that a rank holds by tokens: positions are split over context ranks, states are not. */

@@ -2,14 +2,16 @@
 import { cacheOf } from "../attention/define.ts";
 import { achievable } from "./achieve.ts";
 import type { Blueprint } from "./blueprint.ts";
-import { activationBytes, bytesPerToken, type Span, type Types, type Way, waysOf } from "./cost.ts";
+import { activationBytes, bytesPerToken, formsOf, type Span, type Types, waysOf } from "./cost.ts";
 import type { Machine } from "./crossover.ts";
+import type { Datasheet } from "./datasheet.ts";
 import type { Group } from "./group.ts";
 import { hostOf } from "./host.ts";
+import type { CachedForm } from "./keep.ts";
 import { allReduceSeconds, allToAllSeconds, dispatchSeconds, ringOf, sendSeconds } from "./network.ts";
 import { rankOf, stageShare } from "./rank.ts";
 import type { Split } from "./split.ts";
-import { priceStep, stepWork } from "./step.ts";
+import { type Price, priceStep, type Spread, type StepWork, stepWork } from "./step.ts";
 import { rateType } from "./time.ts";
 
 /** What most of a step's time goes into. */
@@ -32,9 +34,18 @@ export interface Load extends Types {
 /** Tokens that go through the stages of a pipeline together in a prefill (the default of vLLM and SGLang on such machines). */
 const PIECE = 8192;
 
-/** One device of a group as kernels find it. */
-export function deviceOf(group: Group, blueprint: Blueprint, { weightType, cacheType }: Types): Machine {
-  return achievable(hostOf(group.device).rates(rateType(blueprint, weightType), cacheType));
+const devices = new WeakMap<Datasheet, Map<string, Machine>>();
+
+/** One device as kernels find it. */
+function deviceOf(device: Datasheet, blueprint: Blueprint, { weightType, cacheType }: Types): Machine {
+  const rated = rateType(blueprint, weightType);
+  const known = devices.get(device) ?? new Map<string, Machine>();
+  devices.set(device, known);
+  const found = known.get(rated + cacheType);
+  if (found) return found;
+  const made = achievable(hostOf(device).rates(rated, cacheType));
+  known.set(rated + cacheType, made);
+  return made;
 }
 
 /** A decoding step after `context` tokens in each sequence, in the faster form over the smallest cache. */
@@ -47,7 +58,7 @@ export function decodeOn(blueprint: Blueprint, group: Group, split: Split, load:
   const all = load.context + load.step;
   const span = { t: load.step, s: Math.max(load.step, Math.round(all / context)), batch };
   const peers = Math.min(split.expert / (tensor * context), load.batch);
-  const machine = deviceOf(group, blueprint, load);
+  const machine = deviceOf(group.device, blueprint, load);
   const { work, sending } = fastest(blueprint, group, split, { span, load, machine, peers, prefill: false });
   const whole = stageShare(blueprint, pipeline) * pipeline;
   const passing = pipeline > 1 ? pipeline * passOn(blueprint, group, split, batch * load.step, load) : 0;
@@ -62,7 +73,7 @@ export function prefillOn(blueprint: Blueprint, group: Group, split: Split, load
   // The rows of a context rank see as many keys, on average, as all rows do.
   const span = { t, s: Math.max(t, Math.round((load.context + t) / 2)), batch, logits: 1 };
   const peers = Math.min(split.expert / tensor, load.batch * context);
-  const machine = deviceOf(group, blueprint, load);
+  const machine = deviceOf(group.device, blueprint, load);
   const { work, sending } = fastest(blueprint, group, split, {
     span: context > 1 ? span : { ...span, s: t },
     load,
@@ -89,15 +100,36 @@ interface Step {
 /** The work of all layers on one rank, and seconds of sending, in the form that takes least. */
 function fastest(blueprint: Blueprint, group: Group, split: Split, step: Step) {
   const { span, load, machine, peers, prefill } = step;
-  const own = { ...rankOf(blueprint, split.tensor), weightBytes: undefined };
-  const spread = { devices: split.expert, peers };
-  const ways = waysOf(blueprint);
-  const kept = ways.at(-1)!.cached;
-  const priced = ways
-    .filter(({ cached }) => cached === kept)
-    .map((way) => priceStep(stepWork(own, way, span, load, activationBytes(load.weightType), spread), machine));
-  const work = priced.reduce((best, one) => (one.seconds < best.seconds ? one : best));
-  return { work, sending: sendingSeconds(blueprint, group, split, { ...step, way: ways.at(-1)! }, prefill) };
+  const own = rankOf(blueprint, split.tensor);
+  const cached = formsOf(blueprint).at(-1)!;
+  let work: Price | undefined;
+  for (const one of worksOf(own, span, load, { devices: split.expert, peers })) {
+    const price = priceStep(one, machine);
+    if (!work || price.seconds < work.seconds) work = price;
+  }
+  return { work: work!, sending: sendingSeconds(blueprint, group, split, { ...step, cached }, prefill) };
+}
+
+const known = new WeakMap<Blueprint, Map<string, StepWork[]>>();
+
+/** Steps of which a model's work is remembered: groups of as many devices have the same layouts. */
+const REMEMBERED = 256;
+
+/** A rank's work in each form over the smallest cache, whatever the devices. */
+function worksOf(own: Blueprint, span: Span, { weightType, cacheType }: Types, spread: Spread): StepWork[] {
+  const { t, s, batch, logits } = span;
+  const key = `${t} ${s} ${batch} ${logits} ${weightType} ${cacheType} ${spread.devices} ${spread.peers}`;
+  const works = known.get(own) ?? new Map<string, StepWork[]>();
+  known.set(own, works);
+  const found = works.get(key);
+  if (found) return found;
+  const ways = waysOf(own);
+  const made = ways
+    .filter(({ cached }) => cached === ways.at(-1)!.cached)
+    .map((way) => stepWork(own, way, span, { weightType, cacheType }, activationBytes(weightType), spread));
+  if (works.size >= REMEMBERED) works.clear();
+  works.set(key, made);
+  return made;
 }
 
 function total(
@@ -124,7 +156,7 @@ function sendingSeconds(
   blueprint: Blueprint,
   group: Group,
   { tensor, context, expert }: Split,
-  { span: { t, batch = 1, logits = t }, load, way }: Step & { way: Way },
+  { span: { t, batch = 1, logits = t }, load, cached }: Step & { cached: CachedForm },
   prefill: boolean,
 ): number {
   const { width, vocabulary, layers } = blueprint;
@@ -139,14 +171,14 @@ function sendingSeconds(
   const around = tensor > 1 ? allReduceSeconds(group, heads, rows) : 0;
   const logitBytes = batch * logits * vocabulary * bytes;
   let seconds = around + (tensor > 1 ? allToAllSeconds(group, heads, logitBytes) : 0);
-  const cacheRow = context > 1 && prefill ? bytesPerToken(blueprint, way.cached, load.cacheType) : 0;
+  const cacheRow = context > 1 && prefill ? bytesPerToken(blueprint, cached, load.cacheType) : 0;
   if (cacheRow) seconds += allToAllSeconds(group, positions, (cacheRow * tokens * context) / 1);
   const same = prefill ? tensor : tensor * context;
   for (const { count, attention, feed } of layers) {
     const { sizes, variant } = attention;
     let each = around;
     if (context > 1 && !prefill && cacheOf(variant, sizes).length) {
-      const output = way.cached === "absorbed" && variant.unfolded ? sizes.c || sizes.v : sizes.v;
+      const output = cached === "absorbed" && variant.unfolded ? sizes.c || sizes.v : sizes.v;
       each += allReduceSeconds(group, positions, tokens * (sizes.h / tensor) * (output + 1) * 4);
     }
     if (!feed.experts || expert <= same) each += feed.experts && !prefill ? reduceSame() : around;

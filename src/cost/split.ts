@@ -1,6 +1,6 @@
-import { cacheOf, paramsOf } from "../attention/define.ts";
+import { type Costing, cacheOf, paramsOf } from "../attention/define.ts";
 import { ShapeError } from "../tensor/error.ts";
-import type { LayerKind } from "./blueprint.ts";
+import type { Blueprint, LayerKind } from "./blueprint.ts";
 
 /** Ranks over which heads, sequences, positions and layers are split, each the number of ways; their product is that of the ranks. */
 export interface Split {
@@ -64,15 +64,28 @@ export function ranksOf({ tensor, data, context, pipeline }: Split): number {
 }
 
 /** Throws ShapeError where tensor ranks do not divide a layer's heads, or neither they its groups nor these them. */
-export function checkHeads({ attention: { variant, sizes } }: LayerKind, tensor: number): void {
-  if (sizes.h % tensor)
-    throw new ShapeError(
-      `${variant.name}: got ${tensor} tensor ranks, expected a divisor of its ${sizes.h} heads; split fewer ways`,
-    );
-  const grouped = [...paramsOf(variant, sizes), ...cacheOf(variant, sizes)].map(([, axes]) => axes.split(" "));
-  for (const [letter, count] of [["g", sizes.g] as const, ["b", sizes.b ?? 0] as const])
-    if (count && grouped.some((axes) => axes.includes(letter)) && count % tensor && tensor % count)
-      throw new ShapeError(
-        `${variant.name}: got ${tensor} tensor ranks, expected a divisor or a multiple of its ${count} groups`,
-      );
+export function checkHeads({ attention }: LayerKind, tensor: number): void {
+  const wrong = undivided(attention, tensor);
+  if (wrong) throw new ShapeError(`${attention.variant.name}: got ${tensor} tensor ranks, expected ${wrong}`);
+}
+
+/** Whether so many tensor ranks divide the heads of all layers. */
+export function dividesHeads({ layers }: Pick<Blueprint, "layers">, tensor: number): boolean {
+  return layers.every(({ attention }) => !undivided(attention, tensor));
+}
+
+const known = new WeakMap<Costing, readonly number[]>();
+
+/** What tensor ranks would have to be, where they are not. */
+function undivided(attention: Costing, tensor: number): string | undefined {
+  const { variant, sizes } = attention;
+  if (sizes.h % tensor) return `a divisor of its ${sizes.h} heads; split fewer ways`;
+  let groups = known.get(attention);
+  if (!groups) {
+    const axes = [...paramsOf(variant, sizes), ...cacheOf(variant, sizes)].flatMap(([, axes]) => axes.split(" "));
+    groups = [axes.includes("g") ? sizes.g : 0, axes.includes("b") ? (sizes.b ?? 0) : 0];
+    known.set(attention, groups);
+  }
+  const count = groups.find((count) => count && count % tensor && tensor % count);
+  return count ? `a divisor or a multiple of its ${count} groups` : undefined;
 }

@@ -3,8 +3,7 @@ import type { Blueprint } from "../cost/blueprint.ts";
 import { formsOf } from "../cost/cost.ts";
 import { deviceMemory, type Group, groups } from "../cost/group.ts";
 import { rankCache, rankWeights } from "../cost/rank.ts";
-import { checkHeads, type Split } from "../cost/split.ts";
-import { ShapeError } from "../tensor/error.ts";
+import { dividesHeads, type Split } from "../cost/split.ts";
 import type { PlanSettings } from "./plan.ts";
 
 /** What decides about what fits. */
@@ -24,7 +23,7 @@ export function sensibleSplits(blueprint: Blueprint, { count, node }: Pick<Group
     if (routed && stage > together) splits.push({ ...split, expert: together });
   };
   for (let tensor = count; tensor >= 1; tensor--) {
-    if (count % tensor || (tensor > node && tensor < count) || !divides(blueprint, tensor)) continue;
+    if (count % tensor || (tensor > node && tensor < count) || !dividesHeads(blueprint, tensor)) continue;
     const rest = count / tensor;
     add(tensor, { data: rest });
     if (rest === 1) continue;
@@ -34,16 +33,6 @@ export function sensibleSplits(blueprint: Blueprint, { count, node }: Pick<Group
     if (nodes > 1 && tensor < node) add(tensor, { pipeline: nodes, data: node / tensor });
   }
   return splits;
-}
-
-function divides({ layers }: Blueprint, tensor: number): boolean {
-  try {
-    for (const kind of layers) checkHeads(kind, tensor);
-    return true;
-  } catch (error) {
-    if (error instanceof ShapeError) return false;
-    throw error;
-  }
 }
 
 /** Sequences of a rank that has the most of them. */

@@ -12,8 +12,8 @@ import type { Planned } from "../../plan/show/report.ts";
 import { comparisonTable, planTable } from "../../plan/show/table.ts";
 import { ShapeError } from "../../tensor/error.ts";
 import { interruptible } from "../interrupt.ts";
-import { commandText, wholeOption } from "../option.ts";
-import { HERE, hostsFor, thisText } from "./host.ts";
+import { commandText, positiveOption, wholeOption } from "../option.ts";
+import { groupsFor, HERE, hostsFor, thisText } from "./host.ts";
 import type { Measuring } from "./measure.ts";
 import { openWatched } from "./open.ts";
 
@@ -24,6 +24,7 @@ interface Options {
   context?: number;
   batch: number;
   step: number;
+  accepted?: number;
   weights?: PlanSettings["weightType"];
   cache: PlanSettings["cacheType"];
   memory?: number;
@@ -64,6 +65,7 @@ Examples:
   biform plan bartowski/Qwen_Qwen3-8B-GGUF:Q4_K_M      the header of a GGUF file on the hub
   biform plan deepseek-v3 --batch 64 --step 4          64 sequences, 4 new tokens per step (speculative decoding)
   biform plan deepseek-v3 --weights fp8 --cache fp8 --machine h100 --layout tp8,dp8
+  biform plan deepseek-r1 --weights fp8 --machine 8xh200,16xh800 --batch 64    which layout is best, and why
   biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
@@ -94,6 +96,11 @@ export function planCommand(program: Command): void {
     )
     .option("--batch <n>", "sequences at a time", wholeOption("--batch"), 1)
     .option("--step <n>", "new tokens of a sequence per decoding step", wholeOption("--step"), 1)
+    .option(
+      "--accepted <n>",
+      "tokens of a sequence that such a step adds on average: 2.3",
+      positiveOption("--accepted"),
+    )
     .option("--weights <type>", "f32, bf16, f16, fp8, q8, q4 or file (default: the file's, else bf16)", weightType)
     .option("--cache <type>", "f32, bf16, f16, fp8, q8 or q4", amount("--cache", dtypeOf), "float16")
     .option(
@@ -101,7 +108,11 @@ export function planCommand(program: Command): void {
       "memory for weights and cache, in place of each machine's own: 24GiB",
       amount("--memory", bytesOf),
     )
-    .option("--machine <names>", "comma-separated, see --list; this: the one at hand", names)
+    .option(
+      "--machine <names>",
+      "comma-separated, see --list; several of one: 8xh200, 2xrtx-5090; this: the one at hand",
+      names,
+    )
     .option("--layout <names>", "comma-separated: tp8, dp8, cp4; several at once as tp4+dp2", names, [])
     .option("--as <spec>", "attention of an architecture that is not known: a variant's name with sizes")
     .option("--width <n>", "hidden width of a variant", wholeOption("--width"))
@@ -185,7 +196,8 @@ function given({ as, width, heads, layers, vocabulary, intermediate, dims }: Opt
 
 /** The settings of all plans: one context, so that they can be compared. */
 async function settingsOf(blueprints: readonly Blueprint[], options: Options): Promise<PlanSettings> {
-  const { context, batch, step, weights, cache, memory, layout } = options;
+  const { context, batch, step, accepted, weights, cache, memory, layout } = options;
+  const groups = groupsFor(options.machine, memory);
   const hosts = await hostsFor(options.machine, { warn: (line) => process.stderr.write(`${line}\n`) });
   return {
     context: context ?? Math.min(CONTEXT, ...blueprints.flatMap(({ maxContext }) => maxContext ?? [])),
@@ -193,8 +205,10 @@ async function settingsOf(blueprints: readonly Blueprint[], options: Options): P
     step,
     weightType: weights ?? (blueprints.some(({ weightBytes }) => weightBytes !== undefined) ? "file" : "bfloat16"),
     cacheType: cache,
+    accepted,
     hosts: memory === undefined ? hosts : hosts.map((host) => ({ ...host, memory })),
     layouts: layout,
+    groups,
   };
 }
 

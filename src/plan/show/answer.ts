@@ -1,13 +1,19 @@
 /** A plan in sentences: how much context fits, how fast it is, and whether an engine keeps latents. */
 import { compact, context, exactBytes, time } from "../../draw/quantity.ts";
 import type { Plan } from "../schema.ts";
+import { groupAnswers } from "./group.ts";
 import { cachedForms, crossoverText, engineGroups, times, tokens } from "./table.ts";
 
 const kept = { absorbed: "latents", expanded: "keys and values" } as const;
 
 /** What a plan answers, a sentence or two each, the most asked first. */
 export function answers(plan: Plan): string[] {
-  return [cacheAnswer(plan), ...plan.machines.map((machine) => machineAnswer(plan, machine)), ...engineAnswers(plan)];
+  return [
+    cacheAnswer(plan),
+    ...plan.machines.map((machine) => machineAnswer(plan, machine)),
+    ...groupAnswers(plan),
+    ...engineAnswers(plan),
+  ];
 }
 
 /** How large the cache is in each form. */

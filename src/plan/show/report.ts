@@ -9,6 +9,7 @@ import type { PlanSettings } from "../plan.ts";
 import type { Plan } from "../schema.ts";
 import { answers, cacheAnswer } from "./answer.ts";
 import { sizesText } from "./detail.ts";
+import { groupsGrid, layoutsGrid } from "./group.ts";
 import { decodePicture, memoryPicture, prefillPicture } from "./picture.ts";
 import { rooflinePicture } from "./roofline.ts";
 import {
@@ -139,7 +140,14 @@ function pictures(planned: readonly Planned[], document: Document): string {
 }
 
 function numbers(plan: Plan): string {
-  return [cacheGrid(plan), enginesGrid(plan), machinesGrid(plan), layoutsGrid(plan), workGrids(plan)].join("");
+  return [
+    cacheGrid(plan),
+    enginesGrid(plan),
+    machinesGrid(plan),
+    groupsGrid(plan),
+    layoutsGrid(plan),
+    workGrids(plan),
+  ].join("");
 }
 
 /** The cache in each form and type. */
@@ -226,37 +234,6 @@ export function machinesGrid(plan: Plan): string {
     ...(forms.length > 1 ? ["latents<br>win from", "absorbed<br>chunks up to"] : []),
   ];
   return grid("What fits, and how fast, on each machine", heads, rows);
-}
-
-/** What each rank holds and sends; nothing where no layout was asked for. */
-export function layoutsGrid({ layouts }: Plan): string {
-  if (layouts.length === 0) return "";
-  const rows = layouts.map((layout) => ({
-    cells: [
-      escapeHtml(layout.layout),
-      String(layout.ranks),
-      bytes(layout.weightBytesPerRank),
-      exactBytes(layout.cacheBytesPerRank),
-      bytes(layout.duplicatedWeightBytes),
-      exactBytes(layout.duplicatedCacheBytes),
-      bytes(layout.communicationBytesPerStep),
-      layout.machines.map(({ machine, longestContext }) => stackLines(tokens(longestContext), machine)).join("<br>") ||
-        "–",
-      escapeHtml(layout.notes.join("; ")),
-    ],
-  }));
-  const heads = [
-    "layout",
-    "ranks",
-    "weights<br>/rank",
-    "cache<br>/rank",
-    "weights<br>duplicated",
-    "cache<br>duplicated",
-    "sent/rank<br>/step",
-    "most tokens",
-    "notes",
-  ];
-  return grid("Layouts over several devices", heads, rows, [8]);
 }
 
 /** What the numbers follow from, behind a summary. */

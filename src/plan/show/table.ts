@@ -5,23 +5,32 @@ import { columns, joinBlocks } from "../../draw/column.ts";
 import { bytes, compact, context, exactBytes, time } from "../../draw/quantity.ts";
 import { clip, toAscii, wrap, wrapNote } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
+import { groupLines } from "./group.ts";
 
 type PlannedMachine = Plan["machines"][number];
 
 /** The plan's answers in the order in which they are asked for: what it is, what fits, how fast, what engines keep; then layouts. */
 export function planTable(plan: Plan): string {
-  return joinBlocks([heading(plan), fitLines(plan), speedLines(plan), engines(plan), layouts(plan), notes(plan)]);
+  return joinBlocks([
+    heading(plan),
+    fitLines(plan),
+    speedLines(plan),
+    ...groupLines(plan),
+    engines(plan),
+    layouts(plan),
+    notes(plan),
+  ]);
 }
 
 /** "8192 tokens, 2 sequences, ..." */
 export function settingsText({ settings }: Plan): string {
-  const { context, batch, step, weightType, cacheType } = settings;
+  const { context, batch, step, accepted, weightType, cacheType } = settings;
   const many = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
   const weights = weightType === "file" ? "weights as in the file" : `weights ${weightType}`;
   return [
     many(context, "token"),
     many(batch, "sequence"),
-    `${many(step, "new token")} per step`,
+    `${many(step, "new token")} per step${accepted < step ? `, ${accepted} accepted` : ""}`,
     weights,
     `cache ${cacheType}`,
   ].join(", ");
