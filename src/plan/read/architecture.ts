@@ -7,6 +7,7 @@ import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra, gemmaTables }
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { deltaAt, kimiAt, kimiFeed } from "./hybrid.ts";
 import { latentAt, sparseAt } from "./latent.ts";
+import * as library from "./library.ts";
 import { bailingAt, minimaxAt } from "./lightning.ts";
 import { closedAt, factorizedAt, hybridAt, sharingAt, shortcutFeed } from "./particular.ts";
 import * as rename from "./rename.ts";
@@ -59,6 +60,7 @@ const gemma3 = {
   max_position_embeddings: 131_072,
 };
 const gemma4 = grouped({
+  rename: library.gemma4,
   attention: gemma4At,
   feed: gemma4Feed,
   extra: gemmaExtra,
@@ -69,11 +71,11 @@ const gemma4 = grouped({
 });
 const qwen2 = grouped({ bias: "inputs", defaults: { attention_bias: true, ...unwindowed } });
 const qwen3 = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
-const qwen3Moe = grouped({ qkNorm: "head", defaults: { head_dim: 128, ...unwindowed } });
+const qwen3Moe = grouped({ qkNorm: "head", defaults: unwindowed });
 const gatedDelta = grouped({ attention: deltaAt, qkNorm: "head", gate: true, sharedGate: true });
 const third = latent({ correction: true, draft: nextTokens });
-const thirdSparse = latent({ attention: sparseAt, correction: true, draft: nextTokens });
-const kimi = latent({ attention: kimiAt, feed: kimiFeed, correction: true });
+const thirdSparse = latent({ rename: library.indexed, attention: sparseAt, correction: true, draft: nextTokens });
+const kimi = latent({ rename: library.kimi, attention: kimiAt, feed: kimiFeed, correction: true });
 
 /** By `model_type`. */
 export const architectures: Readonly<Record<string, Architecture>> = {
@@ -95,7 +97,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   ernie4_5_moe: grouped({ correction: true, defaults: tied }),
   hunyuan: grouped({ attention: sharingAt, qkNorm: "head", qkNormOptional: true, defaults: tied }),
   hunyuan_v1_dense: grouped({ qkNorm: "head", defaults: tied }),
-  hunyuan_v1_moe: grouped({ qkNorm: "head", qkNormOptional: true, defaults: tied }),
+  hunyuan_v1_moe: grouped({ qkNorm: "head", defaults: { ...tied, n_shared_experts: 1 } }),
   internlm2: grouped(),
   internlm3: grouped({ bias: "inputs" }),
   baichuan: grouped(),
@@ -141,7 +143,7 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   bailing_moe_v2: grouped({ correction: true, qkNorm: "head", qkNormOptional: true }),
   llama4_text: grouped({ rename: rename.llama4 }),
   dbrx: grouped({ rename: rename.dbrx }),
-  mimo_v2_flash: grouped({ attention: hybridAt, correction: true }),
+  mimo_v2_flash: grouped({ rename: library.mimo, attention: hybridAt, correction: true }),
   step3_text: grouped({ attention: factorizedAt, rename: rename.step3 }),
   // Others in norms, biases and MLPs.
   gemma: grouped({ defaults: { ...tied, head_dim: 256 } }),
@@ -161,10 +163,10 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   cohere: grouped({ norms: 1, qkNorm: "each", qkNormOptional: true, defaults: tied }),
   cohere2: grouped({ norms: 1, defaults: { ...tied, sliding_window: 4096, sliding_window_pattern: 4 } }),
   stablelm: grouped({ norm: 2, norms: rename.parallelNorms, bias: "inputs", qkNorm: "each", qkNormOptional: true }),
-  phimoe: grouped({ norm: 2, extra: headBias }),
+  phimoe: grouped({ norm: 2, extra: (s, { lm_head_bias }) => (lm_head_bias ? s.vocab_size : 0) }),
   nemotron: grouped({ norm: 2, matrices: 2 }),
   starcoder2: grouped({ norm: 2, matrices: 2, defaults: { ...tied, ...biased } }),
-  phi: grouped({ ...classic, norms: 1, extra: headBias, defaults: biased }),
+  phi: grouped({ ...classic, norms: 1, extra: headBias, rename: rename.phi }),
   gpt_neox: grouped({ ...classic, defaults: biased }),
   gptj: grouped({ ...classic, norms: 1, extra: headBias, defaults: { mlp_bias: true } }),
   gpt2: grouped({
@@ -216,5 +218,5 @@ export const architectures: Readonly<Record<string, Architecture>> = {
   minimax_text_01: grouped({ attention: minimaxAt }),
   minimax_m1: grouped({ attention: minimaxAt }),
   bailing_moe_v2_5: latent({ correction: true, attention: bailingAt }),
-  bailing_hybrid: latent({ correction: true, attention: bailingAt }),
+  bailing_hybrid: latent({ rename: library.ling, correction: true, attention: bailingAt }),
 };

@@ -7,6 +7,7 @@ import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { feedAt } from "./feed.ts";
 import type { Attending, Traits } from "./grouped.ts";
+import { mark } from "./ledger.ts";
 import { at, change, need, readKeys, type Settings, settle, sizeAt } from "./settings.ts";
 
 // DeepSeek-V4 (arXiv 2606.19348): one entry per token is key and value of all heads (sharing S2). Every layer sees the last
@@ -101,8 +102,12 @@ const kinds = {
 const isKind = (kind: string): kind is keyof typeof kinds => Object.hasOwn(kinds, kind);
 
 /** Tokens that an entry of layer i stands for; 0 where there is only the window. */
-function ratioAt(s: Settings, i: number, keys: z.infer<typeof schema>): number {
+function ratioAt(s: Settings, i: number, keys: z.infer<typeof schema>, config: Config): number {
   const { compress_ratios: ratios, compress_rates: rates } = keys;
+  mark(
+    config,
+    Object.keys(kinds).map((kind) => `compress_rates.${kind}`),
+  );
   if (ratios) {
     if (i >= ratios.length)
       throw new FormatError(
@@ -131,7 +136,7 @@ export function compressedAt(s: Settings, i: number, _traits: Traits, config: Co
   if (r >= e) throw new FormatError(`qk_rope_head_dim: got ${r}, expected less than head_dim ${e}; correct the config`);
   // Key and value are one entry for all heads, whatever the config says of groups.
   settle(s, "num_key_value_heads", "v_head_dim");
-  const every = ratioAt(s, i, keys);
+  const every = ratioAt(s, i, keys, config);
   const sparse = every > 0 && every < SPARSE_BELOW;
   const sizes: Sizes = {
     d,

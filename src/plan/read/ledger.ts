@@ -26,9 +26,24 @@ const deciding =
 const harmless =
   /token|dropout|init|loss|coef|(^|_)norm(_|$)|eps$|rope(?!_head_dim)|rotary|scal|freq(?!$)|theta|expansion|expert|moe|router|routed|group$|vision|visual|image|video|audio|speech|mm_|vit_|projector|tower|modal|is_encoder|is_decoder|encoder_no_repeat|cross_attention_hidden|chunk_size_feed_forward|softcap|multiplier|clip|bias$|implementation|_act$|activation|dtype|precision|fp32|fp8|quant|cache_implementation|use_cache|parallel|label|gradient|flash|kernel_size_of|fused|pad|version|training|pretrain/;
 
+/** Keys of real configs that contain a word that decides and decide nothing that is counted, each with why. */
+const idle: Readonly<Record<string, string>> = {
+  use_mtp: "whether layers that propose tokens are there; how many there are is read",
+  mtp_transformer_layers: "layers in each module that proposes tokens; those that are not counted are told in a note",
+  mtp_loss_scaling_factor: "training",
+  mtp_share_layers: "weights of layers that propose tokens, which a note tells of",
+  index_share_for_mtp_iteration:
+    "a layer that proposes several tokens takes one choice for all; what it keeps is the same",
+  full_attn_alpha_factor: "a factor of the residual (MiniMax-01)",
+  full_attn_beta_factor: "a factor of the residual (MiniMax-01)",
+  linear_attn_alpha_factor: "a factor of the residual (MiniMax-01)",
+  linear_attn_beta_factor: "a factor of the residual (MiniMax-01)",
+};
+
 /** Whether a key can change caches or attention. */
 export function decides(key: string): boolean {
   const name = key.toLowerCase();
+  if (Object.hasOwn(idle, name)) return false;
   return named.has(name) || (deciding.test(name) && !harmless.test(name));
 }
 

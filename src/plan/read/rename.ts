@@ -33,6 +33,9 @@ export function expanded(config: Config): Config {
   return { ...config, intermediate_size: times(4, numberOf(config, ...namesOf("hidden_size"))) };
 }
 
+/** Every projection has a bias, whatever `attention_bias` says (transformers 5.24.0, modeling_phi.py). */
+export const phi = (config: Config): Config => expanded({ ...config, attention_bias: true, mlp_bias: true });
+
 export function falcon(config: Config): Config {
   const heads = from(config, "num_attention_heads") ?? from(config, "n_head");
   const groups = config.new_decoder_architecture

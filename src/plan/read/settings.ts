@@ -83,6 +83,8 @@ const synonyms: Partial<Record<Key, readonly string[]>> = {
   intermediate_size: ["ffn_dim", "n_inner", "ffn_hidden_size", "ffn_intermediate_size"],
   max_position_embeddings: ["n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length"],
   num_nextn_predict_layers: ["mtp_num_hidden_layers", "num_mtp_layers", "num_mtp_modules", "mtp_num_layers"],
+  // What transformers made layer_types of stays beside them.
+  sliding_window_pattern: ["_sliding_window_pattern"],
   attention_bias: ["qkv_bias", "use_qkv_bias", "add_qkv_bias", "use_bias", "bias"],
   mlp_bias: ["use_bias"],
   use_qk_norm: ["qk_layernorm", "use_qk_layernorm"],

@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { type Config, limits, refuse } from "../../family/config.ts";
+import { third } from "../../family/ling.ts";
+import { FormatError } from "../../tensor/error.ts";
+import { formatJson } from "../../tensor/json.ts";
+import { mark } from "./ledger.ts";
+
+// Configs as transformers 5 writes them. It gives every architecture the same words (layer_types, linear_*, per_layer_config) where
+// publishers' files have their own, and a model that it saves has only those. They are put into the publishers' words here.
+
+const kinds = z.array(z.string().max(80)).max(2 * limits.layers);
+
+/** The kinds of layers; undefined where a config has none, or has its publisher's words beside them. */
+function kindsOf(config: Config, own: string): readonly string[] | undefined {
+  const value = config.layer_types;
+  if (value === undefined || value === null || (config[own] ?? null) !== null) return undefined;
+  const list = kinds.safeParse(value);
+  if (!list.success) throw refuse("layer_types", value, "expected a list of kinds of layers");
+  return list.data;
+}
+
+/** Throws FormatError for a kind of layer that is none of these. */
+function only(types: readonly string[], ...known: readonly string[]): void {
+  const other = types.find((type) => !known.includes(type));
+  if (other !== undefined)
+    throw new FormatError(
+      `layer_types: got ${formatJson(other)}, expected ${known.join(" or ")}; this architecture has no other`,
+    );
+}
+
+const numbers = (types: readonly string[], kind: string) => types.flatMap((type, i) => (type === kind ? [i + 1] : []));
+
+/** Kimi Linear: the sizes of linear layers, and which layers they are, in an object of their own. */
+export function kimi(config: Config): Config {
+  const types = kindsOf(config, "linear_attn_config");
+  if (!types) return config;
+  only(types, "linear_attention", "full_attention");
+  const { linear_num_heads, linear_head_dim, linear_conv_kernel_dim } = config;
+  return {
+    ...without(config, "layer_types", "linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"),
+    linear_attn_config: {
+      kda_layers: numbers(types, "linear_attention"),
+      full_attn_layers: numbers(types, "full_attention"),
+      num_heads: linear_num_heads,
+      head_dim: linear_head_dim,
+      short_conv_kernel_size: linear_conv_kernel_dim,
+    },
+  };
+}
+
+/** Ling 3: `head_dim` is that of the linear layers, and the last layer of each group sees everything. */
+export function ling(config: Config): Config {
+  const { linear_head_dim: dim, linear_num_heads: heads, layer_group_size: size } = config;
+  const types = dim === undefined ? undefined : kindsOf(config, "linear_attention");
+  if (!types) return config;
+  only(types, "linear_attention", "full_attention");
+  const last = Math.floor(types.length / Number(size)) * Number(size);
+  if (types.some((type, i) => (type === "full_attention") !== (i >= last || (i + 1) % Number(size) === 0)))
+    throw new FormatError(
+      `layer_types: got layers that see everything elsewhere than layer_group_size ${formatJson(size)} says, expected the last of each group; correct the config`,
+    );
+  if (heads !== config.num_attention_heads) throw refuse("linear_num_heads", heads, "expected num_attention_heads");
+  mark(config, ["layer_types", "linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim"]);
+  return {
+    ...without(config, "layer_types"),
+    architectures: [third],
+    head_dim: dim,
+    short_conv_kernel_size: config.linear_conv_kernel_dim,
+  };
+}
+
+/** MiMo-V2-Flash: layers with a window have sinks and twice as many key and value heads (modeling_mimo_v2_flash.py). */
+export function mimo(config: Config): Config {
+  const types = kindsOf(config, "hybrid_layer_pattern");
+  // A window's length stands under three names in the publisher's file.
+  const same = ["sliding_window_size", "attention_chunk_size"].filter((key) => config[key] === config.sliding_window);
+  if (!types) return without(config, ...same);
+  only(types, "sliding_attention", "full_attention");
+  const groups = config.num_key_value_heads;
+  return {
+    ...without(config, "layer_types", ...same),
+    hybrid_layer_pattern: types.map((type) => Number(type === "sliding_attention")),
+    swa_num_key_value_heads: typeof groups === "number" ? 2 * groups : null,
+    add_swa_attention_sink_bias: true,
+  };
+}
+
+const overrides = z.record(
+  z.string().regex(/^\d{1,4}$/),
+  z.strictObject({ head_dim: z.number().nullish(), num_key_value_heads: z.number().nullish() }),
+);
+
+/** Gemma 4: what layers that see everything have otherwise, said of each of them. */
+export function gemma4(config: Config): Config {
+  const found = config.per_layer_config;
+  if (found === undefined || found === null) return config;
+  const parsed = overrides.safeParse(found);
+  const types = kinds.safeParse(config.layer_types);
+  const wanted = "expected head_dim and num_key_value_heads of every layer that sees everything, the same in all";
+  if (!parsed.success || !types.success) throw refuse("per_layer_config", found, wanted);
+  const given = new Map(Object.entries(parsed.data).map(([key, value]) => [Number(key), value]));
+  const [first] = given.values();
+  const alike = [...given.values()].every((value) => formatJson(value) === formatJson(first));
+  if (!alike || types.data.some((type, i) => given.has(i) !== (type === "full_attention")))
+    throw refuse("per_layer_config", found, wanted);
+  return {
+    ...without(config, "per_layer_config"),
+    global_head_dim: first?.head_dim,
+    num_global_key_value_heads: first?.num_key_value_heads,
+  };
+}
+
+/** DeepSeek-V3.2 and GLM-5: every layer has the attention that the architecture has. */
+export function indexed(config: Config): Config {
+  const types = kindsOf(config, "");
+  const all = types?.every((type) => type === "indexed_attention" || type === "deepseek_sparse_attention");
+  return all ? without(config, "layer_types") : config;
+}
+
+/** The config with keys that say what is said otherwise as if they were not there. */
+function without(config: Config, ...keys: readonly string[]): Config {
+  return { ...config, ...Object.fromEntries(keys.map((key) => [key, null])) };
+}

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "vitest";
+import { countParameters } from "../src/cost/blueprint.ts";
+import { architectureOf, blueprintOfConfig } from "../src/plan/read/config.ts";
+import { FormatError, ShapeError } from "../src/tensor/error.ts";
+import { type KnownConfig, readConfigs } from "./corpus/configs/read.ts";
+
+// Real configs, each with the parameters that transformers itself gives its model: a reader that takes a key for another, or refuses
+// one that decides of nothing, shows here.
+
+/** Where the count is another by right: numbers more than transformers has, and why. */
+const differs: Readonly<Record<string, readonly [more: number, why: string]>> = {
+  "deepseek-ai/DeepSeek-V4-Flash": [
+    -3 * 6 * 129_280,
+    "tables of the first three routers, which hold numbers of experts",
+  ],
+  "nvidia/DeepSeek-V4-Flash-NVFP4": [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
+  "deepseek-ai/DeepSeek-V4-Pro": [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
+  deepseek_v4: [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
+  longcat_flash: [
+    -28 * 256 * 2 * 2048 * 6144,
+    "the class has gates for the 256 experts that do nothing, checkpoints do not",
+  ],
+  minimax: [-16 * 32 * (256 * 256 + 2 * 256 + 1), "decays within a block of 256 tokens, which are computed"],
+  gemma3n_text: [15 * (2 * 2048 * 512 + 256), "checkpoints have keys and values of layers that borrow them"],
+  mistral3: [131_072 * 5120, "the class ties embeddings above, where the text's config does not"],
+  kimi_k25: [129_280 * 7168, "as mistral3"],
+  qwen3_vl_moe: [-151_936 * 2048, "the class does not tie embeddings above, where the text's config does"],
+};
+
+/** Known types whose class has no whole model among its defaults: the key that is missing. */
+const partial: Readonly<Record<string, RegExp>> = {
+  deepseek_v2: /num_experts_per_tok: got nothing/,
+  glm4_moe: /head_dim: got nothing, and hidden_size 4096 is no multiple of 96 heads/,
+  gemma4_unified_assistant: /num_kv_shared_layers/,
+};
+
+const typeOf = ({ config }: KnownConfig): unknown =>
+  (config.text_config as KnownConfig["config"] | undefined)?.model_type ?? config.model_type;
+
+const all = [...readConfigs("hub"), ...readConfigs("transformers")];
+const read = (one: KnownConfig) => {
+  try {
+    return blueprintOfConfig(one.config, one.name);
+  } catch (error) {
+    if (error instanceof FormatError || error instanceof ShapeError) return error;
+    throw error;
+  }
+};
+
+describe.each(all.map((one) => [one.name, one] as const))("%s", (name, one) => {
+  const found = read(one);
+  if (found instanceof Error)
+    test("is refused by the name of a key, and for no other reason than a type that is not known", () => {
+      const [key] = /^[\w.]+(?=: got)/.exec(found.message) ?? [];
+      expect(key, found.message).toBeDefined();
+      if (partial[name]) expect(found.message).toMatch(partial[name]);
+      else expect(architectureOf(typeOf(one)), found.message).toBeUndefined();
+    });
+  else
+    test("has the parameters that transformers counts", () => {
+      const [more] = differs[name] ?? [0];
+      expect(partial[name]).toBeUndefined();
+      if (one.parameters !== undefined) expect(countParameters(found).total - one.parameters).toBe(more);
+      expect(JSON.stringify(found)).not.toMatch(/NaN|null/);
+    });
+});
+
+test("the corpus is wide: types of this year, and most of them are planned", () => {
+  expect(new Set(all.map(typeOf)).size).toBeGreaterThan(150);
+  expect(readConfigs("hub").length).toBeGreaterThan(60);
+  expect(all.filter((one) => !(read(one) instanceof Error)).length).toBeGreaterThan(120);
+});
