@@ -6,6 +6,7 @@ import { parametersRead, stepFlops, waysOf } from "../src/cost/cost.ts";
 import { arithmetic, commonMachine, roofline } from "../src/cost/crossover.ts";
 import type { Host } from "../src/cost/host.ts";
 import { essay, paperRows } from "../src/cost/paper.ts";
+import type { ByPart } from "../src/cost/part.ts";
 import { prefillSteps, stepSeconds, timingOf } from "../src/cost/time.ts";
 import { buildModel } from "../src/model/build.ts";
 import { matchFamily, parseTarget } from "../src/plan/match.ts";
@@ -280,8 +281,10 @@ describe("steps", () => {
   };
 
   test("a step reads the experts that its tokens are expected to visit", () => {
+    const sum = (byPart: ByPart) => Object.values(byPart).reduce((all, part) => all + part, 0);
     const reads = (tokens: number) =>
-      (parametersRead(experts, { t: 1, s: 1, batch: tokens }) - parametersRead(lite, { t: 1, s: 1, batch: tokens })) /
+      (sum(parametersRead(experts, { t: 1, s: 1, batch: tokens })) -
+        sum(parametersRead(lite, { t: 1, s: 1, batch: tokens }))) /
       27;
     expect(reads(1)).toBeCloseTo(5 + 6 * 100, 6);
     expect(reads(2)).toBeCloseTo(5 + (12 - 36 / 64) * 100, 6);

@@ -79,11 +79,13 @@ describe("a config gives what the family that runs it gives", () => {
     path.split("/").at(-3)!,
     JSON.parse(readFileSync(join(import.meta.dirname, "..", path), "utf8")),
   ]);
-  test.each([...fixtures, ...varied, ...hub])("%s", (_, config) => {
+  test.each([...fixtures, ...varied, ...hub])("%s", (_name, config) => {
     const read = JSON.parse(JSON.stringify(config));
     const family = familyOf(read.model_type);
     if (!family) return;
-    expect(plain(blueprintOfConfig(read, "x"))).toEqual(plain(blueprintOf(family.model(read), "x")));
+    // What weights are shipped in is no matter of the family's.
+    const { weightBytes: _, ...planned } = plain(blueprintOfConfig(read, "x"));
+    expect(planned).toEqual(plain(blueprintOf(family.model(read), "x")));
   });
 
   test("of every family there is one", () => {

@@ -2,6 +2,7 @@ import { type Costing, cacheValues, parameterCount } from "../attention/define.t
 import type { Keeping } from "../attention/keeping.ts";
 import { expertFlops, type FeedForward, type Model } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
+import type { ByPart } from "./part.ts";
 
 /** The feed-forward half of a layer in parameters: those that every token uses, and experts of which it visits some. */
 export interface Feed {
@@ -60,8 +61,11 @@ export interface Blueprint {
   readonly assumed?: readonly string[] | undefined;
   /** The most tokens that the model is declared for. */
   readonly maxContext?: number | undefined;
-  /** Bytes of all weights as a file has them, where a file says so. */
+  /** Bytes of all weights as they are shipped, where files or a config say so, and of a parameter by part. */
   readonly weightBytes?: number | undefined;
+  readonly widths?: ByPart | undefined;
+  /** The types that weights are shipped in, in a few words. */
+  readonly shipped?: string | undefined;
   /** Where the sizes are from, for presets. */
   readonly source?: string | undefined;
 }

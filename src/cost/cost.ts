@@ -1,6 +1,7 @@
 import { type Costing, costFlops, pairsOf, parameterCount } from "../attention/define.ts";
 import { type Blueprint, countParameters, type Feed, type LayerKind } from "./blueprint.ts";
 import { type CachedForm, type Kept, keptAs, keptOf } from "./keep.ts";
+import { type ByPart, countByPart, weigh, widthsOf } from "./part.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
 /** What a model keeps, and the form that its attention computes in; layers that have one form run in that. */
@@ -101,16 +102,15 @@ function heldBytes({ attention: { window }, keeping = {} }: LayerKind, of: Entry
   return of.entry * (entries + Math.min(seen, recent)) + of.index * keys;
 }
 
-/** Bytes of all parameters in a type; of "file", those that the file has. */
+/** Bytes of all parameters in a type; of "file", those that they are shipped in. */
 export function weightBytes(blueprint: Blueprint, type: WeightType): number {
-  return countParameters(blueprint).total * parameterBytes(blueprint, type);
+  if (type === "file" && blueprint.weightBytes !== undefined) return blueprint.weightBytes;
+  return weigh(countByPart(blueprint), widthsOf(blueprint, type));
 }
 
-/** Bytes of a parameter, on average where a file says them; as bfloat16 where a file is asked for and there is none. */
+/** Bytes of a parameter, on average over the model. */
 export function parameterBytes(blueprint: Blueprint, type: WeightType): number {
-  if (type !== "file") return dtypes[type];
-  const { weightBytes } = blueprint;
-  return weightBytes === undefined ? dtypes.bfloat16 : weightBytes / countParameters(blueprint).total;
+  return weightBytes(blueprint, type) / countParameters(blueprint).total;
 }
 
 /** Bytes of a number between two ops: 16 bits unless weights are of 32. */
@@ -228,23 +228,23 @@ export function formOf({ forms }: Kept, { form }: Way): string {
   return (forms[form] ?? forms.expanded)!;
 }
 
-/** Parameters that one step reads: of experts those that its tokens are expected to visit, of tables rows and the head. */
-export function parametersRead(blueprint: Blueprint, { t, batch = 1, logits = t }: Span): number {
-  const { vocabulary, width, layers, extra, tables: others = [] } = blueprint;
-  const rows = others.reduce((sum, { parameters, read }) => sum + Math.min(parameters, read * t * batch), 0);
-  const tables = width * (Math.min(t * batch, vocabulary) + (logits ? vocabulary : 0)) + rows;
-  return layers.reduce((sum, kind) => {
-    const { variant, sizes } = kind.attention;
-    return sum + kind.count * (parameterCount(variant, sizes) + kind.extra + feedRead(kind.feed, t * batch));
-  }, extra + tables);
+/** Parameters that one step reads, by part: of experts those that its tokens are expected to visit, of tables rows and the head. */
+export function parametersRead(blueprint: Blueprint, { t, batch = 1, logits = t }: Span): ByPart {
+  const { vocabulary, width, tied, layers, extra, tables = [] } = blueprint;
+  const tokens = t * batch;
+  const [rows, head] = [width * Math.min(tokens, vocabulary), logits ? width * vocabulary : 0];
+  const sum = { attention: 0, feed: 0, expert: 0, table: 0, norm: extra };
+  for (const { parameters, read } of tables) sum.table += Math.min(parameters, read * tokens);
+  for (const { count, attention, feed, extra } of layers) {
+    sum.attention += count * parameterCount(attention.variant, attention.sizes);
+    sum.feed += count * feed.always;
+    sum.expert += count * feed.expert * visited(feed, tokens);
+    sum.norm += count * extra;
+  }
+  return { ...sum, embedding: rows + (tied ? head : 0), head: tied ? 0 : head };
 }
 
-/** Parameters of a feed-forward half that so many tokens read: of x experts, x (1 - (1 - k / x)^tokens) where each visits k of them. */
-export function feedRead(feed: Feed, tokens: number): number {
-  return feed.always + feed.expert * visited(feed, tokens);
-}
-
-/** Experts that so many tokens are expected to visit. */
+/** Experts that so many tokens are expected to visit: of x experts, x (1 - (1 - k / x)^tokens) where each visits k of them. */
 export function visited({ experts, chosen }: Feed, tokens: number): number {
   return experts ? experts * (1 - (1 - chosen / experts) ** tokens) : 0;
 }
@@ -275,5 +275,6 @@ export function stepBytes(blueprint: Blueprint, way: Way, span: Span, { weightTy
     if (keptOf(kind).absorbed && variant.forms[formOf(kept, way)]!.cost(sizes).cached)
       unfolded += each * 2 * s * keptAs(kind, "expanded").values * activationBytes(weightType);
   }
-  return { weights: parametersRead(blueprint, span) * parameterBytes(blueprint, weightType), read, written, unfolded };
+  const weights = weigh(parametersRead(blueprint, span), widthsOf(blueprint, weightType));
+  return { weights, read, written, unfolded };
 }

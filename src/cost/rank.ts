@@ -1,8 +1,9 @@
 /** What one of several ranks holds of a model: an attention of fewer heads is an attention, so all else follows from it. */
-import { type Costing, parameterCount } from "../attention/define.ts";
-import { type Blueprint, countParameters, type LayerKind } from "./blueprint.ts";
-import { cacheBytes, parameterBytes, stateBytes, type Types } from "./cost.ts";
+import type { Costing } from "../attention/define.ts";
+import type { Blueprint, LayerKind } from "./blueprint.ts";
+import { cacheBytes, stateBytes, type Types } from "./cost.ts";
 import { type CachedForm, keptOf } from "./keep.ts";
+import { countByPart, widthsOf } from "./part.ts";
 import { checkHeads, type Split } from "./split.ts";
 
 const pieces = new WeakMap<Costing, Map<number, Costing>>();
@@ -40,10 +41,8 @@ export function rankOf(blueprint: Blueprint, tensor: number): Blueprint {
   if (found) return found;
   for (const kind of blueprint.layers) checkHeads(kind, tensor);
   const layers = blueprint.layers.map((kind) => cutLayer(kind, blueprint.width, tensor));
-  const cut = { ...blueprint, layers, vocabulary: blueprint.vocabulary / tensor };
-  // A file's bytes are those of a parameter, on average, wherever it lies.
-  const share = countParameters(cut).total / countParameters(blueprint).total;
-  const made = { ...cut, weightBytes: blueprint.weightBytes && blueprint.weightBytes * share };
+  const widths = blueprint.weightBytes === undefined ? blueprint.widths : widthsOf(blueprint, "file");
+  const made = { ...blueprint, layers, vocabulary: blueprint.vocabulary / tensor, weightBytes: undefined, widths };
   known.set(tensor, made);
   return made;
 }
@@ -57,27 +56,13 @@ export function stageShare({ layers }: Blueprint, stages: number): number {
 /** Bytes of the weights that a rank holds: of the first or the last stage, which have a table of the vocabulary. Host tables are not in it. */
 export function rankWeights(blueprint: Blueprint, split: Split, { weightType }: Pick<Types, "weightType">): number {
   const { tensor, pipeline, expert } = split;
-  const own = rankOf(blueprint, tensor);
-  const { rest, experts } = countRank(own);
-  const tables = own.vocabulary * own.width * (own.tied || pipeline > 1 ? 1 : 2);
-  const layers = (rest + experts / expert) * stageShare(blueprint, pipeline);
-  return (layers + tables + own.extra) * parameterBytes(blueprint, weightType);
-}
-
-const counts = new WeakMap<Blueprint, { readonly rest: number; readonly experts: number }>();
-
-/** Parameters of all layers of a tensor rank: experts, and all else. */
-function countRank(own: Blueprint) {
-  const known = counts.get(own);
-  if (known) return known;
-  let [rest, experts] = [0, 0];
-  for (const { count, attention, feed, extra } of own.layers) {
-    rest += count * (parameterCount(attention.variant, attention.sizes) + feed.always + extra);
-    experts += count * feed.expert * feed.experts;
-  }
-  const made = { rest, experts };
-  counts.set(own, made);
-  return made;
+  const own = countByPart(rankOf(blueprint, tensor));
+  const widths = widthsOf(blueprint, weightType);
+  const layers = own.attention * widths.attention + own.feed * widths.feed + (own.expert * widths.expert) / expert;
+  const [norms, rest] = [own.norm - blueprint.extra, blueprint.extra].map((norm) => norm * widths.norm);
+  const [embedding, head] = [own.embedding * widths.embedding, own.head * widths.head];
+  const tables = pipeline > 1 ? Math.max(embedding, head) : embedding + head;
+  return (layers + norms!) * stageShare(blueprint, pipeline) + tables + rest!;
 }
 
 /** Bytes of one sequence's cache that a rank holds by tokens: positions are split over context ranks, states are not. */

@@ -1,8 +1,9 @@
 /** What one step of a whole model has to do, and the seconds that it takes on a machine. */
 import type { Blueprint, Feed } from "./blueprint.ts";
-import { attentionAt, formOf, parameterBytes, type Span, type Types, visited, type Way } from "./cost.ts";
+import { attentionAt, formOf, type Span, type Types, visited, type Way } from "./cost.ts";
 import { fillSteps, type Machine, type Rate } from "./crossover.ts";
 import { keptAs } from "./keep.ts";
+import { type ByPart, widthsOf } from "./part.ts";
 import { dtypes } from "./type.ts";
 import { type AttentionWork, attentionWork, type Work } from "./work.ts";
 
@@ -44,18 +45,22 @@ export function stepWork(
   spread: Spread = { devices: 1, peers: 1 },
 ): StepWork {
   const { t, batch = 1, logits = t } = span;
-  const weightBytes = parameterBytes(blueprint, types.weightType);
-  const step = { ...span, cacheBytes: dtypes[types.cacheType], weightBytes, activationBytes };
+  const widths = widthsOf(blueprint, types.weightType);
+  const step = { ...span, cacheBytes: dtypes[types.cacheType], weightBytes: widths.attention, activationBytes };
   const head = logits && blueprint.width * blueprint.vocabulary;
   const tokens = batch * t;
   return {
-    head: { rows: batch * logits, bytes: head * weightBytes, flops: 2 * batch * logits * head },
+    head: {
+      rows: batch * logits,
+      bytes: head * widths[blueprint.tied ? "embedding" : "head"],
+      flops: 2 * batch * logits * head,
+    },
     layers: blueprint.layers.map((kind) => {
       const kept = keptAs(kind, way.cached);
       return {
         count: kind.count,
         attention: attentionWork(attentionAt(kind, kept, span), formOf(kept, way), step),
-        feed: feedWork(kind.feed, kind.extra, { tokens, weightBytes, spread }),
+        feed: feedWork(kind.feed, kind.extra, { tokens, widths, spread }),
       };
     }),
   };
@@ -64,11 +69,11 @@ export function stepWork(
 function feedWork(
   feed: Feed,
   extra: number,
-  { tokens, weightBytes, spread }: { tokens: number; weightBytes: number; spread: Spread },
+  { tokens, widths, spread }: { tokens: number; widths: ByPart; spread: Spread },
 ): Contraction[] {
   const { always, expert, experts, chosen, flops } = feed;
   const routed = 2 * chosen * expert;
-  const rest = { rows: tokens, bytes: (always + extra) * weightBytes, flops: tokens * (flops - routed) };
+  const rest = { rows: tokens, bytes: always * widths.feed + extra * widths.norm, flops: tokens * (flops - routed) };
   if (!experts) return [rest];
   const { devices, peers } = spread;
   const arriving = tokens * peers;
@@ -76,7 +81,7 @@ function feedWork(
     rest,
     {
       rows: (arriving * chosen) / experts,
-      bytes: (visited(feed, arriving) * expert * weightBytes) / devices,
+      bytes: (visited(feed, arriving) * expert * widths.expert) / devices,
       flops: (arriving * routed) / devices,
     },
   ];

@@ -3,6 +3,7 @@ import { activationBytes, parameterBytes, type Span, type Types, type Way } from
 import { crossoverChunk, crossoverContext, type Machine, predict, rivalsOf } from "./crossover.ts";
 import type { Host } from "./host.ts";
 import { keptOf } from "./keep.ts";
+import { widthsOf } from "./part.ts";
 import { type Price, priceStep, type StepWork, stepWork } from "./step.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
@@ -108,7 +109,7 @@ export function crossoverOf(
   const { expanded, absorbed } = keptOf(kind);
   const types = {
     cacheBytes: dtypes[cacheType],
-    weightBytes: parameterBytes(blueprint, weightType),
+    weightBytes: widthsOf(blueprint, weightType).attention,
     activationBytes,
     batch,
   };

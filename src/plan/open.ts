@@ -6,6 +6,7 @@ import { fileSource } from "../file/disk.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
 import type { RequestOptions } from "../file/request.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import { shipByFolder } from "./folder.ts";
 import { hubNameOf, openHub } from "./hub.ts";
 import { nearestPreset, presetOf } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
@@ -85,7 +86,8 @@ async function openFile(path: string, reading: Reading): Promise<Blueprint> {
 
 async function openFolder(dir: string, reading: Reading): Promise<Blueprint> {
   const names = await readdir(dir);
-  if (names.includes("config.json")) return blueprintOfSource(await fileSource(join(dir, "config.json")), reading);
+  if (names.includes("config.json"))
+    return shipByFolder(await blueprintOfSource(await fileSource(join(dir, "config.json")), reading), dir);
   // Of a model in several parts, the first has the keys.
   const files = names.filter((name) => /\.gguf$/i.test(name) && !/-(?!00001-)\d{5}-of-\d{5}\.gguf$/i.test(name));
   if (files.length === 1) return openFile(join(dir, files[0]!), reading);

@@ -36,7 +36,7 @@ export interface PlanSettings {
   readonly step: number;
   /** Tokens of a sequence that such a step adds on average, from 1 to `step`; all of them unless given. */
   readonly accepted?: number | undefined;
-  /** "file": as the model's file has them (bfloat16 where there is none). */
+  /** "file": as they are shipped, by files or a config (bfloat16 where neither says). */
   readonly weightType: WeightType;
   readonly cacheType: Dtype;
   readonly hosts: readonly Host[];
@@ -99,7 +99,7 @@ function check(name: string, value: number, most: number): void {
 
 /** What was assumed of this model and these settings, and what is not counted. */
 function notesOf(
-  { layers, maxContext, weightBytes, assumed, tables, draft }: Blueprint,
+  { layers, maxContext, weightBytes, shipped, assumed, tables, draft }: Blueprint,
   settings: PlanSettings,
 ): string[] {
   const { context, step, accepted = step, weightType, cacheType, hosts, groups = [] } = settings;
@@ -137,7 +137,11 @@ function notesOf(
     layers.some((kind) => keptOf(kind).expanded.state),
     "states of fixed size are float32",
   );
-  note(weightType === "file" && weightBytes === undefined, "no file says its bytes: weights are counted as bfloat16");
+  note(weightType === "file" && shipped !== undefined, `weights are as they are shipped: ${shipped}`);
+  note(
+    weightType === "file" && weightBytes === undefined,
+    "neither a file nor a config says their types: weights are counted as bfloat16",
+  );
   note(
     ["int8", "int4", "float8"].some((type) => type === weightType || type === cacheType),
     "scales are not counted",

@@ -6,12 +6,11 @@ import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture, saysSizes } from "./choice.ts";
+import { languageModel } from "./language.ts";
 import { refuseUnread, track, unread } from "./ledger.ts";
+import { shipByConfig } from "./quantised.ts";
 import { namesOf, type Settings, settingsOf } from "./settings.ts";
 import { nearest } from "./spelling.ts";
-
-/** Where configs of several modalities have the language model. */
-const inner = ["text_config", "llm_config", "language_config", "thinker_config"] as const;
 
 /** How a config is read beside what it says. */
 export interface Reading {
@@ -28,10 +27,12 @@ export interface Reading {
  * Errors: FormatError naming the key that is missing, out of bounds or at odds with another; ShapeError where sizes do not fit.
  */
 export function blueprintOfConfig(config: Config, name: string, { as, given }: Reading = {}): Blueprint {
-  const text = languageModel(config);
+  const { text, notes } = languageModel(config, Object.keys(architectures));
   const known = architectureOf(text.model_type);
   if (!known && as === undefined) throw unknownError(text);
-  return assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, { as, given });
+  const blueprint = assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, { as, given });
+  const assumed = [...notes, ...(blueprint.assumed ?? [])];
+  return shipByConfig({ ...blueprint, assumed }, { ...text, ...config });
 }
 
 /** The architecture of a `model_type`, where it is in the table; models that also see are called by their text's. */
@@ -40,17 +41,6 @@ export function architectureOf(type: unknown): Architecture | undefined {
   const names = [name, `${name}_text`, `${name.replace(/_vl$/, "")}_text`, name.replace(/_vl$/, "")];
   const key = names.find((name) => Object.hasOwn(architectures, name));
   return key === undefined ? undefined : architectures[key];
-}
-
-/** Configs within configs are looked into as far as this. */
-const DEPTH = 3;
-
-/** The part of a config that describes the language model. */
-function languageModel(config: Config, depth = 0): Config {
-  const part = inner.map((key) => config[key]).find((value) => typeof value === "object" && value !== null);
-  if (!part || Array.isArray(part) || depth === DEPTH) return config;
-  const { model_type, tie_word_embeddings } = config;
-  return { model_type, tie_word_embeddings, ...languageModel(part as Config, depth + 1) };
 }
 
 /** The blueprint of a config whose architecture is known. Errors: as `blueprintOfConfig`. */
@@ -156,7 +146,7 @@ function unknownError(config: Config): FormatError {
   const near = typeof type === "string" ? nearest(type, Object.keys(architectures)) : undefined;
   const spec = config.kv_lora_rank === undefined || config.kv_lora_rank === null ? "GQA" : "MLA";
   return new FormatError(
-    `model_type: got ${clip(formatJson(type))}, expected an architecture that is known${near ? ` (the nearest is ${near})` : ""}; ` +
+    `model_type: got ${type === undefined ? "nothing" : clip(formatJson(type))}, expected an architecture that is known${near ? ` (the nearest is ${near})` : ""}; ` +
       `what decides is ${deciding.join(", ")}, of which the config has ${found.join(", ")}: name the variant, such as --as ${spec}`,
   );
 }

@@ -9,6 +9,7 @@ import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
 import { type Header, hubConfig } from "./header.ts";
 import { latentAt } from "./latent.ts";
+import { shipByTensors } from "./weigh.ts";
 
 /** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
 const TOLERANCE = 0.02;
@@ -71,15 +72,13 @@ function fitTensors({ outline }: Header, blueprint: Blueprint, as: string | unde
   const layers = blueprint.layers.reduce((sum, { count }) => sum + count, 0);
   const own = [...outline.tensors].filter(([tensor]) => isOwn(tensor, layers));
   const elements = own.reduce((sum, [, tensor]) => sum + tensor.elements, 0);
-  const bytes = own.reduce((sum, [, tensor]) => sum + (tensor.bytes ?? Number.NaN), 0);
   if (!Number.isSafeInteger(elements))
     throw new FormatError(
       `tensors: got ${elements.toPrecision(3)} numbers, expected fewer than 2^53; use another file`,
     );
   const { total } = countParameters(blueprint);
-  const sized = Number.isSafeInteger(bytes) ? { weightBytes: bytes } : {};
   if (Math.abs(elements - total) <= TOLERANCE * elements)
-    return { ...blueprint, extra: blueprint.extra + elements - total, ...sized };
+    return shipByTensors({ ...blueprint, extra: blueprint.extra + elements - total }, new Map(own));
   if (as !== undefined) return blueprint;
   throw new FormatError(
     `tensors: got ${elements} numbers, and keys that speak of ${total}, expected the same but for 2 %; ` +

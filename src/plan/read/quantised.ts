@@ -1,0 +1,79 @@
+import type { Blueprint } from "../../cost/blueprint.ts";
+import { type ByPart, countByPart, type Part, parts } from "../../cost/part.ts";
+import type { Config } from "../../family/config.ts";
+import { linearsOf } from "./linear.ts";
+import { schemeOf } from "./method.ts";
+import type { Scheme } from "./scheme.ts";
+import { countNamed, readWildcards, type Wildcard } from "./wildcard.ts";
+
+/** Keys under which configs say how weights are quantised: that of transformers, an older one of compressed-tensors, MLX's. */
+const keys = ["quantization_config", "compression_config", "quantization"] as const;
+
+/**
+ * The blueprint with the bytes of weights that a config says they are shipped in: by its `quantization_config` (which matrices at
+ * which bits, with scales), all else in its `dtype`. Nothing is added where it says neither. A method that is not known is told in
+ * `assumed`, and weights are then counted in the config's type.
+ *
+ * Errors: FormatError naming the key that cannot be read.
+ */
+export function shipByConfig(blueprint: Blueprint, config: Config): Blueprint {
+  const found = keys.find((key) => typeof config[key] === "object" && config[key] !== null);
+  const [type, rest] = /float32/.test(String(config.dtype ?? config.torch_dtype)) ? ["float32", 4] : ["bfloat16", 2];
+  if (found === undefined) return rest === 4 ? ship(blueprint, countByPart(blueprint), () => rest, type) : blueprint;
+  const settings = config[found] as Config;
+  const method = methodOf(settings, found);
+  const scheme = schemeOf({ expert_dtype: config.expert_dtype, ...settings }, method);
+  if (!scheme) {
+    const told = `${found}: ${method.slice(0, 60)} is not known, and weights that no file lists are counted as ${type}`;
+    return { ...blueprint, assumed: [...(blueprint.assumed ?? []), told] };
+  }
+  return quantise(blueprint, scheme, rest, `${scheme.about}; all else ${type}`);
+}
+
+/** The name of the method; of ModelOpt's own file and of MLX what they leave out. */
+function methodOf(settings: Config, key: string): string {
+  const method = settings.quant_method ?? settings.method;
+  if (typeof method === "string") return method.toLowerCase();
+  if (key === "quantization" && settings.bits !== undefined) return "mlx";
+  if (settings.quant_algo !== undefined) return "modelopt";
+  return settings.config_groups === undefined ? "a method without quant_method" : "compressed-tensors";
+}
+
+function quantise(
+  blueprint: Blueprint,
+  { rules, spared, head, embedding }: Scheme,
+  rest: number,
+  about: string,
+): Blueprint {
+  const counts = countByPart(blueprint);
+  const bytes = new Map<Part, number>(parts.map((part) => [part, counts[part] * rest]));
+  const add = (part: Part, more: number) => bytes.set(part, bytes.get(part)! + more);
+  const left = readWildcards(spared);
+  const count = blueprint.layers.reduce((sum, layer) => sum + layer.count, 0);
+  const named = rules.map((rule) => ({ ...rule, ...readWildcards(rule.named ?? []) }));
+  for (const { part, names, parameters, layers, inner } of linearsOf(blueprint)) {
+    const share = (wildcards: readonly Wildcard[]) => Math.min(1, countNamed(wildcards, names, count) / layers);
+    let open = 1 - share(left.wildcards);
+    for (const { named: some, wildcards, width } of named) {
+      const taken = some ? Math.min(open, share(wildcards)) : open;
+      add(part, taken * parameters * (width(inner) - rest));
+      open -= taken;
+    }
+  }
+  const isLeft = (name: string) => left.wildcards.some((wildcard) => wildcard.matches(name));
+  const { width } = blueprint;
+  if (head && !isLeft("lm_head")) add("head", counts.head * (head(width) - rest));
+  if (embedding) add("embedding", counts.embedding * (embedding(width) - rest));
+  const unclear = [...left.unclear, ...named.flatMap((rule) => rule.unclear)];
+  const shipped = ship(blueprint, counts, (part) => (counts[part] ? bytes.get(part)! / counts[part] : rest), about);
+  if (unclear.length === 0) return shipped;
+  const shown = unclear.slice(0, 3).map((text) => JSON.stringify(text.slice(0, 60)));
+  const told = `quantization_config: ${shown.join(", ")}${unclear.length > 3 ? " and others are" : " is"} not understood as names of modules`;
+  return { ...shipped, assumed: [...(shipped.assumed ?? []), told] };
+}
+
+function ship(blueprint: Blueprint, counts: ByPart, widthOf: (part: Part) => number, shipped: string): Blueprint {
+  const widths = Object.fromEntries(parts.map((part) => [part, widthOf(part)])) as Record<Part, number>;
+  const weightBytes = Math.round(parts.reduce((sum, part) => sum + counts[part] * widths[part], 0));
+  return { ...blueprint, weightBytes, widths, shipped };
+}

@@ -1,0 +1,138 @@
+// Patterns by which quantization configs name modules, as strangers write them: tried on names in time that grows with their length,
+// since nothing goes back.
+
+/** One step through a name: a character that is accepted, once or as often as there are such characters. */
+interface Step {
+  readonly accepts: (char: string) => boolean;
+  readonly many: boolean;
+}
+
+/** Patterns that are alike but for the layer that they name. */
+export interface Wildcard {
+  /** The layers, counted from 0; undefined for all. */
+  readonly layers: ReadonlySet<number> | undefined;
+  /** Whether a module's name, with # for the number of its layer, is among those that the pattern stands for. */
+  matches(name: string): boolean;
+}
+
+/** Alternatives that one pattern may stand for (a number for each layer of a large model), characters in one, patterns that differ. */
+const [ALTERNATIVES, LONGEST, MOST] = [1024, 8192, 2048];
+
+/** A layer's number in a name, which may stand in a regular expression. */
+const numbered = /\b(layers|blocks|h)(\\?\.)(\d+)(?=\\?\.|\*|$)/;
+
+/**
+ * Reads names, names with `*`, and after `re:` the part of regular expressions that names of modules are written in: letters, `.`,
+ * `\.`, `\d`, `[0-9]`, `*`, `+`, `^`, `$` and groups of alternatives. A name stands for a module and all within it, wherever it
+ * begins: `self_attn` is the attention of every layer, and `mlp.gate` is not `mlp.gate_proj`. A regular expression holds from the
+ * beginning and may leave a rest, as with Python's re.match. `unclear` are those that are not understood.
+ */
+export function readWildcards(texts: readonly string[]): {
+  readonly wildcards: Wildcard[];
+  readonly unclear: string[];
+} {
+  const found = new Map<string, { layers: Set<number> | undefined; matches: (name: string) => boolean }>();
+  const unclear: string[] = [];
+  for (const text of texts) {
+    const regular = text.startsWith("re:");
+    const ways =
+      text.length > LONGEST ? undefined : regular ? alternativesOf(text.slice(3)) : [text.replace(/^\.+|\.+$/g, "")];
+    if (!ways || (regular && !ways.every(isRead))) {
+      unclear.push(text);
+      continue;
+    }
+    for (const way of ways) {
+      const layer = numbered.exec(way)?.[3];
+      const general = `${regular ? "re:" : ""}${way.replace(numbered, "$1$2#")}`;
+      const known = found.get(general);
+      if (!known && found.size === MOST) unclear.push(text);
+      else if (!known)
+        found.set(general, {
+          layers: layer === undefined ? undefined : new Set([Number(layer)]),
+          matches: regular ? regularExpression(general.slice(3)) : glob(general),
+        });
+      else if (layer !== undefined) known.layers?.add(Number(layer));
+    }
+  }
+  return { wildcards: [...found.values()], unclear };
+}
+
+/** How many of a model's layers the patterns name, where each of them has the module of these names. */
+export function countNamed(wildcards: readonly Wildcard[], names: readonly string[], count: number): number {
+  const layers = new Set<number>();
+  for (const wildcard of wildcards)
+    if (names.some((name) => wildcard.matches(name))) {
+      if (!wildcard.layers) return count;
+      // Those beyond predict further tokens.
+      for (const layer of wildcard.layers) if (layer < count) layers.add(layer);
+    }
+  return layers.size;
+}
+
+/** A name with or without `*`, from the beginning of any of a name's parts to the end of one. */
+function glob(text: string): (name: string) => boolean {
+  const steps = Array.from(text, (char) =>
+    char === "*" ? { accepts: any, many: true } : { accepts: is(char), many: false },
+  );
+  return (name) => {
+    for (let from = 0; from >= 0; from = name.indexOf(".", from) + 1 || -1)
+      if (follow(steps, name, from, (end) => end === name.length || name[end] === ".")) return true;
+    return false;
+  };
+}
+
+const piece = /(\\d|\[0-9\])|\\([.\-_])|(\.)|([\w\-#/])/;
+const repeated = new RegExp(`(?:${piece.source})([*+]?)`, "g");
+const body = new RegExp(`^\\^?(?:(?:${piece.source})[*+]?)*\\$?$`);
+/** Whether a regular expression without groups has nothing but what is read. */
+const isRead = (text: string) => body.test(text);
+
+function regularExpression(text: string): (name: string) => boolean {
+  const whole = text.endsWith("$");
+  const steps: Step[] = [];
+  for (const [, digits, escaped, dot, plain, repeat] of text.matchAll(repeated)) {
+    const accepts = digits ? digit : dot ? any : is((escaped ?? plain)!);
+    if (repeat !== "*") steps.push({ accepts, many: false });
+    if (repeat) steps.push({ accepts, many: true });
+  }
+  return (name) => follow(steps, name, 0, (end) => !whole || end === name.length);
+}
+
+const any = () => true;
+const is = (wanted: string) => (char: string) => char === wanted;
+const digit = (char: string) => char === "#" || (char >= "0" && char <= "9");
+
+/** Whether the steps lead from here to an end that is good. All places that can be reached go on together. */
+function follow(steps: readonly Step[], name: string, from: number, ends: (end: number) => boolean): boolean {
+  let reached = new Set([from]);
+  for (const { accepts, many } of steps) {
+    const next = new Set<number>();
+    for (const at of reached) {
+      if (!many && at < name.length && accepts(name[at]!)) next.add(at + 1);
+      for (let end = at; many && !next.has(end); end++) {
+        next.add(end);
+        if (end === name.length || !accepts(name[end]!)) break;
+      }
+    }
+    reached = next;
+    if (reached.size === 0) return false;
+  }
+  return [...reached].some(ends);
+}
+
+/** A pattern without its groups: one for each way through them. Undefined for groups within groups, and for too many ways. */
+function alternativesOf(text: string): string[] | undefined {
+  let ways = [""];
+  let rest = text;
+  for (;;) {
+    const open = rest.indexOf("(");
+    if (open < 0) return ways.map((way) => way + rest);
+    const close = rest.indexOf(")", open);
+    const group = rest.slice(open + 1, close).replace(/^\?:/, "");
+    if (close < 0 || /[(?]/.test(group) || /^[*+?{]/.test(rest.slice(close + 1))) return undefined;
+    const choices = group.split("|").map((choice) => rest.slice(0, open) + choice);
+    if (ways.length * choices.length > ALTERNATIVES) return undefined;
+    ways = ways.flatMap((way) => choices.map((choice) => way + choice));
+    rest = rest.slice(close + 1);
+  }
+}
