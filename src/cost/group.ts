@@ -14,8 +14,14 @@ export interface Group {
   readonly node: number;
   readonly link?: Link | undefined;
   readonly network?: Link | undefined;
-  /** The processor beside the devices of a node, whose memory offloaded weights lie in. */
-  readonly processor?: Datasheet | undefined;
+  /** The processors beside the devices, whose memory offloaded weights lie in. */
+  readonly beside?: Beside | undefined;
+}
+
+/** Sockets of a host. */
+export interface Beside {
+  readonly processor: Datasheet;
+  readonly sockets: number;
 }
 
 const MOST = 4096;
@@ -66,16 +72,20 @@ export function isGroup(name: string): boolean {
 
 /** The group of this name, a machine's own among them. Throws ShapeError where there is no such machine or nothing joins so many. */
 export function groupOf(name: string): Group {
-  const [, many, one, beside] = /^\s*(?:(\d{1,9})\s*x\s*)?([^\s+]+)\s*(?:\+\s*(\S+)\s*)?$/i.exec(name) ?? [];
-  const device = one && machineOf(one);
-  const processor = beside === undefined ? undefined : machineOf(beside);
-  if (!device || (beside !== undefined && processor?.kind !== "CPU"))
+  const [first, second, ...more] = name.split("+");
+  const [count, device] = countedOf(first!);
+  const [sockets, processor] = second === undefined ? [0, undefined] : countedOf(second);
+  if (!device || more.length || (second !== undefined && processor?.kind !== "CPU"))
     throw new ShapeError(
       `machine: got "${name.slice(0, 80)}", expected a name or several of one as 8xh200, a CPU after a plus; names: ${machines.map(({ name }) => name).join(", ")}`,
     );
-  const count = Number(many ?? 1);
   if (count < 1 || count > MOST)
     throw new ShapeError(`machine: got "${name}", expected from 1 to ${MOST} of ${device.name}; ask for fewer`);
+  const beside = processor && { processor, sockets };
+  if (beside && (sockets < 1 || sockets > (processor.link?.most ?? 1)))
+    throw new ShapeError(
+      `machine: got "${name}", expected from 1 to ${processor.link?.most ?? 1} of ${processor.name} beside it`,
+    );
   const { link, network } = device;
   const most = link?.most ?? 1;
   const node = Math.min(count, most);
@@ -83,8 +93,15 @@ export function groupOf(name: string): Group {
     throw new ShapeError(
       `machine: got "${name}", expected at most ${most} of ${device.name}${network ? ` or a multiple of ${most}, nodes with a network between them` : ": no datasheet joins more"}`,
     );
-  const title = `${count > 1 ? `${count}x${device.name}` : device.name}${processor ? `+${processor.name}` : ""}`;
-  return { name: title, device, count, node, link, network, processor };
+  const counted = (many: number, name: string) => (many > 1 ? `${many}x${name}` : name);
+  const title = counted(count, device.name) + (beside ? `+${counted(sockets, beside.processor.name)}` : "");
+  return { name: title, device, count, node, link, network, beside };
+}
+
+/** How many of which machine. */
+function countedOf(text: string): [many: number, machine: Datasheet | undefined] {
+  const [, many = "1", name = ""] = /^\s*(?:(\d{1,9})\s*x\s*)?(\S+)\s*$/i.exec(text) ?? [];
+  return [Number(many), machineOf(name)];
 }
 
 /** Bytes of memory for weights and caches of one device. */

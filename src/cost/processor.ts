@@ -47,6 +47,16 @@ export const processors: readonly Datasheet[] = [
       "AMD: twelve channels of DDR5-6400, 2.7 GHz base; FLOP/s derived: 128 cores, 64 each per cycle, others widened; 768 GiB assumed",
   },
   {
+    name: "xeon-6454s",
+    kind: "CPU",
+    memory: 512 * GiB,
+    bandwidth: 307.2 * GB,
+    flops: rates(9, 72.1),
+    link: socket(192),
+    source:
+      "Intel Xeon Gold 6454S: eight channels of DDR5-4800, 2.2 GHz base; FLOP/s derived: 32 cores, 128 each per cycle, 1024 in bfloat16 with AMX; 512 GiB assumed",
+  },
+  {
     name: "xeon-8592",
     kind: "CPU",
     memory: 512 * GiB,

@@ -18,7 +18,7 @@ interface Contraction extends Work {
 /** The work of layers that are alike, one of them. */
 interface LayerWork {
   readonly count: number;
-  readonly attention: AttentionWork;
+  readonly attention?: AttentionWork;
   /** What every token uses, and the experts. */
   readonly feed: readonly Contraction[];
 }
@@ -87,6 +87,15 @@ function feedWork(
   ];
 }
 
+/** The work of experts, and all else: they may be done by different machines. */
+export function partExperts({ head, layers }: StepWork): { readonly experts: StepWork; readonly rest: StepWork } {
+  const none = { rows: 0, bytes: 0, flops: 0 };
+  return {
+    experts: { head: none, layers: layers.map(({ count, feed }) => ({ count, feed: feed.slice(1) })) },
+    rest: { head, layers: layers.map(({ feed, ...layer }) => ({ ...layer, feed: feed.slice(0, 1) })) },
+  };
+}
+
 /** Seconds of a step, and what they would be if only arithmetic, reading, or starting ops took time. */
 export interface Price {
   readonly seconds: number;
@@ -114,16 +123,18 @@ export function priceStep(
     if (rows) add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, { few, step: tile }) / rows);
   };
   addContraction(times, head.rows, { bytes: head.bytes, flops: head.flops });
-  overhead += times * 2 * op;
+  overhead += head.rows ? times * 2 * op : 0;
   for (const { count, attention, feed } of layers) {
     const many = times * count;
-    addContraction(many, attention.tokens, attention.project);
-    if (attention.unfold) add(many, contract.many, attention.unfold);
-    const { rows, heads, narrow } = attention;
-    const rate = rows <= few ? attend.few : heads > 1 ? attend.many : attend.shared;
-    add(many, rate, attention.attend, fillSteps(rows, { few, step: panel }) / rows, narrow);
+    if (attention) {
+      addContraction(many, attention.tokens, attention.project);
+      if (attention.unfold) add(many, contract.many, attention.unfold);
+      const { rows, heads, narrow } = attention;
+      const rate = rows <= few ? attend.few : heads > 1 ? attend.many : attend.shared;
+      add(many, rate, attention.attend, fillSteps(rows, { few, step: panel }) / rows, narrow);
+      overhead += many * op * (attention.ops + FEED_OPS);
+    }
     for (const { rows, bytes, flops } of feed) addContraction(many, rows, { bytes, flops });
-    overhead += many * op * (attention.ops + FEED_OPS);
   }
   return { seconds: seconds + overhead - before.overhead, compute, memory, overhead };
 }

@@ -2,6 +2,7 @@
 import { type Blueprint, draftOf } from "../cost/blueprint.ts";
 import { formsOf, longestWithin } from "../cost/cost.ts";
 import { deviceMemory, type Group } from "../cost/group.ts";
+import { offloadName, offloadOn } from "../cost/offload.ts";
 import { isShared, rankCache, rankWeights } from "../cost/rank.ts";
 import { decodeOn, prefillOn, type Served } from "../cost/serve.ts";
 import { type Split, splitName } from "../cost/split.ts";
@@ -124,4 +125,24 @@ function prefillReason(blueprint: Blueprint, best: LayoutRow, next?: LayoutRow):
   const sent = sending > 0 ? `, ${time(sending)} of it sending` : "";
   const other = next ? `; ${next.layout} takes ${time(next.prefill!.seconds)}` : "";
   return `reading takes ${time(seconds)}${sent}, mostly ${bounds[bound]}: ${sharing(blueprint, best)}${other}`;
+}
+
+/** A group's devices with what is offloaded to the processor beside them; none where nothing is asked for or there is no processor. */
+export function offloadRow(blueprint: Blueprint, group: Group, settings: PlanSettings): Plan["offloads"] {
+  const { offload, context, batch, step, accepted = step } = settings;
+  const { beside } = group;
+  if (!offload || !beside) return [];
+  const { prefill, decode, longestContext, ...bytes } = offloadOn(blueprint, group, offload, settings);
+  return [
+    {
+      group: group.name,
+      offload: offloadName(offload),
+      ...bytes,
+      deviceMemory: group.count * deviceMemory(group),
+      hostMemory: beside.sockets * beside.processor.memory,
+      longestContext: Number.isFinite(longestContext) ? longestContext : null,
+      prefill: { ...prefill, tokensPerSecond: (batch * context) / prefill.seconds },
+      decode: { ...decode, tokensPerSecond: (batch * accepted) / decode.seconds },
+    },
+  ];
 }

@@ -17,12 +17,13 @@ import type { Group } from "../cost/group.ts";
 import type { Host } from "../cost/host.ts";
 import { type CachedForm, keptOf } from "../cost/keep.ts";
 import { layOut } from "../cost/layout.ts";
+import type { Offload } from "../cost/offload.ts";
 import type { Dtype, WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { spansOf, typesFrom } from "./asked.ts";
 import { enginesOf } from "./engine.ts";
-import { groupRow } from "./group.ts";
+import { groupRow, offloadRow } from "./group.ts";
 import { machineRows } from "./machine.ts";
 import type { Plan } from "./schema.ts";
 
@@ -44,6 +45,8 @@ export interface PlanSettings {
   readonly layouts: readonly string[];
   /** Machines as they are bought, whose layouts are looked for. */
   readonly groups?: readonly Group[] | undefined;
+  /** What groups with a processor beside them leave to it. */
+  readonly offload?: Offload | undefined;
 }
 
 export type { Blueprint };
@@ -87,7 +90,10 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     ),
     machines: machineRows(blueprint, settings),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
-    groups: groups.map((group) => groupRow(blueprint, group, settings)),
+    groups: groups
+      .filter(({ count, beside }) => count > 1 || !settings.offload || !beside)
+      .map((group) => groupRow(blueprint, group, settings)),
+    offloads: groups.flatMap((group) => offloadRow(blueprint, group, settings)),
     notes: notesOf(blueprint, settings),
   };
 }

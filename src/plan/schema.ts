@@ -189,6 +189,25 @@ const group = z.object({
   best: z.array(z.object({ by: z.enum(["latency", "throughput", "prefill"]), layout: z.string(), why: z.string() })),
 });
 
+/** Seconds of a step: all, what of them the host computes, and what crosses between its memory and the devices. */
+const shared = z.object({ seconds: z.number(), host: z.number(), crossing: z.number(), tokensPerSecond: z.number() });
+
+/** A model on devices and their host, which has the experts or the last layers in its memory and computes them. */
+const offload = z.object({
+  group: z.string(),
+  /** As it was asked for: "experts", "layers:12". */
+  offload: z.string(),
+  /** Of weights and caches of `settings.context` tokens, and what there is. */
+  deviceBytes: bytes,
+  deviceMemory: bytes,
+  hostBytes: bytes,
+  hostMemory: bytes,
+  fits: z.boolean(),
+  longestContext: z.int().nullable(),
+  prefill: shared,
+  decode: shared,
+});
+
 /** What `biform plan` prints with --json. */
 export const planSchema = z.object({
   format: z.literal("biform plan 1"),
@@ -224,6 +243,7 @@ export const planSchema = z.object({
   machines: z.array(machine),
   layouts: z.array(layout),
   groups: z.array(group),
+  offloads: z.array(offload),
   /** What a reader must know: what was assumed, what is not counted. */
   notes: z.array(z.string()),
 });

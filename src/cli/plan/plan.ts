@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Blueprint } from "../../cost/blueprint.ts";
+import { type Offload, parseOffload } from "../../cost/offload.ts";
 import { essay } from "../../cost/paper.ts";
 import { tableWidth } from "../../draw/text.ts";
 import { writeAtomic } from "../../file/atomic.ts";
@@ -30,6 +31,7 @@ interface Options {
   memory?: number;
   machine?: string[];
   layout: string[];
+  offload?: Offload;
   as?: string;
   width?: number;
   heads?: number;
@@ -66,6 +68,7 @@ Examples:
   biform plan deepseek-v3 --batch 64 --step 4          64 sequences, 4 new tokens per step (speculative decoding)
   biform plan deepseek-v3 --weights fp8 --cache fp8 --machine h100 --layout tp8,dp8
   biform plan deepseek-r1 --weights fp8 --machine 8xh200,16xh800 --batch 64    which layout is best, and why
+  biform plan gpt-oss-120b --weights q4 --machine rtx-4090+ryzen-9950x --offload experts
   biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
@@ -114,6 +117,11 @@ export function planCommand(program: Command): void {
       names,
     )
     .option("--layout <names>", "comma-separated: tp8, dp8, cp4; several at once as tp4+dp2", names, [])
+    .option(
+      "--offload <what>",
+      "to the CPU of a machine as rtx-4090+ryzen-9950x: experts, or the last layers as layers:12",
+      parseOffload,
+    )
     .option("--as <spec>", "attention of an architecture that is not known: a variant's name with sizes")
     .option("--width <n>", "hidden width of a variant", wholeOption("--width"))
     .option("--heads <n>", "its query heads", wholeOption("--heads"))
@@ -196,8 +204,12 @@ function given({ as, width, heads, layers, vocabulary, intermediate, dims }: Opt
 
 /** The settings of all plans: one context, so that they can be compared. */
 async function settingsOf(blueprints: readonly Blueprint[], options: Options): Promise<PlanSettings> {
-  const { context, batch, step, accepted, weights, cache, memory, layout } = options;
+  const { context, batch, step, accepted, weights, cache, memory, layout, offload } = options;
   const groups = groupsFor(options.machine, memory);
+  if (offload && !groups.some(({ beside }) => beside))
+    throw new ShapeError(
+      "--offload: got no machine with a processor beside it, expected one as --machine rtx-4090+ryzen-9950x",
+    );
   const hosts = await hostsFor(options.machine, { warn: (line) => process.stderr.write(`${line}\n`) });
   return {
     context: context ?? Math.min(CONTEXT, ...blueprints.flatMap(({ maxContext }) => maxContext ?? [])),
@@ -209,6 +221,7 @@ async function settingsOf(blueprints: readonly Blueprint[], options: Options): P
     hosts: memory === undefined ? hosts : hosts.map((host) => ({ ...host, memory })),
     layouts: layout,
     groups,
+    offload,
   };
 }
 

@@ -2,7 +2,7 @@
 import { columns } from "../../draw/column.ts";
 import { escapeHtml, grid, stackLines } from "../../draw/html.ts";
 import { bytes, compact, context, exactBytes, time } from "../../draw/quantity.ts";
-import { wrapNote } from "../../draw/text.ts";
+import { clip, wrapNote } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
 import { tokens } from "./table.ts";
 
@@ -63,9 +63,66 @@ export function groupLines({ groups, settings }: Plan): string[][] {
   });
 }
 
+/** What lies where, and how fast that is; nothing where nothing is offloaded. */
+export function offloadLines({ offloads, settings }: Plan): string[] {
+  if (offloads.length === 0) return [];
+  const rows = offloads.map(({ group, offload, deviceBytes, hostBytes, fits, longestContext, prefill, decode }) => [
+    clip(`${group} ${offload}`, 34),
+    bytes(deviceBytes),
+    bytes(hostBytes),
+    fits ? tokens(longestContext) : "none",
+    time(prefill.seconds),
+    compact(decode.tokensPerSecond),
+    `${Math.round((100 * decode.host) / decode.seconds)} %`,
+  ]);
+  const heads = [
+    "Offloaded",
+    "on\ndevices",
+    "in host\nmemory",
+    "most\ntokens",
+    `prefill\n${context(settings.context)}`,
+    "decode\ntok/s",
+    "host\ncomputes",
+  ];
+  return columns(heads, rows);
+}
+
+function offloadAnswers({ offloads }: Plan): string[] {
+  return offloads.map(({ group, offload, deviceBytes, hostBytes, fits, longestContext, prefill, decode }) => {
+    const where = `${group} with ${offload} on the host: ${bytes(deviceBytes)} on devices and ${bytes(hostBytes)} in the host's memory`;
+    if (!fits) return `${where} do not fit.`;
+    return `${where} leave room for ${tokens(longestContext)} tokens; reading takes ${time(prefill.seconds)}, then ${compact(decode.tokensPerSecond)} tokens are written per second, ${Math.round((100 * decode.host) / decode.seconds)} % of the time by the host's processor.`;
+  });
+}
+
+/** What lies where, and how fast that is; nothing where nothing is offloaded. */
+export function offloadsGrid({ offloads, settings }: Plan): string {
+  if (offloads.length === 0) return "";
+  const rows = offloads.map((row) => ({
+    cells: [
+      stackLines(row.group, row.offload),
+      stackLines(exactBytes(row.deviceBytes), `of ${bytes(row.deviceMemory)}`),
+      stackLines(exactBytes(row.hostBytes), `of ${bytes(row.hostMemory)}`),
+      row.fits ? tokens(row.longestContext) : "none",
+      time(row.prefill.seconds),
+      stackLines(compact(row.decode.tokensPerSecond), `${time(row.decode.host)} on the host`),
+    ],
+  }));
+  const heads = [
+    "offloaded",
+    "on devices",
+    "in host<br>memory",
+    "most tokens",
+    `prefill<br>of ${context(settings.context)}`,
+    "decode tok/s",
+  ];
+  return grid("With experts or layers in the host's memory", heads, rows);
+}
+
 /** One sentence for each thing that a layout of a group is best at. */
-export function groupAnswers({ groups, settings }: Plan): string[] {
-  return groups.flatMap((group) => {
+export function groupAnswers(plan: Plan): string[] {
+  const { groups, settings } = plan;
+  const answers = groups.flatMap((group) => {
     if (group.best.length === 0) return [`${group.group}: in no layout does the model fit with what is asked for.`];
     return group.best.map(({ by, layout, why }) => {
       const found = group.layouts.find((one) => one.layout === layout)!;
@@ -75,6 +132,7 @@ export function groupAnswers({ groups, settings }: Plan): string[] {
       return `${group.group}: ${layout} is best by ${by}: it ${what} ${compact(tokensPerSecond)} tokens per second of ${many} ${many === 1 ? "sequence" : "sequences"}; ${why}.`;
     });
   });
+  return [...answers, ...offloadAnswers(plan)];
 }
 
 /** Every layout of every group; nothing where no group was asked for. */

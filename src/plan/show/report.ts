@@ -9,7 +9,7 @@ import type { PlanSettings } from "../plan.ts";
 import type { Plan } from "../schema.ts";
 import { answers, cacheAnswer } from "./answer.ts";
 import { sizesText } from "./detail.ts";
-import { groupsGrid, layoutsGrid } from "./group.ts";
+import { groupsGrid, layoutsGrid, offloadsGrid } from "./group.ts";
 import { decodePicture, memoryPicture, prefillPicture } from "./picture.ts";
 import { rooflinePicture } from "./roofline.ts";
 import {
@@ -145,6 +145,7 @@ function numbers(plan: Plan): string {
     enginesGrid(plan),
     machinesGrid(plan),
     groupsGrid(plan),
+    offloadsGrid(plan),
     layoutsGrid(plan),
     workGrids(plan),
   ].join("");

@@ -5,7 +5,7 @@ import { columns, joinBlocks } from "../../draw/column.ts";
 import { bytes, compact, context, exactBytes, time } from "../../draw/quantity.ts";
 import { clip, toAscii, wrap, wrapNote } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
-import { groupLines } from "./group.ts";
+import { groupLines, offloadLines } from "./group.ts";
 
 type PlannedMachine = Plan["machines"][number];
 
@@ -16,6 +16,7 @@ export function planTable(plan: Plan): string {
     fitLines(plan),
     speedLines(plan),
     ...groupLines(plan),
+    offloadLines(plan),
     engines(plan),
     layouts(plan),
     notes(plan),
