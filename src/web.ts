@@ -77,7 +77,7 @@ export { type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";
 export { blueprintOfConfig } from "./plan/read/config.ts";
 export { blueprintOfGguf } from "./plan/read/gguf.ts";
-export { hubConfig } from "./plan/read/header.ts";
+export { hubConfig, openHeader } from "./plan/read/header.ts";
 export { blueprintOfSpec } from "./plan/read/spec.ts";
 export { blueprintOfBlob, blueprintOfText } from "./plan/read/text.ts";
 export { type Plan, planSchema } from "./plan/schema.ts";

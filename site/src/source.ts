@@ -10,6 +10,7 @@ import {
   formatJson,
   hubConfig,
   type Outline,
+  openHeader,
   parseJson,
   presetOf,
   presets,
@@ -108,8 +109,7 @@ function linkedConfig(
   title: string,
 ): Pick<State, "config" | "bytes" | "rest"> | undefined {
   try {
-    const arch = String(outline.metadata.get("general.architecture")?.value);
-    const config = JSON.stringify(hubConfig({ arch, outline, whole: true }));
+    const config = JSON.stringify(hubConfig(openHeader(outline)));
     const plain = blueprintOfText(config, title);
     const [bytes, rest] = [blueprint.weightBytes ?? 0, blueprint.extra - plain.extra];
     const again = counted(plain, { bytes, rest, as: "" });

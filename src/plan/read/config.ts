@@ -7,8 +7,8 @@ import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture, saysSizes } from "./choice.ts";
 import { languageModel } from "./language.ts";
-import { refuseUnread, track, unread } from "./ledger.ts";
 import { shipByConfig } from "./quantised.ts";
+import { overridden, refuseUnread, track, unread } from "./ledger.ts";
 import { namesOf, type Settings, settingsOf } from "./settings.ts";
 import { nearest } from "./spelling.ts";
 
@@ -18,6 +18,8 @@ export interface Reading {
   readonly as?: string | undefined;
   /** Sizes under their keys, where the config has none. */
   readonly given?: Config | undefined;
+  /** What the keys are called where they come from, if otherwise. */
+  readonly names?: ReadonlyMap<string, string> | undefined;
 }
 
 /**
@@ -48,7 +50,7 @@ export function assemble(
   raw: Config,
   architecture: Architecture,
   name: string,
-  { as, given = {} }: Reading = {},
+  { as, given = {}, names }: Reading = {},
 ): Blueprint {
   const tracked = track(raw);
   const config = architecture.rename?.(tracked) ?? tracked;
@@ -84,14 +86,8 @@ export function assemble(
   checkTotals(blueprint);
   const missed = unread(config);
   if (missed.length === 0) return blueprint;
-  if (as === undefined || !saysSizes(as)) throw refuseUnread(config, missed, as);
-  return {
-    ...blueprint,
-    assumed: [
-      ...blueprint.assumed!,
-      `attention is as --as ${as.trim()} says; the model's ${missed.join(", ")} ${missed.length > 1 ? "are" : "is"} not read`,
-    ],
-  };
+  if (as === undefined || !saysSizes(as)) throw refuseUnread(config, missed, { as, names });
+  return { ...blueprint, assumed: [...blueprint.assumed!, overridden(as, missed)] };
 }
 
 /** What is left open where an architecture's layers that propose further tokens are not known. */

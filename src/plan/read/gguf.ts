@@ -3,13 +3,15 @@ import type { Config } from "../../family/config.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 import type { Architecture } from "./architecture.ts";
-import { namedArchitecture } from "./choice.ts";
+import { namedArchitecture, saysSizes } from "./choice.ts";
 import { architectureOf, assemble, type Reading } from "./config.ts";
 import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
-import { type Header, hubConfig } from "./header.ts";
+import { type Header, hubConfig, openHeader, unaskedKeys } from "./header.ts";
 import { latentAt } from "./latent.ts";
 import { shipByTensors } from "./weigh.ts";
+import { overridden, refuseUnread } from "./ledger.ts";
+import { hybridAt } from "./particular.ts";
 
 /** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
 const TOLERANCE = 0.02;
@@ -24,23 +26,26 @@ const TOLERANCE = 0.02;
  */
 export function blueprintOfGguf(outline: Outline, name: string, { as, given }: Reading = {}): Blueprint {
   const { file } = outline;
-  const arch = outline.metadata.get("general.architecture")?.value;
-  if (typeof arch !== "string" || arch.length > 80)
-    throw new FormatError(
-      `${file}: general.architecture: got ${arch === undefined ? "nothing" : "no name"}, expected that of a language model; use another file`,
-    );
-  const parts = outline.metadata.get("split.count")?.value;
-  const whole = !(typeof parts === "number" && parts > 1) && outline.tensors.size > 0;
-  const header: Header = { arch, outline, whole };
+  const header = openHeader(outline);
   try {
     const config = hubConfig(header);
     const { rename: _, ...known } = architectureOf(config.model_type) ?? inferArchitecture(header, config, as);
-    const blueprint = assemble(config, as === undefined ? known : namedArchitecture(as, known), name, { as, given });
-    return whole ? fitTensors(header, blueprint, as) : blueprint;
+    const own = as === undefined ? known : namedArchitecture(as, known);
+    const blueprint = overrideKeys(header, assemble(config, own, name, { as, given, names: header.names }), as);
+    return header.whole ? fitTensors(header, blueprint, as) : blueprint;
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
     throw new FormatError(`${file}: ${error.message}`, { cause: error });
   }
+}
+
+/** Refuses a header with keys that decide and that nobody asked for, unless the user said the sizes of all layers. */
+function overrideKeys(header: Header, blueprint: Blueprint, as: string | undefined): Blueprint {
+  const missed = unaskedKeys(header);
+  if (missed.length === 0) return blueprint;
+  const values = Object.fromEntries(missed.map((key) => [key, header.outline.metadata.get(key)!.value] as const));
+  if (as === undefined || !saysSizes(as)) throw refuseUnread(values, missed, { as });
+  return { ...blueprint, assumed: [...(blueprint.assumed ?? []), overridden(as, missed)] };
 }
 
 /** An architecture that is not in the table: its keys are the same, and its tensors show what it has. Layers with a state must be named. */
@@ -51,11 +56,22 @@ function inferArchitecture({ arch, outline }: Header, config: Config, as: string
       `general.architecture: got ${JSON.stringify(arch)} with ${state.slice(0, 80)}, expected one whose layers are known; ` +
         "name them with --as, such as --as [GDN*3,GQA]",
     );
+  if (
+    as === undefined &&
+    config.sliding_window &&
+    !config.sliding_window_pattern &&
+    !config.layer_types &&
+    !config.hybrid_layer_pattern
+  )
+    throw new FormatError(
+      `${arch}.attention.sliding_window: got ${config.sliding_window} without ${arch}.attention.sliding_window_pattern, expected which layers ` +
+        "have it; name them with --as, such as --as [GQA2-W64:n0:r128*3,GQA2:n0:r128]",
+    );
   const gated = ["ffn_gate.weight", "ffn_gate_exps.weight", "ffn_gate_up_exps.weight"];
   const has = (tensor: string) => outline.tensors.has(tensor);
   const ungated = outline.tensors.size > 0 && !gated.some((tail) => has(`blk.0.${tail}`) || has(`blk.1.${tail}`));
   return {
-    attention: config.kv_lora_rank ? latentAt : groupedAt,
+    attention: config.hybrid_layer_pattern ? hybridAt : config.kv_lora_rank ? latentAt : groupedAt,
     feed: feedAt,
     qkNorm: "head",
     qkNormOptional: true,

@@ -20,7 +20,7 @@ export function mark(config: Config, keys: Iterable<string>): void {
 
 /** Words of keys that can change what is kept, or what a token attends to. */
 const deciding =
-  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|compress_ratio|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim/;
+  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|compress_ratio|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim/;
 
 /** Words of keys that contain one of those and decide nothing of the kind: experts and routers, regularisers, ids, positions, other towers. */
 const harmless =
@@ -51,7 +51,7 @@ export function decides(key: string): boolean {
 const named = new Set(["short_conv_kernel_size", "conv_kernel", "linear_conv_kernel_dim", "mamba_expand"]);
 
 /** Whether a value says that something is not there. In a list of layers' numbers, 0 is the first layer. */
-function isAbsent(key: string, value: unknown): boolean {
+export function isAbsent(key: string, value: unknown): boolean {
   if (Array.isArray(value)) return value.every((one) => (/ids$|layers$/.test(key) ? false : isAbsent(key, one)));
   return value === undefined || value === null || value === false || value === 0 || value === -1 || value === "";
 }
@@ -69,14 +69,27 @@ export function unread(config: Config): string[] {
   });
 }
 
+/** What is said of keys that the user's variant overrides. */
+export const overridden = (as: string, keys: readonly string[]) =>
+  `attention is as --as ${as.trim()} says; the model's ${keys.join(", ")} ${keys.length > 1 ? "are" : "is"} not read`;
+
 /** The refusal of keys that no reader has looked at, or that the variant which a user named cannot say. */
-export function refuseUnread(config: Config, keys: readonly string[], as?: string): FormatError {
+export function refuseUnread(
+  config: Config,
+  keys: readonly string[],
+  {
+    as,
+    names = new Map(),
+  }: { readonly as?: string | undefined; readonly names?: ReadonlyMap<string, string> | undefined } = {},
+): FormatError {
+  const within = (key: string) =>
+    key.split(".").reduce<unknown>((found, name) => (found as Config | undefined)?.[name], config);
   const shown = keys.slice(0, 8).map((key) => {
-    const value = key.split(".").reduce<unknown>((found, name) => (found as Config | undefined)?.[name], config);
-    const text = formatJson(value) ?? "";
-    return `${key.slice(0, 80)} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
+    const value = config[key] ?? within(key);
+    const text = ArrayBuffer.isView(value) ? "(a list)" : (formatJson(value) ?? "");
+    return `${(names.get(key) ?? key).slice(0, 80)} ${text.length > 60 ? `${text.slice(0, 57)}...` : text}`;
   });
-  const got = `${keys[0]!.slice(0, 80)}: got ${shown.join(", ")}${keys.length > shown.length ? " and others" : ""}, expected`;
+  const got = `${(names.get(keys[0]!) ?? keys[0]!).slice(0, 80)}: got ${shown.join(", ")}${keys.length > shown.length ? " and others" : ""}, expected`;
   const sizes = "name the layers with all their sizes, such as --as MLA:n128:r64:v128:c512";
   return new FormatError(
     as === undefined

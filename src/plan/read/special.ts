@@ -1,0 +1,146 @@
+import type { Config } from "../../family/config.ts";
+import { modelTypeOf } from "../../family/deepseek.ts";
+import { groupOf, third } from "../../family/ling.ts";
+import type { Outline } from "../../file/outline.ts";
+import type { Header } from "./header.ts";
+
+/** What asks a header for the value of a key. */
+type Get = (key: string) => unknown;
+
+/** A header, its keys, and what its general ones became. */
+interface Given {
+  readonly header: Header;
+  readonly get: Get;
+  readonly config: Config;
+}
+
+const hasTensor = ({ outline }: Header, part: string) =>
+  [...outline.tensors.keys()].some((tensor) => tensor.includes(part));
+const flags = (value: unknown): readonly boolean[] | undefined =>
+  Array.isArray(value) ? value.map(Boolean) : undefined;
+
+/** Kinds of layers by a list that says which have a state in place of a cache. */
+const kindsBy = (recurrent: readonly boolean[] | undefined): Config =>
+  recurrent ? { layer_types: recurrent.map((state) => (state ? "linear_attention" : "full_attention")) } : {};
+
+/** Gated delta net's sizes, which llama.cpp keeps under Mamba's names. A list of layers goes before an interval (src/models/qwen35.cpp). */
+function gatedDelta({ get }: Given): Config {
+  const [all, heads] = [get("ssm.inner_size"), get("ssm.time_step_rank")];
+  return {
+    linear_conv_kernel_dim: get("ssm.conv_kernel"),
+    linear_key_head_dim: get("ssm.state_size"),
+    linear_num_key_heads: get("ssm.group_count"),
+    linear_num_value_heads: heads,
+    linear_value_head_dim: typeof all === "number" && typeof heads === "number" ? all / heads : undefined,
+    ...kindsBy(flags(get("attention.recurrent_layers"))),
+  };
+}
+
+/** Layers that have an indexer of their own. GLM-5.2's files before the key was there are told by their context (llama.cpp, src/models/glm-dsa.cpp). */
+function indexers({ get, config }: Given): Config {
+  const own = flags(get("attention.indexer.types"));
+  if (own) return { indexer_types: own.map((full) => (full ? "full" : "shared")) };
+  const long = Number(config.max_position_embeddings) >= 2 ** 20;
+  return long ? { index_topk_freq: 4, index_skip_topk_offset: 3 } : {};
+}
+
+/** What one architecture alone says otherwise. */
+const ways: Readonly<Record<string, (given: Given) => Config>> = {
+  deepseek2({ header, get, config }) {
+    // Parts of a model may lack the bias that only picks.
+    const biased = !header.whole || hasTensor(header, "exp_probs_b");
+    return {
+      model_type: config.n_routed_experts
+        ? (modelTypeOf(get("expert_gating_func"), biased) ?? "deepseek_v3")
+        : "deepseek_v3",
+    };
+  },
+  deepseek4: ({ get, config }) => ({
+    qk_rope_head_dim: get("rope.dimension_count"),
+    head_dim: config.head_dim ?? get("attention.key_length"),
+    o_groups: get("attention.output_group_count"),
+    o_lora_rank: get("attention.output_lora_rank"),
+    num_hash_layers: config.num_hash_layers ?? 3,
+  }),
+  "glm-dsa": indexers,
+  axk2: indexers,
+  qwen3next: gatedDelta,
+  qwen35: gatedDelta,
+  qwen35moe: gatedDelta,
+  "kimi-linear"({ get }) {
+    const heads = get("attention.head_count_kv");
+    return {
+      num_key_value_heads: null,
+      linear_attn_config: {
+        kda_layers: Array.isArray(heads) ? heads.flatMap((g, i) => (g === 0 ? [i + 1] : [])) : [],
+        num_heads: get("attention.head_count"),
+        head_dim: get("kda.head_dim"),
+        short_conv_kernel_size: get("ssm.conv_kernel"),
+      },
+    };
+  },
+  bailingmoe3({ header, get, config }) {
+    const heads = get("attention.head_count_kv");
+    const full = Array.isArray(heads) ? heads.map((g) => g !== 0) : [];
+    const gates = header.outline.tensors.get(`blk.${full.indexOf(true)}.attn_gate.weight`)?.shape[0];
+    const [all, v] = [get("attention.head_count"), get("attention.value_length_mla")];
+    const each = typeof all === "number" && typeof v === "number" && v > 1 && gates === all * v;
+    return {
+      num_key_value_heads: null,
+      architectures: [third],
+      layer_group_size: groupOf(full.slice(0, Number(config.num_hidden_layers ?? 0))),
+      head_dim: get("kda.head_dim"),
+      short_conv_kernel_size: get("ssm.conv_kernel"),
+      kda_lower_bound: get("kda.gate_lower_bound"),
+      gated_attention_proj_granularity_type: each ? "element_wise" : "head_wise",
+    };
+  },
+  gemma4({ header, get, config }) {
+    const near = get("attention.key_length_swa") ?? config.head_dim;
+    return {
+      head_dim: near,
+      // Values are as wide as keys, in either kind of layer.
+      v_head_dim: (get("attention.value_length_swa") ?? near) === near ? null : get("attention.value_length_swa"),
+      global_head_dim: get("attention.key_length"),
+      attention_k_eq_v: header.whole && [...header.outline.tensors.keys()].some((t) => lacksValues(t, header.outline)),
+      enable_moe_block: get("expert_count") !== undefined,
+    };
+  },
+  mimo2: (given) => ({ ...twoWidths(given), add_swa_attention_sink_bias: hasTensor(given.header, "attn_sinks") }),
+  /** Every fourth layer sees everything, the first of each (llama.cpp, src/models/motif3.cpp). */
+  motif3: ({ config }) => ({
+    layer_types: layersBy(config, (i) => (i % 4 ? "sliding_attention" : "full_attention")),
+  }),
+  llama4: ({ get, config }) => ({
+    attention_chunk_size: 8192,
+    shared_expert_intermediate_size: get("expert_shared_feed_forward_length") ?? get("expert_feed_forward_length"),
+    layer_types: layersBy(config, (i) => ((i + 1) % 4 ? "chunked_attention" : "full_attention")),
+  }),
+};
+
+/** Layers with a window whose heads have other widths. */
+function twoWidths({ get }: Given): Config {
+  const pattern = get("attention.sliding_window_pattern");
+  return {
+    hybrid_layer_pattern: Array.isArray(pattern) ? pattern.map(Number) : undefined,
+    layer_types: null,
+    swa_head_dim: get("attention.key_length_swa"),
+    swa_v_head_dim: get("attention.value_length_swa"),
+  };
+}
+
+/** A kind for each layer, of no more than a list may have. */
+const layersBy = ({ num_hidden_layers: layers }: Config, kind: (i: number) => string) =>
+  Array.from({ length: Math.min(4096, Number(layers) || 0) }, (_, i) => kind(i));
+
+/** A layer with keys and no values of its own. */
+function lacksValues(tensor: string, { tensors }: Outline): boolean {
+  return tensor.endsWith(".attn_k.weight") && !tensors.has(tensor.replace(".attn_k.", ".attn_v."));
+}
+
+/** The hub's keys that follow from what one architecture alone says otherwise. */
+export function special(header: Header, get: Get, config: Config): Config {
+  const given = { header, get, config };
+  if (Object.hasOwn(ways, header.arch)) return ways[header.arch]!(given);
+  return get("attention.key_length_swa") === undefined ? {} : twoWidths(given);
+}
