@@ -12,6 +12,7 @@ import { latentAt } from "./latent.ts";
 import { shipByTensors } from "./weigh.ts";
 import { overridden, refuseUnread } from "./ledger.ts";
 import { hybridAt } from "./particular.ts";
+import { checkKept } from "./tally.ts";
 
 /** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
 const TOLERANCE = 0.02;
@@ -93,8 +94,10 @@ function fitTensors({ outline }: Header, blueprint: Blueprint, as: string | unde
       `tensors: got ${elements.toPrecision(3)} numbers, expected fewer than 2^53; use another file`,
     );
   const { total } = countParameters(blueprint);
-  if (Math.abs(elements - total) <= TOLERANCE * elements)
+  if (Math.abs(elements - total) <= TOLERANCE * elements) {
+    if (as === undefined) checkKept(own, blueprint);
     return shipByTensors({ ...blueprint, extra: blueprint.extra + elements - total }, new Map(own));
+  }
   if (as !== undefined) return blueprint;
   throw new FormatError(
     `tensors: got ${elements} numbers, and keys that speak of ${total}, expected the same but for 2 %; ` +

@@ -119,7 +119,9 @@ const ways: Readonly<Record<string, (given: Given) => Config>> = {
 };
 
 /** Layers with a window whose heads have other widths. */
-function twoWidths({ get }: Given): Config {
+function twoWidths({ header, get }: Given): Config {
+  header.names.set("swa_head_dim", `${header.arch}.attention.key_length_swa`);
+  header.names.set("swa_v_head_dim", `${header.arch}.attention.value_length_swa`);
   const pattern = get("attention.sliding_window_pattern");
   return {
     hybrid_layer_pattern: Array.isArray(pattern) ? pattern.map(Number) : undefined,
