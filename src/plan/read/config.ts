@@ -7,8 +7,8 @@ import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture, saysSizes } from "./choice.ts";
 import { languageModel } from "./language.ts";
-import { shipByConfig } from "./quantised.ts";
 import { overridden, refuseUnread, track, unread } from "./ledger.ts";
+import { shipByConfig } from "./quantised.ts";
 import { namesOf, type Settings, settingsOf } from "./settings.ts";
 import { nearest } from "./spelling.ts";
 

@@ -9,10 +9,10 @@ import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
 import { type Header, hubConfig, openHeader, unaskedKeys } from "./header.ts";
 import { latentAt } from "./latent.ts";
-import { shipByTensors } from "./weigh.ts";
 import { overridden, refuseUnread } from "./ledger.ts";
 import { hybridAt } from "./particular.ts";
 import { checkKept } from "./tally.ts";
+import { shipByTensors } from "./weigh.ts";
 
 /** Parameters that keys and tensors may differ by: biases, norms, tables of frequencies. */
 const TOLERANCE = 0.02;
