@@ -110,3 +110,9 @@ describe.each(variants.map((variant) => [variant.name, variant] as const))("%s",
       return faster.length ? `chose ${chosen}, faster: ${faster}` : undefined;
     }));
 });
+
+test("of two forms with the same work, one that takes whole blocks is for no fewer tokens", () => {
+  const { variant, sizes } = parseSpec("KDA", { width: 64, heads: 2 });
+  const chosen = [1, 7, 8, 100].map((t) => chooseForm({ variant, sizes }, { t, s: 200, cacheBytes: 4 }, commonMachine));
+  expect(chosen).toEqual(["recurrent", "recurrent", "chunked", "chunked"]);
+});

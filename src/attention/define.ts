@@ -100,6 +100,8 @@ export interface Form<P extends Axes, K extends Axes, S extends string> {
   /** What this form is for, in a line. */
   readonly about: string;
   readonly over?: undefined;
+  /** Tokens that it takes at a time: fewer take it as long as so many. */
+  readonly block?: number | undefined;
   /** Why these sizes have no such form; undefined where they do. */
   refuses?(z: Sizes): string | undefined;
   cost(z: Sizes): Cost;
@@ -166,7 +168,7 @@ export type Variant = Definition<Axes, Axes, Axes, string>;
 export type Costed = Pick<
   Variant,
   "name" | "source" | "features" | "window" | "exact" | "rules" | "params" | "cache" | "unfolded" | "state" | "reads"
-> & { readonly forms: Readonly<Record<string, Pick<Variant["forms"][string], "about" | "over" | "refuses" | "cost">>> };
+> & { readonly forms: Readonly<Record<string, Pick<Variant["forms"][string], "about" | "over" | "block" | "refuses" | "cost">>> };
 
 /** A costed variant at sizes, as far as its cost goes. */
 export interface Costing {

@@ -122,12 +122,16 @@ export function workSeconds(
 export const fillSteps = (rows: number, { few, step }: { few: number; step: number }) =>
   rows <= few || !step ? rows : Math.ceil(rows / step) * step;
 
-/** The form that is predicted to take the least time, of those that there are at these sizes. */
+/**
+ * The form that is predicted to take the least time, of those that there are at these sizes. Of two that do the same work, one that
+ * takes a block of tokens at a time is for no fewer: a token of KDA takes 0.8 ms in chunks and 0.07 alone (16 heads of 128, wasm).
+ */
 export function chooseForm(attention: Costing, step: StepSizes, machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
   if (names.length === 1) return names[0]!;
   const times = names.map((name) => predict(attention, name, step, machine).total);
-  return names[times.indexOf(Math.min(...times))]!;
+  const best = names.filter((_, i) => times[i] === Math.min(...times));
+  return best.find((name) => (attention.variant.forms[name]!.block ?? 1) <= step.t) ?? best[0]!;
 }
 
 /** A form of an attention. */

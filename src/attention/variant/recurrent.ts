@@ -1,6 +1,7 @@
 import { scaleBy } from "../../ops/add/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { conv, tail } from "../../ops/conv/index.ts";
+import { BLOCK } from "../../ops/delta/chunk.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
@@ -129,7 +130,12 @@ export const mixedForms = (token: (z: Sizes) => number) => {
         ...(state && { state: oneSequence(state.memory), final: oneSequence(state.memory) }),
       });
   return {
-    chunked: { about: "chunk by chunk, as products of matrices (training, prefill)", cost, run: run("chunked") },
+    chunked: {
+      about: "chunk by chunk, as products of matrices (training, prefill)",
+      block: BLOCK,
+      cost,
+      run: run("chunked"),
+    },
     recurrent: {
       about: "token by token: the same work however long the past is (decode)",
       cost,
