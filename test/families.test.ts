@@ -28,6 +28,7 @@ import {
   youtu,
 } from "./fixture/checkpoint.ts";
 import { hybridLogits, isHybrid, randomHybrid } from "./fixture/hybrid.ts";
+import { LaterDevice } from "./fixture/later.ts";
 import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
 
 let dir = "";
@@ -225,6 +226,13 @@ describe("a family computes what its checkpoint's own formulas say", () => {
 });
 
 const linear = kimi.linear_attn_config as Json;
+
+test.each([
+  ["Kimi Linear", kimi],
+  ["Ling 3", ling],
+])("%s on a device that only enqueues gives the reference's numbers", async (_what, config) => {
+  expect(await distance(config, new LaterDevice())).toBeLessThan(1e-11);
+});
 
 describe("a config", () => {
   const refused = (config: Json) => {

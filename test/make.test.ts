@@ -15,7 +15,7 @@ import { Session } from "../src/generate/session.ts";
 import { formsOf } from "../src/model/model.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import { loadTokenizer } from "../src/tokenizer/tokenizer.ts";
-import { deepseek, deepseek3, llama, llama3, longrope, minicpm, qwen, yarn } from "./fixture/checkpoint.ts";
+import { deepseek, deepseek3, kimi, ling, llama, llama3, longrope, minicpm, qwen, yarn } from "./fixture/checkpoint.ts";
 import type { Json } from "./fixture/plain.ts";
 
 let dir = "";
@@ -176,6 +176,23 @@ describe("a GGUF file is written as llama.cpp's converter writes it", () => {
     ).names;
     expect(factors.slice(0, 2)).toEqual(["rope_factors_long.weight", "rope_factors_short.weight"]);
     expect(inLayer(factors, 0)).toEqual([...norms, ...dense, ...latent, ...twice, "attn_kv_b.weight"].sort());
+    // KDA, with gates through bottlenecks or of one matrix each, and MLA without query LoRA or with a gate.
+    const delta = ["q", "k", "v"]
+      .flatMap((part) => [`attn_${part}.weight`, `ssm_conv1d_${part}.weight`])
+      .concat(
+        ["ssm_a", "ssm_beta.weight", "ssm_dt.bias", "ssm_norm.weight", "ssm_f_a.weight", "ssm_g_a.weight"],
+        "attn_output.weight",
+      );
+    const bottlenecks = ["ssm_f_b.weight", "ssm_g_b.weight"];
+    const linear = layersOf(kimi, "absorbed").names;
+    expect(inLayer(linear, 0)).toEqual([...norms, ...dense, ...delta, ...bottlenecks].sort());
+    expect(inLayer(linear, 1)).toEqual([...norms, ...mixture, ...delta, ...bottlenecks].sort());
+    expect(inLayer(linear, 2)).toEqual([...norms, ...mixture, ...latent, "attn_q.weight", ...apart].sort());
+    const bounded = layersOf(ling, "absorbed").names;
+    expect(inLayer(bounded, 0)).toEqual([...norms, ...dense, ...delta].sort());
+    expect(inLayer(bounded, 2)).toEqual(
+      [...norms, ...mixture, ...latent, ...twice, ...apart, "attn_gate.weight"].sort(),
+    );
   });
 
   test("by its keys", () => {
@@ -246,6 +263,69 @@ describe("a GGUF file is written as llama.cpp's converter writes it", () => {
     );
   });
 
+  test("hybrids by the heads of keys, which are none where a layer has a state", () => {
+    const said = (config: Json) =>
+      Object.fromEntries(
+        [...ggufMetadata({ ...config, vocab_size: 320 }, inventVocabulary(320), "F32", "absorbed", "x")].flatMap(([key, { type, value }]) =>
+          /^(general|tokenizer)\./.test(key) ? [] : [[key.replace(/^[\w-]+\./, ""), `${type} ${value}`]],
+        ),
+      );
+    const shared = {
+      vocab_size: "u32 320",
+      block_count: "u32 4",
+      context_length: "u32 1280",
+      embedding_length: "u32 24",
+      feed_forward_length: "u32 20",
+      "attention.head_count": "u32 2",
+      "attention.head_count_kv": "i32[] 0,0,1,0",
+      "attention.kv_lora_rank": "u32 12",
+      "attention.key_length": "u32 16",
+      "attention.value_length": "u32 12",
+      "attention.key_length_mla": "u32 10",
+      "attention.value_length_mla": "u32 5",
+      "rope.dimension_count": "u32 4",
+      "ssm.conv_kernel": "u32 4",
+      "kda.head_dim": "u32 7",
+      leading_dense_block_count: "u32 1",
+      expert_count: "u32 8",
+      expert_used_count: "u32 3",
+      expert_shared_count: "u32 1",
+      expert_feed_forward_length: "u32 7",
+      expert_gating_func: "u32 2",
+    };
+    expect(said(kimi)).toEqual({
+      ...shared,
+      "attention.layer_norm_rms_epsilon": "f32 0.00001",
+      "rope.freq_base": "f32 10000",
+      expert_weights_scale: "f32 2.446",
+    });
+    expect(said(ling)).toEqual({
+      ...shared,
+      // The fourth layer fills no group.
+      "attention.head_count_kv": "i32[] 0,0,1,1",
+      "attention.layer_norm_rms_epsilon": "f32 0.000001",
+      "attention.q_lora_rank": "u32 9",
+      "rope.freq_base": "f32 6000000",
+      "kda.safe_gate": "bool true",
+      "kda.gate_lower_bound": "f32 -5",
+      expert_shared_feed_forward_length: "u32 6",
+      expert_weights_scale: "f32 2.5",
+      expert_weights_norm: "bool true",
+      expert_group_count: "u32 4",
+      expert_group_used_count: "u32 2",
+    });
+  });
+
+  test.each([
+    [kimi, -1],
+    [ling, 1],
+  ])("a decay's rate as what its kernels multiply by", async (config, sign) => {
+    const { folder, read } = layersOf(config, "absorbed");
+    const names = ["self_attn", "attention"].map((part) => `model.layers.1.${part}.A_log`);
+    const hub = await folder.read(names.find((name) => folder.shapes.has(name))!);
+    expect(await read("blk.1.ssm_a")).toEqual(hub.map((x) => sign * Math.exp(x)));
+  });
+
   test("Llama's queries and keys with rotary pairs side by side", async () => {
     const { folder, read } = layersOf(llama, "absorbed");
     for (const [theirs, ours, heads] of [
@@ -312,6 +392,50 @@ describe("a GGUF file", () => {
     await write({ tensors: (all) => [...all, { name: "extra", shape: [1], dtype: "F32", data: new Float32Array(1) }] });
     expect(await refusal()).toMatch(/model.gguf: got 1 tensors that the config has no place for \("?extra/);
   });
+
+  test.each([kimi, ling])(
+    "of a hybrid may leave axes of one number out, and say the width of no layer",
+    async (config) => {
+      const logitsOf = async () => {
+        const { model, weights } = await loadModel(file(), new ReferenceDevice());
+        return new Session(model, weights).append(ids).read();
+      };
+      await write({}, config);
+      const expected = await logitsOf();
+      const arch = config === kimi ? "kimi-linear" : "bailingmoe3";
+      await write(
+        {
+          metadata(all) {
+            // The converter leaves the config's head_dim there.
+            all.set(`${arch}.attention.value_length`, { type: "u32", value: 72 });
+            all.set(
+              `${arch}.expert_group_used_count`,
+              all.get(`${arch}.expert_group_used_count`) ?? { type: "u32", value: 1 },
+            );
+          },
+          tensors: (all) =>
+            all.map((t) => (/ssm_(a|conv1d)/.test(t.name) ? { ...t, shape: t.shape.filter((n) => n !== 1) } : t)),
+        },
+        config,
+      );
+      expect(await logitsOf()).toEqual(expected);
+      const positive = config === kimi ? 3 : -3;
+      await write({ tensors: named("blk.0.ssm_a", { data: Float32Array.of(positive, positive) }) }, config);
+      expect(await refusal()).toMatch(/model.gguf: "?blk.0.ssm_a"?: got -?3, expected (negative|positive) numbers; /);
+      for (const [heads, message] of [
+        [[0, 0, 1], /attention.head_count_kv: got 3 entries, expected one for each of 4 layers/],
+        [[0, 1, 0, 0, 0, 1], undefined],
+      ] as const) {
+        await write(
+          { metadata: (all) => all.set(`${arch}.attention.head_count_kv`, { type: "i32[]", value: [...heads] }) },
+          config,
+        );
+        expect(await refusal()).toMatch(
+          message ?? (config === kimi ? /blk\.1\./ : /attention.head_count_kv: got .* in layer/),
+        );
+      }
+    },
+  );
 
   test.each<[string, (all: Map<string, Value>) => void]>([
     ['general.architecture: got "gpt2"', (all) => all.set("general.architecture", { type: "string", value: "gpt2" })],

@@ -144,7 +144,7 @@ export async function readWeights(
       const t = packed ?? new Tensor(device, shape);
       weights.set(name, t);
       if (packed) count(sizeOf(shape));
-      else await readPlain(t, source, read, count);
+      else await readPlain(t, source, { file: reader.file, read, count });
     }
   } catch (error) {
     for (const t of weights.values()) t.free();
@@ -182,7 +182,11 @@ function readerOfWhole(reader: TensorReader): ReadWhole {
 }
 
 /** Fills a parameter that lies as plain numbers, matrix by matrix; `count` hears of the numbers of each tensor. */
-async function readPlain(t: Tensor, source: Source, read: ReadWhole, count: (numbers: number) => void): Promise<void> {
+async function readPlain(
+  t: Tensor,
+  source: Source,
+  { file, read, count }: { file: string; read: ReadWhole; count: (numbers: number) => void },
+): Promise<void> {
   const { slices = 1, tensors } = source;
   const each = elementsOf(source);
   const stack = t.reshape([tensors.length * slices, each]);
@@ -195,7 +199,7 @@ async function readPlain(t: Tensor, source: Source, read: ReadWhole, count: (num
       const bad = source.holds ? part.findIndex((x) => Number.isNaN(x)) : -1;
       if (bad >= 0)
         throw new FormatError(
-          `${clip(tensor)}: got ${values[k * size + bad]}, expected ${source.holds === "exp" ? "positive" : "negative"} numbers; ` +
+          `${file}: ${clip(tensor)}: got ${values[k * size + bad]}, expected ${source.holds === "exp" ? "positive" : "negative"} numbers; ` +
             "the file was written for another kind of layer, or is damaged",
         );
       stack.rows(i * slices + k, i * slices + k + 1).write(part);
