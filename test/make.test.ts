@@ -266,8 +266,9 @@ describe("a GGUF file is written as llama.cpp's converter writes it", () => {
   test("hybrids by the heads of keys, which are none where a layer has a state", () => {
     const said = (config: Json) =>
       Object.fromEntries(
-        [...ggufMetadata({ ...config, vocab_size: 320 }, inventVocabulary(320), "F32", "absorbed", "x")].flatMap(([key, { type, value }]) =>
-          /^(general|tokenizer)\./.test(key) ? [] : [[key.replace(/^[\w-]+\./, ""), `${type} ${value}`]],
+        [...ggufMetadata({ ...config, vocab_size: 320 }, inventVocabulary(320), "F32", "absorbed", "x")].flatMap(
+          ([key, { type, value }]) =>
+            /^(general|tokenizer)\./.test(key) ? [] : [[key.replace(/^[\w-]+\./, ""), `${type} ${value}`]],
         ),
       );
     const shared = {

@@ -168,7 +168,11 @@ export type Variant = Definition<Axes, Axes, Axes, string>;
 export type Costed = Pick<
   Variant,
   "name" | "source" | "features" | "window" | "exact" | "rules" | "params" | "cache" | "unfolded" | "state" | "reads"
-> & { readonly forms: Readonly<Record<string, Pick<Variant["forms"][string], "about" | "over" | "block" | "refuses" | "cost">>> };
+> & {
+  readonly forms: Readonly<
+    Record<string, Pick<Variant["forms"][string], "about" | "over" | "block" | "refuses" | "cost">>
+  >;
+};
 
 /** A costed variant at sizes, as far as its cost goes. */
 export interface Costing {
