@@ -9,6 +9,7 @@ import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/
 import { conformance } from "../src/plan/conformance.ts";
 import { differenceJsonSchema } from "../src/plan/difference.ts";
 import { planJsonSchema } from "../src/plan/schema.ts";
+import { servingSchema, servingText } from "../src/plan/serving.ts";
 import { apiText } from "./api.ts";
 import { folderOf, imports, order } from "./imports.ts";
 
@@ -106,6 +107,10 @@ for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md"]) {
   emit(path, text);
 }
 emit("docs/api.md", apiText());
+emit(
+  "docs/serving.md",
+  servingText(servingSchema.parse(JSON.parse(readFileSync(join(root, "conformance/serving.json"), "utf8"))).points),
+);
 emit("conformance/kv-cache.json", `${JSON.stringify(conformance(), null, 2)}\n`);
 emit("docs/comparison.schema.json", `${JSON.stringify(comparisonSchema(), null, 2)}\n`);
 emit("docs/plan.schema.json", `${JSON.stringify(planJsonSchema(), null, 2)}\n`);
