@@ -94,7 +94,7 @@ export { select } from "./ops/select/index.ts";
 export { fitsOn, smallestGroup } from "./plan/choose.ts";
 export { conformance } from "./plan/conformance.ts";
 export { comparePlans, type Difference, differenceJsonSchema, differenceSchema } from "./plan/difference.ts";
-export { enginesOf } from "./plan/engine.ts";
+export { enginesOf } from "./plan/engine/known.ts";
 export { matchFamily, parseTarget } from "./plan/match.ts";
 export { type OpenOptions, openPlan } from "./plan/open.ts";
 export { type PlanSettings, plan } from "./plan/plan.ts";

@@ -22,7 +22,7 @@ import type { Dtype, WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { spansOf, typesFrom } from "./asked.ts";
-import { enginesOf } from "./engine.ts";
+import { enginesOf } from "./engine/known.ts";
 import { groupRow, offloadRow } from "./group.ts";
 import { machineRows } from "./machine.ts";
 import type { Plan } from "./schema.ts";
@@ -150,7 +150,7 @@ function notesOf(
   );
   note(
     ["int8", "int4", "float8"].some((type) => type === weightType || type === cacheType),
-    "scales are not counted",
+    "scales are not counted, but for those of engines",
   );
   note(hosts.length > 0, "activations and an engine's own buffers are not counted, nor is what several devices send");
   note(

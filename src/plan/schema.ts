@@ -66,8 +66,13 @@ const engine = z.object({
   /** The versions that this is true of: "0.7.1 and later". */
   version: z.string(),
   valuesPerTokenPerLayer: z.number(),
-  /** At the engine's own type where it has one (FP8 rows with scales), else at `settings.cacheType`. */
+  /**
+   * a + b S of all sequences together: what does not grow (states, windows that are full), and what one more token of each adds in
+   * the long run; at the engine's own type where it has one (FP8 rows with scales), else at `settings.cacheType`.
+   */
+  fixedBytes: bytes,
   bytesPerToken: bytes,
+  /** Of `settings.context` tokens in each of `settings.batch` sequences, the engine's pages, padding and scales included. */
   bytes,
   /** What it keeps, in a few words. */
   keeps: z.string(),

@@ -176,12 +176,13 @@ export function cacheGrid(plan: Plan): string {
 
 /** What engines keep, with who says so; nothing where none is known. */
 export function enginesGrid(plan: Plan): string {
-  const rows = engineGroups(plan).flatMap(({ values, times, members }) =>
+  const rows = engineGroups(plan).flatMap(({ values, line, times, members }) =>
     members.map(({ engine, version, bytes: size, keeps, source }) => ({
       cells: [
         escapeHtml(engine),
         String(values),
         times,
+        line,
         exactBytes(size),
         escapeHtml(version),
         stackLines(keeps, source),
@@ -193,11 +194,12 @@ export function enginesGrid(plan: Plan): string {
     "engine",
     "values<br>/token/layer",
     "times the<br>least",
+    "bytes of<br>S tokens",
     "cache",
     "versions",
     "what it keeps, and who says so",
   ];
-  return grid(`What engines keep of ${context(plan.settings.context)} tokens`, heads, rows, [4, 5]);
+  return grid(`What engines keep of ${context(plan.settings.context)} tokens`, heads, rows, [5, 6]);
 }
 
 /** What fits, and how fast, on each machine; nothing where there is none. */

@@ -178,25 +178,42 @@ function speedLines(plan: Plan): string[] {
 /** Engines that keep as much as each other, those that keep least first. */
 export function engineGroups({ engines, cache }: Plan) {
   const least = Math.min(...cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
-  const groups = Map.groupBy(engines, ({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer);
-  return [...groups]
-    .toSorted(([a], [b]) => a - b)
-    .map(([values, members]) => ({
+  const groups = Map.groupBy(engines, ({ valuesPerTokenPerLayer, fixedBytes, bytesPerToken, bytes }) =>
+    [valuesPerTokenPerLayer, fixedBytes, bytesPerToken, bytes].join(" "),
+  );
+  return [...groups.values()]
+    .map((members) => ({ ...members[0]!, members }))
+    .toSorted((a, b) => a.valuesPerTokenPerLayer - b.valuesPerTokenPerLayer || a.bytes - b.bytes)
+    .map(({ valuesPerTokenPerLayer: values, bytes, fixedBytes, bytesPerToken, members }) => ({
       values: Number(values.toPrecision(6)),
-      bytes: members[0]!.bytes,
+      bytes,
+      line: lineText(fixedBytes, bytesPerToken),
       times: times(values, least),
       names: members.map(({ engine, version }) => `${engine} ${version}`).join("; "),
       members,
     }));
 }
 
+/** a + b S, in bytes: what does not grow, where there is some, and what a token adds. */
+function lineText(fixed: number, perToken: number): string {
+  if (perToken === 0) return bytes(fixed);
+  return fixed === 0 ? `${bytes(perToken)} S` : `${bytes(fixed)} + ${bytes(perToken)} S`;
+}
+
 function engines(plan: Plan): string[] {
   if (plan.engines.length === 0) return [];
-  const rows = engineGroups(plan).flatMap(({ values, bytes: size, times, names }) => {
-    const [first, ...more] = wrap(toAscii(names), 60);
-    return [[values, exactBytes(size), times, first!], ...more.map((line) => ["", "", "", line])];
+  const rows = engineGroups(plan).flatMap(({ values, line, bytes: size, times, names }) => {
+    const [first, ...more] = wrap(toAscii(names), 44);
+    return [[values, line, exactBytes(size), times, first!], ...more.map((line) => ["", "", "", "", line])];
   });
-  return columns(["Values\n/token/layer", `bytes\nat ${extent(plan)}`, "times\nthe least", "are kept by"], rows, [3]);
+  const heads = [
+    "Values\n/token/layer",
+    "bytes of\nS tokens",
+    `bytes\nat ${extent(plan)}`,
+    "times\nthe least",
+    "are kept by",
+  ];
+  return columns(heads, rows, [4]);
 }
 
 function layouts(plan: Plan): string[] {

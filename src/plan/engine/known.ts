@@ -1,0 +1,70 @@
+import type { Blueprint } from "../../cost/blueprint.ts";
+import type { Dtype } from "../../cost/type.ts";
+import type { Plan } from "../schema.ts";
+import { biformEngines } from "./biform.ts";
+import { type Engine, type EngineSettings, usual } from "./engine.ts";
+import { ikEngines } from "./ik.ts";
+import { valuesOf } from "./layer.ts";
+import { llamaEngines } from "./llamacpp.ts";
+import { mlxEngines } from "./mlx.ts";
+import { bytesAt, lineOf, type Part } from "./part.ts";
+import { sglangEngines } from "./sglang.ts";
+import { transformersEngines } from "./transformers.ts";
+import { vllmEngines } from "./vllm.ts";
+
+/** What an engine keeps of a model: a row of a plan's `engines`. */
+export type EngineRow = Plan["engines"][number];
+
+/** All engines that something is known of, each in some versions. */
+export const engines: readonly Engine[] = [
+  ...vllmEngines,
+  ...sglangEngines,
+  ...llamaEngines,
+  ...ikEngines,
+  ...transformersEngines,
+  ...mlxEngines,
+  ...biformEngines,
+];
+
+/**
+ * What an engine allocates on one rank for a model started like this; undefined where it cannot: a type that it does not have, rows
+ * that are no whole blocks of it, pages that cannot be made alike.
+ */
+export function partsOf(
+  { rows, parts }: Engine,
+  blueprint: Blueprint,
+  settings: Partial<EngineSettings> = {},
+): Part[] | undefined {
+  return parts(rows(blueprint), { ...usual, ...settings }, blueprint.architecture);
+}
+
+/**
+ * What named engines and versions keep of a model, where it is known, in a + b S and for `context` tokens in each of `batch`
+ * sequences; those that do not have the type are left out.
+ */
+export function enginesOf(
+  blueprint: Blueprint,
+  cacheType: Dtype,
+  { context = 1, batch = 1 }: { readonly context?: number; readonly batch?: number } = {},
+): EngineRow[] {
+  const count = blueprint.layers.reduce((sum, kind) => sum + kind.count, 0);
+  return engines
+    .filter(({ covers }) => covers(blueprint))
+    .flatMap((known) => {
+      const { engine, version, keeps, source } = known;
+      const parts = partsOf(known, blueprint, { keyType: cacheType, valueType: cacheType, sequences: batch });
+      if (!parts) return [];
+      const { fixed, perToken } = lineOf(parts);
+      const values = known.rows(blueprint).reduce((sum, row) => sum + row.count * valuesOf(row), 0);
+      return {
+        engine,
+        version,
+        keeps,
+        source,
+        valuesPerTokenPerLayer: values / count,
+        fixedBytes: fixed,
+        bytesPerToken: perToken,
+        bytes: bytesAt(parts, context),
+      };
+    });
+}

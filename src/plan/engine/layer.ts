@@ -1,0 +1,102 @@
+import { type Costing, cacheOf, present, shapeOf } from "../../attention/define.ts";
+import type { Keeping } from "../../attention/keeping.ts";
+import type { Blueprint, LayerKind } from "../../cost/blueprint.ts";
+import { keptOf } from "../../cost/keep.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
+
+/** What a token leaves in a layer, as rows of the tensors that an engine keeps, and what a sequence leaves whatever its length. */
+export interface LayerRows {
+  /** Layers that are alike. */
+  readonly count: number;
+  /** Numbers of a key's row, of a value's row and of an indexer's key; 0 where there is none, or where it is another layer's. */
+  readonly keys: number;
+  readonly values: number;
+  readonly index: number;
+  /** Heads that keys and values are of, which tensor ranks share out; 1 for a latent, which none can split. */
+  readonly heads: number;
+  readonly window?: number | undefined;
+  readonly keeping?: Keeping | undefined;
+  /** Numbers of a state: what the rule remembers, and the last inputs of short convolutions, `taps` rows of them. */
+  readonly memory: number;
+  readonly tail: number;
+  readonly taps: number;
+}
+
+/**
+ * How engines lay out a layer with latents: as it is; the latent once more as a value; keys and values of every head, the rotary key
+ * in each; the same with values as wide as keys.
+ */
+export type Layout = "latents" | "twice" | "heads" | "padded";
+
+/** Whether the model has layers that cache a latent. */
+export const hasLatents = ({ layers }: Blueprint) => layers.some((kind) => keptOf(kind).absorbed);
+/** Whether some layers keep one entry for several tokens. */
+export const hasPools = ({ layers }: Blueprint) =>
+  layers.some(({ keeping }) => (keeping?.every ?? 1) > 1 || (keeping?.indexEvery ?? 1) > 1);
+/** Whether some layers see a window alone. */
+export const hasWindows = ({ layers }: Blueprint) => layers.some(({ attention }) => attention.window !== undefined);
+/** Whether some layers have a state of fixed size. */
+export const hasStates = ({ layers }: Blueprint) => layers.some((kind) => keptOf(kind).expanded.state > 0);
+
+/** The rows of every kind of layer, latents in this layout. */
+export function rowsOf({ layers }: Blueprint, layout: Layout): LayerRows[] {
+  return layers.map((kind) => {
+    const { count, keeping, attention } = kind;
+    const { owner, indexOwner } = keeping ?? {};
+    const { keys, values, index, heads } = keptOf(kind).absorbed ? latentRows(kind, layout) : plainRows(attention);
+    const own = owner === undefined;
+    return {
+      count,
+      keys: own ? keys : 0,
+      values: own ? values : 0,
+      index: indexOwner === undefined ? index : 0,
+      heads,
+      window: attention.window,
+      keeping,
+      ...stateRows(attention),
+    };
+  });
+}
+
+/** Numbers that a token leaves in one such layer, by rates where entries are pooled. */
+export function valuesOf({ keys, values, index, keeping = {} }: LayerRows): number {
+  const { every = 1, indexEvery = every } = keeping;
+  return (keys + values) / every + index / indexEvery;
+}
+
+function latentRows({ attention: { sizes: z } }: LayerKind, layout: Layout) {
+  const index = z.i ?? 0;
+  const latent = z.c + z.r;
+  switch (layout) {
+    case "latents":
+      return { keys: latent, values: 0, index, heads: 1 };
+    case "twice":
+      return { keys: latent, values: z.c, index, heads: 1 };
+    case "heads":
+      return { keys: z.h * z.e, values: z.h * z.v, index, heads: z.h };
+    case "padded":
+      return { keys: z.h * z.e, values: z.h * z.e, index, heads: z.h };
+  }
+}
+
+/** A part called v is the value's row, one of the letter i the indexer's key, the others lie in the key's row. */
+function plainRows({ variant, sizes }: Costing) {
+  let [keys, values, index] = [0, 0, 0];
+  for (const [name, axes] of cacheOf(variant, sizes)) {
+    const numbers = sizeOf(shapeOf(axes, sizes));
+    if (axes === "i") index += numbers;
+    else if (name === "v") values += numbers;
+    else keys += numbers;
+  }
+  return { keys, values, index, heads: Math.max(sizes.g, 1) };
+}
+
+function stateRows({ variant, sizes }: Costing): Pick<LayerRows, "memory" | "tail" | "taps"> {
+  let [memory, tail] = [0, 0];
+  for (const [, axes] of present(variant.state?.(sizes) ?? {})) {
+    const numbers = sizeOf(shapeOf(axes, sizes));
+    if (axes.startsWith("w-1 ")) tail += numbers;
+    else memory += numbers;
+  }
+  return { memory, tail, taps: tail ? (sizes.w ?? 1) - 1 : 0 };
+}

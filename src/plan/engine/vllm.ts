@@ -1,0 +1,132 @@
+import type { Blueprint } from "../../cost/blueprint.ts";
+import type { Engine, EngineSettings } from "./engine.ts";
+import { exactParts } from "./exact.ts";
+import { hasLatents, hasPools, type LayerRows, type Layout, rowsOf } from "./layer.ts";
+import { architecturesOf } from "./model.ts";
+import { pagedParts } from "./page.ts";
+import type { Part } from "./part.ts";
+import { plainBytes } from "./type.ts";
+
+/** Tokens of a block unless another is given. */
+const BLOCK = 16;
+/** Of the sparse MLA, whose kernels want this many (vllm/v1/attention/backends/mla). */
+const SPARSE_BLOCK = 64;
+
+/** FlashMLA's row of 656 bytes: 512 of float8, a float32 scale for each 128 of them, the rotary key of 64 in bfloat16. */
+export const flashRow = (latent: number, rotary: number) => latent + (4 * latent) / 128 + 2 * rotary;
+/** An indexer's key in float8 with a float32 scale for each 128 numbers. */
+export const flashIndex = (index: number) => index + (4 * index) / 128;
+
+/**
+ * Models whose states vLLM keeps in 16 bits where nothing is said; the others say float32 in their config or in vLLM's code
+ * (`gated_delta_net_state_dtype`, `kda_state_dtype`; `mamba_ssm_dtype` of a Qwen3.5 config).
+ */
+const halfStates = ["qwen3_next"];
+
+/**
+ * What vLLM allocates on one rank (0.33). One kind of layer: whole blocks of rows, each layer's page by itself. Several: pages of one
+ * size. Keys and values in float8 have one scale for all; those in 8 and 4 bits have a float32 scale for each head and token.
+ */
+export function vllmParts(rows: readonly LayerRows[], settings: EngineSettings, architecture = ""): Part[] | undefined {
+  const { keyType, valueType, drafts } = settings;
+  if (keyType !== valueType) return undefined;
+  const kinds = new Set(rows.map(({ window, memory, tail }) => `${window} ${memory + tail > 0}`));
+  const number = numberBytes(rows, settings);
+  if (number === undefined) return undefined;
+  if (rows.some(({ index }) => index > 0))
+    return exactParts(rows, settings, { step: SPARSE_BLOCK, bytes: () => number, indexBytes: flashIndex });
+  if (kinds.size === 1 && rows.every(({ memory, tail }) => memory + tail === 0) && rows[0]!.window === undefined)
+    return exactParts(rows, settings, { step: BLOCK, bytes: () => number });
+  if (rows.every(({ keys, values }) => keys + values === 0)) return exactParts(rows, settings, { tail: 2 });
+  const memory = halfStates.includes(architecture) ? 2 : 4;
+  return pagedParts(rows, settings, {
+    row: ({ keys, values }) => (keys + values) * number,
+    state: (layer) => layer.memory * memory + 2 * layer.tail * (layer.taps ? (layer.taps + drafts) / layer.taps : 1),
+  });
+}
+
+/** Bytes of a cached number, its share of a scale included; undefined for types that vLLM does not have. */
+function numberBytes(rows: readonly LayerRows[], { keyType }: EngineSettings): number | undefined {
+  if (keyType !== "int8" && keyType !== "int4") return plainBytes(keyType);
+  const heads = rows.filter(({ keys, values }) => keys > 0 && values > 0);
+  const widths = new Set(heads.map(({ keys, heads }) => keys / heads));
+  const equal = heads.every(({ keys, values }) => keys === values);
+  const [width] = widths;
+  if (width === undefined || widths.size > 1 || !equal) return undefined;
+  return (keyType === "int8" ? 1 : 0.5) + 4 / width;
+}
+
+const vllm = { engine: "vLLM", parts: vllmParts } as const;
+const layout = (of: Layout) => (blueprint: Blueprint) => rowsOf(blueprint, of);
+const isOf = (names: readonly string[]) => (blueprint: Blueprint) =>
+  hasLatents(blueprint) && names.includes(blueprint.architecture);
+const asPadded = "keys and values of every head, values padded to the width of keys";
+const { v2, v3, lite, sparse } = architecturesOf;
+
+export const vllmEngines: readonly Engine[] = [
+  {
+    ...vllm,
+    version: "0.7.1 and later",
+    keeps: "the latent and the rotary key that all heads share, in blocks of tokens; a state in pages as large",
+    source: "vLLM 0.7.1 release notes; is_deepseek_mla in vllm/transformers_utils/model_arch_config_convertor.py",
+    covers: isOf([...v2, ...v3, ...sparse, "kimi_linear", "longcat_flash"]),
+    rows: layout("latents"),
+  },
+  {
+    ...vllm,
+    version: "since 2026-01-19",
+    keeps: "the latent and the rotary key that all heads share",
+    source: "vllm-project/vllm#32614, which adds glm4_moe_lite to the models it knows as MLA",
+    covers: isOf(lite),
+    rows: layout("latents"),
+  },
+  {
+    ...vllm,
+    version: "before 0.7.1, or VLLM_MLA_DISABLE=1",
+    keeps: asPadded,
+    source: "DeepseekV2Attention in vllm/model_executor/models/deepseek_v2.py",
+    covers: isOf([...v2, ...v3]),
+    rows: layout("padded"),
+  },
+  {
+    ...vllm,
+    version: "0.11 (as read)",
+    keeps: asPadded,
+    source: "vllm/model_executor/models/minicpm3.py",
+    covers: isOf(["minicpm3"]),
+    rows: layout("padded"),
+  },
+  {
+    ...vllm,
+    engine: "vLLM, FlashMLA",
+    version: "fp8_ds_mla",
+    keeps: "512 bytes of float8, 4 scales, the rotary key in bfloat16; the indexer's key in float8 with a scale",
+    source: "FlashMLA README: 656 bytes a token; vLLM's DeepSeek-V3.2 indexer cache",
+    covers: isOf(sparse),
+    rows: layout("latents"),
+    parts: (rows, settings) => flashParts(rows, settings, { step: SPARSE_BLOCK }),
+  },
+  {
+    ...vllm,
+    version: "0.11 and later",
+    keeps: "blocks of 16 tokens; windows and states in pages of one size with all others, kinds of layers in groups",
+    source: "vLLM 0.33, vllm/v1/core/kv_cache_planning.py; logs in conformance/engines.json",
+    covers: (blueprint) => !hasLatents(blueprint) && !hasPools(blueprint),
+    rows: layout("latents"),
+  },
+];
+
+/** Rows of FlashMLA's format, whatever type is asked for: it is the only one that they have. */
+export function flashParts(
+  rows: readonly LayerRows[],
+  settings: EngineSettings,
+  rounding: { readonly step?: number; readonly spare?: number },
+): Part[] | undefined {
+  if (rows.some(({ keys }) => keys <= ROPELESS)) return undefined;
+  const packed = rows.map((row) => ({ ...row, keys: flashRow(ROPELESS, row.keys - ROPELESS) }));
+  const alike = { ...settings, valueType: settings.keyType };
+  return exactParts(packed, alike, { ...rounding, bytes: () => 1, indexBytes: flashIndex });
+}
+
+/** Numbers of a row that FlashMLA keeps in float8. */
+const ROPELESS = 512;
