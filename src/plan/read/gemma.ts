@@ -26,6 +26,14 @@ const schema = z.object({
   use_double_wide_mlp: z.boolean().nullish(),
 });
 type Keys = z.infer<typeof schema>;
+/** Keys of both; Gemma 3n's layers have heads of one width, and no experts. */
+const common = schema.omit({
+  global_head_dim: true,
+  num_global_key_value_heads: true,
+  attention_k_eq_v: true,
+  enable_moe_block: true,
+  use_double_wide_mlp: true,
+});
 
 const sharedFrom = (s: Settings, { num_kv_shared_layers: shared }: Keys) => s.num_hidden_layers - (shared ?? 0);
 
@@ -42,7 +50,7 @@ function ownedAt(s: Settings, i: number, keys: Keys): Keeping | undefined {
 
 /** A layer of Gemma 3n. The checkpoints have the projections of keys and values of borrowing layers too; they are counted. */
 export function gemma3nAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
-  const keys = readKeys(config, schema);
+  const keys = readKeys(config, common);
   const d = s.hidden_size;
   const { laurel_rank: rank = 64, altup_num_inputs: streams = 4 } = keys;
   const own = groupedAt(s, i, traits);
@@ -56,7 +64,7 @@ const perLayerExtra = (d: number, { hidden_size_per_layer_input: p }: Keys) => (
 
 /** The embeddings per layer: of a token a row for each layer. */
 export function gemmaTables(s: Settings, config: Config): readonly Table[] {
-  const keys = readKeys(config, schema);
+  const keys = readKeys(config, common);
   const read = s.num_hidden_layers * (keys.hidden_size_per_layer_input ?? 0);
   const parameters = (keys.vocab_size_per_layer_input ?? s.vocab_size) * read;
   return parameters ? [{ name: "embeddings per layer", parameters, read }] : [];
@@ -64,7 +72,7 @@ export function gemmaTables(s: Settings, config: Config): readonly Table[] {
 
 /** Parameters outside layers and tables: what projects the hidden state to the size of embeddings per layer, and streams in and out. */
 export function gemmaExtra(s: Settings, config: Config): number {
-  const keys = readKeys(config, schema);
+  const keys = readKeys(config, common);
   const d = s.hidden_size;
   const p = keys.hidden_size_per_layer_input ?? 0;
   const streams = keys.altup_num_inputs ? 2 * (keys.altup_num_inputs - 1) * d * d : 0;
@@ -112,7 +120,7 @@ export function gemma4Feed(s: Settings, i: number, _traits: Traits, config: Conf
 
 /** The feed-forward half of a layer of Gemma 3n, with the FLOPs of its streams and of what it adds per layer. */
 export function gemma3nFeed(s: Settings, i: number, traits: Traits, config: Config): Feed {
-  const keys = readKeys(config, schema);
+  const keys = readKeys(config, common);
   const d = s.hidden_size;
   const feed = withPerLayer(feedAt(s, i, traits), d, keys);
   return { ...feed, flops: feed.flops + 4 * d * (keys.laurel_rank ?? 64) };
