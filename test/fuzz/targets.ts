@@ -6,6 +6,7 @@ import { FormatError } from "../../src/tensor/error.ts";
 import { blocks, isQuant } from "../../src/tensor/quant.ts";
 import type { Random } from "../../src/tensor/random.ts";
 import { ggufTokenizer } from "../../src/tokenizer/ggml.ts";
+import { config } from "./config.ts";
 import { bytesOf, type Field, hurt, raw, spoilt, strange, text, u32, u64 } from "./mutate.ts";
 
 /** What is fuzzed: how a valid file is made and hurt, and what must hold of any bytes. */
@@ -202,5 +203,5 @@ const safetensors: Target = {
   },
 };
 
-export const targets = { gguf, safetensors };
+export const targets = { gguf, safetensors, config };
 export type TargetName = keyof typeof targets;
