@@ -22,9 +22,6 @@ const differs: Readonly<Record<string, readonly [more: number, why: string]>> = 
   ],
   minimax: [-16 * 32 * (256 * 256 + 2 * 256 + 1), "decays within a block of 256 tokens, which are computed"],
   gemma3n_text: [15 * (2 * 2048 * 512 + 256), "checkpoints have keys and values of layers that borrow them"],
-  mistral3: [131_072 * 5120, "the class ties embeddings above, where the text's config does not"],
-  kimi_k25: [129_280 * 7168, "as mistral3"],
-  qwen3_vl_moe: [-151_936 * 2048, "the class does not tie embeddings above, where the text's config does"],
 };
 
 /** Known types whose class has no whole model among its defaults: the key that is missing. */

@@ -20,6 +20,17 @@ test.concurrent.each<TargetName>(["gguf", "safetensors"])(
   },
 );
 
+// About a minute beside the other tests.
+const plans = long ? 60_000 : 6000;
+
+test.concurrent("hurt configs are planned or refused by a key: no other error, no number that is none, no key that decides unread", async () => {
+  const { cases: read, accepted, failure } = await fuzz({ target: "config", seed: 1, cases: plans });
+  expect(failure).toBeUndefined();
+  expect(read).toBe(plans);
+  expect(accepted / plans).toBeGreaterThan(0.1);
+  expect(accepted / plans).toBeLessThan(0.9);
+});
+
 test("a case is made from its seed alone", () => {
   for (const { make } of Object.values(targets)) expect(make(new Random(5))).toEqual(make(new Random(5)));
 });

@@ -89,7 +89,13 @@ const schema = z.object({
   o_groups: count(limits.heads),
   o_lora_rank: count(limits.width),
   compress_ratios: ratios.nullish(),
-  compress_rates: z.record(z.string().max(80), count(2 ** 20)).nullish(),
+  compress_rates: z
+    .strictObject({
+      sliding_attention: z.number().nullish(),
+      compressed_sparse_attention: count(2 ** 20).nullish(),
+      heavily_compressed_attention: count(2 ** 20).nullish(),
+    })
+    .nullish(),
   num_hash_layers: z.number().int().min(0).max(limits.layers).nullish(),
   hc_mult: count(64).nullish(),
 });

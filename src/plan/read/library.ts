@@ -1,9 +1,11 @@
 import { z } from "zod";
-import { type Config, limits, refuse } from "../../family/config.ts";
-import { third } from "../../family/ling.ts";
+import { type Config, count, limits, refuse } from "../../family/config.ts";
+import { taps } from "../../family/hybrid.ts";
+import { isFull, third } from "../../family/ling.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { mark } from "./ledger.ts";
+import { readKeys } from "./settings.ts";
 
 // Configs as transformers 5 writes them. It gives every architecture the same words (layer_types, linear_*, per_layer_config) where
 // publishers' files have their own, and a model that it saves has only those. They are put into the publishers' words here.
@@ -28,6 +30,12 @@ function only(types: readonly string[], ...known: readonly string[]): void {
     );
 }
 
+const linearSchema = z.object({
+  linear_num_heads: count(limits.heads),
+  linear_head_dim: count(limits.width),
+  linear_conv_kernel_dim: taps.default(4),
+});
+
 const numbers = (types: readonly string[], kind: string) => types.flatMap((type, i) => (type === kind ? [i + 1] : []));
 
 /** Kimi Linear: the sizes of linear layers, and which layers they are, in an object of their own. */
@@ -35,7 +43,7 @@ export function kimi(config: Config): Config {
   const types = kindsOf(config, "linear_attn_config");
   if (!types) return config;
   only(types, "linear_attention", "full_attention");
-  const { linear_num_heads, linear_head_dim, linear_conv_kernel_dim } = config;
+  const { linear_num_heads, linear_head_dim, linear_conv_kernel_dim } = readKeys(config, linearSchema);
   return {
     ...without(config, "layer_types", "linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"),
     linear_attn_config: {
@@ -50,35 +58,45 @@ export function kimi(config: Config): Config {
 
 /** Ling 3: `head_dim` is that of the linear layers, and the last layer of each group sees everything. */
 export function ling(config: Config): Config {
-  const { linear_head_dim: dim, linear_num_heads: heads, layer_group_size: size } = config;
-  const types = dim === undefined ? undefined : kindsOf(config, "linear_attention");
+  const types = (config.linear_head_dim ?? null) === null ? undefined : kindsOf(config, "linear_attention");
   if (!types) return config;
   only(types, "linear_attention", "full_attention");
-  const last = Math.floor(types.length / Number(size)) * Number(size);
-  if (types.some((type, i) => (type === "full_attention") !== (i >= last || (i + 1) % Number(size) === 0)))
+  const linear = readKeys(config, linearSchema);
+  const size = config.layer_group_size;
+  const isLast = (i: number) => isFull(i, types.length, typeof size === "number" ? size : 1);
+  if (types.some((type, i) => (type === "full_attention") !== isLast(i)))
     throw new FormatError(
-      `layer_types: got layers that see everything elsewhere than layer_group_size ${formatJson(size)} says, expected the last of each group; correct the config`,
+      `layer_types: got layers that see everything elsewhere than layer_group_size ${clip(size)} says, expected the last of each group; correct the config`,
     );
-  if (heads !== config.num_attention_heads) throw refuse("linear_num_heads", heads, "expected num_attention_heads");
-  mark(config, ["layer_types", "linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim"]);
+  same(config, "linear_num_heads", "num_attention_heads");
+  same(config, "short_conv_kernel_size", "linear_conv_kernel_dim");
+  mark(config, ["layer_types"]);
   return {
     ...without(config, "layer_types"),
     architectures: [third],
-    head_dim: dim,
-    short_conv_kernel_size: config.linear_conv_kernel_dim,
+    head_dim: linear.linear_head_dim,
+    short_conv_kernel_size: linear.linear_conv_kernel_dim,
   };
 }
+
+/** Throws FormatError where a key has not the value of another that says the same. */
+function same(config: Config, key: string, other: string): void {
+  const value = config[key] ?? null;
+  if (value !== null && value !== config[other]) throw refuse(key, value, `expected ${other}, ${clip(config[other])}`);
+}
+
+const clip = (value: unknown) => (formatJson(value) ?? "nothing").slice(0, 60);
 
 /** MiMo-V2-Flash: layers with a window have sinks and twice as many key and value heads (modeling_mimo_v2_flash.py). */
 export function mimo(config: Config): Config {
   const types = kindsOf(config, "hybrid_layer_pattern");
   // A window's length stands under three names in the publisher's file.
-  const same = ["sliding_window_size", "attention_chunk_size"].filter((key) => config[key] === config.sliding_window);
-  if (!types) return without(config, ...same);
+  const twice = ["sliding_window_size", "attention_chunk_size"].filter((key) => config[key] === config.sliding_window);
+  if (!types) return without(config, ...twice);
   only(types, "sliding_attention", "full_attention");
   const groups = config.num_key_value_heads;
   return {
-    ...without(config, "layer_types", ...same),
+    ...without(config, "layer_types", ...twice),
     hybrid_layer_pattern: types.map((type) => Number(type === "sliding_attention")),
     swa_num_key_value_heads: typeof groups === "number" ? 2 * groups : null,
     add_swa_attention_sink_bias: true,

@@ -72,7 +72,7 @@ const bailingSchema = z.object({
   linear_attention: z.string().max(80).nullish(),
   no_kda_lora: z.boolean().nullish(),
   kda_safe_gate: z.boolean().nullish(),
-  kda_lower_bound: z.number().nullish(),
+  kda_lower_bound: z.number().lt(0).nullish(),
   short_conv_kernel_size: taps.nullish(),
   gated_attention_proj_granularity_type: z.enum(["head_wise", "element_wise"]).nullish(),
 });

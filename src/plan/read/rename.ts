@@ -1,19 +1,11 @@
-import { type Config, refuse } from "../../family/config.ts";
+import { z } from "zod";
+import { type Config, count, limits, refuse } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { mark } from "./ledger.ts";
-import { namesOf } from "./settings.ts";
+import { namesOf, readKeys } from "./settings.ts";
 
 // Configs whose keys lie elsewhere, or say in other words what the readers ask for. Values are checked afterwards.
 
-const isObject = (value: unknown): value is Config =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-/** What stands within a key, all of it marked as read: whoever asks for a part knows it. */
-const part = (config: Config, key: string): Config => {
-  const found = config[key];
-  if (!isObject(found)) return {};
-  mark(config, [key, ...Object.keys(found).map((name) => `${key}.${name}`)]);
-  return found;
-};
 /** What stands under a key that goes on under another name: a number that is not finite is refused while its own is known. */
 const from = (config: Config, key: string): unknown => {
   const value = config[key];
@@ -29,20 +21,24 @@ const times = (a: number, b: number) => (Number.isFinite(a * b) ? a * b : undefi
 
 /** An MLP four times as wide as the hidden state where a config says nothing. */
 export function expanded(config: Config): Config {
-  if (namesOf("intermediate_size").some((name) => typeof config[name] === "number")) return config;
+  if (namesOf("intermediate_size").some((name) => (config[name] ?? null) !== null)) return config;
   return { ...config, intermediate_size: times(4, numberOf(config, ...namesOf("hidden_size"))) };
 }
 
 /** Every projection has a bias, whatever `attention_bias` says (transformers 5.24.0, modeling_phi.py). */
 export const phi = (config: Config): Config => expanded({ ...config, attention_bias: true, mlp_bias: true });
 
+const falconSchema = z.object({
+  new_decoder_architecture: z.boolean().nullish(),
+  multi_query: z.boolean().nullish(),
+  num_kv_heads: count(limits.heads).nullish(),
+});
+
 export function falcon(config: Config): Config {
   const heads = from(config, "num_attention_heads") ?? from(config, "n_head");
-  const groups = config.new_decoder_architecture
-    ? from(config, "num_kv_heads")
-    : config.multi_query === false
-      ? heads
-      : 1;
+  // The first models have num_kv_heads and do not follow it.
+  const keys = readKeys(config, falconSchema);
+  const groups = keys.new_decoder_architecture ? keys.num_kv_heads : keys.multi_query === false ? heads : 1;
   return expanded({ ...config, num_key_value_heads: groups, mlp_bias: config.bias });
 }
 
@@ -55,53 +51,87 @@ export const falconNorms = (config: Config): number => {
 /** One norm where both halves of a block run beside each other. */
 export const parallelNorms = (config: Config): number => (config.use_parallel_residual ? 1 : 2);
 
+const optSchema = z.object({ word_embed_proj_dim: count(limits.width).nullish() });
+
 export function opt(config: Config): Config {
-  const { word_embed_proj_dim: inner, hidden_size: d } = config;
-  if (typeof inner === "number" && inner !== d)
+  const { word_embed_proj_dim: inner } = readKeys(config, optSchema);
+  const d = config.hidden_size;
+  if (inner && inner !== d)
     throw new FormatError(
       `word_embed_proj_dim: got ${inner}, expected hidden_size ${String(d).slice(0, 20)}; embeddings of another width are not planned for`,
     );
   return config;
 }
 
+const mptSchema = z.object({
+  attn_config: z
+    .object({
+      attn_type: z.enum(["multihead_attention", "multiquery_attention", "grouped_query_attention"]).nullish(),
+      kv_n_heads: count(limits.heads).nullish(),
+    })
+    .nullish(),
+  expansion_ratio: z.number().positive().max(1024).nullish(),
+  no_bias: z.boolean().nullish(),
+});
+
 export function mpt(config: Config): Config {
-  const d = numberOf(config, "d_model", "hidden_size");
+  const { attn_config: attention, expansion_ratio: ratio, no_bias: bare } = readKeys(config, mptSchema);
   return {
     ...config,
-    intermediate_size: times(d, typeof config.expansion_ratio === "number" ? numberOf(config, "expansion_ratio") : 4),
-    num_key_value_heads: from(part(config, "attn_config"), "kv_n_heads"),
-    mlp_bias: config.no_bias === false,
-    attention_bias: config.no_bias === false,
+    intermediate_size: times(numberOf(config, "d_model", "hidden_size"), ratio ?? 4),
+    num_key_value_heads: attention?.attn_type === "multiquery_attention" ? 1 : attention?.kv_n_heads,
+    mlp_bias: bare === false,
+    attention_bias: bare === false,
   };
 }
+
+const dbrxSchema = z.object({
+  attn_config: z.object({ kv_n_heads: count(limits.heads) }),
+  ffn_config: z.object({
+    ffn_hidden_size: count(limits.width * 8),
+    moe_num_experts: count(limits.experts),
+    moe_top_k: count(limits.experts),
+  }),
+});
 
 export function dbrx(config: Config): Config {
-  const [attention, feed] = [part(config, "attn_config"), part(config, "ffn_config")];
+  const { attn_config: attention, ffn_config: feed } = readKeys(config, dbrxSchema);
   return {
     ...config,
-    num_key_value_heads: from(attention, "kv_n_heads"),
-    intermediate_size: from(feed, "ffn_hidden_size"),
-    num_experts: from(feed, "moe_num_experts"),
-    num_experts_per_tok: from(feed, "moe_top_k"),
+    num_key_value_heads: attention.kv_n_heads,
+    intermediate_size: feed.ffn_hidden_size,
+    num_experts: feed.moe_num_experts,
+    num_experts_per_tok: feed.moe_top_k,
   };
 }
 
+const chatglmSchema = z.object({
+  padded_vocab_size: count(limits.vocabulary).nullish(),
+  multi_query_attention: z.boolean().nullish(),
+  multi_query_group_num: count(limits.heads).nullish(),
+});
+
 export function chatglm(config: Config): Config {
+  const keys = readKeys(config, chatglmSchema);
   return {
     ...config,
-    vocab_size: config.vocab_size ?? from(config, "padded_vocab_size"),
-    num_key_value_heads: config.multi_query_attention
-      ? from(config, "multi_query_group_num")
-      : from(config, "num_attention_heads"),
+    vocab_size: config.vocab_size ?? keys.padded_vocab_size,
+    num_key_value_heads: keys.multi_query_attention ? keys.multi_query_group_num : from(config, "num_attention_heads"),
   };
 }
+
+const llama4Schema = z.object({
+  intermediate_size_mlp: count(limits.width * 8).nullish(),
+  no_rope_layer_interval: count(limits.layers).nullish(),
+});
 
 /** `intermediate_size` is that of experts; every fourth layer sees everything, the others a chunk. */
 export function llama4(config: Config): Config {
   const f = from(config, "intermediate_size");
+  const keys = readKeys(config, llama4Schema);
   const list = Array.isArray(config.no_rope_layers) ? (config.no_rope_layers as unknown[]) : [];
   const layers = numberOf(config, "num_hidden_layers");
-  const every = numberOf(config, "no_rope_layer_interval") || 4;
+  const every = keys.no_rope_layer_interval ?? 4;
   const chunked = (i: number) => (list.length ? Boolean(list[i]) : (i + 1) % every !== 0);
   return {
     ...config,
@@ -111,15 +141,21 @@ export function llama4(config: Config): Config {
           layer_types: Array.from({ length: layers }, (_, i) => (chunked(i) ? "chunked_attention" : "full_attention")),
         }),
     attention_chunk_size: config.attention_chunk_size ?? 8192,
-    intermediate_size: from(config, "intermediate_size_mlp") ?? f,
+    intermediate_size: keys.intermediate_size_mlp ?? f,
     moe_intermediate_size: f,
     shared_expert_intermediate_size: f,
   };
 }
 
+const longcatSchema = z.object({
+  num_layers: count(limits.layers / 2).nullish(),
+  num_hidden_layers: count(limits.layers / 2).nullish(),
+});
+
 /** A block is two layers of attention. */
 export function longcat(config: Config): Config {
-  return { ...config, num_hidden_layers: times(2, numberOf(config, "num_layers", "num_hidden_layers")) };
+  const { num_layers: blocks, num_hidden_layers: others } = readKeys(config, longcatSchema);
+  return { ...config, num_hidden_layers: times(2, blocks ?? others ?? Number.NaN) };
 }
 
 /** Layers with experts stand in a text: "4,5,6". */
