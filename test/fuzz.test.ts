@@ -21,7 +21,7 @@ test.concurrent.each<TargetName>(["gguf", "safetensors"])(
 );
 
 // About a minute beside the other tests.
-const plans = long ? 60_000 : 6000;
+const plans = long ? 240_000 : 20_000;
 
 test.concurrent("hurt configs are planned or refused by a key: no other error, no number that is none, no key that decides unread", async () => {
   const { cases: read, accepted, failure } = await fuzz({ target: "config", seed: 1, cases: plans });
