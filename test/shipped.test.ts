@@ -6,6 +6,7 @@ import { countByPart } from "../src/cost/part.ts";
 import type { Config } from "../src/family/config.ts";
 import { plan } from "../src/plan/plan.ts";
 import { presetOf } from "../src/plan/preset/preset.ts";
+import { shippedKeys } from "../src/plan/preset/shipped.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 import { linearsOf } from "../src/plan/read/linear.ts";
 import { countNamed, readWildcards } from "../src/plan/read/wildcard.ts";
@@ -118,6 +119,15 @@ const linear = 2 * (attention + mlp);
 const rest = 2 * 100 * 64 + 5 * 64;
 const bytesOf = (quantization_config: Config, more: Config = {}) =>
   blueprintOfConfig({ ...small, ...more, quantization_config }, "x").weightBytes!;
+
+test("presets are planned in what their publishers ship, and a step is priced in it", () => {
+  for (const name of Object.keys(shippedKeys)) {
+    const model = preset(name, {});
+    expect([name, model.assumed]).toEqual([name, preset(name, { quantization_config: undefined }).assumed]);
+    expect(weightBytes(model, "file")).toBeLessThan(0.6 * weightBytes(model, "bfloat16"));
+    expect(weightBytes(model, "file")).toBeGreaterThan(0.26 * weightBytes(model, "bfloat16"));
+  }
+});
 
 describe("by hand", () => {
   const group = { num_bits: 4, type: "int", strategy: "group", group_size: 32 };

@@ -45,11 +45,7 @@ function cards(plan: Plan): string {
       parametersText(parameters.total),
       used ? `${parametersText(parameters.active)} work on a token` : "all work on every token",
     ),
-    card(
-      "Weights",
-      bytes(weight.bytes),
-      weight.dtype !== "file" ? weight.dtype : usual ? "bfloat16" : "as in the file",
-    ),
+    card("Weights", bytes(weight.bytes), weight.dtype !== "file" ? weight.dtype : usual ? "bfloat16" : "as shipped"),
     card(
       `Cache, ${context(settings.context)} tokens`,
       exactBytes(least.bytes),

@@ -104,7 +104,11 @@ export function planCommand(program: Command): void {
       "tokens of a sequence that such a step adds on average: 2.3",
       positiveOption("--accepted"),
     )
-    .option("--weights <type>", "f32, bf16, f16, fp8, q8, q4 or file (default: the file's, else bf16)", weightType)
+    .option(
+      "--weights <type>",
+      "f32, bf16, f16, fp8, q8, q4, or file: as they are shipped (the default where that is known, else bf16)",
+      weightType,
+    )
     .option("--cache <type>", "f32, bf16, f16, fp8, q8 or q4", amount("--cache", dtypeOf), "float16")
     .option(
       "--memory <bytes>",

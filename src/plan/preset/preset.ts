@@ -9,6 +9,7 @@ import { latent } from "./latent.ts";
 import { llama } from "./llama.ts";
 import { mixtures } from "./mixture.ts";
 import { qwen } from "./qwen.ts";
+import { shippedKeys } from "./shipped.ts";
 
 /** A public model's sizes as its publisher's config has them: the keys that decide about cost, by their own names. */
 export interface Preset {
@@ -36,7 +37,7 @@ export const presets: readonly Preset[] = [
   ...mixtures,
   ...dense,
   ...grouped,
-];
+].map((preset) => ({ ...preset, config: { ...preset.config, ...shippedKeys[preset.name] } }));
 
 /** The preset of this name or alias, whatever its case; undefined where there is none. */
 export function presetOf(name: string): Preset | undefined {

@@ -33,7 +33,11 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
     const { rename: _, ...known } = architectureOf(config.model_type) ?? inferArchitecture(header, config, as);
     const own = as === undefined ? known : namedArchitecture(as, known);
     const blueprint = overrideKeys(header, assemble(config, own, name, { as, given, names: header.names }), as);
-    return header.whole ? fitTensors(header, blueprint, as) : blueprint;
+    if (header.whole) return fitTensors(header, blueprint, as);
+    const parts = outline.metadata.get("split.count")?.value;
+    if (!(typeof parts === "number" && parts > 1)) return blueprint;
+    const told = `of ${parts} parts not all are here, so weights are counted as bfloat16`;
+    return { ...blueprint, assumed: [...(blueprint.assumed ?? []), told] };
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
     throw new FormatError(`${file}: ${error.message}`, { cause: error });

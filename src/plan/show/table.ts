@@ -27,7 +27,7 @@ export function planTable(plan: Plan): string {
 export function settingsText({ settings }: Plan): string {
   const { context, batch, step, accepted, weightType, cacheType } = settings;
   const many = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-  const weights = weightType === "file" ? "weights as in the file" : `weights ${weightType}`;
+  const weights = weightType === "file" ? "weights as shipped" : `weights ${weightType}`;
   return [
     many(context, "token"),
     many(batch, "sequence"),
