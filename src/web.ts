@@ -40,7 +40,6 @@ export {
   predict,
   rivalsOf,
   roofline,
-  type StepSizes,
 } from "./cost/crossover.ts";
 export type { Datasheet } from "./cost/datasheet.ts";
 export { type Group, groupOf, groups, isGroup } from "./cost/group.ts";
@@ -51,6 +50,7 @@ export { machineOf, machines } from "./cost/machine.ts";
 export { type Offload, parseOffload } from "./cost/offload.ts";
 export { parseSplit, type Split, splitName } from "./cost/split.ts";
 export { type Dtype, dtypes } from "./cost/type.ts";
+export type { StepSizes } from "./cost/work.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export * from "./draw/axis.ts";
 export * from "./draw/canvas.ts";

@@ -3,6 +3,7 @@ import { achieved } from "../src/cost/achieve.ts";
 import { weightBytes } from "../src/cost/cost.ts";
 import { groupOf } from "../src/cost/group.ts";
 import { offloadName, offloadOn, parseOffload } from "../src/cost/offload.ts";
+import { countByPart } from "../src/cost/part.ts";
 import { decodeOn, prefillOn } from "../src/cost/serve.ts";
 import { parseSplit } from "../src/cost/split.ts";
 import { plan } from "../src/plan/plan.ts";
@@ -101,7 +102,7 @@ test("a plan has a row for each machine with a processor beside it", () => {
 });
 
 test("a file's bytes are told apart by parameters", () => {
-  const file = { ...oss, weightBytes: 63e9 };
+  const file = { ...oss, weightBytes: 63e9, widths: undefined };
   const found = offloadOn(file, home, "experts", { ...load, weightType: "file" });
   expect((found.hostBytes / offloadOn(oss, home, "experts", load).hostBytes) * weightBytes(oss, "int4")).toBeCloseTo(
     63e9,
@@ -110,6 +111,14 @@ test("a file's bytes are told apart by parameters", () => {
   const half = { ...llama, weightBytes: 40e9 };
   const layers = offloadOn(half, home, { layers: 40 }, { ...load, context: 1, weightType: "file" });
   expect((layers.deviceBytes + layers.hostBytes) / 40e9).toBeCloseTo(1, 4);
+});
+
+test("experts of four bits leave attention of sixteen on the card", () => {
+  const { expert, ...others } = countByPart(oss);
+  const found = offloadOn(oss, home, "experts", { ...load, context: 1, weightType: "file" });
+  // MXFP4: 4 bits and a byte for every 32; biases, 0.4 % of the experts, stay in bfloat16.
+  expect(found.hostBytes / ((expert * 4.25) / 8)).toBeCloseTo(1, 2);
+  expect(found.deviceBytes / (2 * Object.values(others).reduce((sum, part) => sum + part, 0))).toBeCloseTo(1, 3);
 });
 
 test.each(["experts", "layers:12"])("%s is read and named", (text) => {

@@ -4,21 +4,13 @@
  */
 import { ShapeError } from "../tensor/error.ts";
 import { achievable, linkSeconds } from "./achieve.ts";
-import { type Blueprint, countParameters, type LayerKind } from "./blueprint.ts";
-import {
-  activationBytes,
-  cacheBytes,
-  formsOf,
-  longestWithin,
-  parameterBytes,
-  type Span,
-  type Types,
-  waysOf,
-} from "./cost.ts";
+import type { Blueprint, LayerKind } from "./blueprint.ts";
+import { activationBytes, cacheBytes, formsOf, longestWithin, type Span, type Types, waysOf } from "./cost.ts";
 import type { Machine, Rate } from "./crossover.ts";
 import { deviceMemory, type Group } from "./group.ts";
 import { hostOf } from "./host.ts";
 import type { Link } from "./link.ts";
+import { countByPart, shippedWidths, weigh, widthsOf } from "./part.ts";
 import { partExperts, priceStep, type StepWork, stepWork } from "./step.ts";
 import { rateType } from "./time.ts";
 
@@ -79,18 +71,19 @@ export function offloadOn(
     );
   const { near, far } = partsOf(blueprint, offload);
   const { weightType, cacheType } = load;
-  const each = parameterBytes(blueprint, weightType);
-  const experts = offload === "experts" ? expertParameters(blueprint) : 0;
+  const widths = widthsOf(blueprint, weightType);
+  const own = countByPart(near);
+  const experts = offload === "experts" ? own.expert * widths.expert : 0;
   if (offload === "experts" && !experts)
     throw new ShapeError(`offload: got experts, which ${blueprint.name} has none of; offload layers:N`);
-  const { total, hosted } = countParameters(near);
-  const there = experts + hosted + (far ? countParameters(far).total : 0);
+  const apart = experts + own.table * widths.table;
+  const there = apart + (far ? weigh(countByPart(far), widths) : 0);
   const form = formsOf(blueprint).at(-1)!;
   const cache = (part: Blueprint | undefined, tokens: number) =>
     part ? load.batch * cacheBytes(part, form, cacheType, tokens) : 0;
   const [room, space] = [count * deviceMemory(group), beside.sockets * beside.processor.memory];
-  const nearBytes = (tokens: number) => (total - hosted - experts) * each + cache(near, tokens);
-  const farBytes = (tokens: number) => there * each + cache(far, tokens);
+  const nearBytes = (tokens: number) => weigh(own, widths) - apart + cache(near, tokens);
+  const farBytes = (tokens: number) => there + cache(far, tokens);
   const longest = Math.min(longestWithin(nearBytes, room), longestWithin(farBytes, space));
   const [deviceBytes, hostBytes] = [nearBytes(load.context), farBytes(load.context)];
   const rate = rateType(blueprint, weightType);
@@ -120,10 +113,6 @@ function sockets(machine: Machine, many: number): Machine {
   };
 }
 
-function expertParameters({ layers }: Blueprint): number {
-  return layers.reduce((sum, { count, feed }) => sum + count * feed.expert * feed.experts, 0);
-}
-
 /** The last layers apart from the others. Throws ShapeError where there are not so many. */
 function partsOf(blueprint: Blueprint, offload: Offload): Parts {
   if (offload === "experts") return { near: blueprint, far: undefined };
@@ -135,14 +124,10 @@ function partsOf(blueprint: Blueprint, offload: Offload): Parts {
   const split = (of: (count: number) => number): LayerKind[] =>
     blueprint.layers.map((kind) => ({ ...kind, count: of(kind.count) })).filter(({ count }) => count > 0);
   const bare = { ...blueprint, vocabulary: 0, extra: 0, tables: undefined };
-  const perParameter = blueprint.weightBytes && blueprint.weightBytes / countParameters(blueprint).total;
-  const sized = (part: Blueprint): Blueprint => ({
-    ...part,
-    weightBytes: perParameter && perParameter * countParameters(part).total,
-  });
+  const shipped = { weightBytes: undefined, widths: shippedWidths(blueprint) };
   return {
-    near: sized({ ...blueprint, layers: split((count) => count * (1 - share)) }),
-    far: sized({ ...bare, layers: split((count) => count * share) }),
+    near: { ...blueprint, ...shipped, layers: split((count) => count * (1 - share)) },
+    far: { ...bare, ...shipped, layers: split((count) => count * share) },
   };
 }
 

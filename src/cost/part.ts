@@ -47,3 +47,8 @@ export function widthsOf(blueprint: Blueprint, type: WeightType): ByPart {
   const each = type !== "file" ? dtypes[type] : weightBytes === undefined ? dtypes.bfloat16 : weightBytes / total;
   return { attention: each, feed: each, expert: each, embedding: each, head: each, table: each, norm: each };
 }
+
+/** The same of what is shipped, for a part of the model, whose bytes in all nobody says; undefined where nobody says either. */
+export function shippedWidths(blueprint: Blueprint): ByPart | undefined {
+  return blueprint.widths ?? (blueprint.weightBytes === undefined ? undefined : widthsOf(blueprint, "file"));
+}

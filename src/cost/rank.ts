@@ -3,7 +3,7 @@ import type { Costing } from "../attention/define.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
 import { cacheBytes, stateBytes, type Types } from "./cost.ts";
 import { type CachedForm, keptOf } from "./keep.ts";
-import { countByPart, widthsOf } from "./part.ts";
+import { countByPart, shippedWidths, widthsOf } from "./part.ts";
 import { checkHeads, type Split } from "./split.ts";
 
 const pieces = new WeakMap<Costing, Map<number, Costing>>();
@@ -41,8 +41,8 @@ export function rankOf(blueprint: Blueprint, tensor: number): Blueprint {
   if (found) return found;
   for (const kind of blueprint.layers) checkHeads(kind, tensor);
   const layers = blueprint.layers.map((kind) => cutLayer(kind, blueprint.width, tensor));
-  const widths = blueprint.weightBytes === undefined ? blueprint.widths : widthsOf(blueprint, "file");
-  const made = { ...blueprint, layers, vocabulary: blueprint.vocabulary / tensor, weightBytes: undefined, widths };
+  const shipped = { weightBytes: undefined, widths: shippedWidths(blueprint) };
+  const made = { ...blueprint, ...shipped, layers, vocabulary: blueprint.vocabulary / tensor };
   known.set(tensor, made);
   return made;
 }
