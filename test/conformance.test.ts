@@ -60,6 +60,12 @@ function kimi(f: Fields, layer: number): Layer {
   return full.includes(layer + 1) ? latent(f) : stateOf(h * d * d + (kernel - 1) * 3 * h * d);
 }
 
+function ling(f: Fields, layer: number): Layer {
+  const { num_hidden_layers: layers, layer_group_size: group, num_attention_heads: h, head_dim: d } = f;
+  const full = (layer + 1) % group === 0 || layer >= layers - (layers % group);
+  return full ? latent(f) : stateOf(h * d * d + (f.short_conv_kernel_size - 1) * 3 * h * d);
+}
+
 /** The last layers read the cache of an earlier one. */
 function gemma(f: Fields, layer: number): Layer {
   if (layer >= f.num_hidden_layers - (f.num_kv_shared_layers ?? 0)) return kept(0);
@@ -91,6 +97,7 @@ function layerOf(f: Fields, layer: number): Layer {
   const type: string = f.model_type;
   if (type === "deepseek_v4") return compressed(f, layer);
   if (type === "kimi_linear") return kimi(f, layer);
+  if (type === "bailing_hybrid") return ling(f, layer);
   if (/^gemma(3n|4)/.test(type)) return gemma(f, layer);
   if (type === "mimo_v2_flash") return mimo(f, layer);
   if (type === "minimax_m1") return minimax(f, layer);
@@ -125,6 +132,8 @@ test.each([
   ["deepseek-v4-flash", "expanded", 131_072, 2 * (43 * 128 * 512 + 21 * 32_768 * 640 + 20 * 1_024 * 512)],
   // 7 layers x 576, and 20 states of 32 x 128 x 128 and 3 x 3 x 4,096
   ["kimi-linear-48b-a3b", "absorbed", 131_072, 2 * 7 * 576 * 131_072 + 4 * 20 * (524_288 + 36_864)],
+  // 6 layers x 576, and 18 states of 16 x 128 x 128 and 3 x 3 x 2,048
+  ["ling-3.0-tiny", "absorbed", 131_072, 2 * 6 * 576 * 131_072 + 4 * 18 * (262_144 + 18_432)],
   ["gemma-3-27b", "expanded", 131_072, 11_173_625_856],
   ["deepseek-r1", "absorbed", 131_072, 9_210_691_584],
   ["deepseek-r1", "expanded", 1, 4_997_120],

@@ -340,6 +340,9 @@ describe("a config", () => {
     ["norm_topk_prob", { ...ling, norm_topk_prob: false }],
     ["use_mla_nope", { ...ling, use_mla_nope: true }],
     ["n_routed_experts", { ...ling, n_routed_experts: 8 }],
+    ["group_norm_size", { ...ling, group_norm_size: 2 }],
+    ["num_kv_heads_for_linear_attn", { ...ling, num_kv_heads_for_linear_attn: 2 }],
+    ["quantization_config", { ...ling, quantization_config: { quant_method: "fp8" } }],
   ])("that asks for an unknown or impossible %s is refused by that name", (key, config) => {
     const message = refused(config);
     expect(message.startsWith(key)).toBe(true);

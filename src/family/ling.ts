@@ -149,10 +149,10 @@ export const ling = defineFamily({
     value_norm: z.literal(false).optional(),
     use_nGPT: z.literal(false).optional(),
     num_kv_heads_for_linear_attn: z.literal(0).optional(),
-    // How the router was computed while training, and what its authors' code reads for Ling 2.5 alone.
+    // How the router was computed; and what the authors' code reads for Ling 2.5 alone, as the released configs have it.
     router_dtype: z.string().optional(),
-    group_norm_size: z.number().optional(),
-    linear_silu: z.boolean().optional(),
+    group_norm_size: z.literal(1).optional(),
+    linear_silu: z.literal(true).optional(),
     use_qk_norm: z.boolean().optional(),
     mtp_loss_scaling_factor: z.number().optional(),
     mtp_use_kda: z.boolean().optional(),

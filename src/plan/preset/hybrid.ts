@@ -12,8 +12,71 @@ const hybrid = {
 };
 const qwen35 = { ...hybrid, model_type: "qwen3_5_text", vocab_size: 248320, attn_output_gate: true };
 
-/** Hybrid models of Qwen. */
+const ling3 = {
+  model_type: "bailing_hybrid",
+  architectures: ["BailingMoeV3ForCausalLM"],
+  vocab_size: 157184,
+  head_dim: 128,
+  kv_lora_rank: 512,
+  qk_nope_head_dim: 128,
+  qk_rope_head_dim: 64,
+  v_head_dim: 128,
+  gated_attention_proj_granularity_type: "head_wise",
+  short_conv_kernel_size: 4,
+  no_kda_lora: true,
+  kda_safe_gate: true,
+  kda_lower_bound: -5,
+  num_experts_per_tok: 8,
+  num_shared_experts: 1,
+  n_group: 8,
+  topk_group: 4,
+  moe_router_enable_expert_bias: true,
+  tie_word_embeddings: false,
+};
+
+/** Hybrid models of Qwen and of Ant. */
 export const hybrids: readonly Preset[] = [
+  {
+    name: "ling-3.0-tiny",
+    source: "inclusionAI/Ling-3.0-tiny config.json; checked: copies of it in tests of public loaders",
+    published: { total: 7.9e9, active: 1.3e9 },
+    config: {
+      ...ling3,
+      hidden_size: 1536,
+      intermediate_size: 4608,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      num_key_value_heads: 16,
+      q_lora_rank: 256,
+      layer_group_size: 4,
+      num_experts: 128,
+      moe_intermediate_size: 512,
+      moe_shared_expert_intermediate_size: 512,
+      first_k_dense_replace: 1,
+      max_position_embeddings: 131072,
+    },
+  },
+  {
+    name: "ling-3.0-flash",
+    source:
+      "inclusionAI/Ling-3.0-flash config.json; checked: a copy of its configuration class in a public trainer, and llama.cpp bailingmoe3",
+    published: { total: 124e9, active: 5.1e9 },
+    config: {
+      ...ling3,
+      hidden_size: 2560,
+      intermediate_size: 6144,
+      num_hidden_layers: 42,
+      num_attention_heads: 32,
+      num_key_value_heads: 32,
+      q_lora_rank: null,
+      layer_group_size: 6,
+      num_experts: 512,
+      moe_intermediate_size: 768,
+      moe_shared_expert_intermediate_size: 768,
+      first_k_dense_replace: 2,
+      max_position_embeddings: 262144,
+    },
+  },
   {
     name: "qwen3-next-80b-a3b",
     aliases: ["qwen3-next"],

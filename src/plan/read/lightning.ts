@@ -70,6 +70,8 @@ const bailingSchema = z.object({
   layer_group_size: count(limits.layers).nullish(),
   architectures: z.array(z.string().max(80)).max(8).nullish(),
   linear_attention: z.string().max(80).nullish(),
+  // What a number of the linear layers goes through: it costs nothing that is counted.
+  linear_silu: z.boolean().nullish(),
   no_kda_lora: z.boolean().nullish(),
   kda_safe_gate: z.boolean().nullish(),
   kda_lower_bound: z.number().lt(0).nullish(),
