@@ -2,7 +2,7 @@ import { type Costing, formNames } from "../attention/define.ts";
 import { FEW, FUSED_ROWS, PLAIN_COLUMNS } from "../ops/einsum/size.ts";
 import { type AttentionWork, attentionWork, type StepSizes, type Work } from "./work.ts";
 
-export type { StepSizes, Work };
+export type { StepSizes, Work } from "./work.ts";
 
 /** What a kernel reads, computes and begins per second; its time is the sum of the three. Beginning a row costs nothing unless given. */
 export type Rate = Work;
