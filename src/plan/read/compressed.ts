@@ -85,9 +85,12 @@ const ratios = z
       .max(2 ** 20),
   )
   .max(2 * limits.layers);
-const schema = z.object({
+const sizesSchema = z.object({
   o_groups: count(limits.heads),
   o_lora_rank: count(limits.width),
+  hc_mult: count(64).nullish(),
+});
+const schema = z.object({
   compress_ratios: ratios.nullish(),
   compress_rates: z
     .strictObject({
@@ -136,36 +139,36 @@ const SPARSE_BELOW = 16;
 
 /** A layer of DeepSeek-V4; its residual is `hc_mult` streams, mixed before and after each half by a matrix of its own. */
 export function compressedAt(s: Settings, i: number, _traits: Traits, config: Config): Attending {
-  const keys = readKeys(config, schema);
+  const { sizes, extra, recent } = compressedSizes(s, i, config);
+  const every = ratioAt(s, i, readKeys(config, schema), config);
+  if (!every) return { attention: { variant: compressed, sizes, window: recent }, extra };
+  const index = every < SPARSE_BELOW && {
+    i: need(s, "index_head_dim"),
+    j: need(s, "index_n_heads"),
+    m: need(s, "index_topk"),
+  };
+  return {
+    attention: { variant: compressed, sizes: { ...sizes, w: every, ...index } },
+    extra,
+    keeping: { every, recent },
+  };
+}
+
+/** What all layers have, whatever they pool: sizes, the window, and parameters that mix streams. */
+export function compressedSizes(s: Settings, i: number, config: Config) {
+  const keys = readKeys(config, sizesSchema);
   const [d, h] = [s.hidden_size, sizeAt(s, "num_attention_heads", i)];
   const [e, r, recent] = [need(s, "head_dim"), need(s, "qk_rope_head_dim"), need(s, "sliding_window")];
   if (r >= e) throw new FormatError(`qk_rope_head_dim: got ${r}, expected less than head_dim ${e}; correct the config`);
   // Key and value are one entry for all heads, whatever the config says of groups.
   settle(s, "num_key_value_heads", "v_head_dim");
-  const every = ratioAt(s, i, keys, config);
-  const sparse = every > 0 && every < SPARSE_BELOW;
-  const sizes: Sizes = {
-    d,
-    h,
-    g: 1,
-    n: e - r,
-    r,
-    e,
-    v: e,
-    c: 0,
-    q: need(s, "q_lora_rank"),
-    o: keys.o_lora_rank,
-    b: keys.o_groups,
-    ...(every && { w: every }),
-    ...(sparse && { i: need(s, "index_head_dim"), j: need(s, "index_n_heads"), m: need(s, "index_topk") }),
-  };
-  const extra = 2 * mixing(d, keys.hc_mult ?? 4);
-  if (!every) return { attention: { variant: compressed, sizes, window: recent }, extra };
-  return { attention: { variant: compressed, sizes }, extra, keeping: { every, recent } };
+  const [q, o] = [need(s, "q_lora_rank"), keys.o_lora_rank];
+  const sizes: Sizes = { d, h, g: 1, n: e - r, r, e, v: e, c: 0, q, o, b: keys.o_groups };
+  return { sizes, extra: 2 * mixing(d, keys.hc_mult ?? 4), recent };
 }
 
 /** What mixes m streams before and after a half: (2 + m) m outputs of all streams, as many biases, three factors. */
-const mixing = (d: number, m: number) => (2 + m) * m * (m * d + 1) + 3;
+export const mixing = (d: number, m: number) => (2 + m) * m * (m * d + 1) + 3;
 
 /** What brings the streams together before the last norm. */
 export function compressedExtra(s: Settings, config: Config): number {

@@ -80,3 +80,15 @@ export function isSparse(s: Settings, i: number): boolean {
   if (step !== undefined && step !== null) return step > 0 && (i + 1) % step === 0;
   return i % ((s.moe_layer_freq as number | null | undefined) ?? 1) === 0;
 }
+
+/** The feed-forward half of a layer of Granite 4: experts, and beside them, or alone, an MLP that all tokens use. */
+export function graniteFeed(s: Settings, i: number, traits: FeedTraits): Feed {
+  if (at<number>(s.num_experts ?? 0, i, "num_experts")) return feedAt(s, i, traits);
+  const f = s.shared_expert_intermediate_size;
+  return f ? dense({ d: s.hidden_size, f }) : feedAt(s, i, traits);
+}
+
+/** That of a layer which has none. */
+export function withoutFeed(): Feed {
+  return { always: 0, expert: 0, experts: 0, chosen: 0, flops: 0 };
+}

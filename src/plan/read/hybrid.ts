@@ -6,11 +6,11 @@ import type { Feed } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { deltaAttention, taps } from "../../family/hybrid.ts";
 import { FormatError } from "../../tensor/error.ts";
-import { formatJson } from "../../tensor/json.ts";
 import { feedAt, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { latentAt } from "./latent.ts";
-import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { change, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { kindAt } from "./window.ts";
 
 // Models that mix layers with a state of fixed size and layers with a cache.
 
@@ -39,22 +39,28 @@ export function deltaAt(s: Settings, i: number, traits: Traits, config: Config):
   return groupedAt(change(s, { layer_types: null }), i, keys.attn_output_gate === false ? ungated : traits);
 }
 
+const startSchema = z.object({
+  // How the decay starts in training, and whether the delta rule's step goes up to 2: neither changes a size.
+  linear_a_log_min: z.number().nullish(),
+  linear_a_log_max: z.number().nullish(),
+  linear_dt_min: z.number().nullish(),
+  linear_dt_max: z.number().nullish(),
+  linear_dt_init_floor: z.number().nullish(),
+  linear_allow_neg_eigval: z.boolean().nullish(),
+});
+
+/** A layer of OLMo Hybrid: gated delta net, and every fourth grouped heads without positions. */
+export function olmoAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  readKeys(config, startSchema);
+  return deltaAt(s, i, traits, config);
+}
+
 /** A layer of gated delta net at a config's `linear_*` sizes. */
 export function gatedDeltaAt(s: Settings, config: Config): Attending {
   const keys = readKeys(config, deltaSchema);
   const { linear_key_head_dim: n, linear_value_head_dim: v, linear_num_value_heads: h } = keys;
   const sizes = { h, g: keys.linear_num_key_heads, n, e: n, v, w: keys.linear_conv_kernel_dim };
   return { attention: { variant: gdn, sizes: { d: s.hidden_size, r: 0, c: 0, q: 0, o: 0, ...sizes } } };
-}
-
-/** The kind of layer i, one of those that an architecture has. */
-export function kindAt(s: Settings, i: number, ...kinds: readonly string[]): string {
-  const kind = at(s.layer_types!, i, "layer_types");
-  if (!kinds.includes(kind))
-    throw new FormatError(
-      `layer_types: got ${formatJson(kind)}, expected ${kinds.join(" or ")}; this architecture has no other`,
-    );
-  return kind;
 }
 
 /** KDA of Kimi K3: the output's gate is one matrix instead of a bottleneck. */

@@ -6,7 +6,7 @@ import { type Config, limits, mustBe } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, type AttentionTraits, addGate } from "./grouped.ts";
 import { at, change, need, readKeys, type Settings, settle, sizeAt } from "./settings.ts";
-import { windowAt } from "./window.ts";
+import { kindAt, windowAt } from "./window.ts";
 
 const gatedMla = addGate(mla);
 
@@ -78,6 +78,7 @@ const chosenElsewhere: Costed = {
 /** MLA whose queries attend to the keys that an indexer selects (DeepSeek-V3.2): the layer's own, or that of an earlier one. */
 export function sparseAt(s: Settings, i: number, traits: AttentionTraits, config: Config): Attending {
   const keys = readKeys(config, indexSchema);
+  if (s.layer_types) kindAt(s, i, "deepseek_sparse_attention", "indexed_attention", "full_attention");
   const { sizes } = latentAt(change(s, { sliding_window: null, layer_types: null }), i, traits).attention;
   const m = need(s, "index_topk");
   if (!indexes(keys, i)) return { attention: { variant: chosenElsewhere, sizes: { ...sizes, m } } };

@@ -6,9 +6,9 @@ import { isFull, third } from "../../family/ling.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
-import { kindAt } from "./hybrid.ts";
 import { latentAt } from "./latent.ts";
 import { at, change, need, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { kindAt } from "./window.ts";
 
 /**
  * Linear attention with a decay per head that is fixed, norms on the output, and a gate on it (MiniMax-01, Ling 2.5): a state

@@ -170,3 +170,75 @@ export function step3(config: Config): Config {
       .map(Number),
   };
 }
+
+/** Dense layers have a width of their own, and `intermediate_size` is that of experts. */
+export function minimaxThird(config: Config): Config {
+  const f = from(config, "intermediate_size");
+  return {
+    ...config,
+    moe_intermediate_size: config.moe_intermediate_size ?? f,
+    intermediate_size: from(config, "dense_intermediate_size") ?? f,
+  };
+}
+
+/** Every fourth layer from the second on has an indexer of its own, and the first is dense, where no list says it. */
+export function hunyuanFourth(config: Config): Config {
+  const layers = numberOf(config, "num_hidden_layers");
+  if (!(layers > 0 && layers < 10_000)) return config;
+  const list = (of: (i: number) => string) => Array.from({ length: layers }, (_, i) => of(i));
+  return {
+    ...config,
+    indexer_types: from(config, "indexer_types") ?? list((i) => (i === 0 || (i - 1) % 4 === 0 ? "full" : "shared")),
+    mlp_layer_types: config.mlp_layer_types ?? list((i) => (i ? "sparse" : "dense")),
+  };
+}
+
+/** Transformers writes the rotary dims of heads, none, as their width. */
+export function glmFlash(config: Config): Config {
+  return { ...config, head_dim: config.head_dim === 0 ? null : config.head_dim };
+}
+
+/** Layers with experts by a period and an offset. */
+export function jamba(config: Config): Config {
+  const [layers, period] = [numberOf(config, "num_hidden_layers"), numberOf(config, "expert_layer_period") || 2];
+  const offset = typeof config.expert_layer_offset === "number" ? numberOf(config, "expert_layer_offset") : 1;
+  if (!(layers > 0 && layers < 10_000)) return config;
+  const types = Array.from({ length: layers }, (_, i) => (i % period === offset ? "sparse" : "dense"));
+  return { ...config, mlp_layer_types: types };
+}
+
+/** The MLP's width is two thirds of what is said, rounded up, unless the config says that it is not. */
+export function convolution(config: Config): Config {
+  const f = numberOf(config, "intermediate_size", "block_ff_dim");
+  const [times, multiple] = [
+    numberOf(config, "block_ffn_dim_multiplier") || 1,
+    numberOf(config, "block_multiple_of") || 256,
+  ];
+  const adjusts = config.block_auto_adjust_ff_dim !== false && config.model_type === "lfm2";
+  const width = adjusts ? multiple * Math.ceil(Math.floor(times * Math.floor((2 * f) / 3)) / multiple) : f;
+  return {
+    ...config,
+    intermediate_size: Number.isFinite(width) ? width : undefined,
+    first_k_dense_replace: config.num_dense_layers ?? config.first_k_dense_replace,
+    tie_word_embeddings: config.tie_embedding ?? config.tie_word_embeddings,
+  };
+}
+
+/** Heads of Mamba-2 where a config leaves them to the class; experts of Granite 4 may be none. */
+export function graniteHybrid(config: Config): Config {
+  return { ...config, mamba_n_heads: config.mamba_n_heads ?? 128 };
+}
+
+/** Heads of gated delta net as many as attention's, keys of three quarters of the width and values twice as wide, unless said. */
+export function olmoHybrid(config: Config): Config {
+  const [d, h] = [numberOf(config, "hidden_size"), numberOf(config, "num_attention_heads")];
+  const keys = config.linear_num_key_heads ?? h;
+  const n = config.linear_key_head_dim ?? Math.floor((0.75 * d) / Number(keys));
+  return {
+    ...config,
+    linear_num_key_heads: keys,
+    linear_num_value_heads: config.linear_num_value_heads ?? h,
+    linear_key_head_dim: n,
+    linear_value_head_dim: config.linear_value_head_dim ?? 2 * Number(n),
+  };
+}

@@ -35,3 +35,13 @@ function needSize(size: number | undefined, key: string): number {
     throw new FormatError(`${key}: got nothing, expected the window of layers that have one; add it to the config`);
   return size;
 }
+
+/** The kind of layer i, one of those that an architecture has. */
+export function kindAt(s: Settings, i: number, ...kinds: readonly string[]): string {
+  const kind = at(s.layer_types!, i, "layer_types");
+  if (!kinds.includes(kind))
+    throw new FormatError(
+      `layer_types: got ${formatJson(kind)}, expected ${kinds.join(" or ")}; this architecture has no other`,
+    );
+  return kind;
+}

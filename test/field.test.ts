@@ -1,0 +1,140 @@
+import { describe, expect, test } from "vitest";
+import { cacheValues, stateValues } from "../src/attention/define.ts";
+import { type Blueprint, countParameters, draftOf } from "../src/cost/blueprint.ts";
+import { cacheBytes, formsOf, stateBytes, valuesPerLayer } from "../src/cost/cost.ts";
+import type { Config } from "../src/family/config.ts";
+import { plan } from "../src/plan/plan.ts";
+import { blueprintOfConfig } from "../src/plan/read/config.ts";
+import { FormatError } from "../src/tensor/error.ts";
+import * as field from "./fixture/field.ts";
+
+const read = (config: object, as?: string) => blueprintOfConfig(config as Config, "x", { as });
+const smallest = (blueprint: Blueprint) => formsOf(blueprint).at(-1)!;
+const values = (blueprint: Blueprint) =>
+  blueprint.layers.reduce((sum, { count }) => sum + count, 0) * valuesPerLayer(blueprint, smallest(blueprint));
+const held = (blueprint: Blueprint, context: number) => cacheBytes(blueprint, smallest(blueprint), "float16", context);
+const kinds = ({ layers }: Pick<Blueprint, "layers">) => {
+  const found: Record<string, number> = {};
+  for (const { count, attention: a } of layers) {
+    const kind = `${a.variant.name}${a.window ? ` ${a.window}` : ""}`;
+    found[kind] = (found[kind] ?? 0) + count;
+  }
+  return found;
+};
+const refused = (config: object, message: RegExp, as?: string) => {
+  expect(() => read(config, as)).toThrow(message);
+  expect(() => read(config, as)).toThrow(FormatError);
+};
+
+describe("parameters are those that the model's own class has", () => {
+  // transformers 5.24.0, the class built from the same config without weights; corrections of routers are buffers there, and
+  // tables have a few more rows, up to a prime.
+  test.each(field.counted)("$name", ({ config, parameters, besides = 0 }) => {
+    expect(countParameters(read(config)).total).toBe(parameters + besides);
+  });
+});
+
+describe("which layers keep what", () => {
+  test.each(field.kept)("$name", ({ config, layers, perToken, state }) => {
+    const found = read(config);
+    expect(kinds(found)).toEqual(layers);
+    expect(values(found)).toBeCloseTo(perToken, 6);
+    expect(stateBytes(found)).toBe(4 * state);
+  });
+});
+
+describe("DeepSeek-V4.1", () => {
+  test("a token leaves 1600 values in the whole model: three owners at a ratio of 2 and one at 1, each with its index key", () => {
+    const found = read(field.v41);
+    // Windows are full: what grows is pooled entries and their keys, of two bytes a number.
+    expect((held(found, 2 ** 20) - held(found, 2 ** 19)) / 2 ** 19 / 2).toBe((3 / 2 + 1) * (512 + 128));
+    expect(held(found, 2 ** 20)).toBe(2 * (2 ** 20 * 1600 + 40 * 128 * 512));
+    expect(kinds(found)).toEqual({ "V4 128": 2, "V4.1-source": 4, "V4.1-index": 4, "V4.1-reader": 30 });
+  });
+  test("windows are each layer's own, and a small one is right to the byte", () => {
+    const small = { model_type: "deepseek_v41", text_config: field.v41Small };
+    expect(held(read(small), 4096)).toBe(196_992);
+    // The same keys under the model_type of V4.
+    expect(held(read({ ...small, text_config: { ...field.v41Small, model_type: "deepseek_v4" } }), 4096)).toBe(196_992);
+  });
+  test("what --as cannot say is refused by its keys", () => {
+    for (const as of ["GQA", "MLA"])
+      refused(
+        { model_type: "deepseek_v41", text_config: field.v41Small },
+        /kv_source_layer_ids.*index_source_layer_ids/,
+        as,
+      );
+  });
+  test("a layer that reads what no layer before it makes is refused by the key", () => {
+    const change = (keys: object) => ({ ...field.v41Small, model_type: "deepseek_v41", ...keys });
+    refused(change({ kv_source_layer_ids: [3, 4] }), /^kv_source_layer_ids: got no layer at or before 2/);
+    refused(change({ index_source_layer_ids: [4] }), /^index_source_layer_ids: got no layer at or before 2/);
+    refused(change({ kv_source_layer_ids: [2] }), /^compress_ratios: got 1 for layer 4 and 2 for layer 2/);
+    refused(change({ kv_source_layer_ids: [1, 2, 4] }), /^compress_ratios: got 0 for layer 1/);
+    refused(change({ kv_source_layer_ids: [2, 4, 9] }), /got 9, expected layers from 0 to 5/);
+    refused(change({ kv_source_layer_ids: [-1] }), /kv_source_layer_ids/);
+    refused(change({ compress_ratios: [0, 0, 2] }), /num_hidden_layers: got 3 entries/);
+    refused(change({ compress_ratios: [0, 0, 0.5, 2, 1, 1] }), /^compress_ratios\.2: got 0\.5/);
+  });
+  test("tables of n-grams stand apart: 196 of 763 billion parameters, of which a token reads a row per head", () => {
+    const found = read(field.v41);
+    const { total, active, hosted } = countParameters(found);
+    expect(hosted).toBe((384_006_168 + 384_016_682) * 256);
+    expect(hosted / 1e9).toBeCloseTo(196.6, 1);
+    expect(found.tables!.map(({ read }) => read)).toEqual([6144, 6144]);
+    const draft = countParameters(draftOf(found)!).total;
+    // 763 with the vision tower's 0.9.
+    expect((total + draft) / 1e9).toBeCloseTo(762.6, 0);
+    expect(active / 1e9).toBeLessThan(17);
+  });
+  test("draft layers see the window and have experts of their own", () => {
+    const draft = read(field.v41).draft!;
+    expect(draft.name).toBe("DSpark");
+    expect(draft.layers).toHaveLength(1);
+    expect(draft.layers[0]).toMatchObject({ count: 3, attention: { window: 128 }, feed: { experts: 128, chosen: 3 } });
+    // Joining three layers' hidden states, two norms, a bigram table of rank 256 and a score of confidence.
+    expect(draft.extra).toBe(5120 * 15_360 + 2 * 5120 + 2 * 129_280 * 256 + 5376);
+  });
+});
+
+describe("GLM-5.3-Flash", () => {
+  test("index keys are pooled by four, beside states of KDA", () => {
+    expect(held(read(field.glmSmall), 8192)).toBe(301_440);
+    expect((16 + 2) * 2 * 8192 + 3 * 544 * 4).toBe(301_440);
+  });
+  test("the layer that proposes tokens has MLA, although the last layer is KDA", () => {
+    const { draft, layers } = read({ ...field.glmFlash, num_nextn_predict_layers: 1 });
+    expect(layers.some(({ attention }) => attention.variant.name === "KDA")).toBe(true);
+    expect(kinds(draft!)).toEqual({ "DSA-pooled": 1 });
+  });
+  test("a pool of no tokens is refused", () => {
+    for (const index_kpool of [0, -4, 2.5, "4"]) refused({ ...field.glmSmall, index_kpool }, /^index_kpool: got/);
+  });
+});
+
+test("a plan tells states by their parts, and a draft's row with cache and parameters", () => {
+  const settings = { context: 4096, batch: 3, step: 1, weightType: "bfloat16", cacheType: "float16" } as const;
+  const { layers, draft, cache } = plan(read(field.nemotron), { ...settings, hosts: [], layouts: [] });
+  const mamba = layers.find(({ variant }) => variant === "Mamba-2")!;
+  expect(mamba.states).toEqual({
+    memory: 64 * 64 * 128,
+    conv: 64 * 64 * 3,
+    convB: 8 * 128 * 3,
+    convC: 8 * 128 * 3,
+  });
+  // Per sequence, and so many times for as many slots.
+  const own = held(read(field.nemotron), 4096);
+  expect(cache.find(({ dtype }) => dtype === "float16")!.bytes).toBe(3 * own);
+  expect(draft).toMatchObject({ name: "MTP", layers: 2 });
+  expect(draft!.cache.find(({ dtype }) => dtype === "float16")!.bytes).toBe(3 * 4096 * 2 * 2 * 128 * 2);
+});
+
+test("costed layers have a cache and a state as wide as their axes say", () => {
+  for (const { config } of [...field.kept, ...field.counted])
+    for (const { attention: a } of read(config).layers) {
+      const numbers = [cacheValues(a.variant, a.sizes), stateValues(a.variant, a.sizes)];
+      for (const form of Object.values(a.variant.forms))
+        numbers.push(...Object.values(form.cost(a.sizes)).filter((x) => typeof x === "number"));
+      for (const number of numbers) expect(Number.isSafeInteger(number) && number >= 0).toBe(true);
+    }
+});
