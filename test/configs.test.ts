@@ -16,6 +16,7 @@ const differs: Readonly<Record<string, readonly [more: number, why: string]>> = 
   "nvidia/DeepSeek-V4-Flash-NVFP4": [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
   "deepseek-ai/DeepSeek-V4-Pro": [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
   deepseek_v4: [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
+  "Qwen/Qwen3.8-Flash-Next": [-(1536 * 160 + 35), "rows of a table up to the next prime, and numbers that hash"],
   longcat_flash: [
     -28 * 256 * 2 * 2048 * 6144,
     "the class has gates for the 256 experts that do nothing, checkpoints do not",

@@ -39,19 +39,12 @@ export function deltaAt(s: Settings, i: number, traits: Traits, config: Config):
   return groupedAt(change(s, { layer_types: null }), i, keys.attn_output_gate === false ? ungated : traits);
 }
 
-const startSchema = z.object({
-  // How the decay starts in training, and whether the delta rule's step goes up to 2: neither changes a size.
-  linear_a_log_min: z.number().nullish(),
-  linear_a_log_max: z.number().nullish(),
-  linear_dt_min: z.number().nullish(),
-  linear_dt_max: z.number().nullish(),
-  linear_dt_init_floor: z.number().nullish(),
-  linear_allow_neg_eigval: z.boolean().nullish(),
-});
+// Whether the delta rule's step goes up to 2, which changes no size.
+const stepSchema = z.object({ linear_allow_neg_eigval: z.boolean().nullish() });
 
 /** A layer of OLMo Hybrid: gated delta net, and every fourth grouped heads without positions. */
 export function olmoAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
-  readKeys(config, startSchema);
+  readKeys(config, stepSchema);
   return deltaAt(s, i, traits, config);
 }
 

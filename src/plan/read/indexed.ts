@@ -6,7 +6,7 @@ import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Attending, addGate, groupedAt, type Traits } from "./grouped.ts";
 import { sparseAt } from "./latent.ts";
-import { at, change, readKeys, type Settings } from "./settings.ts";
+import { at, change, readKeys, type Settings, settle } from "./settings.ts";
 
 // Grouped heads behind an indexer, and MLA behind one with more than DeepSeek-V3.2 has.
 
@@ -50,7 +50,7 @@ const blockSchema = z.object({
   sparse_attention_config: z
     .object({
       use_sparse_attention: z.boolean().nullish(),
-      sparse_attention_freq: flags.nullish(),
+      sparse_attention_freq: flags,
       sparse_index_dim: count(limits.width).nullish(),
       sparse_num_index_heads: count(limits.heads).nullish(),
       sparse_block_size: count(2 ** 20).nullish(),
@@ -69,7 +69,7 @@ const blockSchema = z.object({
         .nullish(),
       // Index values, which no layer of the released model has.
       sparse_disable_index_value: flags.nullish(),
-      sparse_score_type: z.string().max(40).nullish(),
+      sparse_score_type: z.literal("max").nullish(),
     })
     .nullish(),
   index_block_size: count(2 ** 20).nullish(),
@@ -81,30 +81,32 @@ const blockSchema = z.object({
     .max(2 ** 20)
     .nullish(),
   attention_output_gate: z.boolean().nullish(),
+  num_mtp_modules: count(limits.layers).nullish(),
 });
 
 /** A layer of MiniMax-M3: grouped heads, in most layers over the blocks of tokens that an indexer chooses. */
 export function blocksAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const keys = readKeys(config, blockSchema);
-  const sparse = keys.sparse_attention_config ?? {};
+  const sparse = keys.sparse_attention_config ?? undefined;
+  settle(s, "index_head_dim", "index_n_heads");
   const plain = groupedAt(
     change(s, { layer_types: null }),
     i,
     keys.attention_output_gate ? { ...traits, gate: true } : traits,
   );
-  if (!choosesBlocks(s, i, sparse.use_sparse_attention === false ? [] : (sparse.sparse_attention_freq ?? [])))
+  if (!choosesBlocks(s, i, sparse && sparse.use_sparse_attention !== false ? sparse.sparse_attention_freq : []))
     return plain;
-  const values = sparse.sparse_disable_index_value;
+  const values = sparse?.sparse_disable_index_value;
   if (values && !at(values, i, "num_hidden_layers"))
     throw new FormatError(
       `sparse_attention_config.sparse_disable_index_value: got 0 for layer ${i}, expected 1; index values are not planned for`,
     );
-  const block = sparse.sparse_block_size ?? keys.index_block_size ?? 128;
-  const blocks = sparse.sparse_topk_blocks ?? keys.index_topk_blocks ?? 16;
+  const block = sparse?.sparse_block_size ?? keys.index_block_size ?? 128;
+  const blocks = sparse?.sparse_topk_blocks ?? keys.index_topk_blocks ?? 16;
   const sizes: Sizes = {
     ...plain.attention.sizes,
-    i: sparse.sparse_index_dim ?? s.index_head_dim ?? 128,
-    j: sparse.sparse_num_index_heads ?? s.index_n_heads ?? 4,
+    i: sparse?.sparse_index_dim ?? s.index_head_dim ?? 128,
+    j: sparse?.sparse_num_index_heads ?? s.index_n_heads ?? 4,
     m: blocks * block,
   };
   return { ...plain, attention: { variant: keys.attention_output_gate ? gatedIndexedGqa : indexedGqa, sizes } };

@@ -24,7 +24,7 @@ const deciding =
 
 /** Words of keys that contain one of those and decide nothing of the kind: experts and routers, regularisers, ids, positions, other towers. */
 const harmless =
-  /token|dropout|init|loss|coef|(^|_)norm(_|$)|eps$|rope(?!_head_dim)|rotary|scal|freq(?!$)|theta|expansion|expert|moe|router|routed|group$|vision|visual|image|video|audio|speech|mm_|vit_|projector|tower|modal|is_encoder|is_decoder|encoder_no_repeat|cross_attention_hidden|chunk_size_feed_forward|softcap|multiplier|clip|bias$|implementation|_act$|activation|dtype|precision|fp32|fp8|quant|cache_implementation|use_cache|parallel|label|gradient|flash|kernel_size_of|fused|pad|version|training|pretrain/;
+  /token|dropout|init|loss|coef|(^|_)norm(_|$)|eps$|rope(?!_head_dim)|rotary|scal|freq(?!$)|theta|expansion|expert|moe|router|routed|group$|vision|visual|image|video|audio|speech|mm_|vit_|projector|tower|modal|is_encoder|is_decoder|encoder_no_repeat|cross_attention_hidden|chunk_size_feed_forward|softcap|multiplier|clip|bias$|implementation|_act$|activation|dtype|precision|fp32|fp8|quant|cache_implementation|use_cache|parallel|label|gradient|flash|kernel_size_of|fused|pad|version|training|pretrain|a_log_m|_dt_m/;
 
 /** Keys of real configs that contain a word that decides and decide nothing that is counted, each with why. */
 const idle: Readonly<Record<string, string>> = {

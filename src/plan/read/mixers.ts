@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Feature, Sizes } from "../../attention/define.ts";
-import { type Config, count, limits } from "../../family/config.ts";
+import { type Config, count, limits, mustBe } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { mamba1, mamba2, mambaBeside, shortConvolution } from "./mamba.ts";
@@ -92,7 +92,9 @@ export function graniteHybridAt(s: Settings, i: number, traits: Traits, config: 
   const { attn_layer_indices: listed, layers_block_type: types } = readKeys(config, listSchema);
   const named = types ? change(s, { layer_types: types }) : s;
   const attends = named.layer_types
-    ? kindAt(named, i, "mamba", "attention", "full_attention") !== "mamba"
+    ? !["mamba", "linear_attention"].includes(
+        kindAt(named, i, "mamba", "linear_attention", "attention", "full_attention"),
+      )
     : (listed ?? []).includes(i);
   return attends ? groupedAt(change(s, { layer_types: null }), i, traits) : mambaAt(s, i, traits, config);
 }
@@ -135,6 +137,9 @@ const convolutionSchema = z.object({
   conv_L_cache: taps.default(3),
   conv_bias: z.boolean().default(false),
   full_attn_idxs: layerNumbers.nullish(),
+  conv_dim: width.nullish(),
+  conv_dim_out: width.nullish(),
+  num_heads: heads.nullish(),
 });
 
 /** A layer of LFM2: a short convolution between gates, or grouped heads. */
@@ -145,6 +150,8 @@ export function convolutionAt(s: Settings, i: number, traits: Traits, config: Co
     : (keys.full_attn_idxs ?? []).includes(i);
   if (attends) return groupedAt(change(s, { layer_types: null }), i, traits);
   const d = s.hidden_size;
+  mustBe("conv_dim", keys.conv_dim, d, "hidden_size");
+  mustBe("conv_dim_out", keys.conv_dim_out, d, "hidden_size");
   const features = featured(keys.conv_bias && "convBias");
   const sizes: Sizes = {
     d,

@@ -14,7 +14,11 @@ const kinds = { M: "mamba", "*": "attention", "-": "mlp", E: "moe" } as const;
 type Kind = (typeof kinds)[keyof typeof kinds];
 const isLetter = (letter: string): letter is keyof typeof kinds => Object.hasOwn(kinds, letter);
 
-const list = z.array(z.enum(["mamba", "attention", "mlp", "moe"])).max(limits.layers);
+// Transformers 5 has its own words for the first two.
+const list = z
+  .array(z.enum(["mamba", "attention", "mlp", "moe", "linear_attention", "full_attention"]))
+  .max(limits.layers);
+const standard = { linear_attention: "mamba", full_attention: "attention" } as const;
 const pattern = z
   .string()
   .max(limits.layers)
@@ -28,8 +32,9 @@ const schema = z.object({
 });
 
 /** What layers are, one letter or one name for each. */
-const named = (letters: string | null | undefined, names: readonly Kind[] | null | undefined): readonly Kind[] =>
-  names ?? [...(letters ?? "")].flatMap((letter) => (isLetter(letter) ? [kinds[letter]] : []));
+const named = (letters: string | null | undefined, names: z.infer<typeof list> | null | undefined): readonly Kind[] =>
+  names?.map((name) => (name in standard ? standard[name as keyof typeof standard] : (name as Kind))) ??
+  [...(letters ?? "")].flatMap((letter) => (isLetter(letter) ? [kinds[letter]] : []));
 
 /** What layer i of Nemotron-H is. */
 function nemotronKind(i: number, config: Config): Kind {
@@ -40,8 +45,8 @@ function nemotronKind(i: number, config: Config): Kind {
 
 /** As many layers as the pattern has letters, where the config does not count them. */
 export function nemotronLayers(config: Config): Config {
-  const { hybrid_override_pattern: letters, layers_block_type: names } = config;
-  const layers = Array.isArray(names) ? names.length : typeof letters === "string" ? letters.length : undefined;
+  const { hybrid_override_pattern: letters, layers_block_type: names } = readKeys(config, schema);
+  const layers = (names ?? letters)?.length;
   return { ...config, num_hidden_layers: config.num_hidden_layers ?? layers };
 }
 

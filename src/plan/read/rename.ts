@@ -207,19 +207,23 @@ export function jamba(config: Config): Config {
   return { ...config, mlp_layer_types: types };
 }
 
+const convolutionSchema = z.object({
+  block_auto_adjust_ff_dim: z.boolean().nullish(),
+  block_ffn_dim_multiplier: z.number().positive().max(1024).nullish(),
+  block_multiple_of: count(limits.width).nullish(),
+});
+
 /** The MLP's width is two thirds of what is said, rounded up, unless the config says that it is not. */
 export function convolution(config: Config): Config {
   const f = numberOf(config, "intermediate_size", "block_ff_dim");
-  const [times, multiple] = [
-    numberOf(config, "block_ffn_dim_multiplier") || 1,
-    numberOf(config, "block_multiple_of") || 256,
-  ];
-  const adjusts = config.block_auto_adjust_ff_dim !== false && config.model_type === "lfm2";
-  const width = adjusts ? multiple * Math.ceil(Math.floor(times * Math.floor((2 * f) / 3)) / multiple) : f;
+  const keys = readKeys(config, convolutionSchema);
+  const [factor, multiple] = [keys.block_ffn_dim_multiplier ?? 1, keys.block_multiple_of ?? 256];
+  const adjusts = keys.block_auto_adjust_ff_dim !== false && config.model_type === "lfm2";
+  const width = adjusts ? multiple * Math.ceil(Math.floor(factor * Math.floor((2 * f) / 3)) / multiple) : f;
   return {
     ...config,
     intermediate_size: Number.isFinite(width) ? width : undefined,
-    first_k_dense_replace: config.num_dense_layers ?? config.first_k_dense_replace,
+    first_k_dense_replace: from(config, "num_dense_layers") ?? config.first_k_dense_replace,
     tie_word_embeddings: config.tie_embedding ?? config.tie_word_embeddings,
   };
 }
