@@ -33,10 +33,10 @@ export const hasLatents = ({ layers }: Blueprint) => layers.some((kind) => keptO
 /** Whether some layers keep one entry for several tokens. */
 export const hasPools = ({ layers }: Blueprint) =>
   layers.some(({ keeping }) => (keeping?.every ?? 1) > 1 || (keeping?.indexEvery ?? 1) > 1);
+/** Whether some layers keep keys of an indexer. */
+export const hasIndex = ({ layers }: Blueprint) => layers.some((kind) => keptOf(kind).expanded.index > 0);
 /** Whether some layers see a window alone. */
 export const hasWindows = ({ layers }: Blueprint) => layers.some(({ attention }) => attention.window !== undefined);
-/** Whether some layers have a state of fixed size. */
-export const hasStates = ({ layers }: Blueprint) => layers.some((kind) => keptOf(kind).expanded.state > 0);
 
 /** The rows of every kind of layer, latents in this layout. */
 export function rowsOf({ layers }: Blueprint, layout: Layout): LayerRows[] {

@@ -61,10 +61,11 @@ export function llamaParts(
       add(count, [keys, values], { what: "window", cells: behind(recent), rate: wholeWindows ? sequences : 0 });
       add(count, [keys, values], { what: "cache", cells: pool(every), rate: sequences / every });
     }
+    // Where only an indexer's keys are pooled, that is done as they are read: each token has one.
     add(count, [index, withIndexValues.includes(architecture) ? index : 0], {
       what: "index",
       cells: recent === undefined ? whole : pool(indexEvery),
-      rate: sequences / indexEvery,
+      rate: recent === undefined ? sequences : sequences / indexEvery,
     });
     const compressor = recent === undefined ? 0 : compressorNumbers(keys, every) + compressorNumbers(index, indexEvery);
     const state = memory + tail + compressor;
@@ -101,9 +102,17 @@ export const llamaEngines: readonly Engine[] = [
   {
     ...now,
     version: "since 2026-01-24",
-    keeps: "the latent and the rotary key that all heads share; states in float32",
+    keeps: "the latent and the rotary key that all heads share",
     source: "ggml-org/llama.cpp#19067: no values beside the latent; logs of v0.5.0 in conformance/engines.json",
-    covers: (blueprint) => isOf(architecturesOf.llamaLatent)(blueprint) || isLing3(blueprint),
+    covers: isOf(latent),
+    rows: (blueprint) => rowsOf(blueprint, "latents"),
+  },
+  {
+    ...now,
+    version: "v0.5.0",
+    keeps: "the latent and the rotary key that all heads share, an indexer's keys in cells of their own; states in float32",
+    source: "logs of v0.5.0 in conformance/engines.json",
+    covers: (blueprint) => isOf(architecturesOf.llamaLater)(blueprint) || isLing3(blueprint),
     rows: (blueprint) => rowsOf(blueprint, "latents"),
   },
   {

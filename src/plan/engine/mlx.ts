@@ -1,6 +1,6 @@
 import type { Engine, EngineSettings } from "./engine.ts";
 import { exactParts } from "./exact.ts";
-import { hasLatents, hasPools, type LayerRows, rowsOf } from "./layer.ts";
+import { hasIndex, hasLatents, hasPools, type LayerRows, rowsOf } from "./layer.ts";
 import { architecturesOf } from "./model.ts";
 import type { Part } from "./part.ts";
 import { plainBytes } from "./type.ts";
@@ -12,7 +12,7 @@ const [STEP, GROUP, SCALES] = [256, 64, 4];
 export function mlxParts(rows: readonly LayerRows[], settings: EngineSettings): Part[] | undefined {
   const quantised = settings.keyType === "int8" || settings.keyType === "int4";
   if (settings.keyType === "float8" || (quantised && rows.some(({ window }) => window !== undefined))) return undefined;
-  return exactParts(rows, settings, { step: STEP, bytes: ({ keyType }) => numberBytes(keyType) });
+  return exactParts(rows, settings, { step: STEP, bytes: ({ keyType }) => numberBytes(keyType), tail: 2 });
 }
 
 function numberBytes(type: EngineSettings["keyType"]): number | undefined {
@@ -44,9 +44,10 @@ export const mlxEngines: readonly Engine[] = [
   {
     ...mlx,
     version: "all with RotatingKVCache",
-    keeps: "buffers that grow by 256 tokens; of layers with a window the window alone",
-    source: "mlx_lm/models/cache.py, gemma3_text.py (0.32.2); what states are kept in was not read: float32 here",
-    covers: (blueprint) => !hasLatents(blueprint) && !hasPools(blueprint),
+    keeps:
+      "buffers that grow by 256 tokens; of layers with a window the window alone; states in float32, inputs of convolutions in 16 bits",
+    source: "mlx_lm/models/cache.py, gemma3_text.py (0.32.2); gated_delta.py",
+    covers: (blueprint) => !hasLatents(blueprint) && !hasPools(blueprint) && !hasIndex(blueprint),
     rows: (blueprint) => rowsOf(blueprint, "latents"),
   },
 ];

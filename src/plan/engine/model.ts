@@ -12,8 +12,8 @@ export const architecturesOf = {
   sparse,
   /** Dense MLA that most engines run. */
   latent,
-  /** What llama.cpp keeps latents of: its logs are in conformance/engines.json. */
-  llamaLatent: [...latent, ...sparse, "deepseek32", "kimi_linear"],
+  /** What later versions of llama.cpp keep latents of too. */
+  llamaLater: [...sparse, "deepseek32", "kimi_linear"],
   later: [...latent, "youtu", "mistral4", "longcat_flash", "axk1"],
   /** Those that Biform runs. */
   own: [...latent, "deepseek_v32", "kimi_linear", "bailing_hybrid", "minicpm3", "youtu", "youtu_llm", "spec"],

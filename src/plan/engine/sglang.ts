@@ -1,6 +1,6 @@
 import type { Engine } from "./engine.ts";
 import { exactParts } from "./exact.ts";
-import { hasLatents, hasPools, hasWindows, rowsOf } from "./layer.ts";
+import { hasIndex, hasLatents, hasPools, hasWindows, rowsOf } from "./layer.ts";
 import { architecturesOf } from "./model.ts";
 import { flashIndex, flashParts } from "./vllm.ts";
 
@@ -41,7 +41,8 @@ export const sglangEngines: readonly Engine[] = [
     keeps: "a row for every token, and a spare one; states in float32, inputs of convolutions in 16 bits",
     source: "SGLang 0.5.23, sglang/srt/mem_cache/memory_pool.py; a log in conformance/engines.json",
     // How a pool is cut between layers with and without a window is a setting of its own there.
-    covers: (blueprint) => !hasLatents(blueprint) && !hasPools(blueprint) && !hasWindows(blueprint),
+    covers: (blueprint) =>
+      !hasLatents(blueprint) && !hasPools(blueprint) && !hasIndex(blueprint) && !hasWindows(blueprint),
     rows: (blueprint) => rowsOf(blueprint, "latents"),
     parts: (rows, settings) => exactParts(rows, settings, { spare: 1, tail: 2 }),
   },

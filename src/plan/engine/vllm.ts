@@ -1,7 +1,7 @@
 import type { Blueprint } from "../../cost/blueprint.ts";
 import type { Engine, EngineSettings } from "./engine.ts";
 import { exactParts } from "./exact.ts";
-import { hasLatents, hasPools, type LayerRows, type Layout, rowsOf } from "./layer.ts";
+import { hasIndex, hasLatents, hasPools, type LayerRows, type Layout, rowsOf } from "./layer.ts";
 import { architecturesOf } from "./model.ts";
 import { pagedParts } from "./page.ts";
 import type { Part } from "./part.ts";
@@ -111,7 +111,7 @@ export const vllmEngines: readonly Engine[] = [
     version: "0.11 and later",
     keeps: "blocks of 16 tokens; windows and states in pages of one size with all others, kinds of layers in groups",
     source: "vLLM 0.33, vllm/v1/core/kv_cache_planning.py; logs in conformance/engines.json",
-    covers: (blueprint) => !hasLatents(blueprint) && !hasPools(blueprint),
+    covers: (blueprint) => !hasLatents(blueprint) && !hasPools(blueprint) && !hasIndex(blueprint),
     rows: layout("latents"),
   },
 ];
