@@ -2,6 +2,7 @@
 declare module "node-llama-cpp" {
   export enum LlamaLogLevel {
     error = "error",
+    info = "info",
   }
   export function getLlama(options: {
     readonly gpu: false;
@@ -10,5 +11,19 @@ declare module "node-llama-cpp" {
     readonly progressLogs: false;
     readonly logLevel: LlamaLogLevel;
     readonly logger: (level: LlamaLogLevel, message: string) => void;
-  }): Promise<{ readonly llamaCppRelease: { readonly release: string } }>;
+  }): Promise<{
+    readonly llamaCppRelease: { readonly release: string };
+    loadModel(options: { readonly modelPath: string; readonly gpuLayers: 0 }): Promise<Model>;
+  }>;
+  interface Model {
+    createContext(options: {
+      readonly contextSize: number;
+      readonly sequences: number;
+      readonly batchSize: number;
+      readonly flashAttention: boolean;
+      readonly experimentalKvCacheKeyType: string;
+      readonly experimentalKvCacheValueType: string;
+    }): Promise<{ dispose(): Promise<void> }>;
+    dispose(): Promise<void>;
+  }
 }

@@ -125,9 +125,9 @@ export const llamaEngines: readonly Engine[] = [
   },
   {
     ...now,
-    version: "before 2025-04",
+    version: "before 2025-04, or a file of that time",
     keeps: "keys and values of every head, the rotary key in each",
-    source: "ggml-org/llama.cpp#11049, before #12801",
+    source: "ggml-org/llama.cpp#11049, before #12801; parity/cache.test.ts",
     covers: isOf([...v2, ...architecturesOf.v3]),
     rows: (blueprint) => rowsOf(blueprint, "heads"),
   },
