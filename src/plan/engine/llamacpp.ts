@@ -110,7 +110,8 @@ export const llamaEngines: readonly Engine[] = [
   {
     ...now,
     version: "v0.5.0",
-    keeps: "the latent and the rotary key that all heads share, an indexer's keys in cells of their own; states in float32",
+    keeps:
+      "the latent and the rotary key that all heads share, an indexer's keys in cells of their own; states in float32",
     source: "logs of v0.5.0 in conformance/engines.json",
     covers: (blueprint) => isOf(architecturesOf.llamaLater)(blueprint) || isLing3(blueprint),
     rows: (blueprint) => rowsOf(blueprint, "latents"),
