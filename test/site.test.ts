@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Tab, tabs } from "../site/src/state.ts";
 import { machines } from "../src/cost/machine.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { noBrowser, openBrowser } from "./browser.ts";
@@ -58,6 +59,7 @@ async function open(hash = "", options: BrowserContextOptions = {}): Promise<Pag
   page.on("console", (message) => wrong.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
   await page.goto(`${server.url}${hash}`);
+  await page.locator("html[data-ready]").waitFor();
   return page;
 }
 
@@ -65,6 +67,32 @@ const text = (page: Page, id: string) => page.locator(`#${id}`).innerText();
 /** Waits until what is at `selector` says so. */
 const says = (page: Page, selector: string, words: string | RegExp) =>
   page.locator(selector).filter({ hasText: words }).first().waitFor();
+
+/** What each tab shows that is made last. */
+const lasts: Readonly<Record<Tab, string>> = {
+  memory: "#memory-pictures svg",
+  machines: "#speed table",
+  layers: "#kept table",
+  engines: "#engines table",
+  compare: "#comparison table",
+  survey: "#survey-table table",
+  crossover: "#explorer .prefilling svg",
+  forms: "#drawing .scatter svg",
+  family: "#relatives table",
+  reports: "#report",
+};
+
+/** Opens one tab after the other and asks something of each. */
+async function eachTab<T>(page: Page, ask: (tab: Tab) => Promise<T>): Promise<Record<Tab, T>> {
+  const found: Partial<Record<Tab, T>> = {};
+  for (const [tab, last] of Object.entries(lasts) as [Tab, string][]) {
+    await page.click(`#tab-${tab}`);
+    await page.locator(last).first().waitFor();
+    found[tab] = await ask(tab);
+  }
+  return found as Record<Tab, T>;
+}
+const nothing = (none: unknown) => Object.fromEntries(Object.keys(lasts).map((tab) => [tab, none]));
 
 /** A cell of a table by the words of its row and its column. */
 const cell = (page: Page, place: string, row: string, column: string) =>
@@ -109,14 +137,16 @@ test("the page is built as one file", () => expect(readdirSync(folder)).toEqual(
 test.skipIf(noBrowser !== undefined)(
   "the page is one file, plans DeepSeek-R1 at 163,840 tokens, and draws",
   async () => {
-    const page = await open();
+    const page = await open("#machines=h100-sxm+h200");
     expect(await text(page, "headline")).toContain("10.72 GiB of latents in float16");
     expect(await cell(page, "#answer", "absorbed", "values/token/layer")).toBe("576");
     expect(await cell(page, "#answer", "absorbed", "float16")).toMatch(/^10.72 GiB/);
     expect((await cell(page, "#answer", "expanded", "values/token/layer"))!.replaceAll(/\s/g, "")).toBe("40960");
-    await page.locator("#pictures svg").nth(3).waitFor();
+    await page.locator("#memory-pictures svg").waitFor();
+    await page.getByRole("tab", { name: "Machines" }).click();
+    await page.locator("#pictures svg").nth(2).waitFor();
     // Each has a name and lines that have a length.
-    const drawn = await page.$$eval("#pictures svg", (pictures) =>
+    const drawn = await page.$$eval(".pictures svg", (pictures) =>
       pictures.map((svg) => ({
         name: svg.getAttribute("aria-label") ?? "",
         points: Math.max(...[...svg.querySelectorAll("path")].map((path) => (path.getAttribute("d") ?? "").length)),
@@ -126,7 +156,7 @@ test.skipIf(noBrowser !== undefined)(
     expect(drawn.length).toBe(4);
     for (const { name, points, broken } of drawn) {
       expect(name.length).toBeGreaterThan(40);
-      expect(points).toBeGreaterThan(40);
+      expect(points).toBeGreaterThan(30);
       expect(broken).toBe(false);
     }
     expect(requests).toEqual([server.url]);
@@ -135,7 +165,7 @@ test.skipIf(noBrowser !== undefined)(
 
 describe.skipIf(noBrowser !== undefined || !long)("the page", () => {
   test("says how long its answers take", async () => {
-    const page = await open();
+    const page = await open("#tab=survey");
     const times: number[] = [];
     for (const context of ["4096", "8k", "16k", "32k", "64k", "128k", "100000", "99999"]) {
       await page.fill("#context", context);
@@ -143,7 +173,6 @@ describe.skipIf(noBrowser !== undefined || !long)("the page", () => {
       times.push(Number(/([\d.]+) ms/.exec(shown)![1]));
     }
     console.log(`answers to a changed context, ms: ${times.join(", ")}; ${await text(page, "drawing-time")}`);
-    await page.selectOption("#survey", "decode");
     await says(page, "#survey-table caption", "machines in");
     console.log(await page.locator("#survey-table caption").innerText());
     expect(await page.locator("#survey-table tbody tr").count()).toBe(presets.length);
@@ -184,16 +213,33 @@ describe.skipIf(noBrowser !== undefined || !long)("a link", () => {
     await page.selectOption("#weights", "int4");
     await page.fill("#memory", "24GiB");
     await page.fill("#layout", "tp4,dp2");
+    await page.getByRole("tab", { name: "Compare" }).click();
     await page.fill("#compare", "MLA GQA2-(192+64)-S2 [KDA*3,MLA] llama-3.1-8b");
+    await page.getByRole("tab", { name: "Family" }).click();
     await page.fill("#fheads", "32");
     await page.locator("#fheads").blur();
     const link = page.url();
-    const parts = ["headline", "answer", "details", "comparison", "relatives"];
-    const before = await Promise.all(parts.map((id) => text(page, id)));
+    const parts = {
+      headline: "Memory",
+      answer: "Memory",
+      layouts: "Machines",
+      comparison: "Compare",
+      relatives: "Family",
+    };
+    const shown = async (page: Page) => {
+      const found: string[] = [];
+      for (const [id, name] of Object.entries(parts)) {
+        await page.getByRole("tab", { name, exact: true }).click();
+        await page.locator(`#${id}:not(:empty)`).waitFor();
+        found.push(await text(page, id));
+      }
+      return found;
+    };
+    const before = await shown(page);
     expect(before[3]).toContain("GQA2-(192+64)-S2");
 
     const other = await open(new URL(link).hash);
-    expect(await Promise.all(parts.map((id) => text(other, id)))).toEqual(before);
+    expect(await shown(other)).toEqual(before);
     expect(await other.inputValue("#context")).toBe("32k");
     expect(await other.inputValue("#compare")).toBe("MLA GQA2-(192+64)-S2 [KDA*3,MLA] llama-3.1-8b");
     expect(await text(other, "complaints")).toBe("");
@@ -374,7 +420,8 @@ describe.skipIf(noBrowser !== undefined || !long)("files", () => {
 
 describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
   test("models and variants stand in one table, which sorts", async () => {
-    const page = await open("#compare=deepseek-r1+llama-3.1-405b+MHA+MLA&context=32k");
+    const page = await open("#tab=compare&compare=deepseek-r1+llama-3.1-405b+MHA+MLA&context=32k");
+    await page.locator("#comparison table").waitFor();
     expect(await cell(page, "#comparison", "deepseek-r1", "cache at 32k")).toBe("2.145 GiB");
     const names = () => page.locator("#comparison tbody th").allInnerTexts();
     expect(await names()).toEqual(["deepseek-r1", "llama-3.1-405b", "MHA", "MLA"]);
@@ -392,7 +439,8 @@ describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
   });
 
   test("the family's table follows width and heads", async () => {
-    const page = await open();
+    const page = await open("#tab=family");
+    await page.locator("#relatives table").waitFor();
     expect(await cell(page, "#relatives", "MLA", "cache, values / token")).toBe("576");
     expect(await page.locator("#relatives tbody tr").count()).toBeGreaterThan(25);
     await page.fill("#fwidth", "1024");
@@ -404,7 +452,7 @@ describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
     await says(page, "#family-problem", /match: got "weight=3", expected one of cache/);
     await page.fill("#match", "");
     await page.fill("#fheads", "0");
-    await says(page, "#family .problem", 'fheads: got "0", expected a whole number');
+    await says(page, "#panel-family .problem", 'fheads: got "0", expected a whole number');
   });
 
   test("the page goes on without a network, and opens from a disk", async () => {
@@ -412,6 +460,7 @@ describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
     await page.context().setOffline(true);
     await page.selectOption("#model", "deepseek-v2-lite");
     await says(page, "#headline", "deepseek-v2-lite");
+    await page.getByRole("tab", { name: "All models" }).click();
     await page.selectOption("#survey", "longest");
     await says(page, "#survey-table caption", "machines");
 
@@ -430,7 +479,7 @@ describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
 
 describe.skipIf(noBrowser !== undefined || !long)("the two forms", () => {
   test("the weights move when the form is switched by keyboard, and the drawing says which form it is", async () => {
-    const page = await open("", { reducedMotion: "reduce" });
+    const page = await open("#tab=forms", { reducedMotion: "reduce" });
     const at = (id: string) =>
       page.locator(`svg.forms [data-id=${id}]`).evaluate((node) => {
         // Beside the drawing, since the page scrolls to what has the focus.
@@ -451,7 +500,8 @@ describe.skipIf(noBrowser !== undefined || !long)("the two forms", () => {
   });
 
   test("the proof passes for every seed that is tried, and fails where it is broken", async () => {
-    const page = await open();
+    const page = await open("#tab=forms");
+    await page.locator("#drawing .difference:not(:empty)").waitFor();
     const difference = async () => Number(await page.locator("#drawing .difference").innerText());
     const judged = () => page.locator("#drawing .judged").innerText();
     for (let i = 0; i < 3; i++) {
@@ -472,21 +522,21 @@ describe.skipIf(noBrowser !== undefined || !long)("the two forms", () => {
   });
 
   test("stand on a phone without scrolling sideways", async () => {
-    const page = await open("", { viewport: { width: 360, height: 740 } });
-    expect(await page.locator("svg.forms.narrow").count()).toBe(1);
+    const page = await open("#tab=forms", { viewport: { width: 360, height: 740 } });
+    await page.locator("svg.forms.narrow").waitFor();
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
   });
 });
 
 describe.skipIf(noBrowser !== undefined || !long)("the crossover", () => {
   test("is in the link, and comes back from it", async () => {
-    const page = await open("#x.model=glm-4.7-flash&x.machine=own&x.flops=1&x.bytes=1000");
+    const page = await open("#tab=crossover&x.model=glm-4.7-flash&x.machine=own&x.flops=1&x.bytes=1000");
     const told = () => page.locator("#explorer .headline").innerText();
     expect(await told()).toContain("Expanded over kept keys and values decodes faster at every context.");
     expect(await page.locator("#explorer .equations").innerText()).toContain("398");
     await page.locator("#explorer select[name=machine]").selectOption("h100-sxm");
     expect(await told()).toContain("Absorbed over latents decodes faster");
-    expect(await page.evaluate(() => location.hash)).toBe("#x.model=glm-4.7-flash");
+    expect(await page.evaluate(() => location.hash)).toBe("#tab=crossover&x.model=glm-4.7-flash");
     await page.goBack();
     expect(await page.locator("#explorer select[name=machine]").inputValue()).toBe("own");
     expect(await told()).toContain("Expanded over kept");
@@ -494,27 +544,109 @@ describe.skipIf(noBrowser !== undefined || !long)("the crossover", () => {
   });
 });
 
+describe.skipIf(noBrowser !== undefined || !long)("the tabs", () => {
+  test("are one row, of which the arrow keys choose one, and the address names it", async () => {
+    const page = await open();
+    const chosen = () => page.locator("[role=tab][aria-selected=true]");
+    const shown = async () =>
+      (await page.locator("[role=tabpanel]:not([hidden])").evaluateAll((all) => all.map(({ id }) => id))).join();
+    expect(await page.getByRole("tab").evaluateAll((all) => all.map(({ id }) => id))).toEqual(
+      tabs.map((tab) => `tab-${tab}`),
+    );
+    await chosen().focus();
+    for (const [key, tab] of [
+      ["ArrowRight", "machines"],
+      ["ArrowRight", "layers"],
+      ["ArrowLeft", "machines"],
+      ["End", "reports"],
+      ["ArrowRight", "memory"],
+      ["ArrowLeft", "reports"],
+      ["Home", "memory"],
+      ["ArrowRight", "machines"],
+    ] as const) {
+      await page.keyboard.press(key);
+      expect(await chosen().getAttribute("id")).toBe(`tab-${tab}`);
+      expect(await page.evaluate(() => document.activeElement!.id)).toBe(`tab-${tab}`);
+      expect(await shown()).toBe(`panel-${tab}`);
+      // One tab stop for the whole row.
+      expect(await page.locator("[role=tab][tabindex='0']").count()).toBe(1);
+    }
+    await page.keyboard.press("Tab");
+    expect(await page.evaluate(() => location.hash)).toBe("#tab=machines");
+    // All keys were one entry of the history.
+    await page.goBack();
+    await says(page, "[role=tab][aria-selected=true]", "Memory");
+    expect(await shown()).toBe("panel-memory");
+    await page.goForward();
+    await says(page, "[role=tab][aria-selected=true]", "Machines");
+  });
+
+  test("are links that keep what was chosen, and each opens by itself", async () => {
+    const page = await open();
+    await page.selectOption("#model", "llama-3.1-8b");
+    const link = await page.locator("#tab-layers").getAttribute("href");
+    expect(link).toBe("#tab=layers&model=llama-3.1-8b");
+    const other = await open(link!);
+    expect(await other.locator("[role=tab][aria-selected=true]").innerText()).toBe("Layers");
+    await says(other, "#kept caption", "Layers of a kind");
+    expect(await text(other, "headline")).toContain("llama-3.1-8b");
+  });
+});
+
+describe.skipIf(noBrowser !== undefined)("the first answer", () => {
+  test("stands before the page's script runs, and is the one that it then makes", async () => {
+    const answers = async (hash: string, script: boolean) => {
+      const context = await browser.newContext();
+      contexts.push(context);
+      const page = await context.newPage();
+      // Scripts of no type that runs are where the page's own lies: without them only what the page was built with is there.
+      if (!script)
+        await page.addInitScript(() => Object.defineProperty(globalThis, "requestAnimationFrame", { value: () => 0 }));
+      await page.goto(`${server.url}${hash}`);
+      if (script) await page.locator("html[data-ready]").waitFor();
+      return page.locator("[data-first]").allTextContents();
+    };
+    for (const hash of ["", "#model=gemma-3-27b", "#tab=engines&model=kimi-k2"]) {
+      const built = await answers(hash, false);
+      expect(built[0], hash).toMatch(/tokens keep .*B of/);
+      expect(built, hash).toEqual(await answers(hash, true));
+    }
+    // What the page was not built with is not told until it is known.
+    for (const hash of ["#context=8k", "#model=no-such-model", "#model=__proto__"])
+      expect((await answers(hash, false)).join(""), hash).toBe("");
+  });
+
+  test("names a machine on which the model fits", async () => {
+    const page = await open("#tab=machines&model=llama-3.1-8b");
+    const cards = await page.locator(".cards dd:not(.soft)").allTextContents();
+    expect(cards.at(-1)).toBe("rtx-5090");
+    expect(await page.locator("#speed tbody th").first().innerText()).toMatch(/^rtx-5090/);
+    expect(await page.locator("#speed").innerText()).not.toContain("too small");
+  });
+});
+
 describe.skipIf(noBrowser !== undefined || !long)("everyone", () => {
   test("can name every control: each has a label, each table a caption, each picture words", async () => {
-    const page = await open("#compare=deepseek-r1+MLA");
-    await page.locator("#pictures svg").nth(3).waitFor();
-    const nameless = await page.evaluate(() => {
-      const named = (element: Element) =>
-        element.getAttribute("aria-label") ||
-        element.getAttribute("aria-labelledby") ||
-        element.getAttribute("title") ||
-        (element as HTMLInputElement).labels?.length ||
-        element.textContent?.trim();
-      const controls = [...document.querySelectorAll("input, select, textarea, button, a, summary")].filter(
-        (element) => (element as HTMLInputElement).type !== "hidden" && !named(element),
-      );
-      const tables = [...document.querySelectorAll("table")].filter((table) => !table.caption?.textContent?.trim());
-      const pictures = [...document.querySelectorAll("svg")].filter(
-        (svg) => !svg.closest("[aria-hidden=true]") && !svg.parentElement?.closest("svg") && !named(svg),
-      );
-      return [...controls, ...tables, ...pictures].map((element) => element.outerHTML.slice(0, 120));
-    });
-    expect(nameless).toEqual([]);
+    const page = await open("#machines=h200");
+    const nameless = await eachTab(page, () =>
+      page.evaluate(() => {
+        const named = (element: Element) =>
+          element.getAttribute("aria-label") ||
+          element.getAttribute("aria-labelledby") ||
+          element.getAttribute("title") ||
+          (element as HTMLInputElement).labels?.length ||
+          element.textContent?.trim();
+        const controls = [...document.querySelectorAll("input, select, textarea, button, a, summary")].filter(
+          (element) => (element as HTMLInputElement).type !== "hidden" && !named(element),
+        );
+        const tables = [...document.querySelectorAll("table")].filter((table) => !table.caption?.textContent?.trim());
+        const pictures = [...document.querySelectorAll("svg")].filter(
+          (svg) => !svg.closest("[aria-hidden=true]") && !svg.parentElement?.closest("svg") && !named(svg),
+        );
+        return [...controls, ...tables, ...pictures].map((element) => element.outerHTML.slice(0, 120));
+      }),
+    );
+    expect(nameless).toEqual(nothing([]));
   });
 
   test("can plan by the keyboard alone", async () => {
@@ -540,54 +672,55 @@ describe.skipIf(noBrowser !== undefined || !long)("everyone", () => {
   test.each(["light", "dark"] as const)(
     "can read it in %s: text stands out from what is behind it by 4.5",
     async (colorScheme) => {
-      const page = await open("#compare=deepseek-r1+MLA", { colorScheme });
-      await page.locator("#pictures svg").nth(3).waitFor();
-      const faint = await page.evaluate(() => {
-        const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
-        /** Red, green, blue and opacity of any CSS colour, painted on nothing. */
-        const parse = (colour: string) => {
-          canvas.clearRect(0, 0, 1, 1);
-          canvas.fillStyle = colour;
-          canvas.fillRect(0, 0, 1, 1);
-          const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
-          return [r!, g!, b!, a! / 255] as const;
-        };
-        const light = (rgb: readonly number[]) => {
-          const [r, g, b] = rgb
-            .slice(0, 3)
-            .map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
-          return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
-        };
-        const behind = (element: Element | null): readonly number[] => {
-          if (!element)
-            return parse(getComputedStyle(document.documentElement).backgroundColor)[3]
-              ? parse(getComputedStyle(document.documentElement).backgroundColor)
-              : [255, 255, 255];
-          const colour = parse(getComputedStyle(element).backgroundColor);
-          return colour[3] > 0.99 ? colour : behind(element.parentElement);
-        };
-        const found = new Set<string>();
-        for (const element of document.querySelectorAll<HTMLElement>(
-          "p, li, th, td, label, legend, h1, h2, h3, a, button, caption, span, summary, output",
-        )) {
-          const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim());
-          if (!own || !element.checkVisibility() || element.closest("svg, [aria-hidden=true], :disabled")) continue;
-          const [front, back] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
-          const ratio = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
-          if (ratio < 4.5)
-            found.add(
-              `${ratio.toFixed(2)} ${element.tagName}.${element.className}: ${element.textContent!.slice(0, 40)}`,
-            );
-        }
-        return [...found];
-      });
-      expect(faint).toEqual([]);
+      const page = await open("#machines=h200", { colorScheme });
+      const faint = await eachTab(page, () =>
+        page.evaluate(() => {
+          const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
+          /** Red, green, blue and opacity of any CSS colour, painted on nothing. */
+          const parse = (colour: string) => {
+            canvas.clearRect(0, 0, 1, 1);
+            canvas.fillStyle = colour;
+            canvas.fillRect(0, 0, 1, 1);
+            const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+            return [r!, g!, b!, a! / 255] as const;
+          };
+          const light = (rgb: readonly number[]) => {
+            const [r, g, b] = rgb
+              .slice(0, 3)
+              .map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+          };
+          const behind = (element: Element | null): readonly number[] => {
+            if (!element)
+              return parse(getComputedStyle(document.documentElement).backgroundColor)[3]
+                ? parse(getComputedStyle(document.documentElement).backgroundColor)
+                : [255, 255, 255];
+            const colour = parse(getComputedStyle(element).backgroundColor);
+            return colour[3] > 0.99 ? colour : behind(element.parentElement);
+          };
+          const found = new Set<string>();
+          for (const element of document.querySelectorAll<HTMLElement>(
+            "p, li, th, td, label, legend, h1, h2, h3, a, button, caption, span, summary, output",
+          )) {
+            const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim());
+            if (!own || !element.checkVisibility() || element.closest("svg, [aria-hidden=true], :disabled")) continue;
+            const [front, back] = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+            const ratio = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
+            if (ratio < 4.5)
+              found.add(
+                `${ratio.toFixed(2)} ${element.tagName}.${element.className}: ${element.textContent!.slice(0, 40)}`,
+              );
+          }
+          return [...found];
+        }),
+      );
+      expect(faint).toEqual(nothing([]));
     },
   );
 
   test("can hold it in a hand: nothing is wider than a phone", async () => {
-    const page = await open("#compare=deepseek-r1+MLA+llama-3.1-8b", { viewport: { width: 360, height: 740 } });
-    await page.locator("#pictures svg").nth(3).waitFor();
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+    const page = await open("#machines=h200", { viewport: { width: 360, height: 740 } });
+    const widths = await eachTab(page, () => page.evaluate(() => document.documentElement.scrollWidth));
+    expect(widths).toEqual(nothing(360));
   });
 });

@@ -13,10 +13,10 @@ import {
   tokens,
   whole,
 } from "biform/web";
-import { leastCache } from "./answer.ts";
 import { byId } from "./element.ts";
+import { leastCache } from "./first.ts";
 import { showIn } from "./form.ts";
-import { settingsOf } from "./planner.ts";
+import { settingsOf } from "./planned.ts";
 import { type Column, sortable } from "./sort.ts";
 import { namedBlueprint } from "./source.ts";
 import type { State, Store } from "./state.ts";

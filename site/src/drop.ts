@@ -1,17 +1,17 @@
 /** Files that are dropped anywhere or chosen: what each is follows from its first bytes, and what is wrong is said in place. */
 import { FormatError, parseJson } from "biform/web";
 import { byId, messageOf } from "./element.ts";
-import { isResult, openResult } from "./report.ts";
+import { isPlannerTab } from "./planner.ts";
 import { openConfig, openGguf } from "./source.ts";
-import type { State, Store } from "./state.ts";
+import type { Store, Tab } from "./state.ts";
 
 /** More than any config or result has; of GGUF files only the header is read. */
 const longestText = 64 * 2 ** 20;
 
 /** Opens files by choosing and by dropping. */
-export function bindFiles(store: Store, goTo: (section: State["at"]) => void): void {
+export function bindFiles(store: Store): void {
   const opened = (file: File | undefined) => {
-    if (file) void open(file, store).then((section) => section && goTo(section));
+    if (file) void open(file, store);
   };
   for (const id of ["file", "report"]) {
     const field = byId<HTMLInputElement>(id);
@@ -41,14 +41,15 @@ export function bindFiles(store: Store, goTo: (section: State["at"]) => void): v
   });
 }
 
-/** Opens a file and gives the section that shows it; where it cannot be, says why in place. */
-async function open(file: File, store: Store): Promise<State["at"]> {
+/** Opens a file in the tab that shows it; where it cannot be, says why in place. */
+async function open(file: File, store: Store): Promise<void> {
   const { name, size } = file;
   let place = byId("model-problem");
+  let tab = plannerTab(store);
   try {
     if ((await file.slice(0, 4).text()) === "GGUF") {
-      store.change({ at: "plan", ...(await openGguf(file)) });
-      return "plan";
+      store.change({ tab, ...(await openGguf(file)) });
+      return;
     }
     if (size > longestText)
       throw new FormatError(
@@ -57,20 +58,29 @@ async function open(file: File, store: Store): Promise<State["at"]> {
     const text = await file.text();
     const value = parsed(text);
     if (!isResult(value)) {
-      store.change({ at: "plan", ...openConfig(text, name) });
-      return "plan";
+      store.change({ tab, ...openConfig(text, name) });
+      return;
     }
     place = byId("report-problem");
-    openResult(value, name);
+    tab = "reports";
+    (await import("./report.ts")).openResult(value, name);
     place.textContent = "";
-    store.change({ at: "reports" });
-    return "reports";
+    store.change({ tab });
   } catch (error) {
+    store.change({ tab });
     place.textContent = messageOf(error);
     place.scrollIntoView({ block: "nearest" });
-    return "";
   }
 }
+
+/** Whether parsed JSON means to be a result of one of the commands. */
+function isResult(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return String((value as { format?: unknown }).format).startsWith("biform") || "variants" in value;
+}
+
+/** The tab where a model is shown: the one that is open, if it is about one. */
+const plannerTab = ({ now: { tab } }: Store): Tab => (isPlannerTab(tab) ? tab : "memory");
 
 /** Undefined where the text is no JSON: the reader of configs says so. */
 function parsed(text: string): unknown {

@@ -1,30 +1,83 @@
-/** The page: one state, shown anew at every change. */
-import { mountComparison, showComparison } from "./comparison.ts";
-import { mountCrossover } from "./crossover.ts";
-import { bindFiles } from "./drop.ts";
+/** The page: one state, shown anew at every change. A tab's part is read and made when it is first shown. */
 import { byId } from "./element.ts";
-import { showFamily } from "./family.ts";
 import { bindFields, fillFields } from "./form.ts";
-import { mountForms } from "./forms.ts";
-import { bindGallery } from "./gallery.ts";
-import { mountPlanner, showPlan } from "./planner.ts";
+import { mountPlanner, type PlannerTab, plannerTabs, showAnswers, showFirst } from "./planner.ts";
 import { bindSorting } from "./sort.ts";
-import { openStore, type State, type Store } from "./state.ts";
-import { showSurvey } from "./survey.ts";
+import { openStore, type State, type Tab } from "./state.ts";
+import { bindTabs, showTab } from "./tabs.ts";
 
-/** Parts of the page, and the keys that each follows: it is made anew where one of them changed. */
-const use = ["context", "batch", "step", "weights", "cache", "memory", "machines"] as const;
-const sizes = ["width", "heads", "layers", "vocabulary"] as const;
-const parts: readonly (readonly [show: (state: State) => unknown, keys: readonly (keyof State)[]])[] = [
-  [showPlan, ["kind", "model", "title", "config", "bytes", "rest", "as", "spec", "layout", ...sizes, ...use]],
-  [showComparison, ["compare", "kind", ...sizes, ...use]],
-  [showSurvey, ["survey", ...use]],
-  [showFamily, ["fwidth", "fheads", "match"]],
-  [({ explorer }) => crossover?.show(explorer), ["explorer"]],
-];
+type Keys = readonly (keyof State)[];
+type Show = (state: State) => void;
 
-let shown: State | undefined;
-let crossover: ReturnType<typeof mountCrossover> | undefined;
+const use: Keys = ["context", "batch", "step", "weights", "cache", "memory", "machines"];
+const sizes: Keys = ["width", "heads", "layers", "vocabulary"];
+const model: Keys = ["kind", "model", "title", "config", "bytes", "rest", "as", "spec", "layout", ...sizes, ...use];
+
+/** The keys that a tab follows: it is made anew where one of them changed. */
+const keysOf: Readonly<Record<Tab, Keys>> = {
+  memory: model,
+  machines: model,
+  layers: model,
+  engines: model,
+  compare: ["compare", "kind", ...sizes, ...use],
+  survey: ["survey", ...use],
+  crossover: ["explorer"],
+  forms: [],
+  family: ["fwidth", "fheads", "match"],
+  reports: [],
+};
+
+/** What shows a tab; that of the planner's is there from the start, the others' is read when it is first asked for. */
+const shows = new Map<Tab, Show>(plannerTabs.map((tab) => [tab, () => showAnswers(tab)]));
+const readers: Readonly<Record<Exclude<Tab, PlannerTab>, () => Promise<Show>>> = {
+  async compare() {
+    const { mountComparison, showComparison } = await import("./comparison.ts");
+    mountComparison(store);
+    return showComparison;
+  },
+  survey: async () => (await import("./survey.ts")).showSurvey,
+  async crossover() {
+    const { mountCrossover } = await import("./crossover.ts");
+    const { show } = mountCrossover(byId("explorer"), {
+      state: store.now.explorer,
+      changed: (explorer, how) => store.change({ explorer }, how),
+    });
+    return ({ explorer }) => show(explorer);
+  },
+  async forms() {
+    const { mountForms } = await import("./forms.ts");
+    mountForms(byId("drawing"));
+    return () => {};
+  },
+  family: async () => (await import("./family.ts")).showFamily,
+  reports: async () => () => {},
+};
+
+const shown = new Map<Tab, State>();
+let planned: State | undefined;
+
+const differ = (keys: Keys, before: State | undefined, state: State) =>
+  !before || keys.some((key) => before[key] !== state[key]);
+
+function showPart(state: State): void {
+  const { tab } = state;
+  const show = shows.get(tab);
+  if (!show) void read(tab as keyof typeof readers);
+  else if (differ(keysOf[tab], shown.get(tab), state)) {
+    shown.set(tab, state);
+    show(state);
+  }
+}
+
+const reading = new Set<Tab>();
+
+/** Reads what shows a tab, once, and shows the state as it is then. */
+async function read(tab: keyof typeof readers): Promise<void> {
+  if (reading.has(tab)) return;
+  reading.add(tab);
+  shows.set(tab, await readers[tab]());
+  showPart(store.now);
+}
 
 function show(state: State, complaints: readonly string[]): void {
   const start = performance.now();
@@ -33,42 +86,24 @@ function show(state: State, complaints: readonly string[]): void {
       Object.assign(document.createElement("p"), { className: "problem", textContent: text }),
     ),
   );
+  showTab(state);
   fillFields(state);
-  for (const [part, keys] of parts) if (keys.some((key) => shown?.[key] !== state[key])) part(state);
-  shown = state;
+  if (differ(model, planned, state)) showFirst(state);
+  planned = state;
+  showPart(state);
   byId("timing").textContent = `Answered in ${(performance.now() - start).toFixed(1)} ms.`;
-}
-
-/** Brings a section into view, and the focus to its heading. */
-function goTo(section: State["at"]): void {
-  if (section === "") return;
-  const heading = byId(`${section}-heading`);
-  heading.focus({ preventScroll: true });
-  heading.scrollIntoView({ block: "start" });
-}
-
-function bindLinks(store: Store): void {
-  for (const link of document.querySelectorAll<HTMLAnchorElement>("a[data-at]"))
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      const at = link.dataset.at as State["at"];
-      store.change({ at });
-      goTo(at);
-    });
 }
 
 const store = openStore(show);
 mountPlanner(store);
-mountComparison(store);
 show(store.now, store.complaints);
-crossover = mountCrossover(byId("explorer"), {
-  state: store.now.explorer,
-  changed: (explorer, how) => store.change({ explorer }, how),
-});
-mountForms(byId("drawing"));
+bindTabs(store);
 bindFields(store);
-bindGallery();
 bindSorting();
-bindFiles(store, goTo);
-bindLinks(store);
-goTo(store.now.at);
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("headline").focus();
+});
+void import("./drop.ts").then(({ bindFiles }) => bindFiles(store));
+// For those who wait for it, as tests do.
+document.documentElement.dataset.ready = "";

@@ -1,13 +1,7 @@
 /** Results that were opened: of `biform compare --json`, drawn as its report is, and of `biform plan --json`. */
 import { chapters, escapeHtml, FormatError, parseComparison, planSchema } from "biform/web";
-import { answer, details, headline } from "./answer.ts";
+import { planParts } from "./answer.ts";
 import { byId } from "./element.ts";
-
-/** Whether parsed JSON means to be a result of one of the commands. */
-export function isResult(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return String((value as { format?: unknown }).format).startsWith("biform") || "variants" in value;
-}
 
 /** Shows a result. Throws FormatError for one that is damaged. */
 export function openResult(value: unknown, file: string): void {
@@ -32,5 +26,5 @@ function planArticle(value: unknown, file: string): string {
       `${file}: ${issue!.path.join(".") || "the whole"}: ${issue!.message}; write it with \`biform plan --json\``,
     );
   }
-  return `<h3>${escapeHtml(headline(parsed.data))}</h3>${answer(parsed.data)}${details(parsed.data)}`;
+  return planParts(parsed.data);
 }

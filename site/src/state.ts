@@ -55,8 +55,22 @@ const types = Object.keys(dtypes) as (keyof typeof dtypes)[];
 /** The most tokens, sequences and sizes that are asked for; numbers stay exact far beyond what any machine holds. */
 export const most = { batch: 2 ** 20, step: 2 ** 16, size: 2 ** 20, layers: 2000 };
 
+/** One tab for a question, in the order of the page. */
+export const tabs = [
+  "memory",
+  "machines",
+  "layers",
+  "engines",
+  "compare",
+  "survey",
+  "crossover",
+  "forms",
+  "family",
+  "reports",
+] as const;
+
 export const fields = {
-  at: oneOf("", "", "plan", "compare", "crossover", "forms", "family", "reports"),
+  tab: oneOf(tabs[0], ...tabs),
   kind: oneOf("preset", "preset", "file", "spec"),
   model: text("deepseek-r1", 100),
   title: text("", 200),
@@ -79,17 +93,19 @@ export const fields = {
   cache: oneOf("float16", ...types),
   /** Bytes as people type them; each machine's own where it is empty. */
   memory: text("", 20),
-  machines: names(["h100-sxm", "rtx-4090", "m3-ultra"], 100),
-  layout: names(["tp8", "dp8"], 16),
+  /** Where it is empty, the smallest of each kind on which the model fits. */
+  machines: names([], 100),
+  layout: names([], 16),
   compare: names(["deepseek-r1", "qwen3-235b-a22b", "llama-3.1-405b", "gpt-oss-120b"], 40),
   match: text("", 100),
-  /** What the table of all models and machines shows; empty: the table is not there. */
-  survey: oneOf("", "", "longest", "decode", "prefill"),
+  /** What the table of all models and machines shows. */
+  survey: oneOf("decode", "decode", "prefill", "longest"),
   fwidth: whole(2048, most.size),
   fheads: whole(16, 4096),
 };
 
 type Fields = typeof fields;
+export type Tab = (typeof tabs)[number];
 type Values = { readonly [K in keyof Fields]: Fields[K]["start"] | NonNullable<ReturnType<Fields[K]["read"]>> };
 export type State = Values & {
   /** What the crossover's part keeps, by its own names; `x.` in the address. */

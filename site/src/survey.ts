@@ -1,8 +1,8 @@
 /** Every preset on every machine: one number each, shaded by its size. */
 import { compact, context, escapeHtml, hostOf, machines, type Plan, plan, presets, time, tokens } from "biform/web";
-import { leastCache } from "./answer.ts";
+import { leastCache } from "./first.ts";
 import { showIn } from "./form.ts";
-import { settingsOf } from "./planner.ts";
+import { settingsOf } from "./planned.ts";
 import { type Column, sortable } from "./sort.ts";
 import { presetBlueprint } from "./source.ts";
 import type { State } from "./state.ts";
@@ -10,7 +10,7 @@ import type { State } from "./state.ts";
 /** Tokens of all models where the planner's context is empty. */
 const shared = 32_768;
 
-type Measure = Exclude<State["survey"], "">;
+type Measure = State["survey"];
 type Row = { readonly plan: Plan; readonly values: readonly (number | null | undefined)[] };
 
 const measured: Readonly<
@@ -30,11 +30,10 @@ const textOf: Readonly<Record<Measure, (value: number | null | undefined) => str
   prefill: (value) => (value ? time(value) : "–"),
 };
 
-/** Plans all presets on all machines where the state asks for it, and says how long that took. */
+/** Plans all presets on all machines and says how long that took. */
 export function showSurvey(state: State): void {
   showIn("survey-table", "survey-problem", () => {
     const { survey } = state;
-    if (survey === "") return "";
     const start = performance.now();
     const hosts = machines.map(hostOf);
     const settings = { ...settingsOf(state, { maxContext: shared }), hosts, layouts: [] };

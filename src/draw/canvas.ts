@@ -1,10 +1,10 @@
 /**
- * What every picture shares: one colour and symbol per variant, labels at the ends
- * of lines, and drawing by Observable Plot into the document given (a browser's own, or one made on the server).
- * Colours are CSS variables, so that the page decides on light and dark; text and axes are in the current colour.
+ * What every picture shares: labels at the ends of lines, and drawing by Observable Plot into the document given (a browser's own,
+ * or one made on the server). Text and axes are in the current colour.
  */
 import * as Plot from "@observablehq/plot";
 import { type Axis, pixels, valueAt } from "./axis.ts";
+import { colour } from "./colour.ts";
 import { spread } from "./label.ts";
 
 /** Where to draw, and how wide in pixels; heights follow. */
@@ -13,29 +13,9 @@ export interface Canvas {
   width: number;
 }
 
-/** Colours that tell variants apart; past them they come again with other symbols and dashes. */
-export const colours = 8;
-/** Line patterns, for the forms of one variant or for a second round of colours. */
-export const dashes = ["none", "6 3", "2 3", "8 3 2 3"] as const;
 /** Pixels from one line of a label to the next. */
 export const lineHeight = 15;
 const fontSize = 12;
-const symbols = ["circle", "square", "triangle", "diamond", "star", "wye", "cross"] as const;
-
-/** The colour of the variant at `index`, as CSS. */
-export function colour(index: number): string {
-  return `var(--v${index % colours})`;
-}
-
-/** The symbol of the variant at `index`; seven symbols and eight colours make 56 pairs. */
-export function symbol(index: number): (typeof symbols)[number] {
-  return symbols[index % symbols.length]!;
-}
-
-/** The line pattern of the variant at `index`: solid until the colours run out. */
-export function dash(index: number): string {
-  return dashes[Math.floor(index / colours) % dashes.length]!;
-}
 
 /** A name short enough to stand in a picture; the middle goes first, since specs differ at both ends. */
 export function short(name: string, limit = 20): string {

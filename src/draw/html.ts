@@ -1,5 +1,6 @@
 /** The few pieces of HTML a report is made of. What is not marked as HTML is escaped here. */
-import { type Canvas, colour } from "./canvas.ts";
+import type { Canvas } from "./canvas.ts";
+import { colour } from "./colour.ts";
 import { style } from "./style.ts";
 
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };

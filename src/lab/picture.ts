@@ -5,17 +5,15 @@ import {
   axisX,
   axisY,
   type Canvas,
-  colour,
-  dash,
   draw,
   endLabels,
   lineHeight,
   margins,
   scale,
   short,
-  symbol,
   textWidth,
 } from "../draw/canvas.ts";
+import { colour, dash, symbol } from "../draw/colour.ts";
 import { type Box, place, spread } from "../draw/label.ts";
 import { bytes, loss, withSign } from "../draw/quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";

@@ -1,20 +1,8 @@
 /** The pictures of what a variant costs: time per decoded token, and memory. */
 import * as Plot from "@observablehq/plot";
 import { type Axis, decades, powers, thin } from "../draw/axis.ts";
-import {
-  axisX,
-  axisY,
-  type Canvas,
-  colour,
-  dashes,
-  draw,
-  endLabels,
-  margins,
-  scale,
-  short,
-  symbol,
-  textWidth,
-} from "../draw/canvas.ts";
+import { axisX, axisY, type Canvas, draw, endLabels, margins, scale, short, textWidth } from "../draw/canvas.ts";
+import { colour, dashes, symbol } from "../draw/colour.ts";
 import { bytes, context } from "../draw/quantity.ts";
 import type { Comparison } from "./result.ts";
 

@@ -165,7 +165,7 @@ export function groupsGrid({ groups, settings }: Plan): string {
             decode ? stackLines(time(decode.seconds), decode.bound) : "–",
             decode ? compact(decode.tokensPerSecond) : "–",
             full ? stackLines(compact(full.tokensPerSecond), full.bound) : "–",
-            best.map(({ by, why }) => stackLines(by, why)).join("<br>") || "",
+            best.map(({ by }) => by).join(", "),
           ],
         };
       });

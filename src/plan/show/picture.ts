@@ -5,8 +5,6 @@ import {
   axisX,
   axisY,
   type Canvas,
-  colour,
-  dashes,
   draw,
   endLabels,
   lineHeight,
@@ -15,6 +13,7 @@ import {
   short,
   textWidth,
 } from "../../draw/canvas.ts";
+import { colour, dashes } from "../../draw/colour.ts";
 import { spread } from "../../draw/label.ts";
 import { bytes, context, exactBytes, tickTime } from "../../draw/quantity.ts";
 import type { Curves, Line, Memory, Point } from "../curve.ts";

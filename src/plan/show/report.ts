@@ -8,8 +8,8 @@ import { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "../curve.ts"
 import type { PlanSettings } from "../plan.ts";
 import type { Plan } from "../schema.ts";
 import { answers, cacheAnswer } from "./answer.ts";
-import { sizesText } from "./detail.ts";
 import { groupsGrid, layoutsGrid, offloadsGrid } from "./group.ts";
+import { workGrids } from "./layer.ts";
 import { decodePicture, memoryPicture, prefillPicture } from "./picture.ts";
 import { rooflinePicture } from "./roofline.ts";
 import {
@@ -237,32 +237,6 @@ export function machinesGrid(plan: Plan): string {
     ...(forms.length > 1 ? ["latents<br>win from", "absorbed<br>chunks up to"] : []),
   ];
   return grid("What fits, and how fast, on each machine", heads, rows);
-}
-
-/** What the numbers follow from, behind a summary. */
-export function workGrids(plan: Plan): string {
-  const layers = plan.layers.map(({ count, variant, sizes, window, parameters, cache, state }) => ({
-    cells: [
-      String(count),
-      stackLines(variant, `${sizesText(sizes)}${window ? ` window ${window}` : ""}`),
-      compact(parameters),
-      String(cache.expanded ?? "–"),
-      String(cache.absorbed ?? "–"),
-      compact(state),
-    ],
-  }));
-  const costs = plan.costs.map(({ phase, cached, form, context: at, flops, bytes: moved, intensity }) => ({
-    cells: [
-      stackLines(phase, `${cached} kept, runs ${form}`),
-      context(at),
-      compact(flops),
-      bytes(moved),
-      compact(intensity),
-    ],
-  }));
-  const layerHeads = ["layers", "attention", "parameters", "cached numbers,<br>expanded", "absorbed", "state"];
-  const costHeads = ["work", "tokens", "FLOPs", "moved", "FLOPs/byte"];
-  return `<details><summary>Layers and work</summary>${grid("Layers of a kind, and what one of them keeps", layerHeads, layers)}${grid("Prefills, and decoding steps after so many tokens", costHeads, costs)}</details>`;
 }
 
 function made(plans: readonly Plan[], command?: string): string {

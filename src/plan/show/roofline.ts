@@ -1,20 +1,8 @@
 /** The roofline: what machines can do at most with work of an arithmetic intensity, and what they are predicted to do. */
 import * as Plot from "@observablehq/plot";
 import { decades, pixels, tens } from "../../draw/axis.ts";
-import {
-  axisX,
-  axisY,
-  type Canvas,
-  colour,
-  dash,
-  draw,
-  endLabels,
-  margins,
-  scale,
-  short,
-  symbol,
-  textWidth,
-} from "../../draw/canvas.ts";
+import { axisX, axisY, type Canvas, draw, endLabels, margins, scale, short, textWidth } from "../../draw/canvas.ts";
+import { colour, dash, symbol } from "../../draw/colour.ts";
 import { compact } from "../../draw/quantity.ts";
 import { type Point, type Roof, workName } from "../curve.ts";
 
