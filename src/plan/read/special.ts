@@ -3,12 +3,13 @@ import { modelTypeOf } from "../../family/deepseek.ts";
 import { groupOf, third } from "../../family/ling.ts";
 import type { Outline } from "../../file/outline.ts";
 import type { Header } from "./header.ts";
+import { stateful } from "./stateful.ts";
 
 /** What asks a header for the value of a key. */
-type Get = (key: string) => unknown;
+export type Get = (key: string) => unknown;
 
 /** A header, its keys, and what its general ones became. */
-interface Given {
+export interface Given {
   readonly header: Header;
   readonly get: Get;
   readonly config: Config;
@@ -46,6 +47,7 @@ function indexers({ get, config }: Given): Config {
 
 /** What one architecture alone says otherwise. */
 const ways: Readonly<Record<string, (given: Given) => Config>> = {
+  ...stateful,
   deepseek2({ header, get, config }) {
     // Parts of a model may lack the bias that only picks.
     const biased = !header.whole || hasTensor(header, "exp_probs_b");
@@ -64,6 +66,20 @@ const ways: Readonly<Record<string, (given: Given) => Config>> = {
   }),
   "glm-dsa": indexers,
   axk2: indexers,
+  /** Every layer after the first dense ones has an index key (llama.cpp, src/models/minimax-m3.cpp). */
+  "minimax-m3": ({ get, config }) => ({
+    index_n_heads: null,
+    index_head_dim: null,
+    index_topk: null,
+    sparse_attention_config: {
+      sparse_attention_freq: layersBy(config, (i) => (i < Number(config.first_k_dense_replace ?? 0) ? 0 : 1)),
+      sparse_index_dim: get("attention.indexer.key_length"),
+      sparse_num_index_heads: get("attention.indexer.head_count"),
+      sparse_block_size: get("attention.indexer.block_size"),
+      sparse_topk_blocks: get("attention.indexer.top_k"),
+      sparse_local_block: get("attention.indexer.local_blocks"),
+    },
+  }),
   qwen3next: gatedDelta,
   qwen35: gatedDelta,
   qwen35moe: gatedDelta,
@@ -132,7 +148,7 @@ function twoWidths({ header, get }: Given): Config {
 }
 
 /** A kind for each layer, of no more than a list may have. */
-const layersBy = ({ num_hidden_layers: layers }: Config, kind: (i: number) => string) =>
+const layersBy = <T>({ num_hidden_layers: layers }: Config, kind: (i: number) => T): T[] =>
   Array.from({ length: Math.min(4096, Number(layers) || 0) }, (_, i) => kind(i));
 
 /** A layer with keys and no values of its own. */
