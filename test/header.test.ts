@@ -24,6 +24,7 @@ describe.skipIf(!existsSync(cases))(
       ["gguf-indexer-types/glm-dsa.gguf", 4096, 1572864],
       ["gguf-indexer/deepseek32.gguf", 4096, 917504],
       ["gguf-indexer/deepseek32-real-sizes.gguf", 131072, 11257511936],
+      ["gguf-indexer/minimax-m3.gguf", 4096, 2293760],
       ["gguf-recurrent-layers/qwen35.gguf", 4096, 2104320],
       ["gguf-window-pattern/key-length-swa.gguf", 4096, 573440],
       ["gguf-window-pattern/motif3.gguf", 4096, 343040],
@@ -160,5 +161,66 @@ describe("what is kept is counted from the tensors that make it", () => {
     );
     const state = line("blk.1.shortconv.out_proj.weight", [64, 64]);
     await expect(read([...layer(0), ...layer(1), state])).rejects.toThrow(/got 1 layers with a state|numbers of keys/);
+  });
+});
+
+describe("hybrids, whose layers without groups of keys and values have a state", () => {
+  const groups = (arch: string, ...counts: number[]) =>
+    list(`${arch}.attention.head_count_kv`, 4, counts.length, u32(...counts));
+  const ssm = {
+    "ssm.conv_kernel": 4,
+    "ssm.inner_size": 128,
+    "ssm.state_size": 16,
+    "ssm.time_step_rank": 8,
+    "ssm.group_count": 2,
+  };
+  const sized = (arch: string, more: Readonly<Record<string, number>>, ...counts: number[]) => [
+    ...base(arch, more).filter(
+      (entry) => counts.length === 0 || !new TextDecoder().decode(entry).includes("head_count_kv"),
+    ),
+    ...(counts.length ? [groups(arch, ...counts)] : []),
+  ];
+  /** Mamba-2's state and what its convolutions keep: llama.cpp's n_embd_s and n_embd_r. */
+  const state = 4 * (128 * 16 + 3 * (128 + 2 * 2 * 16));
+  const cache = (tokens: number) => 2 * 2 * 32 * tokens;
+
+  test.each([
+    ["lfm2", { "shortconv.l_cache": 3 }, [0, 2, 0, 2], 2 * cache(100) + 2 * 4 * 2 * 64],
+    ["granitehybrid", ssm, [0, 0, 2, 0], cache(100) + 3 * state],
+    ["falcon-h1", ssm, [], 4 * (cache(100) + state)],
+    [
+      "glm5next",
+      {
+        "attention.kv_lora_rank": 24,
+        "attention.key_length_mla": 16,
+        "attention.value_length_mla": 16,
+        "rope.dimension_count": 0,
+        "kda.head_dim": 8,
+        "ssm.conv_kernel": 4,
+        "attention.indexer.head_count": 2,
+        "attention.indexer.key_length": 8,
+        "attention.indexer.top_k": 64,
+        "attention.indexer.kpool": 4,
+      },
+      [0, 0, 0, 1],
+      2 * (24 * 100 + 8 * 25) + 3 * 4 * (4 * 8 * 8 + 3 * 3 * 4 * 8),
+    ],
+  ] as const)("%s", async (arch, more, counts, bytes) => {
+    expect(kept(await planned(arch, sized(arch, more, ...counts)), 100)).toBe(bytes);
+  });
+
+  test("Nemotron-H: a layer is attention, an MLP or Mamba-2", async () => {
+    const widths = list("nemotron_h.feed_forward_length", 4, 4, u32(0, 96, 0, 0));
+    const keys = sized("nemotron_h", ssm, 0, 0, 2, 0).filter(
+      (entry) => !new TextDecoder().decode(entry).includes("feed_forward"),
+    );
+    expect(kept(await planned("nemotron_h", [...keys, widths]), 100)).toBe(cache(100) + 2 * state);
+  });
+
+  test("Jamba: Mamba's first kind, and one layer in so many with a cache", async () => {
+    const keys = sized("jamba", { ...ssm, "ssm.time_step_rank": 4 }, 0, 2, 0, 2).filter(
+      (entry) => !new TextDecoder().decode(entry).includes("group_count"),
+    );
+    expect(kept(await planned("jamba", keys), 100)).toBe(2 * cache(100) + 2 * 4 * (128 * 16 + 3 * 128));
   });
 });
