@@ -9,8 +9,8 @@ import { type Case, tokensOf } from "./geometry.ts";
 import { inChunks, onto, operand, partsOf, subjectOf } from "./subject.ts";
 
 /**
- * Law: a fork is a replay. A sequence is forked twice between two chunks; one fork goes on with other tokens and is then taken back
- * (to its beginning, over a state). Bit for bit, the original, the other fork and the one taken back give what the sequence
+ * Law: a fork is a replay. A sequence is forked twice between two chunks; one fork goes on with other tokens and is then taken back,
+ * over a state by a snapshot. Bit for bit, the original, the other fork and the one taken back give what the sequence
  * gives alone. Whatever is held is declared, shared pages once, and all of it is given back.
  */
 export function branches(variant: Variant, drawn: Case, device: Device, type: CacheType): Promise<Violation> {
@@ -41,7 +41,7 @@ export function branches(variant: Variant, drawn: Case, device: Device, type: Ca
     const held = device.liveBytes - before;
     const declared = [cache, fork, twin].reduce((sum, each) => sum + each.bytes - each.sharedBytes, cache.sharedBytes);
     if (held !== declared) return `${variant.name} ${type}: forks hold ${held} bytes, expected ${declared}`;
-    const stateless = Object.keys(fork.state).length === 0;
+    const snapshot = fork.snapshot();
     const goesOn = async (what: string, each: Cache) =>
       unequal(`${variant.name} ${type}: ${what}`, expected[0], await run(tail, each));
     const ends = async (what: string, each: Cache) =>
@@ -51,8 +51,8 @@ export function branches(variant: Variant, drawn: Case, device: Device, type: Ca
     await run(tail, fork, others);
     const end = await ends("the original", cache);
     const twins = await goesOn("a fork", twin);
-    fork.rewind(stateless ? tokensOf(head) : 0);
-    if (!stateless) await run(head, fork);
+    fork.rewind(tokensOf(head), snapshot);
+    for (const t of Object.values(snapshot)) t.free();
     const back = await goesOn("a fork that went back", fork);
     for (const violation of [
       original,

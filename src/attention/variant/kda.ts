@@ -27,7 +27,7 @@ const gateFlops = ({ d, h, n, v, c }: Sizes) => (c ? 2 * c * (2 * d + h * (n + v
  */
 export const kda = defineAttention({
   name: "KDA",
-  source: "Kimi Linear (arXiv 2510.26692), section 3; bounded decay and full-rank gates: flash-linear-attention 0.6.0",
+  source: "Kimi Linear (arXiv 2510.26692), section 3; bounded decay and full-rank gates: flash-linear-attention 0.5.2",
   qkNorm: "both forms take the same normed keys",
   window: false,
   features: ["convBias", "doubled", "boundedDecay", "plainGate"],
