@@ -13,6 +13,7 @@ import fixture from "./fixture/vocabularies.json" with { type: "json" };
 const { texts } = fixture;
 const idsOf = (all: string) => all.split(";").map((ids) => (ids ? ids.split(" ").map(Number) : []));
 const bytes = { tokens: fixture.bytes.tokens.split(" "), merges: fixture.bytes.merges.split("\n") };
+const cut = { tokens: fixture.cut.tokens.split(" "), merges: fixture.cut.merges.split("\n") };
 const pieces = {
   tokens: fixture.pieces.tokens.split(" "),
   scores: fixture.pieces.scores.split(" ").map(Number),
@@ -26,13 +27,13 @@ const keysOf = (pairs: Pairs) => {
   return all;
 };
 
-const bytesKeys = (pre: string | undefined, more: Pairs = {}) =>
+const bytesKeys = (pre: string | undefined, more: Pairs = {}, of = bytes) =>
   keysOf({
     "~model": { type: "string", value: "gpt2" },
     "~pre": pre === undefined ? undefined : { type: "string", value: pre },
-    "~tokens": { type: "string[]", value: bytes.tokens },
-    "~token_type": { type: "i32[]", value: bytes.tokens.map((_, i) => (i < 3 ? 3 : 1)) },
-    "~merges": { type: "string[]", value: bytes.merges },
+    "~tokens": { type: "string[]", value: of.tokens },
+    "~token_type": { type: "i32[]", value: of.tokens.map((_, i) => (i < 3 ? 3 : 1)) },
+    "~merges": { type: "string[]", value: of.merges },
     "~bos_token_id": { type: "u32", value: 0 },
     "~eos_token_id": { type: "u32", value: 1 },
     ...more,
@@ -59,7 +60,12 @@ describe("byte-level BPE", () => {
     for (const text of texts) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
   });
 
-  test("the ways of cutting differ on these texts, or the test above shows little", () => {
+  test.each(Object.entries(fixture.cut.ids))("cut as %s gives what the model's own patterns give", (pre, ids) => {
+    encodes(ggufTokenizer("model.gguf", bytesKeys(pre, {}, cut)), idsOf(ids));
+  });
+
+  test("the ways of cutting differ on these texts, or the tests above show little", () => {
+    expect(new Set(Object.values(fixture.cut.ids)).size).toBe(Object.keys(fixture.cut.ids).length);
     expect(new Set(Object.values(fixture.bytes.ids)).size).toBeGreaterThanOrEqual(9);
   });
 

@@ -13,17 +13,24 @@ const contractions = "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])";
 /** GPT-2's: contractions, letters, digits and other signs with the blank before them, blanks. */
 const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** GPT-4's: one sign may lead a word, line ends end a piece; numbers are cut as `digits` says. */
-const gpt4 = (digits: string, word = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`, ends = "\\r\\n") =>
-  `${word}|${digits}| ?[^\\s\\p{L}\\p{N}]+[${ends}]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+/** GPT-4's: one sign may lead a word, `ends` may end a run of signs, line ends end a piece; numbers are cut as `digits` says. */
+const gpt4 = (
+  digits: string,
+  word = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`,
+  ends = "[\\r\\n]*",
+  lines = "\\s*[\\r\\n]+",
+) => `${word}|${digits}| ?[^\\s\\p{L}\\p{N}]+${ends}|${lines}|\\s+(?!\\S)|\\s+`;
 
-/** GPT-4o's words: capitals first, then small letters, then perhaps a contraction. */
-const cased = (ending = `(?:${contractions})?`) => {
-  const capital = "\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}";
-  const small = "\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}";
+/** GPT-4o's words: capitals first, then small letters, then perhaps a contraction; of no letter that `not` looks ahead to. */
+const cased = (ending = `(?:${contractions})?`, not = "") => {
+  const capital = `(?:${not}[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}])`;
+  const small = `(?:${not}[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}])`;
   const lead = "[^\\r\\n\\p{L}\\p{N}]?";
-  return `${lead}[${capital}]*[${small}]+${ending}|${lead}[${capital}]+[${small}]*${ending}`;
+  return `${lead}${capital}*${small}+${ending}|${lead}${capital}+${small}*${ending}`;
 };
+
+/** What BLOOM, Poro and Viking take for words: all that is neither blank nor one of these signs, with the blank before. */
+const unsigned = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+";
 
 /** Chinese, Korean, and what lies between in Unicode, as DeepSeek's first tokenizers took them together. */
 const han = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+";
@@ -66,9 +73,16 @@ export const splits: ReadonlyMap<string, Split> = new Map<string, Split>([
   }),
   ...alike("dbrx smaug-bpe glm4 chatglm-bpe", { patterns: [threeDigits] }),
   ...alike("qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo grok-2", { patterns: [gpt4("\\p{N}")] }),
-  ...alike("gpt-4o llama4", { patterns: [gpt4("\\p{N}{1,3}", cased(), "\\r\\n/")] }),
-  ["tekken", { patterns: [gpt4("\\p{N}", cased(""), "\\r\\n/")], whole: true, begin: true }],
-  ["youtu", { patterns: [eastAsian, gpt4("\\p{N}", cased(), "\\r\\n/")], whole: true }],
+  ...alike("gpt-4o llama4 minimax-m2", { patterns: [gpt4("\\p{N}{1,3}", cased(), "[\\r\\n/]*")] }),
+  ["tekken", { patterns: [gpt4("\\p{N}", cased(""), "[\\r\\n/]*")], whole: true, begin: true }],
+  ["youtu", { patterns: [eastAsian, gpt4("\\p{N}", cased(), "[\\r\\n/]*")], whole: true }],
+  ["kimi-k2", { patterns: [`\\p{Script=Han}+|${gpt4("\\p{N}{1,3}", cased(undefined, "(?!\\p{Script=Han})"))}`] }],
+  ["seed-coder", { patterns: [gpt4("\\p{N}", undefined, "")] }],
+  ...alike("bailingmoe bailingmoe2 llada-moe", { patterns: [gpt4("\\p{N}", undefined, undefined, "\\s*[\\r\\n]")] }),
+  // A number is cut into threes from its end; words are not cut at all.
+  ["superbpe", { patterns: ["\\p{N}+", "\\d{1,3}(?=(?:\\d{3})*(?!\\d))"] }],
+  ...alike("poro-chat bloom gpt3-finnish", { patterns: [unsigned] }),
+  ["viking", { patterns: [unsigned, "\\p{N}"] }],
   ["falcon", { patterns: ["[\\p{P}\\$\\+<=>\\^~\\|`]+", gpt2, "[0-9][0-9][0-9]"] }],
   ["deepseek-coder", { patterns: ["[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", han, "\\p{N}"] }],
   [
