@@ -70,7 +70,7 @@ const status =
 const to = (location: string, code = 302): Handler => status(code, { location });
 
 const config = presetOf("qwen3-8b")!.config;
-const open = (name: string, environment: HubEnvironment = {}, options?: RequestOptions) =>
+const open = (name: string, environment: HubEnvironment = {}, options?: RequestOptions & { files?: boolean }) =>
   openHub(hubNameOf(name)!, {}, { HF_ENDPOINT: hub.origin, ...environment }, options);
 const refuses = async (promise: Promise<unknown>, ...messages: RegExp[]) => {
   const error = await promise.then(
@@ -293,6 +293,90 @@ describe("GGUF files", () => {
       hub.files.set(api, answer);
       await refuses(open("a/b"), message);
     }
+  });
+});
+
+describe("weight files", () => {
+  const tiny = {
+    model_type: "llama",
+    hidden_size: 512,
+    num_hidden_layers: 1,
+    num_attention_heads: 4,
+    vocab_size: 4096,
+    intermediate_size: 1024,
+  };
+  const shapes: Record<string, readonly number[]> = {
+    "model.embed_tokens.weight": [4096, 512],
+    "lm_head.weight": [4096, 512],
+    "model.norm.weight": [512],
+    ...Object.fromEntries(
+      ["q", "k", "v", "o"].map((part) => [`model.layers.0.self_attn.${part}_proj.weight`, [512, 512]]),
+    ),
+    ...Object.fromEntries(["gate", "up"].map((part) => [`model.layers.0.mlp.${part}_proj.weight`, [1024, 512]])),
+    "model.layers.0.mlp.down_proj.weight": [512, 1024],
+    "model.layers.0.input_layernorm.weight": [512],
+    "model.layers.0.post_attention_layernorm.weight": [512],
+  };
+  /** A safetensors file of zeros in 8-bit floats. */
+  const shard = (names: readonly string[]): Uint8Array => {
+    let at = 0;
+    const entries = names.map((name) => {
+      const shape = shapes[name]!;
+      const begin = at;
+      at += shape.reduce((a, b) => a * b, 1);
+      return [name, { dtype: "F8_E4M3", shape, data_offsets: [begin, at] }];
+    });
+    const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+    const file = new Uint8Array(8 + header.length + at);
+    new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
+    file.set(header, 8);
+    return file;
+  };
+  const names = Object.keys(shapes);
+  const put = () => {
+    const base = "/a/b/resolve/main/";
+    const parts = {
+      "model-00001-of-00002.safetensors": names.slice(0, 2),
+      "model-00002-of-00002.safetensors": names.slice(2),
+    };
+    hub.files.set(`${base}config.json`, json(tiny));
+    hub.files.set(
+      "/api/models/a/b/revision/main",
+      list("config.json", "model.safetensors.index.json", ...Object.keys(parts)),
+    );
+    const weight_map = Object.fromEntries(
+      Object.entries(parts).flatMap(([file, own]) => own.map((name) => [name, file])),
+    );
+    hub.files.set(`${base}model.safetensors.index.json`, json({ metadata: {}, weight_map }));
+    for (const [file, own] of Object.entries(parts)) hub.files.set(base + file, ranged(shard(own)));
+    return base;
+  };
+
+  test("say their bytes by their headers, of which little is fetched, and only where that is asked for", async () => {
+    put();
+    const { weightBytes: none } = await open("a/b");
+    expect(none).toBeUndefined();
+    expect(hub.asked).toHaveLength(1);
+    const fetched: number[] = [];
+    const { weightBytes } = await open("a/b", {}, { files: true, watch: (bytes) => void fetched.push(bytes) });
+    const all = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    expect(weightBytes).toBe(all);
+    expect(all).toBeGreaterThan(6e6);
+    expect(fetched.reduce((sum, bytes) => sum + bytes, 0)).toBeLessThan(300_000);
+  });
+  test("that are not what the index says", async () => {
+    const base = put();
+    hub.files.set(`${base}model-00002-of-00002.safetensors`, ranged(shard(names)));
+    await refuses(open("a/b", {}, { files: true }), /got the tensor .*, expected it in one file only/);
+    hub.files.set(`${base}model-00002-of-00002.safetensors`, ranged(new Uint8Array(5000).fill(255)));
+    await refuses(
+      open("a/b", {}, { files: true }),
+      /model-00002-of-00002\.safetensors: byte 0: got a header length of/,
+    );
+    hub.files.set(`${base}model.safetensors.index.json`, json({ weight_map: { x: "../../x.safetensors" } }));
+    await refuses(open("a/b", {}, { files: true }), /weight_map: got .*x\.safetensors, expected/);
+    hub.files.set(`${base}model.safetensors.index.json`, json([]));
+    await refuses(open("a/b", {}, { files: true }), /index\.json: top level/);
   });
 });
 

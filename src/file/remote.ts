@@ -9,13 +9,13 @@ export interface RemoteSource extends ByteSource {
 }
 
 /** Requests are for whole blocks, so that a header's small reads are few requests. */
-const BLOCK = 1 << 20;
+const MIB = 1 << 20;
 
 /** The most that is fetched of one file: more than a header may have. */
-const REMOTE_LIMIT = 300 * BLOCK;
+const REMOTE_LIMIT = 300 * MIB;
 
 /** The most that is taken from a server that knows no ranges, before it is hung up on. */
-const STREAM_LIMIT = 64 * BLOCK;
+const STREAM_LIMIT = 64 * MIB;
 
 /**
  * The whole of a file on a server, which must be small (a configuration).
@@ -61,16 +61,17 @@ export async function readRemote(
  * Errors: as `readRemote`, and FormatError where what comes is not what was asked for, or the file changes between requests.
  */
 export async function remoteSource(url: string, options?: RequestOptions): Promise<RemoteSource> {
-  const answer = await ask(url, options, [0, BLOCK - 1]);
+  const unit = options?.block ?? MIB;
+  const answer = await ask(url, options, [0, unit - 1]);
   const { status } = answer.response;
   if (status === 200) return openStreamed(answer);
   if (status !== 206) throw answer.refuse(`status ${status}`, "206 and the range that was asked for");
-  const { size, bytes } = await openRanged(answer, 0, BLOCK);
+  const { size, bytes } = await openRanged(answer, 0, unit);
   const blocks = new Map([[0, bytes]]);
   const tag = tagOf(answer);
   let fetched = bytes.length;
   const fetchBlocks = async (first: number, last: number) => {
-    const [from, to] = [first * BLOCK, Math.min(size, (last + 1) * BLOCK)];
+    const [from, to] = [first * unit, Math.min(size, (last + 1) * unit)];
     fetched += to - from;
     if (fetched > REMOTE_LIMIT)
       throw answer.refuse(`requests for ${fetched} bytes`, `at most ${REMOTE_LIMIT}, more than a header has`);
@@ -80,7 +81,7 @@ export async function remoteSource(url: string, options?: RequestOptions): Promi
     const part = await openRanged(next, from, to - from);
     if (part.size !== size) throw next.refuse(`${part.size} bytes in all`, `${size}, as before; try again`);
     for (let block = first; block <= last; block++)
-      blocks.set(block, part.bytes.subarray((block - first) * BLOCK, (block - first + 1) * BLOCK));
+      blocks.set(block, part.bytes.subarray((block - first) * unit, (block - first + 1) * unit));
   };
   return {
     name: answer.name,
@@ -89,7 +90,7 @@ export async function remoteSource(url: string, options?: RequestOptions): Promi
     async read(offset, into) {
       if (offset + into.length > size) throw tooShort(answer.name, offset, into.length, size);
       if (into.length === 0) return;
-      const [first, last] = [Math.floor(offset / BLOCK), Math.floor((offset + into.length - 1) / BLOCK)];
+      const [first, last] = [Math.floor(offset / unit), Math.floor((offset + into.length - 1) / unit)];
       for (let block = first; block <= last; block++) {
         if (blocks.has(block)) continue;
         let until = block;
@@ -97,9 +98,9 @@ export async function remoteSource(url: string, options?: RequestOptions): Promi
         await fetchBlocks(block, until);
       }
       for (let block = first; block <= last; block++) {
-        const start = Math.max(offset, block * BLOCK);
-        const end = Math.min(offset + into.length, (block + 1) * BLOCK);
-        into.set(blocks.get(block)!.subarray(start - block * BLOCK, end - block * BLOCK), start - offset);
+        const start = Math.max(offset, block * unit);
+        const end = Math.min(offset + into.length, (block + 1) * unit);
+        into.set(blocks.get(block)!.subarray(start - block * unit, end - block * unit), start - offset);
       }
     },
   };
@@ -146,7 +147,7 @@ async function openStreamed(answer: Answer): Promise<RemoteSource> {
       if (!piece) done = true;
       else {
         if (have + piece.length > bytes.length) {
-          const more = new Uint8Array(Math.max(BLOCK, 2 * (have + piece.length)));
+          const more = new Uint8Array(Math.max(MIB, 2 * (have + piece.length)));
           more.set(bytes.subarray(0, have));
           bytes = more;
         }

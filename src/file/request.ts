@@ -12,6 +12,8 @@ export interface Patience {
 export interface RequestOptions extends Patience {
   /** A token for one server, sent to this origin alone, and only where nobody on the way can read it. */
   readonly bearer?: { readonly origin: string; readonly token: string } | undefined;
+  /** Bytes that a request by range asks for at least. */
+  readonly block?: number | undefined;
   /** Called with the bytes of each piece that arrives. */
   readonly watch?: ((bytes: number) => void) | undefined;
 }

@@ -1,5 +1,5 @@
 import { type Blueprint, countParameters } from "../cost/blueprint.ts";
-import { listFolder } from "../file/listing.ts";
+import type { Listing } from "../file/listing.ts";
 import { isHead, shipByTensors, type Weighed } from "./read/weigh.ts";
 
 /** Parameters that a config and its tensors may differ by before a note is due: biases, norms, tables of frequencies. */
@@ -9,14 +9,11 @@ const TOLERANCE = 0.02;
 const INDEX_TOLERANCE = 0.01;
 
 /**
- * The blueprint with the bytes that a folder's safetensors files have, and with what these decide: whether there is a head beside
+ * The blueprint with the bytes that a model's safetensors files have, and with what these decide: whether there is a head beside
  * the embedding. What stands beside the language model (layers that predict further tokens, encoders) is told in `assumed` and
  * counted nowhere else. Without such files the blueprint comes back as it is.
- *
- * Errors: as `listFolder`.
  */
-export async function shipByFolder(blueprint: Blueprint, dir: string): Promise<Blueprint> {
-  const listing = await listFolder(dir);
+export function shipByFiles(blueprint: Blueprint, listing: Listing | undefined): Blueprint {
   if (!listing) return blueprint;
   const { tensors, missing, total } = listing;
   const assumed = [...(blueprint.assumed ?? [])];

@@ -1,9 +1,11 @@
 import { z } from "zod";
 import type { Blueprint } from "../cost/blueprint.ts";
+import { type Listing, listShelf } from "../file/listing.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
 import { RequestError, type RequestOptions } from "../file/request.ts";
 import { FormatError } from "../tensor/error.ts";
 import { parseJson } from "../tensor/json.ts";
+import { shipByFiles } from "./folder.ts";
 import { nearestPreset } from "./preset/preset.ts";
 import type { Reading } from "./read/config.ts";
 import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
@@ -34,6 +36,9 @@ const [LIST_LIMIT, MOST_FILES] = [8_000_000, 50_000];
 /** Headers of one model in parts are read up to so many parts; of more, the first speaks. */
 const MOST_PARTS = 64;
 
+/** Headers of weight files: what is asked for at first of each, and the most of all. */
+const [HEADER_BLOCK, HEADERS_LIMIT] = [128 * 1024, 512 * 1024 * 1024];
+
 const name = "[a-z0-9_][\\w.-]{0,95}";
 const written = new RegExp(
   `^(?<repository>${name}/${name})(@(?<revision>refs/pr/\\d{1,6}|[\\w.-]{1,100}))?(:(?<tag>[\\w.-]{1,60})|/(?<file>[\\w./-]{1,200}\\.gguf))?$`,
@@ -50,7 +55,8 @@ export function hubNameOf(text: string): HubName | undefined {
 
 /**
  * The blueprint of a model on a hub, at the address that HF_ENDPOINT says: of its config.json, or of the header of a GGUF file,
- * where one is named or there is nothing else. HF_TOKEN is sent to that hub alone. Of what is large only headers are fetched.
+ * where one is named or there is nothing else; with `files` the headers of its weight files say their bytes. HF_TOKEN is sent to
+ * that hub alone. Of what is large only headers are fetched.
  *
  * Errors: FormatError saying what the hub answered (no such model, one behind terms, no network) and what to do about it.
  */
@@ -58,15 +64,17 @@ export async function openHub(
   named: HubName,
   reading: Reading,
   { HF_ENDPOINT, HF_TOKEN }: HubEnvironment,
-  options: RequestOptions = {},
+  { files, ...options }: RequestOptions & { readonly files?: boolean | undefined } = {},
 ): Promise<Blueprint> {
   const endpoint = endpointOf(HF_ENDPOINT);
   const bearer = bearerOf(endpoint, HF_TOKEN);
   const hub: Hub = { named, endpoint, options: { ...options, bearer } };
-  const blueprint =
-    named.tag === undefined && named.file === undefined
-      ? ((await openConfig(hub, reading)) ?? (await openGguf(hub, await soleFile(hub), reading)))
-      : await openGguf(hub, named.file ?? (await soleFile(hub)), reading);
+  const configured = named.tag === undefined && named.file === undefined ? await openConfig(hub, reading) : undefined;
+  const blueprint = configured
+    ? files
+      ? shipByFiles(configured, await listWeights(hub))
+      : configured
+    : await openGguf(hub, named.file ?? (await soleFile(hub)), reading);
   return { ...blueprint, source: `${endpoint}/${named.repository}, revision ${named.revision}` };
 }
 
@@ -135,17 +143,64 @@ const listSchema = z.object({
   siblings: z.array(z.object({ rfilename: z.string().max(1000) })).max(MOST_FILES),
 });
 
-/** The one GGUF file that is meant: the only one, or the one with the tag. Of a model in parts, the first. */
-async function soleFile(hub: Hub): Promise<string> {
+/** The names of all files of a model. */
+async function filesOf(hub: Hub): Promise<string[]> {
   const { named, endpoint } = hub;
   const address = `${endpoint}/api/models/${named.repository}/revision/${encodeURIComponent(named.revision)}`;
-  let bytes: Uint8Array;
   try {
-    bytes = await readRemote(address, LIST_LIMIT, hub.options);
+    const list = listSchema.safeParse(await readJson(address, LIST_LIMIT, hub.options));
+    if (list.success) return list.data.siblings.map(({ rfilename }) => rfilename);
   } catch (error) {
     throw explain(hub, error, "list of files");
   }
-  const files = listOf(bytes, address)
+  throw new FormatError(`${address}: got no list of files, expected siblings with their names; check HF_ENDPOINT`);
+}
+
+/** A file's JSON. Errors: as `readRemote`, and FormatError for what is none. */
+async function readJson(address: string, limit: number, options: RequestOptions): Promise<unknown> {
+  const bytes = await readRemote(address, limit, options);
+  try {
+    return parseJson(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new FormatError(`${address}: got no JSON, expected some; check HF_ENDPOINT`, { cause: error });
+  }
+}
+
+/** What the headers of a model's weight files say, each read by a small range. */
+async function listWeights(hub: Hub): Promise<Listing | undefined> {
+  const opened: { close(): void }[] = [];
+  let fetched = 0;
+  const watch = (bytes: number) => {
+    hub.options.watch?.(bytes);
+    fetched += bytes;
+    if (fetched > HEADERS_LIMIT)
+      throw new FormatError(
+        `${hub.named.text}: got more than ${HEADERS_LIMIT} bytes of headers of weight files, expected fewer; plan without --weights file`,
+      );
+  };
+  const options = { ...hub.options, block: HEADER_BLOCK, watch };
+  try {
+    return await listShelf({
+      name: `${hub.endpoint}/${hub.named.repository}`,
+      files: new Set(await filesOf(hub)),
+      readIndex: (file, limit) => readJson(addressOf(hub, file), limit, options),
+      async open(file) {
+        const source = await remoteSource(addressOf(hub, file), options);
+        opened.push(source);
+        return source;
+      },
+    });
+  } catch (error) {
+    throw explain(hub, error, "weight files");
+  } finally {
+    for (const source of opened) source.close();
+  }
+}
+
+/** The one GGUF file that is meant: the only one, or the one with the tag. Of a model in parts, the first. */
+async function soleFile(hub: Hub): Promise<string> {
+  const { named, endpoint } = hub;
+  const files = (await filesOf(hub))
     .filter((file) => /\.gguf$/i.test(file) && !/(^|\/)(mmproj|imatrix)[^/]*$|imatrix\.gguf$/i.test(file))
     .filter((file) => !/-(?!00001-)\d{5}-of-\d{5}\.gguf$/i.test(file));
   const { tag } = named;
@@ -160,19 +215,6 @@ async function soleFile(hub: Hub): Promise<string> {
     `${named.text}: got ${meant.length} GGUF files${tag === undefined ? " and no config.json" : ` for ${tag}`}, expected one; ` +
       `name one of these as ${named.repository}/FILE: ${tags.slice(0, 900)}${files.length > 12 ? ", ..." : ""}`,
   );
-}
-
-function listOf(bytes: Uint8Array, address: string): string[] {
-  let value: unknown;
-  try {
-    value = parseJson(new TextDecoder().decode(bytes));
-  } catch (error) {
-    throw new FormatError(`${address}: got no JSON, expected a list of files; check HF_ENDPOINT`, { cause: error });
-  }
-  const list = listSchema.safeParse(value);
-  if (!list.success)
-    throw new FormatError(`${address}: got no list of files, expected siblings with their names; check HF_ENDPOINT`);
-  return list.data.siblings.map(({ rfilename }) => rfilename);
 }
 
 /** Whether a file's name ends with the tag, or lies in a folder of that name. */

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import type { Blueprint } from "../cost/blueprint.ts";
 import type { Config } from "../family/config.ts";
 import { fileSource } from "../file/disk.ts";
+import { listFolder } from "../file/listing.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
 import type { RequestOptions } from "../file/request.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
-import { shipByFolder } from "./folder.ts";
+import { shipByFiles } from "./folder.ts";
 import { hubNameOf, openHub } from "./hub.ts";
 import { nearestPreset, presetOf } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
@@ -18,6 +19,8 @@ export interface OpenOptions extends Given {
   /** The variant, as a spec or a pattern, in place of what a config says. */
   readonly as?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Whether the headers of the weight files of a model on the hub are read too, which are there for a folder anyway. */
+  readonly files?: boolean | undefined;
   /** Told what was taken where a name could also have meant something else. */
   readonly say?: ((line: string) => void) | undefined;
   /** Called with the bytes of each piece that arrives from a server. */
@@ -33,7 +36,7 @@ export interface OpenOptions extends Given {
  */
 export async function openPlan(
   what: string,
-  { as, signal, say, watch, ...given }: OpenOptions = {},
+  { as, signal, files, say, watch, ...given }: OpenOptions = {},
 ): Promise<Blueprint> {
   const reading: Reading = { as, given: keysOf(given) };
   if (/^https?:\/\//i.test(what)) return openAddress(what, reading, { signal, watch });
@@ -49,7 +52,7 @@ export async function openPlan(
     take("preset");
     return { ...blueprintOfConfig(preset.config, preset.name, reading), source: preset.source };
   }
-  if (hub) return openHub(hub, reading, process.env, { signal, watch });
+  if (hub) return openHub(hub, reading, process.env, { signal, watch, files });
   return openSpec(what, given);
 }
 
@@ -86,8 +89,10 @@ async function openFile(path: string, reading: Reading): Promise<Blueprint> {
 
 async function openFolder(dir: string, reading: Reading): Promise<Blueprint> {
   const names = await readdir(dir);
-  if (names.includes("config.json"))
-    return shipByFolder(await blueprintOfSource(await fileSource(join(dir, "config.json")), reading), dir);
+  if (names.includes("config.json")) {
+    const blueprint = await blueprintOfSource(await fileSource(join(dir, "config.json")), reading);
+    return shipByFiles(blueprint, await listFolder(dir));
+  }
   // Of a model in several parts, the first has the keys.
   const files = names.filter((name) => /\.gguf$/i.test(name) && !/-(?!00001-)\d{5}-of-\d{5}\.gguf$/i.test(name));
   if (files.length === 1) return openFile(join(dir, files[0]!), reading);

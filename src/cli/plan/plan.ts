@@ -178,7 +178,9 @@ async function planModels(models: readonly string[], options: Options): Promise<
   try {
     const blueprints: Blueprint[] = [];
     for (const model of options.diff === undefined ? models : [...models, options.diff])
-      blueprints.push(await openWatched(model, { ...given(options), signal: interrupt.signal }));
+      blueprints.push(
+        await openWatched(model, { ...given(options), files: options.weights === "file", signal: interrupt.signal }),
+      );
     const settings = await settingsOf(blueprints, options);
     const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
     const planned = blueprints.map((blueprint) => {
