@@ -16,6 +16,7 @@ const differs: Readonly<Record<string, readonly [more: number, why: string]>> = 
   "nvidia/DeepSeek-V4-Flash-NVFP4": [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
   "deepseek-ai/DeepSeek-V4-Pro": [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
   deepseek_v4: [-3 * 6 * 129_280, "as DeepSeek-V4-Flash"],
+  "stepfun-ai/Step-3.7-Flash": [81 * 2 * 4096, "the class takes its own vocabulary where a config has no text_config"],
   "Qwen/Qwen3.8-Flash-Next": [-(1536 * 160 + 35), "rows of a table up to the next prime, and numbers that hash"],
   longcat_flash: [
     -28 * 256 * 2 * 2048 * 6144,
@@ -29,6 +30,8 @@ const differs: Readonly<Record<string, readonly [more: number, why: string]>> = 
 const partial: Readonly<Record<string, RegExp>> = {
   deepseek_v2: /num_experts_per_tok: got nothing/,
   glm4_moe: /head_dim: got nothing, and hidden_size 4096 is no multiple of 96 heads/,
+  glm4v_moe: /head_dim: got nothing, and hidden_size 4096 is no multiple of 96 heads/,
+  qwen3_omni_moe_thinker: /head_dim: got nothing, and hidden_size 2048 is no multiple of 28 heads/,
   gemma4_unified_assistant: /num_kv_shared_layers/,
 };
 
