@@ -100,6 +100,21 @@ test("a + b S: what does not grow, and what a token adds when windows are full",
   expect(llama!.bytesPerToken).toBe(8192 * 10);
 });
 
+test("the longest context on a machine is where an engine's own steps end", () => {
+  // 16 GiB of gemma-3-27b's cache: 10 layers that grow by 256 cells, after 52 with 1,536 cells each.
+  const rooms = [{ machine: "one", room: 2 ** 34 }];
+  const list = enginesOf(blueprint("gemma-3-27b"), "float16", { rooms });
+  const [llama] = named(list, "llama.cpp", "since 2025-05");
+  const cells = Math.floor((2 ** 34 / 8192 - 52 * 1536) / 10);
+  expect(llama!.longestContext).toEqual([{ machine: "one", tokens: 256 * Math.floor(cells / 256) }]);
+  const [whole] = named(list, "ik_llama.cpp");
+  expect(whole!.longestContext[0]!.tokens).toBe(256 * Math.floor(2 ** 34 / 8192 / 62 / 256));
+  expect(
+    named(enginesOf(blueprint("gemma-3-27b"), "float16", { rooms: [{ machine: "full", room: 0 }] }), "vLLM")[0]!
+      .longestContext[0]!.tokens,
+  ).toBe(0);
+});
+
 test("what an engine has no type for is left out, and scales count", () => {
   const r1 = blueprint("deepseek-r1");
   const engines = (type: Parameters<typeof enginesOf>[1]) => enginesOf(r1, type).map(({ engine }) => engine);

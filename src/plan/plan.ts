@@ -84,7 +84,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     weights: weightsOf(blueprint, weightType),
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
-    engines: enginesOf(blueprint, cacheType, { context, batch }),
+    engines: enginesOf(blueprint, cacheType, { context, batch, rooms: roomsOf(blueprint, settings) }),
     costs: waysOf(blueprint).flatMap((way) =>
       contextsTo(context).flatMap((tokens) => costRows(blueprint, way, { ...settings, context: tokens })),
     ),
@@ -96,6 +96,14 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     offloads: groups.flatMap((group) => offloadRow(blueprint, group, settings)),
     notes: notesOf(blueprint, settings),
   };
+}
+
+/** Machines that say their memory, and what they have of it beside the weights. */
+function roomsOf(blueprint: Blueprint, { hosts, weightType }: PlanSettings) {
+  const weights = weightBytes(blueprint, weightType);
+  return hosts.flatMap(({ name, memory }) =>
+    memory === undefined ? [] : { machine: name, room: Math.max(0, memory - weights) },
+  );
 }
 
 function check(name: string, value: number, most: number): void {

@@ -74,6 +74,8 @@ const engine = z.object({
   bytesPerToken: bytes,
   /** Of `settings.context` tokens in each of `settings.batch` sequences, the engine's pages, padding and scales included. */
   bytes,
+  /** The most tokens per sequence beside the weights on each machine that says its memory; null where no length fills it. */
+  longestContext: z.array(z.object({ machine: z.string(), tokens: z.int().nullable() })),
   /** What it keeps, in a few words. */
   keeps: z.string(),
   source: z.string(),

@@ -7,7 +7,7 @@ import { ikEngines } from "./ik.ts";
 import { valuesOf } from "./layer.ts";
 import { llamaEngines } from "./llamacpp.ts";
 import { mlxEngines } from "./mlx.ts";
-import { bytesAt, lineOf, type Part } from "./part.ts";
+import { bytesAt, lineOf, longestIn, type Part } from "./part.ts";
 import { sglangEngines } from "./sglang.ts";
 import { transformersEngines } from "./transformers.ts";
 import { vllmEngines } from "./vllm.ts";
@@ -38,14 +38,21 @@ export function partsOf(
   return parts(rows(blueprint), { ...usual, ...settings }, blueprint.architecture);
 }
 
+/** What rows are asked for: tokens, sequences, and machines with the bytes that they have beside the weights. */
+export interface EngineQuestion {
+  readonly context?: number;
+  readonly batch?: number;
+  readonly rooms?: readonly { readonly machine: string; readonly room: number }[];
+}
+
 /**
- * What named engines and versions keep of a model, where it is known, in a + b S and for `context` tokens in each of `batch`
- * sequences; those that do not have the type are left out.
+ * What named engines and versions keep of a model, where it is known: in a + b S, for `context` tokens in each of `batch` sequences,
+ * and the most tokens on each machine; those that do not have the type are left out.
  */
 export function enginesOf(
   blueprint: Blueprint,
   cacheType: Dtype,
-  { context = 1, batch = 1 }: { readonly context?: number; readonly batch?: number } = {},
+  { context = 1, batch = 1, rooms = [] }: EngineQuestion = {},
 ): EngineRow[] {
   const count = blueprint.layers.reduce((sum, kind) => sum + kind.count, 0);
   return engines
@@ -65,6 +72,10 @@ export function enginesOf(
         fixedBytes: fixed,
         bytesPerToken: perToken,
         bytes: bytesAt(parts, context),
+        longestContext: rooms.map(({ machine, room }) => {
+          const tokens = longestIn(parts, room);
+          return { machine, tokens: Number.isFinite(tokens) ? tokens : null };
+        }),
       };
     });
 }

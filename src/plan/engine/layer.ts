@@ -38,8 +38,17 @@ export const hasIndex = ({ layers }: Blueprint) => layers.some((kind) => keptOf(
 /** Whether some layers see a window alone. */
 export const hasWindows = ({ layers }: Blueprint) => layers.some(({ attention }) => attention.window !== undefined);
 
-/** The rows of every kind of layer, latents in this layout. */
-export function rowsOf({ layers }: Blueprint, layout: Layout): LayerRows[] {
+const known = new WeakMap<Blueprint, Partial<Record<Layout, LayerRows[]>>>();
+
+/** The rows of every kind of layer, latents in this layout; made once for each, since many engines ask. */
+export function rowsOf(blueprint: Blueprint, layout: Layout): LayerRows[] {
+  const made = known.get(blueprint) ?? {};
+  known.set(blueprint, made);
+  made[layout] ??= layRows(blueprint, layout);
+  return made[layout];
+}
+
+function layRows({ layers }: Blueprint, layout: Layout): LayerRows[] {
   return layers.map((kind) => {
     const { count, keeping, attention } = kind;
     const { owner, indexOwner } = keeping ?? {};

@@ -10,16 +10,21 @@ export function detailTable(plan: Plan): string {
   return joinBlocks([layers(plan), costs(plan), engineDetails(plan)]);
 }
 
-/** What every engine keeps, in words. */
+/** What every engine keeps, in words, and the most tokens that it holds on the machine with the most memory. */
 function engineDetails(plan: Plan): string[] {
-  const rows = plan.engines.flatMap(({ engine, version, valuesPerTokenPerLayer, keeps }) => {
-    const [first, ...more] = wrap(toAscii(`${version}: ${keeps}`), 60);
+  const sized = plan.machines.filter(({ memory }) => memory !== undefined);
+  const largest = sized.toSorted((a, b) => b.memory! - a.memory!)[0]?.machine;
+  const rows = plan.engines.flatMap(({ engine, version, valuesPerTokenPerLayer, keeps, longestContext }) => {
+    const [first, ...more] = wrap(toAscii(`${version}: ${keeps}`), 44);
+    const most = longestContext.find(({ machine }) => machine === largest)?.tokens;
+    const tokens = most === undefined ? "-" : most === null ? "any" : compact(most);
     return [
-      [clip(toAscii(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), first!],
-      ...more.map((line) => ["", "", line]),
+      [clip(toAscii(engine), 26), Number(valuesPerTokenPerLayer.toPrecision(6)), tokens, first!],
+      ...more.map((line) => ["", "", "", line]),
     ];
   });
-  return rows.length ? columns(["Engine", "values", "keeps"], rows, [2]) : [];
+  const heads = ["Engine", "values", `tokens on\n${largest ?? "no machine"}`, "keeps"];
+  return rows.length ? columns(heads, rows, [3]) : [];
 }
 
 /** Letters and sizes of a layer: "d7168 h128 c512". */
