@@ -173,10 +173,11 @@ describe.skipIf(noBrowser !== undefined || !long)("the page", () => {
       times.push(Number(/([\d.]+) ms/.exec(shown)![1]));
     }
     console.log(`answers to a changed context, ms: ${times.join(", ")}; ${await text(page, "drawing-time")}`);
-    await says(page, "#survey-table caption", "machines in");
+    await says(page, "#survey-table caption", "machines");
     console.log(await page.locator("#survey-table caption").innerText());
     expect(await page.locator("#survey-table tbody tr").count()).toBe(presets.length);
-    expect(await page.locator("#survey-table thead th").count()).toBe(machines.length + 2);
+    expect(await page.locator("#survey-table thead th").count()).toBe(machines.length + 3);
+    expect(await cell(page, "#survey-table", "qwen3-235b-a22b", "fits on")).toMatch(/^\d+x/);
   });
 
   test("gives every preset an answer", async () => {

@@ -1,5 +1,20 @@
 /** Every preset on every machine: one number each, shaded by its size. */
-import { compact, context, escapeHtml, hostOf, machines, type Plan, plan, presets, time, tokens } from "biform/web";
+import {
+  compact,
+  context,
+  deviceMemory,
+  escapeHtml,
+  type Group,
+  groups,
+  hostOf,
+  machines,
+  type Plan,
+  plan,
+  presets,
+  smallestGroup,
+  time,
+  tokens,
+} from "biform/web";
 import { leastCache } from "./first.ts";
 import { showIn } from "./form.ts";
 import { settingsOf } from "./planned.ts";
@@ -11,7 +26,12 @@ import type { State } from "./state.ts";
 const shared = 32_768;
 
 type Measure = State["survey"];
-type Row = { readonly plan: Plan; readonly values: readonly (number | null | undefined)[] };
+interface Row {
+  readonly plan: Plan;
+  readonly values: readonly (number | null | undefined)[];
+  /** The smallest of those that are sold, several of one among them, on which the model fits. */
+  readonly group: Group | undefined;
+}
 
 const measured: Readonly<
   Record<Measure, (plan: Plan, machine: Plan["machines"][number]) => number | null | undefined>
@@ -38,8 +58,10 @@ export function showSurvey(state: State): void {
     const hosts = machines.map(hostOf);
     const settings = { ...settingsOf(state, { maxContext: shared }), hosts, layouts: [] };
     const rows = presets.map(({ name }): Row => {
-      const planned = plan(presetBlueprint(name), settings);
-      return { plan: planned, values: planned.machines.map((machine) => measured[survey](planned, machine)) };
+      const blueprint = presetBlueprint(name);
+      const planned = plan(blueprint, settings);
+      const values = planned.machines.map((machine) => measured[survey](planned, machine));
+      return { plan: planned, values, group: smallestGroup(blueprint, settings) };
     });
     const took = performance.now() - start;
     const numbers = rows.flatMap(({ values }) => values.filter((value): value is number => Boolean(value)));
@@ -56,6 +78,12 @@ export function showSurvey(state: State): void {
         text: ({ plan }) => compact(plan.parameters.total),
         value: ({ plan }) => plan.parameters.total,
       },
+      {
+        head: "fits on",
+        words: true,
+        text: ({ group }) => (group ? escapeHtml(group.name) : "–"),
+        value: ({ group }) => (group ? group.count * deviceMemory(group) : 2 ** 60),
+      },
       ...hosts.map(
         ({ name }, at): Column<Row> => ({
           head: name,
@@ -70,7 +98,7 @@ export function showSurvey(state: State): void {
       decode: `Tokens per second of decoding after ${context(settings.context)} tokens, where they fit`,
       prefill: `Time of a prefill of ${context(settings.context)} tokens, where they fit`,
     }[survey];
-    const caption = `${about}. ${presets.length} models × ${hosts.length} machines in ${took.toFixed(0)} ms; darker is more`;
+    const caption = `${about}. ${presets.length} models × ${hosts.length} machines and the smallest of ${groups.length} with groups in ${took.toFixed(0)} ms; darker is more`;
     return sortable("survey", caption, columns, rows);
   });
 }
