@@ -74,6 +74,21 @@ describe.each([...places])("%s", (_, uses) => {
   });
 });
 
+test("nothing is pooled by 0", () => {
+  const ratios = [...places].filter(([path, [use]]) => {
+    const value = use!.path.reduce<unknown>((inner, key) => (inner as Json)[key], textOf(use!.config));
+    return /ratio|kpool|compress_rates/.test(path) && typeof value === "number" && value > 0;
+  });
+  expect(ratios.length).toBeGreaterThan(2);
+  for (const [path, uses] of ratios)
+    for (const { config, path: keys } of uses) {
+      const copy = structuredClone(config);
+      const part = keys.slice(0, -1).reduce<Json>((inner, key) => inner[key] as Json, textOf(copy));
+      part[keys.at(-1)!] = 0;
+      expect(refusal(copy), path).toContain(keys.at(-1)!);
+    }
+});
+
 test("there are many such keys, and a key that nobody knows is refused in every config that has it", () => {
   expect(places.size).toBeGreaterThan(60);
   for (const { name, config } of planned)
