@@ -238,9 +238,15 @@ export function pairsOf(t: number, s: number, window = Number.POSITIVE_INFINITY)
   return young * cached + (young * (young + 1)) / 2 + (t > young ? (t - young) * window : 0);
 }
 
+const counted = new WeakMap<Sizes, { readonly variant: Costed; readonly count: number }>();
+
 /** Parameters of one layer's attention. */
 export function parameterCount(variant: Costed, z: Sizes): number {
-  return countValues(paramsOf(variant, z), z);
+  const known = counted.get(z);
+  if (known?.variant === variant) return known.count;
+  const count = countValues(paramsOf(variant, z), z);
+  counted.set(z, { variant, count });
+  return count;
 }
 
 /** The forms a variant has at these sizes, the one for training first. */

@@ -1,6 +1,7 @@
 import { type Costing, costFlops, pairsOf, parameterCount } from "../attention/define.ts";
 import { type Blueprint, countParameters, type Feed, type LayerKind } from "./blueprint.ts";
 import { type CachedForm, type Kept, keptAs, keptOf } from "./keep.ts";
+import { longestWithin } from "./longest.ts";
 import { type ByPart, countByPart, weigh, widthsOf } from "./part.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
@@ -129,38 +130,6 @@ export function longestContext(
 }
 
 /**
- * The most tokens whose bytes are within `room`, where more tokens never take fewer bytes: 0 where not even one fits, Infinity beyond
- * 2^52. Bytes grow nearly in proportion between windows, so that a line through two points is close to where they end.
- */
-export function longestWithin(bytesOf: (tokens: number) => number, room: number): number {
-  let [low, used] = [1, bytesOf(1)];
-  if (used > room) return 0;
-  let [high, over] = [2, bytesOf(2)];
-  while (over <= room) {
-    if (high >= 2 ** 52) return Number.POSITIVE_INFINITY;
-    [low, used] = [high, over];
-    high = Math.min(2 ** 52, 64 * high);
-    over = bytesOf(high);
-  }
-  for (let halve = false; high - low > 1; ) {
-    const share = halve ? 0.5 : (room - used) / (over - used);
-    const middle = Math.min(high - 1, Math.max(low + 1, Math.floor(low + share * (high - low))));
-    const bytes = bytesOf(middle);
-    const before = high - low;
-    if (bytes <= room) [low, used] = [middle, bytes];
-    else [high, over] = [middle, bytes];
-    // The next token after the line's end is the usual answer: look there before anywhere else.
-    if (bytes <= room && high - low > 1) {
-      const after = bytesOf(low + 1);
-      if (after > room) return low;
-      [low, used] = [low + 1, after];
-    }
-    halve = high - low > before / 2;
-  }
-  return low;
-}
-
-/**
  * One layer's attention as this step meets it, for `predict` and `costFlops`: a window and a selection of keys bound what is read,
  * and over pooled entries a query sees one for so many tokens beside the recent ones.
  */
@@ -259,8 +228,19 @@ export interface Moved {
   readonly unfolded: number;
 }
 
-/** Bytes that one step of the whole model moves. */
-export function stepBytes(blueprint: Blueprint, way: Way, span: Span, { weightType, cacheType }: Types): Moved {
+/** Bytes of weights that one step reads, in whatever way it runs. */
+export function weightsRead(blueprint: Blueprint, span: Span, type: WeightType): number {
+  return weigh(parametersRead(blueprint, span), widthsOf(blueprint, type));
+}
+
+/** Bytes that one step of the whole model moves; those of weights may be known. */
+export function stepBytes(
+  blueprint: Blueprint,
+  way: Way,
+  span: Span,
+  { weightType, cacheType }: Types,
+  weights = weightsRead(blueprint, span, weightType),
+): Moved {
   const { t, s, batch = 1 } = span;
   let [read, written, unfolded] = [0, 0, 0];
   for (const kind of blueprint.layers) {
@@ -275,6 +255,5 @@ export function stepBytes(blueprint: Blueprint, way: Way, span: Span, { weightTy
     if (keptOf(kind).absorbed && variant.forms[formOf(kept, way)]!.cost(sizes).cached)
       unfolded += each * 2 * s * keptAs(kind, "expanded").values * activationBytes(weightType);
   }
-  const weights = weigh(parametersRead(blueprint, span), widthsOf(blueprint, weightType));
   return { weights, read, written, unfolded };
 }

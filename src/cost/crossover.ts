@@ -91,35 +91,29 @@ export function predict(attention: Costing, form: string, step: StepSizes, machi
 export function priceAttention(work: AttentionWork, machine: Machine): Prediction {
   const { tokens, rows, heads, ops } = work;
   const { contract, attend: rates, few, panel, tile, widen = Number.POSITIVE_INFINITY } = machine;
-  const filled = ({ flops, ...rest }: Work, of: number, step: number): Work => ({
-    ...rest,
-    flops: (flops * fillSteps(of, { few, step })) / of,
-  });
-  const project = workSeconds(
-    machine,
-    tokens <= few ? contract.few : contract.many,
-    filled(work.project, tokens, tile),
-  );
+  const seconds = (rate: Rate, { bytes, flops, rows: begun }: Work, of: number, step: number) =>
+    timeWork(machine, rate, bytes, (flops * fillSteps(of, few, step)) / of, begun);
+  const project = seconds(tokens <= few ? contract.few : contract.many, work.project, tokens, tile);
   const unfold = work.unfold ? workSeconds(machine, contract.many, work.unfold) : 0;
   const rate = rows <= few ? rates.few : heads > 1 ? rates.many : rates.shared;
-  const attend = work.narrow / widen + workSeconds(machine, rate, filled(work.attend, rows, panel));
+  const attend = work.narrow / widen + seconds(rate, work.attend, rows, panel);
   const start = machine.op * ops;
   return { project, unfold, attend, start, total: project + unfold + attend + start };
 }
 
 /** Seconds to read so many bytes and do so many FLOPs with a kernel of a machine. */
-export function workSeconds(
-  { overlaps }: Pick<Machine, "overlaps">,
-  rate: Rate,
-  { bytes, flops, rows = 0 }: Work,
-): number {
-  const beginning = rate.rows ? rows / rate.rows : 0;
-  const [reading, computing] = [bytes / rate.bytes + beginning, flops / rate.flops];
+export function workSeconds(machine: Pick<Machine, "overlaps">, rate: Rate, { bytes, flops, rows }: Work): number {
+  return timeWork(machine, rate, bytes, flops, rows);
+}
+
+function timeWork({ overlaps }: Pick<Machine, "overlaps">, rate: Rate, bytes: number, flops: number, rows = 0): number {
+  const reading = bytes / rate.bytes + (rate.rows ? rows / rate.rows : 0);
+  const computing = flops / rate.flops;
   return overlaps ? Math.max(reading, computing) : reading + computing;
 }
 
-/** Rows that a kernel works on for so many: many are taken a step at a time, and the last step is filled up. */
-export const fillSteps = (rows: number, { few, step }: { few: number; step: number }) =>
+/** Rows that a kernel works on for so many: beyond `few` they are taken a step at a time, and the last step is filled up. */
+export const fillSteps = (rows: number, few: number, step: number) =>
   rows <= few || !step ? rows : Math.ceil(rows / step) * step;
 
 /**
@@ -161,7 +155,7 @@ export function crossoverContext(
 ): number {
   const gain = (s: number) => timeOf(first, { ...step, s }, machine) - timeOf(second, { ...step, s }, machine);
   if (gain(step.t) > 0) return step.t;
-  return findFrom(step.t, FARTHEST, (s) => gain(s) > 0);
+  return findFrom(step.t, FARTHEST, gain);
 }
 
 /** New tokens up to which the second takes less time over `s` tokens in all; longer steps run in the first. */
@@ -170,24 +164,31 @@ export function crossoverChunk(
   step: Omit<StepSizes, "t">,
   machine: Machine,
 ): number {
-  const loss = (t: number) => timeOf(second, { ...step, t }, machine) >= timeOf(first, { ...step, t }, machine);
-  return loss(1) ? 0 : findFrom(1, step.s, loss);
+  const loss = (t: number) => timeOf(second, { ...step, t }, machine) - timeOf(first, { ...step, t }, machine);
+  return loss(1) >= 0 ? 0 : findFrom(1, step.s, loss);
 }
 
 const timeOf = ({ attention, form }: Contestant, step: StepSizes, machine: Machine) =>
   predict(attention, form, step, machine).total;
 
-/** Where a condition that fails at `from` begins to hold, to a hundred-thousandth; Infinity where it still fails at `most`. */
-function findFrom(from: number, most: number, holds: (x: number) => boolean): number {
-  let [low, high] = [from, 2 * from];
-  while (!holds(high)) {
+/** From where on what is not above 0 at `from` is so, to a hundred-thousandth; Infinity where it is not at `most`. */
+function findFrom(from: number, most: number, gain: (x: number) => number): number {
+  let [low, below] = [from, gain(from)];
+  let [high, above] = [4 * from, gain(4 * from)];
+  while (above <= 0) {
     if (high > most) return Number.POSITIVE_INFINITY;
-    [low, high] = [high, 2 * high];
+    [low, below, high] = [high, above, 4 * high];
+    above = gain(high);
   }
-  while (high - low > 1e-5 * high) {
-    const middle = (low + high) / 2;
-    if (holds(middle)) high = middle;
-    else low = middle;
+  // Times are lines with a few bends: where one through both ends meets 0 is near, if not at, the end of the search.
+  for (let halve = false; high - low > 1e-5 * high; ) {
+    const before = high - low;
+    const line = low + (before * below) / (below - above);
+    const middle = halve ? (low + high) / 2 : Math.min(high - 4e-6 * high, Math.max(low + 4e-6 * high, line));
+    const at = gain(middle);
+    if (at > 0) [high, above] = [middle, at];
+    else [low, below] = [middle, at];
+    halve = high - low > before / 2;
   }
   return high;
 }

@@ -1,7 +1,8 @@
 import { cacheOf } from "../attention/define.ts";
 import type { Blueprint } from "./blueprint.ts";
-import { activationBytes, cacheBytes, formsOf, longestWithin, type Types, weightBytes } from "./cost.ts";
+import { activationBytes, cacheBytes, formsOf, type Types, weightBytes } from "./cost.ts";
 import type { CachedForm } from "./keep.ts";
+import { longestOf } from "./longest.ts";
 import { isShared, rankCache, rankWeights } from "./rank.ts";
 import { parseSplit, ranksOf, type Split } from "./split.ts";
 
@@ -68,6 +69,7 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
   const copied = ranksOf(whole) * rankWeights(blueprint, whole, of);
   const oneCopy = cacheBytes(blueprint, form, of.cacheType, of.context);
   const copies = tensor * context * rankCache(blueprint, whole, form, of)(of.context);
+  const longest = longestOf((tokens) => sequences * perRank(tokens));
   return {
     layout: text,
     ranks,
@@ -80,7 +82,7 @@ export function layOut(blueprint: Blueprint, text: string, of: Laid): Layout {
     machines: of.hosts.flatMap(({ name, memory }) => {
       if (memory === undefined) return [];
       const room = memory - weights;
-      const tokens = longestWithin((context) => sequences * perRank(context), room);
+      const tokens = longest(room);
       return [{ machine: name, fits: cache <= room, longestContext: Number.isFinite(tokens) ? tokens : null }];
     }),
     notes: notesOf(blueprint, form, split, of),

@@ -5,11 +5,12 @@
 import { ShapeError } from "../tensor/error.ts";
 import { achievable, linkSeconds } from "./achieve.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
-import { activationBytes, cacheBytes, formsOf, longestWithin, type Span, type Types, waysOf } from "./cost.ts";
+import { activationBytes, cacheBytes, formsOf, type Span, type Types, waysOf } from "./cost.ts";
 import type { Machine, Rate } from "./crossover.ts";
 import { deviceMemory, type Group } from "./group.ts";
 import { hostOf } from "./host.ts";
 import type { Link } from "./link.ts";
+import { longestWithin } from "./longest.ts";
 import { countByPart, shippedWidths, weigh, widthsOf } from "./part.ts";
 import { partExperts, priceStep, type StepWork, stepWork } from "./step.ts";
 import { rateType } from "./time.ts";

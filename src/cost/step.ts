@@ -120,7 +120,7 @@ export function priceStep(
     seconds += count * (widening + (overlaps ? Math.max(reading, computing) : reading + computing));
   };
   const addContraction = (count: number, rows: number, work: Work) => {
-    if (rows) add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, { few, step: tile }) / rows);
+    if (rows) add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, few, tile) / rows);
   };
   addContraction(times, head.rows, { bytes: head.bytes, flops: head.flops });
   overhead += head.rows ? times * 2 * op : 0;
@@ -131,7 +131,7 @@ export function priceStep(
       if (attention.unfold) add(many, contract.many, attention.unfold);
       const { rows, heads, narrow } = attention;
       const rate = rows <= few ? attend.few : heads > 1 ? attend.many : attend.shared;
-      add(many, rate, attention.attend, fillSteps(rows, { few, step: panel }) / rows, narrow);
+      add(many, rate, attention.attend, fillSteps(rows, few, panel) / rows, narrow);
       overhead += many * op * (attention.ops + FEED_OPS);
     }
     for (const { rows, bytes, flops } of feed) addContraction(many, rows, { bytes, flops });

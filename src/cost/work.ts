@@ -93,7 +93,8 @@ export function opsOf(attention: Costing, form: string): number {
 export function attentionWork(attention: Costing, form: string, step: StepSizes): AttentionWork {
   const { variant, sizes, window = Number.POSITIVE_INFINITY } = attention;
   const { t, s, batch = 1, cacheBytes = 4, weightBytes = 4, activationBytes = 4 } = step;
-  const { over, token, cached, pair, selected = 0, heads, ops, ...counts } = countsOf(attention, form);
+  const counts = countsOf(attention, form);
+  const { over, token, cached, pair, selected = 0, heads, ops } = counts;
   const tokens = batch * t;
   const seen = Math.min(s, window + t - 1);
   const all = over || !variant.reads ? counts.read * seen : variant.reads(sizes, s);

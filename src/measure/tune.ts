@@ -130,7 +130,7 @@ function contractions(arena: Tensor, { few, tile }: Grain): Sample[] {
     const [t, numbers] = [x.shape[0]!, sizeOf(shape)];
     return {
       kernel: t <= few ? "few rows" : "many rows",
-      work: { bytes: 4 * numbers, flops: 2 * numbers * fillSteps(t, { few, step: tile }) },
+      work: { bytes: 4 * numbers, flops: 2 * numbers * fillSteps(t, few, tile) },
       run: (turn) => void einsum(spec, x, weights(turn)[0]!),
     };
   };
@@ -162,7 +162,7 @@ function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain):
   ].map(({ t, s, h, n, r, v }): Sample => {
     const [qn, qr] = [noise(device, [t, h, n]), noise(device, [t, h, r])];
     const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "f32", caches);
-    const flops = (2 * h * (n + r + v) * pairs(t, s) * fillSteps(t, { few, step: panel })) / t;
+    const flops = (2 * h * (n + r + v) * pairs(t, s) * fillSteps(t, few, panel)) / t;
     return {
       kernel: t <= few ? "few queries" : "many queries",
       work: { bytes: 4 * s * (h * (n + v) + r), flops, rows: h * s },
@@ -181,7 +181,7 @@ function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain):
     const [qc, qr] = [noise(device, [t, h, c]), noise(device, [t, h, r])];
     const latents = parseSpec(`MLA:n16:r${r}:v16:c${c}`, { width: 64, heads: h });
     const kept = rotateCaches(device, latents, s, "f32", caches);
-    const flops = (2 * (2 * c + r) * pairs(t, s) * fillSteps(t * h, { few, step: panel })) / t;
+    const flops = (2 * (2 * c + r) * pairs(t, s) * fillSteps(t * h, few, panel)) / t;
     return {
       kernel: "a shared key",
       work: { bytes: 4 * s * (c + r), flops },

@@ -1,7 +1,8 @@
 /** What a group of devices can do with a model: every sensible layout, and which is best at what, and why. */
 import { type Blueprint, draftOf } from "../cost/blueprint.ts";
-import { formsOf, longestWithin } from "../cost/cost.ts";
+import { formsOf } from "../cost/cost.ts";
 import { deviceMemory, type Group } from "../cost/group.ts";
+import { longestWithin } from "../cost/longest.ts";
 import { offloadName, offloadOn } from "../cost/offload.ts";
 import { isShared, rankCache, rankWeights } from "../cost/rank.ts";
 import { decodeOn, prefillOn, type Served } from "../cost/serve.ts";

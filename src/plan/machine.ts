@@ -1,9 +1,11 @@
 /** What machines hold of a model, and how fast they run it. */
 import type { Blueprint } from "../cost/blueprint.ts";
-import { cacheBytes, formsOf, longestContext, waysOf, weightBytes } from "../cost/cost.ts";
+import { cacheBytes, formsOf, waysOf, weightBytes } from "../cost/cost.ts";
 import type { Machine } from "../cost/crossover.ts";
+import { longestOf } from "../cost/longest.ts";
 import { stepWork } from "../cost/step.ts";
-import { crossoverOf, prefillSteps, priceSteps, runningOn } from "../cost/time.ts";
+import { crossoverOf, prefillSteps, priceSteps, type Running, runningOn } from "../cost/time.ts";
+import { dtypes } from "../cost/type.ts";
 import { spansOf, typesFrom } from "./asked.ts";
 import type { PlanSettings } from "./plan.ts";
 import type { Plan } from "./schema.ts";
@@ -37,6 +39,18 @@ export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan[
         return { ...way, seconds, tokensPerSecond: (batch * tokens) / seconds, limit };
       })
       .toSorted((a, b) => a.seconds - b.seconds);
+  const longest = longestFinder(blueprint, settings);
+  // Where forms change places follows from the balance of a datasheet's machine: several have the same.
+  const crossovers = new Map<string, Plan["machines"][number]["crossover"]>();
+  const crossover = (running: Running) => {
+    const { contract, attend, few, op, overlaps } = running.machine;
+    const rates = [contract.few, contract.many, attend.few, attend.many, attend.shared];
+    if (few || op || !overlaps || rates.some(({ bytes, rows }) => rows || bytes !== rates[0]!.bytes))
+      return crossoverOf(blueprint, settings, running);
+    const balance = `${rates.map(({ flops, bytes }) => flops / bytes)} ${running.activationBytes}`;
+    if (!crossovers.has(balance)) crossovers.set(balance, crossoverOf(blueprint, settings, running));
+    return crossovers.get(balance);
+  };
   return settings.hosts.map((host) => {
     const { name, measured, memory, chunk = "all" } = host;
     const running = runningOn(host, blueprint, weightType, cacheType);
@@ -47,10 +61,10 @@ export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan[
       measured,
       memory,
       fits: room === undefined ? undefined : smallest <= room,
-      longestContext: room === undefined ? [] : longestRows(blueprint, room, settings),
+      longestContext: room === undefined ? [] : longest(room),
       prefill: timed(`prefill ${chunk} ${bytes}`, machine, context),
       decode: timed(`decode - ${bytes}`, machine, accepted),
-      crossover: crossoverOf(blueprint, settings, running),
+      crossover: crossover(running),
     };
   });
 }
@@ -64,11 +78,25 @@ function once<T>(compute: (key: string) => T): (key: string) => T {
   };
 }
 
-function longestRows(blueprint: Blueprint, room: number, { batch, cacheType }: PlanSettings) {
-  return typesFrom(cacheType).flatMap((dtype) =>
-    formsOf(blueprint).map((form) => {
-      const tokens = longestContext(blueprint, form, dtype, { room, batch });
-      return { form, dtype, tokens: Number.isFinite(tokens) ? tokens : null };
+/** The longest contexts beside the weights, in each type and form, by the bytes that are left. */
+function longestFinder(blueprint: Blueprint, { batch, cacheType }: PlanSettings) {
+  const types = typesFrom(cacheType);
+  // Types of one width hold as many tokens as each other.
+  const widths = [...new Set(types.map((dtype) => dtypes[dtype]))];
+  const rows = types.flatMap((dtype) =>
+    formsOf(blueprint).map((form, at) => ({ form, dtype, finder: at * widths.length + widths.indexOf(dtypes[dtype]) })),
+  );
+  const finders = formsOf(blueprint).flatMap((form) =>
+    widths.map((width) => {
+      const dtype = types.find((one) => dtypes[one] === width)!;
+      return longestOf((tokens) => batch * cacheBytes(blueprint, form, dtype, tokens));
     }),
   );
+  return (room: number) => {
+    const found = finders.map((find) => find(room));
+    return rows.map(({ form, dtype, finder }) => {
+      const tokens = found[finder]!;
+      return { form, dtype, tokens: Number.isFinite(tokens) ? tokens : null };
+    });
+  };
 }

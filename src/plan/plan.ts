@@ -9,9 +9,9 @@ import {
   stepBytes,
   stepFlops,
   valuesPerLayer,
-  type Way,
   waysOf,
   weightBytes,
+  weightsRead,
 } from "../cost/cost.ts";
 import type { Group } from "../cost/group.ts";
 import type { Host } from "../cost/host.ts";
@@ -85,9 +85,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
     engines: enginesOf(blueprint, cacheType, { context, batch, rooms: roomsOf(blueprint, settings) }),
-    costs: waysOf(blueprint).flatMap((way) =>
-      contextsTo(context).flatMap((tokens) => costRows(blueprint, way, { ...settings, context: tokens })),
-    ),
+    costs: costRows(blueprint, settings),
     machines: machineRows(blueprint, settings),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),
     groups: groups
@@ -239,12 +237,21 @@ function contextsTo(context: number): number[] {
   return [context, ...below.reverse()];
 }
 
-function costRows(blueprint: Blueprint, way: Way, settings: PlanSettings): Plan["costs"] {
-  return Object.entries(spansOf(settings)).map(([phase, span]) => {
-    const flops = stepFlops(blueprint, way, span);
-    const { weights, read, written, unfolded } = stepBytes(blueprint, way, span, settings);
-    const bytes = weights + read + written + unfolded;
-    const intensity = flops / bytes;
-    return { phase: phase as "prefill" | "decode", ...way, context: settings.context, flops, bytes, intensity };
+function costRows(blueprint: Blueprint, settings: PlanSettings): Plan["costs"] {
+  const { context, weightType } = settings;
+  const steps = contextsTo(context).flatMap((tokens) => {
+    const { prefill, decode } = spansOf({ ...settings, context: tokens });
+    return [
+      { phase: "prefill", context: tokens, span: prefill, weights: weightsRead(blueprint, prefill, weightType) },
+      { phase: "decode", context: tokens, span: decode, weights: weightsRead(blueprint, decode, weightType) },
+    ] as const;
   });
+  return waysOf(blueprint).flatMap((way) =>
+    steps.map(({ phase, context, span, weights }) => {
+      const flops = stepFlops(blueprint, way, span);
+      const { read, written, unfolded } = stepBytes(blueprint, way, span, settings, weights);
+      const bytes = weights + read + written + unfolded;
+      return { phase, ...way, context, flops, bytes, intensity: flops / bytes };
+    }),
+  );
 }

@@ -1,4 +1,4 @@
-import { longestWithin } from "../../cost/cost.ts";
+import { longestWithin } from "../../cost/longest.ts";
 
 /** One thing that an engine allocates: cells of so many bytes, of which there are the more the longer the sequences are. */
 export interface Part {
