@@ -156,7 +156,7 @@ describe("the time left is right within a factor of two after a tenth of the wor
     const pieces: Piece[] = [];
     for (const run of runsOf(settings, matched)) {
       const { pattern, steps } = run.matched;
-      const [said, is] = [paces, real].map((by) => forecast(settings, run, by.get(pattern)!, true));
+      const [said, is] = [paces, real].map((by) => forecast(settings, run, by.get(pattern)!, { text: true }));
       const noise = stepsOf(steps, 1, run.seed);
       for (let step = 1; step <= steps; step++) {
         const taken = (is!.training(step) - is!.training(step - 1)) * noise[step - 1]! * slower(run.matched);
@@ -178,7 +178,7 @@ describe("the time left is right within a factor of two after a tenth of the wor
     const pieces = comparison(measured);
     expect(worst(pieces).factor).toBeLessThan(2);
     const units = pieces.reduce((sum, [unit]) => sum + unit, 0);
-    expect(units).toBeCloseTo(totalForecast(settings, matched, measured, true), 6);
+    expect(units).toBeCloseTo(totalForecast(settings, matched, measured, { text: true }), 6);
   });
 
   test("where all takes thrice as long as it was forecast", () => {

@@ -65,7 +65,8 @@ async function demoOn(seconds: number, options: Partial<CompareOptions> = {}, si
   const { settings, paces } = await fitTask(task, device, around);
   const spent = clock() + around.later;
   const total = (budget: typeof settings.goal.budget) =>
-    spent + totalForecast(settings, match(settings.variants, task.model, { ...settings.goal, budget }), paces, true);
+    spent +
+    totalForecast(settings, match(settings.variants, task.model, { ...settings.goal, budget }), paces, { text: true });
   return { settings, paces, around, total };
 }
 

@@ -126,4 +126,9 @@ test("memory that turns out to have ended fails what is awaited, with the device
   const logits = session.append(prompt);
   await expect(logits.read()).rejects.toThrow(/memory has ended/);
   await expect(device.fence()).rejects.toThrow(DeviceError);
+  // What is cached was never computed: no further token may build on it.
+  expect(() => session.append(prompt)).toThrow(
+    /^session: got tokens after its device had failed \(later: memory has ended/,
+  );
+  expect(() => session.fork().append(prompt)).toThrow(/had failed/);
 });

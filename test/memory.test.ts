@@ -45,6 +45,14 @@ test("a wide feed-forward half takes a long input a few rows at a time", () => {
   expect(wide! - narrow!).toBe(3 * 250 * 1024 * 4);
 });
 
+test("attention that unfolds a long input holds keys, values and hidden states of all rows, and all else of a few", () => {
+  const [short, long] = [512, 1024].map((tokens) => activations("MLA", sizes, tokens));
+  const { attention } = buildModel("MLA", sizes).layers[0]!;
+  const { h, n, v, r } = attention.sizes;
+  // Of each token more: its hidden state, what it unfolds to, and the cosines and sines of its position.
+  expect(long! - short!).toBe(512 * 4 * (sizes.width + h * (n + v) + r + r));
+});
+
 /**
  * Bytes that a training step cannot do without, and those that it reached to. Alive must be the parameters, what the optimiser keeps
  * of them, and beside these everything on the tape when the forward pass ends, or all gradients when the update begins.

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openText } from "../src/data/text.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
-import { byteTokenizer, loadTokenizer, parseTokenizer } from "../src/tokenizer/tokenizer.ts";
+import { buildTokenizer, byteTokenizer, loadTokenizer, parseTokenizer } from "../src/tokenizer/tokenizer.ts";
 
 let dir = "";
 beforeAll(async () => {
@@ -239,4 +239,15 @@ test("tokenizer files as Python writes them are read, and an id that is no numbe
   expect([...parseTokenizer("bpe", text, config).encode("the")]).toEqual([257]);
   const bad = JSON.stringify(bpe).replace('"the":257', '"the":Infinity');
   expect(() => parseTokenizer("bpe", bad)).toThrow(/got the token id Infinity, expected a whole number/);
+});
+
+test("what a tokenizer is made of is emptied, and it works on", () => {
+  const [texts, pairs] = ["t h", ["t", "h"]].map((merge) => {
+    const model = { type: "BPE", vocab: { t: 0, h: 1, th: 2 }, merges: [merge] };
+    const tokenizer = buildTokenizer("bpe", { ...bpe, added_tokens: [], model }, {}, 10);
+    expect([...tokenizer.encode("thh")]).toEqual([2, 1]);
+    expect(tokenizer.decode([2, 0])).toBe("tht");
+    return model;
+  });
+  for (const model of [texts, pairs]) expect(model).toMatchObject({ vocab: {}, merges: [] });
 });

@@ -111,7 +111,8 @@ export class Cache {
 
   /**
    * Sees to it that tokens up to `end` have pages, and the next one a page that no other cache shares. Throws ShapeError beyond
-   * the capacity and DeviceError where memory is full; nothing has changed then.
+   * the capacity and DeviceError where memory is known to be full; nothing has changed then. A device that tells later fails
+   * what is awaited, and who runs on this cache must then leave it (`Session`).
    */
   reserve(end: number): void {
     if (!this.#parts.length) return;

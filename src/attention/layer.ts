@@ -5,7 +5,7 @@ import { scope, type Tensor } from "../tensor/tensor.ts";
 import type { Cache } from "./cache.ts";
 import { type Costed, formNames, type Parts, type Sizes, type Variant } from "./define.ts";
 import type { Keeping } from "./keeping.ts";
-import { runForm } from "./unfold.ts";
+import { runForm, type Unfolded } from "./unfold.ts";
 
 /** One attention of a model: a variant at sizes, its rotation, and a softmax scale where a model sets its own. */
 export interface Attention {
@@ -60,6 +60,8 @@ export interface Pass {
   readonly cache?: Cache | undefined;
   /** Cached tokens unfolded at a time, where the form unfolds. */
   readonly piece?: number | undefined;
+  /** What earlier passes over this cache have unfolded, where that is kept. */
+  readonly unfolded?: Unfolded | undefined;
 }
 
 /**
@@ -82,7 +84,8 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
   // Beside a cache nothing is on a tape: what projections pass through is freed at once.
   const own = cache ? scope(x.device, project) : project();
   const parts = cache ? { ...own, ...cache.append(own as Parts, x.shape[0]!) } : own;
-  const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state, piece: pass.piece });
+  const { piece, unfolded } = pass;
+  const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state, piece, unfolded });
   return variant.output(p, o, at, sizes, parts);
 }
 

@@ -1,9 +1,10 @@
 import type { View } from "../ops/attend/index.ts";
 import { merge, type Portion } from "../ops/merge/index.ts";
+import { copy } from "../ops/move/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { contiguous } from "../ops/pages/index.ts";
-import { scope, Tensor } from "../tensor/tensor.ts";
-import { type At, type Cost, cacheOf, type Parts, present, type Sizes, type Variant } from "./define.ts";
+import { type Device, scope, Tensor } from "../tensor/tensor.ts";
+import { type At, type Cost, cacheOf, type Parts, present, type Sizes, shapeOf, type Variant } from "./define.ts";
 
 /** Cached tokens that are unfolded at a time: enough that their contraction runs at full speed, whatever the context. */
 export const PIECE = 1024;
@@ -18,6 +19,41 @@ export interface Running {
   readonly state: Parts | undefined;
   /** Cached tokens unfolded at a time; PIECE unless given. */
   readonly piece?: number | undefined;
+  /** What was unfolded before, where it is kept from one call to the next: then all of it is read at once. */
+  readonly unfolded?: Unfolded | undefined;
+}
+
+/** What a layer's cache unfolds to, for new tokens that come some at a time: each token's is made once and kept. */
+export class Unfolded {
+  readonly #device: Device;
+  readonly #variant: Variant;
+  readonly #sizes: Sizes;
+  readonly #parts: Parts;
+  #length = 0;
+
+  /** Room for `tokens` tokens, which belongs to the scope that is open. Throws DeviceError where there is none. */
+  constructor(device: Device, { variant, sizes }: { variant: Variant; sizes: Sizes }, tokens: number) {
+    this.#device = device;
+    this.#variant = variant;
+    this.#sizes = sizes;
+    const axes = present(variant.unfolded?.(sizes) ?? {});
+    this.#parts = Object.fromEntries(
+      axes.map(([name, own]) => [name, new Tensor(device, [tokens, ...shapeOf(own, sizes)])]),
+    );
+  }
+
+  /** What the first `end` tokens unfold to, of which `cached` gives rows as they are cached. */
+  extend(p: Parts, cached: (from: number, to: number) => Parts, end: number): Parts {
+    const from = this.#length;
+    if (end > from) {
+      this.#length = end;
+      scope(this.#device, () => {
+        for (const [name, rows] of Object.entries(this.#variant.unfold!(p, cached(from, end), this.#sizes)))
+          copy(rows as Tensor, this.#parts[name]!.rows(from, end));
+      });
+    }
+    return Object.fromEntries(Object.entries(this.#parts).map(([name, all]) => [name, all.rows(0, end)]));
+  }
 }
 
 /**
@@ -27,14 +63,17 @@ export interface Running {
  * for a piece depends on all newer ones).
  */
 export function runForm(variant: Variant, form: Variant["forms"][string], running: Running): Tensor {
-  const { p, parts, view, z, at, state, piece = PIECE } = running;
+  const { p, parts, view, z, at, state, piece = PIECE, unfolded } = running;
   if (!form.over) return form.run(p, parts, view, z, at, state);
   const cached = cacheOf(variant, z).map(([name]) => [name, parts[name]!] as const);
+  const rowsOf = (from: number, to: number): Parts =>
+    Object.fromEntries(cached.map(([name, all]) => [name, contiguous(all, from, to)]));
+  const [s, t] = [cached[0]![1].shape[0]!, at.positions.length];
+  if (unfolded) return form.run(p, { ...parts, ...unfolded.extend(p, rowsOf, s) }, view, z, at, state);
   const over = (from: number, to: number, seen: View) => {
-    const rows = Object.fromEntries(cached.map(([name, all]) => [name, contiguous(all, from, to)]));
+    const rows = rowsOf(from, to);
     return form.run(p, { ...parts, ...rows, ...variant.unfold?.(p, rows, z) }, seen, z, at, state);
   };
-  const [s, t] = [cached[0]![1].shape[0]!, at.positions.length];
   /** Where the newest piece begins: with less than a whole one before the new tokens. */
   const newest = Math.floor((s - t) / piece) * piece;
   const { device } = cached[0]![1];

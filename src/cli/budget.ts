@@ -71,7 +71,9 @@ async function find(
   const known = new Map(paces);
   const { steps, effort } = fitSteps(SHARE * (seconds - clock() - later), efforts, (steps, effort) => {
     const tried = { ...settings, ...effort, goal: { ...goal, budget: budgetOf(steps) } };
-    return totalForecast(tried, match(variants, model, tried.goal), known, source.bytesPerToken !== undefined);
+    return totalForecast(tried, match(variants, model, tried.goal), known, {
+      text: source.bytesPerToken !== undefined,
+    });
   });
   return { budget: budgetOf(steps), effort, paces };
 }

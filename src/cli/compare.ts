@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { formNames } from "../attention/define.ts";
 import { layerSpecs, parseSpec } from "../attention/spec.ts";
-import { WasmDevice } from "../device/wasm.ts";
+import type { WasmDevice } from "../device/wasm.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { compare, type RunRecord } from "../lab/compare.ts";
 import { match } from "../lab/match.ts";
@@ -73,6 +73,7 @@ async function run(options: CompareOptions): Promise<void> {
   const task = await readTask(options);
   for (const note of task.notes) process.stderr.write(`${note}\n`);
   const { variants: wanted, seeds } = task.settings;
+  const { WasmDevice } = await import("../device/wasm.ts");
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
   const interrupt = interruptible();
   const { signal } = interrupt;

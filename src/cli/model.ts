@@ -87,6 +87,8 @@ export async function loadWatched(path: string, options: ModelOptions, signal: A
   } finally {
     await display.finish();
   }
+  // What reading a file has left behind would stay beside all that comes.
+  globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   const forms = formsOf(loaded.model);
   if (form && !forms.includes(form)) {
     loaded.close();

@@ -3,7 +3,6 @@
  * runs before it, drawn by listr2; elsewhere a plain line every few seconds, so that a log stays short.
  * It draws while the event loop turns: a long computation has to await something now and then.
  */
-import { DefaultRenderer, Listr, ListrLogger, ProcessOutput } from "listr2";
 import { Estimate } from "./estimate.ts";
 
 /**
@@ -36,9 +35,8 @@ export interface Progress {
 const blocks = "▁▂▃▄▅▆▇█";
 const curveWidth = 28;
 const kept = 6;
-/** Milliseconds between lines of a log, and between pictures on a terminal. */
+/** Milliseconds between lines of a log. */
 const every = 5000;
-const frame = 100;
 
 /** A curve as `width` characters, each the mean of its share of the values; what is not finite is left out. */
 export function sparkline(values: readonly number[], width = curveWidth): string {
@@ -65,7 +63,7 @@ export function clock(seconds: number): string {
 }
 
 /** What a display shows: the standing as a sentence, and a line per run with its curve, the one at work last. */
-class Story {
+export class Story {
   #title: string;
   #total: number;
   #now: () => number;
@@ -117,59 +115,16 @@ class Story {
   }
 }
 
-/** listr2 asks the process's standard output whether it is a terminal; here the stream given was asked already. */
-class StreamRenderer extends DefaultRenderer {
-  static override nonTTY = true;
-}
-
+/** A picture on a terminal. What draws it comes only where there is one: elsewhere it would take memory beside a model. */
 function onTerminal(story: Story, stream: NodeJS.WriteStream, now: () => number): Progress {
-  let settle = (): void => {};
-  const ended = new Promise<void>((resolve) => {
-    settle = resolve;
+  let drawn: Progress | undefined;
+  const opening = import("./terminal.ts").then(({ draw }) => {
+    drawn = draw(story, stream, now);
+    return drawn;
   });
-  const text = () => [story.head(), ...story.runs()].join("\n");
-  let show = (): void => {};
-  let leave = (): void => {};
-  let last = now();
-  const tasks = new Listr(
-    {
-      title: text(),
-      task: (_, task) => {
-        show = () => {
-          task.title = text();
-        };
-        leave = () => {
-          task.skip(text());
-        };
-        return ended;
-      },
-    },
-    {
-      renderer: StreamRenderer,
-      // Ctrl-C belongs to the run, which saves before it ends.
-      registerSignalListeners: false,
-      rendererOptions: {
-        formatOutput: "truncate",
-        logger: new ListrLogger({ processOutput: new ProcessOutput(stream, stream), useIcons: true }),
-      },
-    },
-  );
-  const running = tasks.run();
   return {
-    update(standing) {
-      story.take(standing);
-      if (now() - last < frame) return;
-      last = now();
-      show();
-    },
-    async finish(message) {
-      // A run cut short is not ticked off as done.
-      if (story.complete()) show();
-      else leave();
-      settle();
-      await running;
-      if (message !== undefined) stream.write(`${message}\n`);
-    },
+    update: (standing) => (drawn ? drawn.update(standing) : story.take(standing)),
+    finish: async (message) => (await opening).finish(message),
   };
 }
 

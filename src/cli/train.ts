@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Source } from "../data/source.ts";
-import { WasmDevice } from "../device/wasm.ts";
+import type { WasmDevice } from "../device/wasm.ts";
 import { sampleTokens, writeSample } from "../lab/continuation.ts";
 import { mostSteps } from "../lab/fit.ts";
 import { type Matching, match } from "../lab/match.ts";
@@ -56,6 +56,7 @@ async function run(options: TrainOptions): Promise<void> {
   const first = settingsOf(options, source, given ?? 1);
   const model = buildModel(attention, first.model);
   for (const note of baseNotes([model], options)) process.stderr.write(`${note}\n`);
+  const { WasmDevice } = await import("../device/wasm.ts");
   const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
   const interrupt = interruptible();
   const { signal } = interrupt;

@@ -2,7 +2,6 @@ import type { Command } from "commander";
 import { parseSpec } from "../attention/spec.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import { crossoverChunk, crossoverContext, type Machine, type Rate, rivalsOf } from "../cost/crossover.ts";
-import { WasmDevice } from "../device/wasm.ts";
 import { cpuName, keepMachine, type Measured, machinePath } from "../file/rates.ts";
 import { tune } from "../measure/tune.ts";
 import { interruptible } from "./interrupt.ts";
@@ -45,6 +44,7 @@ export function tuneCommand(program: Command): void {
 }
 
 async function run({ threads, seconds: wanted, file = machinePath(), json }: Options): Promise<void> {
+  const { WasmDevice } = await import("../device/wasm.ts");
   const device = await WasmDevice.open(threads ? { threads } : {});
   const interrupt = interruptible();
   const start = performance.now();

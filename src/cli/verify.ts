@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { parseSpec } from "../attention/spec.ts";
 import { shownSpecs } from "../cost/catalogue.ts";
-import { WasmDevice } from "../device/wasm.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { type Agreement, agree, type Difference, randomSpec } from "../verify/agree.ts";
@@ -65,6 +64,7 @@ async function verifySpecs(specs: readonly string[], options: Options): Promise<
     : (specs.length ? specs : shownSpecs).map((spec) => ({ spec, width, heads }));
   // All specs are read before any is run, so that a misspelt one costs no wait.
   const all = hosted.map((host) => ({ ...host, attention: parseSpec(host.spec, host) }));
+  const { WasmDevice } = await import("../device/wasm.ts");
   const wasm = await WasmDevice.open();
   const results: (Agreement & { width: number; heads: number })[] = [];
   try {

@@ -38,8 +38,11 @@ const shared = {
  * Which of DeepSeek's models has a router that a header says (`expert_gating_func`); older files tell by the bias that only
  * picks. Undefined for another router.
  */
-export function modelTypeOf(gating: unknown, biased: boolean): "deepseek_v2" | "deepseek_v3" | undefined {
-  const said = gating || (biased ? 2 : 1);
+export function modelTypeOf(router: {
+  readonly gating: unknown;
+  readonly biased: boolean;
+}): "deepseek_v2" | "deepseek_v3" | undefined {
+  const said = router.gating || (router.biased ? 2 : 1);
   return said === 2 ? "deepseek_v3" : said === 1 ? "deepseek_v2" : undefined;
 }
 
@@ -66,7 +69,7 @@ export const deepseekGguf = latentArchitecture({
       return { ...stretched, ...dense, model_type: "deepseek_v3" };
     }
     const { expert_gating_func: gating } = others;
-    const type = modelTypeOf(gating, shapeOf(`blk.${first}.exp_probs_b.bias`) !== undefined);
+    const type = modelTypeOf({ gating, biased: shapeOf(`blk.${first}.exp_probs_b.bias`) !== undefined });
     const second = type === "deepseek_v2";
     if (type === undefined || (second && plain.norm_topk_prob))
       throw new FormatError(

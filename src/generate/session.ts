@@ -56,6 +56,8 @@ export class Session {
   #snapshots: Snapshots;
   /** Whether a step over states of fixed size has begun and not ended. */
   #broken = false;
+  /** Why nothing that is cached counts any longer: a device may tell only later that its memory had ended. */
+  #lost: unknown;
 
   /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
   constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
@@ -111,9 +113,16 @@ export class Session {
    * Runs new tokens through the model; logits of all of them, or of the last alone, `[rows, vocabulary]` (a long input then runs
    * in chunks, so that memory stays bounded).
    * The caller frees the result. Throws ShapeError beyond the context and DeviceError where memory is full; the session is
-   * then as it was (over a state of fixed size as long as there is memory to run again what followed the last snapshot).
+   * then as it was (over a state of fixed size as long as there is memory to run again what followed the last snapshot). Where the
+   * device tells only later that it has failed, reading the result rejects, and every further call throws DeviceError.
    */
   append(ids: Int32Array, options: AppendOptions = {}): Tensor {
+    if (this.#lost !== undefined)
+      throw new DeviceError(
+        `session: got tokens after its device had failed (${this.#lost instanceof Error ? this.#lost.message : this.#lost}), ` +
+          "expected none; free it and begin another one",
+        { cause: this.#lost },
+      );
     if (this.#broken)
       throw new DeviceError("session: got tokens after a step that failed midway; rewind it, or go on from a fork");
     const start = this.length;
@@ -129,6 +138,7 @@ export class Session {
       this.#undo(start);
       throw error;
     }
+    for (const device of this.#devices) device.fence().catch(this.#lose);
     return output!;
   }
 
@@ -257,8 +267,13 @@ export class Session {
     session.#steps = this.#steps.fork();
     session.#snapshots = this.#snapshots.fork();
     session.#broken = this.#broken;
+    session.#lost = this.#lost;
     return session;
   }
+
+  readonly #lose = (error: unknown) => {
+    this.#lost ??= error;
+  };
 
   /** Back to `start` tokens after a step that failed. */
   #undo(start: number): void {

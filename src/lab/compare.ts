@@ -57,8 +57,8 @@ export async function compare(
   const { vocabulary, bytesPerToken } = source(1);
   const matched = match(settings.variants, { ...settings.model, vocabulary }, settings.goal);
   const pace = new Map(matched.map((m) => [m.pattern, paces?.get(m.pattern) ?? flopsPace(m, settings.goal)]));
-  const text = bytesPerToken !== undefined;
-  const total = totalForecast(settings, matched, pace, text);
+  const learnt = { text: bytesPerToken !== undefined };
+  const total = totalForecast(settings, matched, pace, learnt);
   let done = 0;
   const records = new Map<Matched, RunRecord[]>(matched.map((m) => [m, []]));
   for (const run of runsOf(settings, matched)) {
@@ -67,7 +67,7 @@ export async function compare(
     const rate = sweep ?? bestRate(kept, settings.rates);
     const name = `${m.pattern}, seed ${seed}, rate ${rate}`;
     let record = await shelf.get(name);
-    const { training, after } = forecast(settings, run, pace.get(m.pattern)!, text);
+    const { training, after } = forecast(settings, run, pace.get(m.pattern)!, learnt);
     if (!record) {
       const data = source(seed);
       const tell = (progress: Progress, loss?: number) =>

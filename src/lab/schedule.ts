@@ -74,8 +74,13 @@ export interface Forecast {
   readonly after: number;
 }
 
-/** What a run will take at a pace. `text`: whether what it learns is text, of which the first seed writes a sample. */
-export function forecast(settings: CompareSettings, { matched, seed }: Run, pace: Pace, text: boolean): Forecast {
+/** What is learnt: of text, the first seed writes a sample. */
+export interface Learnt {
+  readonly text: boolean;
+}
+
+/** What a run will take at a pace. */
+export function forecast(settings: CompareSettings, { matched, seed }: Run, pace: Pace, { text }: Learnt): Forecast {
   const run = trainSettings(settings, matched, { seed, rate: 0, source: "" });
   const sample = text ? sampleTokens(settings.goal.length) * pace.token : 0;
   return {
@@ -89,10 +94,10 @@ export function totalForecast(
   settings: CompareSettings,
   matched: readonly Matched[],
   paces: ReadonlyMap<string, Pace>,
-  text: boolean,
+  learnt: Learnt,
 ): number {
   return runsOf(settings, matched).reduce((sum, run) => {
-    const { training, after } = forecast(settings, run, paces.get(run.matched.pattern)!, text);
+    const { training, after } = forecast(settings, run, paces.get(run.matched.pattern)!, learnt);
     return sum + training(run.matched.steps) + after;
   }, 0);
 }

@@ -1,14 +1,15 @@
 import type { Cache } from "../attention/cache.ts";
 import { formNames, type Parts } from "../attention/define.ts";
-import { type Attention, runAttention } from "../attention/layer.ts";
-import { add, scaleBy } from "../ops/add/index.ts";
+import type { Attention } from "../attention/layer.ts";
+import { scaleBy } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
-import { moveTo } from "../ops/move/index.ts";
+import { copyTo, moveTo } from "../ops/move/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { tableOf } from "../ops/rope/rotation.ts";
-import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
-import { feedForward } from "./feed.ts";
+import type { Device, Tensor } from "../tensor/tensor.ts";
+import { type Block, cutPositions, extendBlock, partsFor, runBlock } from "./block.ts";
+import { ROWS } from "./feed.ts";
 import type { Model } from "./model.ts";
 
 /** Parameters by name, as `parametersOf` lists them. */
@@ -35,49 +36,56 @@ export interface Run {
  */
 export function forward(model: Model, weights: Weights, ids: Int32Array, run: Run): Tensor {
   const { scales } = model;
-  const branch = (y: Tensor) => (scales ? scaleBy(y, scales.branch) : y);
+  const { positions, batch, caches, form, watch } = run;
   let x = gather(weights.get("embed")!, ids);
   if (scales) x = scaleBy(x, scales.embedding);
-  run.watch?.(x);
-  const block = (from: Tensor, i: number): Tensor => {
-    const { attention, feed } = model.layers[i]!;
-    const p = part(weights, `layers.${i}.`);
-    const { device } = p.normAttention!;
-    /** One half of the block: with a cache, nothing that it makes on the way is needed after it. */
-    const half = (body: () => Tensor) => (run.caches ? scope(device, body) : body());
-    const x = moveTo(from, device);
-    const { form: wanted, positions, batch, caches } = run;
-    const form = typeof wanted === "string" ? findForm(attention, wanted) : wanted?.[i];
-    const y = half(() => {
-      const normed = rmsNorm(x, p.normAttention, model.eps);
-      const pass = { positions, batch, form, cache: caches?.[i] };
-      return add(x, branch(runAttention(attention, part(weights, `layers.${i}.attention.`), normed, pass)));
-    });
-    // By now only a tape, or who watches, needs what went in.
-    if (run.caches && !run.watch) from.free();
-    return half(() => {
-      const normed = rmsNorm(y, p.normFeed, model.eps);
-      return add(y, branch(feedForward(feed, part(weights, `layers.${i}.feed.`), normed)));
-    });
-  };
+  watch?.(x);
   const devices = layerDevices(model, weights);
-  // Made out here, a table of angles serves all layers.
-  if (run.caches)
-    model.layers.forEach(({ attention }, i) => void tableOf(devices[i]!, attention.rotation, run.positions, "passing"));
-  model.layers.forEach((_, i) => {
-    const from = x;
-    // Nothing of a block is needed once the next begins, but by a tape.
-    x = run.caches ? scope(devices[i]!, () => block(from, i)) : block(from, i);
-    if (i < model.layers.length - 1) run.watch?.(x);
+  const parts = cutPositions(positions, ROWS);
+  const passes = model.layers.map(({ attention }, i) => ({
+    positions,
+    batch,
+    form: typeof form === "string" ? findForm(attention, form) : form?.[i],
+    cache: caches?.[i],
+  }));
+  // Made out here, tables of angles serve all layers.
+  if (caches)
+    model.layers.forEach((layer, i) => {
+      for (const part of partsFor(layer, passes[i]!, parts))
+        tableOf(devices[i]!, layer.attention.rotation, part, "passing");
+    });
+  passes.forEach((pass, i) => {
+    const block = blockOf(model, weights, i);
+    const [from, device] = [x, devices[i]!];
+    if (caches) {
+      // In place, but where the block lies elsewhere or somebody keeps what he saw.
+      if (watch || from.device !== device) x = copyTo(from, device);
+      if (x !== from && !watch) from.free();
+      extendBlock(block, x, pass, parts);
+    } else x = runBlock(block, moveTo(from, device), pass);
+    if (i < passes.length - 1) watch?.(x);
   });
   const norm = weights.get("norm")!;
   const normed = rmsNorm(moveTo(run.rows ? x.rows(...run.rows) : x, norm.device), norm, model.eps);
-  run.watch?.(normed);
+  watch?.(normed);
   const last = scales ? scaleBy(normed, scales.head) : normed;
   const head = weights.get("head");
   if (head) return einsum("t d, d w -> t w", last, head);
   const embed = weights.get("embed")!;
   return einsum("t d, w d -> t w", moveTo(last, embed.device), embed);
+}
+
+/** A layer with its weights. */
+function blockOf(model: Model, weights: Weights, i: number): Block {
+  const p = part(weights, `layers.${i}.`);
+  return {
+    layer: model.layers[i]!,
+    norms: { attention: p.normAttention!, feed: p.normFeed! },
+    attention: part(weights, `layers.${i}.attention.`),
+    feed: part(weights, `layers.${i}.feed.`),
+    eps: model.eps,
+    scale: model.scales?.branch,
+  };
 }
 
 /** The form of this name, where a layer has it. */

@@ -60,7 +60,7 @@ export function parseTokenizer(file: string, text: string, config = "{}"): Token
   return buildTokenizer(file, tokenizer, settings, text.length);
 }
 
-/** As `parseTokenizer`, from what the texts hold. Ids must be below `limit`. */
+/** As `parseTokenizer`, from what the texts hold, whose vocabulary is emptied once it is read. Ids must be below `limit`. */
 export function buildTokenizer(file: string, tokenizer: object, config: object, limit: number): Tokenizer {
   const ids = idsOf(file, tokenizer);
   let vocabulary = 0;
@@ -74,7 +74,7 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
   }
   let hub: HubTokenizer;
   try {
-    hub = new HubTokenizer(tokenizer, config);
+    hub = buildHub(tokenizer as HubFile, config);
     hub.encode("a", { add_special_tokens: false });
   } catch (error) {
     if (error instanceof FormatError) throw error;
@@ -84,9 +84,9 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
       { cause: error },
     );
   }
-  const encode = (plain: string, around: boolean) => {
+  const encode = (plain: string, special: { readonly around: boolean }) => {
     // The library leaves a hole where its model has no token for unknown text.
-    const found: readonly (number | undefined)[] = hub.encode(plain, { add_special_tokens: around }).ids;
+    const found: readonly (number | undefined)[] = hub.encode(plain, { add_special_tokens: special.around }).ids;
     return Int32Array.from(found, (id) => {
       if (id === undefined)
         throw new FormatError(
@@ -98,8 +98,8 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
   const special = [...hub.get_added_tokens_decoder().values()].filter((token) => token.special);
   return {
     vocabulary,
-    encode: (plain) => (plain === "" ? new Int32Array() : encode(plain, false)),
-    prompt: (plain) => encode(plain, true),
+    encode: (plain) => (plain === "" ? new Int32Array() : encode(plain, { around: false })),
+    prompt: (plain) => encode(plain, { around: true }),
     special: new Set(special.map(({ id }) => id)),
     id: (token) => hub.token_to_id(token),
     decode(ids) {
@@ -108,6 +108,27 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
       return list.length ? hub.decode(list, { skip_special_tokens: false, clean_up_tokenization_spaces: false }) : "";
     },
   };
+}
+
+/** What is large in a tokenizer.json; what the merges are, the library checks. */
+interface HubFile {
+  readonly model: { vocab: unknown; merges?: unknown };
+}
+
+/**
+ * The library's tokenizer. It makes tables of its own from vocabulary and merges and then keeps what it was given, which is half of
+ * all that it holds: those are emptied here. Merges as pairs it takes as they are; of those in one text it would make other ones.
+ */
+function buildHub(tokenizer: HubFile, config: object): HubTokenizer {
+  const { model } = tokenizer;
+  const merges = Array.isArray(model.merges)
+    ? model.merges.map((merge) => (typeof merge === "string" ? merge.split(" ", 2) : merge))
+    : undefined;
+  if (merges) model.merges = merges;
+  const hub = new HubTokenizer(tokenizer, config);
+  model.vocab = {};
+  if (merges) merges.length = 0;
+  return hub;
 }
 
 const again = "fetch the file again";

@@ -1,6 +1,7 @@
 import type { Cache } from "../../src/attention/cache.ts";
 import { formNames, paramsOf, type Sizes, shapeOf, type Variant } from "../../src/attention/define.ts";
 import { type Attention, runAttention } from "../../src/attention/layer.ts";
+import { Unfolded } from "../../src/attention/unfold.ts";
 import { positionsOf, rotation } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Device, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
@@ -80,7 +81,7 @@ export function layerProgram(variant: Variant, drawn: Case, form: string): Progr
 
 /**
  * Feeds one sequence, from where a cache stands, through it chunk by chunk, each in its own form and, where that unfolds, in pieces
- * of a few tokens; the outputs one after the other.
+ * of a few tokens or, by turns, keeping what was unfolded before; the outputs one after the other.
  */
 export async function inChunks(
   subject: Subject,
@@ -90,13 +91,16 @@ export async function inChunks(
   x: Tensor,
 ): Promise<number[]> {
   const outputs: number[] = [];
+  const { variant } = subject.attention;
+  const kept = drawn.seed % 2 && variant.unfold ? new Unfolded(x.device, subject.attention, x.shape[0]!) : undefined;
   let from = cache.length;
   for (const { tokens, form } of drawn.chunks) {
     const y = runAttention(subject.attention, p, x.rows(from, from + tokens), {
       positions: positionsOf(from, tokens),
-      form: formName(subject.attention.variant, drawn.sizes, form),
+      form: formName(variant, drawn.sizes, form),
       cache,
       piece: 1 + (drawn.seed % 5),
+      unfolded: kept,
     });
     outputs.push(...(await y.read()));
     from += tokens;

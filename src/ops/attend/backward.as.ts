@@ -44,7 +44,7 @@ import { contract, maskPanel, layQueries } from "./score.as";
 import { HELD } from "./size";
 import { LOG2E, MET, PANEL, SHRINK, SUM, TABLE, TOP, differentiate, exponential } from "./softmax.as";
 import { LEFT, REST, differentiateStick, giveOwn, spent } from "./stick.as";
-import { WIDTH, ceilRow, floorRow, padded, sixes, tile } from "./tile.as";
+import { WIDTH, ceilRow, floorRow, padRows, sixes, tile } from "./tile.as";
 
 /** Panels whose P and dS are held at once. */
 const PANELS: i32 = HELD / COLUMNS;
@@ -133,7 +133,7 @@ function reversePiece(b: i32, group: i32, rowPiece: i32): void {
   for (let i = 0; i < blocks; i++) {
     const key = (stick ? blocks - 1 - i : i) * block;
     const n = min(block, s - key);
-    memory.fill(grads, 0, <usize>(padded(n) * across) << 2);
+    memory.fill(grads, 0, <usize>(padRows(n) * across) << 2);
     if (key < to && key + n > from && !(stick && spent(state, rows))) {
       layKeys(b, group, key, n);
       for (let r = 0; r < rows; r += HELD) reverseBlock(b, group, row0, rows, r, key, n);
@@ -201,7 +201,7 @@ function layKeys(b: i32, group: i32, key: i32, n: i32): void {
     liftRows(from, stride, n, e, keysL, E, at);
     copyRows(from, stride, n, e, copy);
     at += e;
-    copy += <usize>(n * padded(e)) << 2;
+    copy += <usize>(n * padRows(e)) << 2;
   }
   for (let i = terms, at = 0; i < terms + values; i++) {
     const e = widthOf(i);
@@ -250,7 +250,7 @@ function addQueries(panel: usize, to: usize, begin: i32, end: i32, n: i32, slope
   store<i32>(panel, 1, MET);
   let k = keysC;
   for (let i = 0; i < terms; i++) {
-    const e = widthOf(i), all = padded(e), most = sixes(e);
+    const e = widthOf(i), all = padRows(e), most = sixes(e);
     if (!queryGradient(i)) {
       k += <usize>(n * all) << 2;
       to += <usize>all * WIDTH;
@@ -269,7 +269,7 @@ function addQueries(panel: usize, to: usize, begin: i32, end: i32, n: i32, slope
 
 /** dK += dS^T Q and dV += P^T dO, a few keys at a time, over those panels that see any of them. */
 function addKeys(rows: i32, r: i32, panels: i32, n: i32, six: i32, index: usize): void {
-  const all = roundUp(rows), room = padded(n);
+  const all = roundUp(rows), room = padRows(n);
   for (let j = 0; j < room; ) {
     const height = j < six ? 6 : 4;
     let p = 0, end = panels;

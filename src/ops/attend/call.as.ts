@@ -6,7 +6,7 @@ import { F32, PAGE } from "../../tensor/pagination";
 import { bytesOf, expand, pageOf } from "../pages/row.as";
 import * as slot from "./slot";
 import { FIRST, LAST, LOG2E, MET, NONE, PANEL, SUM, TOP } from "./softmax.as";
-import { padded } from "./tile.as";
+import { padRows } from "./tile.as";
 
 let call: usize = 0;
 export let batch: i32 = 0;
@@ -272,14 +272,14 @@ export function openRow(at: usize, gap: usize, group: i32, row: i32, keyPiece: i
 /** Floats that the values take once each is filled up to whole tiles; place of value i among them. */
 export function valueRoom(upTo: i32): i32 {
   let room = 0;
-  for (let i = 0; i < upTo; i++) room += padded(widthOf(terms + i));
+  for (let i = 0; i < upTo; i++) room += padRows(widthOf(terms + i));
   return room;
 }
 
 /** The same for the terms. */
 export function termRoom(upTo: i32): i32 {
   let room = 0;
-  for (let i = 0; i < upTo; i++) room += padded(widthOf(i));
+  for (let i = 0; i < upTo; i++) room += padRows(widthOf(i));
   return room;
 }
 

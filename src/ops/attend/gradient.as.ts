@@ -30,13 +30,13 @@ import {
 } from "./call.as";
 import { lower4 } from "./panel.as";
 import { LOG2E, MET, PANEL, exp2Once } from "./softmax.as";
-import { WIDTH, padded } from "./tile.as";
+import { WIDTH, padRows } from "./tile.as";
 
 /** Key and value gradients of a block, to where they belong or to this piece's copy. */
 export function writeKeys(b: i32, group: i32, rowPiece: i32, key: i32, n: i32, from: usize): void {
   for (let i = 0; i < terms + values; i++) {
     const e = widthOf(i);
-    const panel = <usize>padded(n) * WIDTH;
+    const panel = <usize>padRows(n) * WIDTH;
     let base = keyGradient(i);
     if (base) {
       if (copiesOf(i) > 1) {
@@ -90,7 +90,7 @@ export function writeQueries(b: i32, group: i32, row0: i32, rows: i32, state: us
         );
       else if (base)
         for (let j = 0; j < min(left, 4); j++) memory.fill(rowAt(base, e, b, group, row + j), 0, <usize>e << 2);
-      from += <usize>padded(e) * WIDTH;
+      from += <usize>padRows(e) * WIDTH;
     }
   }
 }

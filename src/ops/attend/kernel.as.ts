@@ -37,7 +37,7 @@ import { DEPTH, contract, maskPanel, layQueries } from "./score.as";
 import { keepPiece, mergePieces, partRow, writePiece } from "./result.as";
 import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "./softmax.as";
 import { breakPanel, spent } from "./stick.as";
-import { WIDTH, ceilRow, floorRow, padded, sixes, tile, tileRows } from "./tile.as";
+import { WIDTH, ceilRow, floorRow, padRows, sixes, tile, tileRows } from "./tile.as";
 
 /** Up to so many rows, keys are read where they lie: copying them would take longer than it saves. */
 const CLOSE: i32 = 64;
@@ -144,7 +144,7 @@ function layValues(n: i32, rows: i32): void {
   for (let i = terms; i < terms + values; i++) {
     const e = widthOf(i);
     if (!inPlace(rows, e)) copyRows(blockRow(i), blockStride(i), n, e, to);
-    to += (<usize>(n * padded(e))) << 2;
+    to += (<usize>(n * padRows(e))) << 2;
   }
 }
 
@@ -174,7 +174,7 @@ function attendBlock(row0: i32, rows: i32, key: i32, n: i32): void {
       store<i32>(panel, 1, MET);
       let v = vals, c = o;
       for (let i = terms; i < terms + values; i++) {
-        const e = widthOf(i), all = padded(e), most = sixes(e);
+        const e = widthOf(i), all = padRows(e), most = sixes(e);
         const near = inPlace(rows, e);
         const stride = blockStride(i), row = blockRow(i) + <usize>begin * stride;
         for (let j = 0; j < all; ) {

@@ -1,7 +1,7 @@
 // Copies of operands in the order in which the tiles read them. "Lifted" means transposed: the width runs first.
 import { COLUMNS } from "../einsum/micro.as";
 import { loadPart } from "../simd.as";
-import { WIDTH, padded, sixes } from "./tile.as";
+import { WIDTH, padRows, sixes } from "./tile.as";
 
 /** Four rows of `e` floats become e rows of four, `step` bytes apart, times `factor`. */
 export function lift4(r0: usize, r1: usize, r2: usize, r3: usize, e: i32, to: usize, step: usize, factor: f32): void {
@@ -53,7 +53,7 @@ function lift2(r0: usize, r1: usize, e: i32, to: usize, step: usize): void {
  */
 export function liftRows(base: usize, stride: usize, n: i32, e: i32, to: usize, width: i32, from: i32): void {
   const six = sixes(n);
-  const all = padded(n);
+  const all = padRows(n);
   const last = base + <usize>(n - 1) * stride;
   for (let j = 0; j < all; ) {
     const rows = j < six ? 6 : 4;
@@ -72,7 +72,7 @@ export function liftRows(base: usize, stride: usize, n: i32, e: i32, to: usize, 
  */
 export function copyRows(base: usize, stride: usize, n: i32, e: i32, to: usize): void {
   const six = sixes(e);
-  const all = padded(e);
+  const all = padRows(e);
   for (let i = 0; i < all; ) {
     let from = base + (<usize>i << 2);
     const left = e - i;

@@ -23,7 +23,7 @@ import {
 import { lower4 } from "./panel.as";
 import { MET, NONE, PANEL, SUM, TOP, exp2Once } from "./softmax.as";
 import { addOwn, shareOut } from "./stick.as";
-import { WIDTH, padded } from "./tile.as";
+import { WIDTH, padRows } from "./tile.as";
 
 const LN2: f32 = 0.6931471805599453;
 /** Largest maximum of the pieces of the row that is being merged. */
@@ -79,7 +79,7 @@ function lowerRows(met: i32, from: usize, factors: v128, r0: usize, r1: usize, r
   for (let i = terms; i < terms + values; i++) {
     const e = widthOf(i);
     lower4(from, e, factors, r0, r1, r2, r3);
-    from += <usize>padded(e) * WIDTH;
+    from += <usize>padRows(e) * WIDTH;
     r0 += <usize>e << 2;
     if (r1) r1 += <usize>e << 2;
     if (r2) r2 += <usize>e << 2;

@@ -19,7 +19,7 @@ export function sixes(n: i32): i32 {
 }
 
 /** `n` rows and those that fill the last tile. */
-export function padded(n: i32): i32 {
+export function padRows(n: i32): i32 {
   const six = sixes(n);
   return n > six ? six + ((n - six + 3) & ~3) : six;
 }

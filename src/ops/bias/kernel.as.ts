@@ -64,10 +64,10 @@ function sumColumns(n: i32, rows: i32, step: usize, g: usize, out: usize): void 
     h = f64x2.add(h, low(z));
     i = f64x2.add(i, high(z));
   }
-  storePart(out, n, rounded(a, b));
-  storePart(out + 16, n - 4, rounded(c, d));
-  storePart(out + 32, n - 8, rounded(e, f));
-  storePart(out + 48, n - 12, rounded(h, i));
+  storePart(out, n, roundPairs(a, b));
+  storePart(out + 16, n - 4, roundPairs(c, d));
+  storePart(out + 32, n - 8, roundPairs(e, f));
+  storePart(out + 48, n - 12, roundPairs(h, i));
 }
 
 // @ts-ignore: decorator
@@ -84,6 +84,6 @@ function high(x: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function rounded(a: v128, b: v128): v128 {
+function roundPairs(a: v128, b: v128): v128 {
   return v128.shuffle<f32>(f32x4.demote_f64x2_zero(a), f32x4.demote_f64x2_zero(b), 0, 1, 4, 5);
 }

@@ -66,7 +66,7 @@ export function take(from: usize, size: i32, to: usize, room: i32, factor: f32):
   for (; to < end; to += 16) v128.store(to, f32x4.splat(0));
 }
 
-/** `size` floats of a padded row to a tensor. */
+/** `size` floats of a padRows row to a tensor. */
 export function give(from: usize, size: i32, to: usize): void {
   for (; size >= 8; size -= 8, from += 32, to += 32) {
     v128.store(to, v128.load(from));

@@ -26,7 +26,7 @@ import { copyRows } from "../attend/panel.as";
 import { layQueries } from "../attend/score.as";
 import { keepPiece, writePiece } from "../attend/result.as";
 import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "../attend/softmax.as";
-import { WIDTH, padded, sixes, tile, tileRows } from "../attend/tile.as";
+import { WIDTH, padRows, sixes, tile, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { liftHeads, spread, sumRanks } from "./rank.as";
 import * as slot from "./slot";
@@ -53,7 +53,7 @@ export function attendFactored(args: usize, thread: i32): void {
   call = args;
   R = whole(args, slot.KEY_RANK);
   P = whole(args, slot.VALUE_RANK);
-  room = padded(V);
+  room = padRows(V);
   const panels = <usize>((rowsPerPiece / h) * headPanels());
   table = scratch(thread);
   state = table + TABLE;
@@ -62,7 +62,7 @@ export function attendFactored(args: usize, thread: i32): void {
   ak = sums + panels * <usize>room * WIDTH;
   av = ak + <usize>(block * R) * WIDTH;
   products = av + <usize>(block * P) * WIDTH;
-  scores = products + <usize>padded(block * R) * WIDTH;
+  scores = products + <usize>padRows(block * R) * WIDTH;
   weights = scores + <usize>block * WIDTH;
   values = weights + <usize>(block * P) * WIDTH;
   exponential(table);

@@ -5,6 +5,11 @@ import { type Device, Tensor } from "../../tensor/tensor.ts";
 export function moveTo(x: Tensor, device: Device): Tensor {
   if (x.device === device) return x;
   if (x.recorder) throw new ShapeError(`move: got [${x.shape}] on a tape, expected all parameters on one device`);
+  return copyTo(x, device);
+}
+
+/** A copy of x on `device`. Not recorded. */
+export function copyTo(x: Tensor, device: Device): Tensor {
   const output = new Tensor(device, x.shape);
   device.copy(x, output, x.device);
   return output;

@@ -12,7 +12,7 @@ const SUMMED: i32 = 512;
 export function multiply(args: usize, thread: i32): void {
   const middle = whole(args, slot.MIDDLE), inner = whole(args, slot.INNER), repeats = whole(args, slot.REPEATS);
   const n = whole(args, slot.OUTER) * middle * inner;
-  const b = repeated(address(args, slot.B), middle, repeats, thread);
+  const b = repeat(address(args, slot.B), middle, repeats, thread);
   const period = middle * repeats;
   const pieces = piecesOf(n, GRAIN);
   for (let piece = first(pieces); piece < pieces; piece = next())
@@ -49,7 +49,7 @@ export function multiplyBackward(args: usize, thread: i32): void {
   const runs = whole(args, slot.RUNS);
   const period = middle * repeats;
   const rows = (outer + repeats - 1) / repeats;
-  const b = repeated(address(args, slot.B), middle, repeats, thread);
+  const b = repeat(address(args, slot.B), middle, repeats, thread);
   const direct = runs == 1 && repeats == 1;
   const strip = max(1, STRIP / inner);
   const strips = (period + strip - 1) / strip;
@@ -92,7 +92,7 @@ export function multiplyRuns(args: usize, _thread: i32): void {
 }
 
 /** b, or `repeats` of it one after the other. */
-function repeated(b: usize, middle: i32, repeats: i32, thread: i32): usize {
+function repeat(b: usize, middle: i32, repeats: i32, thread: i32): usize {
   if (repeats == 1) return b;
   const to = scratch(thread);
   for (let i = 0; i < middle * repeats; i++) store<f32>(to + (<usize>i << 2), load<f32>(b + (<usize>(i % middle) << 2)));

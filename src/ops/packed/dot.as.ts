@@ -39,7 +39,7 @@ function high(w: v128, x: usize, t: v128): v128 {
 /** The sums of the four rows. */
 // @ts-ignore: decorator
 @inline
-function joined(s: v128, t: v128): v128 {
+function join(s: v128, t: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return s;
   return i32x4.add(v128.shuffle<i32>(s, t, 0, 2, 4, 6), v128.shuffle<i32>(s, t, 1, 3, 5, 7));
 }
@@ -47,7 +47,7 @@ function joined(s: v128, t: v128): v128 {
 /** s + products of signed weights: with relaxed SIMD the sizes of activations, their signs turned onto the weights. */
 // @ts-ignore: decorator
 @inline
-function turned(w: v128, x: usize, s: v128): v128 {
+function addDots(w: v128, x: usize, s: v128): v128 {
   const sign = v128.load32_splat(x, 4);
   return i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.sub(v128.xor(w, sign), sign), v128.load32_splat(x), s);
 }
@@ -70,14 +70,14 @@ function dotSigned(q: usize, width: i32, x: usize): v128 {
 function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v128, bias: v128, sum: v128): v128 {
   let s = i32x4.splat(0), t = i32x4.splat(0);
   if (ASC_FEATURE_RELAXED_SIMD) {
-    s = turned(v128.load(q), x, s);
-    t = turned(v128.load(q, 16), x + 8, t);
-    s = turned(v128.load(q, 32), x + 16, s);
-    t = turned(v128.load(q, 48), x + 24, t);
-    s = turned(v128.load(q, 64), x + 32, s);
-    t = turned(v128.load(q, 80), x + 40, t);
-    s = turned(v128.load(q, 96), x + 48, s);
-    t = turned(v128.load(q, 112), x + 56, t);
+    s = addDots(v128.load(q), x, s);
+    t = addDots(v128.load(q, 16), x + 8, t);
+    s = addDots(v128.load(q, 32), x + 16, s);
+    t = addDots(v128.load(q, 48), x + 24, t);
+    s = addDots(v128.load(q, 64), x + 32, s);
+    t = addDots(v128.load(q, 80), x + 40, t);
+    s = addDots(v128.load(q, 96), x + 48, s);
+    t = addDots(v128.load(q, 112), x + 56, t);
     s = i32x4.add(s, t);
   } else {
     for (let i: usize = 0; i < 8; i++) {
@@ -85,7 +85,7 @@ function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v12
       s = low(w, x + (i << 2), s);
       t = high(w, x + (i << 2), t);
     }
-    s = joined(s, t);
+    s = join(s, t);
   }
   return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
@@ -121,7 +121,7 @@ function nibbleBlock(
     u = low(b, x + 16 + (i << 2), u);
     v = high(b, x + 16 + (i << 2), v);
   }
-  s = joined(i32x4.add(s, u), i32x4.add(t, v));
+  s = join(i32x4.add(s, u), i32x4.add(t, v));
   if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.sub(s, i32x4.shl(v128.load32_splat(record, 4), 3));
   return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
@@ -146,9 +146,9 @@ function dotRuns(q: usize, width: i32, x: usize): v128 {
         u = low(b, x + 32 + (i << 2), u);
         v = high(b, x + 32 + (i << 2), v);
       }
-      f = madd(f32x4.mul(f32x4.convert_i32x4_s(joined(s, t)), v128.load32_splat(record)), unsigned4(pairs), f);
+      f = madd(f32x4.mul(f32x4.convert_i32x4_s(join(s, t)), v128.load32_splat(record)), unsigned4(pairs), f);
       g = madd(f32x4.splat(load<f32>(record) * <f32>load<i32>(record, 4)), unsigned4(pairs + 4), g);
-      f = madd(f32x4.mul(f32x4.convert_i32x4_s(joined(u, v)), v128.load32_splat(record, 16)), unsigned4(pairs + 8), f);
+      f = madd(f32x4.mul(f32x4.convert_i32x4_s(join(u, v)), v128.load32_splat(record, 16)), unsigned4(pairs + 8), f);
       g = madd(f32x4.splat(load<f32>(record, 16) * <f32>load<i32>(record, 20)), unsigned4(pairs + 12), g);
       x += 64;
       pairs += 16;
@@ -202,10 +202,10 @@ function sixteens(q: usize, pairs: usize, x: usize, scales: usize, record: usize
     t3 = high(w, at + 96, t3);
   }
   const sums = record + 8 + (part << 2);
-  f = scaledSum(joined(s0, t0), record, sums, scales, f);
-  f = scaledSum(joined(s1, t1), record + 16, sums + 16, scales + 8, f);
-  f = scaledSum(joined(s2, t2), record + 32, sums + 32, scales + 16, f);
-  return scaledSum(joined(s3, t3), record + 48, sums + 48, scales + 24, f);
+  f = scaledSum(join(s0, t0), record, sums, scales, f);
+  f = scaledSum(join(s1, t1), record + 16, sums + 16, scales + 8, f);
+  f = scaledSum(join(s2, t2), record + 32, sums + 32, scales + 16, f);
+  return scaledSum(join(s3, t3), record + 48, sums + 48, scales + 24, f);
 }
 
 /** f + scales (s - 32 sum of activations): 6-bit numbers stand 32 above theirs. */

@@ -12,7 +12,7 @@ export function spread(format: i32, panel: usize, width: i32, from: i32, n: i32,
   else if (format == Q4_0) nibbles(panel + <usize>(from >> 6) * 144, n, to, step);
   else if (format == Q4_K) runs(panel + <usize>(from >> 8) * 592, to, step);
   else if (format == Q6_K) sixes(panel + <usize>(from >> 8) * 848, to, step);
-  else signed(panel + <usize>(from >> 6) * 272, n, to, step);
+  else spreadSigned(panel + <usize>(from >> 6) * 272, n, to, step);
 }
 
 /** F16 and BF16: each vector holds two columns, the second in the upper halves of the lanes. */
@@ -74,7 +74,7 @@ function whole(q: v128, offset: v128, scale: v128, add: v128): v128 {
 }
 
 /** Q8_0: signed bytes, made unsigned by turning their upper bit. */
-function signed(x: usize, n: i32, to: usize, step: usize): void {
+function spreadSigned(x: usize, n: i32, to: usize, step: usize): void {
   const turn = i8x16.splat(-128);
   const offset = i32x4.splat(128);
   const none = f32x4.splat(0);

@@ -20,8 +20,8 @@ const PIECES = 16;
 const READ = 1 << 17;
 /** Rows of activations that `packedProduct` keeps packed at most where the weight has few rows, so that there are some pieces. */
 const [NARROW, STRIPED] = [384, 480];
-/** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 4 MiB. */
-const SLAB = 1 << 20;
+/** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 1 MiB. */
+const SLAB = 1 << 18;
 
 /** A contraction with a packed weight as it will run. */
 type Form =

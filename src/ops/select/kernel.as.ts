@@ -2,7 +2,7 @@
 // so that each key has a lane; what a query keeps of a key is one word, which orders as its score does (choose.as.ts).
 import { address, first, next, real, scratch, shared, whole } from "../../device/thread.as";
 import { lift4 } from "../attend/panel.as";
-import { WIDTH, padded, sixes, tileRows } from "../attend/tile.as";
+import { WIDTH, padRows, sixes, tileRows } from "../attend/tile.as";
 import { COLUMNS } from "../einsum/micro.as";
 import { madd } from "../simd.as";
 import { choose } from "./choose.as";
@@ -29,7 +29,7 @@ export function select(args: usize, thread: i32): void {
   words = scratch(thread);
   panel = shared() + <usize>thread * PART;
   products = panel + <usize>width * WIDTH;
-  const bins = products + <usize>padded(heads) * WIDTH;
+  const bins = products + <usize>padRows(heads) * WIDTH;
   const room = (<usize>(s + COLUMNS - 1) & ~(COLUMNS - 1)) << 2;
   const perSequence = (t + perPiece - 1) / perPiece;
   const pieces = whole(args, slot.BATCH) * perSequence;

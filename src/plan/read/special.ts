@@ -53,7 +53,7 @@ const ways: Readonly<Record<string, (given: Given) => Config>> = {
     const biased = !header.whole || hasTensor(header, "exp_probs_b");
     return {
       model_type: config.n_routed_experts
-        ? (modelTypeOf(get("expert_gating_func"), biased) ?? "deepseek_v3")
+        ? (modelTypeOf({ gating: get("expert_gating_func"), biased }) ?? "deepseek_v3")
         : "deepseek_v3",
     };
   },

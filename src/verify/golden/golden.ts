@@ -2,7 +2,6 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
 import { ReferenceDevice } from "../../device/reference.ts";
-import { WasmDevice } from "../../device/wasm.ts";
 import { readJson } from "../../file/folder.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { Device } from "../../tensor/tensor.ts";
@@ -51,7 +50,10 @@ const kinds = { whole_model: runModelCase, attention_layer: runLayerCase, op: ru
  */
 export async function verifyGolden(dir: string, options: GoldenOptions = {}): Promise<GoldenReport> {
   const folders = await caseFolders(dir);
-  const devices = options.devices ?? [new ReferenceDevice(), await WasmDevice.open()];
+  const devices = options.devices ?? [
+    new ReferenceDevice(),
+    await (await import("../../device/wasm.ts")).WasmDevice.open(),
+  ];
   const cases: GoldenCase[] = [];
   try {
     for (const { name, path, kind } of folders) {

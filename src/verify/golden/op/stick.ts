@@ -14,19 +14,19 @@ export const stickOp: OpFamily = {
     const inputs = ["q", "k", "v"].map((name) => given.input(name));
     const [batch = 1, t = 1, , e = 1] = inputs[0]!.shape;
     const scale = scaleOf(said, e);
-    const atOnce = (remainder: boolean, ones = false) =>
+    const atOnce = ({ remainder = false, ones = false } = {}) =>
       numbersOf(device, () => {
         const [q, k, v] = inputs.map((x) => rowsOf(device, x));
         const values = ones ? tensor(device, [batch * t, 1], new Float64Array(batch * t).fill(1)) : v!;
         return attend(values, { scale, batch, stick: { current, remainder } }, [q!, k!]);
       });
-    compare("out", "at once", await atOnce(false));
-    compare("out_plus_remainder_v", "at once", await atOnce(true));
+    compare("out", "at once", await atOnce());
+    compare("out_plus_remainder_v", "at once", await atOnce({ remainder: true }));
     // Values of one give the sum of the weights.
     compare(
       "remainder",
       "at once",
-      Float64Array.from(await atOnce(false, true), (sum) => 1 - sum),
+      Float64Array.from(await atOnce({ ones: true }), (sum) => 1 - sum),
     );
     for (const [remainder, names] of [
       [false, ["out", "out_decode"]],
