@@ -57,7 +57,7 @@ export class Session {
   /** Whether a step over states of fixed size has begun and not ended. */
   #broken = false;
   /** Why nothing that is cached counts any longer: a device may tell only later that its memory had ended. */
-  #lost: unknown;
+  #lost: DeviceError | undefined;
 
   /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
   constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
@@ -117,12 +117,7 @@ export class Session {
    * device tells only later that it has failed, reading the result rejects, and every further call throws DeviceError.
    */
   append(ids: Int32Array, options: AppendOptions = {}): Tensor {
-    if (this.#lost !== undefined)
-      throw new DeviceError(
-        `session: got tokens after its device had failed (${this.#lost instanceof Error ? this.#lost.message : this.#lost}), ` +
-          "expected none; free it and begin another one",
-        { cause: this.#lost },
-      );
+    if (this.#lost) throw this.#lost;
     if (this.#broken)
       throw new DeviceError("session: got tokens after a step that failed midway; rewind it, or go on from a fork");
     const start = this.length;
@@ -271,8 +266,9 @@ export class Session {
     return session;
   }
 
-  readonly #lose = (error: unknown) => {
-    this.#lost ??= error;
+  readonly #lose = (error: Error) => {
+    const got = `session: got tokens after its device had failed (${error.message}), expected none; begin another one`;
+    this.#lost ??= new DeviceError(got, { cause: error });
   };
 
   /** Back to `start` tokens after a step that failed. */
