@@ -27,6 +27,7 @@ export function showList({ json }: { json: boolean }): void {
     ...columns(["machine", "memory", "reads", "16-bit", "figures from"], devices, [4]),
     "",
     "this: the machine at hand, as biform tune measured it",
+    "several of one, as 8xh200; a card and its host, as rtx-4090+ryzen-9950x (2x for two sockets)",
   ];
   console.log(lines.join("\n"));
 }
