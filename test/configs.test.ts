@@ -66,6 +66,30 @@ describe.each(all.map((one) => [one.name, one] as const))("%s", (name, one) => {
     });
 });
 
+describe("a file that transformers loaded and saved has its publisher's words and transformers' own", () => {
+  const hub = (name: string) => readConfigs("hub").find((one) => one.name === name)!.config;
+  const kimi = hub("moonshotai/Kimi-K3").text_config as Record<string, unknown>;
+  const mimo = hub("XiaomiMiMo/MiMo-V2-Flash");
+  const linear = kimi.linear_attn_config as { kda_layers: number[]; num_heads: number; head_dim: number };
+  const kinds = Array.from({ length: 93 }, (_, i) =>
+    linear.kda_layers.includes(i + 1) ? "linear_attention" : "full_attention",
+  );
+  const sizes = { linear_num_heads: linear.num_heads, linear_head_dim: linear.head_dim };
+  const swaps = (mimo.hybrid_layer_pattern as number[]).map((one) => (one ? "sliding_attention" : "full_attention"));
+  test("which agree", () => {
+    expect(blueprintOfConfig({ ...kimi, ...sizes, layer_types: kinds }, "m")).toEqual(blueprintOfConfig(kimi, "m"));
+    const saved = { ...mimo, layer_types: swaps, sliding_window: 129 };
+    expect(countParameters(blueprintOfConfig(saved, "m"))).toEqual(countParameters(blueprintOfConfig(mimo, "m")));
+  });
+  test("or one of them is refused by its name", () => {
+    expect(() => blueprintOfConfig({ ...kimi, layer_types: kinds.toReversed() }, "m")).toThrow(/^layer_types: got/);
+    expect(() => blueprintOfConfig({ ...kimi, ...sizes, linear_head_dim: 64, layer_types: kinds }, "m")).toThrow(
+      /layer_types|linear_head_dim/,
+    );
+    expect(() => blueprintOfConfig({ ...mimo, layer_types: swaps.toReversed() }, "m")).toThrow(/layer_types: got/);
+  });
+});
+
 test("the corpus is wide: types of this year, and most of them are planned", () => {
   expect(new Set(all.map(typeOf)).size).toBeGreaterThan(150);
   expect(readConfigs("hub").length).toBeGreaterThan(60);

@@ -12,10 +12,10 @@ import { readKeys } from "./settings.ts";
 
 const kinds = z.array(z.string().max(80)).max(2 * limits.layers);
 
-/** The kinds of layers; undefined where a config has none, or has its publisher's words beside them. */
-function kindsOf(config: Config, own: string): readonly string[] | undefined {
+/** The kinds of layers; undefined where a config has none. */
+function kindsOf(config: Config): readonly string[] | undefined {
   const value = config.layer_types;
-  if (value === undefined || value === null || (config[own] ?? null) !== null) return undefined;
+  if (value === undefined || value === null) return undefined;
   const list = kinds.safeParse(value);
   if (!list.success) throw refuse("layer_types", value, "expected a list of kinds of layers");
   return list.data;
@@ -40,9 +40,22 @@ const numbers = (types: readonly string[], kind: string) => types.flatMap((type,
 
 /** Kimi Linear: the sizes of linear layers, and which layers they are, in an object of their own. */
 export function kimi(config: Config): Config {
-  const types = kindsOf(config, "linear_attn_config");
+  const types = kindsOf(config);
   if (!types) return config;
   only(types, "linear_attention", "full_attention");
+  const own = config.linear_attn_config as Config | null | undefined;
+  // A file that was loaded and saved has both.
+  if ((own ?? null) !== null) {
+    const both = {
+      linear_num_heads: own!.num_heads,
+      linear_head_dim: own!.head_dim,
+      linear_conv_kernel_dim: own!.short_conv_kernel_size,
+    };
+    const agree =
+      formatJson(own!.kda_layers) === formatJson(numbers(types, "linear_attention")) &&
+      Object.entries(both).every(([key, value]) => config[key] === undefined || config[key] === value);
+    return agree ? without(config, "layer_types", ...Object.keys(both)) : config;
+  }
   const { linear_num_heads, linear_head_dim, linear_conv_kernel_dim } = readKeys(config, linearSchema);
   return {
     ...without(config, "layer_types", "linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"),
@@ -58,7 +71,7 @@ export function kimi(config: Config): Config {
 
 /** Ling 3: `head_dim` is that of the linear layers, and the last layer of each group sees everything. */
 export function ling(config: Config): Config {
-  const types = (config.linear_head_dim ?? null) === null ? undefined : kindsOf(config, "linear_attention");
+  const types = (config.linear_head_dim ?? null) === null ? undefined : kindsOf(config);
   if (!types) return config;
   only(types, "linear_attention", "full_attention");
   const linear = readKeys(config, linearSchema);
@@ -89,15 +102,25 @@ const clip = (value: unknown) => (formatJson(value) ?? "nothing").slice(0, 60);
 
 /** MiMo-V2-Flash: layers with a window have sinks and twice as many key and value heads (modeling_mimo_v2_flash.py). */
 export function mimo(config: Config): Config {
-  const types = kindsOf(config, "hybrid_layer_pattern");
-  // A window's length stands under three names in the publisher's file.
-  const twice = ["sliding_window_size", "attention_chunk_size"].filter((key) => config[key] === config.sliding_window);
+  const types = kindsOf(config);
+  // A window's length stands under three names in the publisher's file; transformers counts the token itself too.
+  const { sliding_window: window } = config;
+  const twice = ["sliding_window_size", "attention_chunk_size"].filter(
+    (key) => config[key] === window || (types !== undefined && Number(config[key]) + 1 === window),
+  );
   if (!types) return without(config, ...twice);
   only(types, "sliding_attention", "full_attention");
+  const pattern = types.map((type) => Number(type === "sliding_attention"));
+  const own = config.hybrid_layer_pattern;
+  if ((own ?? null) !== null) {
+    if (formatJson(own) !== formatJson(pattern))
+      throw refuse("layer_types", types, "expected what hybrid_layer_pattern says");
+    return without(config, "layer_types", ...twice);
+  }
   const groups = config.num_key_value_heads;
   return {
     ...without(config, "layer_types", ...twice),
-    hybrid_layer_pattern: types.map((type) => Number(type === "sliding_attention")),
+    hybrid_layer_pattern: pattern,
     swa_num_key_value_heads: typeof groups === "number" ? 2 * groups : null,
     add_swa_attention_sink_bias: true,
   };
@@ -130,7 +153,7 @@ export function gemma4(config: Config): Config {
 
 /** DeepSeek-V3.2 and GLM-5: every layer has the attention that the architecture has. */
 export function indexed(config: Config): Config {
-  const types = kindsOf(config, "");
+  const types = kindsOf(config);
   const all = types?.every((type) => type === "indexed_attention" || type === "deepseek_sparse_attention");
   return all ? without(config, "layer_types") : config;
 }
