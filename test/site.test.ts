@@ -424,6 +424,7 @@ describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
     const page = await open("#tab=compare&compare=deepseek-r1+llama-3.1-405b+MHA+MLA&context=32k");
     await page.locator("#comparison table").waitFor();
     expect(await cell(page, "#comparison", "deepseek-r1", "cache at 32k")).toBe("2.145 GiB");
+    expect(await cell(page, "#comparison", "deepseek-r1", "fits on")).toMatch(/^\d+x/);
     const names = () => page.locator("#comparison tbody th").allInnerTexts();
     expect(await names()).toEqual(["deepseek-r1", "llama-3.1-405b", "MHA", "MLA"]);
     const head = page.locator("#comparison thead button", { hasText: "values" });

@@ -3,11 +3,14 @@ import {
   bytes,
   compact,
   context,
+  deviceMemory,
   escapeHtml,
   exactBytes,
+  type Group,
   type Plan,
   plan,
   presets,
+  smallestGroup,
   splitSpecs,
   time,
   tokens,
@@ -41,19 +44,23 @@ export function showComparison(state: State): void {
   showIn("comparison", "compare-problem", () => {
     const names = state.compare.flatMap(splitSpecs);
     if (names.length === 0) return "";
-    const plans = names.map((name) => {
+    const groups = new Map<Plan, Group | undefined>();
+    for (const name of names) {
       const blueprint = namedBlueprint(name, state);
       // All at one context, so that rows compare; the planner's own is each model's where none is given.
-      return plan(blueprint, settingsOf(state, { maxContext: shared }));
-    });
-    return table(plans);
+      const settings = settingsOf(state, { maxContext: shared });
+      groups.set(plan(blueprint, settings), smallestGroup(blueprint, settings));
+    }
+    return table(groups);
   });
 }
 
 /** Tokens of all models where the planner's context is empty. */
 const shared = 32_768;
 
-function table(plans: readonly Plan[]): string {
+/** Plans with the smallest group on which each fits. */
+function table(groups: ReadonlyMap<Plan, Group | undefined>): string {
+  const plans = [...groups.keys()];
   const { settings, machines } = plans[0]!;
   const at = context(settings.context);
   const machine = machines[0]?.machine;
@@ -90,6 +97,12 @@ function table(plans: readonly Plan[]): string {
       text: (one) => `× ${Number((expanded(one) / leastCache(one).bytes).toPrecision(3))}`,
       value: (one) => expanded(one) / leastCache(one).bytes,
     },
+    {
+      head: "fits on",
+      words: true,
+      text: (one) => escapeHtml(groups.get(one)?.name ?? "–"),
+      value: (one) => memoryOf(groups.get(one)),
+    },
     ...(machine
       ? [
           {
@@ -113,6 +126,9 @@ function table(plans: readonly Plan[]): string {
   const caption = `At ${whole(settings.context)} tokens, the cache in its smallest form in ${settings.cacheType}${machine ? `; times and longest context on ${machine}` : ""}. “expanded”: times that where keys and values are kept`;
   return sortable("comparison", caption, columns, plans);
 }
+
+/** Of all devices; more than any where there is no group. */
+const memoryOf = (group: Group | undefined) => (group ? group.count * deviceMemory(group) : 2 ** 60);
 
 const expanded = ({ cache, settings }: Plan) =>
   cache.find(({ form, dtype }) => form === "expanded" && dtype === settings.cacheType)!.bytes;
