@@ -14,12 +14,8 @@ const contractions = "'(?:[sStTmMdD]|[rR][eE]|[vV][eE]|[lL][lL])";
 const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /** GPT-4's: one sign may lead a word, `ends` may end a run of signs, line ends end a piece; numbers are cut as `digits` says. */
-const gpt4 = (
-  digits: string,
-  word = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`,
-  ends = "[\\r\\n]*",
-  lines = "\\s*[\\r\\n]+",
-) => `${word}|${digits}| ?[^\\s\\p{L}\\p{N}]+${ends}|${lines}|\\s+(?!\\S)|\\s+`;
+const gpt4 = (digits: string, word = `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`, ends = "[\\r\\n]*") =>
+  `${word}|${digits}| ?[^\\s\\p{L}\\p{N}]+${ends}|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 
 /** GPT-4o's words: capitals first, then small letters, then perhaps a contraction; of no letter that `not` looks ahead to. */
 const cased = (ending = `(?:${contractions})?`, not = "") => {
@@ -72,13 +68,14 @@ export const splits: ReadonlyMap<string, Split> = new Map<string, Split>([
     begin: true,
   }),
   ...alike("dbrx smaug-bpe glm4 chatglm-bpe", { patterns: [threeDigits] }),
-  ...alike("qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo grok-2", { patterns: [gpt4("\\p{N}")] }),
+  ...alike("qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo grok-2 bailingmoe bailingmoe2 llada-moe", {
+    patterns: [gpt4("\\p{N}")],
+  }),
   ...alike("gpt-4o llama4 minimax-m2", { patterns: [gpt4("\\p{N}{1,3}", cased(), "[\\r\\n/]*")] }),
   ["tekken", { patterns: [gpt4("\\p{N}", cased(""), "[\\r\\n/]*")], whole: true, begin: true }],
   ["youtu", { patterns: [eastAsian, gpt4("\\p{N}", cased(), "[\\r\\n/]*")], whole: true }],
   ["kimi-k2", { patterns: [`\\p{Script=Han}+|${gpt4("\\p{N}{1,3}", cased(undefined, "(?!\\p{Script=Han})"))}`] }],
   ["seed-coder", { patterns: [gpt4("\\p{N}", undefined, "")] }],
-  ...alike("bailingmoe bailingmoe2 llada-moe", { patterns: [gpt4("\\p{N}", undefined, undefined, "\\s*[\\r\\n]")] }),
   // A number is cut into threes from its end; words are not cut at all.
   ["superbpe", { patterns: ["\\p{N}+", "\\d{1,3}(?=(?:\\d{3})*(?!\\d))"] }],
   ...alike("poro-chat bloom gpt3-finnish", { patterns: [unsigned] }),
