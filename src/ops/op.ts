@@ -30,7 +30,7 @@ function refuseKernel(name: string, { kind }: Device): never {
 
 /** The tape that the inputs are recorded on, if any of them is. */
 export function recorderOf(inputs: readonly (Tensor | undefined)[]): Recorder | undefined {
-  for (const t of inputs) if (t?.recorder) return t.recorder;
+  for (let i = 0; i < inputs.length; i++) if (inputs[i]?.recorder) return inputs[i]!.recorder;
   return undefined;
 }
 

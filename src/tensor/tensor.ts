@@ -148,7 +148,9 @@ function packedElements(device: Device, shape: readonly number[], packing: Packi
 
 /** Product of the sizes; 1 for a scalar. */
 export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
+  let product = 1;
+  for (let i = 0; i < shape.length; i++) product *= shape[i]!;
+  return product;
 }
 
 /**

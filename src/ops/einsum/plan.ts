@@ -44,10 +44,11 @@ const same = (x: readonly number[], y: readonly number[]) => x.length === y.leng
 /** The plan of `spec` at these shapes; computed once, then looked up. Throws ShapeError. */
 export function planOf(spec: string, a: readonly number[], b: readonly number[]): Plan {
   const list = plans.get(spec) ?? [];
-  const at = list.findIndex((known) => same(known.a, a) && same(known.b, b));
-  if (at === 0) return list[0]!.plan;
+  let at = 0;
+  while (at < list.length && !(same(list[at]!.a, a) && same(list[at]!.b, b))) at++;
+  if (at === 0 && list.length) return list[0]!.plan;
   const known = list[at] ?? { a, b, plan: makePlan(spec, lettersOf(spec, a, b)) };
-  list.splice(at < 0 ? KEPT - 1 : at, 1);
+  list.splice(at === list.length ? KEPT - 1 : at, 1);
   list.unshift(known);
   plans.set(spec, list);
   return known.plan;

@@ -2,7 +2,7 @@ import { addressOf, storageOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import { type Geometry, geometryOf, LANES, type Panels } from "../../device/panel.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
-import { codeOf } from "../../tensor/packing.ts";
+import { codeOf, type Packing } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
 import { WHOLE_ROWS } from "../einsum/size.ts";
@@ -41,7 +41,39 @@ interface Slab {
 
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
 
-const forms = new Map<string, Form>();
+/** A form, and what it was made for besides a packing. */
+interface Known {
+  readonly spec: string;
+  readonly a: readonly number[];
+  readonly b: readonly number[];
+  readonly form: Form;
+}
+
+/** Forms by the packing of a weight: looked up without a text key, which every token would leave behind. */
+const forms = new WeakMap<Packing, Known[]>();
+/** Forms of one weight beyond which it begins anew: prompts may have any length. */
+const MANY = 256;
+
+function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels): Form {
+  let list = forms.get(packing);
+  if (!list || list.length >= MANY) {
+    list = [];
+    forms.set(packing, list);
+  }
+  for (let i = 0; i < list.length; i++) {
+    const known = list[i]!;
+    if (known.spec === spec && areEqual(known.a, a) && areEqual(known.b, b.shape)) return known.form;
+  }
+  const form = formOf(spec, a, b, packing);
+  list.push({ spec, a, b: b.shape, form });
+  return form;
+}
+
+function areEqual(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
 
 /** Runs a plan over plain operands at these addresses: what einsum does where nothing is packed. */
 type Launch = (
@@ -67,14 +99,7 @@ export function contractPacked(
   const packing: Panels = b.packing!;
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
-  const { format, rows, columns, careful } = packing;
-  const key = `${spec}|${a.shape}|${b.shape}|${format}|${rows}|${columns}|${careful}`;
-  let form = forms.get(key);
-  if (!form) {
-    if (forms.size >= 4096) forms.clear();
-    form = formOf(spec, a.shape, b, packing);
-    forms.set(key, form);
-  }
+  const form = findForm(spec, a.shape, b, packing);
   if ("slabs" in form) {
     runSlabs(form.slabs, a, b, out, mode, launch);
     return;
