@@ -93,8 +93,91 @@ const minimax = (f: Fields, layer: number): Layer =>
 
 const indexed = (f: Fields, layer: number) => latent(f, f.indexer_types?.[layer] === "shared" ? 0 : f.index_head_dim);
 
+/** DeepSeek-V4.1: a window in every layer; pooled entries and their keys in those that others read. */
+function shared(f: Fields, layer: number): Layer {
+  const every = f.compress_ratios[layer];
+  const recent = (n: number) => 2 * f.head_dim * Math.min(n, f.sliding_window);
+  if (!f.kv_source_layer_ids.includes(layer)) return { bytes: recent };
+  return { bytes: (n) => recent(n) + 2 * (f.head_dim + f.index_head_dim) * Math.floor(n / every) };
+}
+
+/** GLM-5.3-Flash: one index key for so many tokens beside latents, or KDA. */
+function glm(f: Fields, layer: number): Layer {
+  const { num_heads: h, head_dim: d, short_conv_kernel_size: kernel } = f.linear_attn_config;
+  if (f.layer_types[layer] === "linear_attention") return stateOf(h * d * d + (kernel - 1) * 3 * h * d);
+  const { bytes, absorbed } = latent(f);
+  const keys = (n: number) => 2 * f.index_head_dim * Math.floor(n / f.index_kpool);
+  return { bytes: (n) => bytes(n) + keys(n), absorbed: (n) => absorbed!(n) + keys(n) };
+}
+
+/** Qwen3.8-Flash-Next: pooled index keys beside keys and values; one layer keeps inputs of a convolution over four streams. */
+function flashNext(f: Fields, layer: number): Layer {
+  const heads = grouped({ ...f, layer_types: undefined }, layer);
+  if (f.layer_types[layer] === "full_attention")
+    return { bytes: (n) => heads.bytes(n) + 2 * f.indexer_head_dim * Math.floor(n / f.indexer_compress_ratio) };
+  const lookup = (f.ple_conv_kernel_size - 1) * f.ngram_size * f.hc_count * f.hidden_size;
+  const own = gated({ ...f, full_attention_interval: 9999 }, layer).bytes(0) / 4;
+  return stateOf(own + (f.ple_layer_ids.includes(layer + 1) ? lookup : 0));
+}
+
+const blocks = (f: Fields, layer: number): Layer => {
+  const { sparse_attention_freq: freq, sparse_index_dim: index } = f.sparse_attention_config;
+  return kept(2 * f.num_key_value_heads * f.head_dim + freq[layer] * index);
+};
+
+const hunyuan = (f: Fields, layer: number): Layer => latent(f, layer === 0 || layer % 4 === 1 ? f.index_head_dim : 0);
+
+const mamba2 = (heads: number, dim: number, groups: number, rows: number, kernel: number) =>
+  stateOf(heads * dim * rows + (kernel - 1) * (heads * dim + 2 * groups * rows));
+
+function nemotron(f: Fields, layer: number): Layer {
+  const kind = f.hybrid_override_pattern[layer];
+  if (kind === "M") return mamba2(f.mamba_num_heads, f.mamba_head_dim, f.n_groups, f.ssm_state_size, f.conv_kernel);
+  return kept(kind === "*" ? 2 * f.num_key_value_heads * f.head_dim : 0);
+}
+
+/** Granite 4 and Bamba, Falcon-H1, Jamba, LFM2. */
+function mixed(f: Fields, layer: number): Layer {
+  const heads = grouped({ ...f, layer_types: undefined }, layer);
+  const own = () => mamba2(f.mamba_n_heads, f.mamba_d_head, f.mamba_n_groups, f.mamba_d_state, f.mamba_d_conv);
+  const here = f.layer_types?.[layer] ?? (f.attn_layer_indices?.includes(layer) ? "attention" : "mamba");
+  if (f.model_type === "falcon_h1") return { bytes: (n) => heads.bytes(n) + own().bytes(n) };
+  if (f.model_type === "jamba")
+    return layer % f.attn_layer_period === f.attn_layer_offset
+      ? heads
+      : stateOf(f.mamba_expand * f.hidden_size * (f.mamba_d_state + f.mamba_d_conv - 1));
+  if (here === "conv") return stateOf(f.hidden_size * (f.conv_L_cache - 1));
+  return here === "mamba" ? own() : heads;
+}
+
+const olmo = (f: Fields, layer: number): Layer => {
+  const h = f.num_attention_heads;
+  const k = Math.floor((0.75 * f.hidden_size) / h);
+  return layer % 4 === 3 ? grouped(f, layer) : stateOf(h * k * 2 * k + (f.linear_conv_kernel_dim - 1) * 4 * h * k);
+};
+
+const byType: Readonly<Record<string, (f: Fields, layer: number) => Layer>> = {
+  deepseek_v41_text: shared,
+  glm5_next_text: glm,
+  qwen4_exp_text: flashNext,
+  minimax_m3: blocks,
+  hy_v4: hunyuan,
+  nemotron_h: nemotron,
+  granitemoehybrid: mixed,
+  bamba: mixed,
+  falcon_h1: mixed,
+  jamba: mixed,
+  lfm2: mixed,
+  olmo_hybrid: olmo,
+  mamba2: (f) => ({ bytes: mamba2(f.num_heads, f.head_dim, f.n_groups, f.state_size, f.conv_kernel).bytes }),
+  // A square state for each head, and the last token's input to both halves of a block.
+  rwkv7: (f) => ({ bytes: stateOf(f.hidden_size * f.head_dim + 2 * f.hidden_size).bytes }),
+};
+
 function layerOf(f: Fields, layer: number): Layer {
   const type: string = f.model_type;
+  const own = byType[type];
+  if (own) return own(f, layer);
   if (type === "deepseek_v4") return compressed(f, layer);
   if (type === "kimi_linear") return kimi(f, layer);
   if (type === "bailing_hybrid") return ling(f, layer);
@@ -108,7 +191,10 @@ function layerOf(f: Fields, layer: number): Layer {
 
 /** LongCat's blocks have two attentions each. */
 const layersOf = (f: Fields): Layer[] =>
-  Array.from({ length: f.num_hidden_layers ?? f.n_layer ?? 2 * f.num_layers }, (_, layer) => layerOf(f, layer));
+  Array.from(
+    { length: f.num_hidden_layers ?? f.n_layer ?? f.hybrid_override_pattern?.length ?? 2 * f.num_layers },
+    (_, layer) => layerOf(f, layer),
+  );
 
 const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
 

@@ -4,6 +4,7 @@ import { type Blueprint, countParameters, draftOf } from "../src/cost/blueprint.
 import { cacheBytes, formsOf, stateBytes, valuesPerLayer } from "../src/cost/cost.ts";
 import type { Config } from "../src/family/config.ts";
 import { plan } from "../src/plan/plan.ts";
+import { presetOf } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import * as field from "./fixture/field.ts";
@@ -110,6 +111,31 @@ describe("GLM-5.3-Flash", () => {
   test("a pool of no tokens is refused", () => {
     for (const index_kpool of [0, -4, 2.5, "4"]) refused({ ...field.glmSmall, index_kpool }, /^index_kpool: got/);
   });
+});
+
+test.each([
+  ["muse-glimmer-30b", { "GQA-gated 2048": 39, "GQA-gated": 13 }],
+  ["step-3.7-flash", { "GQA-headgated 512": 33, "GQA-headgated": 12 }],
+  ["laguna-s-2.1", { "GQA-headgated 512": 36, "GQA-headgated": 12 }],
+  ["k-exaone-236b-a23b", { "GQA 128": 36, GQA: 12 }],
+  ["nemotron-h-56b", { "Mamba-2": 54, none: 54, GQA: 10 }],
+  ["a.x-k2-light", { "DSA-latentgated": 48 }],
+  ["sarvam-105b", { MLA: 32 }],
+  ["rwkv7-1.5b", { "RWKV-7": 24 }],
+] as const)("%s has layers of these kinds", (name, layers) => {
+  expect(kinds(read(presetOf(name)!.config))).toEqual(layers);
+});
+
+test.each([
+  ["deepseek-v4.1-flash", "DSpark", { "V4 128": 3 }, 14.2],
+  ["glm-5.3-flash", "MTP", { "DSA-pooled": 1 }, 7.4],
+  ["qwen3.8-flash-next", "MTP", { "GQA-indexed-gated": 1 }, 2.6],
+  ["nemotron-3-super-120b-a12b", "MTP", { GQA: 1, none: 1 }, 2.9],
+] as const)("the layers of %s that propose tokens are rows of their own", (name, method, layers, billions) => {
+  const blueprint = read(presetOf(name)!.config);
+  expect(blueprint.draft!.name).toBe(method);
+  expect(kinds(blueprint.draft!)).toEqual(layers);
+  expect(countParameters(draftOf(blueprint)!).total / 1e9).toBeCloseTo(billions, 0);
 });
 
 test("a plan tells states by their parts, and a draft's row with cache and parameters", () => {

@@ -29,6 +29,13 @@ const stateNames: Readonly<Partial<Record<Letter, string>>> = {
   n: "key_head_dim",
   v: "value_head_dim",
   w: "conv_kernel",
+  d: "hidden_size",
+};
+
+/** The same where a layer has two kinds of them, by the variant's name. */
+const ownNames: Readonly<Record<string, Readonly<Partial<Record<Letter, string>>>>> = {
+  "GQA+Mamba-2": { j: "state_heads", l: "state_head_dim", k: "state_rows", m: "state_groups" },
+  "GDN-PLE": { k: "lookup_channels", j: "lookup_reach" },
 };
 
 /** Numbers as a sum of products of sizes. */
@@ -82,7 +89,7 @@ function layerOf(kind: LayerKind) {
     return parts.length ? [[form, derive(parts, sizes, cacheNames)] as const] : [];
   });
   const held = present(variant.state?.(sizes) ?? {});
-  const state = held.length ? derive(held, sizes, stateNames) : undefined;
+  const state = held.length ? derive(held, sizes, { ...stateNames, ...ownNames[variant.name] }) : undefined;
   return {
     attention: variant.name,
     fields: { ...Object.assign({}, ...forms.map(([, { fields }]) => fields)), ...state?.fields },

@@ -9,6 +9,9 @@ import { latent } from "./latent.ts";
 import { llama } from "./llama.ts";
 import { mixtures } from "./mixture.ts";
 import { qwen } from "./qwen.ts";
+import { recent } from "./recent.ts";
+import { recurrent } from "./recurrent.ts";
+import { season } from "./season.ts";
 import { shippedKeys } from "./shipped.ts";
 
 /** A public model's sizes as its publisher's config has them: the keys that decide about cost, by their own names. */
@@ -27,14 +30,17 @@ export interface Preset {
 
 /** Public models, the latent ones first. */
 export const presets: readonly Preset[] = [
+  ...season,
   ...deepseek,
   ...kimi,
   ...latent,
   ...llama,
   ...qwen,
   ...hybrids,
+  ...recurrent,
   ...gemma,
   ...mixtures,
+  ...recent,
   ...dense,
   ...grouped,
 ].map((preset) => ({ ...preset, config: { ...preset.config, ...shippedKeys[preset.name] } }));

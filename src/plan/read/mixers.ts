@@ -3,7 +3,7 @@ import type { Feature, Sizes } from "../../attention/define.ts";
 import { type Config, count, limits, mustBe } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
-import { mamba1, mamba2, mambaBeside, shortConvolution } from "./mamba.ts";
+import { mamba1, mamba2, mambaBeside, rwkv7, shortConvolution } from "./mamba.ts";
 import { change, readKeys, type Settings, settle } from "./settings.ts";
 import { kindAt } from "./window.ts";
 
@@ -168,4 +168,29 @@ export function convolutionAt(s: Settings, i: number, traits: Traits, config: Co
     with: features,
   };
   return { attention: { variant: shortConvolution, sizes } };
+}
+
+const rwkvSchema = z.object({
+  decay_low_rank_dim: width,
+  a_low_rank_dim: width,
+  v_low_rank_dim: width,
+  gate_low_rank_dim: width,
+});
+
+/** A layer of RWKV-7: heads with a square state; values of all layers but the first are mixed with those of the first. */
+export function rwkvAt(s: Settings, i: number, _traits: Traits, config: Config): Attending {
+  const {
+    decay_low_rank_dim: q,
+    a_low_rank_dim: k,
+    v_low_rank_dim: l,
+    gate_low_rank_dim: o,
+  } = readKeys(config, rwkvSchema);
+  const [d, n] = [s.hidden_size, s.head_dim ?? 64];
+  const h = d / n;
+  if (!Number.isInteger(h))
+    throw new FormatError(`head_dim: got ${n}, expected a divisor of hidden_size ${d}; correct the config`);
+  settle(s, "num_attention_heads");
+  const sizes: Sizes = { d, h, g: h, n, r: 0, e: n, v: n, c: 0, q, o, k, l, with: featured(i > 0 && "valueShift") };
+  // What the last token's input is mixed by before the MLP, and a norm of the embeddings.
+  return { attention: { variant: rwkv7, sizes }, extra: d + (i ? 0 : 2 * d) };
 }

@@ -3,7 +3,7 @@ import { graniteFeed, withoutFeed } from "../feed.ts";
 import { deltaAt, kimiAt, kimiFeed, olmoAt } from "../hybrid.ts";
 import * as library from "../library.ts";
 import { bailingAt, minimaxAt } from "../lightning.ts";
-import { besideAt, convolutionAt, graniteHybridAt, jambaAt, mambaAt } from "../mixers.ts";
+import { besideAt, convolutionAt, graniteHybridAt, jambaAt, mambaAt, rwkvAt } from "../mixers.ts";
 import { nemotronAt, nemotronDraft, nemotronFeed, nemotronLayers, searchedAt, searchedFeed } from "../nemotron.ts";
 import { glmAt, qwenAt, qwenExtra, qwenFeed, qwenTables } from "../pooled.ts";
 import * as rename from "../rename.ts";
@@ -76,4 +76,5 @@ export const hybridRows: Readonly<Record<string, Architecture>> = {
   }),
   olmo_hybrid: olmoHybrid,
   mamba2: grouped({ attention: mambaAt, feed: withoutFeed, norms: 1 }),
+  rwkv7: grouped({ attention: rwkvAt, matrices: 2, norm: 2 }),
 };
