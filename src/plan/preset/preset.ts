@@ -8,6 +8,7 @@ import { kimi } from "./kimi.ts";
 import { latent } from "./latent.ts";
 import { llama } from "./llama.ts";
 import { mixtures } from "./mixture.ts";
+import { nemotrons } from "./nemotron.ts";
 import { qwen } from "./qwen.ts";
 import { recent } from "./recent.ts";
 import { recurrent } from "./recurrent.ts";
@@ -37,6 +38,7 @@ export const presets: readonly Preset[] = [
   ...llama,
   ...qwen,
   ...hybrids,
+  ...nemotrons,
   ...recurrent,
   ...gemma,
   ...mixtures,
