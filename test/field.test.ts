@@ -164,3 +164,31 @@ test("costed layers have a cache and a state as wide as their axes say", () => {
       for (const number of numbers) expect(Number.isSafeInteger(number) && number >= 0).toBe(true);
     }
 });
+
+test("LongCat-Flash-Lite: tables of n-grams apart, twelve of them, each with two rows more than the one before", () => {
+  const found = read(field.longcat);
+  const rows = Array.from({ length: 12 }, (_, i) => 78 * 1000 + 2 * i + 1).reduce((a, b) => a + b, 0);
+  expect(found.tables).toEqual([{ name: "embeddings of n-grams", parameters: rows * 8, read: 96 }]);
+  // The same without: one matrix of 8 rows for each table.
+  const plain = read({ ...field.longcat, model_type: "longcat_flash" });
+  expect(countParameters(found).total - countParameters(plain).total).toBe(rows * 8 + 12 * 8 * 96);
+});
+
+test("a further token's layer of Qwen3.5 has attention, although three of four layers have a state", () => {
+  const config = {
+    model_type: "qwen3_5_text",
+    vocab_size: 100,
+    hidden_size: 64,
+    num_hidden_layers: 5,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 16,
+    linear_num_key_heads: 2,
+    linear_num_value_heads: 4,
+    linear_key_head_dim: 8,
+    linear_value_head_dim: 8,
+    intermediate_size: 96,
+    mtp_num_hidden_layers: 1,
+  };
+  expect(kinds(read(config).draft!)).toEqual({ "GQA-gated": 1 });
+});

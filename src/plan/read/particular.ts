@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Feed } from "../../cost/blueprint.ts";
+import type { Feed, Table } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { borrowing } from "./borrow.ts";
 import { dense, isSparse, mixture } from "./feed.ts";
@@ -83,4 +83,36 @@ export function shortcutFeed(s: Settings, i: number, _traits: Traits, config: Co
     { experts, chosen, shared: 0, more: d * zeros + experts + zeros },
   );
   return { ...some, always: some.always + mlp.always, flops: some.flops + mlp.flops + 2 * d * zeros };
+}
+
+const ngramSchema = z.object({
+  ngram_vocab_size_ratio: z
+    .number()
+    .positive()
+    .max(2 ** 20)
+    .default(78),
+  // Tokens of the longest n-gram, and tables for each length.
+  emb_neighbor_num: z.number().int().min(2).max(64).default(4),
+  emb_split_num: heads.default(4),
+});
+
+/** Tables of LongCat-Flash-Lite for n-grams from two tokens on, so many for each length, which share the width of an embedding. */
+export function ngramTables(s: Settings, config: Config): readonly Table[] {
+  const {
+    ngram_vocab_size_ratio: ratio,
+    emb_neighbor_num: longest,
+    emb_split_num: split,
+  } = readKeys(config, ngramSchema);
+  const tables = split * (longest - 1);
+  const own = Math.floor(s.hidden_size / tables);
+  // Each has two rows more than the one before.
+  const rows = tables * Math.floor(ratio * s.vocab_size) + tables ** 2;
+  return [{ name: "embeddings of n-grams", parameters: rows * own, read: tables * own }];
+}
+
+/** What projects a row of each of these tables to the width. */
+export function ngramExtra(s: Settings, config: Config): number {
+  const { emb_neighbor_num: longest, emb_split_num: split } = readKeys(config, ngramSchema);
+  const tables = split * (longest - 1);
+  return tables * Math.floor(s.hidden_size / tables) * s.hidden_size;
 }

@@ -9,7 +9,13 @@ import { glmAt, qwenAt, qwenExtra, qwenFeed, qwenTables } from "../pooled.ts";
 import * as rename from "../rename.ts";
 import { type Architecture, grouped, latent, tied } from "./row.ts";
 
-const gatedDelta = grouped({ attention: deltaAt, qkNorm: "head", gate: true, sharedGate: true });
+const gatedDelta = grouped({
+  attention: deltaAt,
+  qkNorm: "head",
+  gate: true,
+  sharedGate: true,
+  draft: nextAttending,
+});
 const kimi = latent({ rename: library.kimi, attention: kimiAt, feed: kimiFeed, correction: true });
 
 const glmFlash = latent({

@@ -3,7 +3,7 @@ import { compressedDraft, nextTokens } from "../draft.ts";
 import { hunyuanAt, hunyuanExtra } from "../indexed.ts";
 import { sparseAt } from "../latent.ts";
 import * as library from "../library.ts";
-import { closedAt, shortcutFeed } from "../particular.ts";
+import { closedAt, ngramExtra, ngramTables, shortcutFeed } from "../particular.ts";
 import * as rename from "../rename.ts";
 import { eitherAt, engramTables, reusingAt, reusingFeed, unhashed } from "../reuse.ts";
 import { type Architecture, latent, tied } from "./row.ts";
@@ -44,6 +44,12 @@ export const latentRows: Readonly<Record<string, Architecture>> = {
   minicpm3: latent({ defaults: tied }),
   plm: latent({ matrices: 2, defaults: tied }),
   longcat_flash: latent({ feed: shortcutFeed, rename: rename.longcat }),
+  longcat_flash_ngram: latent({
+    feed: shortcutFeed,
+    rename: rename.longcat,
+    tables: ngramTables,
+    extra: ngramExtra,
+  }),
   deepseek_v4: latent({
     attention: eitherAt,
     feed: reusingFeed,
