@@ -52,6 +52,12 @@ describe("DeepSeek-V4.1", () => {
     expect(held(found, 2 ** 20)).toBe(2 * (2 ** 20 * 1600 + 40 * 128 * 512));
     expect(kinds(found)).toEqual({ "V4 128": 2, "V4.1-source": 4, "V4.1-index": 4, "V4.1-reader": 30 });
   });
+  test("engines that keep exactly what there is keep as many bytes", () => {
+    const settings = { context: 4096, batch: 1, step: 1, weightType: "bfloat16", cacheType: "float16" } as const;
+    const blueprint = read({ model_type: "deepseek_v41", text_config: field.v41Small });
+    const { engines } = plan(blueprint, { ...settings, hosts: [], layouts: [] });
+    expect(engines.map(({ bytes }) => bytes)).toContain(196_992);
+  });
   test("windows are each layer's own, and a small one is right to the byte", () => {
     const small = { model_type: "deepseek_v41", text_config: field.v41Small };
     expect(held(read(small), 4096)).toBe(196_992);

@@ -54,6 +54,9 @@ function layRows({ layers }: Blueprint, layout: Layout): LayerRows[] {
     const { owner, indexOwner } = keeping ?? {};
     const { keys, values, index, heads } = keptOf(kind).absorbed ? latentRows(kind, layout) : plainRows(attention);
     const own = owner === undefined;
+    // A layer that reads another's entries may still keep the last tokens itself (DeepSeek-V4.1).
+    const recent = own ? undefined : keeping?.recent;
+    if (recent) return { count, keys, values, index: 0, heads, window: recent, ...stateRows(attention) };
     return {
       count,
       keys: own ? keys : 0,
