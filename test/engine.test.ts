@@ -146,9 +146,16 @@ test("latents behind a window are dropped too", () => {
   expect(latent!.bytes).toBe(27 * 576 * 64 * 2);
 });
 
+/** Latent models of which no engine's allocation is known yet. */
+const untold = ["glm-5.3-flash", "hy4-preview", "a.x-k2-light", "sarvam-105b"];
+
 test("every preset has rows, each with a source, whose bytes grow with the batch", () => {
   for (const { name } of presets) {
     const list = rows(name, 4096);
+    if (untold.includes(name)) {
+      expect(list).toEqual([]);
+      continue;
+    }
     expect(list.length).toBeGreaterThan(0);
     const twice = enginesOf(blueprint(name), "float16", { context: 4096, batch: 2 });
     for (const [i, row] of list.entries()) {

@@ -30,8 +30,8 @@ const glmSchema = z.object({
     .object({
       kda_layers: z.array(count(limits.layers)).max(limits.layers).nullish(),
       full_attn_layers: z.array(count(limits.layers)).max(limits.layers).nullish(),
-      num_heads: count(limits.heads).nullish(),
-      head_dim: width.nullish(),
+      num_heads: count(limits.heads),
+      head_dim: width,
       short_conv_kernel_size: taps.nullish(),
       gate_lower_bound: z.number().max(0).nullish(),
       lower_bound: z.number().max(0).nullish(),
@@ -50,12 +50,12 @@ const glmSchema = z.object({
 /** A layer of GLM-5.3-Flash: KDA, or every fourth MLA without rotation behind an indexer with pooled keys. Lists count from 1. */
 export function glmAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
   const keys = readKeys(config, glmSchema);
-  const linear = keys.linear_attn_config ?? {};
+  const linear = keys.linear_attn_config;
   const extra = 2 * mixing(s.hidden_size, keys.hc_mult ?? 4);
   const types = ["linear_attention", "indexed_attention", "deepseek_sparse_attention", "full_attention"];
   const isLinear = s.layer_types
     ? kindAt(s, i, ...types) === "linear_attention"
-    : linear.kda_layers
+    : linear?.kda_layers
       ? linear.kda_layers.includes(i + 1)
       : i % 4 !== 3;
   if (!isLinear) {
@@ -64,15 +64,15 @@ export function glmAt(s: Settings, i: number, traits: Traits, config: Config): A
     const sizes = { ...attention.sizes, w: keys.index_kpool };
     return { attention: { variant: pooledDsa, sizes }, extra, keeping: { indexEvery: keys.index_kpool } };
   }
-  const n = linear.head_dim ?? keys.linear_head_dim ?? 128;
+  const n = linear?.head_dim ?? keys.linear_head_dim ?? 128;
   const { variant, sizes } = deltaAttention({
     d: s.hidden_size,
-    h: linear.num_heads ?? keys.linear_num_heads ?? 64,
+    h: linear?.num_heads ?? keys.linear_num_heads ?? 64,
     n,
     c: n,
-    w: linear.short_conv_kernel_size ?? keys.linear_conv_kernel_dim ?? 4,
+    w: linear?.short_conv_kernel_size ?? keys.linear_conv_kernel_dim ?? 4,
     eps: s.rms_norm_eps ?? 1e-6,
-    floor: linear.gate_lower_bound ?? linear.lower_bound ?? keys.linear_lower_bound ?? -5,
+    floor: linear?.gate_lower_bound ?? linear?.lower_bound ?? keys.linear_lower_bound ?? -5,
   });
   return { attention: { variant, sizes }, extra };
 }
