@@ -83,6 +83,10 @@ const idle: Readonly<Record<string, readonly [reason: string, where: RegExp]>> =
     "use_sliding_window is false unless a config says otherwise, and chunks are no windows",
     /^(qwen|mimo$|smollm|llama4)/,
   ],
+  full_attention_interval: ["layer_types say it for each layer", /^qwen4_exp/],
+  index_head_dim: ["sparse_attention_config says it", /^minimax_m3/],
+  index_n_heads: ["sparse_attention_config says it", /^minimax_m3/],
+  ssm_state_size: ["mamba_d_state says it", /^(granitemoehybrid|bamba|falcon_h1)$/],
   compress_rates: ["compress_ratios say it for each layer", /^deepseek_v4$/],
 };
 

@@ -52,7 +52,12 @@ export function olmoAt(s: Settings, i: number, traits: Traits, config: Config): 
 export function gatedDeltaAt(s: Settings, config: Config): Attending {
   const keys = readKeys(config, deltaSchema);
   const { linear_key_head_dim: n, linear_value_head_dim: v, linear_num_value_heads: h } = keys;
-  const sizes = { h, g: keys.linear_num_key_heads, n, e: n, v, w: keys.linear_conv_kernel_dim };
+  const g = keys.linear_num_key_heads;
+  if (h % g)
+    throw new FormatError(
+      `linear_num_value_heads: got ${h}, expected a multiple of the ${g} heads of keys; correct the config`,
+    );
+  const sizes = { h, g, n, e: n, v, w: keys.linear_conv_kernel_dim };
   return { attention: { variant: gdn, sizes: { d: s.hidden_size, r: 0, c: 0, q: 0, o: 0, ...sizes } } };
 }
 

@@ -107,6 +107,7 @@ const ways: Readonly<Record<string, (given: Given) => Config>> = {
       layer_group_size: groupOf(full.slice(0, Number(config.num_hidden_layers ?? 0))),
       head_dim: get("kda.head_dim"),
       short_conv_kernel_size: get("ssm.conv_kernel"),
+      kda_safe_gate: get("kda.safe_gate"),
       kda_lower_bound: get("kda.gate_lower_bound"),
       gated_attention_proj_granularity_type: each ? "element_wise" : "head_wise",
     };
