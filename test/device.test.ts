@@ -149,7 +149,7 @@ describe("contraction", () => {
     await contract("t d, d f -> t f", [9, 90_000], [90_000, 10], "set");
     await contract("t d, d f -> t f", [10, 90_000], [90_000, 9], "add");
     await contract("t d, d f -> t f", [70, 30_000], [30_000, 80], "set");
-    await contract("t d, d f -> t f", [80, 30_000], [30_000, 70], "set");
+    if (long) await contract("t d, d f -> t f", [80, 30_000], [30_000, 70], "set");
   });
 
   it("sums nothing to zero", async () => {
