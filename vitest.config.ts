@@ -3,7 +3,10 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** What takes longest, so that it begins first and all workers end together. */
-const longest = ["law/device", "law/variants", "law/op", "law/model", "law/plan", "cli", "run", "plancli", "device"];
+const longest = [
+  ...["law/device", "law/variants", "law/op", "law/model", "law/plan", "cli", "run", "plancli", "device"],
+  ...["fuzz", "given", "packed", "golden", "site", "heap", "place", "stay", "rewind", "make", "template"],
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

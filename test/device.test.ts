@@ -23,7 +23,7 @@ import { ropeWasm } from "../src/ops/rope/wasm.ts";
 import { DeviceError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, sizeOf, Tensor, tensor } from "../src/tensor/tensor.ts";
-import { share } from "./extent.ts";
+import { long, share } from "./extent.ts";
 
 const reference = new ReferenceDevice();
 const builds = ["simd", "relaxed", "wide"] as const;

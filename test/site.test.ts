@@ -595,7 +595,7 @@ describe.skipIf(noBrowser !== undefined || !long)("the tabs", () => {
   });
 });
 
-describe.skipIf(noBrowser !== undefined)("the first answer", () => {
+describe.skipIf(noBrowser !== undefined || !long)("the first answer", () => {
   test("stands before the page's script runs, and is the one that it then makes", async () => {
     const answers = async (hash: string, script: boolean) => {
       const context = await browser.newContext();
