@@ -41,11 +41,14 @@ type Give = (shape: readonly number[], deviation?: number) => Tensor;
  * `tolerance` of the reference relative to the largest number, and bit for bit among thread counts of one build.
  */
 async function agree(tolerance: number, body: (give: Give, device: Device) => Tensor[]): Promise<void> {
+  const random = new Random(7);
+  // Drawn once: every device asks for the same in the same order.
+  const drawn: Float32Array[] = [];
   const run = async (device: Device) => {
-    const random = new Random(7);
     const made: Tensor[] = [];
     const give: Give = (shape, deviation = 1) => {
-      const t = tensor(device, shape, random.normals(sizeOf(shape), deviation).map(Math.fround));
+      drawn[made.length] ??= Float32Array.from(random.normals(sizeOf(shape), deviation));
+      const t = tensor(device, shape, drawn[made.length]!);
       made.push(t);
       return t;
     };
