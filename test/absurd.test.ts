@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { presets } from "../src/plan/preset/preset.ts";
+import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 import { decides } from "../src/plan/read/ledger.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
@@ -97,4 +97,12 @@ test("there are many such keys, and a key that nobody knows is refused in every 
       textOf(copy)[key] = 2;
       expect(refusal(copy), `${key} in ${name}`).toContain(key);
     }
+});
+
+test("a token visits no more experts than there are, those that do nothing among them", () => {
+  const config = { ...presetOf("longcat-flash")!.config, moe_topk: 769 };
+  expect(() => blueprintOfConfig(config, "x")).toThrow(
+    "num_experts_per_tok: got 769, expected at most the 768 experts",
+  );
+  expect(() => blueprintOfConfig({ ...config, moe_topk: 768 }, "x")).not.toThrow();
 });

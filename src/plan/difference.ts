@@ -227,9 +227,9 @@ type Layer = Plan["layers"][number];
 function compareLayers(a: readonly Layer[], b: readonly Layer[]): Difference["layers"] {
   const others = [...b];
   const beside = new Map<Layer, Layer>();
-  const pair = (fit: (own: Layer, other: Layer) => boolean): void => {
+  const pair = (suits: (own: Layer, other: Layer) => boolean): void => {
     for (const own of a) {
-      const at = beside.has(own) ? -1 : others.findIndex((other) => fit(own, other));
+      const at = beside.has(own) ? -1 : others.findIndex((other) => suits(own, other));
       if (at >= 0) beside.set(own, others.splice(at, 1)[0]!);
     }
   };

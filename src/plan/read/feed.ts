@@ -38,6 +38,7 @@ export function mixture(
   { experts, chosen, shared, more = 0 }: { experts: number; chosen: number; shared: number; more?: number },
 ): Feed {
   const { d, f, matrices = 3 } = expert;
+  checkChosen(chosen, experts);
   const one = dense({ d, f: shared, matrices });
   return {
     always: d * experts + one.always + more,
@@ -48,6 +49,14 @@ export function mixture(
   };
 }
 
+/** Throws FormatError where a token would visit more experts than there are. */
+export function checkChosen(chosen: number, experts: number): void {
+  if (chosen > experts)
+    throw new FormatError(
+      `num_experts_per_tok: got ${chosen}, expected at most the ${experts} experts; correct the config`,
+    );
+}
+
 /** The feed-forward half of layer i. Throws FormatError naming the key that is missing or at odds with another. */
 export function feedAt(s: Settings, i: number, traits: FeedTraits = {}): Feed {
   const d = s.hidden_size;
@@ -55,10 +64,7 @@ export function feedAt(s: Settings, i: number, traits: FeedTraits = {}): Feed {
   if (!isSparse(s, i)) return dense({ d, f: sizeAt(s, "intermediate_size", i), matrices, bias: s.mlp_bias === true });
   const experts = at<number>(s.num_experts!, i, "num_experts");
   const chosen = sizeAt(s, "num_experts_per_tok", i);
-  if (chosen > experts)
-    throw new FormatError(
-      `num_experts_per_tok: got ${chosen}, expected at most the ${experts} experts; correct the config`,
-    );
+  checkChosen(chosen, experts);
   const f = sizeAt(s, s.moe_intermediate_size ? "moe_intermediate_size" : "intermediate_size", i);
   const shared = s.shared_expert_intermediate_size ?? f * at<number>(s.n_shared_experts ?? 0, i, "n_shared_experts");
   const extra = (traits.correction && s.router_correction !== false ? experts : 0) + (traits.routerBias ? experts : 0);

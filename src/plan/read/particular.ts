@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Feed, Table } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { borrowing } from "./borrow.ts";
-import { dense, isSparse, mixture } from "./feed.ts";
+import { checkChosen, dense, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { latentAt } from "./latent.ts";
 import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
@@ -77,7 +77,9 @@ export function shortcutFeed(s: Settings, i: number, _traits: Traits, config: Co
   const { zero_expert_num: idle } = readKeys(config, zeroSchema);
   const experts = at<number>(s.num_experts ?? 0, i, "num_experts");
   const zeros = idle ?? 0;
-  const chosen = Math.round((sizeAt(s, "num_experts_per_tok", i) * experts) / Math.max(1, experts + zeros));
+  const visited = sizeAt(s, "num_experts_per_tok", i);
+  checkChosen(visited, experts + zeros);
+  const chosen = Math.round((visited * experts) / Math.max(1, experts + zeros));
   const some = mixture(
     { d, f: sizeAt(s, "moe_intermediate_size", i) },
     { experts, chosen, shared: 0, more: d * zeros + experts + zeros },
