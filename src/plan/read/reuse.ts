@@ -114,7 +114,7 @@ export function reusingAt(s: Settings, i: number, _traits: Traits, config: Confi
     const found = ids.filter((id) => id <= i);
     if (found.length === 0)
       throw new FormatError(
-        `${key}: got no layer at or before ${i}, which has compress_ratios ${every}; correct the config`,
+        `${key}: got no layer at or before ${i}, expected one, since its compress_ratios is ${every}; correct the config`,
       );
     return Math.max(...found);
   };
