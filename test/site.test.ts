@@ -663,7 +663,7 @@ describe.skipIf(noBrowser !== undefined || !long)("everyone", () => {
     };
     await reach("model");
     await page.keyboard.press("Home");
-    await says(page, "#headline", /deepseek-v2-lite/);
+    await says(page, "#headline", new RegExp(presets[0]!.name.replaceAll(".", "\\.")));
     await reach("context");
     await page.keyboard.press("Control+A");
     await page.keyboard.type("64k");
