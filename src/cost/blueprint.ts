@@ -70,6 +70,10 @@ export interface Blueprint {
   readonly source?: string | undefined;
 }
 
+/** The blueprint with more that was assumed of it. */
+export const assume = (blueprint: Blueprint, ...told: readonly string[]): Blueprint =>
+  told.length ? { ...blueprint, assumed: [...(blueprint.assumed ?? []), ...told] } : blueprint;
+
 /** The draft layers as a model of their own, without tables: what they cost is counted as for any other. */
 export function draftOf({ draft, ...model }: Blueprint): Blueprint | undefined {
   if (!draft) return undefined;

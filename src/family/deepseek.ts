@@ -122,7 +122,12 @@ export const deepseek = defineFamily({
     const { num_hidden_layers: layers, first_k_dense_replace: first, moe_layer_freq: every } = config;
     const grouped = config.topk_method === "greedy" ? "whole" : "grouped";
     const experts = first < layers ? expertsOf(config, { scores: "softmax", grouped, layers }) : undefined;
-    return decoder(config, latentAttention(config), (i) => (i >= first && i % every === 0 ? experts : undefined));
+    const attention = latentAttention(config);
+    return decoder(
+      config,
+      () => attention,
+      (i) => (i >= first && i % every === 0 ? experts : undefined),
+    );
   },
   attention: ({ sizes }) => latentTable(sizes),
   gguf: deepseekGguf,
@@ -195,5 +200,9 @@ function thirdModel(config: z.infer<typeof third>, attention: Attention): Model 
   const { num_hidden_layers: layers, first_k_dense_replace: first, norm_topk_prob: normalised } = config;
   const how = { scores: "sigmoid", normalised, grouped: "grouped", layers } as const;
   const experts = first < layers ? expertsOf(config, how) : undefined;
-  return decoder(config, attention, (i) => (i >= first ? experts : undefined));
+  return decoder(
+    config,
+    () => attention,
+    (i) => (i >= first ? experts : undefined),
+  );
 }

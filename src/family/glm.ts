@@ -40,7 +40,12 @@ export const glm = defineFamily({
     const some = Array.from({ length: layers }, (_, i) => i).some(sparse);
     const experts = some ? expertsOf(config, how) : undefined;
     const layout = config.rope_interleave ? "interleaved" : "half";
-    return decoder(config, latentAttention(config, layout), (i) => (sparse(i) ? experts : undefined));
+    const attention = latentAttention(config, layout);
+    return decoder(
+      config,
+      () => attention,
+      (i) => (sparse(i) ? experts : undefined),
+    );
   },
   attention: ({ sizes }) => latentTable(sizes),
   gguf: deepseekGguf,

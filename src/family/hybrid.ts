@@ -2,11 +2,10 @@ import { z } from "zod";
 import type { Sizes } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
 import { kda } from "../attention/variant/kda.ts";
-import type { FeedForward, Model } from "../model/model.ts";
+import type { Model } from "../model/model.ts";
 import { rotation } from "../ops/rope/index.ts";
 import { FormatError } from "../tensor/error.ts";
 import { type Config, mustBe } from "./config.ts";
-import type { DecoderConfig } from "./decoder.ts";
 import { type Entries, u32 } from "./gguf.ts";
 import { latentWidths } from "./latent.ts";
 import { numbers, type Source } from "./source.ts";
@@ -26,24 +25,6 @@ export function deltaAttention({ d, h, n, c, w, eps, floor }: DeltaWidths): Atte
   const bounded = floor !== undefined && { floor };
   const sizes: Sizes = { ...own, ...bounded, with: { plainGate: true, ...(bounded && { boundedDecay: true }) } };
   return { variant: kda, sizes, rotation: rotation(0) };
-}
-
-/** A model whose layers each have attention of their own kind. */
-export function mixedDecoder(
-  config: DecoderConfig,
-  attention: (layer: number) => Attention,
-  experts: (layer: number) => FeedForward | undefined,
-): Model {
-  return {
-    vocabulary: config.vocab_size,
-    width: config.hidden_size,
-    layers: Array.from({ length: config.num_hidden_layers }, (_, i) => ({
-      attention: attention(i),
-      feed: experts(i) ?? { kind: "dense", f: config.intermediate_size },
-    })),
-    tied: config.tie_word_embeddings,
-    eps: config.rms_norm_eps,
-  };
 }
 
 /**

@@ -8,17 +8,8 @@ import { decoderKeys, usualNames } from "./decoder.ts";
 import { expertsOf } from "./experts.ts";
 import { defineFamily } from "./family.ts";
 import { defineArchitecture, perLayer, u32 } from "./gguf.ts";
-import {
-  deltaAttention,
-  deltaTable,
-  fullLayers,
-  hybridEntries,
-  hybridKeys,
-  hybridWidths,
-  mixedDecoder,
-  taps,
-} from "./hybrid.ts";
-import { latentAttention, latentKeys, latentSettings, latentTable } from "./latent.ts";
+import { deltaAttention, deltaTable, fullLayers, hybridEntries, hybridKeys, hybridWidths, taps } from "./hybrid.ts";
+import { decoder, latentAttention, latentKeys, latentSettings, latentTable } from "./latent.ts";
 import { numbers } from "./source.ts";
 
 const layerList = z.array(count(limits.layers)).max(limits.layers);
@@ -157,7 +148,7 @@ export const kimi = defineFamily({
             },
           )
         : undefined;
-    return mixedDecoder(
+    return decoder(
       config,
       (i) => (isLinear(i) ? delta : latent),
       (i) => (i >= first && i % every === 0 ? experts : undefined),

@@ -192,17 +192,17 @@ export function latentArchitecture<S extends z.ZodRawShape>({
   });
 }
 
-/** A model of MLA layers all alike, each with the experts of its number or else a dense MLP. */
+/** A model of layers with the attention of their number, and its experts or else a dense MLP. */
 export function decoder(
   config: DecoderConfig,
-  attention: Attention,
+  attention: (layer: number) => Attention,
   experts: (layer: number) => FeedForward | undefined,
 ): Model {
   return {
     vocabulary: config.vocab_size,
     width: config.hidden_size,
     layers: Array.from({ length: config.num_hidden_layers }, (_, i) => ({
-      attention,
+      attention: attention(i),
       feed: experts(i) ?? { kind: "dense", f: config.intermediate_size },
     })),
     tied: config.tie_word_embeddings,

@@ -8,17 +8,8 @@ import { decoderKeys, usualNames } from "./decoder.ts";
 import { expertKeys, expertsOf } from "./experts.ts";
 import { defineFamily } from "./family.ts";
 import { defineArchitecture, f32, flag, perLayer, u32 } from "./gguf.ts";
-import {
-  deltaAttention,
-  deltaTable,
-  fullLayers,
-  hybridEntries,
-  hybridKeys,
-  hybridWidths,
-  mixedDecoder,
-  taps,
-} from "./hybrid.ts";
-import { latentAttention, latentKeys, latentSettings, latentTable } from "./latent.ts";
+import { deltaAttention, deltaTable, fullLayers, hybridEntries, hybridKeys, hybridWidths, taps } from "./hybrid.ts";
+import { decoder, latentAttention, latentKeys, latentSettings, latentTable } from "./latent.ts";
 import { numbers } from "./source.ts";
 import { place } from "./table.ts";
 
@@ -175,7 +166,7 @@ export const ling = defineFamily({
     const latent: Attention = kind ? { ...plain, sizes: { ...plain.sizes, with: { [gate[kind]]: true } } } : plain;
     const { first_k_dense_replace: first, layer_group_size: group } = config;
     const experts = first < layers ? mixture(config, layers) : undefined;
-    return mixedDecoder(
+    return decoder(
       config,
       (i) => (isFull(i, layers, group) ? latent : delta),
       (i) => (i >= first ? experts : undefined),

@@ -40,7 +40,11 @@ export const minicpm = defineFamily({
       );
     const attention = latentAttention({ ...config, v_head_dim: v }, "half");
     return {
-      ...decoder(config, attention, () => undefined),
+      ...decoder(
+        config,
+        () => attention,
+        () => undefined,
+      ),
       // Null says: no factor.
       scales: {
         embedding: config.scale_emb,

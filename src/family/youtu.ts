@@ -17,7 +17,12 @@ export const youtu = defineFamily({
   model(config) {
     checkImplied(config);
     const layout = config.rope_interleave ? "interleaved" : "half";
-    return decoder(config, latentAttention(config, layout), () => undefined);
+    const attention = latentAttention(config, layout);
+    return decoder(
+      config,
+      () => attention,
+      () => undefined,
+    );
   },
   attention: ({ sizes }) => latentTable(sizes),
   gguf: deepseekGguf,

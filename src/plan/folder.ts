@@ -1,4 +1,4 @@
-import { type Blueprint, countParameters } from "../cost/blueprint.ts";
+import { assume, type Blueprint, countParameters } from "../cost/blueprint.ts";
 import type { Listing } from "../file/listing.ts";
 import { isHead, shipByTensors, type Weighed } from "./read/weigh.ts";
 
@@ -16,32 +16,31 @@ const INDEX_TOLERANCE = 0.01;
 export function shipByFiles(blueprint: Blueprint, listing: Listing | undefined): Blueprint {
   if (!listing) return blueprint;
   const { tensors, missing, total } = listing;
-  const assumed = [...(blueprint.assumed ?? [])];
   if (missing.length) {
     const files = `${missing.length} of the files that hold weights ${missing.length > 1 ? "are" : "is"} not there (${missing[0]!.slice(0, 80)})`;
     const known = blueprint.weightBytes ?? total;
-    if (known === undefined) return { ...blueprint, assumed: [...assumed, `${files}: no file says the bytes of all`] };
+    if (known === undefined) return assume(blueprint, `${files}: no file says the bytes of all`);
     const by =
       blueprint.weightBytes === undefined
         ? "are those that the index says, for all that the files hold"
         : "follow from the config";
-    return { ...blueprint, weightBytes: known, assumed: [...assumed, `${files}: bytes of weights ${by}`] };
+    return assume({ ...blueprint, weightBytes: known }, `${files}: bytes of weights ${by}`);
   }
+  const told: string[] = [];
   const count = blueprint.layers.reduce((sum, layer) => sum + layer.count, 0);
   const own = new Map([...tensors].filter(([name]) => isOwn(name, count)));
   const all = sumBytes(tensors);
   const beside = all - sumBytes(own);
   if (beside)
-    assumed.push(`beside the weights of the model its files hold ${beside} bytes, of further layers or encoders`);
+    told.push(`beside the weights of the model its files hold ${beside} bytes, of further layers or encoders`);
   if (total !== undefined && Math.abs(total - all) > INDEX_TOLERANCE * all)
-    assumed.push(`model.safetensors.index.json says ${total} bytes, and the files hold ${all}, which count`);
-  const tied = tieByTensors(blueprint, own, assumed);
-  const fitted = shipByTensors({ ...blueprint, tied, assumed }, own);
+    told.push(`model.safetensors.index.json says ${total} bytes, and the files hold ${all}, which count`);
+  const tied = tieByTensors(blueprint, own, told);
+  const fitted = shipByTensors(assume({ ...blueprint, tied }, ...told), own);
   const elements = countFloats(own);
   const parameters = countParameters(fitted).total;
   if (elements === undefined || Math.abs(elements - parameters) <= TOLERANCE * elements) return fitted;
-  const told = `the config speaks of ${parameters} parameters, and the files hold ${elements}`;
-  return { ...fitted, assumed: [...(fitted.assumed ?? []), told] };
+  return assume(fitted, `the config speaks of ${parameters} parameters, and the files hold ${elements}`);
 }
 
 const sumBytes = (tensors: ReadonlyMap<string, Weighed>) =>

@@ -1,10 +1,12 @@
 import { layerSpecs, parseSpec } from "../../attention/spec.ts";
+import { assume, type Blueprint } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import type { Architecture } from "./architecture.ts";
 import { feedAt } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
 import { gatedDeltaAt, moonshotAt } from "./hybrid.ts";
 import { latentAt } from "./latent.ts";
+import { refuseUnread } from "./ledger.ts";
 import { change, need, type Settings, settle, sizeAt } from "./settings.ts";
 
 /**
@@ -26,7 +28,23 @@ export function namedArchitecture(
 }
 
 /** Whether every layer that a pattern names says its sizes, so that keys which nobody reads are overridden knowingly. */
-export const saysSizes = (pattern: string): boolean => layerSpecs(pattern, 4096).every((spec) => spec.includes(":"));
+const saysSizes = (pattern: string): boolean => layerSpecs(pattern, 4096).every((spec) => spec.includes(":"));
+
+/**
+ * The blueprint of a model with keys that decide and that no reader looked at: refused, unless the user said the sizes of all
+ * layers, which is noted. `source` has the values, `names` what the keys are called in the file. Throws FormatError.
+ */
+export function overrideUnread(
+  blueprint: Blueprint,
+  source: Config,
+  missed: readonly string[],
+  { as, names }: { readonly as?: string | undefined; readonly names?: ReadonlyMap<string, string> | undefined },
+): Blueprint {
+  if (missed.length === 0) return blueprint;
+  if (as === undefined || !saysSizes(as)) throw refuseUnread(source, missed, { as, names });
+  const keys = `${missed.join(", ")} ${missed.length > 1 ? "are" : "is"}`;
+  return assume(blueprint, `attention is as --as ${as.trim()} says; the model's ${keys} not read`);
+}
 
 interface Place {
   readonly s: Settings;

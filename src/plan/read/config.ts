@@ -5,9 +5,9 @@ import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
-import { namedArchitecture, saysSizes } from "./choice.ts";
+import { namedArchitecture, overrideUnread } from "./choice.ts";
 import { languageModel } from "./language.ts";
-import { overridden, refuseUnread, track, unread } from "./ledger.ts";
+import { track, unread } from "./ledger.ts";
 import { shipByConfig } from "./quantised.ts";
 import { namesOf, type Settings, settingsOf } from "./settings.ts";
 import { nearest } from "./spelling.ts";
@@ -84,10 +84,7 @@ export function assemble(
     assumed: notesOf(s, architecture),
   };
   checkTotals(blueprint);
-  const missed = unread(config);
-  if (missed.length === 0) return blueprint;
-  if (as === undefined || !saysSizes(as)) throw refuseUnread(config, missed, { as, names });
-  return { ...blueprint, assumed: [...blueprint.assumed!, overridden(as, missed)] };
+  return overrideUnread(blueprint, config, unread(config), { as, names });
 }
 
 /** What is left open where an architecture's layers that propose further tokens are not known. */

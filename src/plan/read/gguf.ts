@@ -1,15 +1,14 @@
-import { type Blueprint, countParameters } from "../../cost/blueprint.ts";
+import { assume, type Blueprint, countParameters } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 import type { Architecture } from "./architecture.ts";
-import { namedArchitecture, saysSizes } from "./choice.ts";
+import { namedArchitecture, overrideUnread } from "./choice.ts";
 import { architectureOf, assemble, type Reading } from "./config.ts";
 import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
 import { type Header, hubConfig, openHeader, unaskedKeys } from "./header.ts";
 import { latentAt } from "./latent.ts";
-import { overridden, refuseUnread } from "./ledger.ts";
 import { hybridAt } from "./particular.ts";
 import { checkKept } from "./tally.ts";
 import { shipByTensors } from "./weigh.ts";
@@ -32,25 +31,18 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
     const config = hubConfig(header);
     const { rename: _, ...known } = architectureOf(config.model_type) ?? inferArchitecture(header, config, as);
     const own = as === undefined ? known : namedArchitecture(as, known);
-    const blueprint = overrideKeys(header, assemble(config, own, name, { as, given, names: header.names }), as);
+    const missed = unaskedKeys(header);
+    const values = Object.fromEntries(missed.map((key) => [key, outline.metadata.get(key)!.value] as const));
+    const read = assemble(config, own, name, { as, given, names: header.names });
+    const blueprint = overrideUnread(read, values, missed, { as });
     if (header.whole) return fitTensors(header, blueprint, as);
-    const parts = outline.metadata.get("split.count")?.value;
-    if (!(typeof parts === "number" && parts > 1)) return blueprint;
-    const told = `of ${parts} parts not all are here, so weights are counted as bfloat16`;
-    return { ...blueprint, assumed: [...(blueprint.assumed ?? []), told] };
+    return header.parts > 1
+      ? assume(blueprint, `of ${header.parts} parts not all are here, so weights are counted as bfloat16`)
+      : blueprint;
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
     throw new FormatError(`${file}: ${error.message}`, { cause: error });
   }
-}
-
-/** Refuses a header with keys that decide and that nobody asked for, unless the user said the sizes of all layers. */
-function overrideKeys(header: Header, blueprint: Blueprint, as: string | undefined): Blueprint {
-  const missed = unaskedKeys(header);
-  if (missed.length === 0) return blueprint;
-  const values = Object.fromEntries(missed.map((key) => [key, header.outline.metadata.get(key)!.value] as const));
-  if (as === undefined || !saysSizes(as)) throw refuseUnread(values, missed, { as });
-  return { ...blueprint, assumed: [...(blueprint.assumed ?? []), overridden(as, missed)] };
 }
 
 /** An architecture that is not in the table: its keys are the same, and its tensors show what it has. Layers with a state must be named. */

@@ -13,7 +13,8 @@ export interface Header {
   /** `general.architecture`, with which the keys begin. */
   readonly arch: string;
   readonly outline: Outline;
-  /** Whether all of the model's tensors are in it. */
+  /** Files that the model is split over; and whether all of the model's tensors are in this one. */
+  readonly parts: number;
   readonly whole: boolean;
   /** The keys that were asked for, and the header's for each of the hub's. */
   readonly asked: Set<string>;
@@ -27,9 +28,9 @@ export function openHeader(outline: Outline): Header {
     throw new FormatError(
       `${outline.file}: general.architecture: got ${arch === undefined ? "nothing" : "no name"}, expected that of a language model; use another file`,
     );
-  const parts = outline.metadata.get("split.count")?.value;
-  const whole = !(typeof parts === "number" && parts > 1) && outline.tensors.size > 0;
-  return { arch, outline, whole, asked: new Set(), names: new Map() };
+  const said = outline.metadata.get("split.count")?.value;
+  const parts = typeof said === "number" ? said : 1;
+  return { arch, outline, parts, whole: !(parts > 1) && outline.tensors.size > 0, asked: new Set(), names: new Map() };
 }
 
 /** What the hub calls architectures that llama.cpp calls otherwise (llama-arch.cpp). */

@@ -20,7 +20,7 @@ export function mark(config: Config, keys: Iterable<string>): void {
 
 /** Words of keys that can change what is kept, or what a token attends to. */
 const deciding =
-  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|compress_ratio|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|nsa_|o_groups|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim/;
+  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|nsa_|o_groups|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim/;
 
 /** Words of keys that contain one of those and decide nothing of the kind: experts and routers, regularisers, ids, positions, other towers. */
 const harmless =
@@ -68,10 +68,6 @@ export function unread(config: Config): string[] {
     return within.map(([name]) => `${key}.${name}`).filter((name) => !read.has(name));
   });
 }
-
-/** What is said of keys that the user's variant overrides. */
-export const overridden = (as: string, keys: readonly string[]) =>
-  `attention is as --as ${as.trim()} says; the model's ${keys.join(", ")} ${keys.length > 1 ? "are" : "is"} not read`;
 
 /** The refusal of keys that no reader has looked at, or that the variant which a user named cannot say. */
 export function refuseUnread(

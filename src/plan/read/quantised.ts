@@ -1,4 +1,4 @@
-import type { Blueprint } from "../../cost/blueprint.ts";
+import { assume, type Blueprint } from "../../cost/blueprint.ts";
 import { type ByPart, countByPart, type Part, parts } from "../../cost/part.ts";
 import type { Config } from "../../family/config.ts";
 import { linearsOf } from "./linear.ts";
@@ -25,7 +25,7 @@ export function shipByConfig(blueprint: Blueprint, config: Config): Blueprint {
   const scheme = schemeOf({ expert_dtype: config.expert_dtype, ...settings }, method);
   if (!scheme) {
     const told = `${found}: ${method.slice(0, 60)} is not known, and weights that no file lists are counted as ${type}`;
-    return { ...blueprint, assumed: [...(blueprint.assumed ?? []), told] };
+    return assume(blueprint, told);
   }
   return quantise(blueprint, scheme, rest, `${scheme.about}; all else ${type}`);
 }
@@ -69,7 +69,7 @@ function quantise(
   if (unclear.length === 0) return shipped;
   const shown = unclear.slice(0, 3).map((text) => JSON.stringify(text.slice(0, 60)));
   const told = `quantization_config: ${shown.join(", ")}${unclear.length > 3 ? " and others are" : " is"} not understood as names of modules`;
-  return { ...shipped, assumed: [...(shipped.assumed ?? []), told] };
+  return assume(shipped, told);
 }
 
 function ship(blueprint: Blueprint, counts: ByPart, widthOf: (part: Part) => number, shipped: string): Blueprint {

@@ -1,4 +1,4 @@
-import { type Blueprint, countParameters } from "../../cost/blueprint.ts";
+import { assume, type Blueprint, countParameters } from "../../cost/blueprint.ts";
 import { countByPart, type Part, parts } from "../../cost/part.ts";
 
 /** A tensor as a file's header lists it. */
@@ -48,8 +48,8 @@ export function shipByTensors(blueprint: Blueprint, tensors: ReadonlyMap<string,
   const told = sized
     ? "counted up to the tensor after each"
     : "of no size that is known, so weights are counted as bfloat16";
-  const assumed = [...(blueprint.assumed ?? []), ...strange.map((type) => `tensors of ${type} are ${told}`)];
-  if (!sized) return { ...blueprint, assumed };
+  const noted = assume(blueprint, ...strange.map((type) => `tensors of ${type} are ${told}`));
+  if (!sized) return noted;
   const shares = [...types].toSorted(([, a], [, b]) => b - a).filter(([, own]) => own >= weightBytes / 100);
   const shipped = shares.map(([type, own]) => `${type} ${Math.round((100 * own) / weightBytes)} %`).join(", ");
   const counts = countByPart(blueprint);
@@ -59,5 +59,5 @@ export function shipByTensors(blueprint: Blueprint, tensors: ReadonlyMap<string,
   );
   // Names that are not understood leave a part without tensors: then the average is all that is known.
   const clear = parts.every((part) => part === "norm" || (widths[part]! > 0 && widths[part]! <= 8));
-  return { ...blueprint, assumed, weightBytes, shipped, widths: clear ? (widths as Record<Part, number>) : undefined };
+  return { ...noted, weightBytes, shipped, widths: clear ? (widths as Record<Part, number>) : undefined };
 }
