@@ -1,0 +1,72 @@
+import type { Finish } from "../generate/generate.ts";
+import type { Sampling } from "../generate/sampling.ts";
+import type { Numbers } from "../tensor/tensor.ts";
+
+/** What bounds the next token: a schema, an expression or a grammar, as far as a sequence has come in it. */
+export interface Constraint {
+  /** Sets the logits of all tokens that may not follow to -Infinity. */
+  mask(logits: Numbers): void;
+  /** Goes on by a token that was drawn. */
+  accept(id: number): void;
+  /** Gives back what a library holds. */
+  free(): void;
+}
+
+/** What one sequence wants written. */
+export interface Request extends Sampling {
+  /** The prompt: one token at least. */
+  readonly ids: Int32Array;
+  /** Most tokens to write; what the context has room for unless given. 0 reads the prompt alone. */
+  readonly maxTokens?: number | undefined;
+  /** The text ends before the first of these. */
+  readonly stop?: readonly string[] | undefined;
+  /** Tokens after which nothing follows; the model's own unless given. */
+  readonly end?: ReadonlySet<number> | undefined;
+  /** How many of the likeliest tokens are told beside each one written, and of each one its log probability; undefined: nothing. */
+  readonly logprobs?: number | undefined;
+  /** The same for the tokens of the prompt, from its second on. */
+  readonly promptLogprobs?: number | undefined;
+  /** Added to logits before anything else, by token id. */
+  readonly bias?: ReadonlyMap<number, number> | undefined;
+  readonly constraint?: Constraint | undefined;
+  /** Who may share prefixes with it: all requests of the same name. */
+  readonly realm?: string | undefined;
+  /** Ends it: its pages are free within a step. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A token with the natural logarithm of its probability, before temperature and selection. */
+export interface Likelihood {
+  readonly id: number;
+  readonly logprob: number;
+}
+
+/** A token as it was likely, and the likeliest in its place, likeliest first. */
+export interface Scored extends Likelihood {
+  readonly top: readonly Likelihood[];
+}
+
+/** What a sequence cost, told at its end. Times in seconds. */
+export interface Usage {
+  readonly prompt: number;
+  /** Of the prompt's tokens those whose cache was there already. */
+  readonly cached: number;
+  readonly written: number;
+  /** In the queue, until the first token, and from there to the last. */
+  readonly waited: number;
+  readonly first: number;
+  readonly writing: number;
+  /** Bytes of cache that the sequence held at its end, shared ones included. */
+  readonly bytes: number;
+  /** Tokens times layers that ran in each form of attention. */
+  readonly forms: Readonly<Record<string, number>>;
+}
+
+/** What happens to a request, in this order: places in the queue, then the prompt, then tokens, then one end. */
+export type Event =
+  | { readonly kind: "queued"; readonly place: number }
+  /** The prompt has been read; `scores` where `promptLogprobs` asked, one per token from the second on. */
+  | { readonly kind: "prompt"; readonly cached: number; readonly scores?: readonly Scored[] | undefined }
+  /** `text` is what the token made certain: none while a character or a stop string may still be incomplete. */
+  | { readonly kind: "token"; readonly id: number; readonly text: string; readonly score?: Scored | undefined }
+  | { readonly kind: "end"; readonly finish: Finish | "abort"; readonly usage: Usage };
