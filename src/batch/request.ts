@@ -22,6 +22,8 @@ export interface Request extends Sampling {
   readonly stop?: readonly string[] | undefined;
   /** Tokens after which nothing follows; the model's own unless given. */
   readonly end?: ReadonlySet<number> | undefined;
+  /** Whether special tokens stand in `text`: "omit" unless given; what parses a model's own marks of tools and thoughts needs "keep". */
+  readonly special?: "omit" | "keep" | undefined;
   /** How many of the likeliest tokens are told beside each one written, and of each one its log probability; undefined: nothing. */
   readonly logprobs?: number | undefined;
   /** The same for the tokens of the prompt, from its second on. */
@@ -70,3 +72,20 @@ export type Event =
   /** `text` is what the token made certain: none while a character or a stop string may still be incomplete. */
   | { readonly kind: "token"; readonly id: number; readonly text: string; readonly score?: Scored | undefined }
   | { readonly kind: "end"; readonly finish: Finish | "abort"; readonly usage: Usage };
+
+/** Why a request is not taken: it can never fit, the queue is full, or nothing more is taken. */
+export type Reason = "size" | "queue" | "closing";
+
+/** A request that an engine does not take, thrown before any event; the message has the numbers. */
+export class Refused extends Error {
+  override name = "Refused";
+  readonly reason: Reason;
+  /** Seconds after which it may be asked again, where that is worth it. */
+  readonly after: number | undefined;
+
+  constructor(reason: Reason, message: string, after?: number) {
+    super(message);
+    this.reason = reason;
+    this.after = after;
+  }
+}
