@@ -172,6 +172,8 @@ describe("text", () => {
       prompt: (text) => characters.encode(text),
       special: new Set(),
       id: () => undefined,
+      kind: "plain",
+      piece: (id) => new TextEncoder().encode(String.fromCharCode(id)),
       decode: (ids) => String.fromCodePoint(...Array.from(ids)),
     };
     const bytes = encoder.encode("\u00e9".repeat(1003));

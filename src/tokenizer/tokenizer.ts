@@ -4,6 +4,7 @@ import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { parseJson } from "../tensor/json.ts";
 import { withEnds } from "./around.ts";
+import { readPieces, type TokenKind } from "./piece.ts";
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -19,6 +20,13 @@ export interface Tokenizer {
   readonly special: ReadonlySet<number>;
   /** The id of a token by its name, special ones included. */
   id(token: string): number | undefined;
+  /** How the vocabulary writes its tokens. */
+  readonly kind: TokenKind;
+  /**
+   * The bytes that a token adds to a text which goes before it, perhaps a part of a character; none for an id below `vocabulary`
+   * that no token has. Special tokens are their names. Throws ShapeError for an id outside the vocabulary.
+   */
+  piece(id: number): Uint8Array;
 }
 
 /** One token per byte of UTF-8: needs no file, knows every text. Ids cut inside a character decode to U+FFFD. */
@@ -29,6 +37,8 @@ export const byteTokenizer: Tokenizer = {
   decode: (ids) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(checkIds(ids, 256))),
   special: new Set(),
   id: () => undefined,
+  kind: "plain",
+  piece: (id) => Uint8Array.from(checkIds([id], 256)),
 };
 
 function bytesOf(text: string): Int32Array {
@@ -72,6 +82,7 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
       );
     vocabulary = Math.max(vocabulary, id + 1);
   }
+  const { kind, piece } = readPieces((tokenizer as { decoder?: unknown }).decoder);
   let hub: HubTokenizer;
   try {
     hub = buildHub(tokenizer as HubFile, config);
@@ -102,6 +113,12 @@ export function buildTokenizer(file: string, tokenizer: object, config: object, 
     prompt: (plain) => encode(plain, { around: true }),
     special: new Set(special.map(({ id }) => id)),
     id: (token) => hub.token_to_id(token),
+    kind,
+    piece(id) {
+      const [known] = checkIds([id], vocabulary);
+      const token = hub.id_to_token(known!);
+      return token === undefined ? new Uint8Array() : piece(token);
+    },
     decode(ids) {
       // The library's decoders stumble over an id that no token has.
       const list = [...checkIds(ids, vocabulary)].filter((id) => hub.id_to_token(id) !== undefined);
@@ -160,7 +177,7 @@ function* checkIds(ids: ArrayLike<number>, vocabulary: number): Generator<number
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
-      throw new ShapeError(`decode: got the id ${id} at ${i}, expected a whole number in [0, ${vocabulary})`);
+      throw new ShapeError(`token ids: got the id ${id} at ${i}, expected a whole number in [0, ${vocabulary})`);
     yield id;
   }
 }
