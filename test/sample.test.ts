@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Sampling, sampler } from "../src/generate/sampling.ts";
+import { scoreToken } from "../src/generate/score.ts";
 import { DeviceError, ShapeError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 
@@ -19,6 +20,8 @@ const settingsOf = fc.record({
   minP: fc.oneof(fc.constant(0), share),
   repetitionPenalty: fc.double({ min: 0.5, max: 2, noNaN: true }),
   penaltyWindow: fc.nat(5),
+  presencePenalty: fc.double({ min: -2, max: 2, noNaN: true }),
+  frequencyPenalty: fc.double({ min: -2, max: 2, noNaN: true }),
 });
 
 /** What may be drawn and how likely, with everything sorted: the steps as their papers write them. */
@@ -26,11 +29,15 @@ function plain(
   logits: Float32Array,
   seen: readonly number[],
   s: Required<Omit<Sampling, "seed">>,
+  prompt = seen.length,
 ): Map<number, number> {
   const window = s.penaltyWindow ? seen.slice(-s.penaltyWindow) : seen;
   const score = (x: number, id: number) =>
     !window.includes(id) ? x : x > 0 ? x / s.repetitionPenalty : x * s.repetitionPenalty;
-  let all = [...logits].map((x, id) => ({ id, score: score(x, id) }));
+  const written = seen.slice(prompt);
+  const count = (id: number) => written.filter((one) => one === id).length;
+  const taken = (id: number) => count(id) * s.frequencyPenalty + (count(id) > 0 ? s.presencePenalty : 0);
+  let all = [...logits].map((x, id) => ({ id, score: score(x, id) - taken(id) }));
   const top = Math.max(...all.map((a) => a.score));
   all = all.sort((a, b) => b.score - a.score || a.id - b.id).slice(0, s.topK || all.length);
   const weight = (a: { score: number }) => Math.exp((a.score - top) / s.temperature);
@@ -51,9 +58,10 @@ describe("sampling", () => {
   test("draws only what a plain version with everything sorted would, and all of it", () => {
     fc.assert(
       fc.property(logitsOf, fc.array(fc.nat(70), { maxLength: 8 }), settingsOf, fc.nat(), (logits, seen, s, seed) => {
-        const may = plain(logits, seen, s);
+        const prompt = seed % (seen.length + 1);
+        const may = plain(logits, seen, s, prompt);
         const draw = sampler({ ...s, seed });
-        const drawn = Array.from({ length: 40 }, () => draw(logits, seen));
+        const drawn = Array.from({ length: 40 }, () => draw(logits, seen, prompt));
         for (const id of drawn) expect(may.has(id), `${id} of ${[...may.keys()]}`).toBe(true);
         // A token that carries half of what is left is drawn in forty tries but for one time in 10^12.
         for (const [id, p] of may) if (p > 0.5) expect(drawn).toContain(id);
@@ -72,7 +80,8 @@ describe("sampling", () => {
   ] as const)("%s follows its distribution (chi-square)", (_, settings) => {
     const logits = Float32Array.from(new Random(3).normals(12, 1.2));
     const seen = [1, 4, 4];
-    const s = { temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, penaltyWindow: 0, ...settings };
+    const none = { repetitionPenalty: 1, penaltyWindow: 0, presencePenalty: 0, frequencyPenalty: 0 };
+    const s = { temperature: 1, topK: 0, topP: 1, minP: 0, ...none, ...settings };
     const expected = plain(logits, seen, s);
     const draw = sampler({ ...settings, seed: 5 });
     const n = 20000;
@@ -141,5 +150,30 @@ describe("sampling", () => {
       [Number.POSITIVE_INFINITY, 1],
     ])
       expect(() => sampler()(Float32Array.from(logits), []), String(logits)).toThrow(DeviceError);
+  });
+});
+
+describe("log probabilities", () => {
+  test("are a softmax's logarithm in float64, and the likeliest stand in order, the lower id first of equals", () => {
+    fc.assert(
+      fc.property(logitsOf, fc.nat(70), fc.nat(), (logits, top, pick) => {
+        const id = pick % logits.length;
+        const sum = logits.reduce((all, x) => all + Math.exp(x), 0);
+        const expected = [...logits]
+          .map((x, token) => ({ id: token, x, logprob: x - Math.log(sum) }))
+          .sort((a, b) => b.x - a.x || a.id - b.id);
+        const scored = scoreToken(logits, id, top);
+        expect(scored.id).toBe(id);
+        expect(scored.logprob).toBeCloseTo(expected.find((one) => one.id === id)!.logprob, 9);
+        expect(scored.top.map((one) => one.id)).toEqual(expected.slice(0, top).map((one) => one.id));
+        for (const [i, { logprob }] of scored.top.entries()) expect(logprob).toBeCloseTo(expected[i]!.logprob, 9);
+      }),
+    );
+  });
+
+  test("stay numbers where logits are huge or ruled out", () => {
+    const scored = scoreToken(Float32Array.of(3e38, Number.NEGATIVE_INFINITY, 1e38), 1, 1);
+    expect(scored).toEqual({ id: 1, logprob: Number.NEGATIVE_INFINITY, top: [{ id: 0, logprob: 0 }] });
+    expect(() => scoreToken(Float32Array.of(1), 1, 0)).toThrow(ShapeError);
   });
 });

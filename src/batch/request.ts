@@ -1,16 +1,9 @@
-import type { Finish } from "../generate/generate.ts";
 import type { Sampling } from "../generate/sampling.ts";
-import type { Numbers } from "../tensor/tensor.ts";
+import type { Scored } from "../generate/score.ts";
+import type { Constraint, Finish } from "../generate/writer.ts";
 
-/** What bounds the next token: a schema, an expression or a grammar, as far as a sequence has come in it. */
-export interface Constraint {
-  /** Sets the logits of all tokens that may not follow to -Infinity. */
-  mask(logits: Numbers): void;
-  /** Goes on by a token that was drawn. */
-  accept(id: number): void;
-  /** Gives back what a library holds. */
-  free(): void;
-}
+export type { Likelihood, Scored } from "../generate/score.ts";
+export type { Constraint } from "../generate/writer.ts";
 
 /** What one sequence wants written. */
 export interface Request extends Sampling {
@@ -35,17 +28,6 @@ export interface Request extends Sampling {
   readonly realm?: string | undefined;
   /** Ends it: its pages are free within a step. */
   readonly signal?: AbortSignal | undefined;
-}
-
-/** A token with the natural logarithm of its probability, before temperature and selection. */
-export interface Likelihood {
-  readonly id: number;
-  readonly logprob: number;
-}
-
-/** A token as it was likely, and the likeliest in its place, likeliest first. */
-export interface Scored extends Likelihood {
-  readonly top: readonly Likelihood[];
 }
 
 /** What a sequence cost, told at its end. Times in seconds. */

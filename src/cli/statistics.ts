@@ -1,7 +1,7 @@
 import type { FormCounts } from "../generate/forms.ts";
-import type { Finish, Step } from "../generate/generate.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import type { TextSession } from "../generate/text.ts";
+import type { Finish, Step } from "../generate/writer.ts";
 import { modelSize } from "../model/model.ts";
 
 /** Figures of one answer. Times in seconds, memory in bytes. */

@@ -1,8 +1,9 @@
 import { ShapeError } from "../tensor/error.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { GenerateOptions, Step } from "./generate.ts";
+import type { GenerateOptions } from "./generate.ts";
 import type { TextSession } from "./text.ts";
+import type { Step } from "./writer.ts";
 
 /** A conversation over one session, whose cache is kept from turn to turn. */
 export interface Conversation {

@@ -2,23 +2,12 @@ import { PREFILL_CHUNK } from "../cost/host.ts";
 import { turn } from "../device/turn.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { Numbers } from "../tensor/tensor.ts";
-import { textStream } from "../tokenizer/stream.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { History } from "./history.ts";
-import { type Sampling, sampler } from "./sampling.ts";
 import type { Session } from "./session.ts";
-import { stopper } from "./stop.ts";
+import { type Step, type WriteOptions, Writer } from "./writer.ts";
 
 /** How to write on, and when to stop. */
-export interface GenerateOptions extends Sampling {
-  /** Most tokens to write; as many as the session has room for unless given. 0 runs the prompt alone. */
-  readonly maxTokens?: number | undefined;
-  /** The text ends before the first of these; it needs a tokenizer. */
-  readonly stop?: readonly string[] | undefined;
-  /** Tokens after which nothing follows. */
-  readonly end?: ReadonlySet<number> | undefined;
-  /** Turns ids to text; without one, every text is empty. */
-  readonly tokenizer?: Tokenizer | undefined;
+export interface GenerateOptions extends WriteOptions {
   /** The form that attention runs in, for the prompt and for each token; the session's choice unless given. */
   readonly form?: string | undefined;
   /** Tokens of the prompt run at a time, as a session's own chunks unless given; between them the event loop turns. */
@@ -27,18 +16,6 @@ export interface GenerateOptions extends Sampling {
   readonly signal?: AbortSignal | undefined;
   /** Sees how many tokens of the prompt have run: none, before the first of them. */
   readonly watch?: ((done: number, total: number) => void) | undefined;
-}
-
-/** Why writing ended: an end token, a stop string, `maxTokens`, or a full session. */
-export type Finish = "end" | "stop" | "length" | "context";
-
-/** One token written. */
-export interface Step {
-  readonly id: number;
-  /** The text that this token made certain: none while a character or a stop string may still be incomplete. */
-  readonly text: string;
-  /** On the last step alone. */
-  readonly finish?: Finish | undefined;
 }
 
 /**
@@ -54,36 +31,18 @@ export async function* generate(
   prompt: Int32Array,
   options: GenerateOptions = {},
 ): AsyncGenerator<Step, void, undefined> {
-  const { maxTokens = Number.POSITIVE_INFINITY, stop = [], end, tokenizer } = options;
-  if (!(maxTokens >= 0)) throw new ShapeError(`maxTokens: got ${maxTokens}, expected 0 or more`);
-  if (stop.length && !tokenizer) throw new ShapeError("stop: got no tokenizer, expected one; stop strings are text");
-  const draw = sampler(options);
   checkPrompt(session, prompt);
-  const decoder = tokenizer && textStream(tokenizer, { special: "omit" });
-  const gate = stopper(stop);
-  const seen = new History(session.tokens);
-  seen.push(prompt);
+  const before = new History(session.tokens);
+  before.push(prompt);
+  const writer = new Writer(before.ids, session.context, options);
   let next = prompt;
-  if (maxTokens === 0) await logitsAfter(session, next, options, options.watch);
-  for (let written = 1; written <= maxTokens; written++) {
-    const logits = await logitsAfter(session, next, options, written === 1 ? options.watch : undefined);
-    if (!logits) return;
-    const id = draw(logits, seen.ids);
-    const drawn = Int32Array.of(id);
-    seen.push(drawn);
-    const ended = end?.has(id) ?? false;
-    let finish: Finish | undefined = ended ? "end" : written >= maxTokens ? "length" : undefined;
-    if (!finish && session.length >= session.context) finish = "context";
-    let { text, stopped } = gate.push((!ended && decoder?.push(id)) || "");
-    if (finish && !stopped) {
-      const rest = gate.push(decoder?.end() ?? "");
-      stopped = rest.stopped;
-      text += rest.text + gate.end();
-    }
-    if (stopped) finish = "stop";
-    yield { id, text, finish };
-    if (finish) return;
-    next = drawn;
+  for (let watch = options.watch; ; watch = undefined) {
+    const logits = await logitsAfter(session, next, options, watch);
+    if (!logits || options.maxTokens === 0) return;
+    const step = writer.step(logits);
+    yield step;
+    if (step.finish) return;
+    next = Int32Array.of(step.id);
   }
 }
 

@@ -16,12 +16,16 @@ export interface Sampling {
   readonly repetitionPenalty?: number;
   /** How many of the last tokens count as seen, the prompt's included; 0, as unless given: all. */
   readonly penaltyWindow?: number;
+  /** Taken from the logits of every token written so far, as OpenAI's API defines it, from -2 to 2. 0 unless given. */
+  readonly presencePenalty?: number;
+  /** Taken from a token's logit once for each time that it was written, likewise. */
+  readonly frequencyPenalty?: number;
   /** The same seed draws the same tokens from the same logits. 1 unless given. */
   readonly seed?: number;
 }
 
-/** Draws a token from logits `[vocabulary]`; `seen` are the tokens before it. */
-export type Sampler = (logits: Numbers, seen: ArrayLike<number>) => number;
+/** Draws a token from logits `[vocabulary]`; `seen` are the tokens before it, the first `prompt` of them (all unless given) read, not written. */
+export type Sampler = (logits: Numbers, seen: ArrayLike<number>, prompt?: number) => number;
 
 type Rule = readonly [holds: (x: number) => boolean, expected: string];
 
@@ -32,6 +36,8 @@ const rules: Readonly<Record<keyof Sampling, Rule>> = {
   minP: [(x) => x >= 0 && x <= 1, "a number from 0 to 1"],
   repetitionPenalty: [(x) => x > 0 && x < Number.POSITIVE_INFINITY, "a number above 0"],
   penaltyWindow: [(x) => Number.isSafeInteger(x) && x >= 0, "a whole number, 0 or more"],
+  presencePenalty: [(x) => x >= -2 && x <= 2, "a number from -2 to 2"],
+  frequencyPenalty: [(x) => x >= -2 && x <= 2, "a number from -2 to 2"],
   seed: [Number.isSafeInteger, "a whole number"],
 };
 
@@ -52,7 +58,8 @@ export function checkSampling(settings: Sampling): void {
 
 /**
  * A source of tokens. The steps come in the order of the transformers library (`GenerationMixin._get_logits_processor`):
- * repetition penalty (Keskar et al., arXiv 1909.05858), temperature, top-k (Fan et al., arXiv 1805.04833), top-p (Holtzman
+ * repetition penalty (Keskar et al., arXiv 1909.05858), then those of OpenAI's API (logit[j] - count[j] * frequency - presence
+ * where count[j] > 0, of what was written), temperature, top-k (Fan et al., arXiv 1805.04833), top-p (Holtzman
  * et al., arXiv 1904.09751) over what top-k left, min-p (Nguyen et al., arXiv 2407.01082), then one draw. Equal logits
  * count the lower id as the likelier. Each token costs O(vocabulary): thresholds are found by selection, nothing is sorted,
  * and the arrays it works in are made once.
@@ -62,6 +69,7 @@ export function checkSampling(settings: Sampling): void {
 export function sampler(settings: Sampling = {}): Sampler {
   checkSampling(settings);
   const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, penaltyWindow = 0 } = settings;
+  const { presencePenalty = 0, frequencyPenalty = 0 } = settings;
   const random = new Random(settings.seed ?? 1);
   let scores = new Float64Array();
   let weights = new Float64Array();
@@ -81,7 +89,20 @@ export function sampler(settings: Sampling = {}): Sampler {
     }
   };
 
-  return (logits, seen) => {
+  /** Of what was written: once for each token, and each time that it was. */
+  const restrain = (seen: ArrayLike<number>, prompt: number): void => {
+    stamp++;
+    for (let i = prompt; i < seen.length; i++) {
+      const id = seen[i]!;
+      if (id >= scores.length) continue;
+      scores[id]! -= frequencyPenalty;
+      if (stamps[id] === stamp) continue;
+      stamps[id] = stamp;
+      scores[id]! -= presencePenalty;
+    }
+  };
+
+  return (logits, seen, prompt = seen.length) => {
     const n = logits.length;
     if (scores.length !== n) {
       [scores, weights] = [new Float64Array(n), new Float64Array(n)];
@@ -89,6 +110,7 @@ export function sampler(settings: Sampling = {}): Sampler {
     }
     scores.set(logits);
     if (repetitionPenalty !== 1) punish(seen);
+    if (presencePenalty || frequencyPenalty) restrain(seen, prompt);
     const best = likeliest(scores);
     if (temperature === 0 || topK === 1) return best;
     for (let i = 0; i < n; i++) ids[i] = i;

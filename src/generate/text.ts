@@ -5,9 +5,10 @@ import { ShapeError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { FormCounts } from "./forms.ts";
-import { checkPrompt, type GenerateOptions, generate, type Step } from "./generate.ts";
+import { checkPrompt, type GenerateOptions, generate } from "./generate.ts";
 import { type LogitsOptions, promptLogits } from "./logits.ts";
 import { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./session.ts";
+import type { Step } from "./writer.ts";
 
 /** Text, or token ids. */
 export type Prompt = string | ArrayLike<number>;
