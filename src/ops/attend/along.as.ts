@@ -1,7 +1,7 @@
 // Tiles whose left operand is a panel of weights as it stands: k runs along its rows. See tile.as.ts.
-import { ROWS } from "../einsum/micro.as";
+import { ROWS, put } from "../einsum/micro.as";
 import { madd } from "../simd.as";
-import { WIDTH, put } from "./tile.as";
+import { WIDTH } from "./tile.as";
 
 /** C `[rows][COLUMNS]` from A `[panels][rows][COLUMNS]`, panels `next` bytes apart, k running along panels and columns. */
 // @ts-ignore: decorator

@@ -1,11 +1,15 @@
-// The innermost loops of every contraction: a tile of C in registers, summed over k in order. The three shapes are the
-// largest that do not spill in V8 for each build. Not unrolled over k, and written in the order wanted: V8 keeps it. The
-// loop ends by address: an instruction less than with a counter, which tells when another tenant shares the core.
+// The innermost loops of every product: a tile of C in registers, summed over k in order. One body for any steps of A, B and C is
+// compiled into each caller: steps that are constants there become the loads' own offsets, worth 7 % of the speed (LOG.md).
+// Not unrolled over k, and written in the order wanted: V8 keeps it. The loop ends by address: an instruction less than with a
+// counter, which tells when another tenant shares the core.
 import { madd } from "../simd.as";
 import { FUSED_ROWS, PLAIN_COLUMNS, PLAIN_ROWS, WIDE_COLUMNS } from "./size";
 
 // WIDE is 1 in the build meant for revectorisation (scripts/kernels.ts).
-/** Rows and columns of the tile of this build. */
+/**
+ * Rows and columns of the tile of this build. 6 x 16: 24 accumulators, which fit 16 registers only after revectorisation to 256
+ * bits. 6 x 8: 12, 2 of b and 1 of a leave no register over; needs the fused multiply-add. 4 x 8 leaves one for the product.
+ */
 export const ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? FUSED_ROWS : PLAIN_ROWS;
 export const COLUMNS: i32 = WIDE ? WIDE_COLUMNS : PLAIN_COLUMNS;
 
@@ -13,194 +17,163 @@ export const COLUMNS: i32 = WIDE ? WIDE_COLUMNS : PLAIN_COLUMNS;
  * C tile = (or += if `add`) A panel times B panel. `a`: k x ROWS, `b`: k x COLUMNS; rows of C lie `row` bytes apart,
  * its columns side by side.
  */
-// @ts-ignore: decorator
-@inline
 export function tile(k: i32, a: usize, b: usize, c: usize, row: usize, add: i32): void {
-  if (WIDE) tile6x16(k, a, b, c, row, add);
-  else if (ASC_FEATURE_RELAXED_SIMD) tile6x8(k, a, b, c, row, add);
-  else tile4x8(k, a, b, c, row, add);
+  if (ROWS == 6) tile6(k, a, 4, 24, 0, b, COLUMNS << 2, c, row, add);
+  else tile4(k, a, 4, 16, 0, b, COLUMNS << 2, c, row, add);
 }
 
 // @ts-ignore: decorator
 @inline
-function put2(c: usize, add: i32, x0: v128, x1: v128): void {
+export function put(c: usize, add: i32, x0: v128, x1: v128, x2: v128, x3: v128): void {
   if (add) {
     x0 = f32x4.add(v128.load(c), x0);
     x1 = f32x4.add(v128.load(c, 16), x1);
+    if (WIDE) x2 = f32x4.add(v128.load(c, 32), x2);
+    if (WIDE) x3 = f32x4.add(v128.load(c, 48), x3);
   }
   v128.store(c, x0);
   v128.store(c, x1, 16);
+  if (WIDE) v128.store(c, x2, 32);
+  if (WIDE) v128.store(c, x3, 48);
 }
 
+/**
+ * C[6, COLUMNS] = (or += if `add`) A[6, k] B[k, COLUMNS]: rows of A lie `am` bytes apart and its k `ak`, rows of B `bk`, of C `cm`,
+ * columns side by side. `most`, unless 0, is the last row of A that there is: it is taken again for those beyond.
+ */
 // @ts-ignore: decorator
 @inline
-function put4(c: usize, add: i32, x0: v128, x1: v128, x2: v128, x3: v128): void {
-  if (add) {
-    x0 = f32x4.add(v128.load(c), x0);
-    x1 = f32x4.add(v128.load(c, 16), x1);
-    x2 = f32x4.add(v128.load(c, 32), x2);
-    x3 = f32x4.add(v128.load(c, 48), x3);
-  }
-  v128.store(c, x0);
-  v128.store(c, x1, 16);
-  v128.store(c, x2, 32);
-  v128.store(c, x3, 48);
-}
-
-/** 6 x 16: 24 accumulators, which fit 16 registers only after revectorisation to 256 bits. */
-export function tile6x16(k: i32, a: usize, b: usize, c: usize, row: usize, add: i32): void {
-  let c00 = f32x4.splat(0),
-    c01 = f32x4.splat(0),
-    c02 = f32x4.splat(0),
-    c03 = f32x4.splat(0);
-  let c10 = f32x4.splat(0),
-    c11 = f32x4.splat(0),
-    c12 = f32x4.splat(0),
-    c13 = f32x4.splat(0);
-  let c20 = f32x4.splat(0),
-    c21 = f32x4.splat(0),
-    c22 = f32x4.splat(0),
-    c23 = f32x4.splat(0);
-  let c30 = f32x4.splat(0),
-    c31 = f32x4.splat(0),
-    c32 = f32x4.splat(0),
-    c33 = f32x4.splat(0);
-  let c40 = f32x4.splat(0),
-    c41 = f32x4.splat(0),
-    c42 = f32x4.splat(0),
-    c43 = f32x4.splat(0);
-  let c50 = f32x4.splat(0),
-    c51 = f32x4.splat(0),
-    c52 = f32x4.splat(0),
-    c53 = f32x4.splat(0);
-  const end = b + (<usize>k << 6);
+export function tile6(
+  k: i32, a: usize, am: usize, ak: usize, most: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,
+): void {
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0), c03 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0), c12 = f32x4.splat(0), c13 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c22 = f32x4.splat(0), c23 = f32x4.splat(0);
+  let c30 = f32x4.splat(0), c31 = f32x4.splat(0), c32 = f32x4.splat(0), c33 = f32x4.splat(0);
+  let c40 = f32x4.splat(0), c41 = f32x4.splat(0), c42 = f32x4.splat(0), c43 = f32x4.splat(0);
+  let c50 = f32x4.splat(0), c51 = f32x4.splat(0), c52 = f32x4.splat(0), c53 = f32x4.splat(0);
+  let a1 = most ? min(a + am, most) : 0;
+  let a2 = most ? min(a + 2 * am, most) : 0;
+  let a3 = most ? min(a + 3 * am, most) : 0;
+  let a4 = most ? min(a + 4 * am, most) : 0;
+  let a5 = most ? min(a + 5 * am, most) : 0;
+  const end = b + <usize>k * bk;
   while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
-    const b2 = v128.load(b, 32);
-    const b3 = v128.load(b, 48);
-    let x = v128.load_splat<f32>(a);
+    const b2 = WIDE ? v128.load(b, 32) : b0;
+    const b3 = WIDE ? v128.load(b, 48) : b0;
+    let at = a;
+    let x = v128.load_splat<f32>(at);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
-    c02 = madd(x, b2, c02);
-    c03 = madd(x, b3, c03);
-    x = v128.load_splat<f32>(a, 4);
+    if (WIDE) c02 = madd(x, b2, c02);
+    if (WIDE) c03 = madd(x, b3, c03);
+    at = most ? a1 : at + am;
+    x = v128.load_splat<f32>(at);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
-    c12 = madd(x, b2, c12);
-    c13 = madd(x, b3, c13);
-    x = v128.load_splat<f32>(a, 8);
+    if (WIDE) c12 = madd(x, b2, c12);
+    if (WIDE) c13 = madd(x, b3, c13);
+    at = most ? a2 : at + am;
+    x = v128.load_splat<f32>(at);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
-    c22 = madd(x, b2, c22);
-    c23 = madd(x, b3, c23);
-    x = v128.load_splat<f32>(a, 12);
+    if (WIDE) c22 = madd(x, b2, c22);
+    if (WIDE) c23 = madd(x, b3, c23);
+    at = most ? a3 : at + am;
+    x = v128.load_splat<f32>(at);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
-    c32 = madd(x, b2, c32);
-    c33 = madd(x, b3, c33);
-    x = v128.load_splat<f32>(a, 16);
+    if (WIDE) c32 = madd(x, b2, c32);
+    if (WIDE) c33 = madd(x, b3, c33);
+    at = most ? a4 : at + am;
+    x = v128.load_splat<f32>(at);
     c40 = madd(x, b0, c40);
     c41 = madd(x, b1, c41);
-    c42 = madd(x, b2, c42);
-    c43 = madd(x, b3, c43);
-    x = v128.load_splat<f32>(a, 20);
+    if (WIDE) c42 = madd(x, b2, c42);
+    if (WIDE) c43 = madd(x, b3, c43);
+    at = most ? a5 : at + am;
+    x = v128.load_splat<f32>(at);
     c50 = madd(x, b0, c50);
     c51 = madd(x, b1, c51);
-    c52 = madd(x, b2, c52);
-    c53 = madd(x, b3, c53);
-    a += 24;
-    b += 64;
+    if (WIDE) c52 = madd(x, b2, c52);
+    if (WIDE) c53 = madd(x, b3, c53);
+    a += ak;
+    if (most) a1 += ak;
+    if (most) a2 += ak;
+    if (most) a3 += ak;
+    if (most) a4 += ak;
+    if (most) a5 += ak;
+    b += bk;
   }
-  put4(c, add, c00, c01, c02, c03);
-  c += row;
-  put4(c, add, c10, c11, c12, c13);
-  c += row;
-  put4(c, add, c20, c21, c22, c23);
-  c += row;
-  put4(c, add, c30, c31, c32, c33);
-  c += row;
-  put4(c, add, c40, c41, c42, c43);
-  c += row;
-  put4(c, add, c50, c51, c52, c53);
+  put(c, add, c00, c01, c02, c03);
+  c += cm;
+  put(c, add, c10, c11, c12, c13);
+  c += cm;
+  put(c, add, c20, c21, c22, c23);
+  c += cm;
+  put(c, add, c30, c31, c32, c33);
+  c += cm;
+  put(c, add, c40, c41, c42, c43);
+  c += cm;
+  put(c, add, c50, c51, c52, c53);
 }
 
-/** 6 x 8: 12 accumulators, 2 of b and 1 of a leave no register over; needs the fused multiply-add. */
-export function tile6x8(k: i32, a: usize, b: usize, c: usize, row: usize, add: i32): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
-  let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
-  const end = b + (<usize>k << 5);
+/** As `tile6` with four rows. */
+// @ts-ignore: decorator
+@inline
+export function tile4(
+  k: i32, a: usize, am: usize, ak: usize, most: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,
+): void {
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0), c03 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0), c12 = f32x4.splat(0), c13 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c22 = f32x4.splat(0), c23 = f32x4.splat(0);
+  let c30 = f32x4.splat(0), c31 = f32x4.splat(0), c32 = f32x4.splat(0), c33 = f32x4.splat(0);
+  let a1 = most ? min(a + am, most) : 0;
+  let a2 = most ? min(a + 2 * am, most) : 0;
+  let a3 = most ? min(a + 3 * am, most) : 0;
+  const end = b + <usize>k * bk;
   while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
-    let x = v128.load_splat<f32>(a);
+    const b2 = WIDE ? v128.load(b, 32) : b0;
+    const b3 = WIDE ? v128.load(b, 48) : b0;
+    let at = a;
+    let x = v128.load_splat<f32>(at);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
-    x = v128.load_splat<f32>(a, 4);
+    if (WIDE) c02 = madd(x, b2, c02);
+    if (WIDE) c03 = madd(x, b3, c03);
+    at = most ? a1 : at + am;
+    x = v128.load_splat<f32>(at);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
-    x = v128.load_splat<f32>(a, 8);
+    if (WIDE) c12 = madd(x, b2, c12);
+    if (WIDE) c13 = madd(x, b3, c13);
+    at = most ? a2 : at + am;
+    x = v128.load_splat<f32>(at);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
-    x = v128.load_splat<f32>(a, 12);
+    if (WIDE) c22 = madd(x, b2, c22);
+    if (WIDE) c23 = madd(x, b3, c23);
+    at = most ? a3 : at + am;
+    x = v128.load_splat<f32>(at);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
-    x = v128.load_splat<f32>(a, 16);
-    c40 = madd(x, b0, c40);
-    c41 = madd(x, b1, c41);
-    x = v128.load_splat<f32>(a, 20);
-    c50 = madd(x, b0, c50);
-    c51 = madd(x, b1, c51);
-    a += 24;
-    b += 32;
+    if (WIDE) c32 = madd(x, b2, c32);
+    if (WIDE) c33 = madd(x, b3, c33);
+    a += ak;
+    if (most) a1 += ak;
+    if (most) a2 += ak;
+    if (most) a3 += ak;
+    b += bk;
   }
-  put2(c, add, c00, c01);
-  c += row;
-  put2(c, add, c10, c11);
-  c += row;
-  put2(c, add, c20, c21);
-  c += row;
-  put2(c, add, c30, c31);
-  c += row;
-  put2(c, add, c40, c41);
-  c += row;
-  put2(c, add, c50, c51);
-}
-
-/** 4 x 8: leaves a register for the product where multiplication and addition are apart. */
-export function tile4x8(k: i32, a: usize, b: usize, c: usize, row: usize, add: i32): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  const end = b + (<usize>k << 5);
-  while (b < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    let x = v128.load_splat<f32>(a);
-    c00 = madd(x, b0, c00);
-    c01 = madd(x, b1, c01);
-    x = v128.load_splat<f32>(a, 4);
-    c10 = madd(x, b0, c10);
-    c11 = madd(x, b1, c11);
-    x = v128.load_splat<f32>(a, 8);
-    c20 = madd(x, b0, c20);
-    c21 = madd(x, b1, c21);
-    x = v128.load_splat<f32>(a, 12);
-    c30 = madd(x, b0, c30);
-    c31 = madd(x, b1, c31);
-    a += 16;
-    b += 32;
-  }
-  put2(c, add, c00, c01);
-  c += row;
-  put2(c, add, c10, c11);
-  c += row;
-  put2(c, add, c20, c21);
-  c += row;
-  put2(c, add, c30, c31);
+  put(c, add, c00, c01, c02, c03);
+  c += cm;
+  put(c, add, c10, c11, c12, c13);
+  c += cm;
+  put(c, add, c20, c21, c22, c23);
+  c += cm;
+  put(c, add, c30, c31, c32, c33);
 }
