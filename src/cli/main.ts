@@ -7,6 +7,7 @@ import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   run: async () => (await import("./run.ts")).runCommand,
   chat: async () => (await import("./chat.ts")).chatCommand,
+  serve: async () => (await import("./serve.ts")).serveCommand,
   compare: async () => (await import("./compare.ts")).compareCommand,
   train: async () => (await import("./train.ts")).trainCommand,
   verify: async () => (await import("./verify.ts")).verifyCommand,

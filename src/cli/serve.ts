@@ -1,0 +1,200 @@
+import { type Command, Option } from "commander";
+import { load } from "../generate/load.ts";
+import type { SessionOptions } from "../generate/session.ts";
+import { localHosts } from "../server/guard.ts";
+import { listen } from "../server/listen.ts";
+import { checkNames, placeOf, placesIn } from "../server/places.ts";
+import { type Place, Registry } from "../server/registry.ts";
+import type { Served } from "../server/served.ts";
+import { createApp } from "../server/server.ts";
+import { takeTurns } from "../server/turns.ts";
+import { FormatError, ShapeError } from "../tensor/error.ts";
+import type { CacheType } from "../tensor/page.ts";
+import { endInterrupted, interruptible } from "./interrupt.ts";
+import { wholeOption } from "./option.ts";
+import { patient } from "./progress.ts";
+import { versions } from "./version.ts";
+
+interface ServeOptions {
+  models?: string;
+  host: string;
+  port: number;
+  apiKey?: string[];
+  cors?: string[];
+  context?: number;
+  cache: CacheType;
+  queue: number;
+  timeout: number;
+  threads?: number;
+  isolate?: true;
+  bodyLimit: number;
+  grace: number;
+  json?: true;
+}
+
+/** `biform serve`: an OpenAI-compatible server. */
+export function serveCommand(program: Command): void {
+  const many = (text: string, all: string[] = []) => [...all, text];
+  program
+    .command("serve")
+    .description(
+      "serve models by OpenAI's API: chat, completions, token ids, log probabilities; batched over latent caches",
+    )
+    .argument(
+      "[models...]",
+      "checkpoint folders or GGUF files, loaded at once; their names are those of file or folder",
+    )
+    .option("--models <dir>", "a folder of models: each is loaded when it is first asked for by name")
+    .option("--host <address>", "where to listen; 0.0.0.0 for other machines too", "127.0.0.1")
+    .option("--port <n>", "0 takes one that is free", wholeOption("--port", 0), 8080)
+    .addOption(
+      new Option("--api-key <key>", "let in only who brings this key; may be given several times")
+        .argParser(many)
+        .env("BIFORM_API_KEY"),
+    )
+    .option("--cors <origin>", "let pages of this origin read answers; may be given several times", many)
+    .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
+    .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
+    .option("--queue <n>", "requests that may wait", wholeOption("--queue", 0), 64)
+    .option("--timeout <s>", "seconds that a request may take", wholeOption("--timeout"), 600)
+    .option("--threads <n>", "threads (default: up to all cores, as many as are the fastest)", wholeOption("--threads"))
+    .option("--isolate", "share cached prefixes within one API key alone, so that timing tells nothing of others")
+    .option("--body-limit <MB>", "most megabytes of a request", wholeOption("--body-limit"), 16)
+    .option("--grace <s>", "seconds that requests have to end in after Ctrl-C", wholeOption("--grace", 0), 30)
+    .option("--json", "a JSON line once it listens, instead of words")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  biform serve model.gguf
+  biform serve llama.gguf models/youtu-2b --port 8000 --cache bf16
+  biform serve --models ~/models --api-key "$KEY" --host 0.0.0.0
+  curl localhost:8080/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{"model": "model", "messages": [{"role": "user", "content": "Hello!"}]}'
+
+Ctrl-C ends it once what runs has ended; a second one at once.`,
+    )
+    .action(run);
+}
+
+async function run(paths: string[], options: ServeOptions): Promise<void> {
+  const { models, host, port, json } = options;
+  if (!paths.length && models === undefined)
+    throw new ShapeError("serve: got no model, expected one: biform serve MODEL, or biform serve --models DIR");
+  const places = [...(await Promise.all(paths.map(placeOf))), ...(models === undefined ? [] : await placesIn(models))];
+  checkNames(places);
+  const interrupt = interruptible();
+  const registry = new Registry(
+    places,
+    (place) => open(place, options, interrupt.signal),
+    () => process.availableMemory(),
+  );
+  try {
+    // What is named is there before the first request.
+    for (const { name } of places.slice(0, paths.length)) (await registry.lease(name)).release();
+    const local = isLocal(host);
+    const app = createApp(
+      {
+        registry,
+        seconds: options.timeout,
+        fingerprint: `biform-${versions().biform}`,
+        tell: (error) => console.error(error),
+      },
+      {
+        keys: options.apiKey ?? [],
+        isolate: options.isolate ?? false,
+        origins: options.cors ?? [],
+        hosts: local ? [...new Set([...localHosts, host])] : undefined,
+        bodyBytes: options.bodyLimit * 1e6,
+      },
+    );
+    const listening = await listen(app, host, port);
+    announce(registry, listening.url, options);
+    if (!json && !local && !options.apiKey)
+      process.stderr.write("note: whoever reaches this address may use it; --api-key asks for a key\n");
+    await new Promise<void>((resolve) => interrupt.signal.addEventListener("abort", () => resolve(), { once: true }));
+    process.stderr.write("ending once what runs has ended; Ctrl-C again ends at once\n");
+    const grace = setTimeout(() => listening.cut(), 1000 * options.grace);
+    await Promise.all([listening.stop(), registry.close({ drain: true })]);
+    clearTimeout(grace);
+  } catch (error) {
+    endInterrupted(interrupt.signal, error);
+  } finally {
+    interrupt.end();
+  }
+}
+
+/** Whether only this machine reaches a host. */
+function isLocal(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\./.test(host);
+}
+
+/** Loads a model for its engine. Throws as `load`. */
+async function open(place: Place, options: ServeOptions, signal: AbortSignal): Promise<Served> {
+  const { name, path } = place;
+  const display = patient({ title: `loading ${path}`, total: 1e6 });
+  const loaded = await load(path, {
+    threads: options.threads,
+    signal,
+    warn: (line) => process.stderr.write(`note: ${line}\n`),
+    watch: (done, total) => display.update({ done: (1e6 * done) / total, label: "" }),
+  }).finally(() => display.finish());
+  const { model, bytes, tokenizer, template, end, sampling } = loaded;
+  try {
+    const settings: SessionOptions = { cache: options.cache, context: options.context };
+    // A session knows how much context memory has room for.
+    const trial = loaded.session(settings);
+    const { context } = trial;
+    trial.free();
+    if (!Number.isFinite(context)) throw new FormatError(`${path}: got no context, expected one; give --context N`);
+    const engine = takeTurns(loaded, { ...settings, context });
+    const close = async () => {
+      await engine.close();
+      loaded.close();
+    };
+    const { created } = place;
+    return {
+      name,
+      path,
+      created,
+      vocabulary: model.vocabulary,
+      context,
+      bytes,
+      tokenizer,
+      template,
+      end,
+      sampling,
+      engine,
+      close,
+    };
+  } catch (error) {
+    loaded.close();
+    throw error;
+  }
+}
+
+/** Says where the server is, what it serves, and how to try it. */
+function announce(registry: Registry, url: string, { json }: ServeOptions): void {
+  const loaded = new Map(registry.loaded.map((served) => [served.name, served]));
+  const models = registry.places.map(({ name, path, bytes }) => ({
+    name,
+    path,
+    loaded: loaded.has(name),
+    bytes: loaded.get(name)?.bytes ?? bytes,
+    context: loaded.get(name)?.context ?? null,
+  }));
+  if (json) {
+    console.log(JSON.stringify({ ready: true, url, pid: process.pid, models }));
+    return;
+  }
+  console.log(`listening on ${url}`);
+  for (const { name, context, bytes, loaded } of models)
+    console.log(
+      `  ${name}: ${Math.ceil(bytes / 2 ** 20)} MiB${loaded ? `, context ${context}` : ", loaded when it is asked for"}`,
+    );
+  const model = models[0]!.name;
+  console.log(`
+try it:
+  curl ${url}/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{"model": ${JSON.stringify(model)}, "messages": [{"role": "user", "content": "Hello!"}], "stream": true}'`);
+}

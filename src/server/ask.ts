@@ -1,0 +1,97 @@
+import { randomInt } from "node:crypto";
+import type { Constraint, Request } from "../batch/request.ts";
+import type { Sampling } from "../generate/sampling.ts";
+import { Problem } from "./errors.ts";
+import type { Shared } from "./schema/sampling.ts";
+import type { Served } from "./served.ts";
+
+/** What an endpoint adds to them. */
+export interface Asked {
+  readonly ids: Int32Array;
+  readonly maxTokens: number | undefined;
+  readonly logprobs?: number | undefined;
+  readonly promptLogprobs?: number | undefined;
+  /** Whether special tokens are part of the text, for those who parse them. */
+  readonly special?: Request["special"];
+  /** Made anew for each answer. */
+  readonly constrain?: (() => Constraint) | undefined;
+  readonly realm: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One request to the engine for each of `n` answers. What the request does not say, the model's generation_config.json does.
+ *
+ * Errors: Problem with status 400 for ids outside the vocabulary and for more tokens than the context has room for.
+ */
+export function requestsOf(served: Served, body: Shared, asked: Asked): Request[] {
+  const { ids, maxTokens, logprobs, promptLogprobs, realm, signal, constrain } = asked;
+  checkIds(served, ids, "prompt");
+  checkRoom(served, ids.length, maxTokens);
+  const { n = 1, stop, stop_token_ids: more = [], ignore_eos: endless = false, cache_salt: salt } = body;
+  checkIds(served, more, "stop_token_ids");
+  const seed = body.seed ?? randomInt(2 ** 31);
+  const special = asked.special ?? (body.skip_special_tokens === false ? "keep" : "omit");
+  return Array.from({ length: n }, (_, i) => ({
+    ...samplingOf(served, body),
+    seed: seed + i,
+    ids,
+    maxTokens,
+    logprobs,
+    promptLogprobs,
+    stop: stop === undefined ? undefined : [stop].flat(),
+    end: new Set([...(endless ? [] : served.end), ...more]),
+    special,
+    bias: biasOf(served, body.logit_bias),
+    constraint: constrain?.(),
+    realm: salt === undefined ? realm : `${realm} ${salt}`,
+    signal,
+  }));
+}
+
+function samplingOf({ sampling }: Served, body: Shared): Sampling {
+  const given = {
+    temperature: body.temperature,
+    topP: body.top_p,
+    topK: body.top_k === -1 ? 0 : body.top_k,
+    minP: body.min_p,
+    repetitionPenalty: body.repetition_penalty,
+    presencePenalty: body.presence_penalty,
+    frequencyPenalty: body.frequency_penalty,
+  };
+  return { ...sampling, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+}
+
+/** Throws Problem for an id outside the vocabulary. */
+export function checkIds({ vocabulary, name }: Served, ids: ArrayLike<number>, param: string): void {
+  for (let i = 0; i < ids.length; i++)
+    if (ids[i]! >= vocabulary)
+      throw new Problem(
+        400,
+        `${param}: got the id ${ids[i]} at ${i}, expected less than ${vocabulary}, the vocabulary of ${name}`,
+        {
+          param,
+          code: "invalid_value",
+        },
+      );
+}
+
+function checkRoom({ context, name }: Served, prompt: number, maxTokens: number | undefined): void {
+  // A prompt alone may fill the context; with an answer it leaves room for one token at least.
+  const least = maxTokens ?? 1;
+  if (prompt + least > context)
+    throw new Problem(
+      400,
+      `prompt: got ${prompt} tokens and ${least} to write, expected at most ${context} in all, the context of ${name}; shorten it`,
+      { param: prompt >= context ? "prompt" : "max_tokens", code: "context_length_exceeded" },
+    );
+  if (prompt === 0)
+    throw new Problem(400, "prompt: got no tokens, expected one at least", { param: "prompt", code: "invalid_value" });
+}
+
+function biasOf(served: Served, given: Shared["logit_bias"]): ReadonlyMap<number, number> | undefined {
+  if (!given) return undefined;
+  const bias = new Map(Object.entries(given).map(([id, amount]) => [Number(id), amount]));
+  checkIds(served, [...bias.keys()], "logit_bias");
+  return bias;
+}

@@ -1,0 +1,77 @@
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { Refused } from "../batch/request.ts";
+import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
+
+/** What a client did that cannot be done, as OpenAI's clients read it. */
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+/** What else an error says beside its message. */
+export interface ProblemOptions extends ErrorOptions {
+  /** The parameter at fault. */
+  readonly param?: string | undefined;
+  /** A word that programs tell it by. */
+  readonly code?: string | undefined;
+  /** Seconds after which it may be asked again. */
+  readonly after?: number | undefined;
+}
+
+/** An error with its HTTP status; its message is for the client. */
+export class Problem extends Error {
+  override name = "Problem";
+  readonly status: ContentfulStatusCode;
+  readonly param: string | undefined;
+  readonly code: string | undefined;
+  readonly after: number | undefined;
+
+  constructor(status: ContentfulStatusCode, message: string, { param, code, after, ...rest }: ProblemOptions = {}) {
+    super(message, rest);
+    this.status = status;
+    this.param = param;
+    this.code = code;
+    this.after = after;
+  }
+
+  /** The envelope of OpenAI's API. */
+  get body(): ErrorBody {
+    const { message, status, param = null, code = null } = this;
+    return { error: { message, type: typeOf(status), param, code } };
+  }
+
+  get headers(): Record<string, string> {
+    return this.after === undefined ? {} : { "Retry-After": String(Math.max(1, Math.ceil(this.after))) };
+  }
+}
+
+function typeOf(status: number): string {
+  if (status === 401 || status === 403) return "authentication_error";
+  if (status === 429) return "rate_limit_error";
+  return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+/**
+ * Any error as one that a client may see. What is no fault of a request's is told by `tell`, with its stack, and the client learns
+ * only that it happened.
+ */
+export function problemOf(error: unknown, tell: (error: unknown) => void): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof Refused) return refusal(error);
+  const own = error instanceof ShapeError || error instanceof FormatError;
+  if (own && !error.message.startsWith("internal:")) return new Problem(400, error.message, { cause: error });
+  // Memory that others hold now may be free later.
+  if (error instanceof DeviceError) return new Problem(503, error.message, { code: "out_of_memory", cause: error });
+  tell(error);
+  return new Problem(500, "server: got an error of its own, expected none; its log says more", { cause: error });
+}
+
+function refusal({ reason, message, after }: Refused): Problem {
+  if (reason === "size") return new Problem(400, message, { code: "context_length_exceeded" });
+  if (reason === "queue") return new Problem(429, message, { code: "queue_full", after: after ?? 1 });
+  return new Problem(503, message, { code: "shutting_down", after });
+}

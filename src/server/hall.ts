@@ -1,0 +1,59 @@
+import { randomUUID } from "node:crypto";
+import type { Context } from "hono";
+import { Problem } from "./errors.ts";
+import type { Env } from "./guard.ts";
+import type { Lease, Registry } from "./registry.ts";
+
+/** What all endpoints share. */
+export interface Hall {
+  readonly registry: Registry;
+  /** Seconds that a request may take. */
+  readonly seconds: number;
+  /** Sees errors that are no request's fault. */
+  readonly tell: (error: unknown) => void;
+  /** Says which code wrote an answer. */
+  readonly fingerprint: string;
+}
+
+/** One request at work: its model, and what ends it. */
+export interface Work extends Lease {
+  readonly realm: string;
+  /** Aborts where the client goes away, the time is over, or `end` is called. */
+  readonly signal: AbortSignal;
+  /** Ends what runs, and lets go of the model. */
+  end(): void;
+  /** Throws Problem where the time was over. */
+  check(): void;
+}
+
+/** Begins work on a request. Throws Problem as `Registry.lease`. */
+export async function beginWork(c: Context<Env>, hall: Hall, model: string | undefined): Promise<Work> {
+  const lease = await hall.registry.lease(model);
+  const own = new AbortController();
+  const time = AbortSignal.timeout(1000 * hall.seconds);
+  return {
+    ...lease,
+    realm: c.get("realm"),
+    signal: AbortSignal.any([c.req.raw.signal, time, own.signal]),
+    end() {
+      own.abort();
+      lease.release();
+    },
+    check() {
+      if (time.aborted)
+        throw new Problem(504, `request: got no end within ${hall.seconds} s, expected one; ask for fewer tokens`, {
+          code: "timeout",
+        });
+    },
+  };
+}
+
+/** An id as OpenAI's API has them: a word for what it is of, and what no other has. */
+export function newId(kind: string): string {
+  return `${kind}-${randomUUID().replaceAll("-", "")}`;
+}
+
+/** Seconds since 1970. */
+export function now(): number {
+  return Math.floor(Date.now() / 1000);
+}

@@ -1,0 +1,68 @@
+import { z } from "@hono/zod-openapi";
+import { harmless, limits, model, sampling } from "./sampling.ts";
+
+const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
+const parts = z.array(
+  z.discriminatedUnion("type", [textPart], { error: "expected text; models here read nothing else" }),
+);
+const content = z.union([z.string(), parts]);
+const name = z.string().max(256).optional();
+
+const call = z.strictObject({
+  id: z.string().max(256),
+  type: z.literal("function"),
+  function: z.strictObject({ name: z.string().max(256), arguments: z.string() }),
+});
+
+const message = z
+  .discriminatedUnion(
+    "role",
+    [
+      z.strictObject({ role: z.enum(["system", "developer", "user"]), content, name }),
+      z.strictObject({
+        role: z.literal("assistant"),
+        content: content.nullish(),
+        name,
+        refusal: z.string().nullish(),
+        reasoning_content: z.string().nullish().describe("what the model thought, where its template reads it"),
+        tool_calls: z.array(call).max(limits.tools).nullish(),
+      }),
+      z.strictObject({ role: z.literal("tool"), content, tool_call_id: z.string().max(256), name }),
+    ],
+    { error: "expected system, developer, user, assistant or tool" },
+  )
+  .openapi("Message");
+
+export type ChatMessage = z.infer<typeof message>;
+
+/** POST /v1/chat/completions. */
+export const chatBody = z
+  .strictObject({
+    model,
+    messages: z.array(message).min(1).max(limits.messages),
+    max_completion_tokens: z
+      .int()
+      .min(1)
+      .max(2 ** 31 - 1)
+      .optional()
+      .describe("most tokens to write, thoughts included; what the context has room for unless given"),
+    max_tokens: z
+      .int()
+      .min(1)
+      .max(2 ** 31 - 1)
+      .optional()
+      .describe("the older name of max_completion_tokens"),
+    logprobs: z.boolean().optional().describe("log probabilities of the tokens written"),
+    top_logprobs: z
+      .int()
+      .min(0)
+      .max(limits.likeliest)
+      .optional()
+      .describe("and of so many of the likeliest in each one's place"),
+    modalities: z.tuple([z.literal("text")]).optional(),
+    ...sampling,
+    ...harmless,
+  })
+  .openapi("ChatRequest");
+
+export type ChatBody = z.infer<typeof chatBody>;

@@ -1,0 +1,39 @@
+import type { Event, Request } from "../batch/request.ts";
+import type { Sampling } from "../generate/sampling.ts";
+import type { Template } from "../tokenizer/template.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** What writes for many at once: all that the server sees of `src/batch`. */
+export interface Engine {
+  /** Events of one request in their order; the first one that is asked for throws Refused where it is not taken. */
+  submit(request: Request): AsyncGenerator<Event, void, undefined>;
+  /** Counters and gauges, made anew at each read. */
+  readonly figures: object;
+  /** Takes no more, and ends when all that runs has ended. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A model with its engine, as requests see it. */
+export interface Served {
+  /** What requests call it. */
+  readonly name: string;
+  readonly path: string;
+  /** When its file was written, in seconds since 1970. */
+  readonly created: number;
+  /** Ids are below this. */
+  readonly vocabulary: number;
+  /** Tokens of prompt and answer together. */
+  readonly context: number;
+  /** Bytes of its weights in memory. */
+  readonly bytes: number;
+  readonly tokenizer: Tokenizer | undefined;
+  readonly template: Template | undefined;
+  /** Tokens after which nothing follows. */
+  readonly end: ReadonlySet<number>;
+  /** What its generation_config.json says of sampling. */
+  readonly sampling: Sampling;
+  readonly engine: Engine;
+  /** Ends its engine and gives its memory back. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,55 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
+import { chat } from "./chat.ts";
+import { complete } from "./completions.ts";
+import { Problem, problemOf } from "./errors.ts";
+import { type Env, hostGuard, keyGuard, tooLarge } from "./guard.ts";
+import type { Hall } from "./hall.ts";
+import { listModels, showModel } from "./models.ts";
+
+/** Who is let in, and with what. */
+export interface Doors {
+  /** Keys of which a request brings one; none lets everybody in. */
+  readonly keys: readonly string[];
+  /** Each key shares cached prefixes with itself alone. */
+  readonly isolate: boolean;
+  /** Origins of pages that may read answers. */
+  readonly origins: readonly string[];
+  /** Names that requests may call this machine by; undefined: any. */
+  readonly hosts: readonly string[] | undefined;
+  /** Most bytes of a body. */
+  readonly bodyBytes: number;
+}
+
+export type App = OpenAPIHono<Env>;
+
+/** The server as an app of hono: every endpoint, and what stands before them. */
+export function createApp(hall: Hall, doors: Doors): App {
+  const app: App = new OpenAPIHono<Env>();
+  const answer = (c: Context<Env>, error: unknown) => {
+    const problem = problemOf(error, hall.tell);
+    return c.json(problem.body, problem.status, problem.headers);
+  };
+  app.onError((error, c) => answer(c, error));
+  app.notFound((c) =>
+    answer(
+      c,
+      new Problem(404, `path: got ${c.req.method} ${c.req.path.slice(0, 80)}, expected one of /openapi.json`, {
+        code: "not_found",
+      }),
+    ),
+  );
+  app.use(hostGuard(doors.hosts));
+  if (doors.origins.length) app.use(cors({ origin: [...doors.origins], maxAge: 600 }));
+  const known = keyGuard(doors.keys, doors.isolate);
+  for (const path of ["/v1/*", "/tokenize", "/detokenize", "/metrics"]) app.use(path, known);
+  app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: (c) => answer(c, tooLarge(doors.bodyBytes)) }));
+  app.get("/health", (c) => c.json({ status: "ok" }));
+  app.get("/v1/models", (c) => listModels(c, hall));
+  app.get("/v1/models/:id{.+}", (c) => showModel(c, hall));
+  app.post("/v1/completions", (c) => complete(c, hall));
+  app.post("/v1/chat/completions", (c) => chat(c, hall));
+  return app;
+}

@@ -1,0 +1,84 @@
+import type { Likelihood, Scored } from "../batch/request.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** Texts of single tokens. */
+export interface Speller {
+  /** What a token says in the midst of a text; U+FFFD where it is a part of a character. */
+  text(id: number): string;
+  /** The bytes of its text; null where they are not known, since they are a part of a character. */
+  bytes(id: number): number[] | null;
+}
+
+const made = new WeakMap<Tokenizer, Speller>();
+
+/** The speller of a tokenizer, made once. Without a tokenizer a token's text is `token_id:N`. */
+export function spellerOf(tokenizer: Tokenizer | undefined): Speller {
+  if (!tokenizer) return { text: (id) => `token_id:${id}`, bytes: () => null };
+  const known = made.get(tokenizer);
+  if (known) return known;
+  // Some decoders drop a blank at the start of a text: a token before it makes it one in the midst.
+  const [before = 0] = tokenizer.encode("a").slice(-1);
+  const scene = tokenizer.decode([before]).length;
+  const texts = new Map<number, string>();
+  const text = (id: number) => {
+    let found = texts.get(id);
+    // Some models have more ids than their tokenizer has tokens.
+    found ??= id < tokenizer.vocabulary ? tokenizer.decode([before, id]).slice(scene) : "";
+    texts.set(id, found);
+    return found;
+  };
+  const speller = {
+    text,
+    bytes: (id: number) => (text(id).includes("\ufffd") ? null : [...new TextEncoder().encode(text(id))]),
+  };
+  made.set(tokenizer, speller);
+  return speller;
+}
+
+/** JSON has no infinity: what cannot be has the log probability that OpenAI's API gives it. */
+const finite = (logprob: number) => Math.max(logprob, -9999);
+
+/** Chat's form of a token's log probability. */
+export function chatLogprob(spell: Speller, { id, logprob, top }: Scored) {
+  const one = (of: Likelihood) => ({
+    token: spell.text(of.id),
+    logprob: finite(of.logprob),
+    bytes: spell.bytes(of.id),
+  });
+  return { ...one({ id, logprob }), top_logprobs: top.map(one) };
+}
+
+/** The older form of completions: four lists over tokens. */
+export interface LegacyLogprobs {
+  readonly tokens: string[];
+  readonly token_logprobs: (number | null)[];
+  readonly top_logprobs: (Record<string, number> | null)[];
+  readonly text_offset: number[];
+}
+
+export const noLogprobs = (): LegacyLogprobs => ({ tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] });
+
+/** Adds a token whose text begins at `offset`. The first of a prompt, before which there is nothing, has no score. */
+export function addLegacy(
+  to: LegacyLogprobs,
+  spell: Speller,
+  id: number,
+  score: Scored | undefined,
+  offset: number,
+): void {
+  to.tokens.push(spell.text(id));
+  to.token_logprobs.push(score ? finite(score.logprob) : null);
+  to.top_logprobs.push(score ? topOf(spell, score) : null);
+  to.text_offset.push(offset);
+}
+
+/** The likeliest by their texts, the token itself among them. Where several have one text, all but the likeliest go by their ids. */
+function topOf(spell: Speller, { id, logprob, top }: Scored): Record<string, number> {
+  const found: Record<string, number> = Object.create(null);
+  const all = top.some((one) => one.id === id) ? top : [...top, { id, logprob }];
+  for (const one of all) {
+    const text = spell.text(one.id);
+    found[Object.hasOwn(found, text) ? `token_id:${one.id}` : text] = finite(one.logprob);
+  }
+  return found;
+}
