@@ -1,4 +1,4 @@
-// Before the page's own script is even read: the tab of the address, and the first answer where the page was built with it, that
+// Before the page's library is read: the tab of the address, and the first answer's numbers where the page was built with them, that
 // is where the address names a preset and nothing else.
 {
   const asked = new URLSearchParams(location.hash.slice(1));
@@ -8,7 +8,7 @@
     tab.setAttribute("aria-selected", String(tab === wanted));
     document.getElementById(tab.getAttribute("aria-controls")).hidden = tab !== wanted;
   }
-  document.querySelector("main").dataset.tab = wanted.id.replace("tab-", "");
+  document.documentElement.dataset.tab = wanted.id.replace("tab-", "");
   if (matchMedia("(max-width: 860px)").matches) {
     document.getElementById("use").open = false;
     document.getElementById("model").size = 1;

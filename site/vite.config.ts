@@ -1,20 +1,17 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin, runnerImport } from "vite";
 import { style } from "../src/draw/style.ts";
-import { readParts, wrapPart } from "./parts.ts";
+import { headline, packPage, wrapPart } from "./pack.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const source = fileURLToPath(new URL("../src", import.meta.url));
 const alias = { "biform/web": `${source}/web.ts` };
-const opening = `\n${readFileSync(new URL("opening.js", import.meta.url), "utf8")}`;
+/** Of the report's styles and the page's own, what the first answer needs. */
+const firstStyle = `<style>${style}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
 
-/**
- * Puts script and styles into index.html, so that the page is one file: it opens from any server, any path and from a disk,
- * where browsers forbid modules beside it. Its policy lets it run these scripts alone and ask for nothing.
- */
+/** Puts script and styles into index.html: it opens from any server, any path and from a disk, where browsers forbid modules beside it. */
 function oneFile(): Plugin {
   return {
     name: "one-file",
@@ -26,40 +23,35 @@ function oneFile(): Plugin {
         throw new Error("site: got no index.html, expected one; keep it beside vite.config.ts");
       let sheets = "";
       let first: string | undefined;
-      const parts: [name: string, text: string][] = [];
+      const parts = new Map<string, string>();
       for (const [path, file] of Object.entries(bundle)) {
         if (file === page) continue;
         const name = `./${basename(path)}`;
         if (file.type === "chunk") {
-          parts.push([name, wrapPart(name, file.code)]);
+          parts.set(name, wrapPart(name, file.code));
           if (file.isEntry) first = name;
         } else if (path.endsWith(".css")) sheets += file.source;
         else throw new Error(`site: got the file ${path}, expected script and styles alone; import it as text`);
         delete bundle[path];
       }
       if (!first) throw new Error("site: got no entry among the scripts, expected src/main.ts; name it in index.html");
-      const reader = readParts(first);
-      const hashes = [opening, reader, ...parts.map(([, text]) => text)].map(
-        (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`,
+      const bare = String(page.source).replace(
+        /<(?:script type="module"|link rel="stylesheet")[^>]*>(?:<\/script>)?\s*/g,
+        "",
       );
-      const policy = `default-src 'none'; script-src ${hashes.join(" ")}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
-      const scripts = [
-        ...parts.map(([name, text]) => `<script type="text/plain" id="${name}">${text}</script>`),
-        `<script>${reader}</script>`,
-      ];
-      // Functions, since a script may hold what `replace` takes for a pattern.
-      page.source = String(page.source)
-        .replace(/<(?:script type="module"|link rel="stylesheet")[^>]*>(?:<\/script>)?\s*/g, "")
-        .replace(
-          "<!--head-->",
-          () => `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}${sheets}</style>`,
-        )
-        .replace("<!--script-->", () => scripts.join("\n"));
+      page.source = packPage(bare, { style: sheets, parts, first });
     },
   };
 }
 
-/** The first answers of all presets, made by the page's own code, and the script that shows the one that is asked for. */
+// A page of ASCII alone takes the browser half the memory and less time; "<" would end a script.
+const escapeBy = (text: string, as: (code: number) => string) =>
+  text.replace(/[<\u007f-\uffff]/g, (letter) => as(letter.charCodeAt(0)));
+const asText = (text: string) => escapeBy(text, (code) => `&#${code};`);
+const asJson = (id: string, value: unknown) =>
+  `<script type="application/json" id="${id}">${escapeBy(JSON.stringify(value), (code) => `\\u${code.toString(16).padStart(4, "0")}`)}</script>`;
+
+/** The first answers of all presets, made by the page's own code, and the script that shows the headline that is asked for. */
 function firstAnswers(): Plugin {
   return {
     name: "first-answers",
@@ -71,22 +63,16 @@ function firstAnswers(): Plugin {
           logLevel: "error",
           resolve: { alias },
         });
-        const answers = JSON.stringify(module.firstAnswers()).replaceAll("<", "\\u003c");
-        return html.replace(
-          "<!--firsts-->",
-          () => `<script type="application/json" id="firsts">${answers}</script>\n<script>${opening}</script>`,
-        );
+        const answers = module.firstAnswers();
+        const headlines = Object.fromEntries(Object.entries(answers).map(([name, { values }]) => [name, values[0]!]));
+        // Functions, since a value may hold what `replace` takes for a pattern.
+        return html
+          .replace("<!--first-style-->", () => firstStyle)
+          .replace("<!--headline-->", () => asText(headlines["deepseek-r1"]!))
+          .replace("<!--headlines-->", () => `${asJson("headlines", headlines)}\n<script>${headline}</script>`)
+          .replace("<!--firsts-->", () => asJson("firsts", answers));
       },
     },
-  };
-}
-
-/** While developing, the report's styles come first as they do in the built page. */
-function sharedStyle(): Plugin {
-  return {
-    name: "shared-style",
-    apply: "serve",
-    transformIndexHtml: (html) => html.replace("<!--head-->", () => `<style>${style}</style>`),
   };
 }
 
@@ -114,5 +100,5 @@ export default defineConfig({
       },
     },
   },
-  plugins: [firstAnswers(), oneFile(), sharedStyle()],
+  plugins: [firstAnswers(), oneFile()],
 });

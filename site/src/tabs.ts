@@ -13,7 +13,7 @@ export function showTab(state: State): void {
     tab.tabIndex = chosen ? 0 : -1;
     byId(`panel-${name}`).hidden = !chosen;
   }
-  document.querySelector("main")!.dataset.tab = state.tab;
+  document.documentElement.dataset.tab = state.tab;
 }
 
 /** Brings a tab into view where the row of them is wider than the page. */
