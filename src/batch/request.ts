@@ -15,8 +15,8 @@ export interface Request extends Sampling {
   readonly stop?: readonly string[] | undefined;
   /** Tokens after which nothing follows; the model's own unless given. */
   readonly end?: ReadonlySet<number> | undefined;
-  /** Whether special tokens stand in `text`: "omit" unless given; what parses a model's own marks of tools and thoughts needs "keep". */
-  readonly special?: "omit" | "keep" | undefined;
+  /** Whether special tokens stand in `text`: "omit" unless given; a set names those that do, such as a model's own marks of tools and thoughts. */
+  readonly special?: "omit" | "keep" | ReadonlySet<number> | undefined;
   /** How many of the likeliest tokens are told beside each one written, and of each one its log probability; undefined: nothing. */
   readonly logprobs?: number | undefined;
   /** The same for the tokens of the prompt, from its second on. */

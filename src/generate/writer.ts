@@ -27,6 +27,8 @@ export interface WriteOptions extends Sampling {
   readonly end?: ReadonlySet<number> | undefined;
   /** Turns ids to text; without one, every text is empty. */
   readonly tokenizer?: Tokenizer | undefined;
+  /** Whether special tokens stand in the text: "omit" unless given; a set names those that do. */
+  readonly special?: "omit" | "keep" | ReadonlySet<number> | undefined;
   /** Added to logits before anything else, by token id. */
   readonly bias?: ReadonlyMap<number, number> | undefined;
   /** What may follow. Whoever made it frees it. */
@@ -66,7 +68,7 @@ export class Writer {
 
   /** `before`: all tokens before the first that is written. `context`: most tokens that can be run. */
   constructor(before: Int32Array, context: number, options: WriteOptions) {
-    const { maxTokens = Number.POSITIVE_INFINITY, stop = [], tokenizer } = options;
+    const { maxTokens = Number.POSITIVE_INFINITY, stop = [], tokenizer, special = "omit" } = options;
     if (!(maxTokens >= 0)) throw new ShapeError(`maxTokens: got ${maxTokens}, expected 0 or more`);
     if (stop.length && !tokenizer) throw new ShapeError("stop: got no tokenizer, expected one; stop strings are text");
     this.#options = options;
@@ -74,7 +76,7 @@ export class Writer {
     this.#seen = new History(before);
     this.#prompt = before.length;
     this.#context = context;
-    this.#decoder = tokenizer && textStream(tokenizer, { special: "omit" });
+    this.#decoder = tokenizer && textStream(tokenizer, { special });
     this.#gate = stopper(stop);
   }
 

@@ -10,13 +10,19 @@ export interface TextStream {
 
 /**
  * Decodes ids as they come. The pieces put together are what the ids decode to at once, special tokens left out if
- * `special` says so; an id that the tokenizer does not know is no text (some models have more ids than their tokenizer).
+ * `special` says so, all of them or all but some; an id that the tokenizer does not know is no text (some models have more ids than their tokenizer).
  *
  * Only the last few ids are decoded again for each new one. What they say may still change where bytes of a character are
  * missing, which decode to one U+FFFD at the very end; all before that is certain in byte-level BPE, in byte fallback and in
  * the decoders that look at the first token alone (SentencePiece's leading space, WordPiece).
  */
-export function textStream(tokenizer: Tokenizer, { special = "keep" }: { special?: "keep" | "omit" } = {}): TextStream {
+export function textStream(
+  tokenizer: Tokenizer,
+  { special = "keep" }: { special?: "keep" | "omit" | ReadonlySet<number> } = {},
+): TextStream {
+  const isText = (id: number) =>
+    id < tokenizer.vocabulary &&
+    (special === "keep" || !tokenizer.special.has(id) || (special !== "omit" && special.has(id)));
   // The last ids: those before `known` only set the scene for the rest, and decode to `scene` characters.
   let ids: number[] = [];
   let known = 0;
@@ -29,7 +35,7 @@ export function textStream(tokenizer: Tokenizer, { special = "keep" }: { special
   };
   return {
     push(id) {
-      if (id >= tokenizer.vocabulary || (special === "omit" && tokenizer.special.has(id))) return "";
+      if (!isText(id)) return "";
       ids.push(id);
       const text = tokenizer.decode(ids);
       if (text.endsWith("\ufffd")) return left(text, text.length - 1);
