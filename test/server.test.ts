@@ -29,7 +29,7 @@ describe("/v1/chat/completions", () => {
       object: "chat.completion",
       created: expect.closeTo(Date.now() / 1000, -2),
       model: "m",
-      system_fingerprint: "fp",
+      system_fingerprint: "biform-1",
       choices: [
         {
           index: 0,
@@ -174,7 +174,7 @@ describe("/v1/completions", () => {
       object: "text_completion",
       created: expect.any(Number),
       model: "m",
-      system_fingerprint: "fp",
+      system_fingerprint: "biform-1",
       choices: [{ text: "x".repeat(16), index: 0, logprobs: null, finish_reason: "length" }],
       usage: { prompt_tokens: 3, completion_tokens: 16, total_tokens: 19, prompt_tokens_details: { cached_tokens: 1 } },
       biform: expect.any(Object),

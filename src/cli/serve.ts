@@ -3,6 +3,7 @@ import { load } from "../generate/load.ts";
 import type { SessionOptions } from "../generate/session.ts";
 import { localHosts } from "../server/guard.ts";
 import { listen } from "../server/listen.ts";
+import { Metrics } from "../server/metrics.ts";
 import { checkNames, placeOf, placesIn } from "../server/places.ts";
 import { type Place, Registry } from "../server/registry.ts";
 import type { Served } from "../server/served.ts";
@@ -97,7 +98,8 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
       {
         registry,
         seconds: options.timeout,
-        fingerprint: `biform-${versions().biform}`,
+        metrics: new Metrics(registry),
+        version: versions().biform,
         tell: (error) => console.error(error),
       },
       {

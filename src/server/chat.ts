@@ -5,7 +5,7 @@ import { readBody } from "./body.ts";
 import { WIDE } from "./completions.ts";
 import { Problem } from "./errors.ts";
 import type { Env } from "./guard.ts";
-import { beginWork, type Hall, newId, now, type Work } from "./hall.ts";
+import { beginWork, fingerprintOf, type Hall, newId, now, type Work } from "./hall.ts";
 import { promptOf } from "./prompt.ts";
 import { type ChatBody, chatBody } from "./schema/chat.ts";
 import { unsupported } from "./schema/sampling.ts";
@@ -44,8 +44,8 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
       signal: work.signal,
     });
     const head = { id: newId("chatcmpl"), created: now(), model: work.served.name };
-    const shared = { ...head, system_fingerprint: hall.fingerprint };
-    const pieces = piecesOf(work, requests);
+    const shared = { ...head, system_fingerprint: fingerprintOf(hall) };
+    const pieces = piecesOf(hall, work, requests);
     if (body.stream)
       return await openStream(chunksOf(pieces, body, { ...shared, object: "chat.completion.chunk" }), hall);
     return c.json({ ...shared, object: "chat.completion", ...(await gather(pieces, body)) });
@@ -56,6 +56,7 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
 }
 
 async function* piecesOf(
+  { metrics }: Hall,
   { served, end, check }: Work,
   requests: readonly Request[],
 ): AsyncGenerator<Piece | Remark, void, undefined> {
@@ -69,6 +70,7 @@ async function* piecesOf(
       } else if (event.kind === "queued") yield { comment: `queued at place ${event.place}` };
       else if (event.kind === "end") {
         if (event.finish === "abort") check();
+        metrics.observe(served.name, event.usage);
         yield { index, content: "", logprob: undefined, finish: finishOf(event.finish), usage: event.usage };
       }
     }

@@ -6,7 +6,7 @@ import { requestsOf } from "./ask.ts";
 import { readBody } from "./body.ts";
 import { Problem } from "./errors.ts";
 import type { Env } from "./guard.ts";
-import { beginWork, type Hall, newId, now, type Work } from "./hall.ts";
+import { beginWork, fingerprintOf, type Hall, newId, now, type Work } from "./hall.ts";
 import { type CompletionBody, completionBody } from "./schema/completion.ts";
 import { unsupported } from "./schema/sampling.ts";
 import type { Served } from "./served.ts";
@@ -52,8 +52,8 @@ export async function complete(c: Context<Env>, hall: Hall): Promise<Response> {
       }),
     );
     const head = { id: newId("cmpl"), object: "text_completion", created: now(), model: work.served.name };
-    const shared = { ...head, system_fingerprint: hall.fingerprint };
-    const pieces = piecesOf(work, body, prompts, requests);
+    const shared = { ...head, system_fingerprint: fingerprintOf(hall) };
+    const pieces = piecesOf(hall, work, body, prompts, requests);
     if (body.stream) return await openStream(chunksOf(pieces, body, shared), { tell: hall.tell });
     return c.json({ ...shared, ...(await gather(pieces, body, requests.length)) });
   } catch (error) {
@@ -86,6 +86,7 @@ function isIds(prompt: readonly unknown[]): prompt is number[] {
 
 /** What each event adds to its choice: the prompt too, where it is echoed. */
 async function* piecesOf(
+  { metrics }: Hall,
   work: Work,
   body: CompletionBody,
   prompts: readonly Prompt[],
@@ -113,6 +114,7 @@ async function* piecesOf(
       } else if (event.kind === "queued") yield { comment: `queued at place ${event.place}` };
       else if (event.kind === "end") {
         if (event.finish === "abort") work.check();
+        metrics.observe(served.name, event.usage);
         yield { index, text: "", logprobs, finish: finishOf(event.finish), usage: event.usage };
       }
     }

@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
 import { Problem } from "./errors.ts";
 import type { Env } from "./guard.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Lease, Registry } from "./registry.ts";
+import type { Served } from "./served.ts";
 
 /** What all endpoints share. */
 export interface Hall {
@@ -11,8 +13,9 @@ export interface Hall {
   readonly seconds: number;
   /** Sees errors that are no request's fault. */
   readonly tell: (error: unknown) => void;
-  /** Says which code wrote an answer. */
-  readonly fingerprint: string;
+  readonly metrics: Metrics;
+  /** Of this program: answers carry it. */
+  readonly version: string;
 }
 
 /** One request at work: its model, and what ends it. */
@@ -48,9 +51,24 @@ export async function beginWork(c: Context<Env>, hall: Hall, model: string | und
   };
 }
 
+/** Does something short with a model. Throws Problem as `Registry.lease`. */
+export async function useModel<T>(hall: Hall, name: string | undefined, act: (served: Served) => Promise<T>): Promise<T> {
+  const { served, release } = await hall.registry.lease(name);
+  try {
+    return await act(served);
+  } finally {
+    release();
+  }
+}
+
 /** An id as OpenAI's API has them: a word for what it is of, and what no other has. */
 export function newId(kind: string): string {
   return `${kind}-${randomUUID().replaceAll("-", "")}`;
+}
+
+/** What says which code wrote an answer. */
+export function fingerprintOf({ version }: Hall): string {
+  return `biform-${version}`;
 }
 
 /** Seconds since 1970. */

@@ -4,10 +4,12 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { chat } from "./chat.ts";
 import { complete } from "./completions.ts";
+import { describe } from "./describe.ts";
 import { Problem, problemOf } from "./errors.ts";
 import { type Env, hostGuard, keyGuard, tooLarge } from "./guard.ts";
 import type { Hall } from "./hall.ts";
 import { listModels, showModel } from "./models.ts";
+import { detokenize, tokenize } from "./tokens.ts";
 
 /** Who is let in, and with what. */
 export interface Doors {
@@ -41,15 +43,25 @@ export function createApp(hall: Hall, doors: Doors): App {
       }),
     ),
   );
+  app.use(hall.metrics.count);
   app.use(hostGuard(doors.hosts));
   if (doors.origins.length) app.use(cors({ origin: [...doors.origins], maxAge: 600 }));
   const known = keyGuard(doors.keys, doors.isolate);
   for (const path of ["/v1/*", "/tokenize", "/detokenize", "/metrics"]) app.use(path, known);
   app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: (c) => answer(c, tooLarge(doors.bodyBytes)) }));
   app.get("/health", (c) => c.json({ status: "ok" }));
+  app.get("/metrics", async (c) => c.text(await hall.metrics.text(), 200, { "Content-Type": hall.metrics.type }));
   app.get("/v1/models", (c) => listModels(c, hall));
   app.get("/v1/models/:id{.+}", (c) => showModel(c, hall));
   app.post("/v1/completions", (c) => complete(c, hall));
   app.post("/v1/chat/completions", (c) => chat(c, hall));
+  app.post("/v1/embeddings", () => {
+    throw new Problem(404, "/v1/embeddings: got a request, expected none: these models write, they embed nothing", {
+      code: "unsupported_endpoint",
+    });
+  });
+  app.post("/tokenize", (c) => tokenize(c, hall));
+  app.post("/detokenize", (c) => detokenize(c, hall));
+  describe(app, hall.version);
   return app;
 }

@@ -14,7 +14,7 @@ const call = z.strictObject({
   function: z.strictObject({ name: z.string().max(256), arguments: z.string() }),
 });
 
-const message = z
+export const message = z
   .discriminatedUnion(
     "role",
     [
