@@ -52,7 +52,11 @@ export async function beginWork(c: Context<Env>, hall: Hall, model: string | und
 }
 
 /** Does something short with a model. Throws Problem as `Registry.lease`. */
-export async function useModel<T>(hall: Hall, name: string | undefined, act: (served: Served) => Promise<T>): Promise<T> {
+export async function useModel<T>(
+  hall: Hall,
+  name: string | undefined,
+  act: (served: Served) => Promise<T>,
+): Promise<T> {
   const { served, release } = await hall.registry.lease(name);
   try {
     return await act(served);

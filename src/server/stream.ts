@@ -39,12 +39,14 @@ export function eventStream(parts: AsyncGenerator<Part, void, undefined>, option
   const { quiet = QUIET, stall = STALL, tell, failed = (data) => [{ data }] } = options;
   let next: Promise<IteratorResult<Part, void>> | undefined;
   let stalled: NodeJS.Timeout | undefined;
+  let gone = false;
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
       clearTimeout(stalled);
       try {
         next ??= parts.next();
         const found = await within(next, quiet);
+        if (gone) return;
         if (found === undefined) controller.enqueue(bytesOf({ comment: "working" }));
         else {
           next = undefined;
@@ -55,6 +57,7 @@ export function eventStream(parts: AsyncGenerator<Part, void, undefined>, option
           controller.enqueue(bytesOf(found.value));
         }
       } catch (error) {
+        if (gone) return;
         for (const part of failed(problemOf(error, tell).body)) controller.enqueue(bytesOf(part));
         controller.close();
         return;
@@ -66,6 +69,7 @@ export function eventStream(parts: AsyncGenerator<Part, void, undefined>, option
       stalled.unref();
     },
     async cancel() {
+      gone = true;
       clearTimeout(stalled);
       await parts.return();
     },

@@ -1,0 +1,159 @@
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Listening, listen } from "../src/server/listen.ts";
+import { eventStream, type Part } from "../src/server/stream.ts";
+import { appOf, type Script, scripted, servedBy } from "./fixture/served.ts";
+
+let server: Listening | undefined;
+let told: unknown[] = [];
+let registry: ReturnType<typeof appOf>["registry"];
+
+async function start(script: Script) {
+  const engine = scripted(script);
+  const made = appOf(servedBy(engine, { context: 1e6 }), { bodyBytes: 10_000 });
+  ({ told, registry } = made);
+  server = await listen(made.app, "127.0.0.1", 0);
+  return { engine, url: server.url };
+}
+
+beforeEach(() => {
+  server = undefined;
+});
+afterEach(async () => {
+  server?.cut();
+  await server?.stop();
+});
+
+/** Waits until something holds; the tests' own time limit ends what never does. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const body = (more: object = {}) => JSON.stringify({ prompt: "a", max_tokens: 1e5, ...more });
+const headers = { "Content-Type": "application/json" };
+const long = "x".repeat(100_000);
+
+describe("a client that goes away", () => {
+  test.each([true, false])("ends its sequences at once, streamed %s", async (stream) => {
+    const { engine, url } = await start({ text: long, pause: 2 });
+    const gone = new AbortController();
+    const asked = fetch(`${url}/v1/completions`, {
+      method: "POST",
+      headers,
+      body: body({ stream, n: 2 }),
+      signal: gone.signal,
+    });
+    await until(() => engine.open.size === 2);
+    if (stream) {
+      const reader = (await asked).body!.getReader();
+      await reader.read();
+      gone.abort();
+    } else {
+      gone.abort();
+      await expect(asked).rejects.toThrow();
+    }
+    await until(() => engine.open.size === 0);
+    expect(told).toEqual([]);
+    // The server still answers.
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+});
+
+describe("a reader that is slow", () => {
+  test("holds the writing back: no more is made than sockets and one event hold", async () => {
+    let made = 0;
+    async function* parts(): AsyncGenerator<Part, void, undefined> {
+      for (;;) {
+        made++;
+        yield { data: { text: "x".repeat(1000) } };
+      }
+    }
+    const response = eventStream(parts(), { tell: () => {} });
+    const reader = response.body!.getReader();
+    await reader.read();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(made).toBeLessThanOrEqual(3);
+    await reader.cancel();
+  });
+
+  test("is cut once it has read nothing for too long", async () => {
+    let ended = false;
+    async function* parts(): AsyncGenerator<Part, void, undefined> {
+      try {
+        for (;;) yield { data: { text: "x" } };
+      } finally {
+        ended = true;
+      }
+    }
+    const response = eventStream(parts(), { tell: () => {}, stall: 20 });
+    await until(() => ended);
+    await expect(response.text()).rejects.toThrow("took nothing");
+  });
+
+  test("is kept while it reads, however slow what is read comes", async () => {
+    async function* parts(): AsyncGenerator<Part, void, undefined> {
+      for (let i = 0; i < 3; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 40));
+        yield { data: { i } };
+      }
+    }
+    const response = eventStream(parts(), { tell: () => {}, stall: 20, quiet: 10 });
+    const text = await response.text();
+    expect(text.match(/^data: /gm)).toHaveLength(3);
+    expect(text).toContain(": working");
+  });
+});
+
+describe("a stranger at the socket", () => {
+  /** What a server says to raw bytes until it closes the connection. */
+  async function say(url: string, text: string): Promise<string> {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    await once(socket, "connect");
+    socket.on("error", () => {});
+    socket.write(text);
+    let answer = "";
+    socket.on("data", (chunk) => {
+      answer += chunk;
+    });
+    await once(socket, "close");
+    return answer;
+  }
+
+  test("a body that is longer than allowed is refused before it has come", async () => {
+    const { url } = await start({});
+    const head =
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    expect(await say(url, `${head}Content-Length: 99999999\r\n\r\n{`)).toMatch(/^HTTP\/1.1 413/);
+    const chunk = `${(4096).toString(16)}\r\n${"x".repeat(4096)}\r\n`;
+    expect(await say(url, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(4)}`)).toMatch(/^HTTP\/1.1 413/);
+  });
+
+  test("headers that are too long, and what is no HTTP, end the connection alone", async () => {
+    const { url } = await start({});
+    expect(await say(url, `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1.1 431/,
+    );
+    expect(await say(url, "nonsense\r\n\r\n")).toMatch(/^HTTP\/1.1 400/);
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+});
+
+describe("the end", () => {
+  test("what runs ends first; what comes then is not taken", async () => {
+    const { url } = await start({ text: "x".repeat(30), pause: 5 });
+    const asked = fetch(`${url}/v1/completions`, { method: "POST", headers, body: body() });
+    await until(() => registry.loaded.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const stopped = server!.stop();
+    expect((await (await asked).json()).choices[0].text).toBe("x".repeat(30));
+    await stopped;
+    await expect(fetch(`${url}/health`)).rejects.toThrow();
+  });
+
+  test("a port that is taken is an error that says what to do", async () => {
+    await start({});
+    const { app } = appOf(servedBy(scripted()));
+    await expect(listen(app, "127.0.0.1", server!.port)).rejects.toThrow(/EADDRINUSE.*choose another --port/);
+  });
+});
