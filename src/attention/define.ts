@@ -1,5 +1,6 @@
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import type { Batch } from "../ops/sequence.ts";
 import type { Random } from "../tensor/random.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 
@@ -52,11 +53,11 @@ export type Feature =
   /** One sigmoid gate on each head's whole output. */
   | "headGate";
 
-/** Where the tokens stand, how positions turn into angles, and how many sequences lie one after the other. */
+/** Where the tokens stand, how positions turn into angles, and which sequences lie one after the other. */
 export interface At {
   readonly positions: Int32Array;
   readonly rotation: Rotation;
-  readonly batch: number;
+  readonly batch: Batch;
 }
 
 /** FLOPs of one form: per new token, per visible cached token (the new ones included), per visible (query, key) pair. */

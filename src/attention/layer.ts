@@ -1,6 +1,8 @@
 import type { View } from "../ops/attend/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import { type Batch, eachSequence } from "../ops/sequence.ts";
 import { ShapeError } from "../tensor/error.ts";
+import { Joined } from "../tensor/joined.ts";
 import { scope, type Tensor } from "../tensor/tensor.ts";
 import type { Cache } from "./cache.ts";
 import { type Costed, formNames, type Parts, type Sizes, type Variant } from "./define.ts";
@@ -50,6 +52,16 @@ export function checkWindow({
     throw new ShapeError(`${variant.name}: got a window of ${window}, expected none; leave it out`);
 }
 
+/** Sequences whose new rows run in one form, each over its own cache. */
+export interface Portion {
+  /** Where its tokens stand, of all its sequences one after the other. */
+  readonly positions: Int32Array;
+  readonly form?: string | undefined;
+  /** New rows of each sequence, and its cache. */
+  readonly rows: readonly number[];
+  readonly caches: readonly Cache[];
+}
+
 /** How to run a layer: which tokens, which form, over which cache. */
 export interface Pass {
   readonly positions: Int32Array;
@@ -58,6 +70,8 @@ export interface Pass {
   /** Sequences laid one after the other; 1 with a cache. */
   readonly batch?: number | undefined;
   readonly cache?: Cache | undefined;
+  /** Instead of a form and a cache: of which portions the rows are, in their order. */
+  readonly portions?: readonly Portion[] | undefined;
   /** Cached tokens unfolded at a time, where the form unfolds. */
   readonly piece?: number | undefined;
   /** What earlier passes over this cache have unfolded, where that is kept. */
@@ -65,28 +79,83 @@ export interface Pass {
 }
 
 /**
- * Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. Throws
- * ShapeError for a form that there is not at these sizes, DeviceError where a cache finds no room.
+ * Attention of hidden states `[batch t, d]` to `[batch t, d]`: project, remember, attend in one form, project out. Portions share the
+ * projections: each parameter is read once for all rows. Throws ShapeError for a form that there is not at these sizes, DeviceError
+ * where a cache finds no room.
  */
 export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass): Tensor {
   const { variant, sizes, rotation } = layer;
+  checkWindow(layer);
+  const portions = portionsOf(pass, x.shape[0]!);
+  if (portions) return runPortions(layer, p, x, pass, portions);
   const at = { positions: pass.positions, rotation, batch: pass.batch ?? 1 };
   const form = formOf(variant, sizes, pass.form);
-  const view: View = {
-    scale: layer.scale ?? variant.scale(sizes),
-    batch: at.batch,
-    window: layer.window,
-  };
-  checkWindow(layer);
-  const { cache } = pass;
-  const state = cache?.state;
-  const project = () => variant.project(p, x, at, sizes, state);
-  // Beside a cache nothing is on a tape: what projections pass through is freed at once.
-  const own = cache ? scope(x.device, project) : project();
-  const parts = cache ? { ...own, ...cache.append(own as Parts, x.shape[0]!) } : own;
-  const { piece, unfolded } = pass;
-  const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state, piece, unfolded });
+  const parts = variant.project(p, x, at, sizes, undefined);
+  const view = viewOf(layer, at.batch);
+  const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state: undefined });
   return variant.output(p, o, at, sizes, parts);
+}
+
+const viewOf = (layer: Attention, batch: Batch): View => ({
+  scale: layer.scale ?? layer.variant.scale(layer.sizes),
+  batch,
+  window: layer.window,
+});
+
+/** What of a pass goes over caches, if anything does. */
+function portionsOf({ portions, cache, form, positions }: Pass, rows: number): readonly Portion[] | undefined {
+  return portions ?? (cache && [{ positions, form, rows: [rows], caches: [cache] }]);
+}
+
+function runPortions(layer: Attention, p: Parts, x: Tensor, pass: Pass, portions: readonly Portion[]): Tensor {
+  const { variant, sizes: z, rotation } = layer;
+  const forms = portions.map(({ form }) => formOf(variant, z, form));
+  const rows = portions.flatMap((portion) => portion.rows);
+  const at = { positions: pass.positions, rotation, batch: rows.length > 1 ? rows : 1 };
+  const state = joinParts(portions.flatMap(({ caches }) => caches.map((cache) => cache.state)));
+  // Beside a cache nothing is on a tape: what projections pass through is freed at once.
+  const own = scope(x.device, () => variant.project(p, x, at, z, state)) as Parts;
+  const attendPortion = ({ positions, rows, caches }: Portion, i: number, mine: Parts) => {
+    const batch = rows.length > 1 ? rows : 1;
+    const running = {
+      p,
+      parts: { ...mine, ...remember(caches, mine, rows) },
+      view: viewOf(layer, batch),
+      z,
+      at: { positions, rotation, batch },
+      state: joinParts(caches.map((cache) => cache.state)),
+      piece: pass.piece,
+      unfolded: pass.unfolded,
+    };
+    return runForm(variant, forms[i]!, running);
+  };
+  const lengths = portions.map(({ positions }) => positions.length);
+  const o =
+    portions.length === 1
+      ? attendPortion(portions[0]!, 0, own)
+      : eachSequence(lengths, (of, i) => attendPortion(portions[i]!, i, mapParts(own, of)));
+  return variant.output(p, o, at, z, own);
+}
+
+/** Appends each sequence's rows of the parts to its cache, and gives all that the caches hold. */
+function remember(caches: readonly Cache[], parts: Parts, rows: readonly number[]): Parts {
+  let from = 0;
+  const held = caches.map((cache, i) => {
+    const n = rows[i]!;
+    const start = from;
+    from += n;
+    return cache.append(caches.length > 1 ? mapParts(parts, (t) => t.rows(start, start + n)) : parts, n);
+  });
+  return joinParts(held);
+}
+
+const mapParts = (parts: Parts, map: (t: Tensor) => Tensor): Parts =>
+  Object.fromEntries(Object.entries(parts).flatMap(([name, t]) => (t ? [[name, map(t)]] : [])));
+
+/** The same parts of several sequences as operands of all. */
+function joinParts(each: readonly Parts[]): Parts {
+  if (each.length === 1) return each[0]!;
+  return Object.fromEntries(Object.keys(each[0]!).map((name) => [name, Joined.of(each.map((parts) => parts[name]!))]));
 }
 
 /** The form of this name, or the first there is at these sizes. Throws ShapeError listing those, or saying why there is none. */

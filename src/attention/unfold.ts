@@ -3,6 +3,7 @@ import { merge, type Portion } from "../ops/merge/index.ts";
 import { copy } from "../ops/move/index.ts";
 import { recorderOf } from "../ops/op.ts";
 import { contiguous } from "../ops/pages/index.ts";
+import { eachSequence, type Own } from "../ops/sequence.ts";
 import { type Device, scope, Tensor } from "../tensor/tensor.ts";
 import { type At, type Cost, cacheOf, type Parts, present, type Sizes, shapeOf, type Variant } from "./define.ts";
 
@@ -64,6 +65,8 @@ export class Unfolded {
  */
 export function runForm(variant: Variant, form: Variant["forms"][string], running: Running): Tensor {
   const { p, parts, view, z, at, state, piece = PIECE, unfolded } = running;
+  const perToken = form.over !== undefined || form.cost(z).cached > 0;
+  if (typeof at.batch === "object" && perToken) return runEach(variant, form, running, at.batch);
   if (!form.over) return form.run(p, parts, view, z, at, state);
   const cached = cacheOf(variant, z).map(([name]) => [name, parts[name]!] as const);
   const rowsOf = (from: number, to: number): Parts =>
@@ -78,7 +81,7 @@ export function runForm(variant: Variant, form: Variant["forms"][string], runnin
   const newest = Math.floor((s - t) / piece) * piece;
   const { device } = cached[0]![1];
   if (recorderOf([...Object.values(p), ...Object.values(parts)])) return over(0, s, view);
-  if (newest <= 0 || at.batch > 1 || view.window || variant.merges === false)
+  if (newest <= 0 || at.batch !== 1 || view.window || variant.merges === false)
     return scope(device, () => over(0, s, view));
   let sum: Portion | undefined;
   for (let from = 0; from <= newest; from += piece) {
@@ -94,6 +97,23 @@ export function runForm(variant: Variant, form: Variant["forms"][string], runnin
   }
   sum!.lse.free();
   return sum!.out;
+}
+
+/** Sequences one after the other, in a form that makes something of all that is cached: as much at a time as one of them needs. */
+function runEach(variant: Variant, form: Variant["forms"][string], running: Running, rows: readonly number[]): Tensor {
+  const { parts, view, at, state } = running;
+  const ownParts = (of: Parts, own: Own) => Object.fromEntries(Object.entries(of).map(([name, t]) => [name, own(t)]));
+  return eachSequence(rows, (own, i, from) =>
+    scope(own(Object.values(parts)[0]!).device, () =>
+      runForm(variant, form, {
+        ...running,
+        parts: ownParts(parts, own),
+        view: { ...view, batch: 1 },
+        at: { ...at, positions: at.positions.subarray(from, from + rows[i]!), batch: 1 },
+        state: state && ownParts(state, own),
+      }),
+    ),
+  );
 }
 
 /** The cost of a form whose keys and values are made of each new token once and kept. */

@@ -1,6 +1,6 @@
 import { type Costing, formNames } from "../attention/define.ts";
 import { FEW, FUSED_ROWS, PLAIN_COLUMNS } from "../ops/einsum/size.ts";
-import { type AttentionWork, attentionWork, type StepSizes, type Work } from "./work.ts";
+import { type AttentionWork, attentionWork, attentionWorks, type StepSizes, type Work } from "./work.ts";
 
 export type { StepSizes, Work } from "./work.ts";
 
@@ -119,13 +119,15 @@ export const fillSteps = (rows: number, few: number, step: number) =>
 /**
  * The form that is predicted to take the least time, of those that there are at these sizes. Of two that do the same work, one that
  * takes a block of tokens at a time is for no fewer: a token of KDA takes 0.8 ms in chunks and 0.07 alone (16 heads of 128, wasm).
+ * Several steps are of as many sequences that run together, each with as many new tokens.
  */
-export function chooseForm(attention: Costing, step: StepSizes, machine: Machine): string {
+export function chooseForm(attention: Costing, step: StepSizes | readonly StepSizes[], machine: Machine): string {
   const names = formNames(attention.variant, attention.sizes);
   if (names.length === 1) return names[0]!;
-  const times = names.map((name) => predict(attention, name, step, machine).total);
+  const steps = [step].flat();
+  const times = names.map((name) => priceAttention(attentionWorks(attention, name, steps), machine).total);
   const best = names.filter((_, i) => times[i] === Math.min(...times));
-  return best.find((name) => (attention.variant.forms[name]!.block ?? 1) <= step.t) ?? best[0]!;
+  return best.find((name) => (attention.variant.forms[name]!.block ?? 1) <= steps[0]!.t) ?? best[0]!;
 }
 
 /** A form of an attention. */

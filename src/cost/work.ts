@@ -115,6 +115,28 @@ export function attentionWork(attention: Costing, form: string, step: StepSizes)
   };
 }
 
+/** The work of several sequences' steps of equal length that run together: every weight is read once. */
+export function attentionWorks(attention: Costing, form: string, steps: readonly StepSizes[]): AttentionWork {
+  const all = steps.map((step) => attentionWork(attention, form, step));
+  const sum = (of: (work: AttentionWork) => number) => all.reduce((total, work) => total + of(work), 0);
+  const first = all[0]!;
+  return {
+    ...first,
+    tokens: sum(({ tokens }) => tokens),
+    project: { ...first.project, flops: sum(({ project }) => project.flops) },
+    unfold: first.unfold && {
+      bytes: sum(({ unfold }) => unfold!.bytes),
+      flops: sum(({ unfold }) => unfold!.flops),
+    },
+    attend: {
+      bytes: sum(({ attend }) => attend.bytes),
+      flops: sum(({ attend }) => attend.flops),
+      rows: sum(({ attend }) => attend.rows ?? 0),
+    },
+    narrow: sum(({ narrow }) => narrow),
+  };
+}
+
 /** Heads or groups that have keys of their own: 1 where no part has an axis of heads or groups. */
 function keyHeads(read: readonly (readonly [name: string, axes: string])[], { h, g }: Sizes): number {
   const heads = read.map(([, axes]) => (axes.startsWith("h") ? h : axes.startsWith("g") ? g || 1 : 1));

@@ -12,9 +12,10 @@ export interface FormCounts {
   readonly decode: Readonly<Record<string, number>>;
 }
 
-/** What a choice was made for, and until which length it stays. */
+/** What a choice was made for, and until which length of all sequences together it stays. */
 interface Chosen {
   readonly t: number;
+  readonly sequences: number;
   readonly from: number;
   readonly to: number;
   readonly machine: Machine;
@@ -23,17 +24,27 @@ interface Chosen {
 
 const known = new WeakMap<Attention, Chosen>();
 
-/** The form of one layer for a step: `wanted` where the layer has it, else the one predicted to be fastest. */
-export function formFor(attention: Attention, wanted: string | undefined, step: StepSizes, machine: Machine): string {
+/**
+ * The form of one layer for a step of one sequence, or of several that bring as many tokens each: `wanted` where the layer has it,
+ * else the one predicted to be fastest for all of them together.
+ */
+export function formFor(
+  attention: Attention,
+  wanted: string | undefined,
+  steps: readonly StepSizes[],
+  machine: Machine,
+): string {
   const names = formNames(attention.variant, attention.sizes);
   if (wanted !== undefined && names.includes(wanted)) return wanted;
   if (names.length === 1) return names[0]!;
   const last = known.get(attention);
-  const { t, s } = step;
-  if (last && last.t === t && s >= last.from && s <= last.to && last.machine === machine) return last.form;
-  const form = chooseForm(attention, step, machine);
+  const { t } = steps[0]!;
+  const [sequences, s] = [steps.length, steps.reduce((sum, step) => sum + step.s, 0)];
+  const alike = last && last.t === t && last.sequences === sequences && last.machine === machine;
+  if (alike && s >= last.from && s <= last.to) return last.form;
+  const form = chooseForm(attention, steps, machine);
   // Decoding asks at every token and layer; a few tokens more change no choice that matters.
-  known.set(attention, { t, from: s, to: s + (s >> 5), machine, form });
+  known.set(attention, { t, sequences, from: s, to: s + (s >> 5), machine, form });
   return form;
 }
 
@@ -46,8 +57,13 @@ export function countForms(counts: FormCounts, t: number, forms: readonly string
 }
 
 /** A step over `model` as the machine would run it: the forms of its layers, in order. */
-export function formsFor(model: Model, wanted: string | undefined, step: StepSizes, machine: Machine): string[] {
-  return model.layers.map(({ attention }) => formFor(attention, wanted, step, machine));
+export function formsFor(
+  model: Model,
+  wanted: string | undefined,
+  steps: readonly StepSizes[],
+  machine: Machine,
+): string[] {
+  return model.layers.map(({ attention }) => formFor(attention, wanted, steps, machine));
 }
 
 /** What layers that could keep either leave behind: what the variant declares, what that unfolds to, or what decodes faster. */

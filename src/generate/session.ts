@@ -1,17 +1,16 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
-import { PREFILL_CHUNK } from "../cost/host.ts";
 import type { Model } from "../model/model.ts";
-import { forward, layerDevices, type Weights } from "../model/transformer.ts";
-import { positionsOf } from "../ops/rope/index.ts";
+import { layerDevices, type Weights } from "../model/transformer.ts";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
-import { type CacheType, numberBytes, pageTokens } from "../tensor/page.ts";
-import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
-import { countForms, type FormCounts, formsFor, type Keep, keepForms } from "./forms.ts";
-import { History } from "./history.ts";
+import { type CacheType, pageTokens } from "../tensor/page.ts";
+import type { Device, Tensor } from "../tensor/tensor.ts";
+import { goBack, type StepOptions } from "./advance.ts";
+import { type FormCounts, type Keep, keepForms } from "./forms.ts";
 import { type Past, readSession, writeSession } from "./saved.ts";
+import { Sequence } from "./sequence.ts";
 import { Snapshots } from "./snapshots.ts";
-import { Steps } from "./steps.ts";
+import { appendTogether } from "./together.ts";
 
 /** What a session may hold, and how. */
 export interface SessionOptions {
@@ -28,70 +27,70 @@ export interface SessionOptions {
 }
 
 /** How tokens are run. */
-export interface AppendOptions {
-  /** Form of attention, in layers that have it; unless given each layer runs in what should be fastest. */
-  readonly form?: string | undefined;
+export interface AppendOptions extends StepOptions {
   /** Logits of all new tokens, or of the last alone. */
   readonly logits?: "all" | "last" | undefined;
-  /** Sees each hidden state. */
-  readonly watch?: ((hidden: Tensor) => void) | undefined;
 }
 
 /** One growing sequence over a cache of what its model's attention leaves behind. */
 export class Session {
-  readonly model: Model;
-  readonly weights: Weights;
-  readonly device: Device;
   readonly context: number;
-  readonly cache: CacheType;
-  readonly caches: readonly Cache[];
-  readonly machine: Machine;
-  /** What ran so far. */
-  forms: FormCounts = { prefill: {}, decode: {} };
-  /** Where the weights live. */
-  readonly #devices: readonly Device[];
-  #history = new History();
-  /** How the tokens were run, and states to come back to: of models with layers that have one. */
-  #steps = new Steps();
-  #snapshots: Snapshots;
-  /** Whether a step over states of fixed size has begun and not ended. */
-  #broken = false;
-  /** Why nothing that is cached counts any longer: a device may tell only later that its memory had ended. */
-  #lost: DeviceError | undefined;
+  /** What steps run on, alone or with those of other sessions (`together.ts`). */
+  readonly sequence: Sequence;
 
   /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
   constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
     const { context = Number.POSITIVE_INFINITY, cache = "f32", machine = commonMachine, keep = "declared" } = options;
-    this.#snapshots = new Snapshots(options.snapshots);
-    this.device = weights.get("embed")!.device;
-    const model = keepForms(given, keep, { context, bytes: this.device.freeBytes, type: cache, machine });
-    this.model = model;
-    this.weights = weights;
+    const bytes = weights.get("embed")!.device.freeBytes;
+    const model = keepForms(given, keep, { context, bytes, type: cache, machine });
+    const homes = layerDevices(model, weights);
+    const devices = [...new Set([...weights.values()].map((t) => t.device))];
     this.context = context;
-    this.cache = cache;
-    this.machine = machine;
-    const devices = layerDevices(model, weights);
-    this.#devices = [...new Set([...weights.values()].map((t) => t.device))];
-    for (const device of Number.isFinite(context) ? this.#devices : []) {
-      const layers = model.layers.filter((_, i) => devices[i] === device);
-      const [need, free] = [cacheBytes({ ...model, layers }, context, cache, device.elementBytes), device.freeBytes];
-      if (need > free)
-        throw new DeviceError(
-          `session: got a context of ${context} tokens whose ${cache} cache takes ${mebibytes(need)} MiB, expected at most the ` +
-            `${mebibytes(free)} MiB that are free; use a smaller context${cache === "q8" ? "" : " or the cache q8"}`,
-        );
-    }
-    this.caches = model.layers.map(({ attention }, i) => new Cache(devices[i]!, attention, context, cache));
+    if (Number.isFinite(context)) checkRoom(model, homes, devices, context, cache);
+    this.sequence = new Sequence(
+      { model, weights, devices, cache, machine },
+      model.layers.map(({ attention }, i) => new Cache(homes[i]!, attention, context, cache)),
+      new Snapshots(options.snapshots),
+    );
+  }
+
+  get model(): Model {
+    return this.sequence.ground.model;
+  }
+
+  get weights(): Weights {
+    return this.sequence.ground.weights;
+  }
+
+  get device(): Device {
+    return this.weights.get("embed")!.device;
+  }
+
+  get cache(): CacheType {
+    return this.sequence.ground.cache;
+  }
+
+  get machine(): Machine {
+    return this.sequence.ground.machine;
+  }
+
+  get caches(): readonly Cache[] {
+    return this.sequence.caches;
+  }
+
+  /** What ran so far. */
+  get forms(): FormCounts {
+    return this.sequence.forms;
   }
 
   /** Tokens seen. */
   get length(): number {
-    return this.#history.length;
+    return this.sequence.length;
   }
 
   /** The tokens seen. */
   get tokens(): Int32Array {
-    return this.#history.ids.slice();
+    return this.sequence.history.ids.slice();
   }
 
   /** Bytes that the caches hold: `cacheBytes` of its length. */
@@ -106,69 +105,44 @@ export class Session {
 
   /** Bytes of the states that are kept to come back to; forks hold them together, and they go where memory is needed. */
   get snapshotBytes(): number {
-    return this.#snapshots.size * this.device.elementBytes;
+    return this.sequence.snapshots.size * this.device.elementBytes;
   }
 
   /**
    * Runs new tokens through the model; logits of all of them, or of the last alone, `[rows, vocabulary]` (a long input then runs
-   * in chunks, so that memory stays bounded).
+   * in chunks, so that memory stays bounded). A step of several sessions at once is `appendTogether`, of which this is the case of one.
    * The caller frees the result. Throws ShapeError beyond the context and DeviceError where memory is full; the session is
    * then as it was (over a state of fixed size as long as there is memory to run again what followed the last snapshot). Where the
    * device tells only later that it has failed, reading the result rejects, and every further call throws DeviceError.
    */
-  append(ids: Int32Array, options: AppendOptions = {}): Tensor {
-    if (this.#lost) throw this.#lost;
-    if (this.#broken)
-      throw new DeviceError("session: got tokens after a step that failed midway; rewind it, or go on from a fork");
-    const start = this.length;
-    const chunk = options.logits === "last" && !options.watch ? PREFILL_CHUNK : Math.max(1, ids.length);
-    let output: Tensor | undefined;
-    try {
-      this.#reserve(start + ids.length);
-      for (let from = 0; from === 0 || from < ids.length; from += chunk) {
-        output?.free();
-        output = this.#advance(ids.subarray(from, from + chunk), options);
-      }
-    } catch (error) {
-      this.#undo(start);
-      throw error;
-    }
-    for (const device of this.#devices) device.fence().catch(this.#lose);
-    return output!;
+  append(ids: Int32Array, { logits = "all", ...options }: AppendOptions = {}): Tensor {
+    return appendTogether([{ session: this, ids, logits }], options);
   }
 
   /** A session that goes on from here by itself; the prefix is held once. Free both. */
   fork(): Session {
-    return this.#over(this.caches.map((cache) => cache.fork()));
+    const { model, weights, machine, cache } = this.sequence.ground;
+    const session = new Session({ ...model, layers: [] }, weights, { machine, cache });
+    return Object.assign(session, { sequence: this.sequence.fork(), context: this.context });
   }
 
   /** The longest beginning of at most `length` tokens that `rewind` goes back to without running any again. */
   reachable(length: number): number {
-    if (length >= this.length && !this.#broken) return this.length;
-    return this.#hasState ? (this.#snapshots.at(length)?.length ?? 0) : length;
+    const { broken, hasState, snapshots } = this.sequence;
+    if (length >= this.length && !broken) return this.length;
+    return hasState ? (snapshots.at(length)?.length ?? 0) : length;
   }
 
   /**
    * Forgets all tokens from `length` on. Over layers with a state it goes back to the last snapshot before and runs what follows it
-   * again, in the same pieces as at first: at most as many tokens as are forgotten, or a spacing, and one piece more.
+   * again, in the same pieces as at first: at most as many tokens as are forgotten, or a spacing, and one piece more. What was run
+   * together with other sessions runs alone then, and equals what it was within rounding.
    * Throws ShapeError for a length that it has not, DeviceError where memory is full: the session is then shorter.
    */
   rewind(length: number): void {
     if (!Number.isInteger(length) || length < 0 || length > this.length)
       throw new ShapeError(`session: got a rewind to ${length} tokens, expected 0 to ${this.length}`);
-    if (length === this.length && !this.#broken) return;
-    const from = this.#hasState ? this.#snapshots.at(length) : undefined;
-    const start = this.#hasState ? (from?.length ?? 0) : length;
-    const again = this.#history.ids.slice(start, length);
-    const strides = this.#steps.between(start, length);
-    for (const [i, cache] of this.caches.entries()) cache.rewind(start, from?.states[i]);
-    this.#history.cut(start);
-    this.#steps.cut(start);
-    this.#snapshots.cut(start);
-    this.#broken = false;
-    this.#reserve(length);
-    for (const { start: first, end, form } of strides)
-      this.#advance(again.subarray(first - start, end - start), { form, logits: "last" }).free();
+    if (length < this.length || this.sequence.broken) goBack(this.sequence, length);
   }
 
   /** Writes tokens and caches to one file, atomically. Throws DeviceError where the disk refuses. */
@@ -183,10 +157,7 @@ export class Session {
   static async load(path: string, model: Model, weights: Weights, options: SessionOptions = {}): Promise<Session> {
     const session = new Session(model, weights, options);
     try {
-      const { tokens, ends, snapshot } = await readSession(path, session);
-      session.#history = new History(tokens);
-      session.#steps = new Steps(ends);
-      if (snapshot) session.#snapshots.add(snapshot.length, snapshot.states);
+      session.sequence.restore(await readSession(path, session));
       return session;
     } catch (error) {
       session.free();
@@ -196,95 +167,31 @@ export class Session {
 
   /** What a file keeps of a past with states: how the tokens were run, and the last snapshot before the newest of them. */
   get past(): Past | undefined {
-    if (!this.#hasState) return undefined;
-    return { ends: this.#steps.ends, snapshot: this.#snapshots.at(this.length - 1) };
+    const { hasState, steps, snapshots } = this.sequence;
+    return hasState ? { ends: steps.ends, snapshot: snapshots.at(this.length - 1) } : undefined;
   }
 
   free(): void {
-    for (const cache of this.caches) cache.free();
-    this.#snapshots.clear();
+    this.sequence.free();
   }
+}
 
-  get #hasState(): boolean {
-    return this.caches.some(({ state }) => Object.keys(state).length > 0);
-  }
-
-  /** All layers get their pages before the first one runs, so that none is ahead of another when memory ends; snapshots go first. */
-  #reserve(length: number): void {
-    const reserve = () => {
-      for (const cache of this.caches) cache.reserve(length);
-    };
-    try {
-      reserve();
-    } catch (error) {
-      if (!(error instanceof DeviceError && this.#snapshots.clear())) throw error;
-      reserve();
-    }
-  }
-
-  /** Runs tokens and writes them down. */
-  #advance(ids: Int32Array, options: AppendOptions): Tensor {
-    const output = this.#step(ids, this.length, options);
-    this.#history.push(ids);
-    if (this.#hasState && ids.length) {
-      this.#steps.push(this.length, options.form);
-      this.#snapshots.take(this.caches, this.length);
-    }
-    return output;
-  }
-
-  #step(ids: Int32Array, start: number, { form, logits, watch }: AppendOptions): Tensor {
-    const { model, weights, caches, cache, machine } = this;
-    const t = ids.length;
-    const forms = formsFor(model, form, { t, s: start + t, cacheBytes: numberBytes[cache] }, machine);
-    this.#broken = this.#hasState;
-    const output = scope(this.#devices, () =>
-      forward(model, weights, ids, {
-        positions: positionsOf(start, t),
-        caches,
-        form: forms,
-        rows: logits === "last" ? [t - 1, t] : undefined,
-        watch,
-      }),
-    );
-    this.#broken = false;
-    this.forms = countForms(this.forms, t, forms);
-    return output;
-  }
-
-  #over(caches: readonly Cache[]): Session {
-    const session: Session = new Session({ ...this.model, layers: [] }, this.weights, {
-      cache: this.cache,
-      machine: this.machine,
-    });
-    Object.assign(session, { model: this.model, context: this.context, caches });
-    session.#history = new History(this.#history.ids);
-    session.#steps = this.#steps.fork();
-    session.#snapshots = this.#snapshots.fork();
-    session.#broken = this.#broken;
-    session.#lost = this.#lost;
-    return session;
-  }
-
-  readonly #lose = (error: Error) => {
-    const got = `session: got tokens after its device had failed (${error.message}), expected none; begin another one`;
-    this.#lost ??= new DeviceError(got, { cause: error });
-  };
-
-  /** Back to `start` tokens after a step that failed. */
-  #undo(start: number): void {
-    if (!this.#hasState || (!this.#broken && this.length === start)) {
-      for (const cache of this.caches) cache.rewind(start);
-      this.#history.cut(start);
-      return;
-    }
-    try {
-      this.rewind(start);
-    } catch (error) {
-      this.#broken = true;
-      // What failed first is what is told.
-      if (!(error instanceof DeviceError)) throw error;
-    }
+/** Throws DeviceError where a context's cache is larger than what memory is left. */
+function checkRoom(
+  model: Model,
+  homes: readonly Device[],
+  devices: readonly Device[],
+  context: number,
+  cache: CacheType,
+): void {
+  for (const device of devices) {
+    const layers = model.layers.filter((_, i) => homes[i] === device);
+    const [need, free] = [cacheBytes({ ...model, layers }, context, cache, device.elementBytes), device.freeBytes];
+    if (need > free)
+      throw new DeviceError(
+        `session: got a context of ${context} tokens whose ${cache} cache takes ${mebibytes(need)} MiB, expected at most the ` +
+          `${mebibytes(free)} MiB that are free; use a smaller context${cache === "q8" ? "" : " or the cache q8"}`,
+      );
   }
 }
 

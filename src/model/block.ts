@@ -1,10 +1,10 @@
 import type { Parts } from "../attention/define.ts";
-import { formOf, type Pass, runAttention } from "../attention/layer.ts";
+import { formOf, type Pass, type Portion, runAttention } from "../attention/layer.ts";
 import { PIECE, Unfolded } from "../attention/unfold.ts";
 import { add, scaleBy, update } from "../ops/add/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
-import { scope, type Tensor } from "../tensor/tensor.ts";
-import { feedForward } from "./feed.ts";
+import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
+import { feedForward, ROWS } from "./feed.ts";
 import type { Model } from "./model.ts";
 
 /** A block of a model with its weights: attention and feed-forward, each added to what went in. */
@@ -19,13 +19,14 @@ export interface Block {
   readonly scale: number | undefined;
 }
 
-/** Positions cut into about equal parts of at most `most`; themselves where they are no more. */
-export function cutPositions(positions: Int32Array, most: number): readonly Int32Array[] {
-  const t = positions.length;
-  const parts = Math.ceil(t / most);
-  if (parts <= 1) return [positions];
-  const at = (i: number) => Math.floor((i * t) / parts);
-  return Array.from({ length: parts }, (_, i) => positions.subarray(at(i), at(i + 1)));
+/** Rows `from` to `to` of those that a step brings. */
+type Range = readonly [from: number, to: number];
+
+/** Rows cut into about equal ranges of at most `most`. */
+export function cutRows(rows: number, most: number): readonly Range[] {
+  const ranges = Math.max(1, Math.ceil(rows / most));
+  const at = (i: number) => Math.floor((i * rows) / ranges);
+  return Array.from({ length: ranges }, (_, i) => [at(i), at(i + 1)]);
 }
 
 /** A block of hidden states `[batch t, d]`, which stay as they are. Throws as `runAttention`. */
@@ -34,48 +35,87 @@ export function runBlock(block: Block, x: Tensor, pass: Pass): Tensor {
   return add(y, feedRows(block, y));
 }
 
-/**
- * Which parts of the new tokens go through attention one after the other. All at once, unless it unfolds what is cached and all of
- * that is one piece: keys and values of earlier parts are then kept, so that each token is unfolded once either way.
- */
-export function partsFor(
-  { attention: { variant, sizes } }: Block["layer"],
-  pass: Pass,
-  parts: readonly Int32Array[],
-): readonly Int32Array[] {
-  const { cache, form, positions } = pass;
-  const unfolds = parts.length > 1 && formOf(variant, sizes, form).over !== undefined;
-  return unfolds && (cache?.length ?? 0) + positions.length <= PIECE ? parts : [positions];
-}
+/** Positions of a range of rows, the same array whenever it is asked for: layers that cut alike share tables of angles. */
+export type Slice = (from: number, to: number) => Int32Array;
+
+/** Passes of one range of rows each, in their order. Where there are several, what one has unfolded is kept for the next. */
+export type Stretch = readonly Pass[];
 
 /**
- * A block over a cache and in place: x `[t, d]` becomes what comes out. In between rows are several times as wide as they are here,
- * so only a part of them is there at a time. Throws as `runAttention`.
+ * How the new rows of a step go through attention: all portions at once, but for a long one that unfolds what is cached and all of
+ * that is one piece. It goes in parts, and keys and values of earlier parts are kept, so that each token is unfolded once either way.
  */
-export function extendBlock(block: Block, x: Tensor, pass: Pass, parts: readonly Int32Array[]): void {
-  const { layer } = block;
-  const { device } = x;
-  const own = partsFor(layer, pass, parts);
-  scope(device, () => {
-    const end = (pass.cache?.length ?? 0) + pass.positions.length;
-    const unfolded = own.length > 1 ? new Unfolded(device, layer.attention, end) : undefined;
-    eachPart(x, own, (rows, positions) =>
-      update(rows, 1, 1, attendRows(block, rows, { ...pass, positions, unfolded })),
+export function stretchesFor(
+  { attention }: Block["layer"],
+  portions: readonly Portion[],
+  slice: Slice,
+): readonly Stretch[] {
+  const stretches: Stretch[] = [];
+  let open: Portion[] = [];
+  let [from, at] = [0, 0];
+  const close = (to: number) => {
+    if (open.length) stretches.push([{ positions: slice(from, to), portions: open }]);
+    open = [];
+    from = at;
+  };
+  for (const portion of portions) {
+    const start = at;
+    at += portion.positions.length;
+    const ranges = cutRows(at - start, ROWS);
+    if (ranges.length === 1 || !unfoldsAtOnce(attention, portion)) {
+      open.push(portion);
+      continue;
+    }
+    close(start);
+    stretches.push(
+      ranges.map(([first, last]) => {
+        const positions = slice(start + first, start + last);
+        return { positions, portions: [{ ...portion, positions, rows: [last - first] }] };
+      }),
     );
-  });
-  // Experts are shared out by all rows that choose them.
-  const together = layer.feed.kind === "dense" ? parts : [pass.positions];
-  eachPart(x, together, (rows) => update(rows, 1, 1, feedRows(block, rows)));
+  }
+  close(at);
+  return stretches;
 }
 
-/** Runs `body` over the rows of x that belong to each part, in a scope of its own. */
-function eachPart(x: Tensor, parts: readonly Int32Array[], body: (rows: Tensor, positions: Int32Array) => void): void {
+/** Whether a portion is of one sequence and unfolds all of its cache as one piece. */
+function unfoldsAtOnce({ variant, sizes }: Block["layer"]["attention"], { caches, form, positions }: Portion): boolean {
+  if (caches.length > 1 || !formOf(variant, sizes, form).over) return false;
+  return caches[0]!.length + positions.length <= PIECE;
+}
+
+/**
+ * A block over caches and in place: x `[t, d]` becomes what comes out. In between rows are several times as wide as they are here,
+ * so only some of them are there at a time. Throws as `runAttention`.
+ */
+export function extendBlock(block: Block, x: Tensor, stretches: readonly Stretch[]): void {
+  const { device } = x;
   let from = 0;
-  for (const part of parts) {
-    const rows = parts.length === 1 ? x : x.rows(from, from + part.length);
-    scope(x.device, () => body(rows, part));
-    from += part.length;
-  }
+  for (const stretch of stretches)
+    scope(device, () => {
+      const unfolded = stretch.length > 1 ? unfoldedFor(block, device, stretch) : undefined;
+      for (const pass of stretch) {
+        const to = from + pass.positions.length;
+        eachRows(x, [[from, to]], (rows) => update(rows, 1, 1, attendRows(block, rows, { ...pass, unfolded })));
+        from = to;
+      }
+    });
+  // Experts are shared out by all rows that choose them.
+  const rows = x.shape[0]!;
+  eachRows(x, block.layer.feed.kind === "dense" ? cutRows(rows, ROWS) : [[0, rows]], (some) =>
+    update(some, 1, 1, feedRows(block, some)),
+  );
+}
+
+/** Room for what the passes of a stretch unfold, over one cache. */
+function unfoldedFor({ layer }: Block, device: Device, stretch: Stretch): Unfolded {
+  const added = stretch.reduce((sum, { positions }) => sum + positions.length, 0);
+  return new Unfolded(device, layer.attention, stretch[0]!.portions![0]!.caches[0]!.length + added);
+}
+
+/** Runs `body` over each range of the rows of x, in a scope of its own. */
+function eachRows(x: Tensor, ranges: readonly Range[], body: (rows: Tensor) => void): void {
+  for (const [from, to] of ranges) scope(x.device, () => body(from === 0 && to === x.shape[0] ? x : x.rows(from, to)));
 }
 
 function attendRows({ layer, norms, attention, eps, scale }: Block, x: Tensor, pass: Pass): Tensor {

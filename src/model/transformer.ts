@@ -4,28 +4,37 @@ import type { Attention } from "../attention/layer.ts";
 import { scaleBy } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gather } from "../ops/embed/index.ts";
-import { copyTo, moveTo } from "../ops/move/index.ts";
+import { copy, copyTo, moveTo } from "../ops/move/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { tableOf } from "../ops/rope/rotation.ts";
-import type { Device, Tensor } from "../tensor/tensor.ts";
-import { type Block, cutPositions, extendBlock, partsFor, runBlock } from "./block.ts";
-import { ROWS } from "./feed.ts";
+import { type Device, Tensor } from "../tensor/tensor.ts";
+import { type Block, extendBlock, runBlock, type Slice, stretchesFor } from "./block.ts";
 import type { Model } from "./model.ts";
 
 /** Parameters by name, as `parametersOf` lists them. */
 export type Weights = ReadonlyMap<string, Tensor>;
+
+/** Sequences over caches of their own whose new rows run in one form per layer. */
+export interface Group {
+  /** One per layer. */
+  readonly forms: readonly string[];
+  /** New rows of each sequence. */
+  readonly rows: readonly number[];
+  /** Caches of each sequence, one per layer. */
+  readonly caches: readonly (readonly Cache[])[];
+}
 
 /** The tokens to run and how. */
 export interface Run {
   /** One per token of `ids`. */
   readonly positions: Int32Array;
   readonly batch?: number | undefined;
-  /** Which form attention runs in: of each layer, or one name for all, where a variant without a form of this name uses its first. */
-  readonly form?: string | readonly string[] | undefined;
-  /** One per layer. */
-  readonly caches?: readonly Cache[] | undefined;
-  /** Only these rows of the last hidden state go through the head. */
-  readonly rows?: readonly [from: number, to: number] | undefined;
+  /** Which form attention runs in, where a variant without a form of this name uses its first. */
+  readonly form?: string | undefined;
+  /** Instead of a form: groups whose rows `ids` holds one after the other, to go on over their caches. */
+  readonly groups?: readonly Group[] | undefined;
+  /** Only these rows of the last hidden state go through the head: so many from each of these on. */
+  readonly rows?: readonly (readonly [from: number, to: number])[] | undefined;
   /** Sees each hidden state: the embeddings, each block's output, and the normed last. */
   readonly watch?: ((hidden: Tensor) => void) | undefined;
 }
@@ -36,43 +45,104 @@ export interface Run {
  */
 export function forward(model: Model, weights: Weights, ids: Int32Array, run: Run): Tensor {
   const { scales } = model;
-  const { positions, batch, caches, form, watch } = run;
+  const { watch } = run;
   let x = gather(weights.get("embed")!, ids);
   if (scales) x = scaleBy(x, scales.embedding);
   watch?.(x);
-  const devices = layerDevices(model, weights);
-  const parts = cutPositions(positions, ROWS);
-  const passes = model.layers.map(({ attention }, i) => ({
-    positions,
-    batch,
-    form: typeof form === "string" ? findForm(attention, form) : form?.[i],
-    cache: caches?.[i],
-  }));
-  // Made out here, tables of angles serve all layers.
-  if (caches)
-    model.layers.forEach((layer, i) => {
-      for (const part of partsFor(layer, passes[i]!, parts))
-        tableOf(devices[i]!, layer.attention.rotation, part, "passing");
-    });
-  passes.forEach((pass, i) => {
-    const block = blockOf(model, weights, i);
-    const [from, device] = [x, devices[i]!];
-    if (caches) {
-      // In place, but where the block lies elsewhere or somebody keeps what he saw.
-      if (watch || from.device !== device) x = copyTo(from, device);
-      if (x !== from && !watch) from.free();
-      extendBlock(block, x, pass, parts);
-    } else x = runBlock(block, moveTo(from, device), pass);
-    if (i < passes.length - 1) watch?.(x);
-  });
+  x = run.groups ? extendBlocks(model, weights, x, run, run.groups) : runBlocks(model, weights, x, run);
   const norm = weights.get("norm")!;
-  const normed = rmsNorm(moveTo(run.rows ? x.rows(...run.rows) : x, norm.device), norm, model.eps);
+  const normed = rmsNorm(moveTo(run.rows ? rowsOf(x, run.rows) : x, norm.device), norm, model.eps);
   watch?.(normed);
   const last = scales ? scaleBy(normed, scales.head) : normed;
   const head = weights.get("head");
   if (head) return einsum("t d, d w -> t w", last, head);
   const embed = weights.get("embed")!;
   return einsum("t d, w d -> t w", moveTo(last, embed.device), embed);
+}
+
+function runBlocks(model: Model, weights: Weights, from: Tensor, { positions, batch, form, watch }: Run): Tensor {
+  const devices = layerDevices(model, weights);
+  let x = from;
+  model.layers.forEach(({ attention }, i) => {
+    const pass = { positions, batch, form: form === undefined ? undefined : findForm(attention, form) };
+    x = runBlock(blockOf(model, weights, i), moveTo(x, devices[i]!), pass);
+    if (i < model.layers.length - 1) watch?.(x);
+  });
+  return x;
+}
+
+/** The blocks over caches, in place. */
+function extendBlocks(
+  model: Model,
+  weights: Weights,
+  first: Tensor,
+  { positions, watch }: Run,
+  groups: readonly Group[],
+): Tensor {
+  const devices = layerDevices(model, weights);
+  const slice = sliceOf(positions);
+  let [row, x] = [0, first];
+  const starts = groups.map(({ rows }) => {
+    const start = row;
+    row += rows.reduce((sum, n) => sum + n, 0);
+    return [start, row] as const;
+  });
+  const stretches = model.layers.map((layer, i) =>
+    stretchesFor(
+      layer,
+      groups.map(({ forms, rows, caches }, g) => ({
+        positions: slice(...starts[g]!),
+        form: forms[i],
+        rows,
+        caches: caches.map((own) => own[i]!),
+      })),
+      slice,
+    ),
+  );
+  // Made out here, tables of angles serve all layers.
+  stretches.forEach((own, i) => {
+    for (const pass of own.flat()) tableOf(devices[i]!, model.layers[i]!.attention.rotation, pass.positions, "passing");
+  });
+  stretches.forEach((own, i) => {
+    const [before, device] = [x, devices[i]!];
+    // In place, but where the block lies elsewhere or somebody keeps what he saw.
+    if (watch || before.device !== device) x = copyTo(before, device);
+    if (x !== before && !watch) before.free();
+    extendBlock(blockOf(model, weights, i), x, own);
+    if (i < stretches.length - 1) watch?.(x);
+  });
+  return x;
+}
+
+/** Ranges of positions, an array for each that is kept as long as this is. */
+function sliceOf(positions: Int32Array): Slice {
+  const known = new Map<string, Int32Array>([[`0 ${positions.length}`, positions]]);
+  return (from, to) => {
+    const key = `${from} ${to}`;
+    const found = known.get(key) ?? positions.subarray(from, to);
+    known.set(key, found);
+    return found;
+  };
+}
+
+/** Ranges of the rows of x, one after the other: a view where they lie so. */
+function rowsOf(x: Tensor, ranges: readonly (readonly [from: number, to: number])[]): Tensor {
+  const [first, ...others] = ranges;
+  if (!first) return x.rows(0, 0);
+  let end = first[1];
+  const side = others.every(([from, to]) => {
+    const follows = from === end;
+    end = to;
+    return follows;
+  });
+  if (side) return x.rows(first[0], end);
+  const output = new Tensor(x.device, [ranges.reduce((sum, [from, to]) => sum + to - from, 0), ...x.shape.slice(1)]);
+  let at = 0;
+  for (const [from, to] of ranges) {
+    copy(x.rows(from, to), output.rows(at, at + to - from));
+    at += to - from;
+  }
+  return output;
 }
 
 /** A layer with its weights. */

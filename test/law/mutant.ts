@@ -255,7 +255,7 @@ function lateMask(from: Variant): Variant {
           late(
             parts as Parts,
             cacheOf(from, z).map(([name]) => name),
-            view.batch ?? 1,
+            (view.batch ?? 1) as number,
           ),
           view,
           z,

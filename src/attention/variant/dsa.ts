@@ -7,6 +7,7 @@ import { rmsNorm } from "../../ops/norm/index.ts";
 import { contiguous, gatherPages } from "../../ops/pages/index.ts";
 import { rope } from "../../ops/rope/index.ts";
 import { select } from "../../ops/select/index.ts";
+import { eachSequence } from "../../ops/sequence.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
 import { latentFlops, latentParams, latentRules, latents, rotary } from "./mla.ts";
@@ -44,6 +45,12 @@ function sparse(
 ): Tensor {
   const { i, j, m } = indexer(z);
   const { batch } = at;
+  if (typeof batch === "object")
+    return eachSequence(batch, (own) => {
+      const index = { qi: own(parts.qi), ki: own(parts.ki), wi: own(parts.wi) };
+      const seen = { ...view, batch: 1 };
+      return sparse(index, own(values), seen, { ...at, batch: 1 }, z, ...terms.map(([q, k]): Term => [own(q), own(k)]));
+    });
   const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
   const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
   const { rows, missing } = select(

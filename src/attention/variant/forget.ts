@@ -2,7 +2,7 @@ import { accumulate } from "../../ops/accumulate/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
-import { copy } from "../../ops/move/index.ts";
+import { keepLast } from "../../ops/sequence.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Sizes, Variant } from "../define.ts";
 import { mla } from "./mla.ts";
@@ -20,8 +20,7 @@ export function sumLogGates(
 ): Tensor {
   const gates = map(addBias(einsum("t d, d h -> t h", x, p.wF), p.bF), "logSigmoid");
   const sums = accumulate(gates, { batch: at.batch, start: total });
-  const t = sums.shape[0]!;
-  if (total) copy(sums.rows(t - 1, t), total);
+  if (total) keepLast(sums, total, at.batch);
   return sums;
 }
 

@@ -3,10 +3,10 @@ import { attend } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
-import { copy } from "../../ops/move/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { previous } from "../../ops/previous/index.ts";
+import { keepLast } from "../../ops/sequence.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
 import { gateFlops, gateParams, sumLogGates } from "./forget.ts";
@@ -24,8 +24,7 @@ function shiftTokens(raw: Tensor, w: Tensor | undefined, x: Tensor, at: At, last
   if (!w) return raw;
   const before = previous(raw, { batch: at.batch, first: last });
   const alpha = map(einsum("t d, d g -> t g", x, w), "sigmoid");
-  const t = raw.shape[0]!;
-  if (last) copy(raw.rows(t - 1, t), last);
+  if (last) keepLast(raw, last, at.batch);
   return add(raw, multiply(add(before, scaleBy(raw, -1)), alpha));
 }
 

@@ -1,11 +1,10 @@
 import { scaleBy } from "../../ops/add/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
-import { conv, tail } from "../../ops/conv/index.ts";
+import { conv, keepTail } from "../../ops/conv/index.ts";
 import { BLOCK } from "../../ops/delta/chunk.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
-import { copy } from "../../ops/move/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import type { Random } from "../../tensor/random.ts";
@@ -65,7 +64,7 @@ type MixedState = Readonly<Record<keyof ReturnType<typeof mixedState>, Tensor>>;
 export function mixTokens(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: MixedState | undefined) {
   const through = (raw: Tensor, w: Tensor, bias: Tensor | undefined, before: Tensor | undefined) => {
     const y = map(conv(raw, w, { bias, batch: at.batch, before }), "silu");
-    if (before) copy(tail(raw, before, taps(z)), before);
+    if (before) keepTail(raw, before, taps(z), at.batch);
     return y;
   };
   // x / sqrt(sum x^2 + 1e-6), as a norm over the mean square.
@@ -115,19 +114,12 @@ export const mixedForms = (token: (z: Sizes) => number) => {
   const cost = (z: Sizes) => ({ token: token(z), cached: 0, pair: 0 });
   const run =
     (by: "chunked" | "recurrent") =>
-    (
-      _p: unknown,
-      rule: Mixed,
-      view: { scale: number; batch?: number },
-      _z: Sizes,
-      at: At,
-      state: MixedState | undefined,
-    ) =>
+    (_p: unknown, rule: Mixed, view: { scale: number }, _z: Sizes, at: At, state: MixedState | undefined) =>
       delta(rule, {
         scale: view.scale,
         batch: at.batch,
         by,
-        ...(state && { state: oneSequence(state.memory), final: oneSequence(state.memory) }),
+        ...(state && { state: state.memory, final: state.memory }),
       });
   return {
     chunked: {
@@ -143,5 +135,3 @@ export const mixedForms = (token: (z: Sizes) => number) => {
     },
   };
 };
-
-const oneSequence = (memory: Tensor) => memory.reshape([1, ...memory.shape]);

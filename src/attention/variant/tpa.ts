@@ -137,8 +137,7 @@ export const tpa = defineAttention({
       }),
       run(p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) {
         const mean = { ...view, scale: view.scale / bk.shape.at(-2)! };
-        const factors = { ak: contiguous(ak), bk: contiguous(bk), av: contiguous(av), bv: contiguous(bv) };
-        return scaleBy(attendFactored({ q, ...factors }, mean), 1 / bv.shape.at(-2)!);
+        return scaleBy(attendFactored({ q, ak, bk, av, bv }, mean), 1 / bv.shape.at(-2)!);
       },
     },
   },

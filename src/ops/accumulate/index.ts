@@ -1,5 +1,6 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import { kernel, record, stateOf, tokensOf } from "../op.ts";
+import { type Batch, eachSequence } from "../sequence.ts";
 
 /**
  * Sums of the rows so far in every sequence of `t` rows, this one included, from `start` (zeros where absent) on; from the
@@ -18,8 +19,8 @@ const launch = kernel("accumulate", { writes: [4] });
 /** How rows follow each other: in how many sequences, and the sum before the first. */
 export interface AccumulateOptions {
   /** Sequences, one after the other along axis 0. */
-  readonly batch?: number;
-  /** Added to all sums, `[...]`, for one sequence: the last row of the call before. Not differentiated. */
+  readonly batch?: Batch;
+  /** Added to all sums, `[...]`, for one sequence or for each of several: the last row of the call before. Not differentiated. */
   readonly start?: Tensor | undefined;
 }
 
@@ -29,6 +30,7 @@ export interface AccumulateOptions {
  * @param x `[batch t, ...]`; the output has its shape. Throws ShapeError.
  */
 export function accumulate(x: Tensor, { batch = 1, start }: AccumulateOptions = {}): Tensor {
+  if (typeof batch !== "number") return eachSequence(batch, (own) => accumulate(own(x), { start: own(start) }));
   const { device } = x;
   const t = tokensOf("accumulate", x, batch);
   stateOf("accumulate start", start, x.shape.slice(1), batch);

@@ -2,14 +2,18 @@ import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
 import { kernel, record, recorderOf } from "../op.ts";
+import { type Batch, eachSequence } from "../sequence.ts";
 import { decayTerm } from "./decay.ts";
 
 /** What each query sees, and how scores are scaled. */
 export interface View {
   /** Factor on the summed scores, e.g. (n + r)^-0.5. */
   readonly scale: number;
-  /** Sequences laid one after the other along axis 0 of queries and keys; 1 unless given. */
-  readonly batch?: number | undefined;
+  /**
+   * Sequences laid one after the other along axis 0 of queries and keys; 1 unless given. Of several that differ in length, query rows
+   * of each, and keys and values are what each of their caches holds.
+   */
+  readonly batch?: Batch | undefined;
   /** The last query stands at the newest key, and no query sees a later one; true unless given. */
   readonly causal?: boolean | undefined;
   /** Only this many newest keys, the query's own included; all unless given. */
@@ -98,10 +102,12 @@ const backward = kernel("attendBackward", { writes: [4] });
  */
 export function attend(values: Tensor | readonly Tensor[], view: View, ...given: readonly Term[]): Tensor {
   const list: readonly Tensor[] = values instanceof Tensor ? [values] : values;
-  const plain = checkCall(list, view, given);
+  if (typeof view.batch === "object") return attendEach(list, view, view.batch, given);
+  const batch = view.batch ?? 1;
+  const plain = checkCall(list, view, given, batch);
   const groups = Math.max(...plain.terms.map(({ g }) => g));
   const terms = view.decay ? [...given, decayTerm(view.decay, view.scale, groups, given[0]![0])] : given;
-  const call = view.decay ? checkCall(list, view, terms) : plain;
+  const call = view.decay ? checkCall(list, view, terms, batch) : plain;
   const width = call.values.reduce((sum, v) => sum + v.e, 0);
   const { device } = terms[0]![0];
   const queries = terms.map(([q]) => q);
@@ -144,6 +150,16 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   });
 }
 
+/** The same for sequences that differ in length: each over its own keys. */
+function attendEach(values: readonly Tensor[], view: View, rows: readonly number[], terms: readonly Term[]): Tensor {
+  const other = (["start", "chosen", "lse"] as const).find((name) => view[name]);
+  if (other) throw new ShapeError(`attend: got ${other} for sequences that differ in length, expected one sequence`);
+  return eachSequence(rows, (own) => {
+    const seen = { ...view, batch: 1, decay: own(view.decay) };
+    return attend(values.map(own), seen, ...terms.map(([q, k]): Term => [own(q), own(k)]));
+  });
+}
+
 /** Number of (query, key) pairs of one head and sequence that causality and the window let through. */
 export function visiblePairs(call: Pick<AttendCall, "t" | "s" | "causal" | "window" | "stick">): number {
   let pairs = 0;
@@ -156,8 +172,7 @@ export function visiblePairs(call: Pick<AttendCall, "t" | "s" | "causal" | "wind
   return pairs;
 }
 
-function checkCall(values: readonly Tensor[], view: View, terms: readonly Term[]): AttendCall {
-  const batch = view.batch ?? 1;
+function checkCall(values: readonly Tensor[], view: View, terms: readonly Term[], batch: number): AttendCall {
   const first = terms[0];
   if (!first || !values[0] || terms.length > 4 || values.length > 2)
     throw new ShapeError(`attend: got ${terms.length} terms and ${values.length} values, expected 1 to 4 and 1 to 2`);

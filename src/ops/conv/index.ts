@@ -1,7 +1,9 @@
 import { ShapeError } from "../../tensor/error.ts";
+import { Joined } from "../../tensor/joined.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { copy } from "../move/index.ts";
 import { kernel, record, stateOf, tokensOf } from "../op.ts";
+import { type Batch, eachSequence, lengthsOf } from "../sequence.ts";
 
 /** What a convolution reads: sequences of `t` rows in x, taps `[..., width]`, and the width - 1 rows before the first. */
 export interface Convolution {
@@ -30,8 +32,8 @@ export interface ConvOptions {
   /** `[...channels]`, added to every row. */
   readonly bias?: Tensor | undefined;
   /** Sequences, one after the other along axis 0. */
-  readonly batch?: number;
-  /** `[width - 1, ...channels]`, for one sequence: the rows before the first, oldest first (see `tail`). No gradient. */
+  readonly batch?: Batch;
+  /** `[width - 1, ...channels]`, for one sequence or for each of several: the rows before its first, oldest first (see `tail`). No gradient. */
   readonly before?: Tensor | undefined;
 }
 
@@ -42,6 +44,7 @@ export interface ConvOptions {
  * @param w `[...channels, width]`, the last tap on the current token; width 2 to 8. Throws ShapeError.
  */
 export function conv(x: Tensor, w: Tensor, { bias, batch = 1, before }: ConvOptions = {}): Tensor {
+  if (typeof batch !== "number") return eachSequence(batch, (own) => conv(own(x), w, { bias, before: own(before) }));
   const { device } = x;
   const channels = x.shape.slice(1);
   const width = w.shape.at(-1)!;
@@ -85,4 +88,16 @@ export function tail(x: Tensor, before: Tensor | undefined, width: number): Tens
   else rest.write(new Float64Array(rest.size));
   copy(x.rows(t - (width - 1 - old), t), output.rows(old, width - 1));
   return output;
+}
+
+/** Makes of each sequence's `before` what it is for the next call (see `tail`), x being all that came meanwhile. Not recorded. */
+export function keepTail(x: Tensor, before: Tensor, width: number, batch: Batch): void {
+  let from = 0;
+  for (const [i, n] of lengthsOf(x.shape[0]!, batch).entries()) {
+    const own = before instanceof Joined ? before.each[i]! : before;
+    const next = tail(x.rows(from, from + n), own, width);
+    copy(next, own);
+    next.free();
+    from += n;
+  }
 }

@@ -2,6 +2,7 @@ import { ShapeError } from "../../tensor/error.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
 import { kernel, record, recorderOf } from "../op.ts";
+import { type Batch, eachSequence } from "../sequence.ts";
 import { CHUNK } from "./chunk.ts";
 
 /** What the rule reads per token: q and k `[batch t, g, n]`, v `[batch t, h, v]`, beta `[batch t, h]`. */
@@ -20,10 +21,13 @@ export interface Course {
   /** Factor on the output, e.g. n^-0.5. */
   readonly scale: number;
   /** Sequences laid one after the other along axis 0; 1 unless given. */
-  readonly batch?: number;
-  /** The state before the first token, `[batch, h, n, v]`; zeros unless given. No gradient flows to it. */
+  readonly batch?: Batch;
+  /**
+   * The state before the first token, `[batch, h, n, v]`, or `[h, n, v]` of one sequence or of each of several; zeros unless given.
+   * No gradient flows to it.
+   */
   readonly state?: Tensor | undefined;
-  /** Receives the state after the last token, `[batch, h, n, v]`; may be `state` itself. No gradient flows from it. */
+  /** Receives the state after the last token, of the same shape; may be `state` itself. No gradient flows from it. */
   readonly final?: Tensor | undefined;
   /** `recurrent`: token by token, for decoding. `chunked`: by products of matrices, for many tokens. */
   readonly by: "recurrent" | "chunked";
@@ -68,7 +72,15 @@ export function deltaFlops(n: number, v: number): number {
  * @returns `[batch t, h, v]`. Throws ShapeError for shapes that do not fit and for a `state` on a tape.
  */
 export function delta(rule: Rule, course: Course): Tensor {
-  const call = checkCall(rule, course);
+  const { batch: sequences } = course;
+  if (typeof sequences === "object")
+    return eachSequence(sequences, (own) => {
+      const [q, k, v, beta, decay] = [rule.q, rule.k, rule.v, rule.beta, rule.decay].map((x) => own(x));
+      const part = { q: q!, k: k!, v: v!, beta: beta!, decay };
+      return delta(part, { ...course, batch: 1, state: own(course.state), final: own(course.final) });
+    });
+  const final = wholeState(course.final);
+  const call = checkCall(rule, { ...course, state: wholeState(course.state), final }, sequences ?? 1);
   const { q, k, v, beta, decay } = rule;
   const { batch, t, h, n, width } = call;
   const { device } = q;
@@ -76,7 +88,7 @@ export function delta(rule: Rule, course: Course): Tensor {
   const output = new Tensor(device, [batch * t, h, width]);
   const chunks = Math.ceil(t / CHUNK);
   const states = recorderOf(inputs) ? new Tensor(device, [batch, h, chunks, n, width]) : undefined;
-  forward(device)(call, output, course.final, states);
+  forward(device)(call, output, final, states);
   const flops = batch * t * h * deltaFlops(n, width);
   addFlops(flops);
   if (!states) return output;
@@ -101,7 +113,11 @@ export function delta(rule: Rule, course: Course): Tensor {
   });
 }
 
-function checkCall({ q, k, v, beta, decay }: Rule, { scale, by, batch = 1, state, final }: Course): DeltaCall {
+/** `[batch, h, n, v]` of a state, which one sequence gives without the first axis. */
+const wholeState = (state: Tensor | undefined) =>
+  state?.shape.length === 3 ? state.reshape([1, ...state.shape]) : state;
+
+function checkCall({ q, k, v, beta, decay }: Rule, { scale, by, state, final }: Course, batch: number): DeltaCall {
   const [rows = 0, h = 0, width = 0] = v.shape;
   const [, g = 0, n = 0] = q.shape;
   const expect = (name: string, x: Tensor, ...shapes: number[][]) => {

@@ -5,6 +5,8 @@ import { attend, type View, visiblePairs } from "../attend/index.ts";
 import { einsum } from "../einsum/index.ts";
 import { addFlops } from "../flops.ts";
 import { kernel, recorderOf } from "../op.ts";
+import { contiguous } from "../pages/index.ts";
+import { eachSequence } from "../sequence.ts";
 
 /**
  * A query and the factors of its keys and values: q `[batch t, h, e]`; ak `[batch s, h, R]` and bk `[batch s, R, e]`;
@@ -48,8 +50,20 @@ const launch = kernel("factored", { writes: [1] });
  * @returns `[batch t, h, v]`. Throws ShapeError.
  */
 export function attendFactored(factors: Factors, view: View): Tensor {
-  const call = checkCall(factors, view);
-  const { q, ak, bk, av, bv } = factors;
+  if (typeof view.batch === "object")
+    return eachSequence(view.batch, (own) => {
+      // A factor without a first axis of tokens is that of all sequences.
+      const part = (x: Tensor) => (x.shape.length === 3 ? own(x) : x);
+      const { ak, bk, av, bv } = factors;
+      return attendFactored(
+        { q: own(factors.q), ak: part(ak), bk: part(bk), av: part(av), bv: part(bv) },
+        { ...view, batch: 1 },
+      );
+    });
+  const { q } = factors;
+  const [ak, bk] = [contiguous(factors.ak), contiguous(factors.bk)];
+  const [av, bv] = [contiguous(factors.av), contiguous(factors.bv)];
+  const call = checkCall({ q, ak, bk, av, bv }, view, view.batch ?? 1);
   const { batch, t, s, h, e, v, keyRank, valueRank } = call;
   if (recorderOf([q, ak, bk, av, bv])) return attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
   const output = new Tensor(q.device, [batch * t, h, v]);
@@ -66,10 +80,10 @@ function product(a: Tensor, b: Tensor, rows: number): Tensor {
   return einsum("s h r, r e -> s h e", einsum("s u, u h r -> s h r", ones, reshape(a, [1, ...a.shape])), b);
 }
 
-function checkCall({ q, ak, bk, av, bv }: Factors, view: View): FactoredCall {
+function checkCall({ q, ak, bk, av, bv }: Factors, view: View, batch: number): FactoredCall {
   const other = (["start", "chosen", "sinks", "decay", "stick"] as const).find((name) => view[name]);
   if (other) throw new ShapeError(`attendFactored: got ${other} in the view, expected softmax over all visible keys`);
-  const { batch = 1, window, scale, causal = true } = view;
+  const { window, scale, causal = true } = view;
   const [rows = 0, h = 0, e = 0] = q.shape;
   if (q.shape.length !== 3) throw new ShapeError(`attendFactored: q got [${q.shape}], expected [batch t, h, e]`);
   const keyRows = [ak, bk, av, bv].find(({ shape }) => shape.length === 3)?.shape[0];

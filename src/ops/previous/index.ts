@@ -1,5 +1,6 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import { kernel, record, stateOf, tokensOf } from "../op.ts";
+import { type Batch, eachSequence } from "../sequence.ts";
 
 /** Each row of `out` is the row of `x` before it; the first of every `t` rows is `first`, zeros where absent. */
 export type PreviousKernel = (x: Tensor, t: number, first: Tensor | undefined, out: Tensor) => void;
@@ -12,8 +13,8 @@ const backward = kernel("next", { writes: [2] });
 /** How rows follow each other: in how many sequences, and what stood before the first. */
 export interface PreviousOptions {
   /** Sequences, one after the other along axis 0. */
-  readonly batch?: number;
-  /** The row before the first, `[...]`, for one sequence: x's last row of the call before. Not differentiated. */
+  readonly batch?: Batch;
+  /** The row before the first, `[...]`, for one sequence or for each of several: x's last row of the call before. Not differentiated. */
   readonly first?: Tensor | undefined;
 }
 
@@ -23,6 +24,7 @@ export interface PreviousOptions {
  * @param x `[batch t, ...]`; the output has its shape. Throws ShapeError.
  */
 export function previous(x: Tensor, { batch = 1, first }: PreviousOptions = {}): Tensor {
+  if (typeof batch !== "number") return eachSequence(batch, (own) => previous(own(x), { first: own(first) }));
   const { device } = x;
   const t = tokensOf("previous", x, batch);
   stateOf("previous first", first, x.shape.slice(1), batch);
