@@ -3,14 +3,14 @@ import { expect, test } from "vitest";
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
 
-test.each(["package-lock.json", "bench/package-lock.json", "parity/package-lock.json"])(
+test.each(["package-lock.json", "bench/package-lock.json", "parity/package-lock.json", "interop/package-lock.json"])(
   "%s names packages and hashes, and no registry",
   (path) => {
     const { packages } = JSON.parse(read(path)) as {
       packages: Record<string, { integrity?: string; resolved?: string; link?: true; hasInstallScript?: true }>;
     };
     const entries = Object.entries(packages).filter(([name, { link }]) => name.includes("node_modules/") && !link);
-    expect(entries.length).toBeGreaterThan(50);
+    expect(entries.length).toBeGreaterThan(10);
     expect(entries.filter(([, entry]) => entry.resolved)).toEqual([]);
     expect(entries.filter(([, entry]) => !entry.integrity)).toEqual([]);
   },

@@ -108,7 +108,7 @@ test("the files and folders that a folder's README tells are there, each told on
 });
 
 test("what documents link to is there, and files that they name are too", () => {
-  const documents = ["*.md", "docs/*.md", "src/**/*.md", "{bench,parity,conformance,findings}/*.md"];
+  const documents = ["*.md", "docs/*.md", "src/**/*.md", "{bench,parity,interop,conformance,findings}/*.md"];
   const missing: string[] = [];
   for (const path of globSync(documents, { cwd: root })) {
     // A log says how things were.
