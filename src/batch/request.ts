@@ -36,7 +36,7 @@ export interface Usage {
   /** Of the prompt's tokens those whose cache was there already. */
   readonly cached: number;
   readonly written: number;
-  /** In the queue, until the first token, and from there to the last. */
+  /** In the queue, from there until the first token, and from there to the last. */
   readonly waited: number;
   readonly first: number;
   readonly writing: number;
@@ -55,10 +55,10 @@ export type Event =
   | { readonly kind: "token"; readonly id: number; readonly text: string; readonly score?: Scored | undefined }
   | { readonly kind: "end"; readonly finish: Finish | "abort"; readonly usage: Usage };
 
-/** Why a request is not taken: it can never fit, the queue is full, or nothing more is taken. */
-export type Reason = "size" | "queue" | "closing";
+/** Why a request is not taken: it can never fit, the queue is full, nothing more is taken, or (after events) its time is over. */
+export type Reason = "size" | "queue" | "closing" | "time";
 
-/** A request that an engine does not take, thrown before any event; the message has the numbers. */
+/** A request that an engine does not take, or gives up, thrown in place of an event; the message has the numbers. */
 export class Refused extends Error {
   override name = "Refused";
   readonly reason: Reason;

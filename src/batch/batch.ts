@@ -1,0 +1,195 @@
+import { Session } from "../generate/session.ts";
+import type { Speaker } from "../generate/text.ts";
+import type { Finish } from "../generate/writer.ts";
+import { DeviceError } from "../tensor/error.ts";
+import { type CacheType, PAGE } from "../tensor/page.ts";
+import type { Numbers } from "../tensor/tensor.ts";
+import type { Counts } from "./figures.ts";
+import type { Job } from "./job.ts";
+import type { Pace } from "./pace.ts";
+import { type Amount, covers, type Room, sum } from "./room.ts";
+import { shareOut } from "./share.ts";
+import { type Entry, stepTogether } from "./step.ts";
+
+/** What became of the sequences of a step: those that ended, and those that gave their memory up and wait again. */
+export interface Outcome {
+  readonly ended: readonly (readonly [job: Job, how: Finish | Error])[];
+  readonly paused: readonly Job[];
+  /** Set where nothing can run any more. */
+  readonly broken?: DeviceError | undefined;
+}
+
+/** What a batch works with. */
+export interface Bench {
+  readonly model: Speaker;
+  readonly cache: CacheType;
+  readonly room: Room;
+  readonly pace: Pace;
+  readonly counts: Counts;
+  /** Most sequences at once. */
+  readonly slots: number;
+}
+
+/** Numbers of logits that a step makes at most for the scores of a prompt: 64 MiB in float32, however large the vocabulary. */
+const SCORED_NUMBERS = 2 ** 24;
+/** Steps after which one more may run, where fewer run since a step failed. */
+const PATIENCE = 64;
+
+/**
+ * The sequences that run. One that begins takes memory for its prompt and no more: where those that write outgrow the memory, the
+ * youngest gives its own up, waits, and later reads all its tokens again. The oldest never has to, so all come to their end.
+ */
+export class Batch {
+  /** In the order in which they were asked for. */
+  #jobs: Job[] = [];
+  readonly #bench: Bench;
+  /** Most that run now: fewer than the slots after a step that failed. */
+  #wide: number;
+
+  constructor(bench: Bench) {
+    this.#bench = bench;
+    this.#wide = bench.slots;
+  }
+
+  get jobs(): readonly Job[] {
+    return this.#jobs;
+  }
+
+  /** Lets it run where there is room beside the others. @returns whether there was. */
+  begin(job: Job): boolean {
+    const { model, room, cache } = this.#bench;
+    if (this.#jobs.length >= this.#wide) return false;
+    // The others will still take the rest of what they read, and each a page to write on.
+    const promised = this.#jobs.map((one) => this.#growth(one, one.tokens.length));
+    const need = [room.need(job.tokens.length + 1), ...promised].reduce(sum);
+    if (this.#jobs.length && !covers(room.free, need)) return false;
+    job.begin(new Session(model.model, model.weights, { cache, machine: model.machine }));
+    this.#jobs = [...this.#jobs, job].sort((a, b) => a.number - b.number);
+    return true;
+  }
+
+  /** Takes one out; its session is its own to give back. */
+  leave(job: Job): void {
+    this.#jobs = this.#jobs.filter((one) => one !== job);
+  }
+
+  /** One step of all that run. */
+  async step(): Promise<Outcome> {
+    const { pace, counts } = this.#bench;
+    const [plan, paused] = this.#makeRoom();
+    if (!plan.size) return { ended: [], paused };
+    const entries = [...plan.values()];
+    const begun = performance.now();
+    let results: Numbers[];
+    try {
+      results = await stepTogether(entries);
+    } catch (error) {
+      return this.#recover(error as Error, paused);
+    }
+    const seconds = (performance.now() - begun) / 1000;
+    const writers = [...plan.keys()].filter((job) => job.writing).length;
+    const read = [...plan].reduce((all, [job, { ids }]) => all + (job.writing ? 0 : ids.length), 0);
+    pace.note(writers, read, seconds);
+    counts.step(plan.size, seconds);
+    counts.tokensRead += read;
+    if (counts.steps % PATIENCE === 0 && this.#wide < this.#bench.slots) this.#wide++;
+    const ended: [Job, Finish | Error][] = [];
+    for (const [i, [job, entry]] of [...plan].entries()) {
+      const how = goOn(job, entry, results[i]!);
+      if (how === undefined) continue;
+      this.leave(job);
+      ended.push([job, how]);
+    }
+    return { ended, paused };
+  }
+
+  /** What each brings to the next step: one token of each that writes, pieces of the prompts of the others. */
+  #plan(): Map<Job, Entry> {
+    const { pace, model } = this.#bench;
+    const readers = this.#jobs.filter((job) => !job.writing);
+    const budget = pace.budget(this.#jobs.length - readers.length);
+    const shares = shareOut(
+      readers.map((job) => job.left),
+      budget,
+    );
+    const scored = Math.max(1, Math.floor(SCORED_NUMBERS / model.model.vocabulary));
+    const plan = new Map<Job, Entry>();
+    for (const job of this.#jobs) {
+      const most = job.writing ? 1 : shares[readers.indexOf(job)]!;
+      if (most) plan.set(job, job.entry(job.scoring ? Math.min(most, scored) : most));
+    }
+    return plan;
+  }
+
+  /** A plan that there is room for, and those that gave theirs up for it: the youngest first, never the last one. */
+  #makeRoom(): [Map<Job, Entry>, Job[]] {
+    const { room } = this.#bench;
+    const paused: Job[] = [];
+    for (;;) {
+      const plan = this.#plan();
+      const need = [...plan].map(([job, { ids }]) => this.#growth(job, job.session!.length + ids.length));
+      if (this.#jobs.length < 2 || covers(room.free, need.reduce(sum, room.pages(0)))) return [plan, paused];
+      paused.unshift(this.#pause(this.#jobs.at(-1)!));
+    }
+  }
+
+  #pause(job: Job): Job {
+    job.pause();
+    this.leave(job);
+    this.#bench.counts.paused++;
+    return job;
+  }
+
+  /** What a sequence takes in further pages to grow to so many tokens. */
+  #growth({ session, forked }: Job, tokens: number): Amount {
+    const pages = (count: number) => Math.ceil(count / PAGE);
+    return this.#bench.room.pages(Math.max(0, pages(tokens) - pages(session!.length)) + (forked ? 1 : 0));
+  }
+
+  /**
+   * After a step that failed: all give their sessions up and read again, half as many at once. One that failed alone is told. Where
+   * the device runs nothing any more, all are.
+   */
+  async #recover(error: Error, before: readonly Job[]): Promise<Outcome> {
+    const jobs = this.#jobs;
+    const paused = [...jobs.map((job) => this.#pause(job)), ...before];
+    const broken = await this.#probe();
+    if (broken) return { ended: [], paused, broken };
+    this.#wide = Math.max(1, Math.floor(jobs.length / 2));
+    // What is no DeviceError would come again.
+    const told = error instanceof DeviceError ? (jobs.length === 1 ? jobs : []) : jobs;
+    return { ended: told.map((job) => [job, error] as const), paused: paused.filter((job) => !told.includes(job)) };
+  }
+
+  /** Whether a token runs through the model: the error where none does. */
+  async #probe(): Promise<DeviceError | undefined> {
+    const { model, cache } = this.#bench;
+    try {
+      const session = new Session(model.model, model.weights, { cache, machine: model.machine });
+      try {
+        const logits = session.append(Int32Array.of(0));
+        try {
+          await logits.read();
+        } finally {
+          logits.free();
+        }
+      } finally {
+        session.free();
+      }
+      return undefined;
+    } catch (error) {
+      const { message } = error as Error;
+      const got = `engine: got a device that has failed (${message}), expected one that runs; load the model again`;
+      return new DeviceError(got, { cause: error });
+    }
+  }
+}
+
+/** Goes on by a step's logits; an error is this sequence's alone. */
+function goOn(job: Job, entry: Entry, numbers: Numbers): Finish | Error | undefined {
+  try {
+    return job.go(entry, numbers);
+  } catch (error) {
+    return error as Error;
+  }
+}

@@ -1,0 +1,183 @@
+import { scoreToken } from "../generate/score.ts";
+import type { Session } from "../generate/session.ts";
+import type { Speaker } from "../generate/text.ts";
+import { type Finish, type Step, Writer } from "../generate/writer.ts";
+import type { Numbers } from "../tensor/tensor.ts";
+import type { Event, Request, Scored, Usage } from "./request.ts";
+import type { Entry } from "./step.ts";
+import type { EventStream } from "./stream.ts";
+
+let jobs = 0;
+
+/**
+ * A request on its way: what it has read and written, and what it tells. It holds a session while it runs; one whose session was taken
+ * from it reads all its tokens again once it has another, and goes on where it was.
+ */
+export class Job {
+  /** Those that were asked for earlier have smaller ones. */
+  readonly number: number;
+  readonly request: Request;
+  readonly realm: string;
+  readonly stream: EventStream;
+  /** Of the prompt, those that came from a prefix when it first began. */
+  cached: number | undefined;
+  /** Whoever asked has gone. */
+  abandoned = false;
+  /** Aborted at its end: listeners of its signal go then. */
+  readonly over = new AbortController();
+  /** A fork shares the last page: the next step takes one more. */
+  forked = false;
+  /** Tokens at which others wait to go on from this one, in rising order. */
+  marks: number[] = [];
+  readonly #writer: Writer;
+  readonly #vocabulary: number;
+  #session: Session | undefined;
+  #scores: Scored[] = [];
+  #prompted = false;
+  #place = 0;
+  #forms: Record<string, number> = {};
+  readonly #times = { asked: performance.now(), begun: 0, first: 0, last: 0 };
+
+  /** Throws ShapeError for settings out of range. `context`: most tokens that its session may hold. */
+  constructor(request: Request, { tokenizer, end, model }: Speaker, context: number, stream: EventStream) {
+    this.number = jobs++;
+    this.request = request;
+    this.realm = request.realm ?? "";
+    this.stream = stream;
+    this.#vocabulary = model.vocabulary;
+    this.#writer = new Writer(request.ids, context, { ...request, tokenizer, end: request.end ?? end });
+  }
+
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** All its tokens so far, of which the session has run the first ones. */
+  get tokens(): Int32Array {
+    return this.#writer.seen;
+  }
+
+  get written(): number {
+    return this.#writer.written;
+  }
+
+  /** Tokens that are to be run: of the prompt, or the newest one. */
+  get left(): number {
+    return this.tokens.length - (this.#session?.length ?? 0);
+  }
+
+  /** Whether each of its steps writes a token. */
+  get writing(): boolean {
+    return this.written > 0 && this.left === 1;
+  }
+
+  /** Seconds since it was asked for. */
+  get age(): number {
+    return (performance.now() - this.#times.asked) / 1000;
+  }
+
+  /** Whether it has ever run. */
+  get begun(): boolean {
+    return this.#times.begun > 0;
+  }
+
+  /** Whether the scores of the prompt's tokens are yet to be made: they come from running it from its start. */
+  get scoring(): boolean {
+    return this.request.promptLogprobs !== undefined && !this.#prompted;
+  }
+
+  tellPlace(place: number): void {
+    if (place === this.#place || this.#times.begun) return;
+    this.#place = place;
+    this.stream.push({ kind: "queued", place });
+  }
+
+  /** Runs in this session from now on, which holds the first of its tokens. */
+  begin(session: Session): void {
+    this.#session = session;
+    this.#times.begun ||= performance.now();
+    this.cached ??= session.length;
+    if (this.scoring) this.#scores = [];
+  }
+
+  /** Gives its session up; what it has written stays. */
+  pause(): void {
+    const { prefill = {}, decode = {} } = this.#session?.forms ?? {};
+    for (const [form, count] of [...Object.entries(prefill), ...Object.entries(decode)])
+      this.#forms[form] = (this.#forms[form] ?? 0) + count;
+    this.#session?.free();
+    this.#session = undefined;
+  }
+
+  /** The next tokens to run, at most so many. */
+  entry(most: number): Entry {
+    const session = this.#session!;
+    const { length } = session;
+    const mark = this.marks.find((one) => one > length) ?? Number.POSITIVE_INFINITY;
+    const ids = this.tokens.slice(length, Math.min(length + most, mark));
+    const last = length + ids.length === this.tokens.length && this.request.maxTokens !== 0;
+    return { session, ids, logits: this.scoring ? "all" : last ? "last" : "none" };
+  }
+
+  /** Goes on by the logits of a step's entry. @returns why it ended, where it did. */
+  go({ ids, logits }: Entry, numbers: Numbers): Finish | undefined {
+    const { request, tokens } = this;
+    const { length } = this.#session!;
+    const rows = logits === "none" ? 0 : numbers.length / this.#vocabulary;
+    const row = (i: number) => numbers.subarray(i * this.#vocabulary, (i + 1) * this.#vocabulary);
+    if (this.scoring && logits === "all")
+      for (let i = 0, at = length - ids.length + 1; i < ids.length && at < request.ids.length; i++, at++)
+        this.#scores.push(scoreToken(row(i), tokens[at]!, request.promptLogprobs!));
+    if (length < tokens.length) return undefined;
+    this.#tellPrompt();
+    if (request.maxTokens === 0) return "length";
+    const step = this.#writer.step(row(rows - 1));
+    this.#tell(step);
+    return step.finish;
+  }
+
+  /** Tells the end. Its session is given back. */
+  end(finish: Finish | "abort"): void {
+    const bytes = this.#session?.bytes ?? 0;
+    this.pause();
+    this.over.abort();
+    this.stream.push({ kind: "end", finish, usage: this.#usage(bytes) });
+    this.stream.end();
+  }
+
+  /** Ends in an error. */
+  fail(error: unknown): void {
+    this.pause();
+    this.over.abort();
+    this.stream.fail(error);
+  }
+
+  #tellPrompt(): void {
+    if (this.#prompted) return;
+    const scores = this.request.promptLogprobs === undefined ? undefined : this.#scores;
+    this.#prompted = true;
+    this.stream.push({ kind: "prompt", cached: this.cached!, scores });
+  }
+
+  #tell({ id, text, score }: Step): void {
+    this.#times.last = performance.now();
+    this.#times.first ||= this.#times.last;
+    const event: Event = { kind: "token", id, text, score };
+    this.stream.push(event);
+  }
+
+  #usage(bytes: number): Usage {
+    const { asked, begun, first, last } = this.#times;
+    const now = performance.now();
+    return {
+      prompt: this.request.ids.length,
+      cached: this.cached ?? 0,
+      written: this.written,
+      waited: ((begun || now) - asked) / 1000,
+      first: begun ? ((first || now) - begun) / 1000 : 0,
+      writing: (last - first) / 1000,
+      bytes,
+      forms: { ...this.#forms },
+    };
+  }
+}
