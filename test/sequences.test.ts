@@ -43,7 +43,7 @@ describe("eight requests at once", () => {
     const engine = new Engine(own, { slots: 8, chunk: 40 });
     const requests: Request[] = Array.from({ length: 8 }, (_, i) => ({
       ids: promptOf(3 + 29 * i, i),
-      maxTokens: 5 + ((7 * i) % 20),
+      maxTokens: 60 + ((7 * i) % 20),
       temperature: i % 2 ? 0.8 : 0,
       seed: i,
       repetitionPenalty: 1 + i / 10,
@@ -59,7 +59,7 @@ describe("eight requests at once", () => {
     // They did run together.
     const { steps, stepsUpTo } = engine.figures;
     expect(steps).toBeGreaterThan(stepsUpTo[4]!);
-    expect(engine.figures).toMatchObject({ finished: 8, running: 0, queued: 0, tokensWritten: 116 });
+    expect(engine.figures).toMatchObject({ finished: 8, running: 0, queued: 0, tokensWritten: 536 });
     await engine.close();
     expect(device.liveBytes).toBe(before);
     for (const t of own.weights.values()) t.free();

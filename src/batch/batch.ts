@@ -79,6 +79,8 @@ export class Batch {
     const [plan, paused] = this.#makeRoom();
     if (!plan.size) return { ended: [], paused };
     const entries = [...plan.values()];
+    const writers = [...plan.keys()].filter((job) => job.writing).length;
+    const read = entries.reduce((all, { ids }) => all + ids.length, 0) - writers;
     const begun = performance.now();
     let results: Numbers[];
     try {
@@ -87,8 +89,6 @@ export class Batch {
       return this.#recover(error as Error, paused);
     }
     const seconds = (performance.now() - begun) / 1000;
-    const writers = [...plan.keys()].filter((job) => job.writing).length;
-    const read = [...plan].reduce((all, [job, { ids }]) => all + (job.writing ? 0 : ids.length), 0);
     pace.note(writers, read, seconds);
     counts.step(plan.size, seconds);
     counts.tokensRead += read;
