@@ -393,7 +393,7 @@ describe("what is refused", () => {
 
   test("what the template refuses, without telling where the model lies", async () => {
     const render = () => Promise.reject(new FormatError("/models/m: chat template: got roles, expected turns"));
-    const { post } = appOf(servedBy(scripted(), { template: { render, close() {} } }));
+    const { post } = appOf(servedBy(scripted(), { template: { source: undefined, render, close() {} } }));
     const response = await post(chat, user("a"));
     expect(response.status).toBe(400);
     expect((await response.json()).error).toMatchObject({

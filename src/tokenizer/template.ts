@@ -4,17 +4,32 @@ import type { Job, Outcome } from "./render.ts";
 /** One message of a conversation. */
 export interface Message {
   readonly role: string;
-  readonly content: string;
+  /** None where a message is made of calls alone. */
+  readonly content: string | null;
+  /** What else templates read, such as tool_calls. */
+  readonly [key: string]: unknown;
+}
+
+/** What a conversation is written with. */
+export interface RenderOptions {
+  /** Whether the text goes on to where the model's own words begin, as unless given. */
+  readonly reply?: "begin" | "none" | undefined;
+  /** Tools that the model may call, as templates read them: not given, they are not defined. */
+  readonly tools?: readonly unknown[] | undefined;
+  /** What else a template may read, such as enable_thinking. */
+  readonly values?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** How a model wants its conversations written. */
 export interface Template {
+  /** The template itself; undefined where it cannot be used. */
+  readonly source: string | undefined;
   /**
-   * The text of a conversation; with `reply: "begin"`, as unless given, up to where the model's own words begin.
+   * The text of a conversation.
    *
    * Errors: FormatError naming the template for one that fails, refuses the messages, or takes more time, memory or text than allowed.
    */
-  render(messages: readonly Message[], options?: { reply?: "begin" | "none" }): Promise<string>;
+  render(messages: readonly Message[], options?: RenderOptions): Promise<string>;
   close(): void;
 }
 
@@ -65,9 +80,11 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
     thread = undefined;
   };
   return {
-    async render(messages, { reply = "begin" } = {}) {
+    source: text,
+    async render(messages, { reply = "begin", tools, values: more } = {}) {
       thread ??= startThread();
-      const values = { ...tokens, messages, add_generation_prompt: reply === "begin" };
+      const given = tools === undefined ? {} : { tools };
+      const values = { ...tokens, ...more, messages, ...given, add_generation_prompt: reply === "begin" };
       try {
         const { run } = await thread;
         const outcome = await run({ text, values, limit: TEXT_LIMIT });
@@ -90,7 +107,7 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
 
 /** A template that cannot be used: whoever asks it for a text gets the error that says why. */
 export function refusedTemplate(error: FormatError): Template {
-  return { render: () => Promise.reject(error), close() {} };
+  return { source: undefined, render: () => Promise.reject(error), close() {} };
 }
 
 interface Thread {
