@@ -198,5 +198,6 @@ function announce(registry: Registry, url: string, { json }: ServeOptions): void
   console.log(`
 try it:
   curl ${url}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{"model": ${JSON.stringify(model)}, "messages": [{"role": "user", "content": "Hello!"}], "stream": true}'`);
+    -d '{"model": ${JSON.stringify(model)}, "messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
+  or chat at ${url} in a browser`);
 }

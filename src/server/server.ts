@@ -9,6 +9,7 @@ import { Problem, problemOf } from "./errors.ts";
 import { type Env, hostGuard, keyGuard, tooLarge } from "./guard.ts";
 import type { Hall } from "./hall.ts";
 import { listModels, showModel } from "./models.ts";
+import { servePage } from "./page/serve.ts";
 import { detokenize, tokenize } from "./tokens.ts";
 
 /** Who is let in, and with what. */
@@ -63,5 +64,6 @@ export function createApp(hall: Hall, doors: Doors): App {
   app.post("/tokenize", (c) => tokenize(c, hall));
   app.post("/detokenize", (c) => detokenize(c, hall));
   describe(app, hall.version);
+  app.route("/", servePage());
   return app;
 }

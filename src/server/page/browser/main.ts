@@ -50,7 +50,7 @@ const list = new ChatList({
   gone(conversation) {
     deleted.add(conversation.id);
     askings.get(conversation.id)?.stop();
-    if (conversation === current) show(makeConversation(current.settings));
+    if (conversation.id === current.id) show(makeConversation(current.settings));
   },
 });
 
@@ -67,6 +67,7 @@ function draw(): void {
 
 function show(conversation: Conversation): void {
   current = conversation;
+  byId("chat-note").textContent = "";
   drawer.fill(conversation.settings);
   draw();
   scroll.toEnd();
@@ -80,7 +81,7 @@ function keep(conversation: Conversation): void {
   if (gone.length > 0)
     words.push(`The oldest ${gone.length === 1 ? "chat" : `${gone.length} chats`} had to go: the list is full.`);
   if (!kept) words.push("This chat is too long to be kept in this browser: export it before you leave.");
-  byId("chat-note").textContent = words.join(" ");
+  if (words.length > 0) byId("chat-note").textContent = words.join(" ");
 }
 
 function begin(): void {
