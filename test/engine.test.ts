@@ -3,6 +3,7 @@ import { parseSpec } from "../src/attention/spec.ts";
 import { cacheBytes, formsOf, valuesPerLayer } from "../src/cost/cost.ts";
 import { type EngineRow, engines, enginesOf, partsOf } from "../src/plan/engine/known.ts";
 import { lineOf } from "../src/plan/engine/part.ts";
+import { startOf } from "../src/plan/engine/start.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 
@@ -102,13 +103,17 @@ test("a + b S: what does not grow, and what a token adds when windows are full",
 
 test("the longest context on a machine is where an engine's own steps end", () => {
   // 16 GiB of gemma-3-27b's cache: 10 layers that grow by 256 cells, after 52 with 1,536 cells each.
-  const rooms = [{ machine: "one", room: 2 ** 34 }];
+  // Beside them llama.cpp has logits and two hidden states of a batch of 512 in float32.
+  const { vocabulary, width } = blueprint("gemma-3-27b");
+  const compute = 4 * 512 * (vocabulary + 2 * width);
+  const rooms = [{ machine: "one", room: 2 ** 34 + compute }];
   const list = enginesOf(blueprint("gemma-3-27b"), "float16", { rooms });
   const [llama] = named(list, "llama.cpp", "since 2025-05");
   const cells = Math.floor((2 ** 34 / 8192 - 52 * 1536) / 10);
   expect(llama!.longestContext).toEqual([{ machine: "one", tokens: 256 * Math.floor(cells / 256) }]);
+  expect(llama!.computeBytes).toBe(compute);
   const [whole] = named(list, "ik_llama.cpp");
-  expect(whole!.longestContext[0]!.tokens).toBe(256 * Math.floor(2 ** 34 / 8192 / 62 / 256));
+  expect(whole!.longestContext[0]!.tokens).toBe(256 * Math.floor((2 ** 34 + compute) / 8192 / 62 / 256));
   expect(
     named(enginesOf(blueprint("gemma-3-27b"), "float16", { rooms: [{ machine: "full", room: 0 }] }), "vLLM")[0]!
       .longestContext[0]!.tokens,
@@ -139,6 +144,81 @@ test("ranks share out heads and whole caches, and hold the rest once each", () =
   expect(of("deepseek-r1", { tensor: 8, context: 8 })).toBe(of("deepseek-r1", {}) / 8);
 });
 
+const partsIn = (name: string, version: string, settings: object = {}) =>
+  partsOf(
+    engines.find((known) => known.version.includes(version) && known.covers(blueprint(name)))!,
+    blueprint(name),
+    settings,
+  )!;
+
+test("DeepSeek-V4 in vLLM: the pages that were printed (vllm-project/vllm#54703)", () => {
+  const parts = partsIn("deepseek-v4-flash", "fp8_ds_mla");
+  // 21 x (37,440 + 8,640) of entries of four tokens with index keys, 20 x 1,728 of 128 tokens: the widest group of those printed.
+  const block = 1_002_240;
+  expect(new Set(parts.map(({ bytes }) => bytes))).toEqual(new Set([block]));
+  // 43 windows in groups of 22 and 21, three blocks of 64 each; states of 8 tokens in blocks of 4, of 128 in blocks of 8.
+  const full = (what: string) => parts.filter((part) => part.what === what).map(({ cells }) => cells(1e6));
+  expect(full("window")).toEqual([2 * 3]);
+  expect(full("state").toSorted((a, b) => a - b)).toEqual([3, 17]);
+  expect(full("cache")).toEqual([Math.ceil(1e6 / 256)]);
+  expect(lineOf(parts)).toEqual({ fixed: 26 * block, perToken: block / 256 });
+});
+
+test("GLM-5.3-Flash in vLLM: a block is raised until a page of latents holds a state", () => {
+  // Two ranks and three drafts: a state of 147,456 + 2,097,152 bytes in a page of 3,584 rows of 656 bytes, 118,272 of index keys.
+  const [cache, state] = partsIn("glm-5.3-flash", "0.33, fp8", { tensor: 2, drafts: 3 });
+  expect(cache!.bytes).toBe(11 * (2_351_104 + 118_272));
+  expect(1 / cache!.rate).toBe(3584);
+  // 34 layers in groups of 11, two states each where prefixes are kept, and one block for pools that are open.
+  expect(state!.cells(1)).toBe(4 * 2 + 1);
+});
+
+test("Hy4 in vLLM: an index key of 132 bytes in the layers that choose, none where another's choice is read", () => {
+  expect(lineOf(partsIn("hy4-preview", "2026-09")).perToken).toBe(78 * 576 * 2 + 21 * 132);
+  expect(lineOf(partsIn("sarvam-105b", "0.33 (as read)")).perToken).toBe(32 * 576 * 2);
+});
+
+test("how engines are started is read from their own flags, and refused where it makes no sense", () => {
+  expect(startOf("--engine", "np=4, ctk=Q8_0,ctv=f16,ub=2048,swa-full")).toEqual({
+    sequences: 4,
+    keyType: "q8_0",
+    valueType: "float16",
+    batchTokens: 2048,
+    wholeWindows: true,
+  });
+  expect(startOf("--engine", "tp=8,cp=2,drafts=0,no-prefixes,unified")).toEqual({
+    tensor: 8,
+    context: 2,
+    drafts: 0,
+    prefixes: false,
+    unified: true,
+  });
+  for (const [text, words] of [
+    ["", /--engine: got "", expected some of np=4/],
+    ["np", /--engine np: got "", expected a whole number from 1/],
+    ["np=0", /--engine np: got "0"/],
+    ["tp=1.5", /--engine tp: got "1.5"/],
+    ["ub=99999999", /--engine ub: got "99999999"/],
+    ["ctk=q9", /--engine ctk: got "q9", expected f16/],
+    ["np=4,np=8", /--engine: got np twice/],
+    ["unified=1", /--engine unified: got "1", expected nothing/],
+    ["np=4=5", /--engine: got "np=4=5"/],
+    ["__proto__=4", /--engine: got "__proto__=4"/],
+  ] as const)
+    expect(() => startOf("--engine", text), text).toThrow(words);
+});
+
+test("a row follows how its engine is started", () => {
+  const bytes = (start: object) => {
+    const rows = enginesOf(blueprint("gemma-3-27b"), "float16", { context: 32_768, start });
+    return named(rows, "llama.cpp", "since 2025-05")[0]!;
+  };
+  // Keys and values of a layer and token: 2 x 2,048 numbers; 34 bytes for 32 in q8_0. Windows of 1,024 and a batch, in four slots.
+  const { bytes: kept, computeBytes } = bytes({ sequences: 4, keyType: "q8_0", batchTokens: 2048 });
+  expect(kept).toBe(4 * (2048 * 2 + (2048 / 32) * 34) * (52 * 3072 + 10 * 32_768));
+  expect(computeBytes).toBe(4 * bytes({}).computeBytes!);
+});
+
 test("latents behind a window are dropped too", () => {
   const whole = blueprint("deepseek-v2-lite");
   const layers = whole.layers.map((kind) => ({ ...kind, attention: { ...kind.attention, window: 64 } }));
@@ -147,7 +227,7 @@ test("latents behind a window are dropped too", () => {
 });
 
 /** Latent models of which no engine's allocation is known yet. */
-const untold = ["glm-5.3-flash", "hy4-preview", "a.x-k2-light", "sarvam-105b"];
+const untold = ["a.x-k2-light"];
 
 test("every preset has rows, each with a source, whose bytes grow with the batch", () => {
   for (const { name } of presets) {

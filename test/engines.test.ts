@@ -113,7 +113,10 @@ describe("pools: the most blocks that fit, and the tokens that they are said to 
 
 test("compute buffers on the CPU are never below logits and two hidden states of a batch, and often just these", () => {
   const told = file.logs.filter(({ computeMebibytes, model }) => computeMebibytes !== undefined && !model.layers);
-  const least = told.map(({ model, settings }) => leastCompute(blueprint(model.name), settings.batchTokens) / 2 ** 20);
+  const least = told.map(
+    ({ model, settings }) =>
+      leastCompute(blueprint(model.name), { ...usual, ...(settings as Partial<EngineSettings>) }) / 2 ** 20,
+  );
   const over = told.map(({ computeMebibytes }, i) => computeMebibytes! - least[i]!);
   expect(Math.min(...over)).toBeGreaterThan(-0.005);
   expect(over.filter((more) => more < 0.03).length).toBeGreaterThan(0.4 * told.length);

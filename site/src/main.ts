@@ -11,7 +11,20 @@ type Show = (state: State) => void;
 
 const use: Keys = ["context", "batch", "step", "weights", "cache", "memory", "machines"];
 const sizes: Keys = ["width", "heads", "layers", "vocabulary"];
-const model: Keys = ["kind", "model", "title", "config", "bytes", "rest", "as", "spec", "layout", ...sizes, ...use];
+const model: Keys = [
+  "kind",
+  "model",
+  "title",
+  "config",
+  "bytes",
+  "rest",
+  "as",
+  "spec",
+  "layout",
+  "engine",
+  ...sizes,
+  ...use,
+];
 
 /** The keys that a tab follows: it is made anew where one of them changed. */
 const keysOf: Readonly<Record<Tab, Keys>> = {

@@ -19,6 +19,7 @@ import {
   parseSplit,
   plan,
   smallestGroup,
+  startOf,
   tokensOf,
 } from "biform/web";
 import { messageOf } from "./element.ts";
@@ -27,7 +28,10 @@ import type { State } from "./state.ts";
 /** Tokens where neither the state nor the model says how many. */
 export const usualContext = 8192;
 
-type Use = Pick<State, "context" | "batch" | "step" | "weights" | "cache" | "memory" | "machines" | "layout">;
+type Use = Pick<
+  State,
+  "context" | "batch" | "step" | "weights" | "cache" | "memory" | "machines" | "layout" | "engine"
+>;
 
 /** What is asked for, of a model; without machines of the state's, those on which it fits. Throws ShapeError for amounts that are none. */
 export function settingsOf(state: Use, { maxContext = usualContext }: Pick<Blueprint, "maxContext">): PlanSettings {
@@ -39,6 +43,7 @@ export function settingsOf(state: Use, { maxContext = usualContext }: Pick<Bluep
     cacheType: state.cache,
     hosts: hostsOf(state),
     layouts: state.layout,
+    ...(state.engine.trim() === "" ? {} : { engine: startOf("engine", state.engine) }),
   };
 }
 

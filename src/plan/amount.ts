@@ -22,6 +22,9 @@ const names: Readonly<Record<string, Dtype>> = {
   int4: "int4",
 };
 
+/** The names that `dtypeOf` knows. */
+export const dtypeNames: readonly string[] = Object.keys(names);
+
 /** The type that a name means, such as "f16", "bf16" or "q8"; `subject` stands before a complaint. Throws ShapeError. */
 export function dtypeOf(subject: string, text: string): Dtype {
   const found = names[text.trim().toLowerCase()];

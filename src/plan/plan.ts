@@ -22,6 +22,7 @@ import type { Dtype, WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { spansOf, typesFrom } from "./asked.ts";
+import type { EngineSettings } from "./engine/engine.ts";
 import { enginesOf } from "./engine/known.ts";
 import { groupRow, offloadRow } from "./group.ts";
 import { machineRows } from "./machine.ts";
@@ -45,6 +46,8 @@ export interface PlanSettings {
   readonly layouts: readonly string[];
   /** Machines as they are bought, whose layouts are looked for. */
   readonly groups?: readonly Group[] | undefined;
+  /** How engines are started, where not as usual (`startOf` reads it from text). */
+  readonly engine?: Partial<EngineSettings> | undefined;
   /** What groups with a processor beside them leave to it. */
   readonly offload?: Offload | undefined;
 }
@@ -59,7 +62,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
   check("context", settings.context, MOST_TOKENS);
   check("batch", settings.batch, MOST_SEQUENCES);
   check("step", settings.step, MOST_SEQUENCES);
-  const { context, batch, step, accepted = step, weightType, cacheType, groups = [] } = settings;
+  const { context, batch, step, accepted = step, weightType, cacheType, groups = [], engine } = settings;
   if (!(accepted >= 1 && accepted <= step))
     throw new ShapeError(
       `plan: accepted got ${accepted}, expected from 1 to the ${step} new tokens of a step; propose more with --step`,
@@ -77,14 +80,19 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
       layers: layers.reduce((sum, { count }) => sum + count, 0),
       maxContext,
     },
-    settings: { context, batch, step, accepted, weightType, cacheType },
+    settings: { context, batch, step, accepted, weightType, cacheType, engine },
     parameters: { total, active, hosted },
     tables: [...(blueprint.tables ?? [])],
     draft: draftRow(blueprint, settings),
     weights: weightsOf(blueprint, weightType),
     layers: layers.map(layerRow),
     cache: cacheRows(blueprint, settings),
-    engines: enginesOf(blueprint, cacheType, { context, batch, rooms: roomsOf(blueprint, settings) }),
+    engines: enginesOf(blueprint, cacheType, {
+      context,
+      batch,
+      rooms: roomsOf(blueprint, settings),
+      start: engine,
+    }),
     costs: costRows(blueprint, settings),
     machines: machineRows(blueprint, settings),
     layouts: settings.layouts.map((layout) => layOut(blueprint, layout, settings)),

@@ -61,6 +61,19 @@ const cache = z.object({
 
 const weights = z.array(z.object({ dtype: z.string(), bytes }));
 
+const start = z.object({
+  keyType: z.string().optional(),
+  valueType: z.string().optional(),
+  sequences: z.int().optional(),
+  unified: z.boolean().optional(),
+  batchTokens: z.int().optional(),
+  wholeWindows: z.boolean().optional(),
+  tensor: z.int().optional(),
+  context: z.int().optional(),
+  drafts: z.int().optional(),
+  prefixes: z.boolean().optional(),
+});
+
 const engine = z.object({
   engine: z.string(),
   /** The versions that this is true of: "0.7.1 and later". */
@@ -74,7 +87,9 @@ const engine = z.object({
   bytesPerToken: bytes,
   /** Of `settings.context` tokens in each of `settings.batch` sequences, the engine's pages, padding and scales included. */
   bytes,
-  /** The most tokens per sequence beside the weights on each machine that says its memory; null where no length fills it. */
+  /** The least that its buffers for computing take beside that, where it is known: llama.cpp's for a physical batch. */
+  computeBytes: bytes.optional(),
+  /** The most tokens per sequence beside the weights and these on each machine that says its memory; null where no length fills it. */
   longestContext: z.array(z.object({ machine: z.string(), tokens: z.int().nullable() })),
   /** What it keeps, in a few words. */
   keeps: z.string(),
@@ -227,6 +242,8 @@ export const planSchema = z.object({
     accepted: z.number(),
     weightType: z.union([dtype, z.literal("file")]),
     cacheType: dtype,
+    /** How engines are started, where not as usual: of one rank where there are several. */
+    engine: start.optional(),
   }),
   /** Active: those that work on one token. Hosted: of tables, which may lie in the host's memory; they are in the total. */
   parameters: z.object({ total: z.int(), active: z.int(), hosted: z.int() }),

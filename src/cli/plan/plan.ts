@@ -5,6 +5,8 @@ import { essay } from "../../cost/paper.ts";
 import { tableWidth } from "../../draw/text.ts";
 import { writeAtomic } from "../../file/atomic.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../../plan/amount.ts";
+import type { EngineSettings } from "../../plan/engine/engine.ts";
+import { startOf, startText } from "../../plan/engine/start.ts";
 import type { OpenOptions } from "../../plan/open.ts";
 import { type PlanSettings, plan } from "../../plan/plan.ts";
 import { planJsonSchema } from "../../plan/schema.ts";
@@ -31,6 +33,7 @@ interface Options {
   memory?: number;
   machine?: string[];
   layout: string[];
+  engine?: Partial<EngineSettings>;
   offload?: Offload;
   as?: string;
   width?: number;
@@ -69,6 +72,8 @@ Examples:
   biform plan deepseek-v3 --weights fp8 --cache fp8 --machine h100 --layout tp8,dp8
   biform plan deepseek-r1 --weights fp8 --machine 8xh200,16xh800 --batch 64    which layout is best, and why
   biform plan gpt-oss-120b --weights q4 --machine rtx-4090+ryzen-9950x --offload experts
+  biform plan gemma-3-27b --context 32k --engine np=4,ctk=q8_0,ctv=q8_0,ub=2048    four slots of llama.cpp
+  biform plan deepseek-v4-flash --cache fp8 --engine tp=8,cp=2    what one of vLLM's ranks keeps
   biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
@@ -120,6 +125,7 @@ export function planCommand(program: Command): void {
       "comma-separated, see --list; several of one: 8xh200, 2xrtx-5090; this: the one at hand",
       names,
     )
+    .option("--engine <settings>", `how engines are started: ${startText}`, amount("--engine", startOf))
     .option("--layout <names>", "comma-separated: tp8, dp8, cp4; several at once as tp4+dp2", names, [])
     .option(
       "--offload <what>",
@@ -210,7 +216,7 @@ function given({ as, width, heads, layers, vocabulary, intermediate, dims }: Opt
 
 /** The settings of all plans: one context, so that they can be compared. */
 async function settingsOf(blueprints: readonly Blueprint[], options: Options): Promise<PlanSettings> {
-  const { context, batch, step, accepted, weights, cache, memory, layout, offload } = options;
+  const { context, batch, step, accepted, weights, cache, memory, layout, engine, offload } = options;
   const groups = groupsFor(options.machine, memory);
   if (offload && !groups.some(({ beside }) => beside))
     throw new ShapeError(
@@ -227,6 +233,7 @@ async function settingsOf(blueprints: readonly Blueprint[], options: Options): P
     hosts: memory === undefined ? hosts : hosts.map((host) => ({ ...host, memory })),
     layouts: layout,
     groups,
+    engine,
     offload,
   };
 }

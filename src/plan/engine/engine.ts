@@ -50,6 +50,8 @@ export interface Engine {
   readonly rows: (blueprint: Blueprint) => LayerRows[];
   /** What is allocated, on one rank; undefined where the engine cannot do what is asked (a type that it does not have). */
   readonly parts: (rows: readonly LayerRows[], settings: EngineSettings, architecture: string) => Part[] | undefined;
+  /** The least that it takes for computing beside that, where something is known of it. */
+  readonly compute?: (blueprint: Blueprint, settings: EngineSettings) => number;
 }
 
 /** What all engines but llama.cpp's kin do with a rank's share of heads: what cannot be split is on every rank. */

@@ -43,24 +43,28 @@ export interface EngineQuestion {
   readonly context?: number;
   readonly batch?: number;
   readonly rooms?: readonly { readonly machine: string; readonly room: number }[];
+  /** How engines are started, where not as usual; types go before the cache's, sequences before `batch`. */
+  readonly start?: Partial<EngineSettings> | undefined;
 }
 
 /**
  * What named engines and versions keep of a model, where it is known: in a + b S, for `context` tokens in each of `batch` sequences,
- * and the most tokens on each machine; those that do not have the type are left out.
+ * and the most tokens on each machine beside what computing takes; those that do not have the type are left out.
  */
 export function enginesOf(
   blueprint: Blueprint,
   cacheType: Dtype,
-  { context = 1, batch = 1, rooms = [] }: EngineQuestion = {},
+  { context = 1, batch = 1, rooms = [], start = {} }: EngineQuestion = {},
 ): EngineRow[] {
   const count = blueprint.layers.reduce((sum, kind) => sum + kind.count, 0);
   return engines
     .filter(({ covers }) => covers(blueprint))
     .flatMap((known) => {
       const { engine, version, keeps, source } = known;
-      const parts = partsOf(known, blueprint, { keyType: cacheType, valueType: cacheType, sequences: batch });
+      const settings = { ...usual, keyType: cacheType, valueType: cacheType, sequences: batch, ...start };
+      const parts = partsOf(known, blueprint, settings);
       if (!parts) return [];
+      const computeBytes = known.compute?.(blueprint, settings);
       const { fixed, perToken } = lineOf(parts);
       const values = known.rows(blueprint).reduce((sum, row) => sum + row.count * valuesOf(row), 0);
       return {
@@ -72,8 +76,9 @@ export function enginesOf(
         fixedBytes: fixed,
         bytesPerToken: perToken,
         bytes: bytesAt(parts, context),
+        computeBytes,
         longestContext: rooms.map(({ machine, room }) => {
-          const tokens = longestIn(parts, room);
+          const tokens = longestIn(parts, Math.max(0, room - (computeBytes ?? 0)));
           return { machine, tokens: Number.isFinite(tokens) ? tokens : null };
         }),
       };

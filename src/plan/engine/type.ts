@@ -3,6 +3,9 @@ import { type Dtype, dtypes } from "../../cost/type.ts";
 /** Types that GGML quantises in blocks of 32: bytes of a block, its scale and, of the _1 types, its offset included. */
 const blocks = { q8_0: 34, q5_1: 24, q5_0: 22, q4_1: 20, q4_0: 18, iq4_nl: 18 } as const;
 
+/** These types by GGML's names. */
+export const ggmlNames = Object.keys(blocks) as (keyof typeof blocks)[];
+
 /** A type that an engine can keep numbers in: one of Biform's, or one of GGML's by its name. */
 export type CacheType = Dtype | keyof typeof blocks;
 

@@ -3,6 +3,7 @@ import type { Engine, EngineSettings } from "./engine.ts";
 import { exactParts } from "./exact.ts";
 import { hasIndex, hasLatents, hasPools, type LayerRows, type Layout, rowsOf } from "./layer.ts";
 import { architecturesOf } from "./model.ts";
+import { compressedParts, pooledParts } from "./packed.ts";
 import { pagedParts } from "./page.ts";
 import type { Part } from "./part.ts";
 import { plainBytes } from "./type.ts";
@@ -105,6 +106,45 @@ export const vllmEngines: readonly Engine[] = [
     covers: isOf(sparse),
     rows: layout("latents"),
     parts: (rows, settings) => flashParts(rows, settings, { step: SPARSE_BLOCK }),
+  },
+  {
+    ...vllm,
+    engine: "vLLM, FlashMLA",
+    version: "0.28, fp8_ds_mla, --block-size 256",
+    keeps:
+      "584 bytes an entry of 512 numbers, index keys with their scale, windows and compressors' states in blocks as large; a prompt that is being read takes blocks of states for its chunk beside that",
+    source: "vllm/models/deepseek_v4 (attention.py, compressor.py); vllm-project/vllm#54703 has its pages",
+    covers: ({ architecture }) => architecture === "deepseek_v4",
+    rows: layout("latents"),
+    parts: (rows, settings) => compressedParts(rows, settings, flashIndex),
+  },
+  {
+    ...vllm,
+    engine: "vLLM, FlashMLA",
+    version: "0.33, fp8",
+    keeps:
+      "656 bytes a latent, though none is rotary; index keys of four tokens with a scale; states in pages of latents",
+    source: "vllm-project/vllm#57346; _get_kv_cache_groups_glm5_next in vllm/v1/core/kv_cache_planning.py",
+    covers: isOf(["glm5_next", "glm5_next_text"]),
+    rows: layout("latents"),
+    parts: (rows, settings) => pooledParts(rows, settings, flashRow(ROPELESS, 64), flashIndex),
+  },
+  {
+    ...vllm,
+    version: "since 2026-09",
+    keeps:
+      "the latent and the rotary key that all heads share; index keys in float8 with a scale, in layers that choose tokens",
+    source: "vllm-project/vllm#54160; vllm/models/hy_v4/nvidia/attention.py",
+    covers: isOf(["hy_v4"]),
+    rows: layout("latents"),
+  },
+  {
+    ...vllm,
+    version: "0.33 (as read)",
+    keeps: "the latent and the rotary key that all heads share",
+    source: "SarvamMLAAttention in vllm/model_executor/models/sarvam.py: the layer that DeepSeek-V2 has",
+    covers: isOf(["sarvam_mla"]),
+    rows: layout("latents"),
   },
   {
     ...vllm,

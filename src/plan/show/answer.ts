@@ -1,8 +1,9 @@
 /** A plan in sentences: how much context fits, how fast it is, and whether an engine keeps latents. */
 import { compact, context, exactBytes, time } from "../../draw/quantity.ts";
 import type { Plan } from "../schema.ts";
+import { engineGroups } from "./engine.ts";
 import { groupAnswers } from "./group.ts";
-import { cachedForms, crossoverText, engineGroups, times, tokens } from "./table.ts";
+import { cachedForms, crossoverText, times, tokens } from "./table.ts";
 
 const kept = { absorbed: "latents", expanded: "keys and values" } as const;
 

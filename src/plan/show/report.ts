@@ -8,20 +8,12 @@ import { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "../curve.ts"
 import type { PlanSettings } from "../plan.ts";
 import type { Plan } from "../schema.ts";
 import { answers, cacheAnswer } from "./answer.ts";
+import { enginesGrid } from "./engine.ts";
 import { groupsGrid, layoutsGrid, offloadsGrid } from "./group.ts";
 import { workGrids } from "./layer.ts";
 import { decodePicture, memoryPicture, prefillPicture } from "./picture.ts";
 import { rooflinePicture } from "./roofline.ts";
-import {
-  cachedForms,
-  crossoverText,
-  distinct,
-  engineGroups,
-  parametersText,
-  settingsText,
-  times,
-  tokens,
-} from "./table.ts";
+import { cachedForms, crossoverText, distinct, parametersText, settingsText, times, tokens } from "./table.ts";
 
 /** A model with what was planned for it. */
 export interface Planned {
@@ -172,34 +164,6 @@ export function cacheGrid(plan: Plan): string {
   const what = `Cache of ${context(settings.context)} tokens in ${sequences}`;
   const named = `<p>${whole(parameters.total)} parameters, ${whole(parameters.active)} of them at work on a token; weights: ${weights.map(({ dtype, bytes: size }) => escapeHtml(`${dtype} ${bytes(size)}`)).join(", ")}.${model.source ? ` Sizes: ${escapeHtml(model.source)}.` : ""}</p>`;
   return named + grid(what, ["kept", "values<br>/token/layer", ...types], rows);
-}
-
-/** What engines keep, with who says so; nothing where none is known. */
-export function enginesGrid(plan: Plan): string {
-  const rows = engineGroups(plan).flatMap(({ values, line, times, members }) =>
-    members.map(({ engine, version, bytes: size, keeps, source }) => ({
-      cells: [
-        escapeHtml(engine),
-        String(values),
-        times,
-        line,
-        exactBytes(size),
-        escapeHtml(version),
-        stackLines(keeps, source),
-      ],
-    })),
-  );
-  if (rows.length === 0) return "";
-  const heads = [
-    "engine",
-    "values<br>/token/layer",
-    "times the<br>least",
-    "bytes of<br>S tokens",
-    "cache",
-    "versions",
-    "what it keeps, and who says so",
-  ];
-  return grid(`What engines keep of ${context(plan.settings.context)} tokens`, heads, rows, [5, 6]);
 }
 
 /** What fits, and how fast, on each machine; nothing where there is none. */

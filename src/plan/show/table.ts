@@ -3,8 +3,9 @@
 import type { CachedForm } from "../../cost/keep.ts";
 import { columns, joinBlocks } from "../../draw/column.ts";
 import { bytes, compact, context, exactBytes, time } from "../../draw/quantity.ts";
-import { clip, toAscii, wrap, wrapNote } from "../../draw/text.ts";
+import { clip, toAscii, wrapNote } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
+import { engineLines } from "./engine.ts";
 import { groupLines, offloadLines } from "./group.ts";
 
 type PlannedMachine = Plan["machines"][number];
@@ -17,7 +18,7 @@ export function planTable(plan: Plan): string {
     speedLines(plan),
     ...groupLines(plan),
     offloadLines(plan),
-    engines(plan),
+    engineLines(plan),
     layouts(plan),
     notes(plan),
   ]);
@@ -77,7 +78,7 @@ export function distinct<T extends { dtype: string; bytes: number }>(entries: re
 }
 
 /** "8k", or "8k x 4" where there are several sequences. */
-function extent({ settings: { context: tokens, batch } }: Plan): string {
+export function extent({ settings: { context: tokens, batch } }: Plan): string {
   return batch === 1 ? context(tokens) : `${context(tokens)} x ${batch}`;
 }
 
@@ -173,47 +174,6 @@ function speedLines(plan: Plan): string[] {
       ];
     }),
   );
-}
-
-/** Engines that keep as much as each other, those that keep least first. */
-export function engineGroups({ engines, cache }: Plan) {
-  const least = Math.min(...cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
-  const groups = Map.groupBy(engines, ({ valuesPerTokenPerLayer, fixedBytes, bytesPerToken, bytes }) =>
-    [valuesPerTokenPerLayer, fixedBytes, bytesPerToken, bytes].join(" "),
-  );
-  return [...groups.values()]
-    .map((members) => ({ ...members[0]!, members }))
-    .toSorted((a, b) => a.valuesPerTokenPerLayer - b.valuesPerTokenPerLayer || a.bytes - b.bytes)
-    .map(({ valuesPerTokenPerLayer: values, bytes, fixedBytes, bytesPerToken, members }) => ({
-      values: Number(values.toPrecision(6)),
-      bytes,
-      line: lineText(fixedBytes, bytesPerToken),
-      times: times(values, least),
-      names: members.map(({ engine, version }) => `${engine} ${version}`).join("; "),
-      members,
-    }));
-}
-
-/** a + b S, in bytes: what does not grow, where there is some, and what a token adds. */
-function lineText(fixed: number, perToken: number): string {
-  if (perToken === 0) return bytes(fixed);
-  return fixed === 0 ? `${bytes(perToken)} S` : `${bytes(fixed)} + ${bytes(perToken)} S`;
-}
-
-function engines(plan: Plan): string[] {
-  if (plan.engines.length === 0) return [];
-  const rows = engineGroups(plan).flatMap(({ values, line, bytes: size, times, names }) => {
-    const [first, ...more] = wrap(toAscii(names), 44);
-    return [[values, line, exactBytes(size), times, first!], ...more.map((line) => ["", "", "", "", line])];
-  });
-  const heads = [
-    "Values\n/token/layer",
-    "bytes of\nS tokens",
-    `bytes\nat ${extent(plan)}`,
-    "times\nthe least",
-    "are kept by",
-  ];
-  return columns(heads, rows, [4]);
 }
 
 function layouts(plan: Plan): string[] {
