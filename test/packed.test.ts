@@ -12,9 +12,12 @@ import { Random } from "../src/tensor/random.ts";
 import { packedTensor, scope, sizeOf, tensor } from "../src/tensor/tensor.ts";
 import { openScope } from "./fixture/scope.ts";
 
-const formats: readonly PackedFormat[] = ["F32", "F16", "BF16", "F8_E4M3", "Q8_0", "Q4_0", "Q4_K", "Q6_K"];
+const formats: readonly PackedFormat[] = ["F32", "F16", "BF16", "F8_E4M3", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"];
 /** Where activations are rounded to whole numbers for few rows. */
-const whole = new Set<PackedFormat>(["Q8_0", "Q4_0", "Q4_K", "Q6_K"]);
+const whole = new Set<PackedFormat>(["Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"]);
+
+/** Where numbers stand above a minimum. */
+const raised = new Set<PackedFormat>(["Q4_1", "Q4_K"]);
 
 /** A matrix as a file holds it, and what its bytes stand for. */
 interface Matrix {
@@ -32,10 +35,10 @@ function matrix(format: PackedFormat, rows: number, columns: number, random: Ran
   const half = (at: number) => view.setFloat16(at, random.integer(9) ? random.normals(1, 0.01)[0]! : 3e-7, true);
   if (isQuant(format)) {
     for (let i = 0; i < bytes.length; i++) bytes[i] = random.integer(256);
-    const step = { Q8_0: 34, Q4_0: 18, Q4_K: 144, Q6_K: 210 }[format as "Q8_0"];
+    const step = { Q8_0: 34, Q4_0: 18, Q4_1: 20, Q4_K: 144, Q6_K: 210 }[format as "Q8_0"];
     for (let at = 0; at < bytes.length; at += step) {
       half(format === "Q6_K" ? at + 208 : at);
-      if (format === "Q4_K") half(at + 2);
+      if (raised.has(format)) half(at + 2);
       // The one number that is a case of its own has a test of its own.
       if (format === "Q8_0") for (let i = 2; i < 34; i++) if (bytes[at + i] === 128) bytes[at + i] = 129;
     }
@@ -280,12 +283,12 @@ describe.each(["simd", "relaxed", "wide"] as const)("packed weights, %s build", 
           const few = along && whole.has(format) && n <= 12;
           const { values, steps } = few ? rounded(a) : { values: a, steps: a };
           const { sum, bound } = exact(shape.spec, sizes, values, numbers);
-          // Each product rounded, and the sum as it grows (see law/rounding.ts); scales and minima of Q4_K are products.
+          // Each product rounded, and the sum as it grows (see law/rounding.ts); what stands above a minimum is a sum of two.
           const k = 8 + 2 * Math.sqrt(sizeOf([...new Set(la)].filter((l) => lb.includes(l)).map((l) => sizes[l]!)));
           const span = numbers.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
           let worst = 0;
           sum.forEach((x, i) => {
-            worst = Math.max(worst, Math.abs(got[i]! - x) / (bound[i]! + (format === "Q4_K" ? 30 * span : 0) + 1e-30));
+            worst = Math.max(worst, Math.abs(got[i]! - x) / (bound[i]! + (raised.has(format) ? 30 * span : 0) + 1e-30));
           });
           expect(worst, `${n} rows`).toBeLessThan(k * 2 ** -24);
           if (!few) continue;
@@ -309,7 +312,7 @@ describe.each(["simd", "relaxed", "wide"] as const)("packed weights, %s build", 
         for (let i = 0; i < ids.length; i++)
           for (let j = 0; j < 256; j++) {
             const x = numbers[ids[i]! * 256 + j]!;
-            const slack = format === "Q4_K" ? 2 : Math.abs(x);
+            const slack = raised.has(format) ? 2 : Math.abs(x);
             expect(Math.abs(got[i * 256 + j]! - x)).toBeLessThanOrEqual(2 ** -22 * slack);
           }
       });
@@ -346,6 +349,7 @@ describe("packed weights", () => {
     ["F8_E4M3", "no number", (v) => v.setUint8(70, 0x7f), Number.NaN],
     ["Q8_0", "-128", (v) => v.setInt8(34 * 2 + 2 + 6, -128), -128 * 0.5 * -1],
     ["Q8_0", "a scale that is no number", (v) => v.setUint16(34 * 2, 0x7e00, true), Number.NaN],
+    ["Q4_1", "a minimum that is no number", (v) => v.setUint16(20 * 2 + 2, 0x7e00, true), Number.NaN],
     ["Q4_0", "an infinite scale", (v) => v.setUint16(18 * 2, 0xfc00, true), Number.NaN],
   ])("of %s may hold %s", async (format, _what, poke, expected) => {
     const device = await WasmDevice.open({ threads: 1 });

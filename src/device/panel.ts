@@ -27,7 +27,7 @@ const upTo = (n: number, step: number) => Math.ceil(n / step) * step;
 
 /**
  * Bytes of a panel: four rows whose 4-byte words take turns, so that a vector's lanes are rows, and which is read from front to
- * back. Q8_0 and Q4_0: per two blocks their scales, then the quants. Q4_K: per super-block d and dmin, per run scales and minima,
+ * back. Q8_0 and Q4_0: per two blocks their scales, then the quants; Q4_1 has its minima between. Q4_K: per super-block d and dmin, per run scales and minima,
  * a byte each, then the quants. Q6_K: d, per 16 columns the scales, low nibbles, upper pairs. F8_E4M3: per 128 columns four
  * float32 scales, then the numbers. F32 is not interleaved: four rows one after the other.
  */
@@ -44,6 +44,8 @@ export function panelBytes(format: PackedFormat, columns: number): number {
       return Math.ceil(columns / 64) * (16 + 256);
     case "Q4_0":
       return Math.ceil(columns / 64) * (16 + 128);
+    case "Q4_1":
+      return Math.ceil(columns / 64) * (32 + 128);
     case "Q4_K":
       return (columns / 256) * (16 + 64 + 512);
     case "Q6_K":

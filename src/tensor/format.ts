@@ -8,3 +8,4 @@ export const Q8_0 = 4;
 export const Q4_0 = 5;
 export const Q4_K = 6;
 export const Q6_K = 7;
+export const Q4_1 = 8;

@@ -1,8 +1,8 @@
 import { ShapeError } from "./error.ts";
-import { BF16, F8_E4M3, F16, F32, Q4_0, Q4_K, Q6_K, Q8_0 } from "./format.ts";
+import { BF16, F8_E4M3, F16, F32, Q4_0, Q4_1, Q4_K, Q6_K, Q8_0 } from "./format.ts";
 import { blocks, isQuant } from "./quant.ts";
 
-const codes = { F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q6_K } as const;
+const codes = { F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K } as const;
 
 /**
  * A format in which weights stay in memory, under its name in files. The bits of every number are those of the file; only

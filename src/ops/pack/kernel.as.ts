@@ -1,6 +1,6 @@
 // From the rows of a file to panels of four rows whose 4-byte words take turns.
 import { address, first, next, piecesOf, whole } from "../../device/thread.as";
-import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
+import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
 import * as slot from "./slot";
 
 /** Panels of a piece. */
@@ -64,6 +64,21 @@ function place(args: usize, panel: usize, lane: i32, row: i32): i32 {
       x += each + 2;
       if (odd) pair += 16 + <usize>(each << 3);
       else if (done + 32 == width) store<u16>(scale, 0, 8);
+    }
+  } else if (format == Q4_1) {
+    let pair = panel;
+    for (let done = 0; done < width; done += 32, x += 20) {
+      const odd = <usize>((done >> 5) & 1);
+      const scale = pair + (odd << 3) + (<usize>lane << 1);
+      store<u16>(scale, load<u16>(x));
+      store<u16>(scale, load<u16>(x, 2), 16);
+      careful |= noHalf(x) | noHalf(x + 2);
+      weave(pair + 32 + (odd << 6) + (<usize>lane << 2), x + 4, 16, 16);
+      if (odd) pair += 160;
+      else if (done + 32 == width) {
+        store<u16>(scale, 0, 8);
+        store<u16>(scale, 0, 24);
+      }
     }
   } else if (format == Q4_K) {
     let y = panel;

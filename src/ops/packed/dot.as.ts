@@ -1,55 +1,22 @@
 // Four rows of a packed weight times one row of activations: four sums in the lanes of a vector. The weights are read once, in
 // the order they lie; whole numbers are summed exactly within a block, then scaled.
-import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q8_0 } from "../../tensor/format";
+import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
 import { quantisedBytes } from "./activate.as";
 import { BYTE_ROOT, byteMask, HALF_ROOT, halfBias, halfMask, nibbleMask, pairMask, quickHalves, upperMask } from "./half.as";
 import { signed4, unsigned4 } from "./spread.as";
+import { addDots, high, join, low } from "./sums.as";
 
 /** `x`: what `activate` made of the activations. */
 export function dot(format: i32, panel: usize, width: i32, x: usize): v128 {
   if (format == Q8_0) return dotSigned(panel, width, x);
   if (format == Q4_0) return dotNibbles(panel, width, x);
+  if (format == Q4_1) return dotRaised(panel, width, x);
   if (format == F16) return f32x4.mul(dotHalves(panel, width, x), f32x4.splat(HALF_ROOT));
   if (format == BF16) return dotPairs(panel, width, x);
   if (format == Q4_K) return dotRuns(panel, width, x);
   if (format == F8_E4M3) return f32x4.mul(dotBytes(panel, width, x), f32x4.splat(BYTE_ROOT));
   return dotSixes(panel, width, x);
-}
-
-// Sums of products of whole numbers. With relaxed SIMD one instruction takes all four rows; without, rows 0 and 1 are summed
-// in s and 2 and 3 in t, each in two lanes. A product's second factor is 0 to 127 where that instruction is used.
-
-/** s + products of the weights `w` (0 to 127) with four activations, for the rows that s holds. */
-// @ts-ignore: decorator
-@inline
-function low(w: v128, x: usize, s: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(x), w, s);
-  return i32x4.add(s, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(w), i16x8.extend_low_i8x16_s(v128.load32_splat(x))));
-}
-
-/** The same for the rows that t holds. */
-// @ts-ignore: decorator
-@inline
-function high(w: v128, x: usize, t: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return t;
-  return i32x4.add(t, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(w), i16x8.extend_low_i8x16_s(v128.load32_splat(x))));
-}
-
-/** The sums of the four rows. */
-// @ts-ignore: decorator
-@inline
-function join(s: v128, t: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return s;
-  return i32x4.add(v128.shuffle<i32>(s, t, 0, 2, 4, 6), v128.shuffle<i32>(s, t, 1, 3, 5, 7));
-}
-
-/** s + products of signed weights: with relaxed SIMD the sizes of activations, their signs turned onto the weights. */
-// @ts-ignore: decorator
-@inline
-function addDots(w: v128, x: usize, s: v128): v128 {
-  const sign = v128.load32_splat(x, 4);
-  return i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.sub(v128.xor(w, sign), sign), v128.load32_splat(x), s);
 }
 
 function dotSigned(q: usize, width: i32, x: usize): v128 {
@@ -103,14 +70,10 @@ function dotNibbles(q: usize, width: i32, x: usize): v128 {
   return width > 0 ? nibbleBlock(q + 16, q, x, record, nibble, mask, bias, sum) : sum;
 }
 
+/** s + the whole-number products of a block's nibbles, as they stand. */
 // @ts-ignore: decorator
 @inline
-function nibbleBlock(
-  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, bias: v128, sum: v128,
-): v128 {
-  // Nibbles stand 8 above their numbers.
-  let s = i32x4.neg(i32x4.shl(v128.load32_splat(record, 4), 3));
-  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.splat(0);
+function nibbleSums(q: usize, x: usize, nibble: v128, s: v128): v128 {
   let t = i32x4.splat(0), u = t, v = t;
   for (let i: usize = 0; i < 4; i++) {
     const w = v128.load(q + (i << 4));
@@ -121,8 +84,44 @@ function nibbleBlock(
     u = low(b, x + 16 + (i << 2), u);
     v = high(b, x + 16 + (i << 2), v);
   }
-  s = join(i32x4.add(s, u), i32x4.add(t, v));
+  return join(i32x4.add(s, u), i32x4.add(t, v));
+}
+
+// @ts-ignore: decorator
+@inline
+function nibbleBlock(
+  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, bias: v128, sum: v128,
+): v128 {
+  // Nibbles stand 8 above their numbers.
+  let s = i32x4.neg(i32x4.shl(v128.load32_splat(record, 4), 3));
+  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.splat(0);
+  s = nibbleSums(q, x, nibble, s);
   if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.sub(s, i32x4.shl(v128.load32_splat(record, 4), 3));
+  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
+}
+
+function dotRaised(q: usize, width: i32, x: usize): v128 {
+  let record = x + <usize>width;
+  const mask = halfMask();
+  const bias = halfBias();
+  const nibble = nibbleMask();
+  let sum = f32x4.splat(0);
+  for (; width >= 64; width -= 64, q += 160, x += 64, record += 32) {
+    sum = raisedBlock(q + 32, q, x, record, nibble, mask, bias, sum);
+    sum = raisedBlock(q + 96, q + 8, x + 32, record + 16, nibble, mask, bias, sum);
+  }
+  return width > 0 ? raisedBlock(q + 32, q, x, record, nibble, mask, bias, sum) : sum;
+}
+
+/** Nibbles above a minimum of their block, which lies 16 bytes behind the scale. */
+// @ts-ignore: decorator
+@inline
+function raisedBlock(
+  q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, bias: v128, sum: v128,
+): v128 {
+  const s = nibbleSums(q, x, nibble, i32x4.splat(0));
+  const all = f32x4.splat(load<f32>(record) * <f32>load<i32>(record, 4));
+  sum = madd(all, quickHalves(scales + 16, mask, bias), sum);
   return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
 

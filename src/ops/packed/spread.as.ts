@@ -1,5 +1,5 @@
 // Packed weights as float32: for each column, the weights of a panel's four rows side by side.
-import { BF16, F16, F8_E4M3, Q4_0, Q4_K, Q6_K } from "../../tensor/format";
+import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q6_K } from "../../tensor/format";
 import { byte4, half4, halves } from "./half.as";
 
 /**
@@ -9,7 +9,8 @@ import { byte4, half4, halves } from "./half.as";
 export function spread(format: i32, panel: usize, width: i32, from: i32, n: i32, to: usize, step: usize): void {
   if (format == F16 || format == BF16) pairs(panel + (<usize>from << 3), n, to, step, format == F16);
   else if (format == F8_E4M3) bytes(panel + <usize>(from >> 7) * 528, n, to, step);
-  else if (format == Q4_0) nibbles(panel + <usize>(from >> 6) * 144, n, to, step);
+  else if (format == Q4_0) nibbles(panel + <usize>(from >> 6) * 144, n, to, step, false);
+  else if (format == Q4_1) nibbles(panel + <usize>(from >> 6) * 160, n, to, step, true);
   else if (format == Q4_K) runs(panel + <usize>(from >> 8) * 592, to, step);
   else if (format == Q6_K) sixes(panel + <usize>(from >> 8) * 848, to, step);
   else spreadSigned(panel + <usize>(from >> 6) * 272, n, to, step);
@@ -86,19 +87,20 @@ function spreadSigned(x: usize, n: i32, to: usize, step: usize): void {
     }
 }
 
-/** Q4_0: column j of a block in the low nibbles, j + 16 in the high ones. */
-function nibbles(x: usize, n: i32, to: usize, step: usize): void {
+/** Q4_0: column j of a block in the low nibbles, j + 16 in the high ones. Q4_1: the same above a minimum, not 8 below. */
+function nibbles(x: usize, n: i32, to: usize, step: usize, raised: bool): void {
   const low = i8x16.splat(15);
-  const offset = i32x4.splat(8);
-  const none = f32x4.splat(0);
-  for (; n > 0; n -= 64, x += 144)
+  const offset = i32x4.splat(raised ? 0 : 8);
+  const quants: usize = raised ? 32 : 16;
+  for (; n > 0; n -= 64, x += quants + 128)
     for (let odd = 0; odd < min(2, n >> 5); odd++, to += step << 4) {
       const scale = halves(x + (<usize>odd << 3));
-      const from = x + 16 + (<usize>odd << 6);
+      const least = raised ? halves(x + 16 + (<usize>odd << 3)) : f32x4.splat(0);
+      const from = x + quants + (<usize>odd << 6);
       for (let i: usize = 0; i < 64; i += 16, to += step << 2) {
         const v = v128.load(from + i);
-        put(v128.and(v, low), offset, scale, none, to, step);
-        put(v128.and(i16x8.shr_u(v, 4), low), offset, scale, none, to + (step << 4), step);
+        put(v128.and(v, low), offset, scale, least, to, step);
+        put(v128.and(i16x8.shr_u(v, 4), low), offset, scale, least, to + (step << 4), step);
       }
     }
 }

@@ -1,0 +1,34 @@
+// Sums of products of whole numbers. With relaxed SIMD one instruction takes all four rows; without, rows 0 and 1 are summed
+// in s and 2 and 3 in t, each in two lanes. A product's second factor is 0 to 127 where that instruction is used.
+
+/** s + products of the weights `w` (0 to 127) with four activations, for the rows that s holds. */
+// @ts-ignore: decorator
+@inline
+export function low(w: v128, x: usize, s: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load32_splat(x), w, s);
+  return i32x4.add(s, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(w), i16x8.extend_low_i8x16_s(v128.load32_splat(x))));
+}
+
+/** The same for the rows that t holds. */
+// @ts-ignore: decorator
+@inline
+export function high(w: v128, x: usize, t: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return t;
+  return i32x4.add(t, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(w), i16x8.extend_low_i8x16_s(v128.load32_splat(x))));
+}
+
+/** The sums of the four rows. */
+// @ts-ignore: decorator
+@inline
+export function join(s: v128, t: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return s;
+  return i32x4.add(v128.shuffle<i32>(s, t, 0, 2, 4, 6), v128.shuffle<i32>(s, t, 1, 3, 5, 7));
+}
+
+/** s + products of signed weights: with relaxed SIMD the sizes of activations, their signs turned onto the weights. */
+// @ts-ignore: decorator
+@inline
+export function addDots(w: v128, x: usize, s: v128): v128 {
+  const sign = v128.load32_splat(x, 4);
+  return i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.sub(v128.xor(w, sign), sign), v128.load32_splat(x), s);
+}
