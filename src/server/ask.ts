@@ -31,7 +31,7 @@ export function requestsOf(served: Served, body: Shared, asked: Asked): Request[
   const { n = 1, stop, stop_token_ids: more = [], ignore_eos: endless = false, cache_salt: salt } = body;
   checkIds(served, more, "stop_token_ids");
   const seed = body.seed ?? randomInt(2 ** 31);
-  const special = asked.special ?? (body.skip_special_tokens === false ? "keep" : "omit");
+  const special = body.skip_special_tokens === false ? "keep" : (asked.special ?? "omit");
   return Array.from({ length: n }, (_, i) => ({
     ...samplingOf(served, body),
     seed: seed + i,

@@ -1,29 +1,19 @@
 import type { Context } from "hono";
-import type { Request, Usage } from "../batch/request.ts";
+import type { Usage } from "../batch/request.ts";
 import { requestsOf } from "./ask.ts";
 import { readBody } from "./body.ts";
-import { WIDE } from "./completions.ts";
+import { type Choice, newChoice } from "./choice.ts";
 import { Problem } from "./errors.ts";
 import type { Env } from "./guard.ts";
-import { beginWork, fingerprintOf, type Hall, newId, now, type Work } from "./hall.ts";
+import { beginWork, fingerprintOf, type Hall, newId, now } from "./hall.ts";
+import type { Delta } from "./parse/parser.ts";
 import { promptOf } from "./prompt.ts";
 import { type ChatBody, chatBody } from "./schema/chat.ts";
 import { unsupported } from "./schema/sampling.ts";
-import { chatLogprob, spellerOf } from "./spell.ts";
+import { type Piece, speak } from "./speak.ts";
 import { openStream, type Part, type Remark } from "./stream.ts";
-import { together } from "./together.ts";
-import { costOf, finishOf, usageOf } from "./usage.ts";
-
-type Logprob = ReturnType<typeof chatLogprob>;
-
-/** What one event adds to its choice. */
-interface Piece {
-  readonly index: number;
-  readonly content: string;
-  readonly logprob: Logprob | undefined;
-  readonly finish: "stop" | "length" | null;
-  readonly usage?: Usage;
-}
+import { speechOf, toolsOf } from "./talk.ts";
+import { costOf, usageOf } from "./usage.ts";
 
 /** POST /v1/chat/completions. */
 export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
@@ -35,68 +25,49 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
     });
   const work = await beginWork(c, hall, body.model);
   try {
-    const ids = await promptOf(work.served, body);
-    const requests = requestsOf(work.served, body, {
-      ids,
+    const { served } = work;
+    const tools = toolsOf(served, body);
+    const prompt = await promptOf(served, { ...body, tools });
+    const speech = speechOf(served, prompt, tools);
+    const requests = requestsOf(served, body, {
+      ids: prompt.ids,
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
+      special: speech.marks,
       realm: work.realm,
       signal: work.signal,
     });
-    const head = { id: newId("chatcmpl"), created: now(), model: work.served.name };
-    const shared = { ...head, system_fingerprint: fingerprintOf(hall) };
-    const pieces = piecesOf(hall, work, requests);
+    const pieces = speak(hall, work, requests, { ...speech, parallel: body.parallel_tool_calls ?? true });
+    const head = {
+      id: newId("chatcmpl-"),
+      created: now(),
+      model: served.name,
+      system_fingerprint: fingerprintOf(hall),
+    };
     if (body.stream)
-      return await openStream(chunksOf(pieces, body, { ...shared, object: "chat.completion.chunk" }), hall);
-    return c.json({ ...shared, object: "chat.completion", ...(await gather(pieces, body)) });
+      return await openStream(chunksOf(pieces, body, { ...head, object: "chat.completion.chunk" }), hall);
+    return c.json({ ...head, object: "chat.completion", ...(await gather(pieces, body)) });
   } catch (error) {
     work.end();
     throw error;
   }
 }
 
-async function* piecesOf(
-  { metrics }: Hall,
-  { served, end, check }: Work,
-  requests: readonly Request[],
-): AsyncGenerator<Piece | Remark, void, undefined> {
-  const spell = spellerOf(served.tokenizer);
-  const runs = requests.map((request) => () => served.engine.submit(request));
-  try {
-    for await (const { index, event } of together(runs, WIDE, end)) {
-      if (event.kind === "token") {
-        const logprob = event.score && chatLogprob(spell, event.score);
-        yield { index, content: event.text, logprob, finish: null };
-      } else if (event.kind === "queued") yield { comment: `queued at place ${event.place}` };
-      else if (event.kind === "end") {
-        if (event.finish === "abort") check();
-        metrics.observe(served.name, event.usage);
-        yield { index, content: "", logprob: undefined, finish: finishOf(event.finish), usage: event.usage };
-      }
-    }
-  } finally {
-    end();
-  }
-}
-
 async function gather(pieces: AsyncIterable<Piece | Remark>, { n = 1, logprobs }: ChatBody) {
-  const choices = Array.from({ length: n }, (_, index) => ({
-    index,
-    message: { role: "assistant", content: "", refusal: null },
-    logprobs: logprobs ? { content: [] as Logprob[], refusal: null } : null,
-    finish_reason: null as Piece["finish"],
-  }));
+  const choices: Choice[] = Array.from({ length: n }, () => newChoice());
   const usages: Usage[] = [];
   for await (const piece of pieces) {
     if ("comment" in piece) continue;
-    const { index, content, logprob, finish, usage } = piece;
-    const choice = choices[index]!;
-    choice.message.content += content;
-    if (logprob) choice.logprobs?.content.push(logprob);
-    choice.finish_reason = finish;
-    if (usage) usages[index] = usage;
+    choices[piece.index]!.take(piece);
+    if (piece.usage) usages[piece.index] = piece.usage;
   }
-  return { choices, usage: usageOf(usages, n), biform: costOf(usages) };
+  const all = choices.map(({ message, logprobs: found, finish }, index) => ({
+    index,
+    message,
+    logprobs: logprobs ? { content: found, refusal: null } : null,
+    finish_reason: finish,
+  }));
+  return { choices: all, usage: usageOf(usages, n), biform: costOf(usages) };
 }
 
 async function* chunksOf(
@@ -107,22 +78,34 @@ async function* chunksOf(
   const told = options?.include_usage ? { usage: null } : {};
   const usages: Usage[] = [];
   const begun = new Set<number>();
+  const chunk = (index: number, delta: object, more: object) => {
+    const role = begun.has(index) ? {} : { role: "assistant" };
+    begun.add(index);
+    const choice = { index, delta: { ...role, ...delta }, logprobs: null, finish_reason: null, ...more };
+    return { ...head, choices: [choice], ...told };
+  };
   for await (const piece of pieces) {
     if ("comment" in piece) {
       yield piece;
       continue;
     }
-    const { index, content, logprob, finish, usage } = piece;
+    const { index, deltas, logprob, finish, usage } = piece;
     if (usage) usages[index] = usage;
-    const first = !begun.has(index);
-    begun.add(index);
-    if (!(first || content || logprob || finish)) continue;
-    const delta = { ...(first ? { role: "assistant" } : {}), ...(finish ? {} : { content }) };
-    const logprobs = logprob ? { content: [logprob], refusal: null } : null;
-    const cost = usage ? { biform: costOf([usage]) } : {};
-    yield { data: { ...head, choices: [{ index, delta, logprobs, finish_reason: finish }], ...told, ...cost } };
+    let scored = logprob ? { logprobs: { content: [logprob], refusal: null } } : {};
+    // A score without text has a chunk of its own, and an answer begins with its first token even if that says nothing yet.
+    for (const delta of deltas.length || (!logprob && begun.has(index)) || finish ? deltas : [{ content: "" }]) {
+      yield { data: chunk(index, deltaOf(delta), scored) };
+      scored = {};
+    }
+    if (finish) yield { data: { ...chunk(index, {}, { finish_reason: finish }), biform: costOf([usage!]) } };
   }
   if (options?.include_usage)
     yield { data: { ...head, choices: [], usage: usageOf(usages, n), biform: costOf(usages) } };
   yield { data: "[DONE]" };
+}
+
+function deltaOf({ content, reasoning, call }: Delta): object {
+  if (!call) return content === undefined ? { reasoning_content: reasoning } : { content };
+  const { index, id = newId("call_"), name, arguments: text } = call;
+  return { tool_calls: [{ index, id, type: "function", function: { name, arguments: text } }] };
 }

@@ -10,13 +10,12 @@ import { beginWork, fingerprintOf, type Hall, newId, now, type Work } from "./ha
 import { type CompletionBody, completionBody } from "./schema/completion.ts";
 import { unsupported } from "./schema/sampling.ts";
 import type { Served } from "./served.ts";
+import { WIDE } from "./speak.ts";
 import { addLegacy, noLogprobs, spellerOf } from "./spell.ts";
 import { openStream, type Part, type Remark } from "./stream.ts";
 import { together } from "./together.ts";
 import { costOf, finishOf, usageOf } from "./usage.ts";
 
-/** Sequences of one request that are with the engine at once: a request of many prompts leaves room in the queue for others. */
-export const WIDE = 8;
 /** As OpenAI's API has it. */
 const DEFAULT_TOKENS = 16;
 
@@ -51,7 +50,7 @@ export async function complete(c: Context<Env>, hall: Hall): Promise<Response> {
         signal: work.signal,
       }),
     );
-    const head = { id: newId("cmpl"), object: "text_completion", created: now(), model: work.served.name };
+    const head = { id: newId("cmpl-"), object: "text_completion", created: now(), model: work.served.name };
     const shared = { ...head, system_fingerprint: fingerprintOf(hall) };
     const pieces = piecesOf(hall, work, body, prompts, requests);
     if (body.stream) return await openStream(chunksOf(pieces, body, shared), { tell: hall.tell });

@@ -65,9 +65,9 @@ export async function useModel<T>(
   }
 }
 
-/** An id as OpenAI's API has them: a word for what it is of, and what no other has. */
-export function newId(kind: string): string {
-  return `${kind}-${randomUUID().replaceAll("-", "")}`;
+/** An id as OpenAI's API has them: what it is of, and what no other has. */
+export function newId(kind: "chatcmpl-" | "cmpl-" | "call_"): string {
+  return `${kind}${randomUUID().replaceAll("-", "")}`;
 }
 
 /** What says which code wrote an answer. */

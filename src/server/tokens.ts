@@ -18,7 +18,7 @@ export async function tokenize(c: Context<Env>, hall: Hall): Promise<Response> {
     const { add_special_tokens: around = true } = "prompt" in body ? body : {};
     const ids =
       "messages" in body
-        ? await promptOf(served, body)
+        ? (await promptOf(served, body)).ids
         : around
           ? tokenizer.prompt(body.prompt)
           : tokenizer.encode(body.prompt);

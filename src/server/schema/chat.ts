@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { harmless, limits, model, sampling } from "./sampling.ts";
+import { json, toolChoice, tools } from "./tool.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
 const parts = z.array(
@@ -59,6 +60,14 @@ export const chatBody = z
       .max(limits.likeliest)
       .optional()
       .describe("and of so many of the likeliest in each one's place"),
+    tools: tools.optional().describe("functions that the model may call, written into the prompt by its template"),
+    tool_choice: toolChoice.optional().describe("none: as if there were no tools"),
+    parallel_tool_calls: z.boolean().optional().describe("false: an answer has one call at most; true unless given"),
+    reasoning_effort: z
+      .enum(["none", "minimal", "low", "medium", "high", "xhigh"])
+      .optional()
+      .describe("for templates that know it; none turns thoughts off where a template has a switch for them"),
+    chat_template_kwargs: json.optional().describe("values that the model's template reads, such as enable_thinking"),
     modalities: z.tuple([z.literal("text")]).optional(),
     ...sampling,
     ...harmless,
