@@ -125,3 +125,30 @@ describe("/openapi.json", () => {
     detokenizeAnswer.parse(await json("/detokenize", { tokens: [97] }));
   });
 });
+
+describe("/health", () => {
+  test("says which model's device has failed; the model is loaded anew once nobody uses it", async () => {
+    let healthy = true;
+    let opened = 0;
+    let closed = 0;
+    const engine = {
+      ...scripted(),
+      get figures() {
+        return { healthy };
+      },
+    };
+    const served = servedBy(engine, { close: async () => void closed++ });
+    const { app, post } = appOf(served, {}, 60, () => {
+      opened++;
+      healthy = true;
+    });
+    await post("/v1/completions", { prompt: "a" });
+    expect((await app.request("/health")).status).toBe(200);
+    healthy = false;
+    const response = await app.request("/health");
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({ status: "failed", models: ["m"] });
+    expect((await post("/v1/completions", { prompt: "a" })).status).toBe(200);
+    expect([opened, closed]).toEqual([2, 1]);
+  });
+});

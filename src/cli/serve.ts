@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
+import { Engine } from "../batch/engine.ts";
 import { load } from "../generate/load.ts";
-import type { SessionOptions } from "../generate/session.ts";
 import { localHosts } from "../server/guard.ts";
 import { listen } from "../server/listen.ts";
 import { Metrics } from "../server/metrics.ts";
@@ -8,8 +8,7 @@ import { checkNames, placeOf, placesIn } from "../server/places.ts";
 import { type Place, Registry } from "../server/registry.ts";
 import type { Served } from "../server/served.ts";
 import { createApp } from "../server/server.ts";
-import { takeTurns } from "../server/turns.ts";
-import { FormatError, ShapeError } from "../tensor/error.ts";
+import { ShapeError } from "../tensor/error.ts";
 import type { CacheType } from "../tensor/page.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
 import { wholeOption } from "./option.ts";
@@ -24,6 +23,7 @@ interface ServeOptions {
   cors?: string[];
   context?: number;
   cache: CacheType;
+  slots: number;
   queue: number;
   timeout: number;
   threads?: number;
@@ -56,7 +56,8 @@ export function serveCommand(program: Command): void {
     .option("--cors <origin>", "let pages of this origin read answers; may be given several times", many)
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
     .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
-    .option("--queue <n>", "requests that may wait", wholeOption("--queue", 0), 64)
+    .option("--slots <n>", "sequences of a model that run at once", wholeOption("--slots"), 16)
+    .option("--queue <n>", "sequences of a model that may wait", wholeOption("--queue", 0), 256)
     .option("--timeout <s>", "seconds that a request may take", wholeOption("--timeout"), 600)
     .option("--threads <n>", "threads (default: up to all cores, as many as are the fastest)", wholeOption("--threads"))
     .option("--isolate", "share cached prefixes within one API key alone, so that timing tells nothing of others")
@@ -143,31 +144,15 @@ async function open(place: Place, options: ServeOptions, signal: AbortSignal): P
   }).finally(() => display.finish());
   const { model, bytes, tokenizer, template, end, sampling } = loaded;
   try {
-    const settings: SessionOptions = { cache: options.cache, context: options.context };
-    // A session knows how much context memory has room for.
-    const trial = loaded.session(settings);
-    const { context } = trial;
-    trial.free();
-    if (!Number.isFinite(context)) throw new FormatError(`${path}: got no context, expected one; give --context N`);
-    const engine = takeTurns(loaded, { ...settings, context });
+    const { cache, context, slots, queue } = options;
+    const engine = new Engine(loaded, { cache, context, slots, queue });
     const close = async () => {
       await engine.close();
       loaded.close();
     };
-    const { created } = place;
     return {
-      name,
-      path,
-      created,
-      vocabulary: model.vocabulary,
-      context,
-      bytes,
-      tokenizer,
-      template,
-      end,
-      sampling,
-      engine,
-      close,
+      ...{ name, path, created: place.created, vocabulary: model.vocabulary, context: engine.context, bytes },
+      ...{ tokenizer, template, end, sampling, engine, close },
     };
   } catch (error) {
     loaded.close();

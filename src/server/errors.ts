@@ -64,8 +64,8 @@ export function problemOf(error: unknown, tell: (error: unknown) => void): Probl
   if (error instanceof Refused) return refusal(error);
   const own = error instanceof ShapeError || error instanceof FormatError;
   if (own && !error.message.startsWith("internal:")) return new Problem(400, error.message, { cause: error });
-  // Memory that others hold now may be free later.
-  if (error instanceof DeviceError) return new Problem(503, error.message, { code: "out_of_memory", cause: error });
+  // Memory that others hold now may be free later, and a device that has failed is opened anew.
+  if (error instanceof DeviceError) return new Problem(503, error.message, { code: "device_error", cause: error });
   tell(error);
   return new Problem(500, "server: got an error of its own, expected none; its log says more", { cause: error });
 }
@@ -73,5 +73,6 @@ export function problemOf(error: unknown, tell: (error: unknown) => void): Probl
 function refusal({ reason, message, after }: Refused): Problem {
   if (reason === "size") return new Problem(400, message, { code: "context_length_exceeded" });
   if (reason === "queue") return new Problem(429, message, { code: "queue_full", after: after ?? 1 });
+  if (reason === "time") return new Problem(504, message, { code: "timeout" });
   return new Problem(503, message, { code: "shutting_down", after });
 }

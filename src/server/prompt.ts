@@ -2,8 +2,8 @@ import { FormatError } from "../tensor/error.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import { argumentsAs } from "./calls.ts";
 import { Problem } from "./errors.ts";
+import type { Tool } from "./schema/calling.ts";
 import type { ChatBody, ChatMessage } from "./schema/chat.ts";
-import type { Tool } from "./schema/tool.ts";
 import type { Served } from "./served.ts";
 
 /** A conversation as a request has it. */

@@ -70,7 +70,7 @@ export class Registry {
   }
 
   /**
-   * A model to use; without a name the only one there is.
+   * A model to use; without a name the only one there is. One whose device has failed is loaded anew once nobody uses it.
    *
    * Errors: Problem: 404 for a name that is none, 400 for none among several, 503 with the numbers where memory is short.
    */
@@ -87,6 +87,7 @@ export class Registry {
       );
     const { place } = this.find(name ?? only!);
     const entry = this.#entries.get(place.name)!;
+    if (entry.ready?.engine.figures.healthy === false && entry.uses === 0) await unload(entry);
     entry.uses++;
     entry.last = ++this.#clock;
     let held = true;
@@ -136,9 +137,7 @@ export class Registry {
       .toSorted((a, b) => a.last - b.last);
     for (const entry of idle) {
       if (this.#free() >= need) return;
-      const { ready } = entry;
-      [entry.ready, entry.served] = [undefined, undefined];
-      await ready!.close();
+      await unload(entry);
     }
     const free = this.#free();
     if (free < need)
@@ -149,6 +148,13 @@ export class Registry {
         { param: "model", code: "out_of_memory", after: 60 },
       );
   }
+}
+
+/** Takes a model from memory; whoever asks for it from now on loads it anew. */
+async function unload(entry: Entry): Promise<void> {
+  const { ready } = entry;
+  [entry.ready, entry.served] = [undefined, undefined];
+  await ready?.close();
 }
 
 const mebibytes = (bytes: number) => Math.ceil(bytes / 2 ** 20);

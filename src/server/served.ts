@@ -7,8 +7,8 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 export interface Engine {
   /** Events of one request in their order; the first one that is asked for throws Refused where it is not taken. */
   submit(request: Request): AsyncGenerator<Event, void, undefined>;
-  /** Counters and gauges, made anew at each read. */
-  readonly figures: object;
+  /** Counters and gauges, made anew at each read; whether it can run anything, among them. */
+  readonly figures: { readonly healthy: boolean };
   /** Takes no more, and ends when all that runs has ended. */
   drain(): Promise<void>;
   close(): Promise<void>;

@@ -50,7 +50,10 @@ export function createApp(hall: Hall, doors: Doors): App {
   const known = keyGuard(doors.keys, doors.isolate);
   for (const path of ["/v1/*", "/tokenize", "/detokenize", "/metrics"]) app.use(path, known);
   app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: (c) => answer(c, tooLarge(doors.bodyBytes)) }));
-  app.get("/health", (c) => c.json({ status: "ok" }));
+  app.get("/health", (c) => {
+    const failed = hall.registry.loaded.filter(({ engine }) => !engine.figures.healthy).map(({ name }) => name);
+    return failed.length ? c.json({ status: "failed", models: failed }, 503) : c.json({ status: "ok" });
+  });
   app.get("/metrics", async (c) => c.text(await hall.metrics.text(), 200, { "Content-Type": hall.metrics.type }));
   app.get("/v1/models", (c) => listModels(c, hall));
   app.get("/v1/models/:id{.+}", (c) => showModel(c, hall));

@@ -2,7 +2,7 @@ import { Problem } from "./errors.ts";
 import { familyOf, thoughtsOf } from "./parse/family.ts";
 import { markTokens, type Parser, parserFor, thinkingAfter } from "./parse/parser.ts";
 import type { Prompt } from "./prompt.ts";
-import type { Tool, ToolChoice } from "./schema/tool.ts";
+import type { Tool, ToolChoice } from "./schema/calling.ts";
 import type { Served } from "./served.ts";
 
 /** What a request says of tools. */

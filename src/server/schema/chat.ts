@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
+import { json, toolChoice, tools } from "./calling.ts";
 import { harmless, limits, model, sampling } from "./sampling.ts";
-import { json, toolChoice, tools } from "./tool.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
 const parts = z.array(
