@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { cacheValues, stateValues } from "../src/attention/define.ts";
-import { type Blueprint, countParameters, draftOf } from "../src/cost/blueprint.ts";
+import { type Blueprint, countParameters, draftBy, draftOf } from "../src/cost/blueprint.ts";
 import { cacheBytes, formsOf, stateBytes, valuesPerLayer } from "../src/cost/cost.ts";
 import type { Config } from "../src/family/config.ts";
 import { plan } from "../src/plan/plan.ts";
@@ -144,6 +144,19 @@ test.each([
   expect(countParameters(draftOf(blueprint)!).total / 1e9).toBeCloseTo(billions, 0);
 });
 
+test.each([
+  ["mimo-v2-flash", 3, { "GQA 128": 3 }, 0.33],
+  ["minimax-m2", 3, { GQA: 3 }, 3.65],
+  ["step-3.7-flash", 3, { "GQA-headgated 512": 3 }, 0.25],
+  ["ling-3.0-flash", 1, { MLA: 1 }, 3.1],
+] as const)("the layers of %s that propose tokens, where its config has some", (name, count, layers, billions) => {
+  const { draft, assumed } = read({ ...presetOf(name)!.config, num_nextn_predict_layers: count });
+  expect(kinds(draft!)).toEqual(layers);
+  expect(assumed ?? []).not.toContainEqual(expect.stringContaining("predict further tokens"));
+  const { total } = countParameters(draftOf(read({ ...presetOf(name)!.config, num_nextn_predict_layers: count }))!);
+  expect(total / count / 1e9).toBeCloseTo(billions, 1);
+});
+
 test("a plan tells states by their parts, and a draft's row with cache and parameters", () => {
   const settings = { context: 4096, batch: 3, step: 1, weightType: "bfloat16", cacheType: "float16" } as const;
   const { layers, draft, cache } = plan(read(field.nemotron), { ...settings, hosts: [], layouts: [] });
@@ -197,4 +210,54 @@ test("a further token's layer of Qwen3.5 has attention, although three of four l
     mtp_num_hidden_layers: 1,
   };
   expect(kinds(read(config).draft!)).toEqual({ "GQA-gated": 1 });
+});
+
+describe("heads that propose tokens", () => {
+  const eagle = {
+    architectures: ["LlamaForCausalLMEagle3"],
+    model_type: "llama",
+    hidden_size: 4096,
+    intermediate_size: 14_336,
+    num_hidden_layers: 1,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 128_256,
+    draft_vocab_size: 32_000,
+    tie_word_embeddings: false,
+  };
+  test("EAGLE-3 of Llama-3.1-8B has the parameters of its file, 849 MB in float16, and a cache of one layer", () => {
+    const found = read(eagle);
+    const [d, f, own] = [4096, 14_336, 32_000];
+    // Joining three states; twice as wide a layer; an MLP; a head; norms of the state, before each half, at the end.
+    const layer = 2 * d * (4096 + 2 * 1024) + 4096 * d + 3 * d * f;
+    expect(countParameters(found).total).toBe(3 * d * d + layer + own * d + 4 * d);
+    expect((2 * countParameters(found).total) / 2 ** 20).toBeCloseTo(810, 0);
+    expect(held(found, 1000)).toBe(1000 * 2 * 8 * 128 * 2);
+  });
+  test("joins as many states as its config names, as wide as its model's", () => {
+    const total = (more: object) => countParameters(read({ ...eagle, ...more })).total;
+    const usual = total({});
+    expect(total({ eagle_config: { eagle_aux_hidden_state_layer_ids: [1, 2, 3, 4] } }) - usual).toBe(4096 ** 2);
+    expect(total({ target_hidden_size: 8192 }) - usual).toBe(3 * 4096 ** 2);
+    expect(usual - total({ eagle_config: { use_aux_hidden_state: false } })).toBe(3 * 4096 ** 2);
+    for (const keys of [
+      { draft_vocab_size: 0 },
+      { target_hidden_size: -1 },
+      { eagle_config: { eagle_aux_hidden_state_layer_ids: "1" } },
+    ])
+      expect(() => read({ ...eagle, ...keys })).toThrow(new RegExp(`^${Object.keys(keys)[0]}`));
+  });
+  test("EAGLE borrows the model's head and joins two", () => {
+    const found = read({ ...eagle, architectures: ["EagleLlamaForCausalLM"] });
+    const layer = 4096 * (4096 + 2 * 1024) + 4096 * 4096 + 3 * 4096 * 14_336;
+    expect(countParameters(found).total).toBe(2 * 4096 ** 2 + 4096 + layer + 4096);
+  });
+  test("a head or a smaller model stands beside a model as its draft, tables of its own included", () => {
+    const model = read(presetOf("llama-3.1-8b")!.config);
+    const small = read(presetOf("llama-3.2-1b")!.config);
+    for (const other of [read(eagle), small]) {
+      const { draft } = draftBy(model, other);
+      expect(countParameters(draftOf({ ...model, draft })!).total).toBe(countParameters(other).total);
+    }
+  });
 });

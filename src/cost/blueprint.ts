@@ -74,6 +74,13 @@ export interface Blueprint {
 export const assume = (blueprint: Blueprint, ...told: readonly string[]): Blueprint =>
   told.length ? { ...blueprint, assumed: [...(blueprint.assumed ?? []), ...told] } : blueprint;
 
+/** The blueprint with another model in place of its own draft layers: a head, or a smaller model with tables of its own. */
+export function draftBy(blueprint: Blueprint, other: Blueprint): Blueprint {
+  const { name, layers, extra } = other;
+  const { tables, hosted } = countParameters(other);
+  return { ...blueprint, draft: { name, layers, extra: extra + tables + hosted } };
+}
+
 /** The draft layers as a model of their own, without tables: what they cost is counted as for any other. */
 export function draftOf({ draft, ...model }: Blueprint): Blueprint | undefined {
   if (!draft) return undefined;

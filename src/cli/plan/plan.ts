@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Blueprint } from "../../cost/blueprint.ts";
+import { type Blueprint, draftBy } from "../../cost/blueprint.ts";
 import { type Offload, parseOffload } from "../../cost/offload.ts";
 import { essay } from "../../cost/paper.ts";
 import { tableWidth } from "../../draw/text.ts";
@@ -44,6 +44,7 @@ interface Options {
   dims?: "scaled" | "exact";
   compare?: true;
   diff?: string;
+  draft?: string;
   match?: string[];
   measure?: true;
   details?: true;
@@ -77,6 +78,7 @@ Examples:
   biform plan MLA --width 2048 --heads 16 --layers 24  a variant at a size (biform variants lists them)
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
+  biform plan llama-3.1-8b --draft yuhuili/EAGLE3-LLaMA3.1-Instruct-8B    what a head that proposes tokens adds
   biform plan deepseek-v3 --diff glm-5                 what changes from one to the other, in bytes and seconds
   biform plan deepseek-r1 --json | jq '.cache[] | select(.dtype == "float16")'
   biform plan --match cache=512                        for each variant the sizes whose cache is 512 numbers per token and layer
@@ -146,6 +148,7 @@ export function planCommand(program: Command): void {
     )
     .option("--measure", "run a layer of the model in every form here, and set predictions beside that")
     .option("--compare", "one row per model; several models imply it")
+    .option("--draft <model>", "what proposes tokens in place of a model's own layers: an EAGLE head, a smaller model")
     .option("--diff <model>", "what changes from the model to this one: sizes, bytes, seconds")
     .option("--details", "layers and work too")
     .option("--pictures", "pictures although the output is no terminal")
@@ -187,6 +190,10 @@ async function planModels(models: readonly string[], options: Options): Promise<
       blueprints.push(
         await openWatched(model, { ...given(options), files: options.weights === "file", signal: interrupt.signal }),
       );
+    if (options.draft !== undefined) {
+      const draft = await openWatched(options.draft, { signal: interrupt.signal });
+      for (const [i, blueprint] of blueprints.entries()) blueprints[i] = draftBy(blueprint, draft);
+    }
     const settings = await settingsOf(blueprints, options);
     const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
     const planned = blueprints.map((blueprint) => {

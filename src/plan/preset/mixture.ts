@@ -113,6 +113,7 @@ export const mixtures: readonly Preset[] = [
       vocab_size: 200064,
       hidden_size: 3072,
       num_hidden_layers: 62,
+      num_mtp_modules: 3,
       num_attention_heads: 48,
       num_key_value_heads: 8,
       head_dim: 128,

@@ -48,6 +48,7 @@ export const recent: readonly Preset[] = [
       head_dim: 128,
       sliding_window: 512,
       layer_types: firstWhole(45),
+      num_nextn_predict_layers: 3,
       num_experts: 288,
       num_experts_per_tok: 8,
       first_k_dense_replace: 3,

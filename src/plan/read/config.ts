@@ -6,6 +6,7 @@ import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
 import { namedArchitecture, overrideUnread } from "./choice.ts";
+import { headOf } from "./eagle.ts";
 import { languageModel } from "./language.ts";
 import { track, unread } from "./ledger.ts";
 import { shipByConfig } from "./quantised.ts";
@@ -28,7 +29,12 @@ export interface Reading {
  *
  * Errors: FormatError naming the key that is missing, out of bounds or at odds with another; ShapeError where sizes do not fit.
  */
-export function blueprintOfConfig(config: Config, name: string, { as, given }: Reading = {}): Blueprint {
+export function blueprintOfConfig(config: Config, name: string, reading: Reading = {}): Blueprint {
+  const head = headOf(config);
+  return head ? head.finish(planConfig(head.config, name, reading)) : planConfig(config, name, reading);
+}
+
+function planConfig(config: Config, name: string, { as, given }: Reading): Blueprint {
   const { text, notes } = languageModel(config, Object.keys(architectures));
   const known = architectureOf(text.model_type);
   if (!known && as === undefined) throw unknownError(text);

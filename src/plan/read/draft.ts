@@ -3,7 +3,8 @@ import { cacheOf } from "../../attention/define.ts";
 import type { Draft, LayerKind } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
 import { compressedExtra, compressedFeed, compressedSizes, compressed as window } from "./compressed.ts";
-import { change, readKeys, type Settings } from "./settings.ts";
+import { dense } from "./feed.ts";
+import { change, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 /** What joins the hidden state and the embedding of the token after it, a norm before it for either and one behind. */
 const joining = (d: number) => 2 * d * d + 3 * d;
@@ -22,6 +23,16 @@ export function nextAttending(s: Settings, layers: readonly LayerKind[]): Draft 
   const attending = layers.findLast(({ attention: { variant, sizes } }) => cacheOf(variant, sizes).length > 0);
   const { attention, keeping } = attending ?? layers.at(-1)!;
   return asLayer(s, { ...layers.at(-1)!, attention, keeping });
+}
+
+/**
+ * The same with the window of the model's own layers and a dense MLP (MiMo-V2-Flash, Step-3.5 Flash: their mimo_v2_mtp and step3p5_mtp
+ * in vLLM and SGLang; a block of MiMo's has 0.33 B parameters).
+ */
+export function nextWindowed(s: Settings, layers: readonly LayerKind[]): Draft | undefined {
+  const last = layers.length - 1;
+  const near = layers.findLast(({ attention }) => attention.window !== undefined) ?? layers[last]!;
+  return asLayer(s, { ...near, feed: dense({ d: s.hidden_size, f: sizeAt(s, "intermediate_size", last) }) });
 }
 
 function asLayer(s: Settings, layer: LayerKind): Draft | undefined {

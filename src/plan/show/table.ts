@@ -53,9 +53,21 @@ function heading(plan: Plan): string[] {
     `weights   ${distinct(weights)
       .map(({ dtype, bytes: size }) => `${toAscii(dtype)} ${bytes(size)}`)
       .join(", ")}`,
+    ...draftText(plan),
     `planned   ${settingsText(plan)}`,
   ];
   return lines.flatMap((line) => wrapNote(line, "          "));
+}
+
+/** What layers that propose tokens add to the model, where there are some. */
+function draftText({ draft, settings }: Plan): string[] {
+  if (!draft) return [];
+  const cache = draft.cache.filter(({ dtype }) => dtype === settings.cacheType);
+  const least = cache.reduce((least, row) => (row.bytes < least.bytes ? row : least));
+  const weights = `${parametersText(draft.parameters.total)} parameters, ${bytes(draft.weights[0]!.bytes)}`;
+  return [
+    `draft     ${toAscii(draft.name)} adds ${weights}; cache ${bytes(least.bytesPerToken)} a token, ${exactBytes(least.bytes)} in all`,
+  ];
 }
 
 /** How many times the smallest: "1", "71.1". */

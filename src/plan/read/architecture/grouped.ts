@@ -1,4 +1,4 @@
-import { nextTokens } from "../draft.ts";
+import { nextTokens, nextWindowed } from "../draft.ts";
 import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra, gemmaTables } from "../gemma.ts";
 import { blocksAt } from "../indexed.ts";
 import * as library from "../library.ts";
@@ -103,7 +103,7 @@ export const groupedRows: Readonly<Record<string, Architecture>> = {
     draft: nextTokens,
   }),
   dots1: grouped({ qkNorm: "head", correction: true }),
-  minimax_m2: grouped({ qkNorm: "whole", correction: true }),
+  minimax_m2: grouped({ qkNorm: "whole", correction: true, draft: nextTokens }),
   gpt_oss: grouped({
     sinks: true,
     routerBias: true,
@@ -114,10 +114,10 @@ export const groupedRows: Readonly<Record<string, Architecture>> = {
   minimax_m3_vl: minimaxThird,
   minimax_m3_vl_text: minimaxThird,
   bailing_moe: grouped(),
-  bailing_moe_v2: grouped({ correction: true, qkNorm: "head", qkNormOptional: true }),
+  bailing_moe_v2: grouped({ correction: true, qkNorm: "head", qkNormOptional: true, draft: nextTokens }),
   llama4_text: grouped({ rename: rename.llama4 }),
   dbrx: grouped({ rename: rename.dbrx }),
-  mimo_v2_flash: grouped({ rename: library.mimo, attention: hybridAt, correction: true }),
+  mimo_v2_flash: grouped({ rename: library.mimo, attention: hybridAt, correction: true, draft: nextWindowed }),
   step3_text: grouped({ attention: factorizedAt, rename: rename.step3 }),
   // Others in norms, biases and MLPs.
   gemma: grouped({ defaults: { ...tied, head_dim: 256 } }),

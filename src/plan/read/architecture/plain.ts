@@ -1,4 +1,4 @@
-import { nextTokens } from "../draft.ts";
+import { nextTokens, nextWindowed } from "../draft.ts";
 import * as library from "../library.ts";
 import * as pattern from "../pattern.ts";
 import { apertusAt, gatedSparseAt, lagunaAt, stepAt } from "../plain.ts";
@@ -6,6 +6,7 @@ import { type Architecture, grouped, latent, tied, unwindowed } from "./row.ts";
 
 const step = grouped({
   attention: stepAt,
+  draft: nextWindowed,
   qkNorm: "head",
   correction: true,
   rename: pattern.stepFlash,
