@@ -1,7 +1,6 @@
 /** An answer as it is shown: reasoning, text, tools it asks for, a problem, and the note of its cost. */
 import { drawBranches } from "./branch.ts";
 import { make, makeButton, makeCopyButton } from "./element.ts";
-import type { Figures } from "./figures.ts";
 import { Flow } from "./flow.ts";
 import { drawNote } from "./note.ts";
 import type { Problem } from "./problem.ts";
@@ -41,6 +40,8 @@ export class AnswerView implements TurnView {
   readonly #note = make("aside", { class: "note", "aria-label": "What this answer cost" });
   readonly #branches = make("span", { class: "branches" });
   readonly #again: HTMLButtonElement;
+  /** When the note was drawn last. */
+  #noted = Number.NEGATIVE_INFINITY;
   readonly #copy: HTMLButtonElement;
   readonly #flow: Flow;
 
@@ -77,11 +78,11 @@ export class AnswerView implements TurnView {
     this.element.ariaBusy = String(writing);
     this.element.classList.toggle("writing", writing);
     this.#copy.hidden = text === "";
-    this.drawFigures(this.turn.figures ?? {});
-  }
-
-  drawFigures(figures: Figures): void {
-    drawNote(this.#note, figures);
+    // Numbers that change with every token cannot be read.
+    const now = performance.now();
+    if (writing && now - this.#noted < 250) return;
+    this.#noted = now;
+    drawNote(this.#note, this.turn.figures ?? {});
   }
 
   #drawProblem(problem: Problem | undefined): void {

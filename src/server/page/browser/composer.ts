@@ -2,12 +2,15 @@
 import { context, whole } from "../../../draw/quantity.ts";
 import { byId } from "./element.ts";
 import type { Figures } from "./figures.ts";
+import { rateText } from "./note.ts";
 
 export class Composer {
   readonly #field = byId<HTMLTextAreaElement>("message");
   readonly #send = byId<HTMLButtonElement>("send");
   readonly #stop = byId<HTMLButtonElement>("stop");
   #busy = false;
+  /** When the rate was shown last. */
+  #rated = Number.NEGATIVE_INFINITY;
 
   constructor(send: (text: string) => void, stop: () => void) {
     const form = byId<HTMLFormElement>("composer");
@@ -42,6 +45,7 @@ export class Composer {
   /** Shows whether an answer is on its way, and how much of the context the last one left. */
   show(busy: boolean, figures: Figures | undefined, length: number | undefined): void {
     this.#busy = busy;
+    if (!busy) this.showRate(undefined);
     const focused = document.activeElement;
     this.#send.hidden = busy;
     this.#stop.hidden = !busy;
@@ -51,6 +55,14 @@ export class Composer {
       figures?.prompt !== undefined && length !== undefined
         ? `${whole(used)} of ${context(length)} tokens of context`
         : "";
+  }
+
+  /** Says how fast an answer is written, where its note has no place of its own; nothing where that is not known. */
+  showRate(rate: number | undefined): void {
+    const now = performance.now();
+    if (rate !== undefined && now - this.#rated < 250) return;
+    this.#rated = now;
+    byId("live").textContent = rate === undefined ? "" : `${rateText(rate)} tokens/s`;
   }
 
   /** As high as its text, where the browser does not see to that. */

@@ -116,6 +116,7 @@ function ask(question: Turn, before?: Turn): void {
       const shown = view.find(turn);
       if (conversation === current && shown instanceof AnswerView) {
         shown.draw(phase);
+        composer.showRate(turn.figures?.rate);
         scroll.follow();
       }
       if (performance.now() - kept < KEEP) return;

@@ -3,7 +3,8 @@ import { bytes, time, whole } from "../../../draw/quantity.ts";
 import { make } from "./element.ts";
 import type { Figures } from "./figures.ts";
 
-const rateText = (rate: number) => rate.toFixed(rate < 10 ? 2 : rate < 100 ? 1 : 0);
+/** Tokens per second to three digits. */
+export const rateText = (rate: number) => rate.toFixed(rate < 10 ? 2 : rate < 100 ? 1 : 0);
 
 /** The forms that ran, each with its share where there are several. */
 function formsText(forms: Readonly<Record<string, number>>): string {
