@@ -333,19 +333,23 @@ describe.skipIf(noBrowser !== undefined || !long)("the chat page", () => {
     const goes = new Promise<void>((resolve) => {
       go = resolve;
     });
-    api.script = async (_, { comment, end, say }) => {
-      await comment("queued 3");
+    api.script = async (_, { comment, wait, say }) => {
+      await comment("queued at place 3");
       await goes;
-      await say("at last");
-      await end();
+      await comment("read 30 tokens, 20 of them cached");
+      do await say("at last ");
+      while (await wait(10));
     };
     const page = await open();
     await page.fill("#message", "hi");
     await page.keyboard.press("Enter");
     await page.getByText("Waiting: place 3 in the queue").waitFor();
+    // What of the prompt was there already is told before the first token, so that a stopped answer has it too.
     go();
+    await page.getByText("20 of 30 tokens").waitFor();
+    await page.keyboard.press("Escape");
     await sent(page);
-    expect(await answers(page)).toEqual(["at last"]);
+    expect(await page.locator(".note").innerText()).toContain("20 of 30 tokens");
   });
 
   test("asks for a key where the server wants one, and keeps it for the tab alone", async () => {

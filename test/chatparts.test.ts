@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { style } from "../src/draw/style.ts";
 import { readEvents, type ServerEvent } from "../src/server/page/browser/events.ts";
-import { readFigures } from "../src/server/page/browser/figures.ts";
+import { Pace, readFigures } from "../src/server/page/browser/figures.ts";
 import { Break, readRefusal, tellProblem } from "../src/server/page/browser/problem.ts";
 import {
   addTurn,
@@ -95,6 +95,29 @@ describe("figures", () => {
     expect(readFigures({})).toEqual({});
     const biform = { tokens_per_second: null, cache_bytes: "12", forms: { absorbed: -1 }, seconds: 3 };
     expect(readFigures({ usage: { prompt_tokens: Number.NaN, prompt_tokens_details: null }, biform })).toEqual({});
+  });
+});
+
+describe("a pace", () => {
+  test("is pieces per second from the first on, in spans of four at least", () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const pace = new Pace();
+      expect([pace.first, pace.rate, pace.spans]).toEqual([undefined, undefined, []]);
+      vi.advanceTimersByTime(300);
+      for (const gap of [0, ...Array(12).fill(100), ...Array(12).fill(50)]) {
+        vi.advanceTimersByTime(gap);
+        pace.note();
+      }
+      expect(pace.first).toBeCloseTo(0.3);
+      expect(pace.rate).toBeCloseTo(24 / 1.8);
+      // Six spans of 0.3 s: three at 10 a second in the mean, one between, the last at 20.
+      expect(pace.spans).toHaveLength(6);
+      expect(pace.spans[0]).toBeCloseTo(10, -1);
+      expect(pace.spans.at(-1)).toBeGreaterThan(16);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -73,8 +73,6 @@ function asMessage({ role, text, calls }: Turn): Json {
 
 /** What one chunk says; more than one thing where a server puts figures beside text. */
 function* readChunk(chunk: Json): Generator<Piece> {
-  const place = asObject(chunk.biform).queued;
-  if (typeof place === "number") yield { kind: "queued", place };
   const choice = asObject(Array.isArray(chunk.choices) ? chunk.choices[0] : undefined);
   const delta = asObject(choice.delta);
   const reasoning = asText(delta.reasoning_content) || asText(delta.reasoning);
@@ -89,6 +87,14 @@ function* readChunk(chunk: Json): Generator<Piece> {
   if (typeof choice.finish_reason === "string") yield { kind: "finish", reason: choice.finish_reason };
   const figures = readFigures(chunk);
   if (Object.keys(figures).length > 0) yield { kind: "figures", figures };
+}
+
+/** What the server remarks where the API has no word for it: a place in the queue, and what of a prompt it had already. */
+function* readComment(comment: string): Generator<Piece> {
+  const place = /^queued at place (\d+)$/.exec(comment)?.[1];
+  if (place) yield { kind: "queued", place: Number(place) };
+  const [, prompt, cached] = /^read (\d+) tokens, (\d+) of them cached$/.exec(comment) ?? [];
+  if (prompt && cached) yield { kind: "figures", figures: { prompt: Number(prompt), cached: Number(cached) } };
 }
 
 /**
@@ -110,8 +116,7 @@ export async function* askChat(
   });
   let ended = false;
   for await (const { data, comment } of readEvents(body!)) {
-    const place = comment && /^queued\D*(\d+)/.exec(comment)?.[1];
-    if (place) yield { kind: "queued", place: Number(place) };
+    if (comment !== undefined) yield* readComment(comment);
     if (data === undefined) continue;
     if (data.trim() === "[DONE]") return;
     const chunk = asObject(JSON.parse(data));

@@ -71,10 +71,13 @@ export class Pace {
     return seconds > 0 ? (this.#times.length - 1) / seconds : undefined;
   }
 
-  /** Pieces per second in equal spans, a quarter of a second each or, of a long answer, longer; nothing of a shorter one. */
+  /**
+   * Pieces per second in equal spans, at most `most`: a quarter of a second each at least, and four pieces on average, since
+   * fewer would draw how they fall into spans. Nothing of an answer too short for two.
+   */
   get spans(): number[] {
     const [from = 0, to = 0] = [this.#times[0], this.#times.at(-1)];
-    const count = Math.min(most, Math.floor((to - from) / 250));
+    const count = Math.min(most, Math.floor((to - from) / 250), Math.floor((this.count - 1) / 4));
     if (count < 2) return [];
     const counts = new Array<number>(count).fill(0);
     for (const time of this.#times.slice(1))
