@@ -23,7 +23,10 @@ describe.each(all)("%s in a stream", (_, tokenizer) => {
   test("random ids decode to the same text as at once", () => {
     fc.assert(
       fc.property(ids, (list) => {
-        expect(pieces(tokenizer, list).join("")).toBe(tokenizer.decode(list));
+        const whole = tokenizer.decode(list);
+        // Of bytes in a row that are no text the whole says nothing; a stream has said what the first of them were.
+        fc.pre(tokenizer.kind !== "byte-fallback" || !whole.includes("\ufffd"));
+        expect(pieces(tokenizer, list).join("")).toBe(whole);
       }),
       { numRuns: 2000 },
     );
@@ -33,6 +36,7 @@ describe.each(all)("%s in a stream", (_, tokenizer) => {
     fc.assert(
       fc.property(ids, (list) => {
         const plain = list.filter((id) => !tokenizer.special.has(id));
+        fc.pre(tokenizer.kind !== "byte-fallback" || !tokenizer.decode(plain).includes("\ufffd"));
         expect(pieces(tokenizer, [...list, vocabulary, vocabulary + 7], "omit").join("")).toBe(tokenizer.decode(plain));
       }),
     );
@@ -68,10 +72,10 @@ test("bytes that are no character do not wait for ever", () => {
 
 test("a token that is no text does not make the next one the first", () => {
   const { sentencePiece } = tokenizers;
-  // A byte order mark in byte fallback decodes to nothing; the space after it is none of the tokenizer's own.
+  // A byte order mark is a character like others; the space after it is none of the tokenizer's own.
   const ids = [...["a", "<0xEF>", "<0xBB>", "<0xBF>", "\u2581a"].map((token) => sentencePiece!.id(token)!)];
-  expect(pieces(sentencePiece!, ids).join("")).toBe("a a");
-  expect(sentencePiece!.decode(ids)).toBe("a a");
+  expect(pieces(sentencePiece!, ids).join("")).toBe("a\ufeff a");
+  expect(sentencePiece!.decode(ids)).toBe("a\ufeff a");
 });
 
 describe("stop strings", () => {

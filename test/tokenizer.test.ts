@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openText } from "../src/data/text.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
-import { buildTokenizer, byteTokenizer, loadTokenizer, parseTokenizer } from "../src/tokenizer/tokenizer.ts";
+import { buildTokenizer } from "../src/tokenizer/build.ts";
+import { byteTokenizer, loadTokenizer, parseTokenizer } from "../src/tokenizer/tokenizer.ts";
 
 let dir = "";
 beforeAll(async () => {
@@ -120,7 +121,9 @@ describe("a broken tokenizer.json", () => {
     ["with null for a model", '{"model":null}', /got no model with a vocab/],
     ["of an unknown kind", changed((t) => (t.model.type = "Telepathy")), /type Telepathy, expected BPE/],
     ["with an empty vocabulary", changed((t) => (t.model.vocab = {})), /got an empty vocabulary/],
-    ["whose merges are no pairs", changed((t) => Object.assign(t.model, { merges: 7 })), /cannot be built/],
+    ["whose merges are no list", changed((t) => Object.assign(t.model, { merges: 7 })), /model\.merges: got number/],
+    ["whose merges are no pairs", changed((t) => (t.model.merges = ["t h e"])), /model\.merges\.0: got "t h e"/],
+    ["with a merge of what is no token", changed((t) => t.model.merges.push("t x")), /model\.merges: got \["t","x"\] at 3/],
     ["with a negative id", changed((t) => (t.model.vocab.a = -1)), /got the token id -1/],
     [
       "with an id that is text",
@@ -129,7 +132,11 @@ describe("a broken tokenizer.json", () => {
     ],
     ["with a fraction as an id", changed((t) => (t.model.vocab.a = 0.5)), /got the token id 0\.5/],
     ["with an id of 2^31", changed((t) => (t.model.vocab.a = 2 ** 31)), /got the token id 2147483648, expected/],
-    ["with an added id of 2^40", changed((t) => (t.added_tokens[0]!.id = 2 ** 40)), /got the token id 1099511627776/],
+    [
+      "with an added id of 2^40",
+      changed((t) => (t.added_tokens[0]!.id = 2 ** 40)),
+      /added_tokens\.0\.id: got 1099511627776/,
+    ],
   ])("%s is a FormatError that names the file", (_, text, says) => {
     expect(() => parseTokenizer("some/tokenizer.json", text)).toThrow(FormatError);
     expect(() => parseTokenizer("some/tokenizer.json", text)).toThrow(/^some\/tokenizer\.json/);
@@ -234,9 +241,11 @@ describe("add_bos_token and add_eos_token of tokenizer_config.json", () => {
 });
 
 test("tokenizer files as Python writes them are read, and an id that is no number is refused by its name", () => {
-  const text = JSON.stringify(bpe).replace('"version":"1.0"', '"version":"1.0","dropout":NaN,"x":[-Infinity]');
+  const text = JSON.stringify(bpe).replace('"type":"BPE"', '"type":"BPE","dropout":null');
   const config = '{"model_max_length": Infinity, "eos_token": "<end>"}';
   expect([...parseTokenizer("bpe", text, config).encode("the")]).toEqual([257]);
+  const nan = JSON.stringify(bpe).replace('"type":"BPE"', '"type":"BPE","dropout":NaN');
+  expect(() => parseTokenizer("bpe", nan)).toThrow(/model\.dropout: got null, expected/);
   const bad = JSON.stringify(bpe).replace('"the":257', '"the":Infinity');
   expect(() => parseTokenizer("bpe", bad)).toThrow(/got the token id Infinity, expected a whole number/);
 });

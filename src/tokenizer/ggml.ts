@@ -1,8 +1,9 @@
-import { aroundText } from "./around.ts";
+import { aroundText, type End } from "./around.ts";
+import { buildTokenizer } from "./build.ts";
 import { Keys, type Metadata } from "./keys.ts";
 import { piecesMerges } from "./pieces.ts";
 import { type Split, splits } from "./split.ts";
-import { buildTokenizer, type Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** A tokenizer in the form of the hub's two files, and what is not in them. */
 export interface Described {
@@ -149,8 +150,10 @@ function configOf(keys: Keys, { bos, eos, unk, pad }: Special, tokens: readonly 
 
 /** Begin and end around a text, where they are to be added. */
 function around(keys: Keys, { bos, eos, addBos, addEos }: Special, tokens: readonly string[]): object {
-  const token = (id: number | undefined, key: string) =>
-    id === undefined ? keys.fail(key, "no such key", "an id, since the token is to be added to texts") : tokens[id];
+  const token = (id: number | undefined, key: string): End =>
+    id === undefined
+      ? keys.fail(key, "no such key", "an id, since the token is to be added to texts")
+      : { text: tokens[id]!, id };
   return aroundText(addBos ? token(bos, "bos_token_id") : undefined, addEos ? token(eos, "eos_token_id") : undefined);
 }
 
@@ -159,6 +162,11 @@ function describeBytes(keys: Keys, vocab: ReadonlyMap<string, number>, { split }
   const wrong = merges.findIndex((merge) => merge.indexOf(" ", 1) < 0);
   if (wrong >= 0)
     keys.fail("merges", `${JSON.stringify(merges[wrong]).slice(0, 80)} at ${wrong}`, "two tokens with a blank between");
+  // A first token of one blank is one all the same; merges of what is no token are never made.
+  const pairs = merges.map((merge) => {
+    const blank = merge.indexOf(" ", 1);
+    return [merge.slice(0, blank), merge.slice(blank + 1)] as const;
+  });
   return {
     normalizer: null,
     pre_tokenizer: {
@@ -174,7 +182,12 @@ function describeBytes(keys: Keys, vocab: ReadonlyMap<string, number>, { split }
       ],
     },
     decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false },
-    model: { type: "BPE", vocab: Object.fromEntries(vocab), merges, ignore_merges: split!.whole === true },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(vocab),
+      merges: pairs.filter(([left, right]) => vocab.has(left) && vocab.has(right) && vocab.has(left + right)),
+      ignore_merges: split!.whole === true,
+    },
   };
 }
 

@@ -74,7 +74,7 @@ export const splits: ReadonlyMap<string, Split> = new Map<string, Split>([
   ...alike("gpt-4o llama4 minimax-m2", { patterns: [gpt4("\\p{N}{1,3}", cased(), "[\\r\\n/]*")] }),
   ["tekken", { patterns: [gpt4("\\p{N}", cased(""), "[\\r\\n/]*")], whole: true, begin: true }],
   ["youtu", { patterns: [eastAsian, gpt4("\\p{N}", cased(), "[\\r\\n/]*")], whole: true }],
-  ["kimi-k2", { patterns: [`\\p{Script=Han}+|${gpt4("\\p{N}{1,3}", cased(undefined, "(?!\\p{Script=Han})"))}`] }],
+  ["kimi-k2", { patterns: [`\\p{Han}+|${gpt4("\\p{N}{1,3}", cased(undefined, "(?!\\p{Han})"))}`] }],
   ["seed-coder", { patterns: [gpt4("\\p{N}", undefined, "")] }],
   // A number is cut into threes from its end; words are not cut at all.
   ["superbpe", { patterns: ["\\p{N}+", "\\d{1,3}(?=(?:\\d{3})*(?!\\d))"] }],
@@ -89,7 +89,7 @@ export const splits: ReadonlyMap<string, Split> = new Map<string, Split>([
         "[\\r\\n]",
         `\\s?[${casedLetters}]+`,
         "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+",
-        "\\s+$",
+        "(?<!\\s)\\s+$",
         han,
         "\\p{N}+",
       ],

@@ -38,7 +38,8 @@ export function textStream(
       if (!isText(id)) return "";
       ids.push(id);
       const text = tokenizer.decode(ids);
-      if (text.endsWith("\ufffd")) return left(text, text.length - 1);
+      const open = openEnd(tokenizer, text);
+      if (open) return left(text, text.length - open);
       const piece = left(text, text.length);
       // All is certain up to here. What came since the last such place is scene enough if it is any text at all.
       const since = tokenizer.decode(ids.slice(known));
@@ -55,4 +56,16 @@ export function textStream(
       return piece;
     },
   };
+}
+
+/**
+ * How many characters at the end of a text what follows may still change. Bytes of a character that is not whole yet decode to
+ * one U+FFFD; where they are tokens of their own, to one each, and all bytes in a row before them too, until they are whole. These
+ * can be of two characters: more are none, whatever follows.
+ */
+function openEnd({ kind }: Tokenizer, text: string): number {
+  if (!text.endsWith("\ufffd")) return 0;
+  if (kind !== "byte-fallback") return 1;
+  const count = /\ufffd{1,9}$/.exec(text)![0].length;
+  return count > 8 ? 0 : count;
 }
