@@ -37,4 +37,5 @@ function answer({ name, json, texts, lists }: Asked): object {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) console.log(JSON.stringify(answer(JSON.parse(line))));
+for await (const line of createInterface({ input: process.stdin }))
+  console.log(JSON.stringify(answer(JSON.parse(line))));

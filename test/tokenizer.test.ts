@@ -123,7 +123,11 @@ describe("a broken tokenizer.json", () => {
     ["with an empty vocabulary", changed((t) => (t.model.vocab = {})), /got an empty vocabulary/],
     ["whose merges are no list", changed((t) => Object.assign(t.model, { merges: 7 })), /model\.merges: got number/],
     ["whose merges are no pairs", changed((t) => (t.model.merges = ["t h e"])), /model\.merges\.0: got "t h e"/],
-    ["with a merge of what is no token", changed((t) => t.model.merges.push("t x")), /model\.merges: got \["t","x"\] at 3/],
+    [
+      "with a merge of what is no token",
+      changed((t) => t.model.merges.push("t x")),
+      /model\.merges: got \["t","x"\] at 3/,
+    ],
     ["with a negative id", changed((t) => (t.model.vocab.a = -1)), /got the token id -1/],
     [
       "with an id that is text",

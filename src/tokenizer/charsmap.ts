@@ -42,8 +42,10 @@ export function readCharsmap(base64: string): ((text: string) => string) | undef
   // Characters are few, whatever the text.
   const known = new Map<string, string>();
   const single = (character: string) => {
-    let made = known.get(character);
-    if (made === undefined) known.set(character, (made = replace(character) ?? character));
+    const before = known.get(character);
+    if (before !== undefined) return before;
+    const made = replace(character) ?? character;
+    known.set(character, made);
     return made;
   };
   return (text) => {
