@@ -1,22 +1,18 @@
 """Biform's tokenizers beside the Rust ones, on small files of every kind and on those in folders that are named.
 
-    python interop/tokenizers.py [FOLDER ...]      (with tokenizers==0.23.2; node on the path)
+    python interop/ids.py [FOLDER ...]      (with tokenizers==0.23.2; node on the path; --only: the folders alone)
 
 Every text's ids, alone and as a prompt, what they decode to, at once and as a stream, and what random ids decode to, must be the
 same, or Biform must refuse the file. Ends with the number of what differs.
 """
-import sys
-
-# This file's folder has a module of the same name as the package.
-here = sys.path.pop(0)
-import tokenizers  # noqa: E402
-
-sys.path.append(here)
 import glob
 import json
 import os
 import random
 import subprocess
+import sys
+
+import tokenizers
 
 from cases import cases
 from texts import TEXTS
@@ -75,7 +71,7 @@ def compare(name, text, texts, node, counts):
 
 
 def main():
-    node = subprocess.Popen(["node", os.path.join(here, "tokenizers.ts")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    node = subprocess.Popen(["node", os.path.join(os.path.dirname(os.path.abspath(__file__)), "ids.ts")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     counts = {"compared": 0, "wrong": 0, "refused": 0, "taken": 0}
     files = {name: json.dumps(made) for name, made in cases().items()} if "--only" not in sys.argv else {}
     for folder in (each for each in sys.argv[1:] if not each.startswith("--")):

@@ -1,4 +1,4 @@
-// What Biform's tokenizers make of texts, for tokenizers.py: a line of JSON in for each file, a line of JSON out.
+// What Biform's tokenizers make of texts, for ids.py: a line of JSON in for each file, a line of JSON out.
 import { createInterface } from "node:readline";
 import { textStream } from "../src/tokenizer/stream.ts";
 import { parseTokenizer } from "../src/tokenizer/tokenizer.ts";
