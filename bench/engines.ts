@@ -49,6 +49,17 @@ export function llamacpp(flash: boolean, threads: number): Promise<Peer> {
   return Peer.start(name, process.execPath, [file("llama.ts"), `${threads}`, flash ? "flash" : "plain"]);
 }
 
+/** llama.cpp with many sequences in one context. */
+export function sequences(flash: boolean, threads: number, most: number): Promise<Peer> {
+  const name = `llama.cpp${flash ? ", flash" : ""}`;
+  return Peer.start(name, process.execPath, [file("sequences.ts"), `${threads}`, `${most}`, flash ? "flash" : "plain"]);
+}
+
+/** Biform's engine for many requests, with a cache of bf16. */
+export function engine(threads: number): Promise<Peer> {
+  return Peer.start("Biform", process.execPath, [file("engine.ts"), `${threads}`]);
+}
+
 /** transformers.js on ONNX Runtime. */
 export function transformersjs(threads: number): Promise<Peer> {
   return Peer.start("transformers.js", process.execPath, [installed("transformers.ts"), `${threads}`]);

@@ -19,7 +19,14 @@ export type RunRequest =
   | { op: "decode"; tokens: number }
   | { op: "rewind"; length: number }
   | { op: "greedy"; prompt: number; tokens: number }
-  | { op: "memory" };
+  | { op: "memory" }
+  | ManyRequest;
+
+/** Of a checkpoint: several requests at once, which begin with `shared` tokens that have been read before, then some of their own,
+ * and have `tokens` written; `stall`: the same, and when half is written a prompt of `long` tokens comes. */
+export type ManyRequest =
+  | { op: "many"; requests: number; shared: number; own: number; tokens: number }
+  | { op: "stall"; requests: number; own: number; tokens: number; long: number };
 
 /** What the section `busy` measures: a unit is a training step, a token, or a prompt. */
 export type Work = "training" | "decoding" | "prefill";
@@ -37,10 +44,20 @@ export interface AttentionCase {
 }
 
 /** Seconds per call (`median`, `best`), or the seconds and losses of training steps; `unsupported` says why there is none. */
-export type Answer = Timing | Steps | Took | Held | Written | { unsupported: string };
+export type Answer = Timing | Steps | Took | Held | Written | Many | { unsupported: string };
 /** Seconds that all of it took. */
 export interface Took {
   readonly seconds: number;
+}
+/** Seconds: until the first token of each request, from token to token of each, and until that of the one that read what is shared. */
+export interface Many {
+  readonly first: number[];
+  readonly between: number[];
+  /** Tokens of all together, by the seconds in which all of them wrote. */
+  readonly rate: number;
+  readonly cold: number;
+  /** From token to token while a long prompt was read. */
+  readonly beside: number[];
 }
 export interface Written {
   readonly ids: number[];

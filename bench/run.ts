@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|llama|transformers|all]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
  *     [--work training,decoding,prefill]
  */
@@ -20,6 +20,7 @@ import { memory } from "./memory.ts";
 import { writeModel } from "./model.ts";
 import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
+import { serve } from "./serve.ts";
 import { train } from "./train.ts";
 import { transformers } from "./transformers.ts";
 
@@ -33,6 +34,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   busy,
   memory,
   llama,
+  serve,
   transformers,
 };
 const { values, positionals } = parseArgs({
@@ -63,7 +65,7 @@ if (
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|llama|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
   );
   process.exit(2);
 }

@@ -16,9 +16,11 @@ export interface LlamaOptions {
   readonly flash?: boolean;
   /** Most tokens of one pass; 512 is llama.cpp's default. */
   readonly batch?: number;
+  /** Sequences in the context, 1 unless given; `context` is of each. */
+  readonly sequences?: number;
 }
 
-/** A model with one sequence of tokens. */
+/** A model with one sequence of tokens, or several. What names no sequence is about the first. */
 export interface Llama {
   /** Seconds from the file's name to a model that can run, without the context's allocation. */
   readonly loadSeconds: number;
@@ -28,8 +30,10 @@ export interface Llama {
   logits(ids: readonly number[]): Promise<Float32Array>;
   /** Runs `ids` after those it holds, computing logits of the last alone. @returns the most likely next id. */
   append(ids: readonly number[]): Promise<number>;
-  /** Forgets all tokens from `length` on. */
-  truncate(length: number): void;
+  /** Runs ids after those that each sequence holds, all in one pass. @returns the most likely next id of each. */
+  together(ids: readonly (readonly number[])[]): Promise<number[]>;
+  /** Forgets all tokens from `length` on, of a sequence. */
+  truncate(length: number, sequence?: number): void;
   close(): Promise<void>;
 }
 
@@ -93,7 +97,7 @@ export async function openLibrary(): Promise<Library | { readonly missing: strin
 }
 
 async function open(bindings: Bindings, file: string, options: LlamaOptions, said: string[]): Promise<Llama> {
-  const { context: contextSize, threads = 2, cache = "f32", flash = false, batch = 512 } = options;
+  const { context: contextSize, threads = 2, cache = "f32", flash = false, batch = 512, sequences = 1 } = options;
   const fail = (what: string) =>
     new Error(`${file}: llama.cpp ${what}: ${said.splice(0).join("; ") || "it gave no reason"}`);
   const start = performance.now();
@@ -101,9 +105,9 @@ async function open(bindings: Bindings, file: string, options: LlamaOptions, sai
   if (!(await model.init())) throw fail("does not load it");
   const loadSeconds = (performance.now() - start) / 1000;
   const context = new bindings.AddonContext(model, {
-    contextSize,
-    batchSize: Math.min(batch, contextSize),
-    sequences: 1,
+    contextSize: contextSize * sequences,
+    batchSize: Math.min(batch, contextSize * sequences),
+    sequences,
     flashAttention: flash,
     threads,
     kvCacheKeyType: cacheTypes[cache],
@@ -115,33 +119,32 @@ async function open(bindings: Bindings, file: string, options: LlamaOptions, sai
   }
   const sampler = new bindings.AddonSampler(model);
   sampler.applyConfig({ temperature: 0 });
-  let length = 0;
+  const lengths = new Array<number>(sequences).fill(0);
 
-  /** One pass of at most `batch` tokens. @returns where the logits of the last `wanted` of them lie. */
-  async function pass(ids: readonly number[], wanted: number): Promise<Uint32Array> {
-    context.initBatch(ids.length);
-    const first = ids.length - wanted;
-    const places = context.addToBatch(
-      0,
-      length,
-      Uint32Array.from(ids),
-      Uint32Array.from({ length: wanted }, (_, i) => first + i),
-    );
+  /** One pass of at most `batch` tokens. @returns where the logits of the last `wanted` of each sequence lie. */
+  async function pass(all: readonly (readonly number[])[], wanted: number): Promise<number[]> {
+    context.initBatch(all.reduce((sum, { length }) => sum + length, 0));
+    const places = all.flatMap((ids, sequence) => {
+      if (!ids.length) return [];
+      const first = ids.length - wanted;
+      const last = Uint32Array.from({ length: wanted }, (_, i) => first + i);
+      return [...context.addToBatch(sequence, lengths[sequence]!, Uint32Array.from(ids), last)];
+    });
     await context.decodeBatch();
-    length += ids.length;
+    for (const [sequence, ids] of all.entries()) lengths[sequence]! += ids.length;
     return places;
   }
 
   return {
     loadSeconds,
     get length() {
-      return length;
+      return lengths[0]!;
     },
     async logits(ids) {
       const rows: Float32Array[] = [];
       for (let i = 0; i < ids.length; i += batch) {
         const chunk = ids.slice(i, i + batch);
-        for (const place of await pass(chunk, chunk.length)) {
+        for (const place of await pass([chunk], chunk.length)) {
           const [, , , pairs] = await context.sampleToken(place, sampler, false, false, true);
           const row = new Float32Array(pairs.length / 2);
           for (let k = 0; k < pairs.length; k += 2) row[pairs[k]!] = pairs[k + 1]!;
@@ -158,13 +161,18 @@ async function open(bindings: Bindings, file: string, options: LlamaOptions, sai
       let place = 0;
       for (let i = 0; i < ids.length; i += batch) {
         const chunk = ids.slice(i, i + batch);
-        place = (await pass(chunk, i + batch >= ids.length ? 1 : 0))[0] ?? 0;
+        place = (await pass([chunk], i + batch >= ids.length ? 1 : 0))[0] ?? 0;
       }
       return context.sampleToken(place, sampler);
     },
-    truncate(to) {
-      context.removeTokenCellsFromSequence(0, to, -1);
-      length = Math.min(length, to);
+    async together(ids) {
+      const next: number[] = [];
+      for (const place of await pass(ids, 1)) next.push(await context.sampleToken(place, sampler));
+      return next;
+    },
+    truncate(to, sequence = 0) {
+      context.removeTokenCellsFromSequence(sequence, to, -1);
+      lengths[sequence] = Math.min(lengths[sequence]!, to);
     },
     async close() {
       sampler.dispose();

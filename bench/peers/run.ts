@@ -1,6 +1,6 @@
 /** What every peer that runs checkpoints does alike: ids that are the same for all, and the clock. */
 import { peakBytes } from "../machine.ts";
-import type { Answer, Request, RunRequest } from "../peer.ts";
+import type { Answer, ManyRequest, Request, RunRequest } from "../peer.ts";
 
 /** A checkpoint in memory, with one sequence. */
 export interface Runner {
@@ -20,7 +20,9 @@ export function runs(open: (file: string, context: number) => Promise<Runner>): 
     if (!runner) throw new Error("bench: got a request before a checkpoint was opened");
     return runner;
   };
-  const answers: { [op in RunRequest["op"]]: (request: Extract<RunRequest, { op: op }>) => Promise<Answer> } = {
+  const answers: {
+    [op in Exclude<RunRequest, ManyRequest>["op"]]: (request: Extract<RunRequest, { op: op }>) => Promise<Answer>;
+  } = {
     open: async ({ file, context }) =>
       timed(async () => {
         runner = await open(file, context);
