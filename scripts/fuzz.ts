@@ -1,5 +1,5 @@
-// Fuzzes the parsers of weight files and the readers of configs for as long as wanted: node scripts/fuzz.ts [--minutes 10]
-// [--target gguf|safetensors|config] [--seed N] [--cases N]. Case i is made from seed + i alone, so a failure is repeated with its seed and --cases 1.
+// Fuzzes the parsers of weight files, the readers of configs and the server's requests for as long as wanted: node scripts/fuzz.ts [--minutes 10]
+// [--target gguf|safetensors|config|request] [--seed N] [--cases N]. Case i is made from seed + i alone, so a failure is repeated with its seed and --cases 1.
 import { parseArgs } from "node:util";
 import { fuzz, type News } from "../test/fuzz/run.ts";
 import { type TargetName, targets } from "../test/fuzz/targets.ts";

@@ -31,6 +31,16 @@ test.concurrent("hurt configs are planned or refused by a key: no other error, n
   expect(accepted / plans).toBeLessThan(0.9);
 });
 
+const requests = long ? 60_000 : 2000;
+
+test.concurrent("hurt requests are answered as the schemas say or refused by name: no other error, no 500", async () => {
+  const { cases: read, accepted, failure } = await fuzz({ target: "request", seed: 1, cases: requests });
+  expect(failure).toBeUndefined();
+  expect(read).toBe(requests);
+  expect(accepted / requests).toBeGreaterThan(0.1);
+  expect(accepted / requests).toBeLessThan(0.9);
+});
+
 test("a case is made from its seed alone", () => {
   for (const { make } of Object.values(targets)) expect(make(new Random(5))).toEqual(make(new Random(5)));
 });

@@ -9,6 +9,7 @@ const usage = {
   completion_tokens: 6,
   total_tokens: 25,
   prompt_tokens_details: { cached_tokens: 1 },
+  completion_tokens_details: { reasoning_tokens: 0 },
 };
 const biform = {
   prompt_tokens_per_second: 9,

@@ -56,10 +56,12 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
 async function gather(pieces: AsyncIterable<Piece | Remark>, { n = 1, logprobs }: ChatBody) {
   const choices: Choice[] = Array.from({ length: n }, () => newChoice());
   const usages: Usage[] = [];
+  const thoughts: number[] = [];
   for await (const piece of pieces) {
     if ("comment" in piece) continue;
     choices[piece.index]!.take(piece);
     if (piece.usage) usages[piece.index] = piece.usage;
+    if (piece.finish) thoughts.push(piece.thought ?? 0);
   }
   const all = choices.map(({ message, logprobs: found, finish }, index) => ({
     index,
@@ -67,7 +69,7 @@ async function gather(pieces: AsyncIterable<Piece | Remark>, { n = 1, logprobs }
     logprobs: logprobs ? { content: found, refusal: null } : null,
     finish_reason: finish,
   }));
-  return { choices: all, usage: usageOf(usages, n), biform: costOf(usages) };
+  return { choices: all, usage: usageOf(usages, n, thoughts), biform: costOf(usages) };
 }
 
 async function* chunksOf(
@@ -77,6 +79,7 @@ async function* chunksOf(
 ): AsyncGenerator<Part, void, undefined> {
   const told = options?.include_usage ? { usage: null } : {};
   const usages: Usage[] = [];
+  const thoughts: number[] = [];
   const begun = new Set<number>();
   const chunk = (index: number, delta: object, more: object) => {
     const role = begun.has(index) ? {} : { role: "assistant" };
@@ -91,6 +94,7 @@ async function* chunksOf(
     }
     const { index, deltas, logprob, finish, usage } = piece;
     if (usage) usages[index] = usage;
+    if (finish) thoughts.push(piece.thought ?? 0);
     let scored = logprob ? { logprobs: { content: [logprob], refusal: null } } : {};
     // A score without text has a chunk of its own, and an answer begins with its first token even if that says nothing yet.
     for (const delta of deltas.length || (!logprob && begun.has(index)) || finish ? deltas : [{ content: "" }]) {
@@ -100,7 +104,7 @@ async function* chunksOf(
     if (finish) yield { data: { ...chunk(index, {}, { finish_reason: finish }), biform: costOf([usage!]) } };
   }
   if (options?.include_usage)
-    yield { data: { ...head, choices: [], usage: usageOf(usages, n), biform: costOf(usages) } };
+    yield { data: { ...head, choices: [], usage: usageOf(usages, n, thoughts), biform: costOf(usages) } };
   yield { data: "[DONE]" };
 }
 

@@ -10,6 +10,7 @@ import {
 } from "./schema/answer.ts";
 import { chatBody } from "./schema/chat.ts";
 import { completionBody } from "./schema/completion.ts";
+import { responseAnswer, responseBody, responseEvent } from "./schema/response.ts";
 import { detokenizeAnswer, detokenizeBody, tokenizeAnswer, tokenizeBody } from "./schema/tokens.ts";
 import type { App } from "./server.ts";
 
@@ -37,6 +38,13 @@ const endpoints: readonly Endpoint[] = [
     body: completionBody,
     answer: completionAnswer,
     event: completionChunk,
+  },
+  {
+    path: "/v1/responses",
+    summary: "an answer in a conversation of items (Responses API); nothing is stored",
+    body: responseBody,
+    answer: responseAnswer,
+    event: responseEvent,
   },
   { path: "/v1/models", summary: "the models that there are", answer: modelList },
   { path: "/v1/models/{id}", summary: "one of them", answer: modelCard },

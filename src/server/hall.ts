@@ -66,7 +66,7 @@ export async function useModel<T>(
 }
 
 /** An id as OpenAI's API has them: what it is of, and what no other has. */
-export function newId(kind: "chatcmpl-" | "cmpl-" | "call_"): string {
+export function newId(kind: "chatcmpl-" | "cmpl-" | "call_" | "resp_" | "msg_" | "rs_" | "fc_"): string {
   return `${kind}${randomUUID().replaceAll("-", "")}`;
 }
 

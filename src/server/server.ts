@@ -10,6 +10,7 @@ import { type Env, hostGuard, keyGuard, tooLarge } from "./guard.ts";
 import type { Hall } from "./hall.ts";
 import { listModels, showModel } from "./models.ts";
 import { servePage } from "./page/serve.ts";
+import { respond } from "./responses.ts";
 import { detokenize, tokenize } from "./tokens.ts";
 
 /** Who is let in, and with what. */
@@ -59,6 +60,7 @@ export function createApp(hall: Hall, doors: Doors): App {
   app.get("/v1/models/:id{.+}", (c) => showModel(c, hall));
   app.post("/v1/completions", (c) => complete(c, hall));
   app.post("/v1/chat/completions", (c) => chat(c, hall));
+  app.post("/v1/responses", (c) => respond(c, hall));
   app.post("/v1/embeddings", () => {
     throw new Problem(404, "/v1/embeddings: got a request, expected none: these models write, they embed nothing", {
       code: "unsupported_endpoint",

@@ -19,6 +19,8 @@ export interface Piece {
   /** At the end alone. */
   readonly finish?: "stop" | "length" | "tool_calls";
   readonly usage?: Usage;
+  /** Tokens written up to the last of the thoughts. */
+  readonly thought?: number;
 }
 
 /** How an answer's text is taken apart. */
@@ -39,6 +41,8 @@ export async function* speak(
   const spell = spellerOf(served.tokenizer);
   const parsers = requests.map(() => parser?.() ?? plain());
   const called = new Set<number>();
+  const written = requests.map(() => 0);
+  const thought = requests.map(() => 0);
   const allow = (index: number, deltas: readonly Delta[]) =>
     deltas.filter((delta) => {
       if (!parallel && called.has(index)) return false;
@@ -51,6 +55,8 @@ export async function* speak(
       if (event.kind === "queued") yield { comment: `queued at place ${event.place}` };
       else if (event.kind === "token") {
         const deltas = allow(index, parsers[index]!.push(event.text));
+        written[index]!++;
+        if (deltas.some(({ reasoning }) => reasoning !== undefined)) thought[index] = written[index]!;
         yield { index, deltas, logprob: event.score && chatLogprob(spell, event.score) };
       } else if (event.kind === "end") {
         if (event.finish === "abort") check();
@@ -58,7 +64,13 @@ export async function* speak(
         metrics.observe(served.name, usage);
         const deltas = allow(index, parsers[index]!.end());
         const reason = finishOf(event.finish);
-        yield { index, deltas, finish: reason === "stop" && called.has(index) ? "tool_calls" : reason, usage };
+        yield {
+          index,
+          deltas,
+          finish: reason === "stop" && called.has(index) ? "tool_calls" : reason,
+          usage,
+          thought: thought[index]!,
+        };
       }
     }
   } finally {

@@ -11,10 +11,11 @@ export interface TokenUsage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   readonly prompt_tokens_details: { readonly cached_tokens: number };
+  readonly completion_tokens_details?: { readonly reasoning_tokens: number };
 }
 
-/** `usages` of all sequences, of which each `n` in a row answer one prompt. */
-export function usageOf(usages: readonly Usage[], n: number): TokenUsage {
+/** `usages` of all sequences, of which each `n` in a row answer one prompt, and the tokens of their thoughts, where these are told. */
+export function usageOf(usages: readonly Usage[], n: number, thoughts?: readonly number[]): TokenUsage {
   const prompts = usages.filter((_, i) => i % n === 0);
   const prompt_tokens = total(prompts, ({ prompt }) => prompt);
   const completion_tokens = total(usages, ({ written }) => written);
@@ -23,6 +24,9 @@ export function usageOf(usages: readonly Usage[], n: number): TokenUsage {
     completion_tokens,
     total_tokens: prompt_tokens + completion_tokens,
     prompt_tokens_details: { cached_tokens: total(prompts, ({ cached }) => cached) },
+    ...(thoughts
+      ? { completion_tokens_details: { reasoning_tokens: thoughts.reduce((sum, one) => sum + one, 0) } }
+      : {}),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Random } from "../../src/tensor/random.ts";
 import { ggufTokenizer } from "../../src/tokenizer/ggml.ts";
 import { config } from "./config.ts";
 import { bytesOf, type Field, hurt, raw, spoilt, strange, text, u32, u64 } from "./mutate.ts";
+import { request } from "./request.ts";
 
 /** What is fuzzed: how a valid file is made and hurt, and what must hold of any bytes. */
 export interface Target {
@@ -203,5 +204,5 @@ const safetensors: Target = {
   },
 };
 
-export const targets = { gguf, safetensors, config };
+export const targets = { gguf, safetensors, config, request };
 export type TargetName = keyof typeof targets;

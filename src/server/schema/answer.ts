@@ -26,6 +26,9 @@ export const usage = z
     completion_tokens: z.int(),
     total_tokens: z.int(),
     prompt_tokens_details: z.strictObject({ cached_tokens: z.int() }),
+    completion_tokens_details: z
+      .strictObject({ reasoning_tokens: z.int().describe("written up to the last of the thoughts") })
+      .optional(),
   })
   .openapi("Usage");
 

@@ -6,7 +6,8 @@ export const json = z.record(z.string(), z.unknown());
 
 const name = z.string().regex(/^[\w.-]{1,128}$/, "expected 1 to 128 letters, digits, _, - and .");
 
-const definition = z.strictObject({
+/** A function as a request declares it. */
+export const definition = z.strictObject({
   name,
   description: z.string().optional(),
   parameters: json.optional().describe("a JSON Schema; an object without members unless given"),
