@@ -2,10 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine } from "../src/batch/engine.ts";
 import { Refused, type Request } from "../src/batch/request.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { generate } from "../src/generate/generate.ts";
-import { cacheBytes, Session } from "../src/generate/session.ts";
+import { cacheBytes } from "../src/generate/session.ts";
 import type { Speaker } from "../src/generate/text.ts";
-import { answer, speakerOf } from "./fixture/speaker.ts";
+import { alone, answer, promptOf, speakerOf } from "./fixture/speaker.ts";
 
 // Many requests at once over one small model.
 
@@ -16,22 +15,6 @@ beforeAll(async () => {
   speaker = speakerOf(device);
 });
 afterAll(() => device.close());
-
-const promptOf = (length: number, seed: number) =>
-  Int32Array.from({ length }, (_, i) => (seed * 31 + i * i + 3 * i) % 256);
-
-/** The same request by `generate`, alone. */
-async function alone(of: Speaker, request: Request) {
-  const session = new Session(of.model, of.weights);
-  const ids = [];
-  let text = "";
-  for await (const step of generate(session, request.ids, { ...request, tokenizer: of.tokenizer })) {
-    ids.push(step.id);
-    text += step.text;
-  }
-  session.free();
-  return { ids, text };
-}
 
 describe("eight requests at once", () => {
   test.each([

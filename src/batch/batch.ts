@@ -7,7 +7,9 @@ import type { Numbers } from "../tensor/tensor.ts";
 import type { Counts } from "./figures.ts";
 import type { Job } from "./job.ts";
 import type { Pace } from "./pace.ts";
-import { type Amount, covers, type Room, sum } from "./room.ts";
+import type { Prefixes, Source } from "./prefixes.ts";
+import { keepMarked, sourceOf, WORTH } from "./reuse.ts";
+import { type Amount, covers, type Room, sum, without } from "./room.ts";
 import { shareOut } from "./share.ts";
 import { type Entry, stepTogether } from "./step.ts";
 
@@ -24,6 +26,7 @@ export interface Bench {
   readonly model: Speaker;
   readonly cache: CacheType;
   readonly room: Room;
+  readonly prefixes: Prefixes;
   readonly pace: Pace;
   readonly counts: Counts;
   /** Most sequences at once. */
@@ -55,17 +58,30 @@ export class Batch {
     return this.#jobs;
   }
 
-  /** Lets it run where there is room beside the others. @returns whether there was. */
-  begin(job: Job): boolean {
-    const { model, room, cache } = this.#bench;
-    if (this.#jobs.length >= this.#wide) return false;
-    // The others will still take the rest of what they read, and each a page to write on.
+  /**
+   * Lets it run where there is room beside the others, which may take the place of prefixes; "later" where it is to go on from what
+   * another one is about to read, "full" where there is no room. Throws DeviceError where there is none for it alone.
+   */
+  begin(job: Job): "begun" | "later" | "full" {
+    const { room, prefixes } = this.#bench;
+    if (this.#jobs.length >= this.#wide) return "full";
+    const source = sourceOf(job, this.#jobs, prefixes);
+    if (source === "later") return "later";
+    const session = this.#sessionFrom(source);
+    if (!session) return "full";
+    const { length } = job.tokens;
+    const own = room.pages(pagesOf(length + 1) - pagesOf(session.length) + (source ? 1 : 0));
+    // The others will still take the rest of what they read.
     const promised = this.#jobs.map((one) => this.#growth(one, one.tokens.length));
-    const need = [room.need(job.tokens.length + 1), ...promised].reduce(sum);
-    if (this.#jobs.length && !covers(room.free, need)) return false;
-    job.begin(new Session(model.model, model.weights, { cache, machine: model.machine }));
+    if (!this.#clear([own, room.snapshots(length), ...promised].reduce(sum), session) && this.#jobs.length) {
+      session.free();
+      return "full";
+    }
+    source?.use();
+    if (source && source.common >= source.length + WORTH) job.mark(source.common);
+    job.begin(session, source !== undefined);
     this.#jobs = [...this.#jobs, job].sort((a, b) => a.number - b.number);
-    return true;
+    return "begun";
   }
 
   /** Takes one out; its session is its own to give back. */
@@ -75,7 +91,7 @@ export class Batch {
 
   /** One step of all that run. */
   async step(): Promise<Outcome> {
-    const { pace, counts } = this.#bench;
+    const { pace, counts, prefixes } = this.#bench;
     const [plan, paused] = this.#makeRoom();
     if (!plan.size) return { ended: [], paused };
     const entries = [...plan.values()];
@@ -84,7 +100,7 @@ export class Batch {
     const begun = performance.now();
     let results: Numbers[];
     try {
-      results = await stepTogether(entries);
+      results = await stepTogether(entries, this.#bench.model.model.vocabulary);
     } catch (error) {
       return this.#recover(error as Error, paused);
     }
@@ -95,7 +111,9 @@ export class Batch {
     if (counts.steps % PATIENCE === 0 && this.#wide < this.#bench.slots) this.#wide++;
     const ended: [Job, Finish | Error][] = [];
     for (const [i, [job, entry]] of [...plan].entries()) {
+      job.forked = false;
       const how = goOn(job, entry, results[i]!);
+      keepMarked(job, prefixes);
       if (how === undefined) continue;
       this.leave(job);
       ended.push([job, how]);
@@ -121,6 +139,41 @@ export class Batch {
     return plan;
   }
 
+  /** A session that goes on from another, or a new one; undefined where there is no memory for it. */
+  #sessionFrom(source: Source | undefined): Session | undefined {
+    try {
+      if (!source) return this.#newSession();
+      const session = source.session.fork();
+      session.rewind(source.length);
+      return session;
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      // Another time, then: with fewer prefixes, or once others have ended.
+      if (!this.#bench.prefixes.evict() && !this.#jobs.length) throw error;
+      return undefined;
+    }
+  }
+
+  #newSession(): Session {
+    const { model, cache } = this.#bench;
+    return new Session(model.model, model.weights, { cache, machine: model.machine });
+  }
+
+  /**
+   * Sees to it that so much is free; prefixes go for it, but none where all together are not enough. `beside`: a session that is not
+   * among the jobs'.
+   */
+  #clear(need: Amount, beside?: Session): boolean {
+    const { room, prefixes } = this.#bench;
+    if (covers(room.free, need)) return true;
+    const sessions = [...this.#jobs.map(({ session }) => session!), ...(beside ? [beside] : [])];
+    // What is shared counts several times: there may be more to gain.
+    const running = sessions.map(({ length }) => room.taken(length)).reduce(sum, room.pages(0));
+    if (this.#jobs.length && !covers(sum(room.free, without(room.held, running)), need)) return false;
+    while (!covers(room.free, need)) if (!prefixes.evict()) return false;
+    return true;
+  }
+
   /** A plan that there is room for, and those that gave theirs up for it: the youngest first, never the last one. */
   #makeRoom(): [Map<Job, Entry>, Job[]] {
     const { room } = this.#bench;
@@ -128,7 +181,7 @@ export class Batch {
     for (;;) {
       const plan = this.#plan();
       const need = [...plan].map(([job, { ids }]) => this.#growth(job, job.session!.length + ids.length));
-      if (this.#jobs.length < 2 || covers(room.free, need.reduce(sum, room.pages(0)))) return [plan, paused];
+      if (this.#clear(need.reduce(sum, room.pages(0))) || this.#jobs.length < 2) return [plan, paused];
       paused.unshift(this.#pause(this.#jobs.at(-1)!));
     }
   }
@@ -142,8 +195,7 @@ export class Batch {
 
   /** What a sequence takes in further pages to grow to so many tokens. */
   #growth({ session, forked }: Job, tokens: number): Amount {
-    const pages = (count: number) => Math.ceil(count / PAGE);
-    return this.#bench.room.pages(Math.max(0, pages(tokens) - pages(session!.length)) + (forked ? 1 : 0));
+    return this.#bench.room.pages(Math.max(0, pagesOf(tokens) - pagesOf(session!.length)) + (forked ? 1 : 0));
   }
 
   /**
@@ -153,6 +205,7 @@ export class Batch {
   async #recover(error: Error, before: readonly Job[]): Promise<Outcome> {
     const jobs = this.#jobs;
     const paused = [...jobs.map((job) => this.#pause(job)), ...before];
+    this.#bench.prefixes.clear();
     const broken = await this.#probe();
     if (broken) return { ended: [], paused, broken };
     this.#wide = Math.max(1, Math.floor(jobs.length / 2));
@@ -163,9 +216,8 @@ export class Batch {
 
   /** Whether a token runs through the model: the error where none does. */
   async #probe(): Promise<DeviceError | undefined> {
-    const { model, cache } = this.#bench;
     try {
-      const session = new Session(model.model, model.weights, { cache, machine: model.machine });
+      const session = this.#newSession();
       try {
         const logits = session.append(Int32Array.of(0));
         try {
@@ -184,6 +236,8 @@ export class Batch {
     }
   }
 }
+
+const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE);
 
 /** Goes on by a step's logits; an error is this sequence's alone. */
 function goOn(job: Job, entry: Entry, numbers: Numbers): Finish | Error | undefined {

@@ -8,8 +8,10 @@ import { Counts, type Figures } from "./figures.ts";
 import { Job } from "./job.ts";
 import { Line } from "./line.ts";
 import { Pace } from "./pace.ts";
+import { Prefixes } from "./prefixes.ts";
+import { recomputing } from "./recompute.ts";
 import { type Event, Refused, type Request } from "./request.ts";
-import { Room } from "./room.ts";
+import { Room, total } from "./room.ts";
 import { EventStream } from "./stream.ts";
 
 /** How many sequences, how long, and in how much memory. */
@@ -22,6 +24,8 @@ export interface EngineOptions {
   readonly slots?: number | undefined;
   /** Most bytes of all caches: nine tenths of the memory that is free unless given. */
   readonly bytes?: number | undefined;
+  /** Most bytes of prefixes that are kept for others to go on from, 0 for none: what nobody else needs unless given. */
+  readonly prefixes?: number | undefined;
   /** Most tokens of prompts in a step. */
   readonly chunk?: number | undefined;
   /** Most requests that wait: 256 unless given. */
@@ -40,6 +44,7 @@ export class Engine {
   readonly #model: Speaker;
   readonly #options: EngineOptions;
   readonly #room: Room;
+  readonly #prefixes: Prefixes;
   readonly #line: Line;
   readonly #batch: Batch;
   readonly #counts = new Counts();
@@ -53,9 +58,10 @@ export class Engine {
     this.#options = options;
     const { cache = "f32", slots = 16 } = options;
     this.#room = new Room(model.model, model.weights, cache, options.bytes);
+    this.#prefixes = new Prefixes(this.#room, recomputing(model.model, model.machine, cache), options.prefixes);
     this.#line = new Line(options.queue ?? 256);
-    const [room, counts, pace] = [this.#room, this.#counts, new Pace(options.chunk)];
-    this.#batch = new Batch({ model, cache, room, pace, counts, slots });
+    const [room, prefixes, counts] = [this.#room, this.#prefixes, this.#counts];
+    this.#batch = new Batch({ model, cache, room, prefixes, pace: new Pace(options.chunk), counts, slots });
     this.context = this.#room.longest(options.context ?? model.context ?? Number.POSITIVE_INFINITY);
     if (this.context < 2)
       throw new DeviceError(
@@ -89,8 +95,12 @@ export class Engine {
       healthy: !this.#broken,
       running: this.#batch.jobs.length,
       queued: this.#line.length,
-      cacheBytes: this.#room.held,
+      cacheBytes: total(this.#room.held),
       cacheLimit: this.#room.limit,
+      prefixNodes: this.#prefixes.nodes,
+      prefixBytes: this.#prefixes.bytes,
+      prefixHits: this.#prefixes.hits,
+      prefixEvictions: this.#prefixes.evictions,
     };
   }
 
@@ -104,6 +114,7 @@ export class Engine {
   async close(): Promise<void> {
     for (const job of [...this.#line.jobs, ...this.#batch.jobs]) this.#abandon(job);
     await this.drain();
+    this.#prefixes.clear();
   }
 
   #accept(request: Request, stream: EventStream): Job {
@@ -133,7 +144,7 @@ export class Engine {
       if (!Number.isInteger(top) || top < 0 || top > vocabulary)
         throw new ShapeError(`${name}: got ${top}, expected a whole number from 0 to ${vocabulary}`);
     if (ids.length + maxTokens <= this.context) return;
-    const bytes = this.#room.need(ids.length + maxTokens).reduce((all, one) => all + one, 0);
+    const bytes = total(this.#room.need(ids.length + maxTokens));
     throw new Refused(
       "size",
       `request: got a prompt of ${ids.length} tokens and ${maxTokens} to write (${Math.ceil(bytes / 2 ** 20)} MiB of cache), expected ` +
@@ -159,15 +170,24 @@ export class Engine {
   /** Who leaves, who joins, and a step of those that run. */
   async #round(): Promise<void> {
     this.#sweep();
-    for (const job of [...this.#line.jobs]) {
-      if (!this.#batch.begin(job)) break;
-      this.#line.leave(job);
-    }
+    for (const job of [...this.#line.jobs]) if (!this.#admit(job)) break;
     this.#line.tell();
     const { ended, paused, broken } = await this.#batch.step();
     for (const [job, how] of ended) this.#end(job, how);
     for (const job of paused.toReversed()) this.#line.joinFirst(job);
     if (broken) this.#break(broken);
+  }
+
+  /** @returns whether those behind it may be looked at. */
+  #admit(job: Job): boolean {
+    try {
+      const outcome = this.#batch.begin(job);
+      if (outcome === "begun") this.#line.leave(job);
+      return outcome !== "full";
+    } catch (error) {
+      this.#end(job, error as Error);
+      return true;
+    }
   }
 
   /** Ends those that nobody waits for any longer, and those whose time is over. */
@@ -201,7 +221,9 @@ export class Engine {
     }
     if (how === "abort") counts.aborted++;
     else counts.finished++;
-    job.end(how);
+    const session = job.end(how);
+    if (how === "abort") session?.free();
+    else if (session) this.#prefixes.keep(job.realm, session);
   }
 
   /** Nothing runs any more: all are told. */

@@ -24,6 +24,11 @@ export interface Figures {
   /** Bytes of caches now, and most bytes that they may take. */
   readonly cacheBytes: number;
   readonly cacheLimit: number;
+  /** Prefixes that are kept: where they part or end, their bytes, how often one was gone on from, and given up for want of room. */
+  readonly prefixNodes: number;
+  readonly prefixBytes: number;
+  readonly prefixHits: number;
+  readonly prefixEvictions: number;
 }
 
 /** What is counted as it happens. */

@@ -27,11 +27,10 @@ export class Job {
   readonly over = new AbortController();
   /** A fork shares the last page: the next step takes one more. */
   forked = false;
-  /** Tokens at which others wait to go on from this one, in rising order. */
-  marks: number[] = [];
   readonly #writer: Writer;
   readonly #vocabulary: number;
   #session: Session | undefined;
+  readonly #marks = new Set<number>();
   #scores: Scored[] = [];
   #prompted = false;
   #place = 0;
@@ -93,28 +92,36 @@ export class Job {
   }
 
   /** Runs in this session from now on, which holds the first of its tokens. */
-  begin(session: Session): void {
+  begin(session: Session, forked: boolean): void {
     this.#session = session;
+    this.forked = forked;
     this.#times.begun ||= performance.now();
     this.cached ??= session.length;
     if (this.scoring) this.#scores = [];
   }
 
+  /** Others may go on from its first `length` tokens: a step ends there. */
+  mark(length: number): void {
+    this.#marks.add(length);
+  }
+
+  /** Whether it has just come to a place that was marked, which then is none any longer. */
+  takeMark(): boolean {
+    return this.#marks.delete(this.#session!.length);
+  }
+
   /** Gives its session up; what it has written stays. */
   pause(): void {
-    const { prefill = {}, decode = {} } = this.#session?.forms ?? {};
-    for (const [form, count] of [...Object.entries(prefill), ...Object.entries(decode)])
-      this.#forms[form] = (this.#forms[form] ?? 0) + count;
     this.#session?.free();
-    this.#session = undefined;
+    this.#leave();
   }
 
   /** The next tokens to run, at most so many. */
   entry(most: number): Entry {
     const session = this.#session!;
     const { length } = session;
-    const mark = this.marks.find((one) => one > length) ?? Number.POSITIVE_INFINITY;
-    const ids = this.tokens.slice(length, Math.min(length + most, mark));
+    const ahead = [...this.#marks].filter((mark) => mark > length);
+    const ids = this.tokens.slice(length, Math.min(length + most, ...ahead));
     const last = length + ids.length === this.tokens.length && this.request.maxTokens !== 0;
     return { session, ids, logits: this.scoring ? "all" : last ? "last" : "none" };
   }
@@ -136,13 +143,15 @@ export class Job {
     return step.finish;
   }
 
-  /** Tells the end. Its session is given back. */
-  end(finish: Finish | "abort"): void {
-    const bytes = this.#session?.bytes ?? 0;
-    this.pause();
+  /** Tells the end. Its session, where it has one, is whoever calls' to keep or to free. */
+  end(finish: Finish | "abort"): Session | undefined {
+    const session = this.#session;
+    const bytes = session?.bytes ?? 0;
+    this.#leave();
     this.over.abort();
     this.stream.push({ kind: "end", finish, usage: this.#usage(bytes) });
     this.stream.end();
+    return session;
   }
 
   /** Ends in an error. */
@@ -150,6 +159,14 @@ export class Job {
     this.pause();
     this.over.abort();
     this.stream.fail(error);
+  }
+
+  /** Is without a session from now on; what ran in it is written down. */
+  #leave(): void {
+    const { prefill = {}, decode = {} } = this.#session?.forms ?? {};
+    for (const [form, count] of [...Object.entries(prefill), ...Object.entries(decode)])
+      this.#forms[form] = (this.#forms[form] ?? 0) + count;
+    this.#session = undefined;
   }
 
   #tellPrompt(): void {

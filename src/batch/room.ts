@@ -61,20 +61,35 @@ export class Room {
   }
 
   /** Bytes that they hold, those that several hold once. */
-  get held(): number {
-    return this.#places.reduce((sum, { device, base }) => sum + device.liveBytes - base, 0);
+  get held(): Amount {
+    return this.#places.map(({ device, base }) => device.liveBytes - base);
   }
 
   /** What is left in each memory; below 0 where too much is held. */
   get free(): Amount {
-    return this.#places.map(({ device, base, limit }) => Math.min(limit - (device.liveBytes - base), device.freeBytes));
+    const { held } = this;
+    return this.#places.map(({ device, limit }, i) => Math.min(limit - held[i]!, device.freeBytes));
   }
 
-  /** What a sequence of so many tokens takes: whole pages, its state, and as many states as it keeps to come back to. */
+  /** What a sequence of so many tokens takes: whole pages, its state, and the states that it keeps to come back to. */
   need(tokens: number): Amount {
-    const pages = Math.ceil(tokens / PAGE);
-    const states = 2 + Math.ceil(1.5 * Math.log2(1 + tokens / SPACING));
-    return this.#places.map(({ page, state }) => pages * page + states * state);
+    return [this.taken(tokens), this.snapshots(tokens)].reduce(sum);
+  }
+
+  /** The same without the states to come back to, which go where memory ends. */
+  taken(tokens: number): Amount {
+    return sum(this.pages(Math.ceil(tokens / PAGE)), this.state);
+  }
+
+  /** The states that a sequence of so many tokens keeps to come back to (`Snapshots`), at most. */
+  snapshots(tokens: number): Amount {
+    const count = 1 + Math.ceil(1.5 * Math.log2(1 + tokens / SPACING));
+    return this.state.map((bytes) => count * bytes);
+  }
+
+  /** A sequence's states. */
+  get state(): Amount {
+    return this.#places.map(({ state }) => state);
   }
 
   /** What so many pages take, one in each layer. */
@@ -110,7 +125,12 @@ export function covers(free: Amount, need: Amount): boolean {
   return free.every((bytes, i) => bytes >= need[i]!);
 }
 
-/** What is missing, nothing where nothing is. */
-export function lack(free: Amount, need: Amount): Amount {
-  return free.map((bytes, i) => Math.max(0, need[i]! - bytes));
+/** What is left of one without the other, nothing below 0. */
+export function without(a: Amount, b: Amount): Amount {
+  return a.map((bytes, i) => Math.max(0, bytes - b[i]!));
+}
+
+/** In all memories. */
+export function total(amount: Amount): number {
+  return amount.reduce((all, bytes) => all + bytes, 0);
 }

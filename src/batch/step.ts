@@ -1,4 +1,5 @@
 import type { Session } from "../generate/session.ts";
+import { appendTogether } from "../generate/together.ts";
 import type { Numbers } from "../tensor/tensor.ts";
 
 /** What a sequence brings to a step: its new tokens, and of which of them logits are wanted. */
@@ -8,20 +9,20 @@ export interface Entry {
   readonly logits: "none" | "last" | "all";
 }
 
-/** One step of several sessions: logits `[rows, vocabulary]` of each. Where it fails, they are as they were. */
-export async function stepTogether(entries: readonly Entry[]): Promise<Numbers[]> {
-  const starts = entries.map(({ session }) => session.length);
-  const read: Promise<Numbers>[] = [];
+/** One step of several sessions of a vocabulary: the logits of each `[rows, vocabulary]`. Throws as `appendTogether`. */
+export async function stepTogether(entries: readonly Entry[], vocabulary: number): Promise<Numbers[]> {
+  const rows = entries.map(({ ids, logits }) => ({ all: ids.length, last: 1, none: 0 })[logits]);
+  const output = appendTogether(entries);
   try {
-    for (const { session, ids, logits } of entries) {
-      const output = session.append(ids, { logits: logits === "all" ? "all" : "last" });
-      read.push(output.read());
-      output.free();
-    }
-  } catch (error) {
-    for (const [i, { session }] of entries.entries()) session.rewind(starts[i]!);
-    await Promise.allSettled(read);
-    throw error;
+    // Waited for even where nothing is wanted: the device may fall behind no further.
+    const numbers = await output.read();
+    let at = 0;
+    return rows.map((count) => {
+      const from = at;
+      at += count * vocabulary;
+      return numbers.subarray(from, at);
+    });
+  } finally {
+    output.free();
   }
-  return Promise.all(read);
 }
