@@ -4,6 +4,8 @@ import { Refused, type Request } from "../src/batch/request.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { cacheBytes } from "../src/generate/session.ts";
 import type { Speaker } from "../src/generate/text.ts";
+import { DeviceError, FormatError } from "../src/tensor/error.ts";
+import type { Numbers } from "../src/tensor/tensor.ts";
 import { alone, answer, promptOf, speakerOf } from "./fixture/speaker.ts";
 
 // Many requests at once over one small model.
@@ -91,6 +93,148 @@ describe("room", () => {
     expect(told.slice(0, 3)).toEqual([[], [1], [2, 1]]);
     expect(told[3]).toBeInstanceOf(Refused);
     expect((told[3] as Refused).reason).toBe("queue");
+    await engine.close();
+  });
+});
+
+describe("what goes wrong", () => {
+  test("memory that ends in a step stops nobody: all read again, fewer at once", async () => {
+    const own = speakerOf(device);
+    const before = device.liveBytes;
+    const engine = new Engine(own);
+    const requests = Array.from({ length: 4 }, (_, i) => ({ ids: promptOf(120, i), maxTokens: 30, temperature: 0 }));
+    const allocate = device.allocate.bind(device);
+    let [calls, failures] = [0, 0];
+    device.allocate = (elements) => {
+      if (++calls % 701 === 0 && failures < 3) {
+        failures++;
+        throw new DeviceError("no memory, for once");
+      }
+      return allocate(elements);
+    };
+    try {
+      const answers = await Promise.all(requests.map((request) => answer(engine, request)));
+      expect(failures).toBe(3);
+      expect(engine.figures).toMatchObject({ finished: 4, failed: 0, healthy: true });
+      device.allocate = allocate;
+      for (const [i, request] of requests.entries()) expect(answers[i]!.ids).toEqual((await alone(own, request)).ids);
+    } finally {
+      device.allocate = allocate;
+    }
+    await engine.close();
+    expect(device.liveBytes).toBe(before);
+    for (const t of own.weights.values()) t.free();
+  });
+
+  test("an error of one is told to it alone", async () => {
+    const engine = new Engine(speaker);
+    const constraint = {
+      mask() {
+        throw new FormatError("grammar: got none");
+      },
+      accept() {},
+      free() {},
+    };
+    const request = { ids: promptOf(20, 1), maxTokens: 6, temperature: 0 };
+    const [bad, good] = await Promise.allSettled([
+      answer(engine, { ...request, constraint }),
+      answer(engine, { ...request, realm: "another" }),
+    ]);
+    expect(bad).toMatchObject({ status: "rejected", reason: { message: "grammar: got none" } });
+    expect(good).toMatchObject({ status: "fulfilled", value: { ids: (await alone(speaker, request)).ids } });
+    expect(engine.figures).toMatchObject({ finished: 1, failed: 1, healthy: true });
+    await engine.close();
+  });
+
+  test("a device that ends is told to all, and to whoever comes later", async () => {
+    const mortal = await WasmDevice.open({ threads: 1 });
+    const engine = new Engine(speakerOf(mortal), { slots: 1 });
+    const request = { ids: promptOf(20, 1), maxTokens: 500 };
+    const runs = [1, 2].map(() =>
+      answer(engine, request, (event) => {
+        if (event.kind === "token") mortal.close();
+      }),
+    );
+    for (const run of runs) await expect(run).rejects.toThrow(/got a device that has failed .* load the model again/);
+    expect(engine.figures).toMatchObject({ healthy: false, running: 0, queued: 0, failed: 2 });
+    await expect(answer(engine, request)).rejects.toThrow(DeviceError);
+    await engine.close();
+  });
+
+  test("time that is over in the queue and in all", async () => {
+    const engine = new Engine(speaker, { slots: 1, timeouts: { queue: 0.02, total: 0.2 } });
+    const request = { ids: promptOf(20, 1), maxTokens: 100_000 };
+    const [runs, waits] = await Promise.allSettled([answer(engine, request), answer(engine, request)]);
+    expect(runs).toMatchObject({ status: "rejected", reason: { name: "Refused", reason: "time" } });
+    expect(waits).toMatchObject({ status: "rejected", reason: { name: "Refused", reason: "time" } });
+    expect((waits as PromiseRejectedResult).reason.message).toMatch(/in the queue, expected at most 0.02 s/);
+    await engine.close();
+  });
+
+  test("an engine that drains ends what it has and takes no more", async () => {
+    const engine = new Engine(speaker, { slots: 1 });
+    const runs = [1, 2].map((i) => answer(engine, { ids: promptOf(20, i), maxTokens: 5 }));
+    const drained = engine.drain();
+    await expect(answer(engine, { ids: promptOf(9, 1) })).rejects.toMatchObject({ reason: "closing" });
+    await drained;
+    expect((await Promise.all(runs)).map(({ finish }) => finish)).toEqual(["length", "length"]);
+    await engine.close();
+  });
+});
+
+describe("a request", () => {
+  test("that is none is refused by name", async () => {
+    const engine = new Engine(speaker);
+    const wrong: [Partial<Request>, RegExp][] = [
+      [{ ids: new Int32Array() }, /prompt: got no tokens/],
+      [{ ids: Int32Array.of(1, 256) }, /prompt: got the id 256 at 1/],
+      [{ temperature: -1 }, /temperature: got -1/],
+      [{ presencePenalty: 3 }, /presencePenalty: got 3, expected a number from -2 to 2/],
+      [{ maxTokens: -1 }, /maxTokens: got -1/],
+      [{ logprobs: 257 }, /logprobs: got 257, expected a whole number from 0 to 256/],
+    ];
+    for (const [part, message] of wrong)
+      await expect(answer(engine, { ids: promptOf(5, 1), ...part })).rejects.toThrow(message);
+    expect(engine.figures).toMatchObject({ refused: wrong.length, running: 0, queued: 0 });
+    await engine.close();
+  });
+
+  test("bends what is drawn by bias and constraint; log probabilities stay the model's own", async () => {
+    const engine = new Engine(speaker, { prefixes: 0 });
+    const ids = promptOf(20, 1);
+    const accepted: number[] = [];
+    const constraint = {
+      mask(logits: Numbers) {
+        for (let id = 0; id < logits.length; id++) if (id % 2) logits[id] = Number.NEGATIVE_INFINITY;
+      },
+      accept: (id: number) => accepted.push(id),
+      free() {},
+    };
+    const bias = new Map([
+      [64, 100],
+      [65, 200],
+    ]);
+    const { tokens } = await answer(engine, { ids, maxTokens: 3, bias, constraint, logprobs: 256 });
+    expect(accepted).toEqual([64, 64, 64]);
+    const free = await answer(engine, { ids, maxTokens: 1, logprobs: 256, temperature: 0 });
+    const { top } = free.tokens[0]!.score!;
+    expect(tokens[0]!.score).toEqual({ ...top.find(({ id }) => id === 64)!, top });
+    expect(top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeCloseTo(1, 12);
+    await engine.close();
+  });
+
+  test("ends at a stop string, an end token and a full context", async () => {
+    const engine = new Engine(speaker, { context: 40 });
+    const request = { ids: promptOf(20, 2), temperature: 0 };
+    const full = await answer(engine, request);
+    // The last token is not run: the context holds 40 tokens, and one is written after them.
+    expect([full.finish, full.ids.length]).toEqual(["context", 21]);
+    const end = new Set([full.ids[7]!]);
+    const ended = await answer(engine, { ...request, end });
+    expect([ended.finish, ended.ids]).toEqual(["end", full.ids.slice(0, full.ids.indexOf(full.ids[7]!) + 1)]);
+    const stop = [full.text.slice(4, 6)];
+    const stopped = await answer(engine, { ...request, stop });
+    expect([stopped.finish, stopped.text]).toEqual(["stop", full.text.slice(0, full.text.indexOf(stop[0]!))]);
     await engine.close();
   });
 });

@@ -12,6 +12,7 @@ import { keepMarked, sourceOf, WORTH } from "./reuse.ts";
 import { type Amount, covers, type Room, sum, without } from "./room.ts";
 import { shareOut } from "./share.ts";
 import { type Entry, stepTogether } from "./step.ts";
+import type { Store } from "./store.ts";
 
 /** What became of the sequences of a step: those that ended, and those that gave their memory up and wait again. */
 export interface Outcome {
@@ -27,6 +28,8 @@ export interface Bench {
   readonly cache: CacheType;
   readonly room: Room;
   readonly prefixes: Prefixes;
+  /** Prefixes in files, where they are kept. */
+  store?: Store | undefined;
   readonly pace: Pace;
   readonly counts: Counts;
   /** Most sequences at once. */
@@ -46,6 +49,7 @@ export class Batch {
   /** In the order in which they were asked for. */
   #jobs: Job[] = [];
   readonly #bench: Bench;
+  readonly #loads = new Set<Promise<unknown>>();
   /** Most that run now: fewer than the slots after a step that failed. */
   #wide: number;
 
@@ -66,14 +70,12 @@ export class Batch {
     const { room, prefixes } = this.#bench;
     if (this.#jobs.length >= this.#wide) return "full";
     const source = sourceOf(job, this.#jobs, prefixes);
-    if (source === "later") return "later";
+    if (source === "later" || this.#awaitsFile(job, source)) return "later";
     const session = this.#sessionFrom(source);
     if (!session) return "full";
     const { length } = job.tokens;
     const own = room.pages(pagesOf(length + 1) - pagesOf(session.length) + (source ? 1 : 0));
-    // The others will still take the rest of what they read.
-    const promised = this.#jobs.map((one) => this.#growth(one, one.tokens.length));
-    if (!this.#clear([own, room.snapshots(length), ...promised].reduce(sum), session) && this.#jobs.length) {
+    if (!this.#clear([own, room.snapshots(length), this.#promised].reduce(sum), session) && this.#jobs.length) {
       session.free();
       return "full";
     }
@@ -82,6 +84,39 @@ export class Batch {
     job.begin(session, source !== undefined);
     this.#jobs = [...this.#jobs, job].sort((a, b) => a.number - b.number);
     return "begun";
+  }
+
+  /** Whether a file is being read that it is to go on from: one that spares much more than what is there. */
+  #awaitsFile(job: Job, source: Source | undefined): boolean {
+    const { store, room, prefixes } = this.#bench;
+    const found = job.scoring ? undefined : store?.find(job.realm, job.tokens);
+    if (!store || !found || found.length < (source?.length ?? 0) + PAGE) return false;
+    const { file } = found;
+    if (store.isLoading(file)) return true;
+    const { length } = file.tokens;
+    // Once for each, since what is kept may have gone again before its turn.
+    if (job.tried.has(file) || !room.holds(length) || !this.#clear(sum(room.need(length), this.#promised)))
+      return false;
+    job.tried.add(file);
+    const loading = store.load(file).then((session) => session && prefixes.keep(job.realm, session));
+    this.#loads.add(loading);
+    void loading.finally(() => this.#loads.delete(loading));
+    return true;
+  }
+
+  /** What those that run will still take to come to the end of what they read. */
+  get #promised(): Amount {
+    return this.#jobs.map((job) => this.#growth(job, job.tokens.length)).reduce(sum, this.#bench.room.pages(0));
+  }
+
+  /** Comes once no file is being read. */
+  async settle(): Promise<void> {
+    while (this.#loads.size) await Promise.all(this.#loads);
+  }
+
+  /** Whether files are being read. */
+  get loading(): boolean {
+    return this.#loads.size > 0;
   }
 
   /** Takes one out; its session is its own to give back. */
@@ -199,18 +234,20 @@ export class Batch {
   }
 
   /**
-   * After a step that failed: all give their sessions up and read again, half as many at once. One that failed alone is told. Where
-   * the device runs nothing any more, all are.
+   * After a step that failed: all give their sessions up and read again, half as many at once. One that fails alone a second time is
+   * told. Where the device runs nothing any more, all are.
    */
   async #recover(error: Error, before: readonly Job[]): Promise<Outcome> {
     const jobs = this.#jobs;
     const paused = [...jobs.map((job) => this.#pause(job)), ...before];
     this.#bench.prefixes.clear();
-    const broken = await this.#probe();
+    // Twice: memory that is short for a moment is no device that has failed.
+    const broken = (await this.#probe()) && (await this.#probe());
     if (broken) return { ended: [], paused, broken };
     this.#wide = Math.max(1, Math.floor(jobs.length / 2));
     // What is no DeviceError would come again.
-    const told = error instanceof DeviceError ? (jobs.length === 1 ? jobs : []) : jobs;
+    const alone = jobs.length === 1 && jobs[0]!.failures++ > 0;
+    const told = alone || !(error instanceof DeviceError) ? jobs : [];
     return { ended: told.map((job) => [job, error] as const), paused: paused.filter((job) => !told.includes(job)) };
   }
 

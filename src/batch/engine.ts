@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { turn } from "../device/turn.ts";
+import type { Session } from "../generate/session.ts";
 import type { Speaker } from "../generate/text.ts";
 import type { Finish } from "../generate/writer.ts";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
-import type { CacheType } from "../tensor/page.ts";
-import { Batch } from "./batch.ts";
+import { type CacheType, PAGE } from "../tensor/page.ts";
+import { Batch, type Bench } from "./batch.ts";
 import { Counts, type Figures } from "./figures.ts";
 import { Job } from "./job.ts";
 import { Line } from "./line.ts";
@@ -12,6 +14,7 @@ import { Prefixes } from "./prefixes.ts";
 import { recomputing } from "./recompute.ts";
 import { type Event, Refused, type Request } from "./request.ts";
 import { Room, total } from "./room.ts";
+import { Store } from "./store.ts";
 import { EventStream } from "./stream.ts";
 
 /** How many sequences, how long, and in how much memory. */
@@ -26,6 +29,11 @@ export interface EngineOptions {
   readonly bytes?: number | undefined;
   /** Most bytes of prefixes that are kept for others to go on from, 0 for none: what nobody else needs unless given. */
   readonly prefixes?: number | undefined;
+  /** A folder that keeps prefixes for after a restart, at most so many bytes (4 GiB unless given) in it for each model and cache type. */
+  readonly cacheDir?: string | undefined;
+  readonly cacheDirBytes?: number | undefined;
+  /** Sees a line about each file there that cannot be read or written. */
+  readonly warn?: ((line: string) => void) | undefined;
   /** Most tokens of prompts in a step. */
   readonly chunk?: number | undefined;
   /** Most requests that wait: 256 unless given. */
@@ -33,6 +41,9 @@ export interface EngineOptions {
   /** Most seconds that a request waits, and that it takes in all: without end unless given. */
   readonly timeouts?: { readonly queue?: number | undefined; readonly total?: number | undefined } | undefined;
 }
+
+/** How long the loop rests where all that wait do so for a file. */
+const LOADING_MS = 2;
 
 /**
  * Writes many sequences at once over one model. They join and leave between steps; a step takes one token of each that writes and a
@@ -46,7 +57,11 @@ export class Engine {
   readonly #room: Room;
   readonly #prefixes: Prefixes;
   readonly #line: Line;
+  readonly #bench: Bench;
   readonly #batch: Batch;
+  /** Comes once it is known which prefixes lie in files. */
+  readonly #ready: Promise<void>;
+  #saving: Promise<void> | undefined;
   readonly #counts = new Counts();
   #closing = false;
   #broken: DeviceError | undefined;
@@ -61,7 +76,9 @@ export class Engine {
     this.#prefixes = new Prefixes(this.#room, recomputing(model.model, model.machine, cache), options.prefixes);
     this.#line = new Line(options.queue ?? 256);
     const [room, prefixes, counts] = [this.#room, this.#prefixes, this.#counts];
-    this.#batch = new Batch({ model, cache, room, prefixes, pace: new Pace(options.chunk), counts, slots });
+    this.#bench = { model, cache, room, prefixes, pace: new Pace(options.chunk), counts, slots };
+    this.#batch = new Batch(this.#bench);
+    this.#ready = this.#openStore();
     this.context = this.#room.longest(options.context ?? model.context ?? Number.POSITIVE_INFINITY);
     if (this.context < 2)
       throw new DeviceError(
@@ -97,6 +114,8 @@ export class Engine {
       queued: this.#line.length,
       cacheBytes: total(this.#room.held),
       cacheLimit: this.#room.limit,
+      diskBytes: this.#bench.store?.bytes ?? 0,
+      diskWrites: this.#bench.store?.writes ?? false,
       prefixNodes: this.#prefixes.nodes,
       prefixBytes: this.#prefixes.bytes,
       prefixHits: this.#prefixes.hits,
@@ -108,6 +127,9 @@ export class Engine {
   async drain(): Promise<void> {
     this.#closing = true;
     await this.#work;
+    await this.#batch.settle();
+    await this.#saving;
+    await this.#save(() => false);
   }
 
   /** Ends all requests and gives the caches' memory back. The model stays open. */
@@ -160,11 +182,41 @@ export class Engine {
 
   async #run(): Promise<void> {
     try {
+      await this.#ready;
       for (await turn(); this.#batch.jobs.length || this.#line.length; await turn()) await this.#round();
     } catch (error) {
       this.#break(new DeviceError(`engine: got ${(error as Error).message}, expected a step`, { cause: error }));
     }
     this.#work = undefined;
+    this.#saving ??= this.#save(() => this.#work !== undefined).finally(() => {
+      this.#saving = undefined;
+    });
+  }
+
+  async #openStore(): Promise<void> {
+    const { cacheDir: folder, cacheDirBytes: limit = 4 * 2 ** 30, cache, warn = () => {} } = this.#options;
+    if (folder === undefined) return;
+    const session = { cache, machine: this.#model.machine };
+    try {
+      this.#bench.store = await Store.open(this.#model, { folder, limit, session, warn });
+    } catch (error) {
+      warn(`${(error as Error).message}; prefixes are not kept in ${folder}`);
+    }
+  }
+
+  /** Writes prefixes to files that are in none, until `ends`. */
+  async #save(ends: () => boolean): Promise<void> {
+    await this.#ready;
+    const { store } = this.#bench;
+    const done = new Set<Session>();
+    while (store?.writes && !this.#broken && !ends()) {
+      const next = this.#prefixes.all.find(({ realm, session }) => {
+        return session.length >= PAGE && !done.has(session) && !store.holds(realm, session.tokens);
+      });
+      if (!next) return;
+      done.add(next.session);
+      await store.save(next.realm, next.session);
+    }
   }
 
   /** Who leaves, who joins, and a step of those that run. */
@@ -172,6 +224,7 @@ export class Engine {
     this.#sweep();
     for (const job of [...this.#line.jobs]) if (!this.#admit(job)) break;
     this.#line.tell();
+    if (!this.#batch.jobs.length && this.#batch.loading) await sleep(LOADING_MS);
     const { ended, paused, broken } = await this.#batch.step();
     for (const [job, how] of ended) this.#end(job, how);
     for (const job of paused.toReversed()) this.#line.joinFirst(job);

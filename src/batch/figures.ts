@@ -29,6 +29,9 @@ export interface Figures {
   readonly prefixBytes: number;
   readonly prefixHits: number;
   readonly prefixEvictions: number;
+  /** Bytes of prefixes in files, and whether any are written: false without a folder, and since the disk refused one. */
+  readonly diskBytes: number;
+  readonly diskWrites: boolean;
 }
 
 /** What is counted as it happens. */

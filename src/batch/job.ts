@@ -21,6 +21,10 @@ export class Job {
   readonly stream: EventStream;
   /** Of the prompt, those that came from a prefix when it first began. */
   cached: number | undefined;
+  /** How often a step failed that it was alone in. */
+  failures = 0;
+  /** Files that were read for it. */
+  readonly tried = new Set<object>();
   /** Whoever asked has gone. */
   abandoned = false;
   /** Aborted at its end: listeners of its signal go then. */

@@ -110,6 +110,12 @@ export class Prefixes {
     while (this.bytes > this.#limit && this.evict());
   }
 
+  /** All that are kept, those that were of use last first. */
+  get all(): Prefix[] {
+    const nodes = [...this.#trees.values()].flatMap((tree) => [...tree.values()]);
+    return nodes.sort((a, b) => b.used - a.used).map(({ value }) => value!);
+  }
+
   /** Gives back what is worth least. @returns whether there was anything. */
   evict(): boolean {
     let least: { tree: Radix<Prefix>; node: Node<Prefix>; worth: number } | undefined;

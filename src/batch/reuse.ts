@@ -2,7 +2,7 @@ import { DeviceError } from "../tensor/error.ts";
 import type { Job } from "./job.ts";
 import type { Prefixes, Source } from "./prefixes.ts";
 
-/** Tokens that are worth waiting for, or keeping states for: fewer are read in a step. */
+/** Tokens that are worth a copy of the states: fewer are read again in a step. */
 export const WORTH = 16;
 
 /**
@@ -23,9 +23,9 @@ export function sourceOf(job: Job, running: readonly Job[], prefixes: Prefixes):
     const length = session!.reachable(there);
     if (length > (best?.length ?? 0))
       best = { session: session!, common: there, length, use: () => useRunning(other, prefixes) };
-    if (common > session!.length && common > (awaited?.common ?? 0)) awaited = { other, common };
+    if (!other.writing && common > session!.length && common > (awaited?.common ?? 0)) awaited = { other, common };
   }
-  if (!awaited || awaited.common < (best?.length ?? 0) + WORTH) return best;
+  if (!awaited || awaited.common <= (best?.length ?? 0)) return best;
   awaited.other.mark(awaited.common);
   return "later";
 }

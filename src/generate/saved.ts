@@ -57,8 +57,15 @@ export async function writeSession(path: string, session: Session): Promise<void
   await writeSafetensors(path, tensors, metadata);
 }
 
-/** Fills an empty session from a file, and gives its tokens and its past. Everything is checked before memory is taken. */
-export async function readSession(path: string, session: Session): Promise<Past & { readonly tokens: Int32Array }> {
+/** What a file says but for its caches: the tokens, and how many of them its snapshot is of. */
+export interface Outline {
+  readonly file: TensorReader;
+  readonly tokens: Int32Array;
+  readonly before: number | undefined;
+}
+
+/** Reads what a file is of. Throws FormatError where it is damaged, or of another model or cache type than the session. */
+export async function outlineSession(path: string, session: Session): Promise<Outline> {
   const file = await openSafetensors(path);
   const { metadata } = file;
   if (metadata.format !== FORMAT)
@@ -80,12 +87,24 @@ export async function readSession(path: string, session: Session): Promise<Past 
     throw new FormatError(
       `${path}: length: got ${said(metadata.length)}, expected the ${length} tokens that are there`,
     );
+  const tokens = Int32Array.from(await file.read("tokens"));
+  const bad = tokens.findIndex((id) => id < 0 || id >= session.model.vocabulary);
+  if (bad >= 0)
+    throw new FormatError(
+      `${path}: tokens: element ${bad}: got ${tokens[bad]}, expected 0 to ${session.model.vocabulary - 1}`,
+    );
+  return { file, tokens, before: snapshotLength(file, length) };
+}
+
+/** Fills an empty session from a file, and gives its tokens and its past. Everything is checked before memory is taken. */
+export async function readSession(path: string, session: Session): Promise<Past & { readonly tokens: Int32Array }> {
+  const { file, tokens, before } = await outlineSession(path, session);
+  const { length } = tokens;
   const expected = new Set(["tokens"]);
   const expect = (name: string, dtype: Strip["dtype"], shape: readonly number[]) => {
     check(file, name, dtype, shape);
     expected.add(name);
   };
-  const before = snapshotLength(file, length);
   session.caches.forEach((cache, i) => {
     for (const { name, dtype, shape } of cache.strips) expect(`layers.${i}.${name}`, dtype, [length, ...shape]);
     for (const [name, t] of Object.entries(cache.state))
@@ -96,12 +115,6 @@ export async function readSession(path: string, session: Session): Promise<Past 
   if (stateful && file.has("ends")) expected.add("ends");
   const odd = file.names.find((name) => !expected.has(name));
   if (odd !== undefined) throw new FormatError(`${path}: got a tensor ${clip(odd)}, expected none of this name`);
-  const tokens = Int32Array.from(await file.read("tokens"));
-  const bad = tokens.findIndex((id) => id < 0 || id >= session.model.vocabulary);
-  if (bad >= 0)
-    throw new FormatError(
-      `${path}: tokens: element ${bad}: got ${tokens[bad]}, expected 0 to ${session.model.vocabulary - 1}`,
-    );
   const ends = expected.has("ends") ? await readEnds(file, length) : new Int32Array();
   for (const cache of session.caches) cache.restore(length);
   for (const [i, cache] of session.caches.entries()) {
@@ -183,7 +196,7 @@ function bytesOf(values: Values, dtype: Strip["dtype"]): Uint8Array {
 }
 
 /** What tells a model with its weights from others: its description, and the first bytes of every weight as they lie in memory. */
-async function fingerprint({ model, weights }: Session): Promise<string> {
+export async function fingerprint({ model, weights }: Session): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(model));
   for (const [name, t] of weights) {
     hash.update(`${name} ${t.shape}`);
