@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { z } from "zod";
 import { variants } from "../src/attention/variants.ts";
 import { formsText, variantRows } from "../src/cost/catalogue.ts";
 import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
@@ -10,6 +11,9 @@ import { conformance } from "../src/plan/conformance.ts";
 import { differenceJsonSchema } from "../src/plan/difference.ts";
 import { planJsonSchema } from "../src/plan/schema.ts";
 import { servingSchema, servingText } from "../src/plan/serving.ts";
+import { chatBody } from "../src/server/schema/chat.ts";
+import { completionBody } from "../src/server/schema/completion.ts";
+import { responseBody } from "../src/server/schema/response.ts";
 import { apiText } from "./api.ts";
 import { folderOf, imports, order } from "./imports.ts";
 
@@ -98,8 +102,25 @@ function importPicture(): string {
   return ["```mermaid", "flowchart TD", ...arrows.toSorted(), "```", "", `    ${order.replace(" < .", "")}`].join("\n");
 }
 
-const blocks: Record<string, () => string> = { variants: variantTable, family: familyTable, imports: importPicture };
-for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md"]) {
+/** Every parameter of the server, and which endpoints take it. */
+function parameterTable(): string {
+  const endpoints = [chatBody, completionBody, responseBody].map(({ shape }): Record<string, z.ZodType> => shape);
+  const names = [...new Set(endpoints.flatMap((shape) => Object.keys(shape)))];
+  const rows = names.map((name) => {
+    const said = endpoints.map((shape) => shape[name]?.description).filter((text) => text !== undefined);
+    const marks = endpoints.map((shape) => (Object.hasOwn(shape, name) ? "x" : ""));
+    return `| \`${name}\` | ${marks.join(" | ")} | ${[...new Set(said)].join("; in completions: ")} |`;
+  });
+  return ["| parameter | chat | completions | responses | |", "|---|---|---|---|---|", ...rows].join("\n");
+}
+
+const blocks: Record<string, () => string> = {
+  variants: variantTable,
+  family: familyTable,
+  imports: importPicture,
+  parameters: parameterTable,
+};
+for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md", "docs/serve.md"]) {
   const text = readFileSync(join(root, path), "utf8").replace(
     /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
     (_, start, name, end) => start + blocks[name]!() + end,

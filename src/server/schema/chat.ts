@@ -40,7 +40,7 @@ export type ChatMessage = z.infer<typeof message>;
 export const chatBody = z
   .strictObject({
     model,
-    messages: z.array(message).min(1).max(limits.messages),
+    messages: z.array(message).min(1).max(limits.messages).describe("the conversation so far"),
     max_completion_tokens: z
       .int()
       .min(1)
@@ -68,7 +68,10 @@ export const chatBody = z
       .optional()
       .describe("for templates that know it; none turns thoughts off where a template has a switch for them"),
     chat_template_kwargs: json.optional().describe("values that the model's template reads, such as enable_thinking"),
-    modalities: z.tuple([z.literal("text")]).optional(),
+    modalities: z
+      .tuple([z.literal("text")])
+      .optional()
+      .describe("text is all that is written"),
     ...sampling,
     ...harmless,
   })

@@ -112,13 +112,14 @@ export const responseBody = z
       ])
       .optional(),
     parallel_tool_calls: z.boolean().optional().describe("false: an answer has one call at most; true unless given"),
-    text: z.strictObject({ format: format.optional() }).optional(),
+    text: z.strictObject({ format: format.optional() }).optional().describe("format: what an answer must look like"),
     reasoning: z
       .strictObject({
         effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).nullish(),
         summary: z.null().optional(),
       })
-      .optional(),
+      .optional()
+      .describe("effort: as reasoning_effort"),
     chat_template_kwargs: json.optional().describe("values that the model's template reads, such as enable_thinking"),
     include: z
       .array(z.enum(["message.output_text.logprobs", "reasoning.encrypted_content"]))
@@ -133,7 +134,7 @@ export const responseBody = z
       .max(limits.likeliest)
       .optional()
       .describe("and so many of the likeliest in each one's place"),
-    background: z.literal(false).optional(),
+    background: z.literal(false).optional().describe("an answer comes to whoever asks for it"),
     truncation: z.literal("disabled").optional().describe("what is longer than the context is refused"),
     stream_options: z.strictObject({ include_obfuscation: z.literal(false).optional() }).optional(),
     ...drawn,

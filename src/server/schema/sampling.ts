@@ -79,7 +79,8 @@ export const sampling = {
       include_usage: z.boolean().optional().describe("a chunk with usage before the end"),
       include_obfuscation: z.literal(false).optional().describe("there is none to include"),
     })
-    .optional(),
+    .optional()
+    .describe("include_usage: a chunk with usage before the end"),
   cache_salt: z
     .string()
     .min(1)
