@@ -14,13 +14,14 @@ const text = join(import.meta.dirname, "..", "..", "shared", "data", "wikitext2-
 const folder = mkdtempSync(join(tmpdir(), "biform-harness-"));
 const latents = makeLatents();
 const paths = [smol(), latents.path];
-let server: Server;
+/** A server of each: lm-eval asks for a tokenizer without naming a model. */
+let servers: readonly Server[] = [];
 
 beforeAll(async () => {
-  server = await serve(...paths, "--context", "1024");
+  servers = [await serve(paths[0]!, "--context", "1024"), await serve(paths[1]!, "--context", "1024")];
 });
 afterAll(async () => {
-  expect(await server.stop()).toBe(0);
+  for (const server of servers) expect(await server.stop()).toBe(0);
   latents.remove();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -68,7 +69,8 @@ interface Sample {
 }
 
 /** Runs tasks by one kind of client. @returns the samples of each. */
-async function evaluate(client: string, path: string, model: string, tasks: string, extra: readonly string[] = []) {
+async function evaluate(client: string, path: string, server: Server, tasks: string, extra: readonly string[] = []) {
+  const [model] = server.models;
   const out = join(folder, `${client}-${model}`);
   mkdirSync(out, { recursive: true });
   const settings = `base_url=${server.url}${path},model=${model},num_concurrent=2,max_length=1024,max_retries=1`;
@@ -126,7 +128,7 @@ describe.skipIf(!existsSync(text))("lm-eval (skipped where ../shared/data is not
   test.each([0, 1])(
     "model %i: log likelihoods are Biform's own to 1e-4, and llama.cpp's within its rounding",
     async (index) => {
-      const got = await evaluate("local-completions", "/v1/completions", server.models[index]!, "ends,paragraphs");
+      const got = await evaluate("local-completions", "/v1/completions", servers[index]!, "ends,paragraphs");
       const path = paths[index]!;
       const model = await load(path, { threads: 1 });
       const opened = index === 0 ? await openLibrary() : undefined;
@@ -172,8 +174,9 @@ describe.skipIf(!existsSync(text))("lm-eval (skipped where ../shared/data is not
   );
 
   test("chat: what it gets is what the model says", async () => {
-    const model = server.models[0]!;
-    const got = await evaluate("local-chat-completions", "/v1/chat/completions", model, "words", [
+    const server = servers[0]!;
+    const [model] = server.models;
+    const got = await evaluate("local-chat-completions", "/v1/chat/completions", server, "words", [
       "--apply_chat_template",
       "--limit",
       "4",

@@ -7,7 +7,7 @@ import {
   failure,
   modelList,
 } from "../src/server/schema/answer.ts";
-import { detokenizeAnswer, tokenizeAnswer } from "../src/server/schema/tokens.ts";
+import { detokenizeAnswer, tokenizeAnswer, tokenizerAnswer } from "../src/server/schema/tokens.ts";
 import { appOf, eventsOf, scripted, servedBy } from "./fixture/served.ts";
 
 describe("/tokenize and /detokenize", () => {
@@ -32,6 +32,15 @@ describe("/tokenize and /detokenize", () => {
     expect(await ask("/detokenize", { tokens: [] })).toEqual({ prompt: "" });
     const { tokens } = await ask("/tokenize", { messages: [{ role: "user", content: "a" }] });
     expect(await ask("/detokenize", { tokens })).toEqual({ prompt: "<user>a<assistant>" });
+  });
+
+  test("/tokenizer_info has what a client needs that cuts text by itself", async () => {
+    const { app } = appOf(servedBy(scripted()));
+    const info = await (await app.request("/tokenizer_info")).json();
+    expect(tokenizerAnswer.parse(info)).toEqual(info);
+    expect(info).toEqual({ bos_token: "<s>", eos_token: "</s>", pad_token: null, chat_template: "{{ messages }}" });
+    const locked = appOf(servedBy(scripted()), { keys: ["k"] }).app;
+    expect((await locked.request("/tokenizer_info")).status).toBe(401);
   });
 
   test.each([

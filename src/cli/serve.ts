@@ -142,7 +142,7 @@ async function open(place: Place, options: ServeOptions, signal: AbortSignal): P
     warn: (line) => process.stderr.write(`note: ${line}\n`),
     watch: (done, total) => display.update({ done: (1e6 * done) / total, label: "" }),
   }).finally(() => display.finish());
-  const { model, bytes, tokenizer, template, end, sampling } = loaded;
+  const { model, bytes, tokenizer, template, tokens, end, sampling } = loaded;
   try {
     const { cache, context, slots, queue } = options;
     const engine = new Engine(loaded, { cache, context, slots, queue });
@@ -152,7 +152,7 @@ async function open(place: Place, options: ServeOptions, signal: AbortSignal): P
     };
     return {
       ...{ name, path, created: place.created, vocabulary: model.vocabulary, context: engine.context, bytes },
-      ...{ tokenizer, template, end, sampling, engine, close },
+      ...{ tokenizer, template, tokens, end, sampling, engine, close },
     };
   } catch (error) {
     loaded.close();

@@ -11,7 +11,7 @@ import {
 import { chatBody } from "./schema/chat.ts";
 import { completionBody } from "./schema/completion.ts";
 import { responseAnswer, responseBody, responseEvent } from "./schema/response.ts";
-import { detokenizeAnswer, detokenizeBody, tokenizeAnswer, tokenizeBody } from "./schema/tokens.ts";
+import { detokenizeAnswer, detokenizeBody, tokenizeAnswer, tokenizeBody, tokenizerAnswer } from "./schema/tokens.ts";
 import type { App } from "./server.ts";
 
 /** An endpoint as /openapi.json tells it. */
@@ -50,6 +50,7 @@ const endpoints: readonly Endpoint[] = [
   { path: "/v1/models/{id}", summary: "one of them", answer: modelCard },
   { path: "/tokenize", summary: "a text or a conversation in token ids", body: tokenizeBody, answer: tokenizeAnswer },
   { path: "/detokenize", summary: "token ids as text", body: detokenizeBody, answer: detokenizeAnswer },
+  { path: "/tokenizer_info", summary: "special tokens and chat template", answer: tokenizerAnswer },
   { path: "/health", summary: "whether it runs", answer: "application/json" },
   { path: "/metrics", summary: "counters and gauges for Prometheus", answer: "text/plain" },
 ];

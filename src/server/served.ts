@@ -29,6 +29,8 @@ export interface Served {
   readonly bytes: number;
   readonly tokenizer: Tokenizer | undefined;
   readonly template: Template | undefined;
+  /** Special tokens by their names in tokenizer_config.json, such as bos_token. */
+  readonly tokens: Readonly<Record<string, string>>;
   /** Tokens after which nothing follows. */
   readonly end: ReadonlySet<number>;
   /** What its generation_config.json says of sampling. */

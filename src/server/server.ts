@@ -11,7 +11,7 @@ import type { Hall } from "./hall.ts";
 import { listModels, showModel } from "./models.ts";
 import { servePage } from "./page/serve.ts";
 import { respond } from "./responses.ts";
-import { detokenize, tokenize } from "./tokens.ts";
+import { detokenize, tokenize, tokenizerInfo } from "./tokens.ts";
 
 /** Who is let in, and with what. */
 export interface Doors {
@@ -49,7 +49,7 @@ export function createApp(hall: Hall, doors: Doors): App {
   app.use(hostGuard(doors.hosts));
   if (doors.origins.length) app.use(cors({ origin: [...doors.origins], maxAge: 600 }));
   const known = keyGuard(doors.keys, doors.isolate);
-  for (const path of ["/v1/*", "/tokenize", "/detokenize", "/metrics"]) app.use(path, known);
+  for (const path of ["/v1/*", "/tokenize", "/tokenizer_info", "/detokenize", "/metrics"]) app.use(path, known);
   app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: (c) => answer(c, tooLarge(doors.bodyBytes)) }));
   app.get("/health", (c) => {
     const failed = hall.registry.loaded.filter(({ engine }) => !engine.figures.healthy).map(({ name }) => name);
@@ -67,6 +67,7 @@ export function createApp(hall: Hall, doors: Doors): App {
     });
   });
   app.post("/tokenize", (c) => tokenize(c, hall));
+  app.get("/tokenizer_info", (c) => tokenizerInfo(c, hall));
   app.post("/detokenize", (c) => detokenize(c, hall));
   describe(app, hall.version);
   app.route("/", servePage());

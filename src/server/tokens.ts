@@ -29,6 +29,17 @@ export async function tokenize(c: Context<Env>, hall: Hall): Promise<Response> {
   });
 }
 
+/** GET /tokenizer_info: what a client that renders and cuts text by itself has to know (vLLM, lm-eval). */
+export function tokenizerInfo(c: Context<Env>, hall: Hall): Promise<Response> {
+  return useModel(hall, c.req.query("model"), async (served) => {
+    tokenizerOf(served);
+    const names = Object.fromEntries(
+      ["bos_token", "eos_token", "pad_token"].map((name) => [name, served.tokens[name] ?? null]),
+    );
+    return c.json({ ...names, chat_template: served.template?.source ?? null });
+  });
+}
+
 /** POST /detokenize. */
 export async function detokenize(c: Context<Env>, hall: Hall): Promise<Response> {
   const { model, tokens } = await readBody(c, detokenizeBody);

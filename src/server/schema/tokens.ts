@@ -28,6 +28,16 @@ export const tokenizeAnswer = z
   })
   .openapi("TokenizeAnswer");
 
+/** GET /tokenizer_info. */
+export const tokenizerAnswer = z
+  .object({
+    bos_token: z.string().nullable(),
+    eos_token: z.string().nullable(),
+    pad_token: z.string().nullable(),
+    chat_template: z.string().nullable(),
+  })
+  .openapi("TokenizerInfo");
+
 /** POST /detokenize. */
 export const detokenizeBody = z
   .strictObject({
