@@ -160,7 +160,11 @@ describe("/v1/chat/completions", () => {
   test("tells the place in the queue as comments, which clients skip", async () => {
     const { post } = appOf(servedBy(scripted({ places: 2 })));
     const { comments, data } = await eventsOf(await post("/v1/chat/completions", { ...user("hi"), stream: true }));
-    expect(comments).toEqual(["queued at place 2", "queued at place 1"]);
+    expect(comments).toEqual([
+      "queued at place 2",
+      "queued at place 1",
+      expect.stringMatching(/^read \d+ tokens, 1 of them cached$/),
+    ]);
     expect(data[0].choices[0].delta.role).toBe("assistant");
   });
 });

@@ -53,6 +53,9 @@ export async function* speak(
     const runs = requests.map((request) => () => served.engine.submit(request));
     for await (const { index, event } of together(runs, WIDE, end)) {
       if (event.kind === "queued") yield { comment: `queued at place ${event.place}` };
+      // For those who leave before the end, where usage is told.
+      else if (event.kind === "prompt")
+        yield { comment: `read ${requests[index]!.ids.length} tokens, ${event.cached} of them cached` };
       else if (event.kind === "token") {
         const deltas = allow(index, parsers[index]!.push(event.text));
         written[index]!++;
