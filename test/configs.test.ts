@@ -22,6 +22,10 @@ const differs: Readonly<Record<string, readonly [more: number, why: string]>> = 
     -28 * 256 * 2 * 2048 * 6144,
     "the class has gates for the 256 experts that do nothing, checkpoints do not",
   ],
+  ernie4_5_vl_moe: [
+    27 * 64 * (3 * 2560 * 512 + 2560 + 1) - 144_225_280,
+    "experts of images and their routers, which stand in the language's layers; the count has the resampler before them",
+  ],
   minimax: [-16 * 32 * (256 * 256 + 2 * 256 + 1), "decays within a block of 256 tokens, which are computed"],
   gemma3n_text: [15 * (2 * 2048 * 512 + 256), "checkpoints have keys and values of layers that borrow them"],
 };

@@ -261,3 +261,84 @@ describe("heads that propose tokens", () => {
     }
   });
 });
+
+describe("Inkling", () => {
+  const text = {
+    num_hidden_layers: 66,
+    hidden_size: 6144,
+    vocab_size: 201_024,
+    num_attention_heads: 64,
+    num_key_value_heads: 8,
+    head_dim: 128,
+    swa_num_attention_heads: 64,
+    swa_num_key_value_heads: 16,
+    swa_head_dim: 128,
+    sliding_window_size: 512,
+    local_layer_ids: Array.from({ length: 66 }, (_, i) => i).filter((i) => (i + 1) % 6),
+    dense_mlp_idx: 2,
+    dense_intermediate_size: 24_576,
+    intermediate_size: 3072,
+    n_routed_experts: 256,
+    num_experts_per_tok: 6,
+    n_shared_experts: 2,
+    use_sconv: true,
+    sconv_kernel_size: 4,
+  };
+  const config = (more: object = {}) => ({ model_type: "inkling_mm_model", text_config: { ...text, ...more } });
+  test("keeps 11 layers whole, 512 tokens of 55, and three inputs of four convolutions in each", () => {
+    const found = read(config());
+    expect(kinds(found)).toEqual({ "GQA-relative 512": 55, "GQA-relative": 11 });
+    const kept = 11 * 4096 * 2 * 8 * 128 + 55 * 512 * 2 * 16 * 128;
+    const convolved = 3 * (11 * (2 * 8 * 128 + 2 * 6144) + 55 * (2 * 16 * 128 + 2 * 6144));
+    expect(held(found, 4096)).toBe(2 * kept + 4 * convolved);
+  });
+  test("two dense layers of the publisher's file make the difference to the class's defaults", () => {
+    // transformers 5.24.0 counts 975,340,287,042 where all layers have experts.
+    const { total } = countParameters(read(config()));
+    const sparse = (256 + 2) * (3 * 6144 * 3072 + 6144) + 256 + 1;
+    expect(975_340_287_042 - total).toBe(2 * (sparse - (3 * 6144 * 24_576 + 1)));
+  });
+  test("its layers that propose tokens are dense, those named with a window", () => {
+    const { draft } = read({
+      ...config(),
+      mtp_config: { num_nextn_predict_layers: 8, local_layer_ids: [0, 1, 2, 3, 4, 6] },
+    });
+    expect(kinds(draft!)).toEqual({ "GQA-relative 512": 6, "GQA-relative": 2 });
+    expect(draft!.extra).toBe(8 * (2 * 6144 ** 2 + 2 * 6144));
+  });
+  test("a layer without short convolutions, or of another kind, is refused by the key", () => {
+    refused(config({ use_sconv: false }), /^use_sconv: got false/);
+    refused(config({ layer_types: ["hybrid", "mamba"] }), /^layer_types\.1: got/);
+    refused(config({ number_of_conv_states: 3 }), /^number_of_conv_states: got 3/);
+  });
+});
+
+test("Ernie-4.5-VL: a token of text visits experts of text alone, those of images are there", () => {
+  const sizes = {
+    num_hidden_layers: 3,
+    hidden_size: 64,
+    vocab_size: 100,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+  };
+  const experts = { moe_num_experts: 8, moe_k: 2, moe_num_shared_experts: 2, moe_intermediate_size: [48, 16] };
+  const mlp_layer_types = ["dense", "sparse", "sparse"];
+  const of = (more: object) =>
+    countParameters(
+      read({
+        model_type: "ernie4_5_vl_moe_text",
+        intermediate_size: 96,
+        ...sizes,
+        ...experts,
+        mlp_layer_types,
+        ...more,
+      }),
+    );
+  const { total, active } = of({});
+  expect(total - active).toBe(2 * 6 * 3 * 64 * 48);
+  expect(total - of({ moe_intermediate_size: [48, 8] }).total).toBe(2 * 8 * 3 * 64 * 8);
+  refused(
+    { model_type: "ernie4_5_vl_moe_text", ...sizes, ...experts, moe_intermediate_size: [1, 2, 3] },
+    /^moe_intermediate_size/,
+  );
+});

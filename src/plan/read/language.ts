@@ -32,7 +32,7 @@ export function languageModel(config: Config, known: readonly string[]): Languag
 function within(config: Config, notes: string[], depth: number): Config {
   const key = inner.find((key) => typeof config[key] === "object" && config[key] !== null);
   if (key === undefined || Array.isArray(config[key]) || depth === DEPTH) return config;
-  const part = within(config[key] as Config, notes, depth + 1);
+  const part = { ...furtherLayers(config), ...within(config[key] as Config, notes, depth + 1) };
   const { model_type, tie_word_embeddings: outer } = config;
   const tied = part.tie_word_embeddings;
   if (typeof outer !== "boolean") return { model_type, tie_word_embeddings: outer, ...part };
@@ -41,6 +41,13 @@ function within(config: Config, notes: string[], depth: number): Config {
       `tie_word_embeddings is ${outer} in the config and ${tied} in its ${key}: the outer one counts, as in transformers 5 (4 took the inner one)`,
     );
   return { model_type, ...part, tie_word_embeddings: outer };
+}
+
+/** Inkling has the keys of layers that propose tokens beside the language model's. */
+function furtherLayers({ mtp_config: further }: Config): Config {
+  if (typeof further !== "object" || further === null) return {};
+  const { num_nextn_predict_layers, local_layer_ids } = further as Config;
+  return { num_mtp_layers: num_nextn_predict_layers, mtp_local_layer_ids: local_layer_ids };
 }
 
 /** Whether a class such as DeepseekV3ForCausalLM is that of a model_type such as deepseek_v3. */

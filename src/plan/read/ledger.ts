@@ -31,6 +31,7 @@ const idle: Readonly<Record<string, string>> = {
   use_mtp: "whether layers that propose tokens are there; how many there are is read",
   mtp_transformer_layers: "layers in each module that proposes tokens; those that are not counted are told in a note",
   mtp_loss_scaling_factor: "training",
+  mtp_hidden_states_first: "the order in which layers that propose tokens join what they read",
   mtp_share_layers: "weights of layers that propose tokens, which a note tells of",
   index_share_for_mtp_iteration:
     "a layer that proposes several tokens takes one choice for all; what it keeps is the same",

@@ -1,6 +1,7 @@
 import { nextTokens, nextWindowed } from "../draft.ts";
 import { gemma3nAt, gemma3nFeed, gemma4At, gemma4Feed, gemmaExtra, gemmaTables } from "../gemma.ts";
 import { blocksAt } from "../indexed.ts";
+import { ernieFeed, inkling, inklingAt, inklingFeed, nextInkling } from "../inkling.ts";
 import * as library from "../library.ts";
 import { factorizedAt, hybridAt, sharingAt } from "../particular.ts";
 import * as rename from "../rename.ts";
@@ -48,6 +49,17 @@ const minimaxThird = grouped({
   rename: rename.minimaxThird,
 });
 
+const inklingRow = grouped({
+  attention: inklingAt,
+  feed: inklingFeed,
+  draft: nextInkling,
+  qkNorm: "head",
+  unrotated: true,
+  rename: inkling,
+  // The embedding is normed.
+  extra: (s) => s.hidden_size,
+});
+
 /** Grouped heads, by `model_type`. */
 export const groupedRows: Readonly<Record<string, Architecture>> = {
   // Grouped heads, a gated MLP, two RMS norms.
@@ -66,6 +78,8 @@ export const groupedRows: Readonly<Record<string, Architecture>> = {
   smollm3: grouped({ defaults: { ...tied, ...unwindowed } }),
   ernie4_5: grouped({ defaults: tied }),
   ernie4_5_moe: grouped({ correction: true, defaults: tied }),
+  ernie4_5_vl_moe_text: grouped({ feed: ernieFeed, defaults: tied }),
+  deepseek_ocr2_text: grouped(),
   hunyuan: grouped({ attention: sharingAt, qkNorm: "head", qkNormOptional: true, defaults: tied }),
   hunyuan_v1_dense: grouped({ qkNorm: "head", defaults: tied }),
   hunyuan_v1_moe: grouped({ qkNorm: "head", defaults: { ...tied, n_shared_experts: 1 } }),
@@ -115,6 +129,8 @@ export const groupedRows: Readonly<Record<string, Architecture>> = {
   minimax_m3_vl_text: minimaxThird,
   bailing_moe: grouped(),
   bailing_moe_v2: grouped({ correction: true, qkNorm: "head", qkNormOptional: true, draft: nextTokens }),
+  inkling_text: inklingRow,
+  inkling_mm_model: inklingRow,
   llama4_text: grouped({ rename: rename.llama4 }),
   dbrx: grouped({ rename: rename.dbrx }),
   mimo_v2_flash: grouped({ rename: library.mimo, attention: hybridAt, correction: true, draft: nextWindowed }),

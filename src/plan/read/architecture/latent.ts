@@ -20,6 +20,15 @@ const fourthReusing = latent({
   correction: true,
 });
 
+const fourth = latent({
+  attention: eitherAt,
+  feed: reusingFeed,
+  extra: compressedExtra,
+  tables: engramTables,
+  draft: compressedDraft("streams"),
+  correction: true,
+});
+
 /** Latents and what comes of them, by `model_type`. */
 export const latentRows: Readonly<Record<string, Architecture>> = {
   deepseek_v2: latent(),
@@ -50,14 +59,9 @@ export const latentRows: Readonly<Record<string, Architecture>> = {
     tables: ngramTables,
     extra: ngramExtra,
   }),
-  deepseek_v4: latent({
-    attention: eitherAt,
-    feed: reusingFeed,
-    extra: compressedExtra,
-    tables: engramTables,
-    draft: compressedDraft("streams"),
-    correction: true,
-  }),
+  deepseek_v4: fourth,
+  // DeepSeek-V4 as its publisher's own code calls it (a copy on the hub in FP8).
+  deepseek_ref: fourth,
   deepseek_v41: fourthReusing,
   deepseek_v41_text: fourthReusing,
 };
