@@ -176,8 +176,10 @@ describe.skipIf(noBrowser !== undefined || !long)("the page", () => {
     await says(page, "#survey-table caption", "machines");
     console.log(await page.locator("#survey-table caption").innerText());
     expect(await page.locator("#survey-table tbody tr").count()).toBe(presets.length);
-    expect(await page.locator("#survey-table thead th").count()).toBe(machines.length + 3);
+    expect(await page.locator("#survey-table thead th").count()).toBe(machines.length + 4);
     expect(await cell(page, "#survey-table", "qwen3-235b-a22b", "fits on")).toMatch(/^\d+x/);
+    // A model that no machine holds alone has a number on the smallest group that holds it.
+    expect(await cell(page, "#survey-table", "qwen3-235b-a22b", "there")).toMatch(/^\d/);
   });
 
   test("gives every preset an answer", async () => {
@@ -623,6 +625,14 @@ describe.skipIf(noBrowser !== undefined || !long)("the first answer", () => {
     // What the page was not built with is not told until it is known.
     for (const hash of ["#context=8k", "#model=no-such-model", "#model=__proto__"])
       for (const frames of [0, 2]) expect((await answers(hash, frames)).join(""), hash).toBe("");
+  });
+
+  test("tells what a card leaves to the processor beside it", async () => {
+    const page = await open("#tab=machines&model=gpt-oss-120b&machines=rtx-4090%2Bryzen-9950x&offload=experts");
+    await page.locator("#groups table").waitFor();
+    expect(await text(page, "groups")).toMatch(/experts/);
+    await page.fill("#offload", "some");
+    await says(page, "#use-problem", /some/);
   });
 
   test("names a machine on which the model fits", async () => {

@@ -7,6 +7,7 @@ import {
   groupsGrid,
   layoutsGrid,
   machinesGrid,
+  offloadsGrid,
   type Plan,
   whole,
   workGrids,
@@ -35,7 +36,8 @@ export function groupAnswer(planned: Planned): string {
 
 function groupParts(plan: Plan): string {
   const items = groupAnswers(plan).map((answer) => `<li>${escapeHtml(answer)}</li>`);
-  return items.length === 0 ? "" : `<ul class="best">${items.join("")}</ul>${groupsGrid(plan)}`;
+  const best = items.length === 0 ? "" : `<ul class="best">${items.join("")}</ul>${groupsGrid(plan)}`;
+  return best + offloadsGrid(plan);
 }
 
 /** What a reader must know of a plan. */

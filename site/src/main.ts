@@ -22,6 +22,7 @@ const model: Keys = [
   "spec",
   "layout",
   "engine",
+  "offload",
   ...sizes,
   ...use,
 ];

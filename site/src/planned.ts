@@ -6,7 +6,6 @@ import {
   fitsOn,
   type Group,
   groupOf,
-  groupRow,
   groups,
   type Host,
   hostOf,
@@ -16,8 +15,9 @@ import {
   machines,
   type Plan,
   type PlanSettings,
+  parseOffload,
   parseSplit,
-  plan,
+  plan as planModel,
   smallestGroup,
   startOf,
   tokensOf,
@@ -30,7 +30,7 @@ export const usualContext = 8192;
 
 type Use = Pick<
   State,
-  "context" | "batch" | "step" | "weights" | "cache" | "memory" | "machines" | "layout" | "engine"
+  "context" | "batch" | "step" | "weights" | "cache" | "memory" | "machines" | "layout" | "engine" | "offload"
 >;
 
 /** What is asked for, of a model; without machines of the state's, those on which it fits. Throws ShapeError for amounts that are none. */
@@ -43,6 +43,7 @@ export function settingsOf(state: Use, { maxContext = usualContext }: Pick<Bluep
     cacheType: state.cache,
     hosts: hostsOf(state),
     layouts: state.layout,
+    ...(state.offload.trim() === "" ? {} : { offload: parseOffload(state.offload.trim()) }),
     ...(state.engine.trim() === "" ? {} : { engine: startOf("engine", state.engine) }),
   };
 }
@@ -100,7 +101,7 @@ export function planOf(blueprint: Blueprint, state: Use): Planned {
   const asBought = chosen ? groupsOf(state) : group && group.count > 1 ? [group] : [];
   const layouts: Plan["layouts"] = [];
   const refused: string[] = [];
-  const found = plan(blueprint, { ...settings, layouts: [] });
+  const found = planModel(blueprint, { ...settings, layouts: [] });
   for (const layout of settings.layouts)
     try {
       layouts.push(layOut(blueprint, layout, settings));
@@ -110,7 +111,8 @@ export function planOf(blueprint: Blueprint, state: Use): Planned {
   return { blueprint, settings, plan: { ...found, layouts }, group, groups: asBought, refused };
 }
 
-/** The same with every sensible layout of its groups. */
+/** The same with every sensible layout of its groups, and what those with a processor beside them leave to it. */
 export function withGroups({ blueprint, settings, plan, groups }: Planned): Plan {
-  return { ...plan, groups: groups.map((group) => groupRow(blueprint, group, settings)) };
+  const { groups: rows, offloads } = planModel(blueprint, { ...settings, groups, hosts: [], layouts: [] });
+  return { ...plan, groups: rows, offloads };
 }

@@ -96,6 +96,8 @@ export const fields = {
   /** Where it is empty, the smallest of each kind on which the model fits. */
   machines: names([], 100),
   layout: names([], 16),
+  /** What machines with a processor beside them leave to it; nothing where it is empty. */
+  offload: text("", 40),
   /** How engines are started, by their own flags; as usual where it is empty. */
   engine: text("", 200),
   compare: names(["deepseek-r1", "qwen3-235b-a22b", "llama-3.1-405b", "gpt-oss-120b"], 40),

@@ -5,6 +5,7 @@ import {
   deviceMemory,
   escapeHtml,
   type Group,
+  groupRow,
   groups,
   hostOf,
   machines,
@@ -31,6 +32,8 @@ interface Row {
   readonly values: readonly (number | null | undefined)[];
   /** The smallest of those that are sold, several of one among them, on which the model fits. */
   readonly group: Group | undefined;
+  /** The number there, in the best of its layouts. */
+  readonly there: number | null | undefined;
 }
 
 const measured: Readonly<
@@ -42,6 +45,17 @@ const measured: Readonly<
   },
   decode: (_, { decode, fits }) => (fits === false ? 0 : decode[0]?.tokensPerSecond),
   prefill: (_, { prefill, fits }) => (fits === false ? 0 : prefill[0]?.seconds),
+};
+
+/** The same over several devices: in the layout that is best at it, of those that fit. */
+const grouped: Readonly<Record<Measure, (layouts: Plan["groups"][number]["layouts"]) => number | null | undefined>> = {
+  // A layout without a longest context is never full.
+  longest: (layouts) =>
+    layouts.some(({ longestContext }) => longestContext === null)
+      ? null
+      : Math.max(...layouts.map(({ longestContext }) => longestContext!)),
+  decode: (layouts) => Math.max(...layouts.flatMap(({ decode }) => decode?.tokensPerSecond ?? [])),
+  prefill: (layouts) => Math.min(...layouts.flatMap(({ prefill }) => prefill?.seconds ?? [])),
 };
 
 const textOf: Readonly<Record<Measure, (value: number | null | undefined) => string>> = {
@@ -61,7 +75,11 @@ export function showSurvey(state: State): void {
       const blueprint = presetBlueprint(name);
       const planned = plan(blueprint, settings);
       const values = planned.machines.map((machine) => measured[survey](planned, machine));
-      return { plan: planned, values, group: smallestGroup(blueprint, settings) };
+      const group = smallestGroup(blueprint, settings);
+      const at = hosts.findIndex(({ name }) => name === group?.name);
+      const several = group && at < 0 ? groupRow(blueprint, group, settings).layouts.filter(({ fits }) => fits) : [];
+      const there = at >= 0 ? values[at] : several.length > 0 ? grouped[survey](several) : undefined;
+      return { plan: planned, values, group, there };
     });
     const took = performance.now() - start;
     const numbers = rows.flatMap(({ values }) => values.filter((value): value is number => Boolean(value)));
@@ -83,6 +101,11 @@ export function showSurvey(state: State): void {
         words: true,
         text: ({ group }) => (group ? escapeHtml(group.name) : "–"),
         value: ({ group }) => (group ? group.count * deviceMemory(group) : 2 ** 60),
+      },
+      {
+        head: "there",
+        text: ({ there }) => textOf[survey](there),
+        value: ({ there }) => there ?? 2 ** 60,
       },
       ...hosts.map(
         ({ name }, at): Column<Row> => ({

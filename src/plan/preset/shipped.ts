@@ -19,6 +19,24 @@ const int4Experts = {
     },
   },
 };
+/** Routed experts of four bits with a scale of a byte for each 32 (config.json of Kimi-K3; its attention and shared experts are not). */
+const mxfp4Experts = {
+  ...int4Experts,
+  format: "mxfp4-pack-quantized",
+  config_groups: {
+    group_0: {
+      targets: ["Linear"],
+      weights: {
+        num_bits: 4,
+        type: "float",
+        strategy: "group",
+        group_size: 32,
+        symmetric: true,
+        scale_dtype: "torch.uint8",
+      },
+    },
+  },
+};
 /** Config.json of gpt-oss-20b and gpt-oss-120b. */
 const mxfp4 = {
   quant_method: "mxfp4",
@@ -38,6 +56,9 @@ export const shippedKeys: Readonly<Record<string, Readonly<Record<string, unknow
   "deepseek-v4-pro": fp4Experts,
   "kimi-k2": { quantization_config: fp8 },
   "kimi-k2.5": { quantization_config: int4Experts },
+  "kimi-k3": { quantization_config: mxfp4Experts },
+  // Of the modules that it leaves out its config.json has a list, which the copy that was read does not: within half a percent.
+  "mimo-v2-flash": { quantization_config: fp8 },
   "gpt-oss-20b": { quantization_config: mxfp4 },
   "gpt-oss-120b": { quantization_config: mxfp4 },
   "minimax-m2": {
