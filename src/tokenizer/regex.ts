@@ -68,11 +68,13 @@ class Translation {
 
   #alternatives(mode: Mode): string {
     let text = "";
+    this.#letters = "";
     for (;;) {
-      this.#letters = "";
       if (this.#at >= this.#source.length || this.#source[this.#at] === ")") return text;
-      if (this.#takes("|")) text += "|";
-      else {
+      if (this.#takes("|")) {
+        this.#letters = "";
+        text += "|";
+      } else {
         const rest = this.#match(/\(\?([im]*)(?:-([im]+))?\)/y);
         // Letters for the rest of a group: they hold for its other alternatives too.
         if (rest) text += `(?:${this.#alternatives(this.#switch(mode, rest[1]!, rest[2]))})`;
@@ -87,7 +89,10 @@ class Translation {
   }
 
   #quantified(mode: Mode): string {
+    const before = this.#letters;
     let part: Part = this.#atom(mode);
+    // Only letters side by side can be one letter's.
+    if (this.#letters === before) this.#letters = "";
     for (;;) {
       const found = this.#match(/([*+?])([?+]?)|\{(\d*)(,?)(\d*)\}(\??)/y);
       if (!found) return part.text;
