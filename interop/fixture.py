@@ -84,4 +84,7 @@ made = {
     "models": [[part, [[word, of(model=part).encode(word).ids] for word in words]] for part in models],
     "arounds": [[part, of(model=models[-1], post_processor=part).encode("ab").ids, of(model=models[-1], post_processor=part).encode("ab", add_special_tokens=False).ids] for part in arounds],
 }
-json.dump(made, sys.stdout, ensure_ascii=True, separators=(",", ":"))
+# A row is a line: the file is for machines, and formatted as others are.
+lines = {key: rows if key == "version" else [json.dumps(row, separators=(",", ":")) for row in rows] for key, rows in made.items()}
+json.dump(lines, sys.stdout, indent=2)
+print()

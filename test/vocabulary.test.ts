@@ -133,6 +133,44 @@ describe("byte-level BPE", () => {
     );
   });
 
+  test("qwen35 takes marks for letters", () => {
+    // As llama.cpp v0.5.0.
+    const tokenizer = ggufTokenizer("g", bytesKeys("qwen35", {}, cut));
+    expect([...tokenizer.encode("\u0928\u092e\u0938\u094d\u0924\u0947")]).toEqual([1006]);
+    expect([...tokenizer.encode("e\u0301te x\u0301y")]).toEqual([648, 497, 35, 123, 342, 124]);
+  });
+
+  test.each([
+    ["jina-v5-nano", "llama-bpe"],
+    ["f2llmv2", "qwen2"],
+    ["solar-open", "qwen2"],
+    ["mellum2", "starcoder"],
+    ["kanana2", "gpt-4o"],
+    ["talkie", "gpt-4o"],
+  ])("%s is cut as %s, which llama.cpp v0.5.0 agrees with over these texts", (name, known) => {
+    expect(splits.get(name)?.patterns).toEqual(splits.get(known)!.patterns);
+  });
+
+  test("unused tokens are text as others are, and a token with a blank is its own text", () => {
+    // Ids as llama.cpp v0.5.0 gives them; "hello" is a whole piece, which these vocabularies look up first.
+    const more = ["<|unused|>", "un used", "hello"];
+    const tokenizer = ggufTokenizer(
+      "g",
+      bytesKeys("llama-bpe", {
+        "~tokens": { type: "string[]", value: [...bytes.tokens, ...more] },
+        "~token_type": {
+          type: "i32[]",
+          value: [...bytes.tokens, ...more].map((_, i) => (i < 3 ? 3 : i < bytes.tokens.length ? 1 : 5)),
+        },
+      }),
+    );
+    const text = "a<|unused|>b un used";
+    expect([...tokenizer.encode(text)]).toEqual([67, 30, 94, 87, 80, 296, 337, 94, 32, 68, 487, 80, 500, 337]);
+    expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+    expect(tokenizer.decode([601, 67])).toBe("un useda");
+    expect([...tokenizer.encode("hello")]).toEqual([602]);
+  });
+
   test("a file that names no way of cutting takes the default one", () => {
     encodes(ggufTokenizer("model.gguf", bytesKeys(undefined)), idsOf(fixture.bytes.ids.default));
   });

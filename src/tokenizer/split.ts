@@ -61,17 +61,29 @@ export const splits: ReadonlyMap<string, Split> = new Map<string, Split>([
     patterns: [gpt2],
   }),
   ...alike("jina-es jina-de jina-v2-es jina-v2-de", { patterns: [gpt2] }),
-  ...alike("starcoder refact command-r smollm codeshell exaone minerva-7b", { patterns: ["\\p{N}", gpt2] }),
-  ...alike("llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2", {
+  ...alike("starcoder refact command-r smollm codeshell exaone minerva-7b mellum2", { patterns: ["\\p{N}", gpt2] }),
+  ...alike("llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", {
     patterns: [threeDigits],
     whole: true,
     begin: true,
   }),
   ...alike("dbrx smaug-bpe glm4 chatglm-bpe", { patterns: [threeDigits] }),
-  ...alike("qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo grok-2 bailingmoe bailingmoe2 llada-moe", {
-    patterns: [gpt4("\\p{N}")],
-  }),
-  ...alike("gpt-4o llama4 minimax-m2", { patterns: [gpt4("\\p{N}{1,3}", cased(), "[\\r\\n/]*")] }),
+  ...alike(
+    "qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo grok-2 bailingmoe bailingmoe2 llada-moe f2llmv2 solar-open",
+    {
+      patterns: [gpt4("\\p{N}")],
+    },
+  ),
+  ...alike("gpt-4o llama4 minimax-m2 kanana2 talkie", { patterns: [gpt4("\\p{N}{1,3}", cased(), "[\\r\\n/]*")] }),
+  // Marks are letters here.
+  [
+    "qwen35",
+    {
+      patterns: [
+        `${contractions}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`,
+      ],
+    },
+  ],
   ["tekken", { patterns: [gpt4("\\p{N}", cased(""), "[\\r\\n/]*")], whole: true, begin: true }],
   ["youtu", { patterns: [eastAsian, gpt4("\\p{N}", cased(), "[\\r\\n/]*")], whole: true }],
   ["kimi-k2", { patterns: [`\\p{Han}+|${gpt4("\\p{N}{1,3}", cased(undefined, "(?!\\p{Han})"))}`] }],
