@@ -1,4 +1,5 @@
 import { ShapeError } from "../tensor/error.ts";
+import { applyTemplate } from "../tokenizer/apply.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions } from "./generate.ts";
@@ -42,7 +43,7 @@ export function conversation(
     async *say(text, options) {
       const asked: Message[] = [...messages, { role: "user", content: text }];
       // The template writes special tokens itself, so that none are added to it.
-      const all = tokenizer.encode(await template.render(asked));
+      const all = tokenizer.encode(await applyTemplate(template, asked));
       if (all.length >= session.context)
         throw new ShapeError(
           `conversation: got ${all.length} tokens, expected fewer than the context of ${session.context}; ` +

@@ -1,4 +1,6 @@
 import { FormatError } from "../tensor/error.ts";
+import { applyTemplate } from "../tokenizer/apply.ts";
+import { parseExact } from "../tokenizer/jinja/exact.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import { argumentsAs } from "./calls.ts";
 import { Problem } from "./errors.ts";
@@ -34,7 +36,7 @@ export async function promptOf({ template, tokenizer, name, path }: Served, aske
   const values = valuesOf(template.source ?? "", asked);
   try {
     const messages = await messagesOf(template, asked.messages);
-    const text = await template.render(messages, { tools: asked.tools?.map(toolOf), values });
+    const text = await applyTemplate(template, messages, { tools: asked.tools?.map(toolOf), values });
     // The template writes special tokens itself, so that none are added to it.
     return { text, ids: tokenizer.encode(text) };
   } catch (error) {
@@ -112,7 +114,7 @@ function textOf(content: NonNullable<ChatMessage["content"]>): string {
 
 function parseArguments(text: string, param: string): object {
   try {
-    const value: unknown = text.trim() === "" ? {} : JSON.parse(text);
+    const value: unknown = text.trim() === "" ? {} : parseExact(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch {}
   throw new Problem(400, `${param}: got ${JSON.stringify(text.slice(0, 80))}, expected the text of a JSON object`, {

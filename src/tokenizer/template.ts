@@ -1,4 +1,5 @@
 import { FormatError } from "../tensor/error.ts";
+import { writeExact } from "./jinja/exact.ts";
 import type { Job, Outcome } from "./render.ts";
 
 /** One message of a conversation. */
@@ -12,12 +13,16 @@ export interface Message {
 
 /** What a conversation is written with. */
 export interface RenderOptions {
-  /** Whether the text goes on to where the model's own words begin, as unless given. */
+  /** Whether the text goes on to where the model's own words begin, as unless given: `add_generation_prompt`. */
   readonly reply?: "begin" | "none" | undefined;
-  /** Tools that the model may call, as templates read them: not given, they are not defined. */
-  readonly tools?: readonly unknown[] | undefined;
+  /** Tools that the model may call, as templates read them: not given they are not defined, with null they are none. */
+  readonly tools?: readonly unknown[] | null | undefined;
+  /** Texts to answer from, as `tools`. */
+  readonly documents?: readonly unknown[] | null | undefined;
   /** What else a template may read, such as enable_thinking. */
   readonly values?: Readonly<Record<string, unknown>> | undefined;
+  /** The local time that `strftime_now` tells, now unless given. */
+  readonly date?: Date | undefined;
 }
 
 /** How a model wants its conversations written. */
@@ -25,7 +30,9 @@ export interface Template {
   /** The template itself; undefined where it cannot be used. */
   readonly source: string | undefined;
   /**
-   * The text of a conversation.
+   * The text of a conversation, as Jinja2 3.1 writes it with what transformers adds to it; `applyTemplate` also does to messages what
+   * transformers does. Messages and values are data as JSON has it; numbers that JSON wrote as 1.0 stay floats where `parseExact`
+   * read them.
    *
    * Errors: FormatError naming the template for one that fails, refuses the messages, or takes more time, memory or text than allowed.
    */
@@ -35,8 +42,7 @@ export interface Template {
 
 /** Larger than any template in use (some tens of kilobytes). */
 const TEMPLATE_LIMIT = 1_000_000;
-/** Characters of a conversation, milliseconds of one rendering, and megabytes of memory. */
-const TEXT_LIMIT = 16_000_000;
+/** Milliseconds of one rendering, and megabytes of memory. */
 const TIME_LIMIT = 5_000;
 const MEMORY_LIMIT = 256;
 
@@ -81,17 +87,17 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
   };
   return {
     source: text,
-    async render(messages, { reply = "begin", tools, values: more } = {}) {
+    async render(messages, { reply = "begin", tools, documents, values, date = new Date() } = {}) {
+      const all = { ...tokens, ...values, messages, tools, documents, add_generation_prompt: reply === "begin" };
+      const job = { text, values: writeValues(subject, all), time: date.getTime() };
       thread ??= startThread();
-      const given = tools === undefined ? {} : { tools };
-      const values = { ...tokens, ...more, messages, ...given, add_generation_prompt: reply === "begin" };
       try {
         const { run } = await thread;
-        const outcome = await run({ text, values, limit: TEXT_LIMIT });
+        const outcome = await run(job);
         if ("text" in outcome) return outcome.text;
         // What a template raises itself comes this way too, such as that roles must take turns.
         throw new FormatError(
-          `${subject}: got "${outcome.error.slice(0, 200)}", expected text; change the messages, or the template`,
+          `${subject}: got "${outcome.error.slice(0, 500)}", expected text; change the messages, or the template`,
         );
       } catch (error) {
         // A thread that was cut short is of no further use.
@@ -103,6 +109,17 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
     },
     close,
   };
+}
+
+/** Values as JSON that keeps the kinds of numbers: what crosses to a thread as objects would lose them. */
+function writeValues(subject: string, values: object): string {
+  try {
+    return writeExact(values);
+  } catch (error) {
+    throw new FormatError(`${subject}: got values that are no JSON, expected it: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** A template that cannot be used: whoever asks it for a text gets the error that says why. */

@@ -74,7 +74,7 @@ const extreme = (name: string, sign: number): Filter => {
     const items = listOf(value);
     if (!items.length) return new Undefined("No aggregated item, sequence was empty.");
     const key = keyBy(attribute, caseSensitive);
-    let best = items[0]!;
+    let best: Value = items[0]!;
     let bestKey = key(best);
     for (const item of items.slice(1)) {
       const own = key(item);
