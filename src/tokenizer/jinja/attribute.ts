@@ -97,7 +97,7 @@ export function sliceOf(value: Value, bounds: readonly (Value | undefined)[]): V
   if (value instanceof Undefined) return value.fail();
   const text = textOf(value);
   const items: readonly Value[] | undefined = itemsOf(value) ?? (text === undefined ? undefined : pointsOf(text));
-  if (!items) return missing(value, "slice");
+  if (!items) throw new TemplateFault(`'${kindOf(value)}' object cannot be sliced`);
   const [start, stop, step = 1] = bounds.map((bound) =>
     bound === undefined || bound === null ? undefined : countOf(bound, "a slice"),
   );

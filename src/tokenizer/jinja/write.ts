@@ -118,13 +118,14 @@ function round(value: Value, given: Given): Value {
 
 function truncateText(value: Value, given: Given): Value {
   const [length = 255, killWords, end = "...", leeway = 5] = bind(given, "truncate", "length? killwords? end? leeway?");
-  const points = pointsOf(mustText(value, "truncate"));
+  const size = sizeOf(value);
+  if (size === undefined) throw new TemplateFault(`truncate: got a ${kindOf(value)}, expected a string`);
   const tail = textGiven(end, "truncate");
   const most = countOf(length, "truncate");
   const room = most - sizeOf(tail)!;
   if (room < 0) throw new TemplateFault(`truncate: got a length of ${most}, expected at least that of its end`);
-  if (points.length <= most + countOf(leeway ?? 5, "truncate")) return value;
-  const kept = points.slice(0, room).join("");
+  if (size <= most + countOf(leeway ?? 5, "truncate")) return value;
+  const kept = pointsOf(mustText(value, "truncate")).slice(0, room).join("");
   const at = kept.lastIndexOf(" ");
   return (isGiven(killWords) || at < 0 ? kept : kept.slice(0, at)) + tail;
 }
