@@ -1,4 +1,4 @@
-import type { RenderOptions, Template } from "./template.ts";
+import type { Message, RenderOptions, Template } from "./template.ts";
 
 /** Names of what a model thought, the usual one first. */
 const THOUGHTS = ["reasoning_content", "thinking", "reasoning"] as const;
@@ -12,7 +12,7 @@ const THOUGHTS = ["reasoning_content", "thinking", "reasoning"] as const;
  */
 export function applyTemplate(
   template: Template,
-  messages: readonly object[],
+  messages: readonly Message[],
   { tools = null, documents = null, ...options }: RenderOptions = {},
 ): Promise<string> {
   return template.render(messages.map(completeMessage), { tools, documents, ...options });
