@@ -18,10 +18,9 @@ export function applyTemplate(
   return template.render(messages.map(completeMessage), { tools, documents, ...options });
 }
 
-function completeMessage(message: object): object {
-  const given = Object.fromEntries(
-    Object.entries(message).filter(([, value]) => value !== null && value !== undefined),
-  );
+function completeMessage(message: Message): Message {
+  const entries = Object.entries(message).filter(([, value]) => value !== null && value !== undefined);
+  const given = Object.fromEntries(entries) as Record<string, unknown> & Message;
   const name = THOUGHTS.find((one) => given[one] !== undefined);
   if (name === undefined) return given;
   return { thinking: given[name], ...given, reasoning_content: given[name] };
