@@ -28,13 +28,10 @@ const hidden = new Set(
   ).split(" "),
 );
 
-/** A missing value that says that it was kept away. */
-class Unsafe extends Undefined {}
-
 /** What Python's getattr finds and a template may see. */
 function find(value: Value, name: string): Value | undefined {
   if (name.startsWith("_"))
-    return hidden.has(name) ? new Unsafe(`access to attribute ${name} of ${kindOf(value)} is unsafe`) : undefined;
+    return hidden.has(name) ? new Undefined(`access to attribute ${name} of ${kindOf(value)} is unsafe`) : undefined;
   if (typeof value === "string" || value instanceof Markup) return stringMethod(value, name);
   if (value instanceof Dict) return dictMethod(value, name);
   if (Array.isArray(value)) return listMethod(value, name);
@@ -68,7 +65,7 @@ function missing(value: Value, key: Value): Undefined {
 
 /** `value.name`. Of something missing it fails. */
 export function attributeOf(value: Value, name: string): Value {
-  if (value instanceof Undefined) return hidden.has(name) ? find(value, name)! : value.fail();
+  if (value instanceof Undefined) return value.fail();
   const own = find(value, name);
   if (own !== undefined) return own;
   // None is a value too.

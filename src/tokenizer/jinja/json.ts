@@ -74,5 +74,5 @@ const short = new Map([
 function writeText(text: string, ascii: boolean): string {
   const change = (unit: string) => short.get(unit) ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what JSON escapes
-  return `"${text.replace(ascii ? /["\\\x00-\x1f]|[^\x00-\x7f]/g : /["\\\x00-\x1f]/g, change)}"`;
+  return `"${text.replace(ascii ? /["\\]|[^\x20-\x7e]/g : /["\\\x00-\x1f]/g, change)}"`;
 }
