@@ -189,6 +189,7 @@ describe("/v1/responses", () => {
         role: "assistant",
         content: "See.",
         reasoning_content: "hm",
+        thinking: "hm",
         tool_calls: [made("c1", { city: "Oslo" }), made("c2", {})],
       },
       { role: "tool", content: "yes", tool_call_id: "c1" },
