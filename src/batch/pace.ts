@@ -1,7 +1,7 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
 
-/** How many times as long as a step that only writes one may take that reads beside it: below 3, since steps vary. */
-const STRETCH = 2.5;
+/** How many times as long as a step that only writes one may take that reads beside it: well below 3, since steps vary. */
+const STRETCH = 2.2;
 /** Seconds of a step that only reads: whoever joins, and whoever asks a server, waits for its end. */
 const STALL = 0.5;
 /** Fewest tokens of prompts that a step reads, so that every prompt comes to its end. */
@@ -10,6 +10,8 @@ const LEAST = 8;
 const FIRST = 64;
 /** Steps that read beside writing, after which one that only writes is observed again. */
 const FRESH = 32;
+/** Steps that only write whose middle one counts: on a busy machine single ones take several times as long. */
+const OBSERVED = 7;
 
 /**
  * How many tokens of prompts a step reads. Beside sequences that write: as many as it can while they wait for their next token at most
@@ -18,9 +20,9 @@ const FRESH = 32;
  */
 export class Pace {
   readonly #most: number;
-  /** Sequences that wrote in the last step that only wrote, and the seconds that it took. */
+  /** Sequences that wrote in the last steps that only wrote, and the seconds that each took, the newest last. */
   #writers = 0;
-  #writing = 0;
+  #writing: number[] = [];
   /** Steps that read beside writing since then. */
   #since = 0;
   #beside = FIRST;
@@ -41,10 +43,11 @@ export class Pace {
   /** A step of so many sequences that wrote and tokens that were read took so many seconds. */
   note(writers: number, read: number, seconds: number): void {
     if (read === 0) {
-      [this.#writers, this.#writing, this.#since] = [writers, seconds, 0];
+      const before = writers === this.#writers ? this.#writing.slice(1 - OBSERVED) : [];
+      [this.#writers, this.#writing, this.#since] = [writers, [...before, seconds], 0];
       return;
     }
-    const wanted = writers ? STRETCH * this.#writing : STALL;
+    const wanted = writers ? STRETCH * middle(this.#writing) : STALL;
     const next = read * Math.min(2, Math.max(0.5, wanted / seconds));
     if (writers) {
       this.#since++;
@@ -58,3 +61,5 @@ export class Pace {
     return Math.min(this.#most, Math.max(LEAST, grown));
   }
 }
+
+const middle = (list: readonly number[]) => list.toSorted((a, b) => a - b)[(list.length - 1) >> 1] ?? 0;
