@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine } from "../src/batch/engine.ts";
+import { Prefixes } from "../src/batch/prefixes.ts";
+import { Room } from "../src/batch/room.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { promptLogits } from "../src/generate/logits.ts";
 import { scoreToken } from "../src/generate/score.ts";
@@ -145,6 +147,32 @@ describe("memory", () => {
     expect(engine.figures.prefixEvictions).toBeGreaterThan(0);
     expect(await ask(join(system.subarray(0, 192), promptOf(90, 4)))).toBe(192);
     await engine.close();
+  });
+
+  test("what goes first is what one sequence has behind the last fork, and its pages go with it", () => {
+    const before = device.liveBytes;
+    const page = cacheBytes(latent.model, 96);
+    const prefixes = new Prefixes(new Room(latent.model, latent.weights, "f32"), (start, end) => end - start);
+    const keep = (ids: Int32Array) => {
+      const session = new Session(latent.model, latent.weights);
+      session.append(ids).free();
+      prefixes.keep("", session);
+    };
+    const common = system.subarray(0, 192);
+    keep(join(common, promptOf(90, 1)));
+    const first = prefixes.find("", join(common, promptOf(90, 2)))!;
+    expect([first.common, first.length]).toEqual([192, 192]);
+    const fork = first.session.fork();
+    fork.rewind(192);
+    fork.append(promptOf(90, 2)).free();
+    prefixes.keep("", fork);
+    const held = [device.liveBytes - before];
+    for (let i = 0; i < 3; i++) {
+      expect(prefixes.evict()).toBe(true);
+      held.push(device.liveBytes - before);
+    }
+    expect(held.map((bytes) => bytes / page)).toEqual([4, 3, 2, 0]);
+    expect([prefixes.evict(), prefixes.bytes, prefixes.nodes]).toEqual([false, 0, 0]);
   });
 
   test("none are kept where their limit is 0", async () => {

@@ -101,12 +101,18 @@ describe("what goes wrong", () => {
   test("memory that ends in a step stops nobody: all read again, fewer at once", async () => {
     const own = speakerOf(device);
     const before = device.liveBytes;
-    const engine = new Engine(own);
-    const requests = Array.from({ length: 4 }, (_, i) => ({ ids: promptOf(120, i), maxTokens: 30, temperature: 0 }));
+    const engine = new Engine(own, { chunk: 30 });
+    const requests = Array.from({ length: 4 }, (_, i) => ({
+      ids: promptOf(120, i),
+      maxTokens: 30,
+      temperature: 0,
+      promptLogprobs: 0,
+    }));
     const allocate = device.allocate.bind(device);
-    let [calls, failures] = [0, 0];
+    let failures = 0;
     device.allocate = (elements) => {
-      if (++calls % 701 === 0 && failures < 3) {
+      // In the midst of prompts, of which 480 tokens are to be read, and again as they are read once more.
+      if (engine.figures.tokensRead >= [60, 250, 450, Number.POSITIVE_INFINITY][failures]!) {
         failures++;
         throw new DeviceError("no memory, for once");
       }
@@ -117,7 +123,10 @@ describe("what goes wrong", () => {
       expect(failures).toBe(3);
       expect(engine.figures).toMatchObject({ finished: 4, failed: 0, healthy: true });
       device.allocate = allocate;
-      for (const [i, request] of requests.entries()) expect(answers[i]!.ids).toEqual((await alone(own, request)).ids);
+      for (const [i, request] of requests.entries()) {
+        expect(answers[i]!.ids).toEqual((await alone(own, request)).ids);
+        expect(answers[i]!.prompts[0]!.scores).toHaveLength(119);
+      }
     } finally {
       device.allocate = allocate;
     }

@@ -53,10 +53,10 @@ describe.each([
   test("prefixes are there for their realm and model", async () => {
     const own = speakerOf(device, spec);
     const before = device.liveBytes;
-    expect((await live(own, [request])).cached).toEqual([0]);
+    expect((await live(own, [{ ...request, realm: "one" }])).cached).toEqual([0]);
     const first = await alone(own, request);
     const next = { ...request, ids: Int32Array.from([...request.ids, ...first.ids, 5, 6]) };
-    const { cached, notes, figures } = await live(own, [next, { ...next, realm: "another" }]);
+    const { cached, notes, figures } = await live(own, [{ ...next, realm: "one" }, next]);
     expect(cached).toEqual([307, 0]);
     expect(notes).toEqual([]);
     expect(figures.tokensRead).toBe(3 + 310);
