@@ -69,16 +69,17 @@ export class Batch {
   begin(job: Job): "begun" | "later" | "full" {
     const { room, prefixes } = this.#bench;
     if (this.#jobs.length >= this.#wide) return "full";
+    const { evictions } = prefixes;
     const source = sourceOf(job, this.#jobs, prefixes);
     if (source === "later" || this.#awaitsFile(job, source)) return "later";
+    const { length } = job.tokens;
+    const own = room.pages(pagesOf(length + 1) - pagesOf(source?.length ?? 0) + (source ? 1 : 0));
+    const enough = this.#clear([own, room.state, room.snapshots(length), this.#promised].reduce(sum));
+    if (!enough && this.#jobs.length) return "full";
+    // What it was to go on from may have gone for it.
+    if (prefixes.evictions > evictions) return this.begin(job);
     const session = this.#sessionFrom(source);
     if (!session) return "full";
-    const { length } = job.tokens;
-    const own = room.pages(pagesOf(length + 1) - pagesOf(session.length) + (source ? 1 : 0));
-    if (!this.#clear([own, room.snapshots(length), this.#promised].reduce(sum), session) && this.#jobs.length) {
-      session.free();
-      return "full";
-    }
     source?.use();
     if (source && source.common >= source.length + WORTH) job.mark(source.common);
     job.begin(session, source !== undefined);
@@ -194,16 +195,12 @@ export class Batch {
     return new Session(model.model, model.weights, { cache, machine: model.machine });
   }
 
-  /**
-   * Sees to it that so much is free; prefixes go for it, but none where all together are not enough. `beside`: a session that is not
-   * among the jobs'.
-   */
-  #clear(need: Amount, beside?: Session): boolean {
+  /** Sees to it that so much is free; prefixes go for it, but none where all together are not enough. */
+  #clear(need: Amount): boolean {
     const { room, prefixes } = this.#bench;
     if (covers(room.free, need)) return true;
-    const sessions = [...this.#jobs.map(({ session }) => session!), ...(beside ? [beside] : [])];
     // What is shared counts several times: there may be more to gain.
-    const running = sessions.map(({ length }) => room.taken(length)).reduce(sum, room.pages(0));
+    const running = this.#jobs.map(({ session }) => room.taken(session!.length)).reduce(sum, room.pages(0));
     if (this.#jobs.length && !covers(sum(room.free, without(room.held, running)), need)) return false;
     while (!covers(room.free, need)) if (!prefixes.evict()) return false;
     return true;

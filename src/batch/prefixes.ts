@@ -15,7 +15,7 @@ export interface Source {
   /** Tokens that it has in common with the sequence, and of these those that going back to runs none again. */
   readonly common: number;
   readonly length: number;
-  /** Says that it was of use. */
+  /** Says that a sequence goes on from it. */
   use(): void;
 }
 
@@ -80,9 +80,10 @@ export class Prefixes {
       if (length === common) break;
     }
     if (!best) return undefined;
+    // Whoever asks may have to make room first, which must not be this one's.
+    touch(this.hasState ? best.node : node);
     const use = () => {
       this.hits++;
-      touch(node);
     };
     return { session: best.node.value!.session, common, length: best.length, use };
   }
