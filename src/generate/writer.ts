@@ -13,6 +13,8 @@ export interface Constraint {
   mask(logits: Numbers): void;
   /** Goes on by a token that was drawn. */
   accept(id: number): void;
+  /** Whether nothing may follow, where no end token says so. */
+  readonly done?: boolean;
   /** Gives back what a library holds. */
   free(): void;
 }
@@ -97,7 +99,8 @@ export class Writer {
     this.#seen.push(Int32Array.of(id));
     this.written++;
     const ended = end?.has(id) ?? false;
-    let finish: Finish | undefined = ended ? "end" : this.written >= maxTokens ? "length" : undefined;
+    let finish: Finish | undefined =
+      ended || constraint?.done ? "end" : this.written >= maxTokens ? "length" : undefined;
     // The newest token has yet to be run.
     if (!finish && this.#seen.length > this.#context) finish = "context";
     let { text, stopped } = this.#gate.push((!ended && this.#decoder?.push(id)) || "");

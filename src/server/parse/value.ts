@@ -1,7 +1,7 @@
 import { isJson } from "./json.ts";
 
 /** The types that a schema allows, as far as it says so in itself; none where it says nothing. */
-function typesOf(schema: unknown): ReadonlySet<string> {
+export function typesOf(schema: unknown): ReadonlySet<string> {
   const types = new Set<string>();
   if (typeof schema !== "object" || schema === null) return types;
   const { type, anyOf, oneOf, enum: values } = schema as Record<string, unknown>;

@@ -1,0 +1,165 @@
+import { Worker } from "node:worker_threads";
+import type { Constraint } from "../../generate/writer.ts";
+import { DeviceError, FormatError } from "../../tensor/error.ts";
+import type { Numbers } from "../../tensor/tensor.ts";
+import { type Answer, COUNT, HEAD, type Order, STATE, type Task } from "./order.ts";
+import { WHOLE, walk } from "./utf8.ts";
+import { pieceOf } from "./vocabulary.ts";
+
+/** Milliseconds that one mask may take. */
+const MASK_LIMIT = 5_000;
+
+/** A thread that holds one compiled grammar, for any number of sequences. */
+export interface Thread {
+  /** A sequence at the grammar's beginning. */
+  start(): Constraint;
+  /** Sequences that are not freed. */
+  readonly count: number;
+  close(): void;
+}
+
+/**
+ * Compiles a grammar in a thread of its own: it is a program from a stranger, which may take any time and memory, and stops nobody
+ * else, in so many seconds. The thread works out what may follow a token while the model runs, so that masks cost hardly anything.
+ *
+ * Errors: FormatError for a grammar that the library does not take, or that takes too much time or memory.
+ */
+export async function startThread(task: Task, seconds: number): Promise<Thread> {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const worker = new Worker(new URL(`./work.${extension}`, import.meta.url), {
+    execArgv: [],
+    env: {},
+    workerData: task,
+    resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32, stackSizeMb: 16 },
+  });
+  try {
+    await ready(worker, seconds);
+  } catch (error) {
+    void worker.terminate();
+    throw error;
+  }
+  worker.unref();
+  let last = 0;
+  let alive = true;
+  const open = new Set<number>();
+  const end = () => {
+    alive = false;
+    void worker.terminate();
+  };
+  worker.on("exit", () => {
+    alive = false;
+  });
+  worker.on("error", () => {});
+  return {
+    start() {
+      const id = last++;
+      open.add(id);
+      const shared = new Int32Array(new SharedArrayBuffer(4 * (HEAD + Math.ceil(task.size / 32))));
+      worker.postMessage({ kind: "open", id, shared } satisfies Order);
+      const sequence = new Sequence(task, shared, () => alive, end);
+      return {
+        mask: (logits) => sequence.mask(logits),
+        accept(token) {
+          sequence.expect(token);
+          worker.postMessage({ kind: "accept", id, token } satisfies Order);
+        },
+        get done() {
+          return sequence.done;
+        },
+        free() {
+          if (open.delete(id)) worker.postMessage({ kind: "free", id } satisfies Order);
+        },
+      };
+    },
+    get count() {
+      return open.size;
+    },
+    close: end,
+  };
+}
+
+/** Waits until a thread has compiled its grammar. */
+function ready(worker: Worker, seconds: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const refuse = (got: string) =>
+      reject(
+        new FormatError(
+          `constraint: got ${got.slice(0, 300)}, expected a grammar that can be compiled; make it simpler`,
+        ),
+      );
+    const timer = setTimeout(() => refuse(`none compiled in ${seconds} s`), 1000 * seconds);
+    const settle = (then: () => void) => {
+      clearTimeout(timer);
+      worker.removeAllListeners();
+      then();
+    };
+    worker.on("message", (answer: Answer) =>
+      settle(() => (answer.kind === "ready" ? resolve() : refuse(`"${answer.reason}"`))),
+    );
+    worker.on("error", (error) => settle(() => refuse(String(error))));
+    worker.on("exit", () => settle(() => refuse("an end of its thread")));
+  });
+}
+
+/** What a thread tells of one sequence, waited for where it is asked. */
+class Sequence {
+  readonly #task: Task;
+  readonly #shared: Int32Array;
+  readonly #alive: () => boolean;
+  readonly #end: () => void;
+  /** How many times the thread is to have told what may follow. */
+  #expected = 1;
+  #ended = false;
+  /** Where in a character the text is. */
+  #place = WHOLE;
+
+  constructor(task: Task, shared: Int32Array, alive: () => boolean, end: () => void) {
+    this.#task = task;
+    this.#shared = shared;
+    this.#alive = alive;
+    this.#end = end;
+  }
+
+  expect(token: number): void {
+    if (this.#task.end.includes(token)) this.#ended = true;
+    this.#expected++;
+    this.#place = Math.max(WHOLE, walk(this.#place, pieceOf(this.#task, token)));
+  }
+
+  /** Whether nothing may follow though no end token was drawn; known without waiting where there are end tokens. */
+  get done(): boolean {
+    if (this.#ended || this.#task.end.length) return this.#ended;
+    return this.#wait() === STATE.done;
+  }
+
+  mask(logits: Numbers): void {
+    const { size } = this.#task;
+    if (logits.length !== size)
+      throw new FormatError(`constraint: got ${logits.length} logits, expected ${size}, for which it was made`);
+    const state = this.#wait();
+    if (state === STATE.refused)
+      throw new DeviceError(
+        "constraint: got a token that the grammar does not have, expected one that its mask allows",
+      );
+    for (let id = 0; id < size; id++)
+      if (!((this.#shared[HEAD + (id >> 5)]! >> (id & 31)) & 1)) logits[id] = Number.NEGATIVE_INFINITY;
+    for (const id of this.#task.parts)
+      if (walk(this.#place, pieceOf(this.#task, id)) < 0) logits[id] = Number.NEGATIVE_INFINITY;
+  }
+
+  #wait(): number {
+    const deadline = performance.now() + MASK_LIMIT;
+    for (;;) {
+      const count = Atomics.load(this.#shared, COUNT);
+      if (count >= this.#expected) return Atomics.load(this.#shared, 1);
+      const left = deadline - performance.now();
+      if (left <= 0 || !this.#alive()) {
+        this.#end();
+        throw new DeviceError(
+          `constraint: got no answer of its thread in ${MASK_LIMIT / 1000} s, expected one; make it simpler`,
+        );
+      }
+      Atomics.wait(this.#shared, COUNT, count, Math.min(left, 100));
+    }
+  }
+}
