@@ -1,10 +1,10 @@
+import { callsGrammar, type Tool } from "./calling.ts";
 import { type Node, parseGrammar } from "./ebnf.ts";
 import { writeGrammar } from "./normal.ts";
 import { regexGrammar } from "./regex.ts";
 import { Rules } from "./rules.ts";
 import { SchemaRules } from "./schema.ts";
 import { checkSize } from "./size.ts";
-import { callsGrammar, type Tool } from "./tools.ts";
 
 /** What a text is to be: an object of JSON, what a schema, an expression or a grammar allows, or calls of tools. */
 export type Form =
