@@ -54,7 +54,7 @@ test.skipIf(noBrowser !== undefined || !long)("the chat page talks with a model 
       await page.locator(".question .body").filter({ hasText: text.trim() }).waitFor();
       await page.locator("#send:not([hidden])").waitFor();
     };
-    // Longer than a page of the cache.
+    // Longer than a page of the cache, which is what prompts share.
     await ask("hello there ".repeat(50));
     await ask("and again");
     const notes = (await page.locator(".note").allInnerTexts()).map((note) => note.replaceAll(/\s+/g, " "));
@@ -64,9 +64,12 @@ test.skipIf(noBrowser !== undefined || !long)("the chat page talks with a model 
       expect(note).toMatch(
         /tokens\/s .*prefix reused \d+ of \d+ tokens .*written \d+ tokens .*cache [\d.]+ [KM]iB .*(absorbed|expanded)/,
       );
-    // The second prompt is the first one, its answer and more.
-    const [first, second] = notes.map((note) => Number(/reused \d+ of (\d+)/.exec(note)![1]));
-    expect(second).toBeGreaterThan(first! + 24);
+    // The second prompt is the first one, its answer and more; what both begin with was in the cache.
+    const [, before] = /reused \d+ of (\d+)/.exec(notes[0]!)!.map(Number);
+    const [, cached, prompt] = /reused (\d+) of (\d+)/.exec(notes[1]!)!.map(Number);
+    expect(prompt).toBeGreaterThan(before! + 24);
+    expect(cached).toBeGreaterThan(96);
+    expect(cached).toBeLessThan(prompt!);
     // More than the context holds is refused in words.
     await page.fill("#message", "word ".repeat(2000));
     await page.press("#message", "Enter");
