@@ -12,7 +12,8 @@ export interface Entry {
 /** One step of several sessions of a vocabulary: the logits of each `[rows, vocabulary]`. Throws as `appendTogether`. */
 export async function stepTogether(entries: readonly Entry[], vocabulary: number): Promise<Numbers[]> {
   const rows = entries.map(({ ids, logits }) => ({ all: ids.length, last: 1, none: 0 })[logits]);
-  const output = appendTogether(entries);
+  // Scores of a prompt are to be the same whatever runs beside it.
+  const output = appendTogether(entries, { exact: entries.some(({ logits }) => logits === "all") });
   try {
     // Waited for even where nothing is wanted: the device may fall behind no further.
     const numbers = await output.read();

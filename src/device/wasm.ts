@@ -34,6 +34,7 @@ export class WasmDevice implements Device {
   /** The build of the kernels that runs. */
   readonly build: Build;
   owner: Set<Tensor> | undefined;
+  exact = false;
   liveBytes = 0;
   peakBytes = 0;
   readonly #pool: Pool;

@@ -1,7 +1,7 @@
 import { forward, type Group } from "../model/transformer.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { numberBytes } from "../tensor/page.ts";
-import { scope, type Tensor } from "../tensor/tensor.ts";
+import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
 import { formsFor } from "./forms.ts";
 import type { Sequence } from "./sequence.ts";
 
@@ -16,6 +16,11 @@ export interface Advance {
 export interface StepOptions {
   /** Form of attention, in layers that have it; unless given each layer runs in what should be fastest. */
   readonly form?: string | undefined;
+  /**
+   * Products with packed weights take activations as they are. Unless given, those of few rows round them to 8 bits, which is faster,
+   * and results then depend by that rounding on how many rows run together.
+   */
+  readonly exact?: boolean | undefined;
   /** Sees each hidden state. */
   readonly watch?: ((hidden: Tensor) => void) | undefined;
 }
@@ -25,13 +30,13 @@ export interface StepOptions {
  * one's cache. Those that bring one token run in one form per layer, any other in its own. Writes down what ran; pages are reserved.
  * @returns logits of the rows that are wanted, in the order of `parts`.
  */
-export function advance(parts: readonly Advance[], { form, watch }: StepOptions): Tensor {
+export function advance(parts: readonly Advance[], { form, exact, watch }: StepOptions): Tensor {
   const { model, weights, devices } = parts[0]!.sequence.ground;
   const groups = groupsOf(parts);
   const [ids, positions, ends] = layOut(groups.flat());
   const forms = groups.map((group) => formsOf(group, form));
   for (const { sequence } of parts) sequence.broken = sequence.hasState;
-  const output = scope(devices, () =>
+  const run = () =>
     forward(model, weights, ids, {
       positions,
       groups: groups.map(
@@ -47,12 +52,22 @@ export function advance(parts: readonly Advance[], { form, watch }: StepOptions)
         return wanted || parts.length === 1 ? [[end - wanted, end] as const] : [];
       }),
       watch,
-    }),
-  );
+    });
+  const output = scope(devices, () => (exact ? runExactly(devices, run) : run()));
   groups.forEach((group, g) => {
     for (const { sequence, ids } of group) sequence.note(ids, forms[g]!, form);
   });
   return output;
+}
+
+/** Runs `body` with activations as they are. */
+function runExactly<T>(devices: readonly Device[], body: () => T): T {
+  for (const device of devices) device.exact = true;
+  try {
+    return body();
+  } finally {
+    for (const device of devices) device.exact = false;
+  }
 }
 
 /** Those that bring one token, and each of the others by itself. */

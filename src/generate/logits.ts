@@ -28,7 +28,7 @@ export async function promptLogits(
   for (let at = 0; at < ids.length; at += most) {
     await turn();
     if (signal?.aborted) return undefined;
-    const logits = session.append(ids.subarray(at, at + most), { logits: "all", form });
+    const logits = session.append(ids.subarray(at, at + most), { logits: "all", form, exact: true });
     try {
       all.set(await logits.read(), at * vocabulary);
     } finally {

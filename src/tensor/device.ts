@@ -73,6 +73,8 @@ export interface Device {
   resetPeak(): void;
   /** The innermost open scope: tensors made now belong to it (see `scope`). */
   owner: Set<Tensor> | undefined;
+  /** Set while products with packed weights are to take activations as they are, however few rows there are of them. */
+  exact?: boolean;
   /** Ends threads and drops memory. */
   close(): void;
 }

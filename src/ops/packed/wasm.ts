@@ -2,6 +2,7 @@ import { addressOf, storageOf } from "../../device/address.ts";
 import { threadsFor } from "../../device/grain.ts";
 import { type Geometry, geometryOf, LANES, type Panels } from "../../device/panel.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
+import { Q8_0 } from "../../tensor/format.ts";
 import { codeOf, type Packing } from "../../tensor/packing.ts";
 import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
@@ -46,6 +47,7 @@ interface Known {
   readonly spec: string;
   readonly a: readonly number[];
   readonly b: readonly number[];
+  readonly exact: boolean;
   readonly form: Form;
 }
 
@@ -54,7 +56,7 @@ const forms = new WeakMap<Packing, Known[]>();
 /** Forms of one weight beyond which it begins anew: prompts may have any length. */
 const MANY = 256;
 
-function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels): Form {
+function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels, exact: boolean): Form {
   let list = forms.get(packing);
   if (!list || list.length >= MANY) {
     list = [];
@@ -62,10 +64,11 @@ function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels
   }
   for (let i = 0; i < list.length; i++) {
     const known = list[i]!;
-    if (known.spec === spec && areEqual(known.a, a) && areEqual(known.b, b.shape)) return known.form;
+    if (known.spec === spec && known.exact === exact && areEqual(known.a, a) && areEqual(known.b, b.shape))
+      return known.form;
   }
-  const form = formOf(spec, a, b, packing);
-  list.push({ spec, a, b: b.shape, form });
+  const form = formOf(spec, a, b, packing, exact);
+  list.push({ spec, a, b: b.shape, exact, form });
   return form;
 }
 
@@ -99,7 +102,7 @@ export function contractPacked(
   const packing: Panels = b.packing!;
   const device = out.device as WasmDevice;
   if (out.size === 0) return;
-  const form = findForm(spec, a.shape, b, packing);
+  const form = findForm(spec, a.shape, b, packing, device.exact ?? false);
   if ("slabs" in form) {
     runSlabs(form.slabs, a, b, out, mode, launch);
     return;
@@ -112,10 +115,10 @@ export function contractPacked(
   device.launch(form.kernel, args, form.threads);
 }
 
-function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Panels): Form {
+function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Panels, exact: boolean): Form {
   const stored = storedSpec(spec, aShape, b.shape, packing);
   const geometry = geometryOf(b.shape, packing);
-  return direct(stored, packing, geometry) ?? { slabs: slabsOf(stored, packing, geometry) };
+  return direct(stored, packing, geometry, exact) ?? { slabs: slabsOf(stored, packing, geometry) };
 }
 
 /** The spec with b's axes in the order of storage. */
@@ -135,7 +138,7 @@ function storedSpec(spec: string, aShape: readonly number[], bShape: readonly nu
 }
 
 /** A launch of a kernel that reads b packed, if one can do it. */
-function direct(stored: Stored, packing: Panels, geometry: Geometry): Form | undefined {
+function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: boolean): Form | undefined {
   const { letters, rows, columns } = stored;
   const { la, lb, out, sizes } = letters;
   if (packing.format === "F32") return undefined;
@@ -183,7 +186,8 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry): Form | und
   const work = m.size * sizeOf([group.size, inner.size, geometry.columns]);
   const launch = { args, threads: work < SMALL ? 1 : undefined };
   const width = 4 * (geometry.columns + 8);
-  if (across && m.size <= FEW && !careful && m.size * width <= ACTIVATED && width <= SPARE)
+  const rounds = exact && codeOf(format) >= Q8_0;
+  if (across && m.size <= FEW && !careful && !rounds && m.size * width <= ACTIVATED && width <= SPARE)
     return { kernel: "packedDots", ...launch };
   if (across) {
     const strip = stripOf(m.size, geometry.columns, WHOLE_ROWS);

@@ -1,0 +1,67 @@
+// What a prompt's tokens score does not depend on how many of them run together, nor on what runs beside them.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeSampleGguf } from "../src/checkpoint/sample.ts";
+import { type LoadedModel, load } from "../src/generate/load.ts";
+import { Session } from "../src/generate/session.ts";
+import { appendTogether } from "../src/generate/together.ts";
+import { ids, seed, small } from "./logits.ts";
+
+let dir = "";
+let model: LoadedModel;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-exact-"));
+  const path = join(dir, "m.gguf");
+  await writeSampleGguf(path, small("deepseek2"), { type: "Q4_0", seed });
+  model = await load(path, { threads: 1 });
+});
+afterAll(async () => {
+  model.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const prompt = Int32Array.from(ids);
+
+/** Logits of the prompt in pieces of `chunk`. */
+async function score(chunk: number): Promise<Float32Array> {
+  const session = model.session();
+  try {
+    return (await session.logits(prompt, { chunk }))!;
+  } finally {
+    session.free();
+  }
+}
+
+const worst = (a: ArrayLike<number>, b: ArrayLike<number>) => Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i]!)));
+
+describe("over weights of 4 bits", () => {
+  test("a prompt's logits are the same in any pieces, to float32", async () => {
+    const whole = await score(prompt.length);
+    for (const chunk of [1, 5, 12]) expect(worst(await score(chunk), whole)).toBeLessThan(1e-4);
+  });
+
+  test("and beside other sequences; where nobody asks, few rows are rounded to 8 bits", async () => {
+    const whole = await score(prompt.length);
+    const { vocabulary } = model.model;
+    const run = async (exact: boolean) => {
+      const sessions = [new Session(model.model, model.weights), new Session(model.model, model.weights)];
+      try {
+        const entries = sessions.map((session, i) => ({
+          session,
+          ids: prompt.slice(0, 3 + i),
+          logits: "all" as const,
+        }));
+        const output = appendTogether(entries, { exact });
+        const numbers = await output.read();
+        output.free();
+        return worst(numbers.subarray(0, 3 * vocabulary), whole);
+      } finally {
+        for (const session of sessions) session.free();
+      }
+    };
+    expect(await run(true)).toBeLessThan(1e-4);
+    expect(await run(false)).toBeGreaterThan(1e-3);
+  });
+});
