@@ -23,6 +23,7 @@ interface ServeOptions {
   cors?: string[];
   context?: number;
   cache: CacheType;
+  cacheDir?: string;
   slots: number;
   queue: number;
   timeout: number;
@@ -56,6 +57,7 @@ export function serveCommand(program: Command): void {
     .option("--cors <origin>", "let pages of this origin read answers; may be given several times", many)
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
     .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
+    .option("--cache-dir <dir>", "keep prefixes there for after a restart, at most 4 GiB for each model")
     .option("--slots <n>", "sequences of a model that run at once", wholeOption("--slots"), 16)
     .option("--queue <n>", "sequences of a model that may wait", wholeOption("--queue", 0), 256)
     .option("--timeout <s>", "seconds that a request may take", wholeOption("--timeout"), 600)
@@ -144,8 +146,9 @@ async function open(place: Place, options: ServeOptions, signal: AbortSignal): P
   }).finally(() => display.finish());
   const { model, bytes, tokenizer, template, tokens, end, sampling } = loaded;
   try {
-    const { cache, context, slots, queue } = options;
-    const engine = new Engine(loaded, { cache, context, slots, queue });
+    const { cache, context, slots, queue, cacheDir } = options;
+    const warn = (line: string) => process.stderr.write(`note: ${line}\n`);
+    const engine = new Engine(loaded, { cache, context, slots, queue, cacheDir, warn });
     const close = async () => {
       await engine.close();
       loaded.close();

@@ -1,5 +1,6 @@
 import type { MiddlewareHandler } from "hono";
 import { Counter, Gauge, Histogram, Registry as Prometheus } from "prom-client";
+import type { Figures } from "../batch/figures.ts";
 import type { Usage } from "../batch/request.ts";
 import type { Env } from "./guard.ts";
 import type { Registry } from "./registry.ts";
@@ -8,7 +9,10 @@ import type { Registry } from "./registry.ts";
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 /** Figures that go up and down; all others only count. */
-const levels: ReadonlySet<string> = new Set(["healthy", "running", "queued", "cacheBytes", "cacheLimit"]);
+const levels: ReadonlySet<string> = new Set<keyof Figures>([
+  ...(["healthy", "running", "queued", "cacheBytes", "cacheLimit"] as const),
+  ...(["prefixNodes", "prefixBytes", "diskBytes", "diskWrites"] as const),
+]);
 
 /** What a server and its engines have done, for Prometheus. */
 export class Metrics {
