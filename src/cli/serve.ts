@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { Engine } from "../batch/engine.ts";
 import { load } from "../generate/load.ts";
+import { type Constrainer, openConstrainer } from "../server/constrain/constrainer.ts";
 import { localHosts } from "../server/guard.ts";
 import { listen } from "../server/listen.ts";
 import { Metrics } from "../server/metrics.ts";
@@ -149,13 +150,20 @@ async function open(place: Place, options: ServeOptions, signal: AbortSignal): P
     const { cache, context, slots, queue, cacheDir } = options;
     const warn = (line: string) => process.stderr.write(`note: ${line}\n`);
     const engine = new Engine(loaded, { cache, context, slots, queue, cacheDir, warn });
+    let opened: Promise<Constrainer> | undefined;
+    const constrainer =
+      tokenizer && (() => (opened ??= openConstrainer({ tokenizer, vocabulary: model.vocabulary, end })));
     const close = async () => {
       await engine.close();
+      await opened?.then(
+        (one) => one.close(),
+        () => {},
+      );
       loaded.close();
     };
     return {
       ...{ name, path, created: place.created, vocabulary: model.vocabulary, context: engine.context, bytes },
-      ...{ tokenizer, template, tokens, end, sampling, engine, close },
+      ...{ tokenizer, template, tokens, end, sampling, engine, constrainer, close },
     };
   } catch (error) {
     loaded.close();

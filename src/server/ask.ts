@@ -13,8 +13,8 @@ export interface Asked {
   readonly promptLogprobs?: number | undefined;
   /** Whether special tokens are part of the text, for those who parse them. */
   readonly special?: Request["special"];
-  /** Made anew for each answer. */
-  readonly constrain?: (() => Constraint) | undefined;
+  /** One for each answer. */
+  readonly constraints?: readonly Constraint[] | undefined;
   readonly realm: string;
   readonly signal: AbortSignal;
 }
@@ -25,7 +25,7 @@ export interface Asked {
  * Errors: Problem with status 400 for ids outside the vocabulary and for more tokens than the context has room for.
  */
 export function requestsOf(served: Served, body: Shared, asked: Asked): Request[] {
-  const { ids, maxTokens, logprobs, promptLogprobs, realm, signal, constrain } = asked;
+  const { ids, maxTokens, logprobs, promptLogprobs, realm, signal, constraints } = asked;
   checkIds(served, ids, "prompt");
   checkRoom(served, ids.length, maxTokens);
   const { n = 1, stop, stop_token_ids: more = [], ignore_eos: endless = false, cache_salt: salt } = body;
@@ -43,7 +43,7 @@ export function requestsOf(served: Served, body: Shared, asked: Asked): Request[
     end: new Set([...(endless ? [] : served.end), ...more]),
     special,
     bias: biasOf(served, body.logit_bias),
-    constraint: constrain?.(),
+    constraint: constraints?.[i],
     realm: salt === undefined ? realm : `${realm} ${salt}`,
     signal,
   }));

@@ -4,6 +4,7 @@ import { requestsOf } from "./ask.ts";
 import { readBody } from "./body.ts";
 import { type Choice, newChoice } from "./choice.ts";
 import { Problem } from "./errors.ts";
+import { constrainAnswers } from "./form.ts";
 import type { Env } from "./guard.ts";
 import { beginWork, fingerprintOf, type Hall, newId, now } from "./hall.ts";
 import type { Delta } from "./parse/parser.ts";
@@ -29,11 +30,13 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
     const tools = toolsOf(served, body);
     const prompt = await promptOf(served, { ...body, tools });
     const speech = speechOf(served, prompt, tools);
+    const constraints = await constrainAnswers(work, body, { prompt, tools, n: body.n ?? 1 });
     const requests = requestsOf(served, body, {
       ids: prompt.ids,
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
       special: speech.marks,
+      constraints,
       realm: work.realm,
       signal: work.signal,
     });

@@ -23,8 +23,10 @@ export interface Work extends Lease {
   readonly realm: string;
   /** Aborts where the client goes away, the time is over, or `end` is called. */
   readonly signal: AbortSignal;
-  /** Ends what runs, and lets go of the model. */
+  /** Ends what runs, frees what was held, and lets go of the model. */
   end(): void;
+  /** Has something freed at the end. */
+  hold(free: () => void): void;
   /** Throws Problem where the time was over. */
   check(): void;
 }
@@ -33,6 +35,7 @@ export interface Work extends Lease {
 export async function beginWork(c: Context<Env>, hall: Hall, model: string | undefined): Promise<Work> {
   const lease = await hall.registry.lease(model);
   const own = new AbortController();
+  const held: (() => void)[] = [];
   const time = AbortSignal.timeout(1000 * hall.seconds);
   return {
     ...lease,
@@ -40,8 +43,10 @@ export async function beginWork(c: Context<Env>, hall: Hall, model: string | und
     signal: AbortSignal.any([c.req.raw.signal, time, own.signal]),
     end() {
       own.abort();
+      for (const free of held.splice(0)) free();
       lease.release();
     },
+    hold: (free) => void held.push(free),
     check() {
       if (time.aborted)
         throw new Problem(504, `request: got no end within ${hall.seconds} s, expected one; ask for fewer tokens`, {

@@ -4,11 +4,12 @@ import { requestsOf } from "./ask.ts";
 import { type Reasons, readBody } from "./body.ts";
 import { messagesOf } from "./converse.ts";
 import { Problem, problemOf } from "./errors.ts";
+import { constrainAnswers } from "./form.ts";
 import type { Env } from "./guard.ts";
 import { beginWork, type Hall, newId, now } from "./hall.ts";
 import { Output, type Told } from "./items.ts";
 import { promptOf } from "./prompt.ts";
-import type { Tool } from "./schema/calling.ts";
+import type { ResponseFormat, Tool } from "./schema/calling.ts";
 import { type ResponseBody, responseBody } from "./schema/response.ts";
 import { unsupported } from "./schema/sampling.ts";
 import type { Served } from "./served.ts";
@@ -55,11 +56,14 @@ export async function respond(c: Context<Env>, hall: Hall): Promise<Response> {
       chat_template_kwargs: body.chat_template_kwargs,
     });
     const speech = speechOf(served, prompt, tools);
+    const asked = { ...body, response_format: formatOf(body), tool_choice };
+    const constraints = await constrainAnswers(work, asked, { prompt, tools, n: 1 });
     const requests = requestsOf(served, body, {
       ids: prompt.ids,
       maxTokens: body.max_output_tokens,
       logprobs: scored ? (body.top_logprobs ?? 0) : undefined,
       special: speech.marks,
+      constraints,
       realm: work.realm,
       signal: work.signal,
     });
@@ -78,6 +82,12 @@ export async function respond(c: Context<Env>, hall: Hall): Promise<Response> {
 
 function toolOf({ type, ...definition }: NonNullable<ResponseBody["tools"]>[number]): Tool {
   return { type, function: definition };
+}
+
+/** A format as chat has it. */
+function formatOf({ text }: ResponseBody): ResponseFormat | undefined {
+  const format = text?.format;
+  return format?.type === "json_schema" ? { type: "json_schema", json_schema: { schema: format.schema } } : format;
 }
 
 /** A response as it is when it has begun: what was asked, and nothing yet. */

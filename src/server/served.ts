@@ -2,6 +2,7 @@ import type { Event, Request } from "../batch/request.ts";
 import type { Sampling } from "../generate/sampling.ts";
 import type { Template } from "../tokenizer/template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Constrainer } from "./constrain/constrainer.ts";
 
 /** What writes for many at once: all that the server sees of `src/batch`. */
 export interface Engine {
@@ -36,6 +37,8 @@ export interface Served {
   /** What its generation_config.json says of sampling. */
   readonly sampling: Sampling;
   readonly engine: Engine;
+  /** What bounds answers, made when it is first asked for, which throws FormatError where it does not fit the model; undefined without a tokenizer. */
+  readonly constrainer: (() => Promise<Constrainer>) | undefined;
   /** Ends its engine and gives its memory back. */
   close(): Promise<void>;
 }

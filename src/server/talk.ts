@@ -36,8 +36,6 @@ export function toolsOf(
       "tools",
       `got ${tools.length} for ${name}, expected none: its template does not say how it calls them`,
     );
-  if (choice === "required" || typeof choice === "object")
-    throw refusal("tool_choice", `got ${nameOf(choice)}, expected auto or none`);
   return tools;
 }
 

@@ -53,4 +53,26 @@ export const responseFormat = z.discriminatedUnion(
   { error: "expected text, json_object or json_schema" },
 );
 
+/** The same as vLLM has it, one of them. */
+export const structuredOutputs = z
+  .strictObject({
+    json: json.optional().describe("a JSON Schema"),
+    regex: z.string().min(1).max(limits.grammar).optional().describe("an expression that the whole answer fits"),
+    choice: z
+      .array(z.string().min(1).max(1024))
+      .min(1)
+      .max(256)
+      .optional()
+      .describe("texts, of which the answer is one"),
+    grammar: z
+      .string()
+      .min(1)
+      .max(limits.grammar)
+      .optional()
+      .describe("EBNF as XGrammar reads it, its first rule called root"),
+  })
+  .refine((all) => Object.keys(all).length === 1, "expected one of json, regex, choice and grammar");
+
+export type StructuredOutputs = z.infer<typeof structuredOutputs>;
+
 export type ResponseFormat = z.infer<typeof responseFormat>;

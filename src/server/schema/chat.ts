@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { json, toolChoice, tools } from "./calling.ts";
+import { json, responseFormat, structuredOutputs, toolChoice, tools } from "./calling.ts";
 import { harmless, limits, model, sampling } from "./sampling.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
@@ -68,6 +68,8 @@ export const chatBody = z
       .optional()
       .describe("for templates that know it; none turns thoughts off where a template has a switch for them"),
     chat_template_kwargs: json.optional().describe("values that the model's template reads, such as enable_thinking"),
+    response_format: responseFormat.optional().describe("what an answer must look like: its tokens follow the schema"),
+    structured_outputs: structuredOutputs.optional().describe("the same by json, regex, choice or grammar (vLLM)"),
     modalities: z
       .tuple([z.literal("text")])
       .optional()

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { cost } from "./answer.ts";
-import { definition, json } from "./calling.ts";
+import { definition, json, structuredOutputs } from "./calling.ts";
 import { harmless, limits, model, sampling } from "./sampling.ts";
 
 const seen = {
@@ -134,6 +134,7 @@ export const responseBody = z
       .max(limits.likeliest)
       .optional()
       .describe("and so many of the likeliest in each one's place"),
+    structured_outputs: structuredOutputs.optional(),
     background: z.literal(false).optional().describe("an answer comes to whoever asks for it"),
     truncation: z.literal("disabled").optional().describe("what is longer than the context is refused"),
     stream_options: z.strictObject({ include_obfuscation: z.literal(false).optional() }).optional(),

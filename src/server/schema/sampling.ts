@@ -12,6 +12,7 @@ export const limits = {
   messages: 4096,
   tools: 128,
   prompts: 256,
+  grammar: 100_000,
 } as const;
 
 const accepted = "accepted, since clients send it; it changes nothing";
