@@ -238,13 +238,13 @@ describe("/v1/completions", () => {
     }
   });
 
-  test("keeps a part of a character's offset, and goes by ids where two tokens have one text", async () => {
+  test("writes a part of a character as its bytes, and keeps its offset", async () => {
     const { post } = appOf(servedBy(scripted()));
     const asked = { prompt: "é!", echo: true, logprobs: 2, max_tokens: 0 };
     const { logprobs } = (await (await post("/v1/completions", asked)).json()).choices[0];
-    expect(logprobs.tokens).toEqual(["\ufffd", "\ufffd", "!"]);
+    expect(logprobs.tokens).toEqual(["bytes:\\xc3", "bytes:\\xa9", "!"]);
     expect(logprobs.text_offset).toEqual([0, 0, 1]);
-    expect(logprobs.top_logprobs[1]).toEqual({ "\ufffd": scoreOf(0xa9, 1, 2).logprob, "token_id:170": -2.125 });
+    expect(logprobs.top_logprobs[1]).toEqual({ "bytes:\\xa9": scoreOf(0xa9, 1, 2).logprob, "bytes:\\xaa": -2.125 });
   });
 
   test("streams the same text, echo and log probabilities as it answers at once", async () => {

@@ -55,7 +55,11 @@ export function serveCommand(program: Command): void {
         .argParser(many)
         .env("BIFORM_API_KEY"),
     )
-    .option("--cors <origin>", "let pages of this origin read answers; may be given several times", many)
+    .option(
+      "--cors <origin>",
+      "let pages of this origin, or of any by *, read answers; may be given several times",
+      many,
+    )
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
     .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
     .option("--cache-dir <dir>", "keep prefixes there for after a restart, at most 4 GiB for each model")

@@ -47,7 +47,8 @@ export function createApp(hall: Hall, doors: Doors): App {
   );
   app.use(hall.metrics.count);
   app.use(hostGuard(doors.hosts));
-  if (doors.origins.length) app.use(cors({ origin: [...doors.origins], maxAge: 600 }));
+  if (doors.origins.length)
+    app.use(cors({ origin: doors.origins.includes("*") ? "*" : [...doors.origins], maxAge: 600 }));
   const known = keyGuard(doors.keys, doors.isolate);
   for (const path of ["/v1/*", "/tokenize", "/tokenizer_info", "/detokenize", "/metrics"]) app.use(path, known);
   app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: (c) => answer(c, tooLarge(doors.bodyBytes)) }));

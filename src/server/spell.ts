@@ -3,9 +3,9 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** Texts of single tokens. */
 export interface Speller {
-  /** What a token says in the midst of a text; U+FFFD where it is a part of a character. */
+  /** What a token says in the midst of a text; where it is a part of a character, its bytes as OpenAI's API writes them: bytes:\xe2\x80. */
   text(id: number): string;
-  /** The bytes of its text; null where they are not known, since they are a part of a character. */
+  /** The bytes of its text; null without a tokenizer. */
   bytes(id: number): number[] | null;
 }
 
@@ -16,23 +16,27 @@ export function spellerOf(tokenizer: Tokenizer | undefined): Speller {
   if (!tokenizer) return { text: (id) => `token_id:${id}`, bytes: () => null };
   const known = made.get(tokenizer);
   if (known) return known;
-  // Some decoders drop a blank at the start of a text: a token before it makes it one in the midst.
-  const [before = 0] = tokenizer.encode("a").slice(-1);
-  const scene = tokenizer.decode([before]).length;
   const texts = new Map<number, string>();
-  const text = (id: number) => {
-    let found = texts.get(id);
-    // Some models have more ids than their tokenizer has tokens.
-    found ??= id < tokenizer.vocabulary ? tokenizer.decode([before, id]).slice(scene) : "";
-    texts.set(id, found);
-    return found;
-  };
-  const speller = {
-    text,
-    bytes: (id: number) => (text(id).includes("\ufffd") ? null : [...new TextEncoder().encode(text(id))]),
+  // Some models have more ids than their tokenizer has tokens.
+  const piece = (id: number) => (id < tokenizer.vocabulary ? tokenizer.piece(id) : new Uint8Array());
+  const speller: Speller = {
+    text(id) {
+      const text = texts.get(id) ?? textOf(piece(id));
+      texts.set(id, text);
+      return text;
+    },
+    bytes: (id) => [...piece(id)],
   };
   made.set(tokenizer, speller);
   return speller;
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+  }
 }
 
 /** JSON has no infinity: what cannot be has the log probability that OpenAI's API gives it. */

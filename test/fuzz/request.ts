@@ -63,6 +63,7 @@ const endpoints: readonly { path: string; bodies: readonly Json[]; answer?: z.Zo
         stream: true,
         stream_options: { include_usage: true },
         max_completion_tokens: 20,
+        response_format: { type: "text" },
       },
     ],
     answer: chatAnswer,
