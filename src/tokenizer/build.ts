@@ -46,7 +46,7 @@ function build(file: string, tokenizer: object, config: Readonly<Record<string, 
   const added = numberAdded(
     parts.added,
     { size: model.size, get: (token) => model.vocab.get(token) },
-    (text) => normalize({ text, first: true }).text,
+    (text) => normalize({ text, lead: 1 }).text,
   );
   const tokens = namesOf(model.vocab, added);
   const addedIds = new Map([...added].map(([id, { content }]) => [content, id]));
@@ -81,10 +81,10 @@ function build(file: string, tokenizer: object, config: Readonly<Record<string, 
         ids.push(part);
         continue;
       }
-      const normal = normalize({ text: part, first: i === 0 });
+      const normal = normalize({ text: part, lead: i === 0 ? String.fromCodePoint(part.codePointAt(0)!).length : 0 });
       for (const [j, inner] of normalized(normal.text).entries()) {
         if (typeof inner === "number") ids.push(inner);
-        else for (const one of cut({ text: inner, first: normal.first && j === 0 }).texts) encodePiece(one, ids);
+        else for (const one of cut({ text: inner, first: normal.lead > 0 && j === 0 }).texts) encodePiece(one, ids);
       }
     }
     return Int32Array.from(around(ids, special));

@@ -1,7 +1,13 @@
-import { buildPattern, bytesAsCharacters, findMatches, type Normal } from "./normalize.ts";
+import { buildPattern, bytesAsCharacters, findMatches } from "./normalize.ts";
 import type { Behavior, PreTokenizer } from "./parts.ts";
 import { literalRegex, translateRegex } from "./regex.ts";
 import { numeric, punctuation, rustWord, white } from "./unicode.ts";
+
+/** A text to be cut; `first` if it begins where the text that was given did. */
+interface Normal {
+  readonly text: string;
+  readonly first: boolean;
+}
 
 /** Pieces of a text, none of them empty; `first` if the first one begins where the whole text did. */
 export interface Pieces {

@@ -5,10 +5,13 @@ import { byteCharacters } from "./piece.ts";
 import { literalRegex, translateRegex } from "./regex.ts";
 import { accents, controls, marks, normalForm, white } from "./unicode.ts";
 
-/** A text on its way to pieces; `first` while it begins where the text that was given began, which Metaspace asks for. */
+/**
+ * A text on its way to pieces, and how much of its beginning stands for the first character of the text that was given: as long as
+ * that is something, Metaspace takes it for a first text.
+ */
 export interface Normal {
   readonly text: string;
-  readonly first: boolean;
+  readonly lead: number;
 }
 
 export type Normalize = (normal: Normal) => Normal;
@@ -32,16 +35,15 @@ export function buildPattern(file: string, at: string, pattern: Pattern): RegExp
   );
 }
 
-/** What leaves the beginning where it is. */
+/** What makes another text, and of its beginning another beginning. */
 const change =
   (make: (text: string) => string): Normalize =>
-  ({ text, first }) => ({ text: make(text), first });
+  ({ text, lead }) => ({ text: make(text), lead: lead && make(text.slice(0, lead)).length });
 
 /** What takes characters of a class away. */
 function drop(set: string): Normalize {
   const all = new RegExp(set, "gv");
-  const begins = new RegExp(`^${set}`, "v");
-  return ({ text, first }) => ({ text: text.replace(all, ""), first: first && !begins.test(text) });
+  return change((text) => text.replace(all, ""));
 }
 
 /** Small letters one by one: a sigma at the end of a word is one as elsewhere. */
@@ -100,10 +102,10 @@ export function buildNormalizer(file: string, part: Normalizer, at = "normalizer
       return chain(steps);
     }
     case "Strip":
-      return ({ text, first }) => {
+      return ({ text, lead }) => {
         const from = part.strip_left ? (leading.exec(text)?.[0].length ?? 0) : 0;
         const left = text.slice(from);
-        return { text: part.strip_right ? trimEnd(left) : left, first: first && from === 0 };
+        return { text: part.strip_right ? trimEnd(left) : left, lead: Math.max(0, lead - from) };
       };
     case "Precompiled": {
       const replace = readCharsmap(part.precompiled_charsmap);
@@ -119,9 +121,11 @@ export function buildNormalizer(file: string, part: Normalizer, at = "normalizer
         throw new FormatError(
           `${file}: ${at}.pattern: got one that matches nothing at all, expected one with characters`,
         );
-      return ({ text, first }) => {
-        const { made, begins } = replaceMatches(regex, text, part.content);
-        return { text: made, first: first && !begins };
+      return ({ text, lead }) => {
+        const { made, first } = replaceMatches(regex, text, part.content);
+        // What stands for several characters counts as the last of them.
+        const kept = first > lead ? 0 : replaceMatches(regex, text.slice(0, lead), part.content).made.length;
+        return { text: made, lead: lead && kept };
       };
     }
     case "Prepend":
@@ -131,18 +135,17 @@ export function buildNormalizer(file: string, part: Normalizer, at = "normalizer
   }
 }
 
-/** Every match of a pattern replaced; `begins` if that took characters from the beginning that leave no trace of it. */
-export function replaceMatches(regex: RegExp, text: string, content: string): { made: string; begins: boolean } {
+/** Every match of a pattern replaced; `first` characters of the text were one that it begins with. */
+export function replaceMatches(regex: RegExp, text: string, content: string): { made: string; first: number } {
   let made = "";
   let at = 0;
-  let begins = false;
+  let first = 0;
   for (const [from, to] of findMatches(regex, text)) {
-    // What stands for several characters counts as the last of them.
-    if (from === 0 && to > 0) begins = content === "" || to > (text.codePointAt(0)! > 0xffff ? 2 : 1);
+    if (from === 0) first = to;
     made += text.slice(at, from) + content;
     at = to;
   }
-  return { made: made + text.slice(at), begins };
+  return { made: made + text.slice(at), first };
 }
 
 /**
