@@ -1,6 +1,6 @@
 // Packed weights as float32: for each column, the weights of a panel's four rows side by side.
 import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q6_K } from "../../tensor/format";
-import { byte4, half4, halves } from "./half.as";
+import { byte4, half4, halves, topMask } from "./half.as";
 
 /**
  * Columns `from` (a multiple of STRIP) to `from + n` (n <= STRIP) of the panel, whose rows have `width` columns, to `step`
@@ -74,16 +74,24 @@ function whole(q: v128, offset: v128, scale: v128, add: v128): v128 {
   return f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(q, offset)), scale), add);
 }
 
-/** Q8_0: signed bytes, made unsigned by turning their upper bit. */
+/** Q8_0: signed bytes, moved to the top of their words: whole numbers times 2^24, which the scale takes back exactly. */
 function spreadSigned(x: usize, n: i32, to: usize, step: usize): void {
-  const turn = i8x16.splat(-128);
-  const offset = i32x4.splat(128);
-  const none = f32x4.splat(0);
+  const top = topMask();
+  const back = f32x4.splat(5.9604644775390625e-8);
   for (; n > 0; n -= 64, x += 272)
     for (let odd = 0; odd < min(2, n >> 5); odd++) {
-      const scale = halves(x + (<usize>odd << 3));
-      const from = x + 16 + (<usize>odd << 7);
-      for (let i: usize = 0; i < 128; i += 16, to += step << 2) put(v128.xor(v128.load(from + i), turn), offset, scale, none, to, step);
+      const scale = f32x4.mul(halves(x + (<usize>odd << 3)), back);
+      for (let at = x + 16 + (<usize>odd << 7), end = at + 128; at < end; at += 16) {
+        const v = v128.load(at);
+        v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.shl(v, 24)), scale));
+        to += step;
+        v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(v128.and(i32x4.shl(v, 16), top)), scale));
+        to += step;
+        v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(v128.and(i32x4.shl(v, 8), top)), scale));
+        to += step;
+        v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(v128.and(v, top)), scale));
+        to += step;
+      }
     }
 }
 

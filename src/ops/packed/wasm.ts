@@ -12,8 +12,8 @@ import { ACTIVATED, SPARE, STRIP } from "./size.ts";
 import * as slab from "./slab.ts";
 import * as slot from "./slot.ts";
 
-/** Rows of activations up to which products are summed straight from the packed weight: unpacking costs about 12 such rows. */
-const FEW = 12;
+/** Rows of activations up to which products are summed straight from the packed weight: unpacking costs about 8 such rows. */
+const FEW = 8;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
 /** Pieces of a product with few rows, and bytes of the weight (some 10 us of reading) above which there are more of them. */
