@@ -122,7 +122,7 @@ test.each(pairs)(
     const sessions = await three(model, weights, { snapshots: 16 });
     const expected = await stepped(entriesOf(sessions.map((session) => session.fork())));
     let failed = 0;
-    for (let at = 1; ; at += 5) {
+    for (let at = 1; ; at += 3) {
       const forks = sessions.map((session) => session.fork());
       const bytes = forks.map((fork) => fork.bytes);
       device.countdown = at;

@@ -2,7 +2,7 @@
 export { finish, rest } from "./thread.as";
 export { accumulate } from "../ops/accumulate/kernel.as";
 export { combine } from "../ops/add/kernel.as";
-export { attend, attendMerge } from "../ops/attend/kernel.as";
+export { attend, attendEach, attendEachMerge, attendMerge } from "../ops/attend/kernel.as";
 export { attendBackward, attendCopies, attendSinks } from "../ops/attend/backward.as";
 export { addBias, biasGradient } from "../ops/bias/kernel.as";
 export { conv, convBackward, convRuns } from "../ops/conv/kernel.as";

@@ -1,6 +1,6 @@
 import type { AccumulateKernel } from "./accumulate/index.ts";
 import type { CombineKernel, UpdateKernel } from "./add/index.ts";
-import type { AttendBackwardKernel, AttendKernel } from "./attend/index.ts";
+import type { AttendBackwardKernel, AttendEachKernel, AttendKernel } from "./attend/index.ts";
 import type { BiasGradientKernel, BiasKernel } from "./bias/index.ts";
 import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
@@ -28,6 +28,7 @@ export interface Kernels {
   readonly adamw: AdamwKernel;
   readonly attend: AttendKernel;
   readonly attendBackward: AttendBackwardKernel;
+  readonly attendEach: AttendEachKernel;
   readonly bias: BiasKernel;
   readonly biasGradient: BiasGradientKernel;
   readonly combine: CombineKernel;

@@ -1,7 +1,7 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateReference } from "./accumulate/reference.ts";
 import { combineReference, updateReference } from "./add/reference.ts";
-import { attendBackwardReference, attendReference } from "./attend/reference.ts";
+import { attendBackwardReference, attendEachReference, attendReference } from "./attend/reference.ts";
 import { biasGradientReference, biasReference } from "./bias/reference.ts";
 import { convBackwardReference, convReference } from "./conv/reference.ts";
 import { deltaBackwardReference, deltaReference } from "./delta/reference.ts";
@@ -28,6 +28,7 @@ const kernels: Omit<Kernels, "pack"> = {
   adamw: adamwReference,
   attend: attendReference,
   attendBackward: attendBackwardReference,
+  attendEach: attendEachReference,
   bias: biasReference,
   biasGradient: biasGradientReference,
   combine: combineReference,

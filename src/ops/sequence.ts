@@ -29,6 +29,15 @@ export function eachSequence(lengths: readonly number[], body: (own: Own, i: num
   return output;
 }
 
+/** What of an operand belongs to each of several sequences. */
+export function ownsOf(lengths: readonly number[]): Own[] {
+  let from = 0;
+  return lengths.map((n, i) => {
+    from += n;
+    return ownOf(lengths.length, i, from - n, n);
+  });
+}
+
 function ownOf(count: number, i: number, from: number, n: number): Own {
   const known = new Map<Tensor, Tensor>();
   return <T extends Tensor | undefined>(x: T): T => {

@@ -2,7 +2,7 @@ import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
 import { kernel, record, recorderOf } from "../op.ts";
-import { type Batch, eachSequence } from "../sequence.ts";
+import { type Batch, ownsOf } from "../sequence.ts";
 import { decayTerm } from "./decay.ts";
 
 /** What each query sees, and how scores are scaled. */
@@ -90,7 +90,11 @@ export type AttendBackwardKernel = (
   },
 ) => void;
 
+/** The same for several calls, `outs` an output for each. */
+export type AttendEachKernel = (calls: readonly AttendCall[], outs: readonly Tensor[]) => void;
+
 const forward = kernel("attend", { writes: [1, 2] });
+const forwardEach = kernel("attendEach", { writes: [1] });
 const backward = kernel("attendBackward", { writes: [4] });
 
 /**
@@ -105,8 +109,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
   if (typeof view.batch === "object") return attendEach(list, view, view.batch, given);
   const batch = view.batch ?? 1;
   const plain = checkCall(list, view, given, batch);
-  const groups = Math.max(...plain.terms.map(({ g }) => g));
-  const terms = view.decay ? [...given, decayTerm(view.decay, view.scale, groups, given[0]![0])] : given;
+  const terms = view.decay ? [...given, gateTerm(plain, view.decay)] : given;
   const call = view.decay ? checkCall(list, view, terms, batch) : plain;
   const width = call.values.reduce((sum, v) => sum + v.e, 0);
   const { device } = terms[0]![0];
@@ -119,14 +122,7 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
     throw new ShapeError("attend: got lse to fill on a tape, expected no gradient; leave it out");
   const lse = recorder ? new Tensor(device, [call.batch * call.t, call.h]) : view.lse;
   forward(device)(call, output, lse);
-  // A query's own pair counts even where stick-breaking passes over it, so that a cost needs one number of pairs.
-  const seen = call.chosen
-    ? call.t * Math.min(call.chosen.shape[1]!, call.s)
-    : visiblePairs({ ...call, stick: undefined });
-  const pairs = call.batch * call.h * seen;
-  // A gate is one more addition per pair, whatever the width of the term that brings it. Keys that `start` hides are counted
-  // too: it lies in the device's memory, which is not read here.
-  const flops = 2 * pairs * (width + plain.terms.reduce((sum, term) => sum + term.e, view.decay ? 1 : 0));
+  const flops = flopsOf(call, view.decay !== undefined);
   addFlops(flops);
   if (!recorder || !lse) return output;
   return record({
@@ -154,10 +150,41 @@ export function attend(values: Tensor | readonly Tensor[], view: View, ...given:
 function attendEach(values: readonly Tensor[], view: View, rows: readonly number[], terms: readonly Term[]): Tensor {
   const other = (["start", "chosen", "lse"] as const).find((name) => view[name]);
   if (other) throw new ShapeError(`attend: got ${other} for sequences that differ in length, expected one sequence`);
-  return eachSequence(rows, (own) => {
-    const seen = { ...view, batch: 1, decay: own(view.decay) };
-    return attend(values.map(own), seen, ...terms.map(([q, k]): Term => [own(q), own(k)]));
+  const calls = ownsOf(rows).map((own) => {
+    const list = values.map((v) => own(v));
+    const given = terms.map(([q, k]): Term => [own(q), own(k)]);
+    const plain = checkCall(list, view, given, 1);
+    const decay = own(view.decay);
+    return decay ? checkCall(list, view, [...given, gateTerm(plain, decay)], 1) : plain;
   });
+  const [{ h, values: parts }] = calls as [AttendCall];
+  const all = rows.reduce((sum, n) => sum + n, 0);
+  const output = new Tensor(terms[0]![0].device, [all, h, parts.reduce((sum, { e }) => sum + e, 0)]);
+  let row = 0;
+  const outs = rows.map((n) => {
+    row += n;
+    return output.rows(row - n, row);
+  });
+  forwardEach(output.device)(calls, outs);
+  for (const call of calls) addFlops(flopsOf(call, view.decay !== undefined));
+  return output;
+}
+
+/** The term that forget gates are. */
+function gateTerm({ terms, scale }: AttendCall, decay: Tensor): Term {
+  return decayTerm(decay, scale, Math.max(...terms.map(({ g }) => g)), terms[0]!.q);
+}
+
+/** Arithmetic of a call, of whose terms the last stands for gates where it has some. */
+function flopsOf(call: AttendCall, gated: boolean): number {
+  const { batch, t, s, h, chosen, terms, values } = call;
+  // A query's own pair counts even where stick-breaking passes over it, so that a cost needs one number of pairs.
+  const seen = chosen ? t * Math.min(chosen.shape[1]!, s) : visiblePairs({ ...call, stick: undefined });
+  // A gate is one more addition per pair, whatever the width of the term that brings it. Keys that `start` hides are counted
+  // too: it lies in the device's memory, which is not read here.
+  const plain = gated ? terms.slice(0, -1) : terms;
+  const width = values.reduce((sum, v) => sum + v.e, 0) + plain.reduce((sum, term) => sum + term.e, gated ? 1 : 0);
+  return 2 * batch * h * seen * width;
 }
 
 /** Number of (query, key) pairs of one head and sequence that causality and the window let through. */

@@ -1,6 +1,6 @@
 // Attention forward. Scores are computed transposed, S^T = K Q^T, a panel [keys][COLUMNS] at a time: the panel that comes
 // out of the first contraction is, once weighed, the very operand that the second, O^T = V^T S^T, wants. README.md has more.
-import { first, next, scratch } from "../../device/thread.as";
+import { address, first, next, scratch, whole } from "../../device/thread.as";
 import { COLUMNS } from "../einsum/micro.as";
 import {
   E,
@@ -19,6 +19,7 @@ import {
   openBlock,
   openPanels,
   openSequence,
+  part,
   rowPieces,
   rowsPerPiece,
   s,
@@ -34,8 +35,9 @@ import {
 import { attendFew } from "./few.as";
 import { copyRows, liftRows } from "./panel.as";
 import { DEPTH, contract, maskPanel, layQueries } from "./score.as";
-import { keepPiece, mergePieces, partRow, writePiece } from "./result.as";
+import { keepPiece, mergePieces, mergeRow, partRow, writePiece } from "./result.as";
 import { LOG2E, MET, PANEL, TABLE, exponential, shrink, weigh } from "./softmax.as";
+import * as slot from "./slot";
 import { breakPanel, spent } from "./stick.as";
 import { WIDTH, ceilRow, floorRow, padRows, sixes, tile, tileRows } from "./tile.as";
 
@@ -55,33 +57,41 @@ let room: i32 = 0;
 
 /** attend(values, view, ...terms): see index.ts for shapes, wasm.ts for the arguments. */
 export function attend(args: usize, thread: i32): void {
-  open(args);
-  if (few) {
-    attendPieces(scratch(thread));
-    return;
-  }
-  room = valueRoom(values);
-  const panels = <usize>((min(rowsPerPiece, t * m) + COLUMNS - 1) / COLUMNS);
-  table = scratch(thread);
-  state = table + TABLE;
-  scores = state + panels * PANEL;
-  queries = scores + <usize>block * WIDTH;
-  sums = queries + panels * <usize>E * WIDTH;
-  keys = sums + panels * <usize>room * WIDTH;
-  vals = keys + ((<usize>(block * E)) << 2);
-  setBlocks(vals + ((<usize>(block * room)) << 2));
-  exponential(table);
+  prepare(args, thread);
+  const pieces = countPieces();
+  for (let piece = first(pieces); piece < pieces; piece = next()) runPiece(piece);
+}
 
-  const pieces = batch * groups * rowPieces * keyPieces;
-  for (let piece = first(pieces); piece < pieces; piece = next()) {
-    // The last rows see most keys: they go first. Groups of a sequence share pages of memory: they follow each other.
-    const group = piece % groups;
-    let rest = piece / groups;
-    const b = rest % batch;
-    rest /= batch;
-    const keyPiece = rest % keyPieces;
-    const rowPiece = rowPieces - 1 - rest / keyPieces;
-    attendPiece(b, group, rowPiece, keyPiece);
+/** Several calls whose pieces follow one another: how many, and where the arguments of the first lie. */
+export function attendEach(args: usize, thread: i32): void {
+  const n = whole(args, slot.CALLS), calls = address(args, slot.FIRST_CALL), each = address(args, slot.CALL_BYTES);
+  let all = 0;
+  for (let i = 0; i < n; i++) {
+    open(calls + <usize>i * each);
+    all += countPieces();
+  }
+  // A thread's pieces ascend, and with them the calls.
+  let call = -1, start = 0, end = 0;
+  for (let piece = first(all); piece < all; piece = next()) {
+    const before = call;
+    while (piece >= end) {
+      open(calls + <usize>++call * each);
+      start = end;
+      end += countPieces();
+    }
+    if (call != before) prepare(calls + <usize>call * each, thread);
+    runPiece(piece - start);
+  }
+}
+
+/** After attendEach, as attendMerge after attend. */
+export function attendEachMerge(args: usize, thread: i32): void {
+  const n = whole(args, slot.CALLS), calls = address(args, slot.FIRST_CALL), each = address(args, slot.CALL_BYTES);
+  table = scratch(thread);
+  exponential(table);
+  for (let call = first(n); call < n; call = next()) {
+    open(calls + <usize>call * each);
+    if (part) for (let i = 0, rows = batch * groups * t * m; i < rows; i++) mergeRow(i, table);
   }
 }
 
@@ -93,16 +103,44 @@ export function attendMerge(args: usize, thread: i32): void {
   mergePieces(table);
 }
 
-/** The way for few rows: pieces are ranges of keys, whatever the group. */
-function attendPieces(space: usize): void {
-  table = space;
+/** Opens a call and lays out this thread's memory for it. */
+function prepare(args: usize, thread: i32): void {
+  open(args);
+  table = scratch(thread);
   exponential(table);
-  const step = partRow(0, 0, 1, 0) - partRow(0, 0, 0, 0);
-  for (let piece = first(batch * keyPieces); piece < batch * keyPieces; piece = next()) {
+  if (few) return;
+  room = valueRoom(values);
+  const panels = <usize>((min(rowsPerPiece, t * m) + COLUMNS - 1) / COLUMNS);
+  state = table + TABLE;
+  scores = state + panels * PANEL;
+  queries = scores + <usize>block * WIDTH;
+  sums = queries + panels * <usize>E * WIDTH;
+  keys = sums + panels * <usize>room * WIDTH;
+  vals = keys + ((<usize>(block * E)) << 2);
+  setBlocks(vals + ((<usize>(block * room)) << 2));
+}
+
+function countPieces(): i32 {
+  return few ? batch * keyPieces : batch * groups * rowPieces * keyPieces;
+}
+
+function runPiece(piece: i32): void {
+  if (few) {
+    // Pieces are ranges of keys, whatever the group.
     const b = piece % batch, keyPiece = piece / batch;
+    const step = partRow(0, 0, 1, 0) - partRow(0, 0, 0, 0);
     openSequence(b);
     attendFew(b, keyPiece, LOG2E * scale, table + TABLE, table, partRow(b, 0, 0, keyPiece), step);
+    return;
   }
+  // The last rows see most keys: they go first. Groups of a sequence share pages of memory: they follow each other.
+  const group = piece % groups;
+  let rest = piece / groups;
+  const b = rest % batch;
+  rest /= batch;
+  const keyPiece = rest % keyPieces;
+  const rowPiece = rowPieces - 1 - rest / keyPieces;
+  attendPiece(b, group, rowPiece, keyPiece);
 }
 
 function attendPiece(b: i32, group: i32, rowPiece: i32, keyPiece: i32): void {

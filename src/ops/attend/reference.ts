@@ -1,6 +1,6 @@
 import { dataOf } from "../../device/float.ts";
 import { numbersOf } from "../pages/reference.ts";
-import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
+import type { AttendBackwardKernel, AttendCall, AttendEachKernel, AttendKernel } from "./index.ts";
 
 /** Attention by definition, one query and head at a time, in float64. */
 export const attendReference: AttendKernel = (call, out, lse) => {
@@ -25,6 +25,12 @@ export const attendReference: AttendKernel = (call, out, lse) => {
       at += e;
     }
   }
+};
+
+export const attendEachReference: AttendEachKernel = (calls, outs) => {
+  calls.forEach((call, i) => {
+    attendReference(call, outs[i]!, undefined);
+  });
 };
 
 /**

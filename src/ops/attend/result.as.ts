@@ -145,7 +145,7 @@ export function mergePieces(table: usize): void {
     for (let i = piece * each, end = min(all, i + each); i < end; i++) mergeRow(i, table);
 }
 
-function mergeRow(i: i32, table: usize): void {
+export function mergeRow(i: i32, table: usize): void {
     const rows = t * m;
     const group = (i / rows) % groups, b = i / (rows * groups), row = i % rows;
     const from = partRow(b, group, row, 0), stride = <usize>(V + 2) << 2;

@@ -66,3 +66,8 @@ export const SCALES = 12;
 export const TWIN = 13;
 /** Slots of a record. */
 export const PER_OPERAND = 14;
+
+// Several calls: how many, where the arguments of the first lie, and bytes from one call's to the next.
+export const CALLS = 0;
+export const FIRST_CALL = 1;
+export const CALL_BYTES = 2;

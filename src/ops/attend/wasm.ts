@@ -81,9 +81,9 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
 };
 
 /** One thread where meeting others would take longer than the work, else all. */
-function threadsFor(call: AttendCall): number | undefined {
-  const pairs = call.batch * call.h * call.t * call.s;
-  return pairs * (termWidth(call) + valueWidth(call)) < ALONE ? 1 : undefined;
+export function threadsFor(...calls: readonly AttendCall[]): number | undefined {
+  const work = calls.map((call) => call.batch * call.h * call.t * call.s * (termWidth(call) + valueWidth(call)));
+  return work.reduce((sum, products) => sum + products, 0) < ALONE ? 1 : undefined;
 }
 
 /** The arguments of a call that is cut up so, without pages, gradients and memory for what is unfinished. */
@@ -143,11 +143,11 @@ export function argumentsOf(call: AttendCall, plan: Plan, out: Tensor, lse: Tens
   return args;
 }
 
-const recordOf = (operand: number) => slot.OPERANDS + operand * slot.PER_OPERAND;
-const operandsOf = ({ terms, values }: AttendCall) => terms.length + values.length;
+export const recordOf = (operand: number) => slot.OPERANDS + operand * slot.PER_OPERAND;
+export const operandsOf = ({ terms, values }: AttendCall) => terms.length + values.length;
 
 /** Rows of keys or values of operand i. */
-function rowsOf({ terms, values }: AttendCall, i: number): Tensor {
+export function rowsOf({ terms, values }: AttendCall, i: number): Tensor {
   return i < terms.length ? terms[i]!.k : values[i - terms.length]!.v;
 }
 
@@ -159,7 +159,7 @@ function twinOf(call: AttendCall, i: number): number {
 }
 
 /** Says on which pages an operand's rows lie, and how: in the record at `at`, with the list of pages at address `table`. */
-function tellPages(args: number[], at: number, paging: Paging, table: number): void {
+export function tellPages(args: number[], at: number, paging: Paging, table: number): void {
   args[at + slot.PAGES] = table;
   args[at + slot.TYPE] = typeNumber[paging.type];
   args[at + slot.ROWS_AT] = paging.offset;
@@ -168,7 +168,7 @@ function tellPages(args: number[], at: number, paging: Paging, table: number): v
 }
 
 /** The numbers of all pages that a call's rows lie on, and where each list of them begins. */
-function tableOf(call: AttendCall) {
+export function tableOf(call: AttendCall) {
   const places = new Map<readonly Page[], number>();
   let count = 0;
   for (let i = 0; i < operandsOf(call); i++) {
@@ -193,7 +193,7 @@ function expandedWidth({ terms, values }: AttendCall, extent: "all" | "one"): nu
 const narrow = ({ paging }: Tensor) => paging !== undefined && paging.type !== "f32";
 const onPages = ({ terms, values }: AttendCall) => terms.some(({ k }) => k.paging) || values.some(({ v }) => v.paging);
 
-function planForward(call: AttendCall): Plan {
+export function planForward(call: AttendCall): Plan {
   const m = foldedHeads(call);
   const rows = call.t * m;
   const pages = onPages(call);
@@ -291,6 +291,6 @@ function termWidth(call: AttendCall): number {
   return call.terms.reduce((sum, { e }) => sum + e, 0);
 }
 
-function valueWidth(call: AttendCall): number {
+export function valueWidth(call: AttendCall): number {
   return call.values.reduce((sum, { e }) => sum + e, 0);
 }
