@@ -4,11 +4,11 @@ import { describe, expect, test } from "vitest";
 import { files, root } from "../scripts/imports.ts";
 
 // The arguments of a kernel are numbers in a row; slot.ts (slab.ts, for a second kernel of one op) says which is which, to the
-// host that writes them (wasm.ts, each.ts) and to the kernel that reads them (*.as.ts).
+// host that writes them (wasm.ts) and to the kernel that reads them (*.as.ts).
 
 const text = (file: string) => readFileSync(join(root, file), "utf8");
 const kernels = files.filter((file) => file.endsWith(".as.ts"));
-const hosts = files.filter((file) => /^ops\/\w+\/(wasm|each)\.ts$/.test(file));
+const hosts = files.filter((file) => /^ops\/\w+\/(each\/)?wasm\.ts$/.test(file));
 const slots = files.filter((file) => /^ops\/\w+\/(slot|slab)\.ts$/.test(file));
 
 /** Slots of `file` that these files name. */

@@ -1,7 +1,7 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateWasm } from "./accumulate/wasm.ts";
 import { combineWasm, updateWasm } from "./add/wasm.ts";
-import { attendEachWasm } from "./attend/each.ts";
+import { attendEachWasm } from "./attend/each/wasm.ts";
 import { attendBackwardWasm, attendWasm } from "./attend/wasm.ts";
 import { biasGradientWasm, biasWasm } from "./bias/wasm.ts";
 import { convBackwardWasm, convWasm } from "./conv/wasm.ts";

@@ -1,8 +1,8 @@
-import { addressOf } from "../../device/address.ts";
-import type { WasmDevice } from "../../device/wasm.ts";
-import { Tensor } from "../../tensor/tensor.ts";
-import type { AttendCall, AttendEachKernel } from "./index.ts";
-import * as slot from "./slot.ts";
+import { addressOf } from "../../../device/address.ts";
+import type { WasmDevice } from "../../../device/wasm.ts";
+import { Tensor } from "../../../tensor/tensor.ts";
+import type { AttendCall, AttendEachKernel } from "../index.ts";
+import * as slot from "../slot.ts";
 import {
   argumentsOf,
   operandsOf,
@@ -14,7 +14,7 @@ import {
   tellPages,
   threadsFor,
   valueWidth,
-} from "./wasm.ts";
+} from "../wasm.ts";
 
 /** Slots of a call's arguments: four terms and two values at most. */
 const SLOTS = slot.OPERANDS + 6 * slot.PER_OPERAND;
