@@ -23,6 +23,15 @@ describe("a chat template", () => {
     );
   });
 
+  test("writes each of many conversations at once as its own, failed ones between them", async () => {
+    const one = opened(
+      "{% if messages[0].content == '5' %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}",
+    );
+    const numbers = Array.from({ length: 20 }, (_, i) => `${i}`);
+    const render = (content: string) => one.render([{ role: "user", content }]).catch(() => "failed");
+    expect(await Promise.all(numbers.map(render))).toEqual(numbers.map((n) => (n === "5" ? "failed" : n)));
+  });
+
   test("is chosen by name where there are several", () => {
     const two = [
       { name: "default", template: "A" },

@@ -85,27 +85,31 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
     );
     thread = undefined;
   };
+  const run = async (job: Job): Promise<Outcome> => {
+    thread ??= startThread();
+    try {
+      return await (await thread).run(job);
+    } catch (error) {
+      // A thread that was cut short is of no further use.
+      close();
+      throw new FormatError(`${subject}: got ${(error as Error).message}; use another template`, { cause: error });
+    }
+  };
+  let last: Promise<unknown> = Promise.resolve();
   return {
     source: text,
     async render(messages, { reply = "begin", tools, documents, values, date = new Date() } = {}) {
       const all = { ...tokens, ...values, messages, tools, documents, add_generation_prompt: reply === "begin" };
       const job = { text, values: writeValues(subject, all), time: date.getTime() };
-      thread ??= startThread();
-      try {
-        const { run } = await thread;
-        const outcome = await run(job);
-        if ("text" in outcome) return outcome.text;
-        // What a template raises itself comes this way too, such as that roles must take turns.
-        throw new FormatError(
-          `${subject}: got "${outcome.error.slice(0, 500)}", expected text; change the messages, or the template`,
-        );
-      } catch (error) {
-        // A thread that was cut short is of no further use.
-        close();
-        throw error instanceof FormatError
-          ? error
-          : new FormatError(`${subject}: got ${(error as Error).message}; use another template`, { cause: error });
-      }
+      // The thread says nothing but texts: one conversation at a time, or another's text would be taken for this one's.
+      const turn = last.then(() => run(job));
+      last = turn.catch(() => {});
+      const outcome = await turn;
+      if ("text" in outcome) return outcome.text;
+      // What a template raises itself comes this way too, such as that roles must take turns.
+      throw new FormatError(
+        `${subject}: got "${outcome.error.slice(0, 500)}", expected text; change the messages, or the template`,
+      );
     },
     close,
   };
