@@ -21,6 +21,9 @@ export { specHelp } from "./attention/names.ts";
 export { parseSpec, type SpecOptions } from "./attention/spec.ts";
 export { expandedCache } from "./attention/unfold.ts";
 export { variants } from "./attention/variants.ts";
+export { Engine, type EngineOptions } from "./batch/engine.ts";
+export type { Figures } from "./batch/figures.ts";
+export { type Event, type Reason, Refused, type Request, type Usage } from "./batch/request.ts";
 export { type Blueprint, blueprintOf, type LayerKind } from "./cost/blueprint.ts";
 export { longestContext, stepBytes, stepFlops } from "./cost/cost.ts";
 export {

@@ -492,6 +492,7 @@ describe("what a user names", () => {
 
   test("what is none of these is refused with what is near", async () => {
     await expect(openPlan("deepsek-r1")).rejects.toThrow(/the nearest is deepseek-r1/);
+    await expect(openPlan("glm-5.3")).rejects.toThrow(/the nearest is glm-5\.3-flash/);
     await expect(openPlan("gone/config.json")).rejects.toThrow(/got no such file or folder, expected a config\.json/);
     await expect(openPlan("MLA-wrong")).rejects.toThrow(ShapeError);
     await expect(openPlan("MLA", { width: 2.5 })).rejects.toThrow(/width: got 2\.5/);

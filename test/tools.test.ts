@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { chatAnswer, chatChunk } from "../src/server/schema/answer.ts";
+import { writeExact } from "../src/tokenizer/jinja/exact.ts";
 import type { RenderOptions, Template } from "../src/tokenizer/template.ts";
 import { appOf, eventsOf, type Script, scripted, servedBy } from "./fixture/served.ts";
 
@@ -23,7 +24,7 @@ function start(script: Script, of: Template = hermes) {
   const { post, told } = appOf(servedBy(engine, { template: of }));
   const chat = (more: object) => post("/v1/chat/completions", { ...ask, ...more });
   const prompt = (i = 0) => JSON.parse(new TextDecoder().decode(Uint8Array.from(engine.asked[i]!.ids)));
-  return { engine, chat, prompt, told };
+  return { engine, post, chat, prompt, told };
 }
 
 describe("tools", () => {
@@ -41,6 +42,33 @@ describe("tools", () => {
       finish_reason: "tool_calls",
       message: { content: "Let me see.", tool_calls: [expected("Oslo"), expected("Rome")] },
     });
+  });
+
+  test("reach the template with numbers as they were written, and so do its values", async () => {
+    const { engine, post } = start({}, template(hermes.source ?? "", writeExact));
+    const schema = '{"type":"object","properties":{"x":{"type":"number","minimum":1.0,"maximum":9007199254740993}}}';
+    const tool = `{"type":"function","function":{"name":"f","parameters":${schema}}}`;
+    const kwargs = '"chat_template_kwargs":{"enable_thinking":2.0}';
+    const messages = '"messages":[{"role":"user","content":"hi"}]';
+    const prompt = (i: number) => new TextDecoder().decode(Uint8Array.from(engine.asked[i]!.ids));
+    expect((await post("/v1/chat/completions", `{${messages},${kwargs},"tools":[${tool}]}`)).status).toBe(200);
+    const flat = `{"type":"function","name":"f","parameters":${schema}}`;
+    const response = await post("/v1/responses", `{"input":"hi",${kwargs},"tools":[${flat}]}`);
+    expect((await response.json()).tools[0].parameters.properties.x.minimum).toBe(1);
+    for (const i of [0, 1]) {
+      expect(prompt(i)).toContain(schema);
+      expect(prompt(i)).toContain('"enable_thinking":2.0');
+    }
+  });
+
+  test("whose schema's values have points give bare values their types", async () => {
+    const text = "<tool_call>f\n<arg_key>x</arg_key>\n<arg_value>1.5</arg_value>\n</tool_call>";
+    const { post } = start({ text }, template("<arg_key>", writeExact));
+    const schema = '{"type":"object","properties":{"x":{"enum":[1.5,"auto"]}}}';
+    const tool = `{"type":"function","function":{"name":"f","parameters":${schema}}}`;
+    const body = `{"messages":[{"role":"user","content":"hi"}],"tools":[${tool}]}`;
+    const answer = await (await post("/v1/chat/completions", body)).json();
+    expect(answer.choices[0].message.tool_calls[0].function.arguments).toBe('{"x": 1.5}');
   });
 
   test("stream as calls with their places, and content is null where there are calls alone", async () => {

@@ -8,7 +8,7 @@ import { type CacheType, PAGE } from "../tensor/page.ts";
 import type { Device } from "../tensor/tensor.ts";
 
 /** Share of the memory that is free at first which caches may take; the rest is for what a step computes. */
-const SHARE = 0.9;
+export const SHARE = 0.9;
 
 /** Tokens that no sequence has. */
 const FARTHEST = 2 ** 31;

@@ -1,5 +1,7 @@
 import { type Command, Option } from "commander";
 import { Engine } from "../batch/engine.ts";
+import { SHARE } from "../batch/room.ts";
+import { availableBytes } from "../device/memory.ts";
 import { load } from "../generate/load.ts";
 import { type Constrainer, openConstrainer } from "../server/constrain/constrainer.ts";
 import { localHosts } from "../server/guard.ts";
@@ -81,7 +83,8 @@ Examples:
   curl localhost:8080/v1/chat/completions -H 'Content-Type: application/json' \\
     -d '{"model": "model", "messages": [{"role": "user", "content": "Hello!"}]}'
 
-Ctrl-C ends it once what runs has ended; a second one at once.`,
+Caches take at most nine tenths of the memory that weights leave free; models named together have equal parts of it, one of --models
+what is free when it is loaded. Ctrl-C ends it once what runs has ended; a second one at once.`,
     )
     .action(run);
 }
@@ -92,15 +95,17 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
     throw new ShapeError("serve: got no model, expected one: biform serve MODEL, or biform serve --models DIR");
   const places = [...(await Promise.all(paths.map(placeOf))), ...(models === undefined ? [] : await placesIn(models))];
   checkNames(places);
+  const named = places.slice(0, paths.length);
+  const share = shareOf(named);
   const interrupt = interruptible();
   const registry = new Registry(
     places,
-    (place) => open(place, options, interrupt.signal),
+    (place) => open(place, options, { bytes: named.includes(place) ? share : undefined, signal: interrupt.signal }),
     () => process.availableMemory(),
   );
   try {
     // What is named is there before the first request.
-    for (const { name } of places.slice(0, paths.length)) (await registry.lease(name)).release();
+    for (const { name } of named) (await registry.lease(name)).release();
     const local = isLocal(host);
     const app = createApp(
       {
@@ -139,8 +144,19 @@ function isLocal(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\./.test(host);
 }
 
-/** Loads a model for its engine. Throws as `load`. */
-async function open(place: Place, options: ServeOptions, signal: AbortSignal): Promise<Served> {
+/** Most bytes of caches of each model that is named: equal parts of what all their weights leave free; undefined for one alone. */
+function shareOf(named: readonly Place[]): number | undefined {
+  if (named.length < 2) return undefined;
+  const weights = named.reduce((sum, { bytes }) => sum + bytes, 0);
+  return (SHARE * Math.max(0, availableBytes() - weights)) / named.length;
+}
+
+/** Loads a model for its engine, whose caches may take `bytes`. Throws as `load`. */
+async function open(
+  place: Place,
+  options: ServeOptions,
+  { bytes: most, signal }: { readonly bytes: number | undefined; readonly signal: AbortSignal },
+): Promise<Served> {
   const { name, path } = place;
   const display = patient({ title: `loading ${path}`, total: 1e6 });
   const loaded = await load(path, {
@@ -153,7 +169,7 @@ async function open(place: Place, options: ServeOptions, signal: AbortSignal): P
   try {
     const { cache, context, slots, queue, cacheDir } = options;
     const warn = (line: string) => process.stderr.write(`note: ${line}\n`);
-    const engine = new Engine(loaded, { cache, context, slots, queue, cacheDir, warn });
+    const engine = new Engine(loaded, { bytes: most, cache, context, slots, queue, cacheDir, warn });
     let opened: Promise<Constrainer> | undefined;
     const constrainer =
       tokenizer && (() => (opened ??= openConstrainer({ tokenizer, vocabulary: model.vocabulary, end })));

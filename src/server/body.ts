@@ -1,35 +1,50 @@
 import type { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { formatJson } from "../tensor/json.ts";
+import { parseExact, writeExact } from "../tokenizer/jinja/exact.ts";
 import { Problem } from "./errors.ts";
 
 /** Brackets within brackets that a body may have: no request of use has a tenth of it, and code that walks it must not run out of stack. */
 const DEPTH_LIMIT = 100;
 
+/** Keys whose values templates write, where 1.0 is another text than 1: JSON.parse makes one number of both. */
+const RENDERED = ["tools", "chat_template_kwargs"];
+
 /** Why a parameter that clients know is not taken, by its name. */
 export type Reasons = Readonly<Record<string, string>>;
 
 /**
- * A request's JSON as a schema has it. A key that is null counts as not given, as OpenAI's own API has it.
+ * A request's JSON as a schema has it. A key that is null counts as not given, as OpenAI's own API has it. Numbers within `tools` and
+ * `chat_template_kwargs` are as `parseExact` reads them; `plainNumbers` makes usual ones of them.
  *
  * Errors: Problem with status 400 naming the parameter, 415 for another type of content.
  */
-export async function readBody<T>(c: Context, schema: z.ZodType<T>, reasons: Reasons = {}): Promise<T> {
+export async function readBody<T extends object>(c: Context, schema: z.ZodType<T>, reasons: Reasons = {}): Promise<T> {
   const type = c.req.header("content-type") ?? "none";
   // A page of another origin may send text without asking first, but no JSON.
   if (!/^application\/json *(;|$)/i.test(type))
     throw new Problem(415, `Content-Type: got ${type.slice(0, 80)}, expected application/json; add the header`);
-  return checkBody(parseBody(new Uint8Array(await c.req.arrayBuffer())), schema, reasons);
+  const { text, value } = parseBody(new Uint8Array(await c.req.arrayBuffer()));
+  const body = checkBody(value, schema, reasons);
+  const keys = RENDERED.filter((key) => (body as Record<string, unknown>)[key] !== undefined);
+  if (!keys.length) return body;
+  const exact = parseExact(text) as Record<string, unknown>;
+  return { ...body, ...Object.fromEntries(keys.map((key) => [key, exact[key]])) };
 }
 
-/** Bytes as JSON. Throws Problem. */
-export function parseBody(bytes: Uint8Array): unknown {
+/** A value that `parseExact` has read, with all numbers as JSON.parse has them. */
+export function plainNumbers<T>(value: T): T {
+  return JSON.parse(writeExact(value)) as T;
+}
+
+/** Bytes as text and as JSON. Throws Problem. */
+function parseBody(bytes: Uint8Array): { readonly text: string; readonly value: unknown } {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     const depth = depthOf(text);
     if (depth > DEPTH_LIMIT)
       throw new Problem(400, `body: got ${depth} brackets within each other, expected at most ${DEPTH_LIMIT}`);
-    return JSON.parse(text);
+    return { text, value: JSON.parse(text) };
   } catch (error) {
     if (error instanceof Problem) throw error;
     const reason = error instanceof Error ? error.message.slice(0, 120) : "";
@@ -53,7 +68,7 @@ function depthOf(text: string): number {
 }
 
 /** A value as a schema has it. Throws Problem naming what is wrong first. */
-export function checkBody<T>(value: unknown, schema: z.ZodType<T>, reasons: Reasons): T {
+function checkBody<T>(value: unknown, schema: z.ZodType<T>, reasons: Reasons): T {
   const given =
     typeof value === "object" && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== null))

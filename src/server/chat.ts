@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { Usage } from "../batch/request.ts";
 import { requestsOf } from "./ask.ts";
-import { readBody } from "./body.ts";
+import { plainNumbers, readBody } from "./body.ts";
 import { type Choice, newChoice } from "./choice.ts";
 import { Problem } from "./errors.ts";
 import { constrainAnswers } from "./form.ts";
@@ -27,8 +27,9 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
   const work = await beginWork(c, hall, body.model);
   try {
     const { served } = work;
-    const tools = toolsOf(served, body);
-    const prompt = await promptOf(served, { ...body, tools });
+    const told = toolsOf(served, body);
+    const prompt = await promptOf(served, { ...body, tools: told });
+    const tools = told && plainNumbers(told);
     const speech = speechOf(served, prompt, tools);
     const constraints = await constrainAnswers(work, body, { prompt, tools, n: body.n ?? 1 });
     const requests = requestsOf(served, body, {

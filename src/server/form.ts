@@ -53,7 +53,7 @@ export async function constrainAnswers(
     const made: Constraint[] = [];
     for (let i = 0; i < n; i++) {
       const after = open ? thoughtsOf(source)?.[1] : undefined;
-      const constraint = untilFreed(await constrainer.constrain(form, { ...(marks ? { marks } : {}), after }));
+      const constraint = untilFreed(await constrainer.constrain(form, { marks, after }));
       hold(() => constraint.free());
       made.push(from === "call" ? whenCalled(constraint, beginOf(served, param)) : constraint);
     }

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { Usage } from "../batch/request.ts";
 import { requestsOf } from "./ask.ts";
-import { type Reasons, readBody } from "./body.ts";
+import { plainNumbers, type Reasons, readBody } from "./body.ts";
 import { messagesOf } from "./converse.ts";
 import { Problem, problemOf } from "./errors.ts";
 import { constrainAnswers } from "./form.ts";
@@ -48,13 +48,14 @@ export async function respond(c: Context<Env>, hall: Hall): Promise<Response> {
     const { served } = work;
     const choice = body.tool_choice;
     const tool_choice = typeof choice === "object" ? { type: choice.type, function: { name: choice.name } } : choice;
-    const tools = toolsOf(served, { tools: body.tools?.map(toolOf), tool_choice });
+    const told = toolsOf(served, { tools: body.tools?.map(toolOf), tool_choice });
     const prompt = await promptOf(served, {
       messages: messagesOf(body),
-      tools,
+      tools: told,
       reasoning_effort: body.reasoning?.effort ?? undefined,
       chat_template_kwargs: body.chat_template_kwargs,
     });
+    const tools = told && plainNumbers(told);
     const speech = speechOf(served, prompt, tools);
     const asked = { ...body, response_format: formatOf(body), tool_choice };
     const constraints = await constrainAnswers(work, asked, { prompt, tools, n: 1 });
@@ -117,7 +118,7 @@ function objectOf({ name, sampling }: Served, body: ResponseBody) {
     top_logprobs: body.top_logprobs ?? 0,
     text: { format: body.text?.format ?? { type: "text" } },
     tool_choice: body.tool_choice ?? "auto",
-    tools: (body.tools ?? []).map(({ description = null, parameters = null, strict = null, ...tool }) => ({
+    tools: plainNumbers(body.tools ?? []).map(({ description = null, parameters = null, strict = null, ...tool }) => ({
       ...tool,
       description,
       parameters,

@@ -1,6 +1,14 @@
-/** The name that takes the fewest changed, added or left out letters, where those are no more than a third of it. */
+/** Letters that tell which names are meant by their beginning. */
+const SOME = 3;
+
+/**
+ * The shortest name that goes on from what was written; where none does, the one that takes the fewest changed, added or left out
+ * letters, where those are no more than a third of it.
+ */
 export function nearest(wanted: string, names: readonly string[]): string | undefined {
   const short = wanted.slice(0, 64).toLowerCase();
+  const [longer] = names.filter((name) => name.toLowerCase().startsWith(short)).sort((a, b) => a.length - b.length);
+  if (longer !== undefined && short.length >= SOME) return longer;
   const [best] = names
     .map((name) => ({ name, changes: distance(short, name.toLowerCase()) }))
     .sort((a, b) => a.changes - b.changes);

@@ -30,7 +30,10 @@ export interface Constrainer {
    * Errors: FormatError for a form that cannot be heeded, or takes too much time or memory, where too many others are at work, or
    * where the tokenizer cannot write what the form asks for.
    */
-  constrain(form: Form, options?: { marks?: ReadonlySet<number>; after?: string | undefined }): Promise<Constraint>;
+  constrain(
+    form: Form,
+    options?: { marks?: ReadonlySet<number> | undefined; after?: string | undefined },
+  ): Promise<Constraint>;
   close(): void;
 }
 

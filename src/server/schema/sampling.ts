@@ -58,7 +58,9 @@ export const sampling = {
   seed: z
     .int()
     .optional()
-    .describe("the same seed and request write the same text; answer i of n has seed + i; random unless given"),
+    .describe(
+      "the same seed and request write the same text where the same is cached and runs beside them, else to the rounding of activations; answer i of n has seed + i; random unless given",
+    ),
   stop: z
     .union([
       z.string().min(1).max(limits.stopLength),
