@@ -8,7 +8,7 @@ import { byteTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
 interface Said {
   readonly content: string;
   readonly reasoning: string;
-  readonly calls: readonly { readonly id?: string; readonly name: string; readonly arguments: unknown }[];
+  readonly calls: readonly { readonly id?: string | undefined; readonly name: string; readonly arguments: unknown }[];
 }
 
 /** What deltas say, put together. */

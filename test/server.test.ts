@@ -411,10 +411,10 @@ describe("what is refused", () => {
 describe("what the engine refuses", () => {
   test.each([
     ["size", 400, "context_length_exceeded", null],
-    ["queue", 429, "queue_full", "7"],
-    ["closing", 503, "shutting_down", "7"],
+    ["queue", 429, "queue_full", "1"],
+    ["closing", 503, "shutting_down", "1"],
   ] as const)("%s is status %i", async (reason, status, code, after) => {
-    const engine = scripted({ refuses: new Refused(reason, "too much", reason === "size" ? undefined : 7) });
+    const engine = scripted({ refuses: new Refused(reason, "too much") });
     const { post } = appOf(servedBy(engine));
     for (const stream of [false, true]) {
       const response = await post("/v1/completions", { prompt: "a", stream });

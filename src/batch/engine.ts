@@ -142,7 +142,11 @@ export class Engine {
   #accept(request: Request, stream: EventStream): Job {
     if (this.#broken) throw this.#broken;
     try {
-      if (this.#closing) throw new Refused("closing", "engine: got a request while it ends, expected none");
+      if (this.#closing)
+        throw new Refused(
+          "closing",
+          "engine: got a request while it ends, expected none; ask again once it has begun anew",
+        );
       this.#check(request);
       const job = new Job(request, this.#model, this.context, stream);
       this.#line.join(job);
@@ -255,7 +259,7 @@ export class Engine {
           job,
           new Refused(
             "time",
-            `request: got ${seconds.toFixed(1)} s ${job.begun ? "in all" : "in the queue"}, expected at most ${most} s`,
+            `request: got ${seconds.toFixed(1)} s ${job.begun ? "in all" : "in the queue"}, expected at most ${most} s; ask for less, or later`,
           ),
         );
     }

@@ -19,13 +19,12 @@ export class Line {
     return this.#jobs;
   }
 
-  /** At the end. Throws Refused where too many wait; `seconds` is how long the first of them may still take. */
-  join(job: Job, seconds?: number): void {
+  /** At the end. Throws Refused where too many wait. */
+  join(job: Job): void {
     if (this.#jobs.length >= this.#most)
       throw new Refused(
         "queue",
         `queue: got a request while ${this.#jobs.length} wait, expected fewer than ${this.#most}; ask again later`,
-        seconds,
       );
     this.#jobs.push(job);
   }

@@ -62,12 +62,9 @@ export type Reason = "size" | "queue" | "closing" | "time";
 export class Refused extends Error {
   override name = "Refused";
   readonly reason: Reason;
-  /** Seconds after which it may be asked again, where that is worth it. */
-  readonly after: number | undefined;
 
-  constructor(reason: Reason, message: string, after?: number) {
+  constructor(reason: Reason, message: string) {
     super(message);
     this.reason = reason;
-    this.after = after;
   }
 }

@@ -1,12 +1,9 @@
-import type { Session } from "../generate/session.ts";
-import { appendTogether } from "../generate/together.ts";
+import { appendTogether, type Entry as Given } from "../generate/together.ts";
 import type { Numbers } from "../tensor/tensor.ts";
 
-/** What a sequence brings to a step: its new tokens, and of which of them logits are wanted. */
-export interface Entry {
-  readonly session: Session;
-  readonly ids: Int32Array;
-  readonly logits: "none" | "last" | "all";
+/** What a sequence brings to a step, and of which of its tokens logits are wanted. */
+export interface Entry extends Given {
+  readonly logits: NonNullable<Given["logits"]>;
 }
 
 /** One step of several sessions of a vocabulary: the logits of each `[rows, vocabulary]`. Throws as `appendTogether`. */

@@ -19,6 +19,7 @@ export interface Choice {
   take(piece: Piece): void;
 }
 
+/** An answer of which nothing has come yet. */
 export function newChoice(): Choice {
   const message: Answer = { role: "assistant", content: "", refusal: null };
   const logprobs: Logprob[] = [];

@@ -12,6 +12,9 @@ export interface ErrorBody {
   };
 }
 
+/** Seconds after which what was refused for now may be asked again: nobody knows how long answers will be. */
+const AGAIN = 1;
+
 /** What else an error says beside its message. */
 export interface ProblemOptions extends ErrorOptions {
   /** The parameter at fault. */
@@ -70,9 +73,9 @@ export function problemOf(error: unknown, tell: (error: unknown) => void): Probl
   return new Problem(500, "server: got an error of its own, expected none; its log says more", { cause: error });
 }
 
-function refusal({ reason, message, after }: Refused): Problem {
+function refusal({ reason, message }: Refused): Problem {
   if (reason === "size") return new Problem(400, message, { code: "context_length_exceeded" });
-  if (reason === "queue") return new Problem(429, message, { code: "queue_full", after: after ?? 1 });
+  if (reason === "queue") return new Problem(429, message, { code: "queue_full", after: AGAIN });
   if (reason === "time") return new Problem(504, message, { code: "timeout" });
-  return new Problem(503, message, { code: "shutting_down", after });
+  return new Problem(503, message, { code: "shutting_down", after: AGAIN });
 }

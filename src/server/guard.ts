@@ -55,6 +55,6 @@ export function hostGuard(hosts: readonly string[] | undefined): MiddlewareHandl
   };
 }
 
-/** Refuses bodies of more than `limit` bytes before anything reads them; those that do not say their length, as soon as they are longer. */
+/** What a body of more than `limit` bytes is told, before anything reads it, or as soon as it is longer where it does not say its length. */
 export const tooLarge = (limit: number) =>
   new Problem(413, `body: got more than ${limit} bytes, expected at most as many`, { code: "body_too_large" });

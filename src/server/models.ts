@@ -11,7 +11,8 @@ function cardOf(registry: Registry, name: string) {
     object: "model",
     created: place.created,
     owned_by: "biform",
-    ...(served ? { max_model_len: served.context } : {}),
+    // JSON has no undefined: the key is missing until the context is known.
+    max_model_len: served?.context,
     biform: { loaded: served !== undefined, bytes: served?.bytes ?? place.bytes, context: served?.context ?? null },
   };
 }

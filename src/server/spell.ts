@@ -60,6 +60,7 @@ export interface LegacyLogprobs {
   readonly text_offset: number[];
 }
 
+/** The older form, of no tokens yet. */
 export const noLogprobs = (): LegacyLogprobs => ({ tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] });
 
 /** Adds a token whose text begins at `offset`. The first of a prompt, before which there is nothing, has no score. */

@@ -63,7 +63,9 @@ export function eventStream(parts: AsyncGenerator<Part, void, undefined>, option
         return;
       }
       stalled = setTimeout(() => {
-        controller.error(new Error(`stream: got a reader that took nothing for ${stall / 1000} s`));
+        controller.error(
+          new Error(`stream: got a reader that took nothing for ${stall / 1000} s, expected one that reads`),
+        );
         void parts.return();
       }, stall);
       stalled.unref();

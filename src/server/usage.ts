@@ -11,7 +11,7 @@ export interface TokenUsage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   readonly prompt_tokens_details: { readonly cached_tokens: number };
-  readonly completion_tokens_details?: { readonly reasoning_tokens: number };
+  readonly completion_tokens_details?: { readonly reasoning_tokens: number } | undefined;
 }
 
 /** `usages` of all sequences, of which each `n` in a row answer one prompt, and the tokens of their thoughts, where these are told. */
@@ -24,9 +24,7 @@ export function usageOf(usages: readonly Usage[], n: number, thoughts?: readonly
     completion_tokens,
     total_tokens: prompt_tokens + completion_tokens,
     prompt_tokens_details: { cached_tokens: total(prompts, ({ cached }) => cached) },
-    ...(thoughts
-      ? { completion_tokens_details: { reasoning_tokens: thoughts.reduce((sum, one) => sum + one, 0) } }
-      : {}),
+    completion_tokens_details: thoughts && { reasoning_tokens: thoughts.reduce((sum, one) => sum + one, 0) },
   };
 }
 

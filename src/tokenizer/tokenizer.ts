@@ -51,7 +51,7 @@ const FILE_LIMIT = 256_000_000;
  * Loads a Hugging Face tokenizer.json, with the tokenizer_config.json beside it where there is one: its special tokens, and for the
  * classes that know them `add_bos_token` and `add_eos_token`.
  *
- * Errors: FormatError naming the file where it is missing, damaged or of a kind the library does not know.
+ * Errors: FormatError naming the file where it is missing, damaged or of a kind that is not known.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const text = await readText(path);

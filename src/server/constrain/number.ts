@@ -52,26 +52,27 @@ function range({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: Bounds,
 
 /** Integers within bounds, as EBNF; undefined where there are none. */
 export function integerGrammar(bounds: Bounds): string | undefined {
-  return signed(...range(bounds, 0), 0);
+  return unitsBetween(...range(bounds, 0), 0);
 }
 
 /** Numbers within bounds: integers, and decimals of up to eight places. As EBNF; undefined where there are none. */
 export function numberGrammar(bounds: Bounds): string | undefined {
   const places = Array.from({ length: FRACTION_DIGITS + 1 }, (_, digits) => digits);
-  const options = places.flatMap((digits) => signed(...range(bounds, digits), digits) ?? []);
+  const options = places.flatMap((digits) => unitsBetween(...range(bounds, digits), digits) ?? []);
   return options.length ? `(${options.join(" | ")})` : undefined;
 }
 
 /** Units from `low` to `high`, with a point before the last `places` digits. */
-function signed(low: bigint, high: bigint, places: number): string | undefined {
+function unitsBetween(low: bigint, high: bigint, places: number): string | undefined {
   if (low > high) return undefined;
   const options: string[] = [];
-  if (low < 0n) options.push(`"-" ${unsigned(high < 0n ? -high : 1n, -low, places)}`);
-  if (high >= 0n) options.push(unsigned(low > 0n ? low : 0n, high, places));
+  if (low < 0n) options.push(`"-" ${digitsBetween(high < 0n ? -high : 1n, -low, places)}`);
+  if (high >= 0n) options.push(digitsBetween(low > 0n ? low : 0n, high, places));
   return `(${options.join(" | ")})`;
 }
 
-function unsigned(low: bigint, high: bigint, places: number): string {
+/** The same for a range without negative numbers. */
+function digitsBetween(low: bigint, high: bigint, places: number): string {
   const pad = (x: bigint) => String(x).padStart(places + 1, "0");
   const options: string[] = [];
   // Numbers of one length at a time; those of the first may begin with zeros that the point needs.

@@ -30,7 +30,8 @@ export class Rules {
     return name;
   }
 
-  named(title: string): string | undefined {
+  /** The name of the first rule of a title; undefined where there is none. */
+  find(title: string): string | undefined {
     return this.#names.get(title);
   }
 

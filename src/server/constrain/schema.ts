@@ -93,7 +93,7 @@ export class SchemaRules {
     if (typeof pointer !== "string" || !/^#(?:\/|$)/.test(pointer))
       return this.#fail(path, `the reference ${JSON.stringify(pointer)}`, "one into this schema, as #/$defs/NAME");
     if (this.#open.has(pointer)) this.#fail(path, `${pointer}, which is itself`, "a member or an item in between");
-    const known = this.rules.named(`${this.#subject} ${pointer}`);
+    const known = this.rules.find(`${this.#subject} ${pointer}`);
     if (known !== undefined) return known;
     const target = resolve(this.#root, pointer);
     if (target === undefined) this.#fail(path, `the reference ${pointer}`, "one that is there");

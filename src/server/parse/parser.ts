@@ -8,7 +8,7 @@ export interface Delta {
   readonly content?: string;
   readonly reasoning?: string;
   /** A whole call: `id` is there where the model wrote one itself, `arguments` are a JSON object. */
-  readonly call?: { readonly index: number; readonly id?: string; readonly name: string; readonly arguments: string };
+  readonly call?: Call & { readonly index: number };
 }
 
 /** Text in, as a model writes it, in pieces of any size; what it means out, as soon as that is certain. */
@@ -185,7 +185,7 @@ class Marks implements Parser {
 
   #give(calls: readonly Call[]): void {
     for (const { id, name, arguments: text } of calls)
-      this.#deltas.push({ call: { index: this.#calls++, ...(id === undefined ? {} : { id }), name, arguments: text } });
+      this.#deltas.push({ call: { index: this.#calls++, id, name, arguments: text } });
     [this.#held, this.#after] = ["", "call"];
   }
 

@@ -36,6 +36,7 @@ export function titleCase(text: string): string {
     .join("");
 }
 
+/** Python's `str.swapcase`. */
 export const swapCase = (text: string): string =>
   pointsOf(text)
     .map((letter) => (/\p{Lu}/u.test(letter) ? letter.toLowerCase() : letter.toUpperCase()))

@@ -14,14 +14,14 @@ export function formatNumber(value: number, type: string, digits: number, keepsZ
   const small = type.toLowerCase();
   const text =
     small === "f"
-      ? fixed(value, digits)
+      ? formatPlain(value, digits)
       : small === "e"
         ? scientific(value, digits)
         : general(value, digits, keepsZeros);
   return type === small ? text : text.toUpperCase();
 }
 
-function fixed(value: number, digits: number): string {
+function formatPlain(value: number, digits: number): string {
   if (Math.abs(value) >= 1e21) return `${BigInt(value)}${digits ? `.${"0".repeat(digits)}` : ""}`;
   const text = (digits <= 22 ? roundHalfEven(value, digits) : value).toFixed(digits);
   return Object.is(value, -0) || (value < 0 && !text.startsWith("-")) ? `-${text}` : text;
@@ -37,7 +37,7 @@ function general(value: number, digits: number, keepsZeros: boolean): string {
   const precision = Math.max(digits, 1);
   const exponent = value === 0 ? 0 : Number(value.toExponential(precision - 1).split("e")[1]);
   const isFixed = exponent >= -4 && exponent < precision;
-  const text = isFixed ? fixed(value, precision - 1 - exponent) : scientific(value, precision - 1);
+  const text = isFixed ? formatPlain(value, precision - 1 - exponent) : scientific(value, precision - 1);
   if (keepsZeros || !text.includes(".")) return text;
   const [mantissa, power] = text.split("e") as [string, string?];
   return mantissa.replace(/\.?0+$/, "") + (power === undefined ? "" : `e${power}`);

@@ -42,6 +42,7 @@ export class Lazy extends Thing {
 /** Most numbers of a range, as the sandbox of Jinja2 has it. */
 const RANGE_LIMIT = 100_000;
 
+/** What `range` gives: whole numbers that are counted, not kept. */
 export class Range extends Thing {
   readonly kind = "range";
   readonly start: number;
@@ -133,6 +134,7 @@ export function listMethod(list: readonly Value[], name: string): Value | undefi
   return search(list, name, "list");
 }
 
+/** Methods and named fields of a tuple. */
 export function tupleMethod(tuple: Tuple, name: string): Value | undefined {
   const at = tuple.names?.indexOf(name) ?? -1;
   return at < 0 ? search(tuple.items, name, "tuple") : tuple.items[at];

@@ -30,6 +30,7 @@ export interface Slot {
 /** What a variable holds where its scope begins: nothing, what is given, the variable around it, or what the template was given. */
 export type Load = "nothing" | "given" | { readonly around: Slot } | { readonly context: string };
 
+/** A scope of the template: which of its names are variables of its own, and where the others lie. */
 export class Scope {
   readonly code: Code;
   readonly around: Scope | undefined;

@@ -10,6 +10,7 @@ export function boundText(text: string): string {
   return text;
 }
 
+/** Throws TemplateFault for a text of more UTF-16 units than a template may write. */
 export function checkLength(length: number): void {
   if (length > TEXT_LIMIT) throw new TemplateFault(`${length} characters, more than ${TEXT_LIMIT}`);
 }

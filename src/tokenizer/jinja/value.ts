@@ -167,6 +167,7 @@ export function kindOf(value: Value): string {
   return value instanceof Dict ? "dict" : value.kind;
 }
 
+/** Python's truth of a value. */
 export function isTrue(value: Value): boolean {
   if (value === null || typeof value !== "object") return Boolean(value);
   if (value instanceof Float) return value.value !== 0;
@@ -221,6 +222,7 @@ const pair = /[\ud800-\udbff][\udc00-\udfff]/;
 /** Whether each of a text's characters is one UTF-16 unit. */
 export const isPlain = (text: string) => !pair.test(text);
 
+/** How many characters, as Python counts them, a text has. */
 export function countPoints(text: string): number {
   if (isPlain(text)) return text.length;
   let count = 0;

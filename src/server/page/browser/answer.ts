@@ -25,6 +25,7 @@ const helps: Readonly<Record<NonNullable<Problem["act"]>, string>> = {
   new: "New chat",
 };
 
+/** An answer as it is shown: thoughts, text, calls, problems, figures, and what can be done with it. */
 export class AnswerView implements TurnView {
   readonly element: HTMLElement;
   readonly turn: Turn;

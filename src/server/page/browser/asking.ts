@@ -14,6 +14,7 @@ export interface Watcher {
   end(): void;
 }
 
+/** One answer on its way: asks the server, and puts what comes into its turn, a frame at a time. */
 export class Asking {
   readonly conversation: Conversation;
   readonly turn: Turn;

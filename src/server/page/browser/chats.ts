@@ -19,6 +19,7 @@ function fileName(title: string): string {
   return `${words.slice(0, 40).replaceAll(/^-+|-+$/g, "") || "chat"}-${new Date().toISOString().slice(0, 10)}.json`;
 }
 
+/** The list of conversations at the side: opens, begins, exports and deletes them. */
 export class ChatList {
   readonly #actions: ChatActions;
   readonly #list = byId("chat-list");

@@ -25,6 +25,8 @@ const storedKey = "biform.key";
 
 /** The API key of this tab: it is forgotten when the tab is closed. */
 export const apiKey = (): string => sessionStorage.getItem(storedKey) ?? "";
+
+/** Keeps the API key for this tab; an empty one is forgotten. */
 export function setApiKey(key: string): void {
   if (key === "") sessionStorage.removeItem(storedKey);
   else sessionStorage.setItem(storedKey, key);

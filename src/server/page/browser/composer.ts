@@ -4,6 +4,7 @@ import { byId } from "./element.ts";
 import type { Figures } from "./figures.ts";
 import { rateText } from "./note.ts";
 
+/** The field for messages with its buttons; it shows how the answer goes. */
 export class Composer {
   readonly #field = byId<HTMLTextAreaElement>("message");
   readonly #send = byId<HTMLButtonElement>("send");

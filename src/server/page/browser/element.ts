@@ -21,11 +21,11 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 
 /** A button that does something, quiet among text; `name` is what it is called where its text does not say all of it. */
 export function makeButton(text: string, act: () => void, name?: string): HTMLButtonElement {
-  const button = make(
-    "button",
-    { type: "button", class: "quiet", ...(name ? { "aria-label": name, title: name } : {}) },
-    text,
-  );
+  const button = make("button", { type: "button", class: "quiet" }, text);
+  if (name !== undefined) {
+    button.ariaLabel = name;
+    button.title = name;
+  }
   button.addEventListener("click", act);
   return button;
 }

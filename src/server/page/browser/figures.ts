@@ -13,7 +13,7 @@ export interface Figures {
   /** Of cache, at the answer's end. */
   bytes?: number;
   /** Tokens times layers that ran in each form of attention. */
-  forms?: Record<string, number>;
+  forms?: Record<string, number> | undefined;
   /** Tokens per second in equal spans of the answer, at most `most`. */
   pace?: number[];
 }
@@ -39,7 +39,7 @@ export function readFigures(chunk: Json): Figures {
   };
   return {
     ...(Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as Figures),
-    ...(forms.length > 0 ? { forms: Object.fromEntries(forms) as Record<string, number> } : {}),
+    forms: forms.length > 0 ? (Object.fromEntries(forms) as Record<string, number>) : undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import { tellProblem } from "./problem.ts";
 
 const stored = "biform.model";
 
+/** The choice of a model: remembered by its name. */
 export class ModelChoice {
   readonly #select = byId<HTMLSelectElement>("model");
   readonly #notice = byId("notice");

@@ -4,7 +4,7 @@
 export interface Problem {
   readonly title: string;
   /** What the server said of it. */
-  readonly detail?: string;
+  readonly detail?: string | undefined;
   /** What to do. */
   readonly advice: string;
   /** What a button beside it does: ask again, take a key, open the settings, begin a new chat. */
@@ -110,7 +110,7 @@ function advise(refusal: Refusal): Omit<Problem, "detail"> {
 
 /** A problem in words, from whatever was thrown while asking. */
 export function tellProblem(error: unknown): Problem {
-  if (error instanceof Refusal) return { ...advise(error), ...(error.message ? { detail: error.message } : {}) };
+  if (error instanceof Refusal) return { ...advise(error), detail: error.message || undefined };
   if (error instanceof Break)
     return { title: "The answer broke off", advice: "The connection ended early: try again.", act: "again" };
   // What fetch throws where nobody answers.

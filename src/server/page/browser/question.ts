@@ -4,6 +4,7 @@ import { make, makeButton, makeCopyButton } from "./element.ts";
 import type { Turn } from "./tree.ts";
 import type { Actions, TurnView } from "./view.ts";
 
+/** A question as it is shown, which can be edited in its place. */
 export class QuestionView implements TurnView {
   readonly element: HTMLElement;
   readonly turn: Turn;

@@ -3,6 +3,7 @@
 /** Pixels from the end that count as there. */
 const near = 48;
 
+/** Follows the end of a box; whoever scrolls away is left alone and gets a button back. */
 export class Scroll {
   readonly #box: HTMLElement;
   readonly #jump: HTMLElement;

@@ -42,7 +42,9 @@ export function listConversations(): Conversation[] {
   return found.toSorted((a, b) => b.changed - a.changed);
 }
 
+/** A conversation that is kept; undefined where there is none, or what is there is none. */
 export const readConversation = (id: string): Conversation | undefined => read(keyOf(id));
+/** Forgets a conversation. */
 export const removeConversation = (id: string): void => localStorage.removeItem(keyOf(id));
 
 /** Makes room for a text under a key; gives the conversations that had to go. */

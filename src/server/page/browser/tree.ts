@@ -51,6 +51,7 @@ export function makeId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** A conversation without turns. */
 export function makeConversation(settings: Settings): Conversation {
   return { id: makeId(), changed: Date.now(), settings, turns: [], chosen: {} };
 }
