@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine } from "../src/batch/engine.ts";
 import { Prefixes } from "../src/batch/prefixes.ts";
-import { Room } from "../src/batch/room.ts";
+import { divideFree, Room } from "../src/batch/room.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { promptLogits } from "../src/generate/logits.ts";
 import { scoreToken } from "../src/generate/score.ts";
@@ -253,4 +253,10 @@ describe("memory", () => {
       { numRuns: long ? 100 : 8 },
     );
   });
+});
+
+test("models that are opened together have equal parts of nine tenths of what their weights leave", () => {
+  expect(divideFree([30, 10], 140)).toBeCloseTo(45);
+  expect(divideFree([30, 10, 0], 140)).toBeCloseTo(30);
+  expect(divideFree([100, 100], 140)).toBe(0);
 });

@@ -1,7 +1,6 @@
 import { type Command, Option } from "commander";
 import { Engine } from "../batch/engine.ts";
-import { SHARE } from "../batch/room.ts";
-import { availableBytes } from "../device/memory.ts";
+import { divideFree } from "../batch/room.ts";
 import { load } from "../generate/load.ts";
 import { type Constrainer, openConstrainer } from "../server/constrain/constrainer.ts";
 import { localHosts } from "../server/guard.ts";
@@ -96,7 +95,7 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
   const places = [...(await Promise.all(paths.map(placeOf))), ...(models === undefined ? [] : await placesIn(models))];
   checkNames(places);
   const named = places.slice(0, paths.length);
-  const share = shareOf(named);
+  const share = named.length > 1 ? divideFree(named.map(({ bytes }) => bytes)) : undefined;
   const interrupt = interruptible();
   const registry = new Registry(
     places,
@@ -142,13 +141,6 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
 /** Whether only this machine reaches a host. */
 function isLocal(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\./.test(host);
-}
-
-/** Most bytes of caches of each model that is named: equal parts of what all their weights leave free; undefined for one alone. */
-function shareOf(named: readonly Place[]): number | undefined {
-  if (named.length < 2) return undefined;
-  const weights = named.reduce((sum, { bytes }) => sum + bytes, 0);
-  return (SHARE * Math.max(0, availableBytes() - weights)) / named.length;
 }
 
 /** Loads a model for its engine, whose caches may take `bytes`. Throws as `load`. */
