@@ -1,3 +1,4 @@
+import { textOf } from "./prompt.ts";
 import type { ChatMessage } from "./schema/chat.ts";
 import type { Item, ResponseBody } from "./schema/response.ts";
 
@@ -33,9 +34,4 @@ function add(messages: ChatMessage[], own: () => Assistant, item: Item): void {
     const said = textOf(item.content);
     message.content = message.content == null ? said : `${message.content}\n${said}`;
   } else messages.push({ role: item.role, content: textOf(item.content) });
-}
-
-/** Parts of a text are lines of it. */
-function textOf(content: Extract<Item, { role: string }>["content"]): string {
-  return typeof content === "string" ? content : content.map(({ text }) => text).join("\n");
 }

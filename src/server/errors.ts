@@ -52,6 +52,11 @@ export class Problem extends Error {
   }
 }
 
+/** A parameter that is not taken with what is asked or with this model; `message` says so without its name. */
+export function refuseParameter(param: string, message: string): Problem {
+  return new Problem(400, `${param}: ${message}`, { param, code: "unsupported_parameter" });
+}
+
 function typeOf(status: number): string {
   if (status === 401 || status === 403) return "authentication_error";
   if (status === 429) return "rate_limit_error";

@@ -1,7 +1,7 @@
 import type { Constraint } from "../batch/request.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Form } from "./constrain/grammar.ts";
-import { Problem } from "./errors.ts";
+import { Problem, refuseParameter } from "./errors.ts";
 import type { Work } from "./hall.ts";
 import { familyOf, thoughtsOf } from "./parse/family.ts";
 import { markTokens, thinkingAfter } from "./parse/parser.ts";
@@ -42,9 +42,9 @@ export async function constrainAnswers(
   if (!wanted) return undefined;
   const { form, param, from } = wanted;
   if (asked.ignore_eos)
-    throw refusal("ignore_eos", `got true with ${param}, expected false: what has a form has an end`);
+    throw refuseParameter("ignore_eos", `got true with ${param}, expected false: what has a form has an end`);
   if (!served.constrainer || !tokenizer)
-    throw refusal(param, `got a form for ${served.name}, which has no tokenizer, expected none`);
+    throw refuseParameter(param, `got a form for ${served.name}, which has no tokenizer, expected none`);
   const source = template?.source;
   const open = from === "begin" && thinkingAfter(source, prompt.text) === "open";
   const marks = form.kind === "calls" ? markTokens(source, tokenizer, { tools: true }) : undefined;
@@ -109,7 +109,7 @@ function wantedOf({ template }: Served, asked: FormAsked, tools: readonly Tool[]
     all.push({ form, param: strictParam(tools), from: "call" });
   }
   const [first, second] = all;
-  if (second) throw refusal(second.param, `got a form beside that of ${first!.param}, expected one of them`);
+  if (second) throw refuseParameter(second.param, `got a form beside that of ${first!.param}, expected one of them`);
   return first;
 }
 
@@ -141,15 +141,11 @@ function beginOf({ template, tokenizer }: Served, param: string): number {
   const mark = around?.[0] ?? open;
   const id = mark === undefined ? undefined : tokenizer?.id(mark);
   if (id === undefined)
-    throw refusal(
+    throw refuseParameter(
       param,
       "got true, expected false: this model begins calls by no token of their own; tool_choice required is heeded",
     );
   return id;
-}
-
-function refusal(param: string, message: string): Problem {
-  return new Problem(400, `${param}: ${message}`, { param, code: "unsupported_parameter" });
 }
 
 /** A text as an expression of itself. */

@@ -3,7 +3,7 @@ import { applyTemplate } from "../tokenizer/apply.ts";
 import { parseExact } from "../tokenizer/jinja/exact.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import { argumentsAs } from "./calls.ts";
-import { Problem } from "./errors.ts";
+import { Problem, refuseParameter } from "./errors.ts";
 import type { Tool } from "./schema/calling.ts";
 import type { ChatBody, ChatMessage } from "./schema/chat.ts";
 import type { Served } from "./served.ts";
@@ -74,10 +74,7 @@ function valuesOf(source: string, { chat_template_kwargs: kwargs = {}, reasoning
 }
 
 function unread(param: string, why: string): Problem {
-  return new Problem(400, `${param}: got a value that ${why}, expected it left out`, {
-    param,
-    code: "unsupported_parameter",
-  });
+  return refuseParameter(param, `got a value that ${why}, expected it left out`);
 }
 
 /** A tool as templates read it: parameters are always there. */
@@ -108,7 +105,7 @@ function messageOf(message: ChatMessage, i: number, as: "object" | "text"): Mess
 }
 
 /** Parts of a text are lines of it, as vLLM joins them. */
-function textOf(content: NonNullable<ChatMessage["content"]>): string {
+export function textOf(content: string | readonly { readonly text: string }[]): string {
   return typeof content === "string" ? content : content.map(({ text }) => text).join("\n");
 }
 

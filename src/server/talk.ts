@@ -1,4 +1,4 @@
-import { Problem } from "./errors.ts";
+import { refuseParameter } from "./errors.ts";
 import { familyOf, thoughtsOf } from "./parse/family.ts";
 import { markTokens, type Parser, parserFor, thinkingAfter } from "./parse/parser.ts";
 import type { Prompt } from "./prompt.ts";
@@ -22,17 +22,17 @@ export function toolsOf(
 ): readonly Tool[] | undefined {
   if (!tools?.length) {
     if (choice !== undefined && choice !== "none" && choice !== "auto")
-      throw refusal("tool_choice", `got ${nameOf(choice)} without tools, expected tools`);
+      throw refuseParameter("tool_choice", `got ${nameOf(choice)} without tools, expected tools`);
     return undefined;
   }
   if (typeof choice === "object" && !tools.some((tool) => tool.function.name === choice.function.name))
-    throw refusal(
+    throw refuseParameter(
       "tool_choice",
       `got ${nameOf(choice)}, expected one of ${tools.map((tool) => tool.function.name).join(", ")}`,
     );
   if (choice === "none") return undefined;
   if (!familyOf(template?.source))
-    throw refusal(
+    throw refuseParameter(
       "tools",
       `got ${tools.length} for ${name}, expected none: its template does not say how it calls them`,
     );
@@ -41,10 +41,6 @@ export function toolsOf(
 
 function nameOf(choice: ToolChoice): string {
   return typeof choice === "string" ? choice : choice.function.name;
-}
-
-function refusal(param: string, message: string): Problem {
-  return new Problem(400, `${param}: ${message}`, { param, code: "unsupported_parameter" });
 }
 
 /** How a model's answers to a prompt are taken apart: by the marks of its template. */
