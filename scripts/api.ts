@@ -41,8 +41,10 @@ function exportsOf(module: string): Export[] {
 
 /** The doc comment and the declaration, all overloads of a function; schemas of JSON are cut short, since they are published. */
 function declarationOf({ name, module, own }: Export): string {
+  // A comment begins what follows, unless it is of an alternative of a union.
+  const begun = "^/\\*\\*(?!(?:(?!\\*/)[\\s\\S])*\\*/\\n \\|)";
   const pattern = new RegExp(
-    `(?:^/\\*\\*(?:(?!\\*/)[\\s\\S])*\\*/\\n)?^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) ${own}\\b[\\s\\S]*?(?=^export |^/\\*\\*|^declare |^import |^type |^interface |(?![\\s\\S]))`,
+    `(?:^/\\*\\*(?:(?!\\*/)[\\s\\S])*\\*/\\n)?^export (?:declare )?(?:abstract )?(?:function|class|const|interface|type) ${own}\\b[\\s\\S]*?(?=^export |${begun}|^declare |^import |^type |^interface |(?![\\s\\S]))`,
     "gm",
   );
   const found = (read(module).match(pattern) ?? []).map((text) => text.trim());

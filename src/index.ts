@@ -61,7 +61,7 @@ export type { LogitsOptions } from "./generate/logits.ts";
 export { type Sampler, type Sampling, sampler } from "./generate/sampling.ts";
 export { type Likelihood, type Scored, scoreToken } from "./generate/score.ts";
 export { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./generate/session.ts";
-export type { Prompt, TextSession } from "./generate/text.ts";
+export type { Prompt, Speaker, TextSession } from "./generate/text.ts";
 export { appendTogether, type Entry, EntryError } from "./generate/together.ts";
 export type { Constraint, Finish, Step, WriteOptions } from "./generate/writer.ts";
 export { type Gradients, gradients } from "./grad/tape.ts";

@@ -13,7 +13,7 @@ import type { Step } from "./writer.ts";
 /** Text, or token ids. */
 export type Prompt = string | ArrayLike<number>;
 
-/** Whose session it is. */
+/** Whose session it is: a loaded model, or parts of one. */
 export interface Speaker {
   readonly model: Model;
   readonly weights: Weights;
