@@ -86,7 +86,15 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
     thread = undefined;
   };
   const run = async (job: Job): Promise<Outcome> => {
-    thread ??= startThread();
+    if (!thread) {
+      const own = startThread();
+      thread = own;
+      // One that ends while nobody waits for it would never answer again.
+      const forget = () => {
+        if (thread === own) thread = undefined;
+      };
+      own.then(({ ended }) => ended).then(forget, forget);
+    }
     try {
       return await (await thread).run(job);
     } catch (error) {
@@ -133,6 +141,8 @@ export function refusedTemplate(error: FormatError): Template {
 
 interface Thread {
   run(job: Job): Promise<Outcome>;
+  /** Comes when it has ended, by whatever. */
+  readonly ended: Promise<void>;
   stop(): void;
 }
 
@@ -172,8 +182,10 @@ async function startThread(): Promise<Thread> {
     });
   // A thread that was ended may still report an error, for which nobody waits.
   worker.on("error", () => {});
+  const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   await wait(60_000, () => {});
   return {
+    ended,
     run: (job) => wait(TIME_LIMIT, () => worker.postMessage(job)),
     stop: () => void worker.terminate(),
   };

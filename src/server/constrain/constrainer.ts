@@ -65,15 +65,16 @@ export async function openConstrainer(writing: Writing, { seconds = 20 } = {}): 
   const makeRoom = async () => {
     for (const [key, thread] of threads) {
       if (threads.size < KEPT) return;
-      const { count, close } = await thread;
-      if (count > 0) continue;
+      // What is wrong with another's grammar is told to whoever asked for that one.
+      const kept = await thread.catch(() => undefined);
+      if (kept?.count) continue;
       threads.delete(key);
-      close();
+      kept?.close();
     }
     if (threads.size >= KEPT)
       throw new FormatError(`constraint: got one more beside ${KEPT} others at work, expected fewer; try again later`);
   };
-  const threadOf = async (grammar: string, marks: ReadonlySet<number>) => {
+  const find = async (grammar: string, marks: ReadonlySet<number>) => {
     if (closed) throw new FormatError("constraint: got one after the end, expected none");
     if (grammar.length > GRAMMAR_LIMIT)
       throw new FormatError(
@@ -85,8 +86,18 @@ export async function openConstrainer(writing: Writing, { seconds = 20 } = {}): 
     if (!found) await makeRoom();
     const thread = found ?? startThread({ ...vocabularyOf(marks), size, end, grammar }, seconds);
     threads.set(key, thread);
-    thread.catch(() => threads.delete(key));
-    return thread;
+    const forget = () => {
+      if (threads.get(key) === thread) threads.delete(key);
+    };
+    if (!found) thread.then(({ ended }) => ended).then(forget, forget);
+    return { thread };
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  /** One after the other, so that two who ask for one grammar get one thread; each compiles beside the others. */
+  const threadOf = async (grammar: string, marks: ReadonlySet<number>) => {
+    const turn = last.then(() => find(grammar, marks));
+    last = turn.catch(() => {});
+    return (await turn).thread;
   };
   const constrainer: Constrainer = {
     async constrain(form, { marks = new Set<number>(), after } = {}) {

@@ -15,6 +15,8 @@ export interface Thread {
   start(): Constraint;
   /** Sequences that are not freed. */
   readonly count: number;
+  /** Comes when the thread has ended, by whatever: no sequence can be started any longer. */
+  readonly ended: Promise<void>;
   close(): void;
 }
 
@@ -46,8 +48,11 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
     alive = false;
     void worker.terminate();
   };
-  worker.on("exit", () => {
-    alive = false;
+  const ended = new Promise<void>((resolve) => {
+    worker.on("exit", () => {
+      alive = false;
+      resolve();
+    });
   });
   worker.on("error", () => {});
   return {
@@ -74,6 +79,7 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
     get count() {
       return open.size;
     },
+    ended,
     close: end,
   };
 }
