@@ -2,12 +2,12 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText, jsonSchema, Output, streamText, tool } from "ai";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Server, serve, smol } from "./serve.ts";
+import { type Server, serve, smol, tools } from "./serve.ts";
 
 let server: Server;
 let model: ReturnType<ReturnType<typeof createOpenAICompatible>>;
 beforeAll(async () => {
-  server = await serve(smol(), "--context", "2048", "--api-key", "secret");
+  server = await serve(smol(), "--context", "2048", "--api-key", "secret", "--chat-template", tools);
   const provider = createOpenAICompatible({
     name: "biform",
     baseURL: `${server.url}/v1`,

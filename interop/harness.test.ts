@@ -162,7 +162,9 @@ describe.skipIf(!existsSync(text))("lm-eval (skipped where ../shared/data is not
         expect(Math.sqrt(sum(errors) / errors.length) / spread).toBeLessThan(bound("Q4_0", model.model.layers.length));
         await llama.close();
       }
-      const first = model.tokenizer!.id(model.tokens.eos_token ?? "") ?? [...model.end][0]!;
+      const idOf = (name: string) => model.tokenizer!.id(model.tokens[name] ?? "");
+      // The harness takes the first id of the begin token, and that of the end token where it is 0.
+      const first = (idOf("bos_token") || idOf("eos_token"))!;
       for (const { arguments: asked, filtered_resps: answers } of got.paragraphs!) {
         const ids = model.tokenizer!.encode(Object.values(asked)[0]!.arg_0!);
         const scores = scoresOf([first, ...ids], await own(Int32Array.of(first, ...ids)));

@@ -97,6 +97,8 @@ describe.each([0, 1])("model %i", (index) => {
 
   test("a response, whole and by events", async () => {
     const ask = { model: model(), input: "Say hello.", temperature: 0, max_output_tokens: 16, store: false } as const;
+    // Once before, so that both find the same prefix cached: a token read alone is rounded otherwise than one among many.
+    await client.responses.create(ask);
     const whole = await client.responses.create(ask);
     expect(whole.output_text.length).toBeGreaterThan(0);
     const kinds: string[] = [];

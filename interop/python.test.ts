@@ -2,11 +2,11 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { python, type Server, serve, smol } from "./serve.ts";
+import { python, type Server, serve, smol, tools } from "./serve.ts";
 
 let server: Server;
 beforeAll(async () => {
-  server = await serve(smol(), "--context", "2048", "--api-key", "secret");
+  server = await serve(smol(), "--context", "2048", "--api-key", "secret", "--chat-template", tools);
 });
 afterAll(async () => {
   expect(await server.stop()).toBe(0);

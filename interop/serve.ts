@@ -9,6 +9,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const command = join(root, "bin", "biform.js");
 const here = fileURLToPath(new URL(".", import.meta.url));
 
+/** A template that knows tools: SmolLM2's own does not. */
+export const tools = join(here, "tools.jinja");
+
 /** The Python that has the clients of requirements.txt. */
 export const python = join(here, ".venv", "bin", "python");
 

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { Engine } from "../batch/engine.ts";
 import { divideFree } from "../batch/room.ts";
+import { readSmall } from "../file/disk.ts";
 import { load } from "../generate/load.ts";
 import { type Constrainer, openConstrainer } from "../server/constrain/constrainer.ts";
 import { localHosts } from "../server/guard.ts";
@@ -12,6 +13,7 @@ import type { Served } from "../server/served.ts";
 import { createApp } from "../server/server.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { CacheType } from "../tensor/page.ts";
+import { openTemplate } from "../tokenizer/template.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
 import { wholeOption } from "./option.ts";
 import { patient } from "./progress.ts";
@@ -25,6 +27,7 @@ interface ServeOptions {
   cors?: string[];
   context?: number;
   cache: CacheType;
+  chatTemplate?: string;
   cacheDir?: string;
   slots: number;
   queue: number;
@@ -63,6 +66,7 @@ export function serveCommand(program: Command): void {
     )
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
     .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
+    .option("--chat-template <file>", "a Jinja template instead of the models' own, such as one that knows tools")
     .option("--cache-dir <dir>", "keep prefixes there for after a restart, at most 4 GiB for each model")
     .option("--slots <n>", "sequences of a model that run at once", wholeOption("--slots"), 16)
     .option("--queue <n>", "sequences of a model that may wait", wholeOption("--queue", 0), 256)
@@ -138,6 +142,11 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
   }
 }
 
+/** A template from a file of its own. Throws FormatError. */
+async function readTemplate(file: string): Promise<string> {
+  return new TextDecoder().decode(await readSmall(file, 1_000_000));
+}
+
 /** Whether only this machine reaches a host. */
 function isLocal(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127\./.test(host);
@@ -150,6 +159,7 @@ async function open(
   { bytes: most, signal }: { readonly bytes: number | undefined; readonly signal: AbortSignal },
 ): Promise<Served> {
   const { name, path } = place;
+  const given = options.chatTemplate === undefined ? undefined : await readTemplate(options.chatTemplate);
   const display = patient({ title: `loading ${path}`, total: 1e6 });
   const loaded = await load(path, {
     threads: options.threads,
@@ -157,7 +167,8 @@ async function open(
     warn: (line) => process.stderr.write(`note: ${line}\n`),
     watch: (done, total) => display.update({ done: (1e6 * done) / total, label: "" }),
   }).finally(() => display.finish());
-  const { model, bytes, tokenizer, template, tokens, end, sampling } = loaded;
+  const { model, bytes, tokenizer, tokens, end, sampling } = loaded;
+  const template = given === undefined ? loaded.template : openTemplate(options.chatTemplate!, given, tokens);
   try {
     const { cache, context, slots, queue, cacheDir } = options;
     const warn = (line: string) => process.stderr.write(`note: ${line}\n`);
