@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Random } from "../src/tensor/random.ts";
-import type { Target } from "./soak/ask.ts";
+import { get, type Target } from "./soak/ask.ts";
 import { askAgain, goOut } from "./soak/errands.ts";
 import { askAlone } from "./soak/known.ts";
 import { makeModel, residentOf, type Server, startServer } from "./soak/server.ts";
@@ -31,7 +31,7 @@ const folder = mkdtempSync(join(tmpdir(), "biform-soak-"));
 const cache = join(folder, "cache");
 const models = [join(folder, "latents.gguf"), join(folder, "states")];
 const ownKeys = ["first", "second", "third"];
-const settings = ["--context", "1024", "--slots", "12", "--queue", "64", "--isolate", "--cache-dir", cache];
+const settings = ["--context", "1024", "--slots", "6", "--queue", "5", "--isolate", "--cache-dir", cache];
 const start = () => startServer(models, [...settings, ...ownKeys.flatMap((key) => ["--api-key", key])]);
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
 const faults: string[] = [];
@@ -66,16 +66,18 @@ async function load(target: Target, server: Server | undefined): Promise<number[
     if (resident.length % 5 === 0) harmCache(random);
   }, 2000);
   let [minute, seen, last] = [0, 0, 0];
-  const report = () => {
+  const report = async () => {
     const all = [...counts.values()].reduce((a, b) => a + b, 0);
     const kinds = [...counts].map(([name, count]) => `${name} ${count}`).join(", ");
-    const memory = server ? `, ${median(resident.slice(seen)).toFixed(0)} MiB resident` : "";
+    const memory = server
+      ? `, ${median(resident.slice(seen)).toFixed(0)} MiB resident, of which caches ${(await cachesOf(target)).toFixed(0)}`
+      : "";
     console.log(
       `minute ${++minute}: ${all - last} requests${memory}, ${faults.length} faults, ${full} turned away; in all ${all}: ${kinds}`,
     );
     [seen, last] = [resident.length, all];
   };
-  const timer = setInterval(report, 60_000);
+  const timer = setInterval(() => void report().catch((error) => fail(`metrics: ${error.message}`)), 60_000);
   await Promise.all(
     Array.from({ length: clients }, async (_, i) => {
       const key = keys[i % keys.length];
@@ -94,17 +96,24 @@ async function load(target: Target, server: Server | undefined): Promise<number[
   );
   clearInterval(watch);
   clearInterval(timer);
-  report();
+  await report();
   for (const text of await askAgain(target, known)) fail(`afterwards: ${text}`);
   if (server) await outlive(server, known);
   return resident;
 }
 
-async function namesOf({ url, keys }: Target): Promise<string[]> {
-  const response = await fetch(`${url}/v1/models`, {
-    headers: keys[0] === undefined ? {} : { Authorization: `Bearer ${keys[0]}` },
-  });
-  return (await response.json()).data.map(({ id }: { id: string }) => id);
+async function namesOf(target: Target): Promise<string[]> {
+  const { data } = await (await get(target, "/v1/models")).json();
+  return data.map(({ id }: { id: string }) => id);
+}
+
+/** MiB of all caches, those of kept prefixes included. */
+async function cachesOf(target: Target): Promise<number> {
+  const text = await (await get(target, "/metrics")).text();
+  return (
+    [...text.matchAll(/^biform_engine_cache_bytes\{.*\} (.*)$/gm)].reduce((sum, one) => sum + Number(one[1]), 0) /
+    2 ** 20
+  );
 }
 
 /** A restart over files of which some are damaged; then the folder goes while the server runs. */

@@ -27,6 +27,10 @@ export async function post(
   });
 }
 
+export async function get({ url, keys }: Target, path: string): Promise<Response> {
+  return fetch(`${url}${path}`, { headers: keys[0] === undefined ? {} : { Authorization: `Bearer ${keys[0]}` } });
+}
+
 /** What is wrong with a refusal by OpenAI's envelope and the statuses that are right; undefined: nothing. */
 export function faultOf({ status, text }: Answer, expected: readonly number[]): string | undefined {
   if (!expected.includes(status)) return `got status ${status}, expected ${expected}: ${text.slice(0, 200)}`;

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Random } from "../../src/tensor/random.ts";
-import { bytesOf, type Choice, eventsOf, faultOf, post, type Target, talk } from "./ask.ts";
+import { bytesOf, type Choice, eventsOf, faultOf, get, post, type Target, talk } from "./ask.ts";
 import type { Known } from "./known.ts";
 
 /** What an errand goes out with: a server, a client's own key and chance, and what is known. */
@@ -99,6 +99,7 @@ const bound: Errand = async ({ target, random, known }) => {
     messages: [{ role: "user", content: "say" }],
     structured_outputs: { regex: `[a-d]{${count}}[xyz]` },
     max_tokens: 20,
+    temperature: 0,
   };
   const response = await post(target, "/v1/chat/completions", body);
   if (response.status === 400) return fault(`bound: got ${await response.text()}`);
@@ -187,9 +188,8 @@ const flood: Errand = async ({ target, random }) => {
 
 /** What is asked beside answers. */
 const around: Errand = async ({ target, random, known }) => {
-  const headers = target.keys[0] === undefined ? {} : { Authorization: `Bearer ${target.keys[0]}` };
   const path = pick(random, ["/health", "/metrics", "/v1/models", "/openapi.json", "/"]);
-  const response = await fetch(`${target.url}${path}`, { headers });
+  const response = await get(target, path);
   if (response.status !== 200 || !(await response.text())) return fault(`${path}: got status ${response.status}`);
   const { model } = pick(random, known).body;
   const prompt = `text number ${random.integer(1e6)} é`;
