@@ -33,7 +33,7 @@ export async function startServer(models: readonly string[], more: readonly stri
   const [complaints, notes]: [string[], string[]] = [[], []];
   createInterface(child.stderr!).on("line", (line) => {
     if (/^note: /.test(line)) notes.push(line);
-    else if (line.trim() && !/^ending once/.test(line)) complaints.push(line);
+    else if (line.trim() && !/^(ending once|loading )/.test(line)) complaints.push(line);
   });
   const ended = once(child, "exit");
   const [line] = await Promise.race([once(createInterface(child.stdout!), "line"), ended]);
