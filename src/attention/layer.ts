@@ -86,7 +86,7 @@ export interface Pass {
 export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass): Tensor {
   const { variant, sizes, rotation } = layer;
   checkWindow(layer);
-  const portions = portionsOf(pass, x.shape[0]!);
+  const portions = portionsOf(pass, x);
   if (portions) return runPortions(layer, p, x, pass, portions);
   const at = { positions: pass.positions, rotation, batch: pass.batch ?? 1 };
   const form = formOf(variant, sizes, pass.form);
@@ -103,8 +103,8 @@ const viewOf = (layer: Attention, batch: Batch): View => ({
 });
 
 /** What of a pass goes over caches, if anything does. */
-function portionsOf({ portions, cache, form, positions }: Pass, rows: number): readonly Portion[] | undefined {
-  return portions ?? (cache && [{ positions, form, rows: [rows], caches: [cache] }]);
+function portionsOf({ portions, cache, form, positions }: Pass, x: Tensor): readonly Portion[] | undefined {
+  return portions ?? (cache && [{ positions, form, rows: [x.shape[0]!], caches: [cache] }]);
 }
 
 function runPortions(layer: Attention, p: Parts, x: Tensor, pass: Pass, portions: readonly Portion[]): Tensor {
