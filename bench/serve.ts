@@ -13,7 +13,7 @@ import { type Line, type Plan, ratio, type Table } from "./section.ts";
 const { BENCH_SIZE: size = "450m", BENCH_FILES: files = "", BENCH_REQUESTS: numbers = "1,2,4,8,16" } = process.env;
 const counts = numbers.split(",").map(Number);
 /** Tokens of a request's own prompt, and written. */
-const [OWN, WRITTEN] = [32, 32];
+const [OWN, WRITTEN] = [32, 64];
 /** Tokens that prompts share, and those of a long one. */
 const [SHARED, LONG] = [2000, 8000];
 /** Asked: of 8 requests, against one and against llama.cpp; of the first token over a cached prefix; of tokens beside a long prompt. */
