@@ -64,4 +64,29 @@ describe("over weights of 4 bits", () => {
     expect(await run(true)).toBeLessThan(1e-4);
     expect(await run(false)).toBeGreaterThan(1e-3);
   });
+
+  test("a session over states that is taken back after such a step runs again as it ran", async () => {
+    const path = join(dir, "states.gguf");
+    await writeSampleGguf(path, small("kimi-linear"), { type: "Q4_0", seed });
+    const states = await load(path, { threads: 1 });
+    try {
+      const logitsAfter = async (length: number) => {
+        const session = new Session(states.model, states.weights);
+        try {
+          session.append(prompt.subarray(0, 8), { logits: "all", exact: true }).free();
+          if (length > 8) session.append(prompt.subarray(8, length), { exact: true }).free();
+          session.rewind(8);
+          const output = session.append(prompt.subarray(8, 9), { exact: true });
+          const numbers = await output.read();
+          output.free();
+          return numbers;
+        } finally {
+          session.free();
+        }
+      };
+      expect(await logitsAfter(12)).toEqual(await logitsAfter(8));
+    } finally {
+      states.close();
+    }
+  });
 });

@@ -55,7 +55,7 @@ export function advance(parts: readonly Advance[], { form, exact, watch }: StepO
     });
   const output = scope(devices, () => (exact ? runExactly(devices, run) : run()));
   groups.forEach((group, g) => {
-    for (const { sequence, ids } of group) sequence.note(ids, forms[g]!, form);
+    for (const { sequence, ids } of group) sequence.note(ids, forms[g]!, { form, exact });
   });
   return output;
 }
@@ -113,8 +113,8 @@ export function goBack(sequence: Sequence, length: number): void {
   const strides = steps.between(start, length);
   sequence.cut(start, from);
   makeRoom([sequence], () => sequence.reserve(length));
-  for (const { start: first, end, form } of hasState ? strides : [])
-    advance([{ sequence, ids: again.subarray(first - start, end - start), logits: "last" }], { form }).free();
+  for (const { start: first, end, ...manner } of hasState ? strides : [])
+    advance([{ sequence, ids: again.subarray(first - start, end - start), logits: "last" }], manner).free();
 }
 
 /** Runs `take`, which takes memory; where there is none, once more without these sequences' snapshots. Throws as `take`. */

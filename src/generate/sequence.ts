@@ -9,7 +9,7 @@ import { countForms, type FormCounts } from "./forms.ts";
 import { History } from "./history.ts";
 import type { Past } from "./saved.ts";
 import type { Snapshots } from "./snapshots.ts";
-import { Steps } from "./steps.ts";
+import { type Manner, Steps } from "./steps.ts";
 
 /** What all of a sequence's steps have in common. */
 export interface Ground {
@@ -63,12 +63,12 @@ export class Sequence {
   }
 
   /** Writes down a step that has run. */
-  note(ids: Int32Array, forms: readonly string[], form: string | undefined): void {
+  note(ids: Int32Array, forms: readonly string[], manner: Manner): void {
     this.broken = false;
     this.forms = countForms(this.forms, ids.length, forms);
     this.history.push(ids);
     if (!this.hasState || !ids.length) return;
-    this.steps.push(this.length, form);
+    this.steps.push(this.length, manner);
     this.snapshots.take(this.caches, this.length);
   }
 

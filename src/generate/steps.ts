@@ -1,34 +1,39 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
 import { History } from "./history.ts";
 
-/** One run of tokens through the model: where it ended, and the form that was asked for. */
-export interface Stride {
-  readonly start: number;
-  readonly end: number;
-  readonly form: string | undefined;
+/** What was asked of a run that its numbers hang on. */
+export interface Manner {
+  readonly form?: string | undefined;
+  readonly exact?: boolean | undefined;
 }
 
-/** The form that was asked for from one run on. */
-interface Change {
+/** One run of tokens through the model: where it ended, and how it ran. */
+export interface Stride extends Manner {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** How runs went from one on. */
+interface Change extends Manner {
   readonly from: number;
-  readonly form: string | undefined;
 }
 
 /**
- * How a session's tokens were cut into runs: what is run again in the same pieces gives the same bits. 4 bytes for each run; forms
- * are written down where they change.
+ * How a session's tokens were cut into runs: what is run again in the same pieces and manner gives the same bits. 4 bytes for each
+ * run; manners are written down where they change.
  */
 export class Steps {
   #ends: History;
-  #forms: Change[];
+  #changes: Change[];
 
-  constructor(ends: Int32Array = new Int32Array(), forms: readonly Change[] = []) {
+  constructor(ends: Int32Array = new Int32Array(), changes: readonly Change[] = []) {
     this.#ends = new History(ends);
-    this.#forms = [...forms];
+    this.#changes = [...changes];
   }
 
-  push(end: number, form: string | undefined): void {
-    if (form !== this.#forms.at(-1)?.form) this.#forms.push({ from: this.#ends.length, form });
+  push(end: number, { form, exact }: Manner): void {
+    const last = this.#changes.at(-1);
+    if (form !== last?.form || exact !== last?.exact) this.#changes.push({ from: this.#ends.length, form, exact });
     this.#ends.push(Int32Array.of(end));
   }
 
@@ -44,7 +49,8 @@ export class Steps {
     for (let i = this.#indexAfter(start); from < end; i++) {
       // Where nobody has written down how: as a long input is run.
       const to = Math.min(end, this.#ends.ids[i] ?? from + PREFILL_CHUNK);
-      all.push({ start: from, end: to, form: this.#forms.findLast((one) => one.from <= i)?.form });
+      const { form, exact } = this.#changes.findLast((one) => one.from <= i) ?? {};
+      all.push({ start: from, end: to, form, exact });
       from = to;
     }
     return all;
@@ -54,11 +60,11 @@ export class Steps {
   cut(length: number): void {
     const kept = this.#indexAfter(length);
     this.#ends.cut(kept);
-    this.#forms = this.#forms.filter(({ from }) => from < kept);
+    this.#changes = this.#changes.filter(({ from }) => from < kept);
   }
 
   fork(): Steps {
-    return new Steps(this.#ends.ids, this.#forms);
+    return new Steps(this.#ends.ids, this.#changes);
   }
 
   /** The first run that ends beyond `start`. */
