@@ -31,7 +31,7 @@ const folder = mkdtempSync(join(tmpdir(), "biform-soak-"));
 const cache = join(folder, "cache");
 const models = [join(folder, "latents.gguf"), join(folder, "states")];
 const ownKeys = ["first", "second", "third"];
-const settings = ["--context", "1024", "--slots", "6", "--queue", "8", "--isolate", "--cache-dir", cache];
+const settings = [..."--context 1024 --slots 6 --queue 8 --prefixes 64MiB --isolate --cache-dir".split(" "), cache];
 const start = () => startServer(models, [...settings, ...ownKeys.flatMap((key) => ["--api-key", key])]);
 const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
 const faults: string[] = [];

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { bytesOption } from "../src/cli/option.ts";
 import { load } from "../src/generate/load.ts";
 
 const command = join(import.meta.dirname, "..", "bin", "biform.js");
@@ -88,4 +89,10 @@ test("what cannot be served is said in a line", async () => {
   const { told, ended } = await serve(join(folder, "nothing.gguf"));
   expect(await ended).toEqual([1, null]);
   expect(told()).toMatch(/^biform: .*nothing.gguf: got ENOENT, expected a model; check the path\n$/);
+});
+
+test("bytes have a unit, none of them need none", () => {
+  const parse = bytesOption("--prefixes");
+  expect(["0", "512MiB", "4GB"].map(parse)).toEqual([0, 2 ** 29, 4e9]);
+  for (const text of ["", "-1", "4", "0MiB", "many"]) expect(() => parse(text)).toThrow(/^--prefixes: got/);
 });

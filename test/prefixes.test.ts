@@ -175,6 +175,26 @@ describe("memory", () => {
     expect([prefixes.evict(), prefixes.bytes, prefixes.nodes]).toEqual([false, 0, 0]);
   });
 
+  test.each(["latent", "hybrid"])("those of %s layers keep to their limit, shared ones counted once", async (kind) => {
+    const speaker = kind === "latent" ? latent : hybrid;
+    const before = device.liveBytes;
+    const limit = 7 * cacheBytes(speaker.model, 96);
+    const engine = new Engine(speaker, { prefixes: limit });
+    const kept: number[] = [];
+    for (let seed = 0; seed < 8; seed++) {
+      // Some begin alike, and one of these reads all of it again, since its scores are asked for: its pages are its own.
+      const ids = join(seed % 3 ? promptOf(190, 9) : [], promptOf(40 * seed + 20, seed));
+      await answer(engine, { ids, maxTokens: 3, promptLogprobs: seed === 4 ? 1 : undefined });
+      expect(engine.figures.prefixBytes).toBe(device.liveBytes - before);
+      kept.push(engine.figures.prefixBytes);
+    }
+    expect(Math.max(...kept)).toBeLessThanOrEqual(limit);
+    expect(Math.max(...kept)).toBeGreaterThan(limit / 2);
+    expect(engine.figures.prefixEvictions).toBeGreaterThan(0);
+    await engine.close();
+    expect(device.liveBytes).toBe(before);
+  });
+
   test("none are kept where their limit is 0", async () => {
     const before = device.liveBytes;
     const engine = new Engine(latent, { prefixes: 0 });

@@ -104,6 +104,13 @@ export class Cache {
     return this.#pages.filter(({ owners }) => owners > 1).length * this.#pageBytes;
   }
 
+  /** Bytes that the cache holds which are not in `seen`, which gets its pages: those that several share count for the first alone. */
+  bytesBeside(seen: Set<unknown>): number {
+    const fresh = this.#pages.filter((page) => !seen.has(page));
+    for (const page of fresh) seen.add(page);
+    return this.bytes - (this.#pages.length - fresh.length) * this.#pageBytes;
+  }
+
   /** All parts so far, on pages: `attend` reads them where they lie, everything else through `contiguous`. */
   get rows(): Parts {
     return Object.fromEntries(this.#parts.map((part) => [part.name, this.#paged(part, this.#length)]));

@@ -27,7 +27,10 @@ export interface EngineOptions {
   readonly slots?: number | undefined;
   /** Most bytes of all caches: nine tenths of the memory that is free unless given. */
   readonly bytes?: number | undefined;
-  /** Most bytes of prefixes that are kept for others to go on from, 0 for none: what nobody else needs unless given. */
+  /**
+   * Most bytes of prefixes that are kept for others to go on from, 0 for none; they give way to what runs in any case. 4 GiB, or what
+   * one sequence of the whole context takes where that is more, unless given.
+   */
   readonly prefixes?: number | undefined;
   /** A folder that keeps prefixes for after a restart, at most so many bytes (4 GiB unless given) in it for each model and cache type. */
   readonly cacheDir?: string | undefined;
@@ -41,6 +44,9 @@ export interface EngineOptions {
   /** Most seconds that a request waits, and that it takes in all: without end unless given. */
   readonly timeouts?: { readonly queue?: number | undefined; readonly total?: number | undefined } | undefined;
 }
+
+/** Most bytes of prefixes, and of their files, where nobody says how many. */
+const KEPT_BYTES = 4 * 2 ** 30;
 
 /** How long the loop rests where all that wait do so for a file. */
 const LOADING_MS = 2;
@@ -73,17 +79,18 @@ export class Engine {
     this.#options = options;
     const { cache = "f32", slots = 16 } = options;
     this.#room = new Room(model.model, model.weights, cache, options.bytes);
-    this.#prefixes = new Prefixes(this.#room, recomputing(model.model, model.machine, cache), options.prefixes);
-    this.#line = new Line(options.queue ?? 256);
-    const [room, prefixes, counts] = [this.#room, this.#prefixes, this.#counts];
-    this.#bench = { model, cache, room, prefixes, pace: new Pace(options.chunk), counts, slots };
-    this.#batch = new Batch(this.#bench);
-    this.#ready = this.#openStore();
     this.context = this.#room.longest(options.context ?? model.context ?? Number.POSITIVE_INFINITY);
     if (this.context < 2)
       throw new DeviceError(
         `engine: got ${Math.floor(this.#room.limit)} bytes for caches, expected room for a page of tokens; give it more`,
       );
+    const kept = options.prefixes ?? Math.max(KEPT_BYTES, total(this.#room.need(this.context)));
+    this.#prefixes = new Prefixes(this.#room, recomputing(model.model, model.machine, cache), kept);
+    this.#line = new Line(options.queue ?? 256);
+    const [room, prefixes, counts] = [this.#room, this.#prefixes, this.#counts];
+    this.#bench = { model, cache, room, prefixes, pace: new Pace(options.chunk), counts, slots };
+    this.#batch = new Batch(this.#bench);
+    this.#ready = this.#openStore();
   }
 
   /**
@@ -198,7 +205,7 @@ export class Engine {
   }
 
   async #openStore(): Promise<void> {
-    const { cacheDir: folder, cacheDirBytes: limit = 4 * 2 ** 30, cache, warn = () => {} } = this.#options;
+    const { cacheDir: folder, cacheDirBytes: limit = KEPT_BYTES, cache, warn = () => {} } = this.#options;
     if (folder === undefined) return;
     const session = { cache, machine: this.#model.machine };
     try {

@@ -58,14 +58,14 @@ export class Prefixes {
     return this.#sum((tree) => tree.size);
   }
 
-  /** Bytes that are kept: what sequences have in common once, whole pages not counted out. */
+  /** Bytes that are kept: what sessions hold together once, which is what forks share, not what merely has the same tokens. */
   get bytes(): number {
-    const states = (tree: Radix<Prefix>) => {
+    const seen = new Set<unknown>();
+    return this.#sum((tree) => {
       let bytes = 0;
-      for (const { value } of tree.values()) bytes += this.#state + value!.session.snapshotBytes;
+      for (const { value } of tree.values()) bytes += value!.session.bytesBeside(seen);
       return bytes;
-    };
-    return this.#sum((tree) => tree.tokens * this.#each + (this.hasState ? states(tree) : 0));
+    });
   }
 
   /** The session with the most tokens in common with `ids` but for the last, from which logits are to come; undefined: none has any. */

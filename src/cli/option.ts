@@ -1,5 +1,6 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { InvalidArgumentError } from "commander";
+import { bytesOf } from "../plan/amount.ts";
 
 /** A parser for options that are whole numbers from `least` on. */
 export function wholeOption(name: string, least = 1): (text: string) => number {
@@ -18,6 +19,18 @@ export function positiveOption(name: string): (text: string) => number {
     if (!Number.isFinite(n) || n <= 0)
       throw new InvalidArgumentError(`${name}: got "${text}", expected a number above 0.`);
     return n;
+  };
+}
+
+/** A parser for options that are a number of bytes: 0, 512MiB, 4GB. */
+export function bytesOption(name: string): (text: string) => number {
+  return (text) => {
+    if (text.trim() === "0") return 0;
+    try {
+      return bytesOf(name, text);
+    } catch (error) {
+      throw new InvalidArgumentError(`${(error as Error).message}.`);
+    }
   };
 }
 

@@ -15,7 +15,7 @@ import { ShapeError } from "../tensor/error.ts";
 import type { CacheType } from "../tensor/page.ts";
 import { openTemplate } from "../tokenizer/template.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
-import { wholeOption } from "./option.ts";
+import { bytesOption, wholeOption } from "./option.ts";
 import { patient } from "./progress.ts";
 import { versions } from "./version.ts";
 
@@ -28,6 +28,7 @@ interface ServeOptions {
   context?: number;
   cache: CacheType;
   chatTemplate?: string;
+  prefixes?: number;
   cacheDir?: string;
   slots: number;
   queue: number;
@@ -67,6 +68,12 @@ export function serveCommand(program: Command): void {
     .option("--context <n>", "tokens of prompt and answer together (default: the model's)", wholeOption("--context"))
     .addOption(new Option("--cache <type>", "numbers of the cache").choices(["f32", "bf16", "q8"]).default("f32"))
     .option("--chat-template <file>", "a Jinja template instead of the models' own, such as one that knows tools")
+    .option(
+      "--prefixes <size>",
+      "memory that beginnings of requests may keep for later ones, of each model, such as 512MiB; 0 keeps none (default: 4GiB, or " +
+        "what one request of the whole context takes where that is more)",
+      bytesOption("--prefixes"),
+    )
     .option("--cache-dir <dir>", "keep prefixes there for after a restart, at most 4 GiB for each model")
     .option("--slots <n>", "sequences of a model that run at once", wholeOption("--slots"), 16)
     .option("--queue <n>", "sequences of a model that may wait", wholeOption("--queue", 0), 256)
@@ -87,7 +94,7 @@ Examples:
     -d '{"model": "model", "messages": [{"role": "user", "content": "Hello!"}]}'
 
 Caches take at most nine tenths of the memory that weights leave free; models named together have equal parts of it, one of --models
-what is free when it is loaded. Ctrl-C ends it once what runs has ended; a second one at once.`,
+what is free when it is loaded. What runs goes before what is kept (--prefixes). Ctrl-C ends it once what runs has ended; a second one at once.`,
     )
     .action(run);
 }
@@ -170,9 +177,9 @@ async function open(
   const { model, bytes, tokenizer, tokens, end, sampling } = loaded;
   const template = given === undefined ? loaded.template : openTemplate(options.chatTemplate!, given, tokens);
   try {
-    const { cache, context, slots, queue, cacheDir } = options;
+    const { cache, context, slots, queue, prefixes, cacheDir } = options;
     const warn = (line: string) => process.stderr.write(`note: ${line}\n`);
-    const engine = new Engine(loaded, { bytes: most, cache, context, slots, queue, cacheDir, warn });
+    const engine = new Engine(loaded, { bytes: most, cache, context, slots, queue, prefixes, cacheDir, warn });
     let opened: Promise<Constrainer> | undefined;
     const constrainer =
       tokenizer && (() => (opened ??= openConstrainer({ tokenizer, vocabulary: model.vocabulary, end })));

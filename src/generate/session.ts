@@ -103,6 +103,12 @@ export class Session {
     return this.caches.reduce((sum, cache) => sum + cache.sharedBytes, 0);
   }
 
+  /** Bytes of caches and snapshots that are not in `seen`, which gets them: what forks share counts for the first of them alone. */
+  bytesBeside(seen: Set<unknown>): number {
+    const snapshots = this.sequence.snapshots.sizeBeside(seen) * this.device.elementBytes;
+    return this.caches.reduce((sum, cache) => sum + cache.bytesBeside(seen), snapshots);
+  }
+
   /** Bytes of the states that are kept to come back to; forks hold them together, and they go where memory is needed. */
   get snapshotBytes(): number {
     return this.sequence.snapshots.size * this.device.elementBytes;

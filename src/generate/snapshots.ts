@@ -32,6 +32,13 @@ export class Snapshots {
     return this.#kept.reduce((sum, { states }) => sum + sizeOf(states), 0);
   }
 
+  /** Numbers that are held and are not in `seen`, which gets them: those of forks count for the first alone. */
+  sizeBeside(seen: Set<unknown>): number {
+    const fresh = this.#kept.filter((one) => !seen.has(one));
+    for (const one of fresh) seen.add(one);
+    return fresh.reduce((sum, { states }) => sum + sizeOf(states), 0);
+  }
+
   /** The longest beginning of at most `length` tokens whose states are here; undefined: only that of no tokens. */
   at(length: number): { readonly length: number; readonly states: readonly Parts[] } | undefined {
     return this.#kept.findLast((one) => one.length <= length);
