@@ -166,7 +166,7 @@ test("DeepSeek-V4 in vLLM: the pages that were printed (vllm-project/vllm#54703)
 
 test("GLM-5.3-Flash in vLLM: a block is raised until a page of latents holds a state", () => {
   // Two ranks and three drafts: a state of 147,456 + 2,097,152 bytes in a page of 3,584 rows of 656 bytes, 118,272 of index keys.
-  const [cache, state] = partsIn("glm-5.3-flash", "0.33, fp8", { tensor: 2, drafts: 3 });
+  const [cache, state] = partsIn("glm-5.3-flash", "2026-09, fp8", { tensor: 2, drafts: 3 });
   expect(cache!.bytes).toBe(11 * (2_351_104 + 118_272));
   expect(1 / cache!.rate).toBe(3584);
   // 34 layers in groups of 11, two states each where prefixes are kept, and one block for pools that are open.

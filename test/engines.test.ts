@@ -40,6 +40,8 @@ const record = z.strictObject({
       tokens: z.int().optional(),
       concurrency: z.number().optional(),
       block: z.int().optional(),
+      blockBytes: z.int().optional(),
+      requestBlocks: z.int().optional(),
     })
     .optional(),
   difference: z.string().optional(),
@@ -53,14 +55,17 @@ const file = z
 const blueprint = (name: string) => blueprintOfConfig(presetOf(name)!.config, name);
 
 /** What the first of the engines of this name, the newest, allocates for what the log is of. */
-function partsOfLog({ engine, model, settings }: Log): Part[] {
+function partsOfLog({ engine, version, model, settings }: Log): Part[] {
   const { context: _, ...asked } = settings;
   const started = { ...usual, ...(asked as Partial<EngineSettings>) };
   if (model.layers) {
     const { parts } = engines.find((known) => known.engine === engine)!;
     return parts(model.layers, started, model.architecture ?? "")!;
   }
-  const known = engines.find(({ engine: name, covers }) => name === engine && covers(blueprint(model.name)));
+  const machine = / on (\w+)$/.exec(version)?.[1] ?? "";
+  const known = engines.find(
+    (row) => row.engine === engine && row.covers(blueprint(model.name)) && row.version.includes(machine),
+  );
   // ik_llama.cpp lays a model without latents out as llama.cpp does.
   const { rows, parts } = known ?? engines.find(({ version }) => version === "since 2025-05")!;
   return parts(rows(blueprint(model.name)), started, blueprint(model.name).architecture)!;
@@ -68,6 +73,9 @@ function partsOfLog({ engine, model, settings }: Log): Part[] {
 
 const title = ({ engine, version, model, settings: { context, ...rest } }: Log) =>
   `${engine} ${version}: ${model.name}, ${context} tokens ${JSON.stringify(rest)}`;
+/** What each token leaves in the parts that indexers keep. */
+const indexOf = (parts: readonly Part[]) =>
+  parts.filter(({ what }) => what === "index").map(({ bytes, rate }) => bytes * rate);
 const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 
 describe("bytes as they were printed", () => {
@@ -93,10 +101,16 @@ describe("bytes as they were printed", () => {
 describe("pools: the most blocks that fit, and the tokens that they are said to hold", () => {
   test.each(file.logs.filter(({ pool }) => pool).map((log) => [title(log), log] as const))("%s", (_, log) => {
     const parts = partsOfLog(log);
-    const { gibibytes, tokens, concurrency, block } = log.pool!;
+    const { gibibytes, tokens, concurrency, block, blockBytes: printed, requestBlocks } = log.pool!;
     const growing = parts.filter(({ what }) => what === "cache");
     const paged = growing.every(({ rate }) => rate < 1);
-    if (block !== undefined) expect(Math.round(1 / growing[0]!.rate)).toBe(block);
+    if (block !== undefined && paged) expect(Math.round(1 / growing[0]!.rate)).toBe(block);
+    if (printed !== undefined) {
+      const grown = block! * sum(growing.map(({ bytes, rate }) => bytes * rate)) + block! * sum(indexOf(parts));
+      expect(grown).toBe(printed);
+      expect(bytesAt(parts, log.settings.context) / printed).toBe(requestBlocks);
+      if (!paged) expect(bytesAt(parts, 1)).toBe(printed);
+    }
     if (gibibytes === undefined || tokens === undefined) return;
     const blockBytes = paged ? growing[0]!.bytes : 16 * sum(growing.map(({ bytes }) => bytes));
     const { context } = log.settings;

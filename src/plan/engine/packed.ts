@@ -10,6 +10,8 @@ interface Bucket {
   /** Blocks of one sequence, and those that one more token adds in the long run. */
   readonly blocks: (tokens: number) => number;
   readonly rate: number;
+  /** Whether its layers may lie in groups of any number, so that none is wider than what the block has anyway. */
+  readonly loose?: boolean;
 }
 
 /**
@@ -24,20 +26,26 @@ function sizeOfGroups(counts: readonly number[], least: number): number {
 
 /**
  * vLLM's packed pages (0.28 to 0.33, `_get_packed_kv_cache_groups` there): buckets with as many layers of each page size as of any
- * other are cut into groups, the rest stay whole, and a block of any group is as large as the widest group's.
+ * other are cut into groups, the rest stay whole, and a block of any group is as large as the widest group's, in steps of `stride`.
  */
-function packParts(buckets: readonly Bucket[], sequences: number): Part[] {
+function packParts(buckets: readonly Bucket[], sequences: number, stride = 1): Part[] {
   const most = ({ pages }: Bucket) => Math.max(...pages.values());
   const balanced = buckets.filter(({ pages }) => new Set(pages.values()).size === 1);
   const least = Math.max(0, ...balanced.filter(({ pages }) => pages.size > 1).map(most));
   const size = least && sizeOfGroups(balanced.map(most), least);
-  const cut = buckets.map((bucket) => ({
+  const width = ({ pages, groups }: Pick<Bucket, "pages"> & { readonly groups: number }) =>
+    [...pages].reduce((sum, [page, count]) => sum + page * Math.ceil(count / groups), 0);
+  const whole = buckets.map((bucket) => ({
     ...bucket,
     groups: size && balanced.includes(bucket) ? Math.ceil(most(bucket) / size) : 1,
   }));
-  const width = ({ pages, groups }: (typeof cut)[number]) =>
-    [...pages].reduce((sum, [page, count]) => sum + page * Math.ceil(count / groups), 0);
-  const bytes = Math.max(...cut.map(width));
+  const anchor = Math.max(...whole.map((bucket) => (bucket.loose ? Math.max(...bucket.pages.keys()) : width(bucket))));
+  const cut = whole.map((bucket) => {
+    if (!bucket.loose) return bucket;
+    const fitting = Math.max(1, Math.floor(anchor / Math.max(...bucket.pages.keys())));
+    return { ...bucket, groups: Math.max(bucket.groups, Math.ceil(most(bucket) / fitting)) };
+  });
+  const bytes = padTo(Math.max(...cut.map(width)), stride);
   return cut.map(({ what, groups, blocks, rate }) => ({
     what,
     bytes,
@@ -108,11 +116,73 @@ export function compressedParts(
   return packParts(buckets, sequences);
 }
 
+/** A processor's format of DeepSeek-V4.1's rows: bytes of one, by which a page and by which a block are padded, and tokens of a block. */
+export interface SharedFormat {
+  readonly row: number;
+  readonly page: number;
+  readonly stride: number;
+  readonly block: number;
+}
+
+/** Tokens of a block of V4.1's windows, and rows of a ring in which the tokens of an open entry wait, drafts beside them. */
+const [SHARED_WINDOW, RING] = [32, 8];
+
+/**
+ * DeepSeek-V4.1 (vllm/models/deepseek_v41): the few owners' entries and index keys in one bucket that stays whole, every layer's window
+ * in groups as wide as that allows, and a ring of float32 rows, a key and a score each, where an owner pools several tokens.
+ * Undefined where rows are not V4.1's.
+ */
+export function sharedParts(
+  rows: readonly LayerRows[],
+  { sequences, context, drafts }: EngineSettings,
+  format: SharedFormat,
+  indexBytes: (numbers: number) => number,
+): Part[] | undefined {
+  const [whole, windows, rings] = [new Map<number, number>(), new Map<number, number>(), new Map<number, number>()];
+  const put = (pages: Map<number, number>, bytes: number, count: number) =>
+    pages.set(padTo(bytes, format.page), (pages.get(padTo(bytes, format.page)) ?? 0) + count);
+  const [first] = rows;
+  const recent = first?.keeping?.recent ?? first?.window;
+  if (recent === undefined) return undefined;
+  const ring = Math.max(RING, 2 ** Math.ceil(Math.log2(drafts + 2)));
+  for (const { count, keys, values, index, window, keeping = {} } of rows) {
+    const { every } = keeping;
+    if (keys !== 512 || values || (keeping.recent ?? window) !== recent) return undefined;
+    put(windows, SHARED_WINDOW * format.row, count);
+    if (every === undefined) continue;
+    put(whole, (format.block / every) * format.row, count);
+    if (index) put(whole, (format.block / every) * indexBytes(index), count);
+    if (every > 1) rings.set(ring * 4 * 2 * keys, (rings.get(ring * 4 * 2 * keys) ?? 0) + count);
+  }
+  const most = Math.ceil((recent - 1) / SHARED_WINDOW) + 1;
+  const buckets: Bucket[] = [
+    {
+      what: "cache",
+      pages: whole,
+      blocks: (tokens) => Math.ceil(tokens / context / format.block),
+      rate: 1 / (format.block * context),
+    },
+    {
+      what: "window",
+      pages: windows,
+      blocks: (tokens) => Math.min(Math.ceil(tokens / SHARED_WINDOW), most),
+      rate: 0,
+      loose: true,
+    },
+    { what: "state", pages: rings, blocks: () => 1, rate: 0, loose: true },
+  ];
+  return packParts(
+    buckets.filter(({ pages }) => pages.size > 0),
+    sequences,
+    format.stride,
+  );
+}
+
 /** Tokens by which the block of GLM-5.3-Flash grows: 64 index keys, each of four tokens. */
 const POOLED_BLOCK = 256;
 
 /**
- * GLM-5.3-Flash in fp8 (`_get_kv_cache_groups_glm5_next` in vllm/v1/core/kv_cache_planning.py): a block is of so many tokens that a
+ * GLM-5.3-Flash in fp8 (vllm-project/vllm#57346, `_get_kv_cache_groups_glm5_next`): a block is of so many tokens that a
  * page of latents holds a state, and has all layers' pages of latents and of pooled index keys; states are cut into groups of as many
  * layers, and the open pool of an index takes one block more.
  */

@@ -3,7 +3,7 @@ import type { Engine, EngineSettings } from "./engine.ts";
 import { exactParts } from "./exact.ts";
 import { hasIndex, hasLatents, hasPools, type LayerRows, type Layout, rowsOf } from "./layer.ts";
 import { architecturesOf } from "./model.ts";
-import { compressedParts, pooledParts } from "./packed.ts";
+import { compressedParts, pooledParts, type SharedFormat, sharedParts } from "./packed.ts";
 import { pagedParts } from "./page.ts";
 import type { Part } from "./part.ts";
 import { plainBytes } from "./type.ts";
@@ -12,6 +12,8 @@ import { plainBytes } from "./type.ts";
 const BLOCK = 16;
 /** Of the sparse MLA, whose kernels want this many (vllm/v1/attention/backends/mla). */
 const SPARSE_BLOCK = 64;
+/** Of MiniMax-M3, whose page is what its index chooses at a time. */
+const SPARSE_STEP = 128;
 
 /** FlashMLA's row of 656 bytes: 512 of float8, a float32 scale for each 128 of them, the rotary key of 64 in bfloat16. */
 export const flashRow = (latent: number, rotary: number) => latent + (4 * latent) / 128 + 2 * rotary;
@@ -59,6 +61,16 @@ function numberBytes(rows: readonly LayerRows[], { keyType }: EngineSettings): n
 
 const vllm = { engine: "vLLM", parts: vllmParts } as const;
 const layout = (of: Layout) => (blueprint: Blueprint) => rowsOf(blueprint, of);
+/** vLLM 0.33 on one kind of processor, which decides the format of DeepSeek-V4.1's entries. */
+const reusing = (version: string, keeps: string, format: SharedFormat): Engine => ({
+  engine: "vLLM, FlashMLA",
+  version,
+  keeps: `${keeps}; entries and index keys of the owners alone, every layer's window in blocks as large, rings of the tokens that are pooled next`,
+  source: "vllm/models/deepseek_v41 (attention.py, compressor.py) and vllm/v1/core/kv_cache_planning.py",
+  covers: ({ architecture }) => /^deepseek_v41/.test(architecture),
+  rows: layout("latents"),
+  parts: (rows, settings) => sharedParts(rows, settings, format, flashIndex),
+});
 const isOf = (names: readonly string[]) => (blueprint: Blueprint) =>
   hasLatents(blueprint) && names.includes(blueprint.architecture);
 const asPadded = "keys and values of every head, values padded to the width of keys";
@@ -118,13 +130,44 @@ export const vllmEngines: readonly Engine[] = [
     rows: layout("latents"),
     parts: (rows, settings) => compressedParts(rows, settings, flashIndex),
   },
+  reusing("0.33, fp8_ds_mla, Hopper", "584 bytes an entry of 512 numbers", {
+    row: 584,
+    page: 576,
+    stride: 1,
+    block: 64,
+  }),
+  reusing("0.33, fp8_ds_mla, Blackwell (100)", "528 bytes an entry of 512 numbers", {
+    row: 528,
+    page: 512,
+    stride: 528,
+    block: 128,
+  }),
+  {
+    ...vllm,
+    version: "0.33",
+    keeps: "keys, values and an index key in blocks of 128 tokens; the index key in 16 bits whatever the cache's type",
+    source: "vllm/models/minimax_m3/common (sparse_attention.py, indexer.py)",
+    covers: ({ architecture }) => /^minimax_m3/.test(architecture),
+    rows: layout("latents"),
+    parts: (rows, settings) => exactParts(rows, settings, { step: SPARSE_STEP, indexBytes: (numbers) => 2 * numbers }),
+  },
+  {
+    ...vllm,
+    version: "0.33",
+    keeps: "the latent and the rotary key that all heads share, in blocks whose page holds a state",
+    source: "vllm/model_executor/models/bailing_moe_v3.py",
+    covers: (blueprint) =>
+      isOf(["bailing_hybrid"])(blueprint) &&
+      blueprint.layers.some(({ attention }) => attention.variant.name.startsWith("KDA")),
+    rows: layout("latents"),
+  },
   {
     ...vllm,
     engine: "vLLM, FlashMLA",
-    version: "0.33, fp8",
+    version: "2026-09, fp8",
     keeps:
       "656 bytes a latent, though none is rotary; index keys of four tokens with a scale; states in pages of latents",
-    source: "vllm-project/vllm#57346; _get_kv_cache_groups_glm5_next in vllm/v1/core/kv_cache_planning.py",
+    source: "vllm-project/vllm#57346 with its _get_kv_cache_groups_glm5_next, which 0.33 no longer has",
     covers: isOf(["glm5_next", "glm5_next_text"]),
     rows: layout("latents"),
     parts: (rows, settings) => pooledParts(rows, settings, flashRow(ROPELESS, 64), flashIndex),
