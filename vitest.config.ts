@@ -1,6 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { gpuVariables } from "./scripts/gpu.ts";
+
+// The processes of tests inherit these.
+Object.assign(process.env, gpuVariables());
 
 /** What takes longest, so that it begins first and all workers end together. */
 const longest = [

@@ -10,6 +10,10 @@ const unread = [
   ".bin/wasm*",
   // C++ headers of Node 24, for native addons: none is built here.
   "node-*/include",
+  // WebGPU for other platforms, 21 MB each.
+  ...["darwin-universal", "linux-arm64", "linux-x64", "win32-arm64", "win32-x64"]
+    .filter((name) => name !== `${process.platform}-${process.platform === "darwin" ? "universal" : process.arch}`)
+    .map((name) => `webgpu/dist/${name}`),
   // Sources and CommonJS twins of libraries that are imported as modules, data of their tests, maps of their compiled code.
   "zod/src",
   "hono/dist/cjs",

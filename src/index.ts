@@ -46,6 +46,7 @@ export { storySource } from "./data/story.ts";
 export { openText } from "./data/text.ts";
 export { ReferenceDevice } from "./device/reference.ts";
 export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
+export { WebgpuDevice, type WebgpuOptions } from "./device/webgpu.ts";
 export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
 export { openGguf, openSafetensors, writeSafetensors } from "./file/disk.ts";
 export { decodeGguf, type Gguf } from "./file/gguf.ts";

@@ -69,6 +69,8 @@ export class Cache {
   readonly #of: Remembered;
   readonly #parts: readonly Part[];
   readonly #pageBytes: number;
+  /** Where its pages lie, and those of its forks. */
+  #pool: object = {};
   #pages: Page[] = [];
   #length = 0;
 
@@ -131,7 +133,10 @@ export class Cache {
     const fresh: Page[] = [];
     try {
       while (this.#pages.length + fresh.length < Math.ceil(end / PAGE) + copies)
-        fresh.push({ block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes), owners: 1 });
+        fresh.push({
+          block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes, this.#pool),
+          owners: 1,
+        });
     } catch (error) {
       for (const page of fresh) this.#drop(page);
       throw error;
@@ -166,6 +171,7 @@ export class Cache {
     const fork = new Cache(this.#device, this.#of, this.capacity, this.type);
     for (const [name, t] of Object.entries(this.state)) copy(t, fork.state[name]!);
     for (const page of this.#pages) page.owners++;
+    fork.#pool = this.#pool;
     fork.#pages = [...this.#pages];
     fork.#length = this.#length;
     return fork;

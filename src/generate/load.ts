@@ -15,8 +15,11 @@ import { openSession, resumeSession, type TextSession } from "./text.ts";
 
 /** Where and how to load. */
 export interface LoadOptions {
-  /** "wasm" (float32, fast) unless given; "reference" is float64 and slow. A device of the caller's stays open on `close`. */
-  readonly device?: "wasm" | "reference" | Device | undefined;
+  /**
+   * "wasm" (float32, on threads) unless given; "webgpu" is float32 on a GPU, "reference" float64 and slow. A device of the caller's
+   * stays open on `close`.
+   */
+  readonly device?: "wasm" | "webgpu" | "reference" | Device | undefined;
   /** Threads of a wasm device; as many as the machine has unless given. */
   readonly threads?: number | undefined;
   /** How weights lie in memory: "packed", as their file has them, for inference, unless given; "plain" as numbers, for training on. */
@@ -135,5 +138,6 @@ async function openDevice({ device = "wasm", threads }: LoadOptions): Promise<De
   if (typeof device !== "string") return device;
   // A device comes with all its kernels, so only the one that is asked for does.
   if (device === "reference") return new (await import("../device/reference.ts")).ReferenceDevice();
+  if (device === "webgpu") return (await import("../device/webgpu.ts")).WebgpuDevice.open();
   return (await import("../device/wasm.ts")).WasmDevice.open({ threads });
 }

@@ -51,8 +51,11 @@ export interface Device {
   packedBytes?(shape: readonly number[], packing: Packing): number;
   /** Its code of an operation; undefined where it has none. Devices that share this function share their code. */
   readonly kernel: (of: Operation) => Kernel | undefined;
-  /** Memory for `elements` numbers, contents undefined. Throws DeviceError where it is known that there is none. */
-  allocate(elements: number): Block;
+  /**
+   * Memory for `elements` numbers, contents undefined. Blocks of one `pool`, all of one size, may lie so that a kernel finds any of
+   * them by its number. Throws DeviceError where it is known that there is none.
+   */
+  allocate(elements: number, pool?: object): Block;
   /** Takes a block back once all that was enqueued before is done. */
   release(block: Block): void;
   /** Copies numbers from the host, in the order of what is enqueued; `values` may change once it has returned. */

@@ -1,0 +1,115 @@
+import { DeviceError } from "../../tensor/error.ts";
+
+/** What a GPU offers, by feature and limit: kernels ask for these and never for a vendor. */
+export interface Traits {
+  /** 16-bit floats in shaders. */
+  readonly f16: boolean;
+  /** Least and most threads of a subgroup; undefined where shaders know of none. */
+  readonly subgroup: { readonly least: number; readonly most: number } | undefined;
+  /** Bytes of memory that the threads of a workgroup share. */
+  readonly shared: number;
+  /** Threads of a workgroup. */
+  readonly threads: number;
+  /** Bytes of one binding, and of one buffer. */
+  readonly binding: number;
+  readonly buffer: number;
+  /** Storage buffers of one launch. */
+  readonly bindings: number;
+  /** Workgroups along one axis of a launch. */
+  readonly groups: number;
+  /** Bytes that offsets of uniform bindings are multiples of. */
+  readonly alignment: number;
+  /** How the driver calls itself, for reports. */
+  readonly name: string;
+}
+
+/** A logical device and what it offers. */
+export interface Adapter {
+  readonly device: GPUDevice;
+  readonly traits: Traits;
+}
+
+/** Features that are asked for where they are offered. */
+const wanted: readonly GPUFeatureName[] = ["shader-f16", "subgroups", "timestamp-query"];
+/** Limits that are raised to what the adapter has. */
+const raised = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
+/**
+ * Opens the GPU that the browser or, in Node, the package `webgpu` offers; `gpu` where the caller has one. Features named in
+ * `without` are not asked for. Throws DeviceError where there is none, and says what to do.
+ */
+export async function openAdapter(gpu?: GPU, without: readonly string[] = []): Promise<Adapter> {
+  const found = await (gpu ?? (await findGpu())).requestAdapter({ powerPreference: "high-performance" });
+  if (!found)
+    throw new DeviceError(
+      "webgpu: got no adapter, expected a GPU whose driver the browser or Vulkan, Metal or D3D12 knows; " +
+        "install its driver, or use --device wasm",
+    );
+  const { limits, info } = found;
+  const requiredFeatures = wanted.filter((name) => found.features.has(name) && !without.includes(name));
+  const requiredLimits = Object.fromEntries(raised.map((name) => [name, limits[name]]));
+  let device: GPUDevice;
+  try {
+    device = await found.requestDevice({ requiredFeatures, requiredLimits });
+  } catch (error) {
+    throw new DeviceError(
+      `webgpu: the driver offers limits that it then refuses (${(error as Error).message}), expected a device; ` +
+        "update the driver, or use --device wasm",
+    );
+  }
+  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+  const has = (name: string) => (device.features as ReadonlySet<string>).has(name);
+  return {
+    device,
+    traits: {
+      f16: has("shader-f16"),
+      subgroup: has("subgroups") && least && most ? { least, most } : undefined,
+      shared: device.limits.maxComputeWorkgroupStorageSize,
+      threads: Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX),
+      binding: device.limits.maxStorageBufferBindingSize,
+      buffer: device.limits.maxBufferSize,
+      bindings: device.limits.maxStorageBuffersPerShaderStage,
+      groups: device.limits.maxComputeWorkgroupsPerDimension,
+      alignment: device.limits.minUniformBufferOffsetAlignment,
+      name: info.description || `${info.vendor} ${info.architecture}`.trim() || "a GPU",
+    },
+  };
+}
+
+/** Node's own, kept: devices of the package stop working once nothing refers to what made them. */
+let nodes: GPU | undefined;
+
+async function findGpu(): Promise<GPU> {
+  const own = globalThis.navigator?.gpu ?? nodes;
+  if (own) return own;
+  if (!globalThis.process?.versions?.node)
+    throw new DeviceError(
+      "webgpu: got a browser without it, expected navigator.gpu; use a current Chrome, Edge, Safari or Firefox over https",
+    );
+  // A name that no bundler follows: it is an optional package, and of Node alone.
+  const name = "webgpu";
+  try {
+    const { create, globals } = (await import(/* @vite-ignore */ name)) as {
+      create(options: string[]): GPU;
+      globals: object;
+    };
+    Object.assign(globalThis, globals);
+    nodes = create([]);
+    return nodes;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
+    throw new DeviceError(
+      missing
+        ? "webgpu: got no package webgpu, expected it beside biform; npm install webgpu"
+        : `webgpu: the package webgpu did not load (${(error as Error).message}); see its README for what it needs`,
+    );
+  }
+}

@@ -1,0 +1,370 @@
+import { webgpuKernel } from "../ops/webgpu.ts";
+import type { Block, Device, Span } from "../tensor/device.ts";
+import { DeviceError } from "../tensor/error.ts";
+import type { Packing } from "../tensor/packing.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { openAdapter, type Traits } from "./gpu/adapter.ts";
+import { packedGeometry } from "./gpu/geometry.ts";
+import { Buffers, Pieces, type Stretch } from "./gpu/memory.ts";
+import { Pipelines } from "./gpu/pipelines.ts";
+import { Queue } from "./gpu/queue.ts";
+import { type Constants, type Shader, WORDS } from "./gpu/shader.ts";
+
+/** How to open a WebGPU device. */
+export interface WebgpuOptions {
+  /** The GPUs to choose from; the browser's or the package `webgpu`'s unless given. */
+  readonly gpu?: GPU | undefined;
+  /** Features to do without, as if the adapter had none. */
+  readonly without?: readonly string[] | undefined;
+  /** For tests: new memory is filled with NaN, and writing past the end of a block fails the next `fence`. */
+  readonly poison?: boolean | undefined;
+}
+
+/** What a kernel may be given as a buffer: numbers on the device, or a small array of the host as it is at the launch. */
+export type Operand = Tensor | Span | Int32Array | Float32Array;
+
+/** Bytes of the host that are copied by way of the ring; larger ones are written at once. */
+const SMALL = 1 << 16;
+/** Bind groups that are kept. */
+const KEPT = 4096;
+/** What stands behind every block where memory is poisoned. */
+const GUARD = 0x7fdead77;
+const GUARD_BYTES = 64;
+
+/** Float32 on WGSL kernels, on whatever GPU there is; it enqueues, and only reading is awaited. */
+export class WebgpuDevice implements Device {
+  readonly kind = "webgpu";
+  readonly kernel = webgpuKernel;
+  readonly elementBytes = 4;
+  readonly threads = 1;
+  /** The memory of a GPU is told by nobody: what does not fit fails when it is asked for. */
+  readonly capacity = Number.POSITIVE_INFINITY;
+  readonly traits: Traits;
+  owner: Set<Tensor> | undefined;
+  exact = false;
+  liveBytes = 0;
+  peakBytes = 0;
+  readonly #device: GPUDevice;
+  readonly #queue: Queue;
+  readonly #buffers: Buffers;
+  readonly #pipelines: Pipelines;
+  readonly #poison: boolean;
+  readonly #pools = new WeakMap<object, Pieces>();
+  readonly #homes = new WeakMap<Block, Pieces>();
+  readonly #groups = new Map<string, GPUBindGroup>();
+  readonly #numberOf = new WeakMap<GPUBuffer, number>();
+  #known = 0;
+  readonly #numbers: GPUBindGroup;
+  readonly #nothing: GPUBuffer;
+  readonly #words = new Uint32Array(WORDS);
+  readonly #floats = new Float32Array(this.#words.buffer);
+  readonly #checks: { readonly buffer: GPUBuffer; readonly elements: number }[] = [];
+  #failure: DeviceError | undefined;
+
+  private constructor(device: GPUDevice, traits: Traits, poison: boolean) {
+    this.#device = device;
+    this.traits = traits;
+    this.#poison = poison;
+    this.#queue = new Queue(device, traits.alignment);
+    this.#buffers = new Buffers(device, Math.min(traits.buffer, 0xfffffffc));
+    this.#pipelines = new Pipelines(device, traits.f16);
+    this.#nothing = this.#buffers.take(4);
+    this.#numbers = device.createBindGroup({
+      layout: this.#pipelines.numbers,
+      entries: [{ binding: 0, resource: { buffer: this.#queue.ring, size: 4 * WORDS } }],
+    });
+    device.addEventListener("uncapturederror", ({ error }) => {
+      const memory = error.constructor.name === "GPUOutOfMemoryError";
+      const remedy = memory ? "use a smaller model, batch or context" : "update the driver, or use another device";
+      this.#failure ??= new DeviceError(`webgpu: the driver reports "${error.message.split("\n")[0]}"; ${remedy}`);
+    });
+    void device.lost.then(({ message, reason }) => {
+      if (reason === "destroyed") return;
+      this.#failure = new DeviceError(
+        `webgpu: the device was lost (${message || reason}); open it again, from what was saved`,
+      );
+    });
+  }
+
+  /** Opens a GPU. Throws DeviceError where there is none. */
+  static async open({ gpu, without = [], poison = false }: WebgpuOptions = {}): Promise<WebgpuDevice> {
+    const { device, traits } = await openAdapter(gpu, without);
+    return new WebgpuDevice(device, traits, poison);
+  }
+
+  /** The adapter, where speed is measured by build. */
+  get build(): string {
+    return this.traits.name;
+  }
+
+  get freeBytes(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Launches and submissions so far. */
+  get counts(): { readonly launches: number; readonly submissions: number } {
+    const { launches, submissions } = this.#queue;
+    return { launches, submissions };
+  }
+
+  packedBytes(shape: readonly number[], packing: Packing): number {
+    return packedGeometry(shape, packing).bytes;
+  }
+
+  allocate(elements: number, pool?: object): Stretch {
+    this.#check();
+    this.liveBytes += 4 * elements;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    if (pool) return this.#allocatePiece(elements, pool);
+    const guard = this.#poison ? GUARD_BYTES : 0;
+    const block: Stretch = { arena: { buffer: this.#buffers.take(4 * elements + guard) }, offset: 0, elements };
+    if (guard) this.#guard(block);
+    return block;
+  }
+
+  release(block: Stretch): void {
+    this.liveBytes -= 4 * block.elements;
+    const home = this.#homes.get(block);
+    if (home) {
+      home.give(block.offset);
+      return;
+    }
+    if (this.#poison) this.#checks.push({ buffer: block.arena.buffer, elements: block.elements });
+    else this.#buffers.give(block.arena.buffer);
+  }
+
+  write(to: Span, values: ArrayLike<number>): void {
+    this.#put(to, values instanceof Float32Array ? values : Float32Array.from(values));
+  }
+
+  upload(to: Span, bytes: Uint8Array): void {
+    this.#put(to, bytes);
+  }
+
+  copy(from: Span, to: Span, home: Device = this): void {
+    if (home !== this)
+      throw new DeviceError(
+        `copy: got memory of another device (${home.kind}), expected this one's; keep a model on one GPU`,
+      );
+    const [source, target, bytes] = [placeOf(from), placeOf(to), 4 * from.size];
+    if (bytes === 0) return;
+    if (source.buffer !== target.buffer) {
+      this.#queue.copy(source.buffer, source.at, target.buffer, target.at, bytes);
+      return;
+    }
+    // A copy within one buffer is not allowed.
+    const between = this.#buffers.take(bytes);
+    this.#queue.copy(source.buffer, source.at, between, 0, bytes);
+    this.#queue.copy(between, 0, target.buffer, target.at, bytes);
+    this.#buffers.give(between);
+  }
+
+  async download(from: Span): Promise<Uint8Array<ArrayBuffer>> {
+    this.#check();
+    const { buffer, at } = placeOf(from);
+    const bytes = await this.#fetch([{ buffer, at }], 4 * from.size);
+    await this.#settle();
+    return bytes;
+  }
+
+  async fence(): Promise<void> {
+    this.#queue.submit();
+    await this.#device.queue.onSubmittedWorkDone();
+    await this.#settle();
+  }
+
+  resetPeak(): void {
+    this.peakBytes = this.liveBytes;
+  }
+
+  close(): void {
+    this.#failure ??= new DeviceError("webgpu: got a launch after close, expected none; open another device");
+    this.#device.destroy();
+  }
+
+  /**
+   * Enqueues a shader over `groups` workgroups. `operands` are its buffers by name (an absent one is bound to a few zeros), and
+   * `numbers` the others that it declares. What it writes must share no buffer with what it reads, but for an operand that it
+   * updates: one read elsewhere in the same buffer is copied first.
+   */
+  launch(
+    shader: Shader,
+    constants: Constants,
+    operands: Readonly<Record<string, Operand | undefined>>,
+    numbers: Readonly<Record<string, number>>,
+    groups: readonly number[],
+  ): void {
+    this.#check();
+    if (groups.some((n) => n === 0)) return;
+    const program = this.#pipelines.programOf(shader, constants);
+    const names = [...Object.keys(shader.reads), ...Object.keys(shader.writes)];
+    const written = Object.keys(shader.writes).map((name) => bufferOf(operands[name]));
+    const staged = names.map((name) => operands[name]).filter((o) => ArrayBuffer.isView(o));
+    this.#queue.reserve(4 * WORDS, ...staged.map(({ byteLength }) => byteLength));
+    let key = `${program.number}`;
+    const bound: { readonly buffer: GPUBuffer; readonly offset: number; readonly size: number }[] = [];
+    const taken: GPUBuffer[] = [];
+    names.forEach((name, i) => {
+      let { buffer, at, size } = this.#bind(operands[name]);
+      if (name in shader.reads && written.includes(buffer)) {
+        const copy = this.#buffers.take(size);
+        taken.push(copy);
+        this.#queue.copy(buffer, at, copy, 0, size);
+        [buffer, at] = [copy, 0];
+      }
+      // A binding may begin at certain offsets only; what is left goes along as a number.
+      const limit = this.traits.binding;
+      const offset = buffer.size <= limit ? 0 : at - (at % 256);
+      if (at - offset + size > limit)
+        throw new DeviceError(
+          `${shader.name}: got a binding of ${size} bytes, expected at most the adapter's ${limit}; use a smaller model or batch`,
+        );
+      bound.push({ buffer, offset, size: Math.min(buffer.size - offset, limit) });
+      key += ` ${this.#nameOf(buffer)}:${offset}`;
+      this.#words[i] = (at - offset) / 4;
+    });
+    let word = names.length;
+    for (const [name, type] of Object.entries(shader.numbers)) {
+      const value = numbers[name];
+      if (value === undefined) throw new DeviceError(`internal: ${shader.name}: got no ${name}`);
+      if (type === "f32") this.#floats[word++] = value;
+      else this.#words[word++] = value;
+    }
+    let group = this.#groups.get(key);
+    if (!group) {
+      if (this.#groups.size >= KEPT) this.#groups.clear();
+      group = this.#device.createBindGroup({
+        layout: program.layout,
+        entries: bound.map((resource, binding) => ({ binding, resource })),
+      });
+      this.#groups.set(key, group);
+    }
+    const at = this.#queue.stage(this.#words.subarray(0, word), 4 * WORDS);
+    this.#queue.launch(program.pipeline, group, this.#numbers, at, groups);
+    for (const buffer of taken) this.#buffers.give(buffer);
+  }
+
+  #allocatePiece(elements: number, pool: object): Stretch {
+    let pieces = this.#pools.get(pool);
+    if (!pieces) {
+      pieces = new Pieces(
+        this.#buffers.take(16 * elements),
+        4 * elements,
+        Math.min(this.traits.binding, this.traits.buffer),
+      );
+      this.#pools.set(pool, pieces);
+    }
+    const { arena } = pieces;
+    const offset = pieces.take((bytes) => {
+      const { buffer } = arena;
+      const larger = this.#buffers.take(bytes);
+      this.#queue.copy(buffer, 0, larger, 0, buffer.size);
+      this.#buffers.give(buffer);
+      arena.buffer = larger;
+    });
+    const block: Stretch = { arena, offset, elements };
+    this.#homes.set(block, pieces);
+    return block;
+  }
+
+  /** Where an operand lies; arrays of the host are put on the ring. */
+  #bind(operand: Operand | undefined): { buffer: GPUBuffer; at: number; size: number } {
+    if (!operand) return { buffer: this.#nothing, at: 0, size: 4 };
+    if (ArrayBuffer.isView(operand)) {
+      const at = this.#queue.stage(operand);
+      return { buffer: this.#queue.ring, at, size: operand.byteLength };
+    }
+    return { ...placeOf(operand), size: sizeOf(operand) };
+  }
+
+  #nameOf(buffer: GPUBuffer): number {
+    let number = this.#numberOf.get(buffer);
+    if (number === undefined) {
+      number = this.#known++;
+      this.#numberOf.set(buffer, number);
+    }
+    return number;
+  }
+
+  /** Copies bytes of the host to where they belong, in the order of what is enqueued. */
+  #put(to: Span, view: ArrayBufferView): void {
+    this.#check();
+    const { buffer, at } = placeOf(to);
+    if (view.byteLength === 0) return;
+    if (this.#queue.waiting && view.byteLength <= SMALL) {
+      this.#queue.reserve(view.byteLength);
+      const from = this.#queue.stage(view);
+      this.#queue.copy(this.#queue.ring, from, buffer, at, view.byteLength);
+      return;
+    }
+    this.#queue.submit();
+    this.#device.queue.writeBuffer(buffer, at, view.buffer, view.byteOffset, view.byteLength);
+  }
+
+  /** As many bytes from each place, one after the other. */
+  async #fetch(places: readonly { buffer: GPUBuffer; at: number }[], bytes: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (bytes * places.length === 0) return new Uint8Array();
+    // MAP_READ, COPY_DST.
+    const target = this.#device.createBuffer({ size: bytes * places.length, usage: 0x01 | 0x08 });
+    places.forEach(({ buffer, at }, i) => void this.#queue.copy(buffer, at, target, i * bytes, bytes));
+    this.#queue.submit();
+    try {
+      await target.mapAsync(1);
+      return new Uint8Array(target.getMappedRange().slice(0));
+    } catch (error) {
+      throw (
+        this.#failure ??
+        new DeviceError(`webgpu: reading back failed (${(error as Error).message}); open the device again`)
+      );
+    } finally {
+      target.destroy();
+    }
+  }
+
+  /** After something was awaited: throws what the driver has reported, looks at guards, lets go of buffers. */
+  async #settle(): Promise<void> {
+    this.#check();
+    const checks = this.#checks.splice(0);
+    const guards = await this.#fetch(
+      checks.map(({ buffer, elements }) => ({ buffer, at: 4 * elements })),
+      GUARD_BYTES,
+    );
+    const bad = new Uint32Array(guards.buffer).findIndex((word) => word !== GUARD);
+    for (const { buffer } of checks) buffer.destroy();
+    if (bad >= 0) {
+      const { elements } = checks[Math.floor((4 * bad) / GUARD_BYTES)]!;
+      throw new DeviceError(`internal: a kernel wrote past the end of a block of ${elements} numbers`);
+    }
+    if (this.#buffers.excess && !this.#queue.waiting) {
+      this.#groups.clear();
+      this.#buffers.trim();
+    }
+  }
+
+  #guard({ arena, elements }: Stretch): void {
+    const words = new Uint32Array(elements + GUARD_BYTES / 4).fill(0x7fc00000);
+    words.fill(GUARD, elements);
+    this.#queue.submit();
+    this.#device.queue.writeBuffer(arena.buffer, 0, words);
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+}
+
+/** The buffer of a part of a block, and the byte where it begins. */
+function placeOf({ block, start }: Tensor | Span): { readonly buffer: GPUBuffer; readonly at: number } {
+  const { arena, offset } = block as Stretch;
+  return { buffer: arena.buffer, at: offset + 4 * start };
+}
+
+function bufferOf(operand: Operand | undefined): GPUBuffer | undefined {
+  return !operand || ArrayBuffer.isView(operand) ? undefined : placeOf(operand).buffer;
+}
+
+/** Bytes that a kernel may look at, packed weights included. */
+function sizeOf(operand: Tensor | Span): number {
+  const packed = operand instanceof Tensor && operand.packing;
+  return packed ? packedGeometry(operand.shape, packed).bytes : 4 * operand.size;
+}

@@ -1,0 +1,13 @@
+import type { Kernel, Operation } from "../tensor/device.ts";
+import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
+import type { Kernels } from "./kernel.ts";
+
+const kernels: Partial<Kernels> = {
+  combine: combineWebgpu,
+  update: updateWebgpu,
+};
+
+/** What the WebGPU device runs: every op as launches of its shaders, in float32. */
+export function webgpuKernel({ name }: Operation): Kernel | undefined {
+  return kernels[name as keyof Kernels];
+}
