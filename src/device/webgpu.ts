@@ -2,13 +2,12 @@ import { webgpuKernel } from "../ops/webgpu.ts";
 import type { Block, Device, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Packing } from "../tensor/packing.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { openAdapter, type Traits } from "./gpu/adapter.ts";
 import { packedGeometry } from "./gpu/geometry.ts";
+import { Launcher, placeOf } from "./gpu/launcher.ts";
 import { Buffers, Pieces, type Stretch } from "./gpu/memory.ts";
-import { Pipelines } from "./gpu/pipelines.ts";
 import { Queue } from "./gpu/queue.ts";
-import { type Constants, type Shader, WORDS } from "./gpu/shader.ts";
 
 /** How to open a WebGPU device. */
 export interface WebgpuOptions {
@@ -20,13 +19,8 @@ export interface WebgpuOptions {
   readonly poison?: boolean | undefined;
 }
 
-/** What a kernel may be given as a buffer: numbers on the device, or a small array of the host as it is at the launch. */
-export type Operand = Tensor | Span | Int32Array | Float32Array;
-
 /** Bytes of the host that are copied by way of the ring; larger ones are written at once. */
 const SMALL = 1 << 16;
-/** Bind groups that are kept. */
-const KEPT = 4096;
 /** What stands behind every block where memory is poisoned. */
 const GUARD = 0x7fdead77;
 const GUARD_BYTES = 64;
@@ -47,17 +41,10 @@ export class WebgpuDevice implements Device {
   readonly #device: GPUDevice;
   readonly #queue: Queue;
   readonly #buffers: Buffers;
-  readonly #pipelines: Pipelines;
+  readonly #launcher: Launcher;
   readonly #poison: boolean;
   readonly #pools = new WeakMap<object, Pieces>();
   readonly #homes = new WeakMap<Block, Pieces>();
-  readonly #groups = new Map<string, GPUBindGroup>();
-  readonly #numberOf = new WeakMap<GPUBuffer, number>();
-  #known = 0;
-  readonly #numbers: GPUBindGroup;
-  readonly #nothing: GPUBuffer;
-  readonly #words = new Uint32Array(WORDS);
-  readonly #floats = new Float32Array(this.#words.buffer);
   readonly #checks: { readonly buffer: GPUBuffer; readonly elements: number }[] = [];
   #failure: DeviceError | undefined;
 
@@ -67,12 +54,7 @@ export class WebgpuDevice implements Device {
     this.#poison = poison;
     this.#queue = new Queue(device, traits.alignment);
     this.#buffers = new Buffers(device, Math.min(traits.buffer, 0xfffffffc));
-    this.#pipelines = new Pipelines(device, traits.f16);
-    this.#nothing = this.#buffers.take(4);
-    this.#numbers = device.createBindGroup({
-      layout: this.#pipelines.numbers,
-      entries: [{ binding: 0, resource: { buffer: this.#queue.ring, size: 4 * WORDS } }],
-    });
+    this.#launcher = new Launcher(device, this.#queue, this.#buffers, traits);
     device.addEventListener("uncapturederror", ({ error }) => {
       const memory = error.constructor.name === "GPUOutOfMemoryError";
       const remedy = memory ? "use a smaller model, batch or context" : "update the driver, or use another device";
@@ -182,66 +164,10 @@ export class WebgpuDevice implements Device {
     this.#device.destroy();
   }
 
-  /**
-   * Enqueues a shader over `groups` workgroups. `operands` are its buffers by name (an absent one is bound to a few zeros), and
-   * `numbers` the others that it declares. What it writes must share no buffer with what it reads, but for an operand that it
-   * updates: one read elsewhere in the same buffer is copied first.
-   */
-  launch(
-    shader: Shader,
-    constants: Constants,
-    operands: Readonly<Record<string, Operand | undefined>>,
-    numbers: Readonly<Record<string, number>>,
-    groups: readonly number[],
-  ): void {
+  /** Enqueues a shader (see `Launcher.launch`). */
+  launch(...call: Parameters<Launcher["launch"]>): void {
     this.#check();
-    if (groups.some((n) => n === 0)) return;
-    const program = this.#pipelines.programOf(shader, constants);
-    const names = [...Object.keys(shader.reads), ...Object.keys(shader.writes)];
-    const written = Object.keys(shader.writes).map((name) => bufferOf(operands[name]));
-    const staged = names.map((name) => operands[name]).filter((o) => ArrayBuffer.isView(o));
-    this.#queue.reserve(4 * WORDS, ...staged.map(({ byteLength }) => byteLength));
-    let key = `${program.number}`;
-    const bound: { readonly buffer: GPUBuffer; readonly offset: number; readonly size: number }[] = [];
-    const taken: GPUBuffer[] = [];
-    names.forEach((name, i) => {
-      let { buffer, at, size } = this.#bind(operands[name]);
-      if (name in shader.reads && written.includes(buffer)) {
-        const copy = this.#buffers.take(size);
-        taken.push(copy);
-        this.#queue.copy(buffer, at, copy, 0, size);
-        [buffer, at] = [copy, 0];
-      }
-      // A binding may begin at certain offsets only; what is left goes along as a number.
-      const limit = this.traits.binding;
-      const offset = buffer.size <= limit ? 0 : at - (at % 256);
-      if (at - offset + size > limit)
-        throw new DeviceError(
-          `${shader.name}: got a binding of ${size} bytes, expected at most the adapter's ${limit}; use a smaller model or batch`,
-        );
-      bound.push({ buffer, offset, size: Math.min(buffer.size - offset, limit) });
-      key += ` ${this.#nameOf(buffer)}:${offset}`;
-      this.#words[i] = (at - offset) / 4;
-    });
-    let word = names.length;
-    for (const [name, type] of Object.entries(shader.numbers)) {
-      const value = numbers[name];
-      if (value === undefined) throw new DeviceError(`internal: ${shader.name}: got no ${name}`);
-      if (type === "f32") this.#floats[word++] = value;
-      else this.#words[word++] = value;
-    }
-    let group = this.#groups.get(key);
-    if (!group) {
-      if (this.#groups.size >= KEPT) this.#groups.clear();
-      group = this.#device.createBindGroup({
-        layout: program.layout,
-        entries: bound.map((resource, binding) => ({ binding, resource })),
-      });
-      this.#groups.set(key, group);
-    }
-    const at = this.#queue.stage(this.#words.subarray(0, word), 4 * WORDS);
-    this.#queue.launch(program.pipeline, group, this.#numbers, at, groups);
-    for (const buffer of taken) this.#buffers.give(buffer);
+    this.#launcher.launch(...call);
   }
 
   #allocatePiece(elements: number, pool: object): Stretch {
@@ -265,25 +191,6 @@ export class WebgpuDevice implements Device {
     const block: Stretch = { arena, offset, elements };
     this.#homes.set(block, pieces);
     return block;
-  }
-
-  /** Where an operand lies; arrays of the host are put on the ring. */
-  #bind(operand: Operand | undefined): { buffer: GPUBuffer; at: number; size: number } {
-    if (!operand) return { buffer: this.#nothing, at: 0, size: 4 };
-    if (ArrayBuffer.isView(operand)) {
-      const at = this.#queue.stage(operand);
-      return { buffer: this.#queue.ring, at, size: operand.byteLength };
-    }
-    return { ...placeOf(operand), size: sizeOf(operand) };
-  }
-
-  #nameOf(buffer: GPUBuffer): number {
-    let number = this.#numberOf.get(buffer);
-    if (number === undefined) {
-      number = this.#known++;
-      this.#numberOf.set(buffer, number);
-    }
-    return number;
   }
 
   /** Copies bytes of the host to where they belong, in the order of what is enqueued. */
@@ -336,7 +243,7 @@ export class WebgpuDevice implements Device {
       throw new DeviceError(`internal: a kernel wrote past the end of a block of ${elements} numbers`);
     }
     if (this.#buffers.excess && !this.#queue.waiting) {
-      this.#groups.clear();
+      this.#launcher.forget();
       this.#buffers.trim();
     }
   }
@@ -351,20 +258,4 @@ export class WebgpuDevice implements Device {
   #check(): void {
     if (this.#failure) throw this.#failure;
   }
-}
-
-/** The buffer of a part of a block, and the byte where it begins. */
-function placeOf({ block, start }: Tensor | Span): { readonly buffer: GPUBuffer; readonly at: number } {
-  const { arena, offset } = block as Stretch;
-  return { buffer: arena.buffer, at: offset + 4 * start };
-}
-
-function bufferOf(operand: Operand | undefined): GPUBuffer | undefined {
-  return !operand || ArrayBuffer.isView(operand) ? undefined : placeOf(operand).buffer;
-}
-
-/** Bytes that a kernel may look at, packed weights included. */
-function sizeOf(operand: Tensor | Span): number {
-  const packed = operand instanceof Tensor && operand.packing;
-  return packed ? packedGeometry(operand.shape, packed).bytes : 4 * operand.size;
 }

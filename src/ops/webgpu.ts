@@ -1,9 +1,11 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
+import { contractWebgpu } from "./einsum/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
 
 const kernels: Partial<Kernels> = {
   combine: combineWebgpu,
+  contract: contractWebgpu,
   update: updateWebgpu,
 };
 
