@@ -1,6 +1,7 @@
-import { FormatError } from "../tensor/error.ts";
+import { DeviceError, FormatError } from "../tensor/error.ts";
 import { writeExact } from "./jinja/exact.ts";
 import type { Job, Outcome } from "./render.ts";
+import { awaitMessage, startBounded } from "./thread.ts";
 
 /** One message of a conversation. */
 export interface Message {
@@ -34,7 +35,8 @@ export interface Template {
    * transformers does. Messages and values are data as JSON has it; numbers that JSON wrote as 1.0 stay floats where `parseExact`
    * read them.
    *
-   * Errors: FormatError naming the template for one that fails, refuses the messages, or takes more time, memory or text than allowed.
+   * Errors: FormatError naming the template for one that fails, refuses the messages, or takes more time, memory or text than allowed;
+   * DeviceError where the machine gives it no time to work in.
    */
   render(messages: readonly Message[], options?: RenderOptions): Promise<string>;
   close(): void;
@@ -42,8 +44,9 @@ export interface Template {
 
 /** Larger than any template in use (some tens of kilobytes). */
 const TEMPLATE_LIMIT = 1_000_000;
-/** Milliseconds of one rendering, and megabytes of memory. */
-const TIME_LIMIT = 5_000;
+/** Seconds of one rendering and of a thread's beginning, and megabytes of memory. */
+const TIME_LIMIT = 5;
+const START_LIMIT = 10;
 const MEMORY_LIMIT = 256;
 
 /**
@@ -87,7 +90,7 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
   };
   const run = async (job: Job): Promise<Outcome> => {
     if (!thread) {
-      const own = startThread();
+      const own = openThread();
       thread = own;
       // One that ends while nobody waits for it would never answer again.
       const forget = () => {
@@ -100,7 +103,10 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
     } catch (error) {
       // A thread that was cut short is of no further use.
       close();
-      throw new FormatError(`${subject}: got ${(error as Error).message}; use another template`, { cause: error });
+      if (error instanceof DeviceError) throw error;
+      throw new FormatError(`${subject}: got ${(error as Error).message}, expected a text; use another template`, {
+        cause: error,
+      });
     }
   };
   let last: Promise<unknown> = Promise.resolve();
@@ -146,47 +152,13 @@ interface Thread {
   stop(): void;
 }
 
-async function startThread(): Promise<Thread> {
-  const { Worker } = await import("node:worker_threads");
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./render.${extension}`, import.meta.url), {
-    execArgv: [],
-    env: {},
-    resourceLimits: { maxOldGenerationSizeMb: MEMORY_LIMIT, maxYoungGenerationSizeMb: 32, stackSizeMb: 4 },
-  });
-  const wait = <T>(milliseconds: number, start: () => void) =>
-    new Promise<T>((resolve, reject) => {
-      const timer = setTimeout(
-        () => settle(() => reject(new Error(`no text in ${milliseconds / 1000} s, expected it sooner`))),
-        milliseconds,
-      );
-      const message = (value: T) => settle(() => resolve(value));
-      const failed = (error: NodeJS.ErrnoException) =>
-        settle(() =>
-          reject(
-            error.code === "ERR_WORKER_OUT_OF_MEMORY"
-              ? new Error(`more than ${MEMORY_LIMIT} MB of memory, expected less`)
-              : error,
-          ),
-        );
-      const ended = () => settle(() => reject(new Error("an end before its text, expected text")));
-      const settle = (then: () => void) => {
-        clearTimeout(timer);
-        worker.off("message", message).off("error", failed).off("exit", ended);
-        worker.unref();
-        then();
-      };
-      worker.ref();
-      worker.on("message", message).on("error", failed).on("exit", ended);
-      start();
-    });
-  // A thread that was ended may still report an error, for which nobody waits.
-  worker.on("error", () => {});
+async function openThread(): Promise<Thread> {
+  const worker = await startBounded("./render", import.meta.url, { memory: MEMORY_LIMIT, stack: 4 });
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-  await wait(60_000, () => {});
+  await awaitMessage(worker, { seconds: START_LIMIT, missing: "no thread" });
   return {
     ended,
-    run: (job) => wait(TIME_LIMIT, () => worker.postMessage(job)),
+    run: (job) => awaitMessage(worker, { seconds: TIME_LIMIT, missing: "no text" }, () => worker.postMessage(job)),
     stop: () => void worker.terminate(),
   };
 }

@@ -1,7 +1,8 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { Constraint } from "../../generate/writer.ts";
 import { DeviceError, FormatError } from "../../tensor/error.ts";
 import type { Numbers } from "../../tensor/tensor.ts";
+import { awaitMessage, startBounded } from "../../tokenizer/thread.ts";
 import { type Answer, COUNT, HEAD, type Order, STATE, type Task } from "./order.ts";
 import { WHOLE, walk } from "./utf8.ts";
 import { pieceOf } from "./vocabulary.ts";
@@ -24,23 +25,17 @@ export interface Thread {
  * Compiles a grammar in a thread of its own: it is a program from a stranger, which may take any time and memory, and stops nobody
  * else, in so many seconds. The thread works out what may follow a token while the model runs, so that masks cost hardly anything.
  *
- * Errors: FormatError for a grammar that the library does not take, or that takes too much time or memory.
+ * Errors: FormatError for a grammar that the library does not take, or that takes too much time or memory; DeviceError where the machine
+ * gives it no time.
  */
 export async function startThread(task: Task, seconds: number): Promise<Thread> {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./work.${extension}`, import.meta.url), {
-    execArgv: [],
-    env: {},
-    workerData: task,
-    resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 32, stackSizeMb: 16 },
-  });
+  const worker = await startBounded("./work", import.meta.url, { memory: 256, stack: 16 }, task);
   try {
-    await ready(worker, seconds);
+    await awaitCompiled(worker, seconds);
   } catch (error) {
     void worker.terminate();
     throw error;
   }
-  worker.unref();
   let last = 0;
   let alive = true;
   const open = new Set<number>();
@@ -54,7 +49,6 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
       resolve();
     });
   });
-  worker.on("error", () => {});
   return {
     start() {
       const id = last++;
@@ -85,26 +79,13 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
 }
 
 /** Waits until a thread has compiled its grammar. */
-function ready(worker: Worker, seconds: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const refuse = (got: string) =>
-      reject(
-        new FormatError(
-          `constraint: got ${got.slice(0, 300)}, expected a grammar that can be compiled; make it simpler`,
-        ),
-      );
-    const timer = setTimeout(() => refuse(`none compiled in ${seconds} s`), 1000 * seconds);
-    const settle = (then: () => void) => {
-      clearTimeout(timer);
-      worker.removeAllListeners();
-      then();
-    };
-    worker.on("message", (answer: Answer) =>
-      settle(() => (answer.kind === "ready" ? resolve() : refuse(`"${answer.reason}"`))),
-    );
-    worker.on("error", (error) => settle(() => refuse(String(error))));
-    worker.on("exit", () => settle(() => refuse("an end of its thread")));
+async function awaitCompiled(worker: Worker, seconds: number): Promise<void> {
+  const refuse = (got: string) =>
+    new FormatError(`constraint: got ${got.slice(0, 300)}, expected a grammar that can be compiled; make it simpler`);
+  const answer = await awaitMessage<Answer>(worker, { seconds, missing: "none compiled" }).catch((error) => {
+    throw error instanceof DeviceError ? error : refuse(error.message);
   });
+  if (answer.kind !== "ready") throw refuse(`"${answer.reason}"`);
 }
 
 /** What a thread tells of one sequence, waited for where it is asked. */
