@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { parseComparison } from "../src/lab/result.ts";
+import { biform as commanded } from "./fixture/command.ts";
 
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "biform-cli-"));
@@ -12,7 +13,8 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 const small =
   "--seeds 2 --steps 6 --width 16 --heads 2 --layers 1 --length 32 --batch 2 --contexts 8 --threads 1".split(" ");
-const biform = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { cwd: scratch, encoding: "utf8" });
+const biform = (...words: string[]) => commanded(scratch, words);
+const spawned = (...words: string[]) => spawnSync(process.execPath, words, { cwd: scratch, encoding: "utf8" });
 const put = (name: string, text: string) => {
   writeFileSync(join(scratch, name), text);
   return name;
@@ -52,15 +54,20 @@ test.each([
   [["make-model", "x", "--seed", "-1"], /--seed: got "-1"/],
   [["make-model", "missing/x.gguf"], /missing/],
   [["nonsense"], /unknown command/],
-] as const)("biform %j says in a line what is wrong", (args, message) => {
-  const { status, stderr } = biform(...args);
+] as const)("biform %j says in a line what is wrong", async (args, message) => {
+  const { status, stderr } = await biform(...args);
   expect(stderr).toMatch(message);
   expect(status).not.toBe(0);
   expect(stderr).not.toMatch(/^\s+at /m);
 });
 
-test("compare writes a result that its schema accepts, a report, and a table", () => {
-  const { status, stdout, stderr } = biform(
+test("a process of its own ends as it says, and writes nothing but what it says", async () => {
+  const { status, stdout, stderr } = spawned(bin, "compare", "--variants", "MHX");
+  expect({ status, stdout, stderr }).toEqual(await biform("compare", "--variants", "MHX"));
+});
+
+test("compare writes a result that its schema accepts, a report, and a table", async () => {
+  const { status, stdout, stderr } = await biform(
     "compare",
     ...small,
     "--data",
@@ -104,25 +111,24 @@ const interrupting = `data:text/javascript,${encodeURIComponent(`
   };
 `)}`;
 
-test("Ctrl-C stops a training run and the same command ends as if it had not been stopped", () => {
+test("Ctrl-C stops a training run and the same command ends as if it had not been stopped", async () => {
   const command = ["train", "--attention", "MLA", "--text", "text.txt", "--json", "--save-every", "1000"];
   const sizes = [...small.slice(4), "--steps", "300"].filter(
     (word, i, all) => word !== "--contexts" && all[i - 1] !== "--contexts",
   );
-  const whole = biform(...command, ...sizes, "--out", "whole");
+  const whole = await biform(...command, ...sizes, "--out", "whole");
   expect(whole.stderr).not.toMatch(/^\s+at /m);
-  const part = ["--import", interrupting, bin, ...command, ...sizes, "--out", "part"];
-  const { status, stdout } = spawnSync(process.execPath, part, { cwd: scratch, encoding: "utf8" });
+  const { status, stdout } = spawned("--import", interrupting, bin, ...command, ...sizes, "--out", "part");
   expect(status).toBe(130);
   expect(JSON.parse(stdout).step).toBeLessThan(300);
-  const rest = biform(...command, ...sizes, "--out", "part");
+  const rest = await biform(...command, ...sizes, "--out", "part");
   const losses = (text: string) => JSON.parse(text).training.losses;
   expect(losses(rest.stdout)).toEqual(losses(whole.stdout));
 });
 
-test("compare fits its steps to a time, and says how many they are", () => {
+test("compare fits its steps to a time, and says how many they are", async () => {
   const sizes = small.filter((word, i) => word !== "--steps" && small[i - 1] !== "--steps");
-  const { status, stdout } = biform(
+  const { status, stdout } = await biform(
     "compare",
     "--demo",
     ...sizes,
@@ -141,33 +147,33 @@ test("compare fits its steps to a time, and says how many they are", () => {
   );
 });
 
-test("every command has help with examples", () => {
+test("every command has help with examples", async () => {
   for (const command of ["compare", "train", "verify", "variants"]) {
-    const { stdout, status } = biform(command, "--help");
+    const { stdout, status } = await biform(command, "--help");
     expect(status).toBe(0);
     expect(stdout).toMatch(/Examples?:/);
   }
 });
 
-test("variants lists what the essay printed, as JSON too", () => {
-  const { variants } = JSON.parse(biform("variants", "--json").stdout);
+test("variants lists what the essay printed, as JSON too", async () => {
+  const { variants } = JSON.parse((await biform("variants", "--json")).stdout);
   expect(variants.find((v: { spec: string }) => v.spec === "MLA")).toMatchObject({
     cacheValues: 576,
     parameters: 13_763_072,
   });
 });
 
-test("make-model writes one model as a folder and as a GGUF file, and says what it wrote", () => {
-  const facts = (...args: string[]) => {
-    const { status, stdout, stderr } = biform("make-model", ...args, "--json");
+test("make-model writes one model as a folder and as a GGUF file, and says what it wrote", async () => {
+  const facts = async (...args: string[]) => {
+    const { status, stdout, stderr } = await biform("make-model", ...args, "--json");
     expect(stderr).not.toMatch(/error/i);
     expect(status).toBe(0);
     return JSON.parse(stdout);
   };
-  const folder = facts("made", "--seed", "3");
+  const folder = await facts("made", "--seed", "3");
   expect(folder).toMatchObject({ path: "made", preset: "deepseek2", size: "tiny", type: "F32", seed: 3 });
   expect(existsSync(join(scratch, "made", "tokenizer.json"))).toBe(true);
-  const file = facts("made.gguf", "--seed", "3", "--type", "Q8_0", "--layout", "joint");
+  const file = await facts("made.gguf", "--seed", "3", "--type", "Q8_0", "--layout", "joint");
   expect(file).toMatchObject({ parameters: folder.parameters, layout: "joint", type: "Q8_0" });
   expect(file.bytes).toBe(statSync(join(scratch, "made.gguf")).size);
   expect(file.bytes).toBeLessThan(folder.bytes / 3);

@@ -12,14 +12,16 @@ import { load } from "../src/generate/load.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import { put, saveChatModel } from "./fixture/chat.ts";
 import { llama, saveCheckpoint } from "./fixture/checkpoint.ts";
+import { biform } from "./fixture/command.ts";
 import { plainLogits, randomCheckpoint, type Stored } from "./fixture/plain.ts";
 
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "biform-run-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-const biform = (args: string[], input = "") =>
-  spawnSync(process.execPath, [bin, ...args], { cwd: scratch, encoding: "utf8", input });
-const run = (...args: string[]) => biform(["run", ...args, "--threads", "1"]);
+const run = (...words: string[]) => biform(scratch, ["run", ...words, "--threads", "1"]);
+/** In a process of its own. */
+const spawned = (input: string, ...words: string[]) =>
+  spawnSync(process.execPath, [bin, "run", ...words, "--threads", "1"], { cwd: scratch, encoding: "utf8", input });
 
 let model: Awaited<ReturnType<typeof saveChatModel>>;
 beforeAll(async () => {
@@ -80,27 +82,26 @@ describe("biform run", () => {
       ids.push(step.id);
     }
     loaded.close();
-    const { status, stdout, stderr } = run("model", "--prompt", "the end", ...greedy);
+    const { status, stdout, stderr } = await run("model", "--prompt", "the end", ...greedy);
     expect([status, stdout]).toEqual([0, text]);
     expect(stderr).toMatch(/loaded .* parameters[\s\S]*prompt: 5 tokens[\s\S]*answer: 24 tokens[\s\S]*form: \w+/);
-    const absorbed = run("model", "--prompt", "the end", ...greedy, "--form", "absorbed", "--chunk", "2");
+    const absorbed = await run("model", "--prompt", "the end", ...greedy, "--form", "absorbed", "--chunk", "2");
     expect([absorbed.status, absorbed.stdout]).toEqual([0, text]);
     expect(absorbed.stderr).toMatch(/form: absorbed/);
-    const asIds = run("model", "--tokens", "257,32,101,110,100", ...greedy);
+    const asIds = await run("model", "--tokens", "257,32,101,110,100", ...greedy);
     expect(asIds.stdout).toBe(`${ids.join(",")}\n`);
   });
 
-  test("prints one JSON object that its schema accepts, and with --stream a line per token before it", () => {
-    const plain = run("model", "--prompt", "the", ...greedy, "--json");
+  test("prints one JSON object that its schema accepts, and with --stream a line per token before it", async () => {
+    const plain = await run("model", "--prompt", "the", ...greedy, "--json");
     const result = resultSchema.parse(JSON.parse(plain.stdout));
     expect(plain.stderr).toBe("");
     expect(result).toMatchObject({ finish: "length", tokens: 24, sampling: { temperature: 0 } });
     const total = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
     // Three layers; the first token comes of the prompt, and the last one is not run.
     expect(total(result.forms.prefill) + total(result.forms.decode)).toBe(3 * (result.promptTokens + 23));
-    const lines = run("model", "--prompt", "the", ...greedy, "--json", "--stream")
-      .stdout.trimEnd()
-      .split("\n");
+    const { stdout } = await run("model", "--prompt", "the", ...greedy, "--json", "--stream");
+    const lines = stdout.trimEnd().split("\n");
     const steps = lines.slice(0, -1).map((line) => JSON.parse(line));
     expect(steps.map(({ id }) => id)).toEqual(result.ids);
     expect(steps.map(({ text }) => text).join("")).toBe(result.text);
@@ -108,40 +109,42 @@ describe("biform run", () => {
   });
 
   test("reads its prompt from standard input or a file, without the last line break", async () => {
-    const expected = run("model", "--prompt", "the end", ...greedy).stdout;
+    const expected = (await run("model", "--prompt", "the end", ...greedy)).stdout;
     await put(scratch, "prompt.txt", "the end\n");
-    expect(run("model", "--prompt-file", "prompt.txt", ...greedy).stdout).toBe(expected);
-    expect(biform(["run", "model", "--prompt", "-", "--threads", "1", ...greedy], "the end\n").stdout).toBe(expected);
+    expect((await run("model", "--prompt-file", "prompt.txt", ...greedy)).stdout).toBe(expected);
+    expect(spawned("the end\n", "model", "--prompt", "-", ...greedy).stdout).toBe(expected);
   });
 
-  test("the same seed writes the same text, another seed another", () => {
-    const drawn = (seed: string) => run("model", "--prompt", "the", "--max-tokens", "12", "--seed", seed).stdout;
-    expect(drawn("3")).toBe(drawn("3"));
-    expect(drawn("4")).not.toBe(drawn("3"));
+  test("the same seed writes the same text, another seed another", async () => {
+    const drawn = async (seed: string) =>
+      (await run("model", "--prompt", "the", "--max-tokens", "12", "--seed", seed)).stdout;
+    const text = await drawn("3");
+    expect(await drawn("3")).toBe(text);
+    expect(await drawn("4")).not.toBe(text);
   });
 
-  test("a stop string ends the text across token borders and is not printed, not even in part", () => {
-    const { text } = JSON.parse(run("model", "--prompt", "the", ...greedy, "--json").stdout);
+  test("a stop string ends the text across token borders and is not printed, not even in part", async () => {
+    const { text } = JSON.parse((await run("model", "--prompt", "the", ...greedy, "--json")).stdout);
     const whole: string[] = [...text];
     // Two characters from the middle: byte-level tokens of random weights hardly ever hold two.
     const stop = whole.slice(9, 11).join("");
-    const { stdout, stderr } = run("model", "--prompt", "the", ...greedy, "--stop", "never", "--stop", stop);
+    const { stdout, stderr } = await run("model", "--prompt", "the", ...greedy, "--stop", "never", "--stop", stop);
     expect(stdout).toBe(text.slice(0, text.indexOf(stop)));
     expect(stderr).toMatch(/ended at a stop string/);
   });
 
   test("an end token ends the text, also when generation_config.json names several", async () => {
-    const first = JSON.parse(run("model", "--tokens", "1,2,3", ...greedy, "--json").stdout).ids;
+    const first = JSON.parse((await run("model", "--tokens", "1,2,3", ...greedy, "--json")).stdout).ids;
     const ending = join(scratch, "ending");
     await saveChatModel(ending);
     await put(ending, "generation_config.json", { eos_token_id: [0, first[4]], temperature: 0.5, do_sample: false });
-    const found = JSON.parse(run("ending", "--tokens", "1,2,3", "--max-tokens", "24", "--json").stdout);
+    const found = JSON.parse((await run("ending", "--tokens", "1,2,3", "--max-tokens", "24", "--json")).stdout);
     expect(found.ids).toEqual(first.slice(0, first.indexOf(first[4]) + 1));
     expect(found).toMatchObject({ finish: "end", sampling: { temperature: 0 } });
   });
 
-  test("a full context ends the text and says so", () => {
-    const found = run("model", "--tokens", "1,2,3", "--context", "8", "--temperature", "0");
+  test("a full context ends the text and says so", async () => {
+    const found = await run("model", "--tokens", "1,2,3", "--context", "8", "--temperature", "0");
     // The eighth token has been run; the one it leads to has no room.
     expect(found.stdout.trim().split(",")).toHaveLength(6);
     expect(found.stderr).toMatch(/ended because the context is full/);
@@ -151,7 +154,14 @@ describe("biform run", () => {
     const ids = [1, 2, 3, 250, 77, 3, 3];
     const expected = plainLogits(model.config, model.tensors as Stored[], ids).flat();
     for (const more of [[], ["--form", "absorbed", "--chunk", "1"], ["--chunk", "3", "--device", "reference"]]) {
-      const { status, stdout } = run("model", "--tokens", ids.join(","), "--logits", "logits.safetensors", ...more);
+      const { status, stdout } = await run(
+        "model",
+        "--tokens",
+        ids.join(","),
+        "--logits",
+        "logits.safetensors",
+        ...more,
+      );
       expect([status, stdout]).toEqual([0, ""]);
       const reader = await openSafetensors(join(scratch, "logits.safetensors"));
       expect(reader.names).toEqual(["logits"]);
@@ -192,15 +202,15 @@ describe("biform run says in a line what is wrong with", () => {
     ["an unknown form", ["model", ...prompt, "--form", "up"], /--form: got "up", expected expanded or absorbed/],
     ["a top-p", ["model", ...prompt, "--top-p", "high"], /--top-p.*expected a number/],
     ["a kept session of another kind", ["bare", "--resume", "notes.session"], /notes\.session: /],
-  ])("%s", (_, args, message) => {
-    const { status, stdout, stderr } = run(...args);
+  ])("%s", async (_, args, message) => {
+    const { status, stdout, stderr } = await run(...args);
     expect(stderr).toMatch(message);
     expect([status, stdout]).toEqual([1, ""]);
     expect(stderr).not.toMatch(/^\s+at /m);
   });
 
-  test("a place that cannot be written, and leaves nothing behind", () => {
-    const { status, stderr } = run("bare", "--tokens", "1", "--logits", "nowhere/logits.safetensors");
+  test("a place that cannot be written, and leaves nothing behind", async () => {
+    const { status, stderr } = await run("bare", "--tokens", "1", "--logits", "nowhere/logits.safetensors");
     expect(status).toBe(1);
     expect(stderr).toMatch(/nowhere\/logits\.safetensors/);
     expect(existsSync(join(scratch, "nowhere"))).toBe(false);
@@ -227,10 +237,10 @@ describe("a GGUF file", () => {
   test("runs with its own tokenizer, kept sessions included, whichever type its cache has", async () => {
     await writeSampleGguf(join(scratch, "tiny.gguf"), config, sample, "tiny");
     const greedy = ["--temperature", "0", "--max-tokens", "9", "--cache", "bf16"];
-    const whole = run("tiny.gguf", "--prompt", "hello there", ...greedy);
+    const whole = await run("tiny.gguf", "--prompt", "hello there", ...greedy);
     expect([whole.status, whole.stdout === ""]).toEqual([0, false]);
-    const kept = run("tiny.gguf", "--prompt", "hello there", ...greedy, "--max-tokens", "4", "--save", "half");
-    const rest = run("tiny.gguf", "--resume", "half", ...greedy, "--max-tokens", "5");
+    const kept = await run("tiny.gguf", "--prompt", "hello there", ...greedy, "--max-tokens", "4", "--save", "half");
+    const rest = await run("tiny.gguf", "--resume", "half", ...greedy, "--max-tokens", "5");
     expect(kept.stdout + rest.stdout).toBe(whole.stdout);
   });
 });
