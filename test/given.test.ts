@@ -16,12 +16,13 @@ import { formsOf } from "../src/model/model.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import { put, saveChatModel } from "./fixture/chat.ts";
 import { deepseek3 as deepseek3Moe, deepseek32, llama, saveCheckpoint, youtu } from "./fixture/checkpoint.ts";
+import { biform as commanded } from "./fixture/command.ts";
 import { type Json, plainLogits, randomCheckpoint } from "./fixture/plain.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "biform-given-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
-const biform = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { cwd: scratch, encoding: "utf8" });
+const biform = (...words: string[]) => commanded(scratch, words);
 let made = 0;
 const fresh = () => join(scratch, `model${made++}`);
 const ids = [3, 17, 5, 8, 21, 21, 30];
@@ -117,7 +118,7 @@ describe("a head beside tied embeddings", () => {
     expect(a.notes[0]).toMatch(
       /lm_head\.weight is not model\.embed_tokens\.weight, though tie_word_embeddings is true/,
     );
-    const { status, stderr } = biform("run", dir, "--tokens", "1,2", "--max-tokens", "1", "--threads", "1");
+    const { status, stderr } = await biform("run", dir, "--tokens", "1,2", "--max-tokens", "1", "--threads", "1");
     expect([status, stderr]).toEqual([0, expect.stringContaining("note: ")]);
     expect(stderr).toContain(a.notes[0]!);
   });
@@ -200,8 +201,8 @@ async function cut(file: string, to: string, count: number): Promise<string[]> {
 }
 
 describe("a GGUF model in several parts", () => {
-  const text = (path: string) => {
-    const { status, stdout, stderr } = biform(
+  const text = async (path: string) => {
+    const { status, stdout, stderr } = await biform(
       "run",
       path,
       "--prompt",
@@ -219,22 +220,24 @@ describe("a GGUF model in several parts", () => {
 
   test("runs, plans and loads as the whole does", async () => {
     const whole = `${fresh()}.gguf`;
-    expect(biform("make-model", "--preset", "deepseek3-moe", "--size", "tiny", "--type", "Q8_0", whole).status).toBe(0);
+    const made = await biform("make-model", "--preset", "deepseek3-moe", "--size", "tiny", "--type", "Q8_0", whole);
+    expect(made.status).toBe(0);
     const [first, second, third] = (await cut(whole, fresh(), 3)) as [string, string, string];
-    expect(text(first)).toBe(text(whole));
+    expect(await text(first)).toBe(await text(whole));
     expect((await logitsOf(first)).forms).toEqual((await logitsOf(whole)).forms);
-    const planned = (path: string) => JSON.parse(biform("plan", path, "--json", "--weights", "file").stdout);
-    const [a, b] = [planned(first), planned(whole)];
+    const planned = async (path: string) =>
+      JSON.parse((await biform("plan", path, "--json", "--weights", "file")).stdout);
+    const [a, b] = [await planned(first), await planned(whole)];
     expect({ ...a, name: "", model: "" }).toEqual({ ...b, name: "", model: "" });
     for (const other of [second, third]) {
-      const { status, stderr } = biform("run", other, "--prompt", "x");
+      const { status, stderr } = await biform("run", other, "--prompt", "x");
       expect([status, stderr]).toEqual([
         1,
         expect.stringMatching(/expected the first, named .*-00001-of-00003\.gguf; open that one/),
       ]);
     }
     rmSync(third);
-    const { status, stderr } = biform("run", first, "--prompt", "x");
+    const { status, stderr } = await biform("run", first, "--prompt", "x");
     expect([status, stderr]).toEqual([1, expect.stringMatching(/-00003-of-00003\.gguf: got no such file/)]);
   }, 60_000);
 });
@@ -349,11 +352,11 @@ describe("settings of generation_config.json that nobody can follow", () => {
   test("stop no run, which says so; what is given on the command line goes before them", async () => {
     const { dir, loaded } = await chatModel({ "generation_config.json": { top_k: -1, top_p: 0 } });
     loaded.close();
-    const found = biform("run", dir, "--prompt", "the", "--max-tokens", "2", "--threads", "1", "--json");
+    const found = await biform("run", dir, "--prompt", "the", "--max-tokens", "2", "--threads", "1", "--json");
     expect(found.status).toBe(0);
     expect(found.stderr).toMatch(/note: .*top_k: got -1[\s\S]*note: .*top_p: got 0/);
     expect(JSON.parse(found.stdout).sampling).toEqual({ temperature: 0.8, topP: 0.95, seed: 1 });
-    const bad = biform("run", dir, "--prompt", "the", "--top-k", "-1", "--threads", "1");
+    const bad = await biform("run", dir, "--prompt", "the", "--top-k", "-1", "--threads", "1");
     expect([bad.status, bad.stderr]).toEqual([1, expect.stringMatching(/topK: got -1, expected a whole number/)]);
   });
 
@@ -392,7 +395,7 @@ describe("chat templates that cannot be used", () => {
     await expect(loaded.template!.render([{ role: "user", content: "hi" }])).rejects.toThrow(FormatError);
     loaded.close();
     if (!_what.startsWith("a list")) return;
-    expect(biform("run", dir, "--prompt", "the", "--max-tokens", "1", "--threads", "1").status).toBe(0);
+    expect((await biform("run", dir, "--prompt", "the", "--max-tokens", "1", "--threads", "1")).status).toBe(0);
     const chat = spawnSync(process.execPath, [bin, "chat", dir, "--threads", "1"], {
       encoding: "utf8",
       input: "hello\n",
@@ -407,17 +410,17 @@ test("a begin token that was typed and is added too stands twice, and run says s
   const settings = { bos_token: "<end>", eos_token: "<end>", tokenizer_class: "LlamaTokenizerFast" };
   const run = (prompt: string) =>
     biform("run", dir, "--prompt", prompt, "--max-tokens", "1", "--threads", "1", "--json");
-  const counted = (prompt: string) => JSON.parse(run(prompt).stdout).promptTokens;
+  const counted = async (prompt: string) => JSON.parse((await run(prompt)).stdout).promptTokens;
   await put(dir, "tokenizer_config.json", { ...settings, add_bos_token: true });
-  const twice = run("<end>the");
+  const twice = await run("<end>the");
   expect(twice.stderr).toMatch(
     /note: the prompt begins with "<end>", which the tokenizer adds itself: it stands twice/,
   );
-  expect(run("the").stderr).toBe("");
-  expect(JSON.parse(twice.stdout).promptTokens).toBe(counted("the") + 1);
+  expect((await run("the")).stderr).toBe("");
+  expect(JSON.parse(twice.stdout).promptTokens).toBe((await counted("the")) + 1);
   await put(dir, "tokenizer_config.json", { ...settings, add_bos_token: false });
-  expect(run("<end>the").stderr).toBe("");
-  expect(counted("<end>the")).toBe(JSON.parse(twice.stdout).promptTokens - 1);
+  expect((await run("<end>the")).stderr).toBe("");
+  expect(await counted("<end>the")).toBe(JSON.parse(twice.stdout).promptTokens - 1);
 });
 
 test("a config.json as Python writes it loads where the key is not read, and is refused by the key's name where it is", async () => {
