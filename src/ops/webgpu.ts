@@ -1,11 +1,36 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
+import { accumulateWebgpu } from "./accumulate/webgpu.ts";
 import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
+import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
+import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
+import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
+import { mapBackwardWebgpu, mapWebgpu } from "./map/webgpu.ts";
+import { multiplyBackwardWebgpu, multiplyWebgpu } from "./multiply/webgpu.ts";
+import { normBackwardWebgpu, normWebgpu } from "./norm/webgpu.ts";
+import { nextWebgpu, previousWebgpu } from "./previous/webgpu.ts";
+import { ropeWebgpu } from "./rope/webgpu.ts";
 
 const kernels: Partial<Kernels> = {
+  accumulate: accumulateWebgpu,
+  bias: biasWebgpu,
+  biasGradient: biasGradientWebgpu,
   combine: combineWebgpu,
   contract: contractWebgpu,
+  conv: convWebgpu,
+  convBackward: convBackwardWebgpu,
+  gate: gateWebgpu,
+  gateBackward: gateBackwardWebgpu,
+  map: mapWebgpu,
+  mapBackward: mapBackwardWebgpu,
+  multiply: multiplyWebgpu,
+  multiplyBackward: multiplyBackwardWebgpu,
+  next: nextWebgpu,
+  norm: normWebgpu,
+  normBackward: normBackwardWebgpu,
+  previous: previousWebgpu,
+  rope: ropeWebgpu,
   update: updateWebgpu,
 };
 

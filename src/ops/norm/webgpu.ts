@@ -1,0 +1,90 @@
+import { columnShader, sumColumns } from "../../device/gpu/column.ts";
+import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupSum } from "../../device/gpu/sum.ts";
+import type { WebgpuDevice } from "../../device/webgpu.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { NormBackwardKernel, NormKernel } from "./index.ts";
+
+/** Threads of a workgroup, which has one row: few for a head, many for a whole token. */
+const threadsFor = (e: number) => (e > 256 ? 256 : 64);
+
+/** What both directions begin with: this workgroup's row, and 1 / rms of it. */
+const start = (THREADS: number) => /* wgsl */ `
+  let row = line(group, groups);
+  if (row >= p.rows) { return; }
+  let at = row * p.width;
+  var squares = 0.0;
+  for (var i = thread; i < p.width; i += ${THREADS}) { squares += x[p.x_at + at + i] * x[p.x_at + at + i]; }
+  let r = 1.0 / sqrt(sumAll(squares, thread) / f32(p.width) + p.eps);`;
+
+/** The gain of number i of the row; gains repeat along x. */
+const gainOf = (GAIN: unknown) => (GAIN ? "gain[p.gain_at + (at + i) % p.gains]" : "1.0");
+
+const forward: Shader = {
+  name: "norm",
+  reads: { x: "f32", gain: "f32" },
+  writes: { out: "f32" },
+  numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
+  code: ({ THREADS, GAIN }) => /* wgsl */ `${groupSum(Number(THREADS))}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {${start(Number(THREADS))}
+  for (var i = thread; i < p.width; i += ${THREADS}) { out[p.out_at + at + i] = x[p.x_at + at + i] * r * ${gainOf(GAIN)}; }
+}`,
+};
+
+/** dx = r (u - x r^2 mean(u x)), u = g gain; and every row's r, for the gains' gradient. */
+const backward: Shader = {
+  name: "normBackward",
+  reads: { x: "f32", gain: "f32", g: "f32" },
+  writes: { dx: "f32", inverse: "f32" },
+  numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
+  code: ({ THREADS, GAIN, DX, DGAIN }) => /* wgsl */ `${groupSum(Number(THREADS))}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {${start(Number(THREADS))}
+  ${DGAIN ? "if (thread == 0) { inverse[p.inverse_at + row] = r; }" : ""}
+  ${
+    DX
+      ? /* wgsl */ `
+  var part = 0.0;
+  for (var i = thread; i < p.width; i += ${THREADS}) { part += g[p.g_at + at + i] * ${gainOf(GAIN)} * x[p.x_at + at + i]; }
+  let mean = sumAll(part, thread) / f32(p.width);
+  for (var i = thread; i < p.width; i += ${THREADS}) {
+    dx[p.dx_at + at + i] = r * (g[p.g_at + at + i] * ${gainOf(GAIN)} - x[p.x_at + at + i] * r * r * mean);
+  }`
+      : ""
+  }
+}`,
+};
+
+/** dgain = the sum over rows of g x r. */
+const gradient = columnShader(
+  { name: "normGain", reads: { x: "f32", g: "f32", inverse: "f32" }, numbers: { width: "u32" } },
+  "g[p.g_at + placeOf(row, column)] * x[p.x_at + placeOf(row, column)] * inverse[p.inverse_at + placeOf(row, column) / p.width]",
+  "fn placeOf(row: u32, column: u32) -> u32 { return row * p.columns + column; }",
+);
+
+function sizesOf(x: Tensor, gain: Tensor | undefined, eps: number) {
+  const width = x.shape.at(-1)!;
+  const rows = width ? x.size / width : 0;
+  return {
+    constants: { THREADS: threadsFor(width), GAIN: gain !== undefined },
+    numbers: { rows, width, gains: gain?.size ?? 1, eps },
+    groups: groupsFor(rows),
+  };
+}
+
+export const normWebgpu: NormKernel = (x, gain, eps, out) => {
+  const { constants, numbers, groups } = sizesOf(x, gain, eps);
+  (out.device as WebgpuDevice).launch(forward, constants, { x, gain, out }, numbers, groups);
+};
+
+export const normBackwardWebgpu: NormBackwardKernel = (x, gain, eps, g, dx, dgain) => {
+  const { constants, numbers, groups } = sizesOf(x, gain, eps);
+  const device = g.device as WebgpuDevice;
+  const inverse = dgain && new Tensor(device, [numbers.rows]);
+  const wanted = { ...constants, DX: dx !== undefined, DGAIN: dgain !== undefined };
+  device.launch(backward, wanted, { x, gain, g, dx, inverse }, numbers, groups);
+  if (!dgain || !inverse) return;
+  sumColumns(gradient, { x, g, inverse }, x.size / dgain.size, dgain, { width: numbers.width });
+  inverse.free();
+};
