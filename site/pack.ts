@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { deflateRawSync } from "node:zlib";
 
 const scriptOf = (name: string) => `\n${readFileSync(new URL(name, import.meta.url), "utf8")}`;
-export const headline = scriptOf("headline.js");
+/** What runs before the headline, and after it. */
+export const [asked, headline] = [scriptOf("asked.js"), scriptOf("headline.js")];
 const [opening, unpack] = [scriptOf("opening.js"), scriptOf("unpack.js")];
 
 /** One part of the page's script: a function under its name, whose imports are of other parts. */
@@ -29,11 +30,12 @@ export function packPage(page: string, { style, parts, first }: Rest): string {
     throw new Error("site: got an index.html without <!--rest--> and <!--/rest-->, expected both");
   const rest = JSON.stringify({ html, style, opening, parts: Object.fromEntries(parts), first });
   const packed = deflateRawSync(rest, { level: 9 }).toString("base64");
-  const hashes = [headline, opening, unpack, ...parts.values()].map(
+  const hashes = [asked, headline, opening, unpack, ...parts.values()].map(
     (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`,
   );
   const policy = `default-src 'none'; script-src ${hashes.join(" ")}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
-  const scripts = `<script type="text/plain" id="packed">${packed}</script>\n<script>${unpack}</script>\n`;
+  // A comment, since a browser reads it faster than text of a script: 2 ms rather than 3.5 for its 400 kB.
+  const scripts = `<!--${packed}--><script>${unpack}</script>\n`;
   return `${before}${scripts}${after}`.replace(
     "<!--policy-->",
     () => `<meta http-equiv="Content-Security-Policy" content="${policy}">`,

@@ -1,14 +1,14 @@
 // After the first answer was painted: the rest of the page, which lies packed in it, and then its script, part by part. A part is
 // a script made of the same text as when the page was built, since the page's policy has its hash.
 {
+  const packed = document.currentScript.previousSibling;
   const run = (text) => {
     const script = document.createElement("script");
     script.textContent = text;
     document.head.append(script);
   };
   const unpack = async () => {
-    const packed = document.getElementById("packed");
-    const letters = atob(packed.textContent);
+    const letters = atob(packed.data);
     packed.remove();
     const bytes = new Uint8Array(letters.length);
     for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);

@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin, runnerImport } from "vite";
-import { style } from "../src/draw/style.ts";
-import { headline, packPage, wrapPart } from "./pack.ts";
+import { ground, style } from "../src/draw/style.ts";
+import { asked, headline, packPage, wrapPart } from "./pack.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const source = fileURLToPath(new URL("../src", import.meta.url));
 const alias = { "biform/web": `${source}/web.ts` };
 /** Of the report's styles and the page's own, what the first answer needs. */
-const firstStyle = `<style>${style}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
+const firstStyle = `<style>${ground}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
 
 /** Puts script and styles into index.html: it opens from any server, any path and from a disk, where browsers forbid modules beside it. */
 function oneFile(): Plugin {
@@ -21,7 +21,7 @@ function oneFile(): Plugin {
       const page = bundle["index.html"];
       if (page?.type !== "asset")
         throw new Error("site: got no index.html, expected one; keep it beside vite.config.ts");
-      let sheets = "";
+      let sheets = style;
       let first: string | undefined;
       const parts = new Map<string, string>();
       for (const [path, file] of Object.entries(bundle)) {
@@ -67,7 +67,7 @@ function firstAnswers(): Plugin {
         const headlines = Object.fromEntries(Object.entries(answers).map(([name, { values }]) => [name, values[0]!]));
         // Functions, since a value may hold what `replace` takes for a pattern.
         return html
-          .replace("<!--first-style-->", () => firstStyle)
+          .replace("<!--first-style-->", () => `${firstStyle}\n<script>${asked}</script>`)
           .replace("<!--headline-->", () => asText(headlines["deepseek-r1"]!))
           .replace("<!--headlines-->", () => `${asJson("headlines", headlines)}\n<script>${headline}</script>`)
           .replace("<!--firsts-->", () => asJson("firsts", answers));

@@ -133,6 +133,14 @@ const comparison = () => readFileSync(join(root, "test/fixture/comparison.json")
 
 test("the page is built as one file", () => expect(readdirSync(folder)).toEqual(["index.html"]));
 
+test("its first answer stands before everything but its own policy and styles", () => {
+  const page = readFileSync(join(folder, "index.html"), "utf8");
+  const [before] = page.split(/deepseek-r1: 163&#8239;840 tokens keep 10.72 GiB of latents in float16.<\/h1>/);
+  // What a slow phone parses in one piece; the whole page is a hundred times that.
+  expect(before!.length).toBeLessThan(6000);
+  expect(page.length).toBeGreaterThan(300_000);
+});
+
 // One test drives it all in the short command, from the link to the pictures; the rest are for the long one.
 test.skipIf(noBrowser !== undefined)(
   "the page is one file, plans DeepSeek-R1 at 163,840 tokens, and draws",

@@ -1,9 +1,9 @@
 /**
- * The report's style sheet. The eight colours are Okabe and Ito's set ("Color Universal Design", 2008), told apart
- * under the common colour-vision deficiencies, darkened on white and lightened on black until every line has a contrast
- * of at least 3 to its paper (WCAG 2.2, 1.4.11); black is for the first variant, the reference.
+ * Colours and type, which a page needs before its first text is laid out. The eight colours are Okabe and Ito's set ("Color
+ * Universal Design", 2008), told apart under the common colour-vision deficiencies, darkened on white and lightened on black
+ * until every line has a contrast of at least 3 to its paper (WCAG 2.2, 1.4.11); black is for the first variant, the reference.
  */
-export const style = `
+export const ground = `
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1c1f23; --soft: #5a626b; --line: #d9dde2; --panel: #f5f6f8; --accent: #0060a0;
@@ -20,12 +20,15 @@ body {
   margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;
 }
-main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
+.soft { color: var(--soft); font-size: 0.9rem; }
+`;
+
+/** The report's style sheet, the ground in it. */
+export const style = `${ground}main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 4px; text-wrap: balance; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 44px 0 8px; }
 h3 { font-size: 1rem; margin: 0 0 4px; overflow-wrap: anywhere; }
 p { margin: 6px 0; max-width: 75ch; }
-.soft { color: var(--soft); font-size: 0.9rem; }
 .verdict { background: var(--panel); border-left: 4px solid var(--accent); border-radius: 4px; padding: 16px 20px; margin-top: 20px; }
 .verdict .headline { font-size: 1.15rem; font-weight: 600; margin: 0 0 6px; overflow-wrap: anywhere; }
 .verdict h2 { font-size: 1rem; margin: 14px 0 2px; }
