@@ -36,7 +36,6 @@ const partial: Readonly<Record<string, RegExp>> = {
   glm4_moe: /head_dim: got nothing, and hidden_size 4096 is no multiple of 96 heads/,
   glm4v_moe: /head_dim: got nothing, and hidden_size 4096 is no multiple of 96 heads/,
   qwen3_omni_moe_thinker: /head_dim: got nothing, and hidden_size 2048 is no multiple of 28 heads/,
-  gemma4_unified_assistant: /num_kv_shared_layers/,
 };
 
 const typeOf = ({ config }: KnownConfig): unknown =>

@@ -193,6 +193,138 @@ test("LongCat-Flash-Lite: tables of n-grams apart, twelve of them, each with two
   expect(countParameters(found).total - countParameters(plain).total).toBe(rows * 8 + 12 * 8 * 96);
 });
 
+test("LongCat-Flash-Lite-Sparse: a config without model_type, one index key for the two layers of a block", () => {
+  const { model_type: _, ...sizes } = field.longcat;
+  const sparse = {
+    ...sizes,
+    architectures: ["LongcatCausalLM"],
+    attention_method: "LSA",
+    index_n_heads: 2,
+    index_head_dim: 8,
+    index_topk: 64,
+    oe_vocab_size_ratio: 78,
+  };
+  const found = read(sparse);
+  expect(kinds(found)).toEqual({ DSA: 2, "DSA-shared": 2 });
+  expect(held(found, 1000)).toBe(1000 * (4 * (16 + 8) + 2 * 8) * 2);
+  expect(found.tables).toEqual(read(field.longcat).tables);
+  // Beside what the dense kin has: queries of the bottleneck, a key and its norm without a bias, a weight for each head.
+  const indexer = 32 * 2 * 8 + 96 * 8 + 8 + 96 * 2;
+  expect(countParameters(found).total - countParameters(read(field.longcat)).total).toBe(2 * indexer);
+  expect(kinds(read({ ...sparse, cli_factor: 4 }))).toEqual({ DSA: 1, "DSA-shared": 3 });
+  // The same class without an indexer and without tables is LongCat-Flash.
+  const plain = read({ ...sizes, architectures: ["LongcatCausalLM"] });
+  expect(plain.layers).toEqual(read({ ...sizes, model_type: "longcat_flash" }).layers);
+  expect(plain.tables).toEqual([]);
+  refused({ ...sparse, attention_method: "NSA" }, /^attention_method: got "NSA"/);
+  refused({ ...sparse, cli_factor: 0 }, /^cli_factor: got 0/);
+  refused({ ...sparse, indexer_types: ["full"] }, /^indexer_types: got/);
+  refused({ ...sparse, oe_embed_dim: 512 }, /^oe_embed_dim: got 512/);
+});
+
+describe("Motif 3", () => {
+  const motif = presetOf("motif-3-beta")!.config;
+  const small = {
+    model_type: "motif3",
+    vocab_size: 100,
+    hidden_size: 40,
+    num_hidden_layers: 5,
+    attention_cls: "gdla",
+    num_attention_heads: 10,
+    num_key_value_heads: 2,
+    head_dim: 12,
+    qk_rope_head_dim: 4,
+    v_head_dim: 8,
+    q_lora_rank: 16,
+    kv_lora_rank: 6,
+    use_sliding_window: true,
+    sliding_window: 32,
+    sliding_window_pattern: "interleave",
+    sliding_window_period: 4,
+    mhc_enabled: false,
+    intermediate_size: 64,
+  };
+  test("caches the latent in every layer, of which the first of four see everything", () => {
+    const found = read(motif);
+    expect(kinds(found)).toEqual({ GDLA: 14, "GDLA 128": 39 });
+    expect(held(found, 262_144)).toBe((14 * 262_144 + 39 * 128) * (512 + 64) * 2);
+    // As llama.cpp#26298 has it: 16 groups' keys and values are 8.9 times as many.
+    expect((16 * (192 + 128)) / (512 + 64)).toBeCloseTo(8.9, 1);
+    expect(cacheBytes(found, "expanded", "float16", 128)).toBe(53 * 128 * 16 * (192 + 128) * 2);
+  });
+  test("parameters of a small one, counted by hand", () => {
+    const [d, q, c, r, n, v, all, groups] = [40, 16, 6, 4, 8, 8, 10, 2];
+    const signal = all - groups;
+    const attention =
+      d * q +
+      q +
+      q * all * (n + r) +
+      q * signal * v +
+      d * (c + r) +
+      c +
+      c * groups * (n + v) +
+      d * signal +
+      signal * v * d;
+    const layer = attention + 3 * d * 64 + 4 + 2 * d;
+    expect(countParameters(read(small)).total).toBe(5 * layer + 2 * 100 * d + d);
+  });
+  test("what the publisher's class does not do is refused by its key", () => {
+    for (const [key, value] of Object.entries({
+      attention_cls: "basic",
+      diff_v2: false,
+      elementwise_attn_output_gate: false,
+      headwise_attn_output_gate: true,
+      k_ratio: 2,
+      sliding_window_pattern: "random",
+      sliding_window_period: 0,
+      layer_types: ["brand_new"],
+    }))
+      refused({ ...small, [key]: value }, new RegExp(`^${key}: got`));
+    refused({ ...small, num_noise_heads: 5 }, /^num_key_value_heads: got 2 of 10 heads, 5 of noise/);
+  });
+});
+
+describe("Gemma 4's assistant", () => {
+  const text = {
+    model_type: "gemma4_text",
+    vocab_size: 1000,
+    hidden_size: 32,
+    intermediate_size: 64,
+    num_hidden_layers: 4,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 16,
+    global_head_dim: 32,
+    sliding_window: 8,
+    layer_types: [...Array(3).fill("sliding_attention"), "full_attention"],
+    num_kv_shared_layers: 4,
+    hidden_size_per_layer_input: 0,
+  };
+  const assistant = { model_type: "gemma4_assistant", backbone_hidden_size: 96, text_config: text };
+  test("keeps nothing: its queries go over its model's caches", () => {
+    const found = read(assistant);
+    expect(held(found, 4096)).toBe(0);
+    expect(found.assumed!.at(-1)).toMatch(/it attends to its model's caches/);
+    const layer = (e: number) => 2 * 32 * 4 * e + e + 3 * 32 * 64 + 4 * 32 + 1;
+    expect(countParameters(found).total).toBe(3 * layer(16) + layer(32) + 1000 * 32 + 32 + 3 * 32 * 96);
+    const ordered = read({ ...assistant, use_ordered_embeddings: true, num_centroids: 50 });
+    expect(countParameters(ordered).total - countParameters(found).total).toBe(50 * 32);
+  });
+  test("stands beside a model as its draft, without a cache of its own", () => {
+    const model = read(presetOf("gemma-4-e4b")!.config);
+    const { draft } = draftBy(model, read(assistant));
+    expect(held({ ...model, layers: draft!.layers }, 4096)).toBe(0);
+  });
+  test("with layers that would keep something is refused", () => {
+    refused(
+      { ...assistant, text_config: { ...text, num_kv_shared_layers: 2 } },
+      /^num_kv_shared_layers: got 2, expected all 4/,
+    );
+    for (const keys of [{ enable_moe_block: true }, { use_double_wide_mlp: true }, { hidden_size_per_layer_input: 8 }])
+      refused({ ...assistant, text_config: { ...text, ...keys } }, new RegExp(`^${Object.keys(keys)[0]}: got`));
+  });
+});
+
 test("a further token's layer of Qwen3.5 has attention, although three of four layers have a state", () => {
   const config = {
     model_type: "qwen3_5_text",

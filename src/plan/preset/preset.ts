@@ -14,6 +14,7 @@ import { recent } from "./recent.ts";
 import { recurrent } from "./recurrent.ts";
 import { season } from "./season.ts";
 import { shippedKeys } from "./shipped.ts";
+import { summer } from "./summer.ts";
 
 /** A public model's sizes as its publisher's config has them: the keys that decide about cost, by their own names. */
 export interface Preset {
@@ -32,6 +33,7 @@ export interface Preset {
 /** Public models, the latent ones first. */
 export const presets: readonly Preset[] = [
   ...season,
+  ...summer,
   ...deepseek,
   ...kimi,
   ...latent,

@@ -31,3 +31,6 @@ export const twofold = without("GQA-KV", ["wV", "bV"], (z) => z.d * z.g * z.v);
 
 /** Heads that read the keys and values of another layer, and have queries and outputs of their own alone. */
 export const borrowing = without("GQA-borrowing", ["wK", "bK", "gKH", "wV", "bV"], (z) => z.d * z.g * (z.e + z.v));
+
+/** Heads that read the keys and values of another model, which are counted there. */
+export const borrowingOutside: Costed = { ...borrowing, name: "GQA-outside", cache: () => ({}) };

@@ -5,6 +5,7 @@ import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
 import { type Architecture, architectures } from "./architecture.ts";
+import { assistantOf } from "./assistant.ts";
 import { namedArchitecture, overrideUnread } from "./choice.ts";
 import { headOf } from "./eagle.ts";
 import { languageModel } from "./language.ts";
@@ -30,7 +31,7 @@ export interface Reading {
  * Errors: FormatError naming the key that is missing, out of bounds or at odds with another; ShapeError where sizes do not fit.
  */
 export function blueprintOfConfig(config: Config, name: string, reading: Reading = {}): Blueprint {
-  const head = headOf(config);
+  const head = headOf(config) ?? assistantOf(config);
   return head ? head.finish(planConfig(head.config, name, reading)) : planConfig(config, name, reading);
 }
 

@@ -50,8 +50,12 @@ function furtherLayers({ mtp_config: further }: Config): Config {
   return { num_mtp_layers: num_nextn_predict_layers, mtp_local_layer_ids: local_layer_ids };
 }
 
+/** Classes that are called otherwise than their model_type: what LongCat-Flash-Lite-Sparse and dense kin of it are published under. */
+const named: Readonly<Record<string, string>> = { LongcatCausalLM: "longcat_flash_sparse" };
+
 /** Whether a class such as DeepseekV3ForCausalLM is that of a model_type such as deepseek_v3. */
 function isOf(type: string, name: string): boolean {
+  if (Object.hasOwn(named, name)) return named[name] === type;
   const own = name.replace(/(ForCausalLM|LMHeadModel|ForConditionalGeneration|Model)$/, "").toLowerCase();
   return own === type.replace(/_text$/, "").replaceAll("_", "");
 }

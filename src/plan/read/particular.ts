@@ -4,8 +4,8 @@ import { type Config, count, limits } from "../../family/config.ts";
 import { borrowing } from "./borrow.ts";
 import { checkChosen, dense, isSparse, mixture } from "./feed.ts";
 import { type Attending, groupedAt, type Traits } from "./grouped.ts";
-import { latentAt } from "./latent.ts";
-import { at, change, readKeys, type Settings, sizeAt } from "./settings.ts";
+import { latentAt, sparseAt } from "./latent.ts";
+import { at, change, need, readKeys, type Settings, sizeAt } from "./settings.ts";
 
 const heads = count(limits.heads);
 const width = count(limits.width);
@@ -87,6 +87,40 @@ export function shortcutFeed(s: Settings, i: number, _traits: Traits, config: Co
   return { ...some, always: some.always + mlp.always, flops: some.flops + mlp.flops + 2 * d * zeros };
 }
 
+const sparseSchema = z.object({
+  attention_method: z.enum(["LSA", "MLA"]).nullish(),
+  // Layers of attention that one choice serves: both of a block unless a config says so of more.
+  cli_factor: count(limits.layers).nullish(),
+  index_init_tokens: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31)
+    .nullish(),
+  index_local_tokens: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 31)
+    .nullish(),
+  index_k_norm_type: z.enum(["rms", "layer"]).nullish(),
+});
+
+/**
+ * A layer of LongCat-Flash-Lite-Sparse (arXiv 2608.01662): MLA over keys that an indexer chooses, the first and the last ones always
+ * among them; of so many layers of attention the first has the indexer, and its choice serves the others.
+ */
+export function streamingAt(s: Settings, i: number, traits: Traits, config: Config): Attending {
+  const keys = readKeys(config, sparseSchema);
+  const sparse = keys.attention_method ? keys.attention_method === "LSA" : (s.index_topk ?? 0) > 0;
+  if (!sparse) return latentAt(s, i, traits);
+  const every = keys.cli_factor ?? 2;
+  const indexer_types = Array.from({ length: s.num_hidden_layers }, (_, j) => (j % every ? "shared" : "full"));
+  const own = sparseAt(s, i, traits, { indexer_types });
+  // Its key's norm has no bias.
+  return keys.index_k_norm_type === "layer" || i % every ? own : { ...own, extra: -need(s, "index_head_dim") };
+}
+
 const ngramSchema = z.object({
   ngram_vocab_size_ratio: z
     .number()
@@ -111,6 +145,12 @@ export function ngramTables(s: Settings, config: Config): readonly Table[] {
   const rows = tables * Math.floor(ratio * s.vocab_size) + tables ** 2;
   return [{ name: "embeddings of n-grams", parameters: rows * own, read: tables * own }];
 }
+
+/** The same where a config has such tables. */
+export const someTables = (s: Settings, config: Config): readonly Table[] =>
+  config.ngram_vocab_size_ratio ? ngramTables(s, config) : [];
+export const someExtra = (s: Settings, config: Config): number =>
+  config.ngram_vocab_size_ratio ? ngramExtra(s, config) : 0;
 
 /** What projects a row of each of these tables to the width. */
 export function ngramExtra(s: Settings, config: Config): number {

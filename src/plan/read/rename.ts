@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Config, count, limits, refuse } from "../../family/config.ts";
+import { type Config, count, limits, mustBe, refuse } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { mark } from "./ledger.ts";
 import { namesOf, readKeys } from "./settings.ts";
@@ -156,6 +156,36 @@ const longcatSchema = z.object({
 export function longcat(config: Config): Config {
   const { num_layers: blocks, num_hidden_layers: others } = readKeys(config, longcatSchema);
   return { ...config, num_hidden_layers: times(2, blocks ?? others ?? Number.NaN) };
+}
+
+const tablesSchema = z.object({
+  oe_vocab_size_ratio: z
+    .number()
+    .min(0)
+    .max(2 ** 20)
+    .nullish(),
+  oe_neighbor_num: z.number().int().min(2).max(64).nullish(),
+  oe_split_num: count(limits.heads).nullish(),
+  oe_embed_dim: count(limits.width).nullish(),
+});
+
+/** The same with its tables of n-grams under other words (LongCat-Flash-Lite-Sparse). */
+export function longcatSparse(config: Config): Config {
+  const keys = readKeys(config, tablesSchema);
+  const { oe_vocab_size_ratio: ratio, oe_neighbor_num: longest, oe_split_num: split } = keys;
+  const tables = ((longest ?? 4) - 1) * (split ?? 4);
+  mustBe(
+    "oe_embed_dim",
+    keys.oe_embed_dim,
+    Math.floor(numberOf(config, "hidden_size") / tables),
+    "a share of hidden_size",
+  );
+  return {
+    ...longcat(config),
+    ngram_vocab_size_ratio: ratio ?? 0,
+    ...(longest && { emb_neighbor_num: longest }),
+    ...(split && { emb_split_num: split }),
+  };
 }
 
 /** Layers with experts stand in a text: "4,5,6". */

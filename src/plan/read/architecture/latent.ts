@@ -3,7 +3,8 @@ import { compressedDraft, nextTokens } from "../draft.ts";
 import { hunyuanAt, hunyuanExtra } from "../indexed.ts";
 import { sparseAt } from "../latent.ts";
 import * as library from "../library.ts";
-import { closedAt, ngramExtra, ngramTables, shortcutFeed } from "../particular.ts";
+import { motif, motifAt, motifFeed } from "../motif.ts";
+import { closedAt, ngramExtra, ngramTables, shortcutFeed, someExtra, someTables, streamingAt } from "../particular.ts";
 import * as rename from "../rename.ts";
 import { eitherAt, engramTables, reusingAt, reusingFeed, unhashed } from "../reuse.ts";
 import { type Architecture, latent, tied } from "./row.ts";
@@ -59,6 +60,14 @@ export const latentRows: Readonly<Record<string, Architecture>> = {
     tables: ngramTables,
     extra: ngramExtra,
   }),
+  longcat_flash_sparse: latent({
+    attention: streamingAt,
+    feed: shortcutFeed,
+    rename: rename.longcatSparse,
+    tables: someTables,
+    extra: someExtra,
+  }),
+  motif3: latent({ attention: motifAt, feed: motifFeed, correction: true, rename: motif }),
   deepseek_v4: fourth,
   // DeepSeek-V4 as its publisher's own code calls it (a copy on the hub in FP8).
   deepseek_ref: fourth,
