@@ -127,6 +127,15 @@ const blocks = (f: Fields, layer: number): Layer => {
 
 const hunyuan = (f: Fields, layer: number): Layer => latent(f, layer === 0 || layer % 4 === 1 ? f.index_head_dim : 0);
 
+/** Motif 3: a latent behind a window in all but the first of four layers; unfolded, a key and a value for each group. */
+function motif(f: Fields, layer: number): Layer {
+  const held = (n: number) => (layer % f.sliding_window_period ? Math.min(n, f.sliding_window) : n);
+  return {
+    bytes: (n) => 2 * f.num_key_value_heads * (f.head_dim + f.v_head_dim) * held(n),
+    absorbed: (n) => 2 * (f.kv_lora_rank + f.qk_rope_head_dim) * held(n),
+  };
+}
+
 const mamba2 = (heads: number, dim: number, groups: number, rows: number, kernel: number) =>
   stateOf(heads * dim * rows + (kernel - 1) * (heads * dim + 2 * groups * rows));
 
@@ -162,6 +171,7 @@ const byType: Readonly<Record<string, (f: Fields, layer: number) => Layer>> = {
   qwen4_exp_text: flashNext,
   minimax_m3: blocks,
   hy_v4: hunyuan,
+  motif3: motif,
   nemotron_h: nemotron,
   granitemoehybrid: mixed,
   bamba: mixed,
@@ -184,6 +194,7 @@ function layerOf(f: Fields, layer: number): Layer {
   if (/^gemma(3n|4)/.test(type)) return gemma(f, layer);
   if (type === "mimo_v2_flash") return mimo(f, layer);
   if (type === "minimax_m1") return minimax(f, layer);
+  if (f.attention_method === "LSA") return latent(f, layer % f.cli_factor ? 0 : f.index_head_dim);
   if (f.full_attention_interval) return gated(f, layer);
   if (f.index_head_dim) return indexed(f, layer);
   return f.kv_lora_rank ? latent(f) : grouped(f, layer);
