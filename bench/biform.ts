@@ -4,29 +4,43 @@
  */
 import { parseSpec } from "../src/attention/spec.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
+import { WebgpuDevice } from "../src/device/webgpu.ts";
 import { load } from "../src/generate/load.ts";
+import { Session } from "../src/generate/session.ts";
+import { buildModel } from "../src/model/build.ts";
 import type { Model } from "../src/model/model.ts";
 import { parametersOf } from "../src/model/model.ts";
 import { attend } from "../src/ops/attend/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
+import { copy } from "../src/ops/move/index.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
-import { type TapeNode, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { type Device, type TapeNode, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { initialWeights } from "../src/train/initial.ts";
 import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
 import { trainStep } from "../src/train/step.ts";
 import { elements, parameters, sizes } from "./model.ts";
-import type { AttentionCase, Steps, Timing } from "./peer.ts";
+import type { AttentionCase, Launched, Steps, Timing } from "./peer.ts";
 import type { Runner } from "./peers/run.ts";
 
-export type Build = WasmDevice["build"];
+export type Build = WasmDevice["build"] | "webgpu";
 
-/** A wasm device with this build of the kernels. */
-export function openDevice(build: Build, threads: number): Promise<WasmDevice> {
-  return WasmDevice.open({ build, threads });
+/** A wasm device with this build of the kernels, or the GPU. */
+export function openDevice(build: Build, threads: number): Promise<WasmDevice | WebgpuDevice> {
+  return build === "webgpu" ? WebgpuDevice.open() : WasmDevice.open({ build, threads });
+}
+
+/** `bytes` of memory copied to others: what a device can read and write. */
+export function move(device: Device, bytes: number, seconds: number): Promise<Timing> {
+  const [a, b] = [new Tensor(device, [bytes / 4]), new Tensor(device, [bytes / 4])];
+  a.write(new Float32Array(a.size));
+  return measure(device, () => copy(a, b), seconds).finally(() => {
+    for (const t of [a, b]) t.free();
+  });
 }
 
 /** C = A B through `einsum`, the result's allocation included. Throws when the product is wrong. */
-export async function gemm(device: WasmDevice, m: number, n: number, k: number, seconds: number): Promise<Timing> {
+export async function gemm(device: Device, m: number, n: number, k: number, seconds: number): Promise<Timing> {
   const random = new Random(1);
   const a = randomTensor(device, random, [m, k]);
   const b = randomTensor(device, random, [k, n]);
@@ -34,23 +48,28 @@ export async function gemm(device: WasmDevice, m: number, n: number, k: number, 
   const c = once();
   await check([a, b, c], [m, n, k], random);
   c.free();
-  const timing = measure(() => once().free(), seconds);
+  const timing = await measure(device, () => once().free(), seconds);
   for (const t of [a, b]) t.free();
   return timing;
 }
 
 /** y = A x through `einsum`. */
-export function gemv(device: WasmDevice, m: number, k: number, seconds: number): Timing {
+export async function gemv(device: Device, m: number, k: number, seconds: number): Promise<Timing> {
   const random = new Random(1);
   const a = randomTensor(device, random, [m, k]);
   const x = randomTensor(device, random, [k]);
-  const timing = measure(() => einsum("m k, k -> m", a, x).free(), seconds);
+  const timing = await measure(device, () => einsum("m k, k -> m", a, x).free(), seconds);
   for (const t of [a, x]) t.free();
   return timing;
 }
 
 /** One `attend`, or its gradient for queries, keys and values alone (the forward pass then runs once, unmeasured). */
-export function attention(device: WasmDevice, z: AttentionCase, pass: "forward" | "backward", seconds: number): Timing {
+export async function attention(
+  device: Device,
+  z: AttentionCase,
+  pass: "forward" | "backward",
+  seconds: number,
+): Promise<Timing> {
   const random = new Random(1);
   const make = (rows: number, groups: number, width: number) =>
     randomTensor(device, random, groups === 1 ? [z.batch * rows, width] : [z.batch * rows, groups, width]);
@@ -62,7 +81,7 @@ export function attention(device: WasmDevice, z: AttentionCase, pass: "forward" 
   const view = { scale, batch: z.batch };
   const run = () => attend(values, view, ...queries.map((q, i) => [q, keys[i]!] as const));
   let timing: Timing;
-  if (pass === "forward") timing = measure(() => run().free(), seconds);
+  if (pass === "forward") timing = await measure(device, () => run().free(), seconds);
   else {
     const nodes: TapeNode[] = [];
     for (const t of inputs) t.recorder = { record: (node) => nodes.push(node) };
@@ -72,9 +91,13 @@ export function attention(device: WasmDevice, z: AttentionCase, pass: "forward" 
     const g = randomTensor(device, random, out.shape);
     const wanted = node.inputs.map(() => true);
     const none = node.inputs.map(() => undefined);
-    timing = measure(() => {
-      for (const t of node.backward(g, wanted, none)) t?.free();
-    }, seconds);
+    timing = await measure(
+      device,
+      () => {
+        for (const t of node.backward(g, wanted, none)) t?.free();
+      },
+      seconds,
+    );
     for (const t of [out, g, ...node.saved]) t.free();
   }
   for (const t of inputs) t.free();
@@ -82,11 +105,7 @@ export function attention(device: WasmDevice, z: AttentionCase, pass: "forward" 
 }
 
 /** The training case of model.ts. @returns a function that runs further steps. */
-export function training(
-  device: WasmDevice,
-  numbers: Float32Array,
-  rows: Int32Array,
-): (steps: number) => Promise<Steps> {
+export function training(device: Device, numbers: Float32Array, rows: Int32Array): (steps: number) => Promise<Steps> {
   const { width, heads, headDim, layers, vocabulary, intermediate, tokens: length, batch: count } = sizes;
   if (headDim * heads !== width) throw new Error("bench: MHA's heads fill the width");
   const { base, layout } = { base: sizes.ropeBase, layout: "half" as const };
@@ -129,13 +148,43 @@ export function training(
       losses.push((await trainStep(model, weights, optimiser, data, sizes.learningRate)).loss);
       seconds.push((performance.now() - start) / 1000);
     }
-    return { seconds, losses, peakBytes: device.peakBytes, memoryBytes: device.floats.byteLength };
+    return {
+      seconds,
+      losses,
+      peakBytes: device.peakBytes,
+      memoryBytes: device instanceof WasmDevice ? device.floats.byteLength : device.peakBytes,
+    };
   };
+}
+
+/** A small MLA model of random weights writes tokens greedily, one step after the other. */
+export async function tokens(device: Device, layers: number, count: number): Promise<Launched> {
+  const model = buildModel("MLA", { width: 256, heads: 8, layers, vocabulary: 512, intermediate: 688 });
+  const weights = initialWeights(model, device, 1);
+  const session = new Session(model, weights, { context: count + 8 });
+  let id = 3;
+  const seconds: number[] = [];
+  const launched: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const [start, before] = [performance.now(), launchesOf(device)];
+    const logits = session.append(Int32Array.of(id), { logits: "last" });
+    const row = Float32Array.from(await logits.read());
+    logits.free();
+    id = row.indexOf(row.reduce((most, x) => Math.max(most, x)));
+    seconds.push((performance.now() - start) / 1000);
+    launched.push(launchesOf(device) - before);
+  }
+  session.free();
+  return { seconds, launches: launched.at(-1)! };
+}
+
+function launchesOf(device: Device): number {
+  return device instanceof WebgpuDevice ? device.counts.launches : 0;
 }
 
 /** Opens a checkpoint on a device for one sequence, over a cache of numbers of the given type. */
 export async function openCheckpoint(
-  device: WasmDevice,
+  device: Device,
   file: string,
   { context, cache }: { readonly context: number; readonly cache: CacheType },
 ): Promise<Runner> {
@@ -178,7 +227,7 @@ function fileName(name: string): string {
   return parts[0] === "layers" ? `${parts[1]}.${names[last] ?? last}` : (names[last] ?? last);
 }
 
-function randomTensor(device: WasmDevice, random: Random, shape: readonly number[]): Tensor {
+function randomTensor(device: Device, random: Random, shape: readonly number[]): Tensor {
   const t = new Tensor(device, shape);
   return t.write(Float32Array.from({ length: t.size }, () => random.uniform() * 2 - 1));
 }
@@ -203,18 +252,32 @@ async function check(
 
 let warm = false;
 
-/** Repeats `call` for about `seconds`, at least three times; the first call of a process warms up for half a second. */
-function measure(call: () => void, seconds: number): Timing {
+/**
+ * Repeats `call` for about `seconds`, at least three times; the first call of a process warms up for half a second. On a device
+ * that enqueues, a sample is as many calls as take 20 ms, and the wait for their end.
+ */
+async function measure(device: Device, call: () => void, seconds: number): Promise<Timing> {
+  const gpu = device.kind === "webgpu";
+  let calls = 1;
+  const once = async () => {
+    for (let i = 0; i < calls; i++) call();
+    if (gpu) await device.fence();
+  };
   const warmUntil = performance.now() + (warm ? 50 : 500);
-  do call();
+  do await once();
   while (performance.now() < warmUntil);
   warm = true;
+  if (gpu) {
+    const start = performance.now();
+    await once();
+    calls = Math.max(1, Math.min(200, Math.round(20 / (performance.now() - start))));
+  }
   const times: number[] = [];
   const end = performance.now() + seconds * 1000;
   while (times.length < 3 || performance.now() < end) {
     const start = performance.now();
-    call();
-    times.push((performance.now() - start) / 1000);
+    await once();
+    times.push((performance.now() - start) / 1000 / calls);
   }
   times.sort((x, y) => x - y);
   return { median: times[Math.floor(times.length / 2)]!, best: times[0]!, runs: times.length };

@@ -1,6 +1,7 @@
 /** Which peers there are and how each is started. */
 import { existsSync, globSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gpuVariables } from "../scripts/gpu.ts";
 import type { Build } from "./biform.ts";
 import { Peer } from "./peer.ts";
 import type { Plan } from "./section.ts";
@@ -38,6 +39,11 @@ export function jax(folder: string, threads: number): Promise<Peer> {
   return Peer.start(name, process.execPath, [installed("jax.ts"), folder, `${threads}`]);
 }
 
+/** jax-js on the GPU that the package `webgpu` offers. */
+export function jaxGpu(folder: string): Promise<Peer> {
+  return Peer.start("jax-js WebGPU", process.execPath, [installed("jax.ts"), folder, "webgpu"], gpuVariables());
+}
+
 /** TensorFlow.js on wasm, which has one thread in Node. */
 export function tfjs(folder: string): Promise<Peer> {
   return Peer.start("TensorFlow.js 1T", process.execPath, [installed("tfjs.ts"), folder]);
@@ -72,7 +78,9 @@ export function runner(threads: number, cache: "bf16" | "f32" = "bf16"): Promise
 
 /** Biform with one build of its kernels. */
 export function biform(folder: string, build: Build, threads: number): Promise<Peer> {
-  return Peer.start(`Biform ${build} ${threads}T`, process.execPath, [file("biform.ts"), folder, build, `${threads}`]);
+  return Peer.start(`Biform ${build} ${threads}T`, process.execPath, [file("biform.ts"), folder, build, `${threads}`], {
+    ...(build === "webgpu" ? gpuVariables() : {}),
+  });
 }
 
 /** Starts what can be started and notes its version; `report` hears of the rest. */

@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Random } from "../src/tensor/random.ts";
 
-/** Sizes of the model and of its optimiser, as every engine reads them from `layout.json`. */
+/** Sizes of the model and of its optimiser, as every engine reads them from `layout.json`; BENCH_SIZES='{"batch":1}' changes some. */
 export const sizes = {
   width: 256,
   layers: 4,
@@ -22,7 +22,8 @@ export const sizes = {
   beta1: 0.9,
   beta2: 0.95,
   epsilon: 1e-8,
-} as const;
+  ...(JSON.parse(process.env.BENCH_SIZES ?? "{}") as Record<never, number>),
+};
 
 /** One parameter: its name, its shape (matrices are input x output) and where it starts, in elements. */
 export interface Parameter {

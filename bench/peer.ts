@@ -5,6 +5,8 @@ import { createInterface, type Interface } from "node:readline";
 /** What a peer may be asked. `seconds` is how long to repeat the call; `steps` how many training steps to run. */
 export type Request =
   | { op: "gemm"; m: number; n: number; k: number; seconds: number }
+  | { op: "move"; bytes: number; seconds: number }
+  | { op: "tokens"; layers: number; tokens: number }
   | { op: "gemv"; m: number; k: number; seconds: number }
   | { op: "attention"; case: AttentionCase; pass: "forward" | "backward"; seconds: number }
   | { op: "train"; steps: number }
@@ -44,7 +46,12 @@ export interface AttentionCase {
 }
 
 /** Seconds per call (`median`, `best`), or the seconds and losses of training steps; `unsupported` says why there is none. */
-export type Answer = Timing | Steps | Took | Held | Written | Many | { unsupported: string };
+export type Answer = Timing | Steps | Launched | Took | Held | Written | Many | { unsupported: string };
+/** Of a small MLA model: seconds of each token, and launches of its kernels for each after the first. */
+export interface Launched {
+  readonly seconds: number[];
+  readonly launches: number;
+}
 /** Seconds that all of it took. */
 export interface Took {
   readonly seconds: number;

@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|all]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|webgpu|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
  *     [--work training,decoding,prefill]
  */
@@ -23,6 +23,7 @@ import { type Plan, print, type Table } from "./section.ts";
 import { serve } from "./serve.ts";
 import { train } from "./train.ts";
 import { transformers } from "./transformers.ts";
+import { webgpu } from "./webgpu.ts";
 
 const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   gemm,
@@ -36,6 +37,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   llama,
   serve,
   transformers,
+  webgpu,
 };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -65,7 +67,7 @@ if (
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
   );
   process.exit(2);
 }

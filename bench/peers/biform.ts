@@ -1,11 +1,11 @@
 /**
  * Biform as a process of its own, since V8's flags and threads belong to a process.
  *
- *   node biform.ts DIR BUILD THREADS     BUILD is simd, relaxed or wide
+ *   node biform.ts DIR BUILD THREADS     BUILD is simd, relaxed, wide or webgpu
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { attention, type Build, gemm, gemv, openDevice, training } from "../biform.ts";
+import { attention, type Build, gemm, gemv, move, openDevice, tokens, training } from "../biform.ts";
 import type { Answer, Request } from "../peer.ts";
 import { serve } from "./serve.ts";
 
@@ -23,6 +23,10 @@ async function answer(request: Request): Promise<Answer> {
   switch (request.op) {
     case "gemm":
       return gemm(device, request.m, request.n, request.k, request.seconds);
+    case "move":
+      return move(device, request.bytes, request.seconds);
+    case "tokens":
+      return tokens(device, request.layers, request.tokens);
     case "gemv":
       return gemv(device, request.m, request.k, request.seconds);
     case "attention":

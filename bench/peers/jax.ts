@@ -1,7 +1,7 @@
 /**
- * The training step of bench/model.ts in jax-js (wasm backend, one `jit` over loss, gradients and Adam).
+ * The training step of bench/model.ts in jax-js (wasm or WebGPU backend, one `jit` over loss, gradients and Adam).
  *
- *   node jax.ts DIR THREADS
+ *   node jax.ts DIR THREADS     or webgpu instead of THREADS, on the GPU that the package `webgpu` offers
  * As shipped jax-js is single-threaded in Node, which lacks the browser's `Worker`; with THREADS > 1 a stand-in over
  * worker_threads gives it the pool it would have in a browser. The embedding's gradient is a product with a one-hot
  * matrix, since that of `take` does not trace under `jit` in this version; and it is written out, since left to `grad` the
@@ -17,9 +17,16 @@ import { installWorker } from "./worker.ts";
 
 const [folder = "", threads = "1"] = process.argv.slice(2);
 if (Number(threads) > 1) installWorker(Number(threads));
+const backend = threads === "webgpu" ? "webgpu" : "wasm";
+if (backend === "webgpu") {
+  const { create, globals } = await import("webgpu");
+  Object.assign(globalThis, globals);
+  // Kept by navigator: devices of the package end with what made them.
+  Object.defineProperty(navigator, "gpu", { value: create([]), configurable: true });
+}
 const { init, defaultDevice, jit, nn, numpy: np, valueAndGrad, blockUntilReady } = await import("@jax-js/jax");
-await init("wasm");
-defaultDevice("wasm");
+await init(backend);
+defaultDevice(backend);
 
 const { width: d, layers, heads, headDim, tokens: t, batch: b, vocabulary } = sizes;
 type Named = Record<string, Jax>;
