@@ -3,6 +3,7 @@ import { accumulateWebgpu } from "./accumulate/webgpu.ts";
 import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
 import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
 import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
+import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
@@ -20,6 +21,8 @@ const kernels: Partial<Kernels> = {
   contract: contractWebgpu,
   conv: convWebgpu,
   convBackward: convBackwardWebgpu,
+  delta: deltaWebgpu,
+  deltaBackward: deltaBackwardWebgpu,
   gate: gateWebgpu,
   gateBackward: gateBackwardWebgpu,
   map: mapWebgpu,

@@ -12,7 +12,21 @@ afterAll(() => {
 
 /** Ops that have all their kernels; the others are being written. */
 const ready: readonly string[] = [
-  ...["accumulate", "add", "addBias", "conv", "einsum", "exp", "gate", "logSigmoid", "multiply", "previous", "relu"],
+  ...[
+    "accumulate",
+    "add",
+    "addBias",
+    "conv",
+    "delta",
+    "deltaContinued",
+    "einsum",
+    "exp",
+    "gate",
+    "logSigmoid",
+    "multiply",
+    "previous",
+    "relu",
+  ],
   ...["reshape", "rmsNorm", "rope", "scaled", "sigmoid", "silu", "softplus", "tanh"],
 ];
 const done = ([name]: readonly [string, unknown]) => ready.includes(name);

@@ -26,6 +26,8 @@ export class Launcher {
   #known = 0;
   readonly #numbers: GPUBindGroup;
   readonly #nothing: GPUBuffer;
+  /** What stands for an absent operand that a shader could write, by its place. */
+  readonly #unwritten: GPUBuffer[] = [];
   readonly #words = new Uint32Array(WORDS);
   readonly #floats = new Float32Array(this.#words.buffer);
 
@@ -64,7 +66,7 @@ export class Launcher {
     const bound: { readonly buffer: GPUBuffer; readonly offset: number; readonly size: number }[] = [];
     const taken: GPUBuffer[] = [];
     names.forEach((name, i) => {
-      let { buffer, at, size } = this.#bind(operands[name]);
+      let { buffer, at, size } = this.#bind(operands[name], name in shader.writes ? i : undefined);
       if (name in shader.reads && written.includes(buffer)) {
         const copy = this.#buffers.take(size);
         taken.push(copy);
@@ -109,8 +111,10 @@ export class Launcher {
   }
 
   /** Where an operand lies; arrays of the host are put on the ring. */
-  #bind(operand: Operand | undefined): { buffer: GPUBuffer; at: number; size: number } {
-    if (!operand) return { buffer: this.#nothing, at: 0, size: 4 };
+  #bind(operand: Operand | undefined, written: number | undefined): { buffer: GPUBuffer; at: number; size: number } {
+    // No buffer may be bound both to be written and otherwise, not even where nothing is written.
+    if (!operand && written !== undefined) this.#unwritten[written] ??= this.#buffers.take(16);
+    if (!operand) return { buffer: written === undefined ? this.#nothing : this.#unwritten[written]!, at: 0, size: 4 };
     if (ArrayBuffer.isView(operand)) {
       const at = this.#queue.stage(operand);
       return { buffer: this.#queue.ring, at, size: operand.byteLength };

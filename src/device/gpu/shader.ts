@@ -1,3 +1,5 @@
+import { DeviceError } from "../../tensor/error.ts";
+
 /** What stands for a value that is fixed when a shader is compiled. */
 export type Constants = Readonly<Record<string, number | boolean | string>>;
 
@@ -21,7 +23,8 @@ export const WORDS = 64;
 
 /**
  * WGSL that every shader begins with: its bindings and numbers, and `line`, the number of a workgroup that is launched along
- * two axes because one is too short.
+ * two axes because one is too short. Throws DeviceError for a variable of a function without a first value: Dawn (webgpu 0.6.2) sets one
+ * in a loop to zero the first time only (findings/loop-variable.sh).
  */
 export function sourceOf(shader: Shader, constants: Constants, f16: boolean): string {
   const { reads, writes, numbers } = shader;
@@ -34,11 +37,14 @@ export function sourceOf(shader: Shader, constants: Constants, f16: boolean): st
     ([name, element], i) =>
       `@group(0) @binding(${i}) var<storage, ${name in writes ? "read_write" : "read"}> ${name}: array<${element}>;`,
   );
+  const code = shader.code(constants);
+  const unset = code.match(/\bvar\s+\w+\s*:[^=;]+;/);
+  if (unset) throw new DeviceError(`internal: ${shader.name}: got "${unset[0]}", expected a first value`);
   return `${f16 ? "enable f16;\n" : ""}struct Numbers { ${fields.join(", ")} }
 @group(1) @binding(0) var<uniform> p: Numbers;
 ${bindings.join("\n")}
 fn line(group: vec3u, groups: vec3u) -> u32 { return group.x + group.y * groups.x; }
-${shader.code(constants)}`;
+${code}`;
 }
 
 /** Workgroups along two axes for `count` of them (see `line`); those beyond have nothing to do and must say so. */
