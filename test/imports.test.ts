@@ -38,7 +38,7 @@ test("only an op's kernels know a device, and attention, model and grad know non
     if (folderOf(target) !== "device") return false;
     const folder = folderOf(file);
     if (folder === "ops")
-      return !devices.some((column) => basename(column) === basename(file)) && !file.endsWith(".as.ts");
+      return !devices.some((column) => basename(column) === basename(file)) && !/\.(as|wgsl)\.ts$/.test(file);
     return ["grad", "attention", "model"].includes(folder);
   });
   expect(wrong).toEqual([]);
@@ -47,6 +47,7 @@ test("only an op's kernels know a device, and attention, model and grad know non
 test("a device's kernels are reached from its column and from each other: an op itself imports none", () => {
   expect(devices).toEqual(["ops/reference.ts", "ops/wasm.ts", "ops/webgpu.ts"]);
   const wrong = pairs.filter(([file, target]) => {
+    if (target.endsWith(".wgsl.ts")) return !/(^|[./])(webgpu|wgsl)\.ts$/.test(file);
     const column = devices.find((device) => folderOf(target) === "ops" && basename(device) === basename(target));
     return column && basename(file) !== basename(target);
   });
@@ -64,7 +65,7 @@ describe("files", () => {
   });
 
   test("are each named by one lower-case word", () => {
-    const named = /^[a-z]+\d?(\.as)?\.ts$/;
+    const named = /^[a-z]+\d?(\.as|\.wgsl)?\.ts$/;
     const vague = /^(utils?|helpers?|commons?|managers?|base|misc|shared|tools?|lib|stuff)\b/;
     expect(files.filter((file) => file.split("/").some((part) => vague.test(part)))).toEqual([]);
     expect(files.filter((file) => !named.test(basename(file)))).toEqual([]);
