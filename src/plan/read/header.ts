@@ -41,6 +41,8 @@ const modelTypes: Readonly<Record<string, string>> = {
   bailingmoe3: "bailing_hybrid",
   deepseek32: "deepseek_v32",
   deepseek4: "deepseek_v4",
+  deepseek41: "deepseek_v41",
+  deci: "nemotron-nas",
   "command-r": "cohere",
   granitehybrid: "granitemoehybrid",
   "falcon-h1": "falcon_h1",

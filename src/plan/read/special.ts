@@ -45,6 +45,105 @@ function indexers({ get, config }: Given): Config {
   return long ? { index_topk_freq: 4, index_skip_topk_offset: 3 } : {};
 }
 
+/** Numbers of the layers that have a tensor by this name. */
+const layersWith = ({ outline }: Header, part: string): readonly number[] =>
+  [...outline.tensors.keys()].flatMap((tensor) => {
+    const [, block, name] = /^blk\.(\d{1,5})\.(.+)$/.exec(tensor) ?? [];
+    return name === part ? [Number(block)] : [];
+  });
+
+/** A list of layers by its key; by the layers that have a tensor where a file with tensors has no such key. */
+function listedOr({ header, get }: Given, key: string, tensor: string): unknown {
+  const [said, found] = [get(key), layersWith(header, tensor)];
+  return said ?? (found.length ? found.toSorted((a, b) => a - b) : undefined);
+}
+
+/** Marks keys as asked for that say how something is looked up, and nothing of how much there is. */
+const pass = ({ asked }: Header, ...keys: readonly string[]) => {
+  for (const key of keys) asked.add(key);
+};
+
+/**
+ * DeepSeek-V4.1 as its converters write it (ggml-org/llama.cpp#28696, ikawrakow/ik_llama.cpp#2455): which layers make entries and run
+ * indexers is in keys, or in which of them have the tensors; rows of Engram's tables likewise.
+ */
+function reusing(given: Given): Config {
+  const { header, get, config } = given;
+  pass(header, "engram.multipliers", "engram.primes", "engram.offsets", "engram.token_map", "engram.pad_id");
+  const ids = get("engram.layer_ids");
+  const rows = (i: unknown) => header.outline.tensors.get(`blk.${i}.engram_embd.weight`)?.shape[0];
+  header.names.set("kv_source_layer_ids", "deepseek41.attention.kv_source_layer_ids");
+  header.names.set("index_source_layer_ids", "deepseek41.attention.index_source_layer_ids");
+  return {
+    qk_rope_head_dim: get("rope.dimension_count"),
+    head_dim: config.head_dim ?? get("attention.key_length"),
+    o_groups: get("attention.output_group_count"),
+    o_lora_rank: get("attention.output_lora_rank"),
+    num_hash_layers: 0,
+    kv_source_layer_ids: listedOr(given, "attention.kv_source_layer_ids", "attn_compressor_kv.weight"),
+    index_source_layer_ids: listedOr(given, "attention.index_source_layer_ids", "indexer.attn_q_b.weight"),
+    candidate_source_layer_id: get("attention.candidate_source_layer_id"),
+    candidate_topk_blocks: get("attention.candidate_topk_blocks"),
+    candidate_block_size: get("attention.candidate_block_size"),
+    engram_layer_ids: ids,
+    engram_num_embeddings: get("engram.num_embeddings") ?? (Array.isArray(ids) ? ids.map(rows) : undefined),
+    ...(Array.isArray(ids) && {
+      engram_n_heads: get("engram.head_count"),
+      engram_head_dim: get("engram.key_length"),
+      engram_max_ngram_size: get("engram.max_ngram_size"),
+    }),
+  };
+}
+
+/** Qwen3.8-Flash-Next: one ratio of all indexers, and one table of n-grams, whose rows each head has its own count of (src/models/qwen4exp.cpp). */
+function experimental(given: Given): Config {
+  const { header, get, config } = given;
+  pass(header, "ple.layer_multipliers", "ple.head_offsets", "ple.eos_token_id", "ple.image_token_id");
+  const [ratios, layers, rows] = [get("attention.compress_ratios"), get("ple.layers"), get("ple.head_vocab_sizes")];
+  const [longest, split, each] = ["ple.ngram_size", "ple.heads_per_ngram", "embedding_length_per_layer_input"].map(get);
+  const heads = (Number(longest) - 1) * Number(split);
+  const counts = Array.isArray(rows) ? rows.map(Number) : [];
+  return {
+    ...gatedDelta(given),
+    full_attention_interval: get("full_attention_interval"),
+    compress_ratios: null,
+    hc_mult: null,
+    hidden_size_per_layer_input: null,
+    hc_count: get("hyper_connection.count"),
+    hc_lowrank: get("hyper_connection.low_rank"),
+    indexer_n_heads: config.index_n_heads,
+    indexer_head_dim: config.index_head_dim,
+    indexer_budget: config.index_topk,
+    indexer_compress_ratio: Array.isArray(ratios) ? Math.max(...ratios.map(Number)) : ratios,
+    index_n_heads: null,
+    index_head_dim: null,
+    index_topk: null,
+    ...(Array.isArray(layers) && {
+      ple_layer_ids: layers.map((i) => Number(i) + 1),
+      ngram_size: longest,
+      heads_per_ngram: split,
+      ple_conv_kernel_size: get("ple.conv_kernel"),
+      ple_embed_dim: heads * Number(each),
+      ngram_vocab_size_base: Math.round(counts.reduce((a, b) => a + b, 0) / heads),
+    }),
+  };
+}
+
+/** Hy4: whether it has sinks, gates and streams is in its tensors, where a file lists them (src/models/hy-v4.cpp). */
+function hunyuanFourth(given: Given): Config {
+  const { header, get } = given;
+  return {
+    ...indexers(given),
+    index_topk_freq: null,
+    index_skip_topk_offset: null,
+    enable_ihc: Number(get("hyper_connection.count") ?? 0) > 0,
+    ...(header.whole && {
+      learnable_sink: hasTensor(header, "attn_sinks"),
+      gated_mla: hasTensor(header, "attn_gate."),
+    }),
+  };
+}
+
 /** What one architecture alone says otherwise. */
 const ways: Readonly<Record<string, (given: Given) => Config>> = {
   ...stateful,
@@ -80,6 +179,9 @@ const ways: Readonly<Record<string, (given: Given) => Config>> = {
       sparse_local_block: get("attention.indexer.local_blocks"),
     },
   }),
+  deepseek41: reusing,
+  qwen4exp: experimental,
+  hy_v4: hunyuanFourth,
   qwen3next: gatedDelta,
   qwen35: gatedDelta,
   qwen35moe: gatedDelta,

@@ -83,6 +83,32 @@ export const stateful: Readonly<Record<string, (given: Given) => Config>> = {
       num_key_value_heads: groupsOf(given).find((groups) => Number(groups) > 0),
     };
   },
+  /** Nemotron-NAS: heads, groups and widths by layer, of which any may be none; heads without groups are one matrix (src/models/deci.cpp). */
+  deci(given) {
+    const { get, config } = given;
+    const [heads, widths, d] = [get("attention.head_count"), get("feed_forward_length"), Number(config.hidden_size)];
+    const of = (list: unknown, i: number) => Number(Array.isArray(list) ? list[i] : list);
+    return {
+      num_key_value_heads: null,
+      block_configs: groupsOf(given).map((groups, i) => ({
+        attention: {
+          no_op: of(heads, i) === 0,
+          replace_with_linear: of(heads, i) > 0 && groups === 0,
+          n_heads_in_group: Number(groups) > 0 ? of(heads, i) / Number(groups) : null,
+        },
+        ffn: { no_op: of(widths, i) === 0, ffn_mult: of(widths, i) > 0 ? (1.5 * of(widths, i)) / d : null },
+      })),
+    };
+  },
+  /** Ranks of what makes decays, steps, gates and the mix of values (src/models/rwkv7.cpp). */
+  rwkv7: ({ get }) => ({
+    head_dim: get("wkv.head_size"),
+    decay_low_rank_dim: get("attention.decay_lora_rank"),
+    a_low_rank_dim: get("attention.iclr_lora_rank"),
+    v_low_rank_dim: get("attention.value_residual_mix_lora_rank"),
+    gate_low_rank_dim: get("attention.gate_lora_rank"),
+    num_attention_heads: null,
+  }),
   /** KDA has as many heads as attention, and index keys stand for several tokens (src/models/glm5next.cpp). */
   glm5next: (given) => ({
     num_key_value_heads: null,

@@ -25,14 +25,17 @@ const tallies: readonly Tally[] = [
     what: "numbers of index keys",
     tensor: /\.indexer\.(attn_k|k_proj|k)\.weight$/,
     made: (rows) => rows,
-    kept: ({ attention: { variant, sizes } }) =>
-      cacheOf(variant, sizes).some(([, axes]) => axes === "i") ? (sizes.i ?? 0) : 0,
+    kept: ({ attention: { variant, sizes }, keeping }) =>
+      keeping?.indexOwner === undefined && cacheOf(variant, sizes).some(([, axes]) => axes === "i")
+        ? (sizes.i ?? 0)
+        : 0,
   },
   {
     what: "numbers of latents and rotary keys",
     tensor: /\.attn_kv_a_mqa\.weight$/,
     made: (rows) => rows,
-    kept: ({ attention: { sizes } }) => (sizes.c && sizes.g === 0 ? sizes.c + sizes.r : 0),
+    kept: ({ attention: { variant, sizes } }) =>
+      sizes.c && (sizes.g === 0 || variant.unfolded) ? sizes.c + sizes.r : 0,
   },
   {
     what: "numbers of keys",
