@@ -24,6 +24,7 @@ export { norm, normBackward, normRuns } from "../ops/norm/kernel.as";
 export { adamw, squares, squaresRuns } from "../ops/optimise/kernel.as";
 export { packedDots, packedSums } from "../ops/packed/few.as";
 export { packedProduct } from "../ops/packed/many.as";
+export { packedTiles } from "../ops/packed/tiles.as";
 export { repack } from "../ops/pack/kernel.as";
 export { gatherPacked, unpack } from "../ops/packed/unpack.as";
 export { loadPages, storePages } from "../ops/pages/kernel.as";

@@ -1,7 +1,22 @@
 // Activations as the dot products over packed weights want them.
 import { F16, F8_E4M3, Q8_0 } from "../../tensor/format";
-import { max4 } from "../simd.as";
 import { BYTE_ROOT, HALF_ROOT } from "./half.as";
+
+// 1.5 2^23, in memory since V8 builds a constant of four lanes anew at each use.
+const R: usize = memory.data<f32>([12582912], 16);
+
+// @ts-ignore: decorator
+@inline
+export function rounding(): v128 {
+  return v128.load_splat<f32>(R);
+}
+
+/** The scale of a block whose largest number is `most` in size; no number where that is not finite. */
+// @ts-ignore: decorator
+@inline
+export function scaleOf(most: f32): f32 {
+  return most < Infinity ? most / 127 : NaN;
+}
 
 /** Bytes of a row's quantised activations before its records: for Q8_0 sizes and signs are apart, where signs are turned. */
 // @ts-ignore: decorator
@@ -45,25 +60,23 @@ function scale(x: usize, n: i32, by: f32): void {
 
 /**
  * Blocks of 32 as whole numbers of at most 127 in size, x = d q with d = max |x| / 127, rounded to nearest. Per block a record:
- * d, the sum of q, and those of its halves. A block with a NaN or an infinity has d = NaN or infinity and q = 0.
+ * d, the sum of q, and those of its halves. A block with a NaN or an infinity has d = NaN and any q.
  */
 function quantise(format: i32, to: usize, records: usize, x: usize, n: i32): void {
   for (; n > 0; n -= 32, x += 128, records += 16) {
-    let most = f32x4.abs(v128.load(x));
-    for (let i: usize = 16; i < 128; i += 16) most = f32x4.max(most, f32x4.abs(v128.load(x + i)));
-    const amax = max4(most);
-    const by = f32x4.splat(amax > 1e-30 ? 127 / amax : 0);
-    const a0 = near(x, by);
-    const a1 = near(x + 16, by);
-    const a2 = near(x + 32, by);
-    const a3 = near(x + 48, by);
-    const b0 = near(x + 64, by);
-    const b1 = near(x + 80, by);
-    const b2 = near(x + 96, by);
-    const b3 = near(x + 112, by);
+    const amax = reach(x);
+    const by = f32x4.splat(amax > 1e-30 ? 127 / amax : 0), round = rounding();
+    const a0 = nearest4(x, by, round);
+    const a1 = nearest4(x + 16, by, round);
+    const a2 = nearest4(x + 32, by, round);
+    const a3 = nearest4(x + 48, by, round);
+    const b0 = nearest4(x + 64, by, round);
+    const b1 = nearest4(x + 80, by, round);
+    const b2 = nearest4(x + 96, by, round);
+    const b3 = nearest4(x + 112, by, round);
     const left = add4(i32x4.add(i32x4.add(a0, a1), i32x4.add(a2, a3)));
     const right = add4(i32x4.add(i32x4.add(b0, b1), i32x4.add(b2, b3)));
-    store<f32>(records, amax / 127);
+    store<f32>(records, scaleOf(amax));
     store<i32>(records, left + right, 4);
     store<i32>(records, left, 8);
     store<i32>(records, right, 12);
@@ -81,15 +94,29 @@ function quantise(format: i32, to: usize, records: usize, x: usize, n: i32): voi
   }
 }
 
+/** Four numbers times `by`, at most 2^22 in size, as the nearest whole ones, even ones in the middle. */
 // @ts-ignore: decorator
 @inline
-function near(x: usize, by: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(x), by)));
+export function nearest4(x: usize, by: v128, round: v128): v128 {
+  // What is added leaves no digit behind the point, and the whole number in the low bits.
+  return i32x4.sub(f32x4.add(f32x4.mul(v128.load(x), by), round), round);
+}
+
+/** The largest of 32 numbers in size; infinite, or no number, where one is. */
+// @ts-ignore: decorator
+@inline
+export function reach(x: usize): f32 {
+  // Without their signs, bits of floats are in the order of their sizes.
+  let most = i32x4.shl(v128.load(x), 1);
+  for (let i: usize = 16; i < 128; i += 16) most = i32x4.max_u(most, i32x4.shl(v128.load(x + i), 1));
+  most = i32x4.max_u(most, v128.shuffle<i32>(most, most, 2, 3, 2, 3));
+  const bits = max<u32>(i32x4.extract_lane(most, 0), i32x4.extract_lane(most, 1));
+  return reinterpret<f32>(bits >> 1);
 }
 
 // @ts-ignore: decorator
 @inline
-function add4(x: v128): i32 {
+export function add4(x: v128): i32 {
   const y = i32x4.add(x, v128.shuffle<i32>(x, x, 2, 3, 2, 3));
   return i32x4.extract_lane(y, 0) + i32x4.extract_lane(y, 1);
 }

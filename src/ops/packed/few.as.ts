@@ -49,7 +49,7 @@ export function packedDots(args: usize, thread: i32): void {
 }
 
 /** The first `n` lanes, to numbers `step` bytes apart. */
-function put(x: v128, to: usize, step: usize, n: i32, add: i32): void {
+export function put(x: v128, to: usize, step: usize, n: i32, add: i32): void {
   if (n == 4 && step == 4 && !add) {
     v128.store(to, x);
     return;

@@ -5,3 +5,9 @@ export const ACTIVATED = 3145728;
 export const SPARE = 1048576;
 /** Columns that become float32 at a time: a multiple of every block. */
 export const STRIP = 256;
+/** Bytes in front of that for a strip of a widened weight and for sums, and rows of activations that these have room for. */
+export const ALIGNED = 32768;
+export const MOST = 16;
+/** Rows of activations that are one tile, and panels of a weight that are one at most. */
+export const TILE = 4;
+export const TOGETHER = 4;

@@ -8,11 +8,14 @@ import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
 import { WHOLE_ROWS } from "../einsum/size.ts";
 import { stripOf } from "../einsum/strip.ts";
-import { ACTIVATED, SPARE, STRIP } from "./size.ts";
+import { ACTIVATED, ALIGNED, MOST, SPARE, STRIP, TILE, TOGETHER } from "./size.ts";
 import * as slab from "./slab.ts";
 import * as slot from "./slot.ts";
 
-/** Rows of activations up to which products are summed straight from the packed weight: unpacking costs about 8 such rows. */
+/**
+ * Rows of activations up to which products are summed straight from the packed weight, where unpacking it costs about 8 such
+ * rows; weights of whole numbers go on up to MOST, where tiles of 16-bit numbers still take half the time of unpacking.
+ */
 const FEW = 8;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
@@ -187,8 +190,14 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   const launch = { args, threads: work < SMALL ? 1 : undefined };
   const width = 4 * (geometry.columns + 8);
   const rounds = exact && codeOf(format) >= Q8_0;
-  if (across && m.size <= FEW && !careful && !rounds && m.size * width <= ACTIVATED && width <= SPARE)
-    return { kernel: "packedDots", ...launch };
+  const few = across && !careful && !rounds && width <= SPARE;
+  const numbers = Math.ceil(m.size / TILE) * 10 * geometry.columns;
+  if (few && codeOf(format) >= Q8_0 && m.size > 1 && m.size <= MOST && numbers <= ACTIVATED - ALIGNED) {
+    // Panels that are one tile belong to one piece.
+    args[slot.RUN] = Math.ceil(run / TOGETHER) * TOGETHER;
+    return { kernel: "packedTiles", ...launch };
+  }
+  if (few && m.size <= FEW && m.size * width <= ACTIVATED) return { kernel: "packedDots", ...launch };
   if (across) {
     const strip = stripOf(m.size, geometry.columns, WHOLE_ROWS);
     if (strip === 0) return undefined;
