@@ -26,6 +26,8 @@ describe("predictions beside public measurements", () => {
       expect(off).toBeLessThan(5);
       expect(point.reason !== undefined, `off by ${off}`).toBe(off > 2);
       expect(point.source.length).toBeGreaterThan(20);
+      // What is known stands apart from what is not; a reason is no guess.
+      expect(point.reason ?? "").not.toMatch(/likely|probably|perhaps/);
     },
   );
 
@@ -37,6 +39,19 @@ describe("predictions beside public measurements", () => {
     const steady = wide.filter(({ point }) => !point.reason && point.batch > 32);
     expect(steady.length).toBeGreaterThanOrEqual(9);
     expect(medianError(steady)).toBeLessThan(1.1);
+  });
+
+  test("reasons that rest on the number of sequences are those that the model gives for fewer", () => {
+    const said = points.flatMap((point) => {
+      const [, ratio] = /[Aa] quarter\D*(\d+\.\d+)/.exec(point.reason ?? "") ?? [];
+      return ratio ? [[point, Number(ratio)] as const] : [];
+    });
+    expect(said.length).toBe(4);
+    for (const [point, ratio] of said)
+      expect(predictServing({ ...point, batch: Math.round(point.batch / 4) }) / point.tokensPerSecond).toBeCloseTo(
+        ratio,
+        1,
+      );
   });
 
   test("twice the devices with twice the sequences serve twice as much, less what they send", () => {
