@@ -5,16 +5,21 @@ import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
 import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
+import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
+import { lossBackwardWebgpu, lossWebgpu } from "./loss/webgpu.ts";
 import { mapBackwardWebgpu, mapWebgpu } from "./map/webgpu.ts";
 import { multiplyBackwardWebgpu, multiplyWebgpu } from "./multiply/webgpu.ts";
 import { normBackwardWebgpu, normWebgpu } from "./norm/webgpu.ts";
+import { adamwWebgpu, squaresWebgpu } from "./optimise/webgpu.ts";
+import { packWebgpu } from "./pack/webgpu.ts";
 import { nextWebgpu, previousWebgpu } from "./previous/webgpu.ts";
 import { ropeWebgpu } from "./rope/webgpu.ts";
 
 const kernels: Partial<Kernels> = {
   accumulate: accumulateWebgpu,
+  adamw: adamwWebgpu,
   bias: biasWebgpu,
   biasGradient: biasGradientWebgpu,
   combine: combineWebgpu,
@@ -25,6 +30,9 @@ const kernels: Partial<Kernels> = {
   deltaBackward: deltaBackwardWebgpu,
   gate: gateWebgpu,
   gateBackward: gateBackwardWebgpu,
+  gather: gatherWebgpu,
+  loss: lossWebgpu,
+  lossBackward: lossBackwardWebgpu,
   map: mapWebgpu,
   mapBackward: mapBackwardWebgpu,
   multiply: multiplyWebgpu,
@@ -32,8 +40,11 @@ const kernels: Partial<Kernels> = {
   next: nextWebgpu,
   norm: normWebgpu,
   normBackward: normBackwardWebgpu,
+  pack: packWebgpu,
   previous: previousWebgpu,
   rope: ropeWebgpu,
+  scatter: scatterWebgpu,
+  squares: squaresWebgpu,
   update: updateWebgpu,
 };
 

@@ -1,0 +1,103 @@
+import { lend } from "../../device/gpu/lend.ts";
+import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import type { WebgpuDevice } from "../../device/webgpu.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { LossBackwardKernel, LossKernel } from "./index.ts";
+
+/** Threads of a workgroup. */
+const THREADS = 256;
+
+/** WGSL: what \`by\` makes of one number per thread, of two at a time in a fixed order. */
+const reduction = (name: string, by: (a: string, b: string) => string) => /* wgsl */ `
+fn ${name}(thread: u32, own: f32) -> f32 {
+  workgroupBarrier();
+  parts[thread] = own;
+  for (var half = ${THREADS / 2}u; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (thread < half) { parts[thread] = ${by("parts[thread]", "parts[thread + half]")}; }
+  }
+  workgroupBarrier();
+  return parts[0];
+}`;
+const reductions = /* wgsl */ `
+var<workgroup> parts: array<f32, ${THREADS}>;
+${reduction("sum_of", (a, b) => `${a} + ${b}`)}
+${reduction("most_of", (a, b) => `max(${a}, ${b})`)}`;
+
+/** The log of the summed exponentials of each row, and how far the target's logit is below it (0 where there is none). */
+const rows: Shader = {
+  name: "loss",
+  reads: { logits: "f32", targets: "i32" },
+  writes: { lse: "f32", below: "f32" },
+  numbers: { rows: "u32", vocabulary: "u32" },
+  code: () => /* wgsl */ `
+${reductions}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = line(group, groups);
+  if (row >= p.rows) { return; }
+  let at = p.logits_at + row * p.vocabulary;
+  var own = -3.4e38;
+  for (var i = thread; i < p.vocabulary; i += ${THREADS}) { own = max(own, logits[at + i]); }
+  let most = most_of(thread, own);
+  own = 0;
+  for (var i = thread; i < p.vocabulary; i += ${THREADS}) { own += exp(logits[at + i] - most); }
+  let value = most + log(sum_of(thread, own));
+  if (thread != 0) { return; }
+  let place = targets[p.targets_at + row];
+  lse[p.lse_at + row] = value;
+  below[p.below_at + row] = select(0.0, value - logits[at + u32(max(place, 0))], place >= 0);
+}`,
+};
+
+const mean: Shader = {
+  name: "mean loss",
+  reads: { below: "f32" },
+  writes: { out: "f32" },
+  numbers: { rows: "u32", counted: "u32" },
+  code: () => /* wgsl */ `
+${reductions}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(local_invocation_index) thread: u32) {
+  var own = 0.0;
+  for (var i = thread; i < p.rows; i += ${THREADS}) { own += below[p.below_at + i]; }
+  let sum = sum_of(thread, own);
+  if (thread == 0) { out[p.out_at] = sum / f32(p.counted); }
+}`,
+};
+
+export const lossWebgpu: LossKernel = (logits, targets, counted, out, lse) => {
+  const device = logits.device as WebgpuDevice;
+  const [count = 0, vocabulary = 0] = logits.shape;
+  const below = new Tensor(device, [count]);
+  lend(device, targets, (ids) =>
+    device.launch(rows, {}, { logits, targets: ids, lse, below }, { rows: count, vocabulary }, groupsFor(count)),
+  );
+  device.launch(mean, {}, { below, out }, { rows: count, counted }, [1]);
+  below.free();
+};
+
+const backward: Shader = {
+  name: "loss backward",
+  reads: { logits: "f32", targets: "i32", lse: "f32", g: "f32" },
+  writes: { out: "f32" },
+  numbers: { size: "u32", vocabulary: "u32", counted: "u32" },
+  code: () => /* wgsl */ `
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let i = line(group, groups) * ${THREADS} + thread;
+  if (i >= p.size) { return; }
+  let row = i / p.vocabulary;
+  let place = targets[p.targets_at + row];
+  let share = exp(logits[p.logits_at + i] - lse[p.lse_at + row]);
+  let hit = select(0.0, 1.0, i32(i % p.vocabulary) == place);
+  out[p.out_at + i] = select(g[p.g_at] / f32(p.counted) * (share - hit), 0.0, place < 0);
+}`,
+};
+
+export const lossBackwardWebgpu: LossBackwardKernel = (logits, targets, counted, lse, g, out) => {
+  const device = logits.device as WebgpuDevice;
+  const numbers = { size: logits.size, vocabulary: logits.shape[1]!, counted };
+  const groups = groupsFor(Math.ceil(logits.size / THREADS));
+  lend(device, targets, (ids) => device.launch(backward, {}, { logits, targets: ids, lse, g, out }, numbers, groups));
+};
