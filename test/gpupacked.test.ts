@@ -17,15 +17,6 @@ const every = formats.flatMap((format) =>
   cases.filter(({ what }) => format === "Q6_K" || some.has(what)).map((shape) => ({ format, ...shape })),
 );
 
-if (typeof gpu !== "string") gpu.close();
-});
-
-/** Every case in the format of most parts; of the others what reads along rows, across them, and neither way. */
-const some = new Set(["projection", "absorbed keys, latent along the row", "an order no kernel knows"]);
-const every = formats.flatMap((format) =>
-  cases.filter(({ what }) => format === "Q6_K" || some.has(what)).map((shape) => ({ format, ...shape })),
-);
-
 if (typeof gpu === "string") test.skip(`packed weights on WebGPU, since ${gpu}`, () => {});
 else {
   describe("packed weights on WebGPU", () => {
