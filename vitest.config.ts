@@ -25,7 +25,12 @@ class LongestFirst extends BaseSequencer {
 // Each file has its own process: a wasm device owns worker threads and V8 flags of its process.
 export default defineConfig({
   // As the page's build has it.
-  resolve: { alias: { "biform/web": fileURLToPath(new URL("src/web.ts", import.meta.url)) } },
+  resolve: {
+    alias: {
+      "biform/web": fileURLToPath(new URL("src/web.ts", import.meta.url)),
+      "biform/run": fileURLToPath(new URL("src/run.ts", import.meta.url)),
+    },
+  },
   test: {
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/setup.ts"],

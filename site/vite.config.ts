@@ -1,15 +1,55 @@
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defineConfig, type Plugin, runnerImport } from "vite";
+import { build, defineConfig, type Plugin, type Rolldown, runnerImport, transformWithOxc } from "vite";
 import { ground, style } from "../src/draw/style.ts";
 import { asked, headline, packPage, wrapPart } from "./pack.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const source = fileURLToPath(new URL("../src", import.meta.url));
-const alias = { "biform/web": `${source}/web.ts` };
+const alias = { "biform/web": `${source}/web.ts`, "biform/run": `${source}/run.ts` };
 /** Of the report's styles and the page's own, what the first answer needs. */
 const firstStyle = `<style>${ground}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
+
+/** Of the device on wasm what a page can use, and its threads' script in its own text, since the page is one file. */
+const deviceOfPage: Plugin = {
+  name: "device-of-page",
+  enforce: "pre",
+  async transform(code, id) {
+    // The widest build needs a flag of V8 that a page cannot set.
+    if (id.endsWith("device/binary.ts")) return code.replace(/\n {2}wide:\s+"[^"]*",/, "");
+    if (!id.endsWith("device/pool.ts")) return null;
+    const file = `${source}/device/worker.ts`;
+    const thread = await transformWithOxc(readFileSync(file, "utf8"), file);
+    const blob = `new Blob([${JSON.stringify(thread.code)}], { type: "text/javascript" })`;
+    return code.replace('new URL("./worker.js", import.meta.url)', () => `URL.createObjectURL(${blob})`);
+  },
+};
+
+/** The script of the worker that runs models, as one. */
+async function buildWorker(): Promise<string> {
+  const made = (await build({
+    root,
+    configFile: false,
+    logLevel: "error",
+    resolve: { alias },
+    plugins: [deviceOfPage],
+    build: {
+      write: false,
+      target: "es2023",
+      lib: { entry: `${root}/src/worker.ts`, formats: ["iife"], name: "worker" },
+      rolldownOptions: {
+        treeshake: { moduleSideEffects: (id) => id.startsWith(root) },
+        transform: { define: { "import.meta": "{}" } },
+        output: { codeSplitting: false },
+      },
+    },
+  })) as Rolldown.RolldownOutput[];
+  const [script, ...more] = made.flatMap(({ output }) => output);
+  if (script?.type !== "chunk" || more.length > 0)
+    throw new Error(`site: got ${more.map(({ fileName }) => fileName)} beside the worker, expected one script`);
+  return script.code;
+}
 
 /** Puts script and styles into index.html: it opens from any server, any path and from a disk, where browsers forbid modules beside it. */
 function oneFile(): Plugin {
@@ -17,7 +57,7 @@ function oneFile(): Plugin {
     name: "one-file",
     apply: "build",
     enforce: "post",
-    generateBundle(_, bundle) {
+    async generateBundle(_, bundle) {
       const page = bundle["index.html"];
       if (page?.type !== "asset")
         throw new Error("site: got no index.html, expected one; keep it beside vite.config.ts");
@@ -39,7 +79,7 @@ function oneFile(): Plugin {
         /<(?:script type="module"|link rel="stylesheet")[^>]*>(?:<\/script>)?\s*/g,
         "",
       );
-      page.source = packPage(bare, { style: sheets, parts, first });
+      page.source = packPage(bare, { style: sheets, parts, first, worker: await buildWorker() });
     },
   };
 }

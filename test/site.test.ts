@@ -6,7 +6,11 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playw
 import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Tab, tabs } from "../site/src/state.ts";
+import { presetConfig } from "../src/checkpoint/preset.ts";
+import { writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { machines } from "../src/cost/machine.ts";
+import { conversation } from "../src/generate/chat.ts";
+import { load } from "../src/generate/load.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { noBrowser, openBrowser } from "./browser.ts";
 import { long } from "./extent.ts";
@@ -53,7 +57,9 @@ async function open(hash = "", options: BrowserContextOptions = {}): Promise<Pag
   requests = [];
   context.on("request", (request) => {
     requests.push(request.url());
-    if (!request.url().startsWith(server.url)) wrong.push(`request: ${request.url()}`);
+    // What a blob has is the page's own.
+    if (!request.url().startsWith(server.url) && !request.url().startsWith("blob:"))
+      wrong.push(`request: ${request.url()}`);
   });
   const page = await context.newPage();
   page.on("console", (message) => wrong.push(`console: ${message.text()}`));
@@ -79,6 +85,7 @@ const lasts: Readonly<Record<Tab, string>> = {
   crossover: "#explorer .prefilling svg",
   forms: "#drawing .scatter svg",
   family: "#relatives table",
+  run: "#run-form",
   reports: "#report",
 };
 
@@ -168,6 +175,29 @@ test.skipIf(noBrowser !== undefined)(
       expect(broken).toBe(false);
     }
     expect(requests).toEqual([server.url]);
+  },
+);
+
+test.skipIf(noBrowser !== undefined)(
+  "a model runs in the page, in a worker, and writes the same in either form",
+  async () => {
+    const page = await open("#tab=run");
+    await page.click("#run-make");
+    await says(page, "#run-about", /2 layers, weights of .* in memory/);
+    const written: string[] = [];
+    for (const form of ["expanded", "absorbed"]) {
+      await page.check(`input[name=run-form][value=${form}]`);
+      await page.fill("#run-tokens", "8");
+      await page.click("#run-form button[type=submit]");
+      await page.locator("#run-form:not([aria-busy])").waitFor();
+      expect(await text(page, "run-figures")).toMatch(new RegExp(`tokens/s, a cache of .*, 2 layers ${form}`));
+      written.push((await page.locator("#run-text").textContent())!);
+      await page.click("#run-clear");
+    }
+    expect(written[0]).toMatch(/^> Once upon a time\n\n.+/s);
+    expect(written[1]).toBe(written[0]);
+    expect(await text(page, "run-problem")).toBe("");
+    expect(requests.filter((url) => !url.startsWith("blob:"))).toEqual([server.url]);
   },
 );
 
@@ -602,6 +632,81 @@ describe.skipIf(noBrowser !== undefined || !long)("the tabs", () => {
     expect(await other.locator("[role=tab][aria-selected=true]").innerText()).toBe("Layers");
     await says(other, "#kept caption", "Layers of a kind");
     expect(await text(other, "headline")).toContain("llama-3.1-8b");
+  });
+});
+
+describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
+  async function choose(page: Page, path: string): Promise<void> {
+    await page.setInputFiles("#run-file", path);
+    await says(page, "#run-about", /answers by its own template/);
+  }
+
+  async function ask(page: Page, words: string, tokens: number): Promise<void> {
+    await page.fill("#run-prompt", words);
+    await page.fill("#run-tokens", String(tokens));
+    await page.click("#run-form button[type=submit]");
+  }
+  const idle = (page: Page) => page.locator("#run-form:not([aria-busy])").waitFor();
+
+  test("chats from a file as Node does, whatever form is chosen meanwhile", async () => {
+    const path = join(folder, "chatty.gguf");
+    await writeSampleGguf(path, presetConfig("deepseek2", "tiny"), { seed: 2, type: "F32" });
+    const loaded = await load(path, { threads: 1 });
+    const { tokenizer, template } = loaded;
+    const talk = conversation(loaded.session(), { tokenizer: tokenizer!, template: template! });
+    let expected = "";
+    for (const words of ["Who is there?", "And who else?"]) {
+      expected += `${expected ? "\n\n" : ""}> ${words}\n\n`;
+      for await (const { text } of talk.say(words, { maxTokens: 48, temperature: 0 })) expected += text;
+    }
+    loaded.close();
+
+    const page = await open("#tab=run");
+    await choose(page, path);
+    await ask(page, "Who is there?", 48);
+    for (const form of ["absorbed", "expanded", "absorbed"]) {
+      await page.check(`input[name=run-form][value=${form}]`);
+      await says(page, "#run-figures", form);
+    }
+    await idle(page);
+    await ask(page, "And who else?", 48);
+    await idle(page);
+    expect(await page.locator("#run-text").textContent()).toBe(expected);
+    await page.click("#run-clear");
+    expect(await page.locator("#run-text").textContent()).toBe("");
+  });
+
+  test("stops, and says what is wrong with a file", async () => {
+    const page = await open("#tab=run");
+    await page.click("#run-make");
+    await says(page, "#run-about", /answers/);
+    await ask(page, "Once", 400);
+    await says(page, "#run-figures", /tokens\/s/);
+    await page.click("#run-stop");
+    await idle(page);
+    await page.setInputFiles("#run-file", { name: "no.gguf", mimeType: "", buffer: Buffer.from("no model at all") });
+    await says(page, "#run-problem", /no\.gguf: .*got/);
+    expect(await page.locator("#run-form fieldset:disabled").count()).toBe(1);
+  });
+
+  test("has threads where the page is isolated", async () => {
+    const isolated = await serve(folder, "/", {
+      "cross-origin-opener-policy": "same-origin",
+      "cross-origin-embedder-policy": "require-corp",
+    });
+    try {
+      const page = await (await browser.newContext()).newPage();
+      await page.goto(`${isolated.url}#tab=run`);
+      await page.locator("html[data-ready]").waitFor();
+      await page.click("#run-make");
+      const threads = await page.evaluate(() => navigator.hardwareConcurrency);
+      await says(page, "#run-about", threads === 1 ? "one thread" : `${threads} threads`);
+      await ask(page, "Once", 4);
+      await says(page, "#run-figures", /tokens\/s/);
+      await page.context().close();
+    } finally {
+      await isolated.close();
+    }
   });
 });
 

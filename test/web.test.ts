@@ -7,7 +7,9 @@ import { expect, test } from "vitest";
 import { blobSource } from "../src/file/bytes.ts";
 
 const root = join(import.meta.dirname, "..");
-const entry = join(root, "src/web.ts");
+/** What a page plans with, and what it runs models with. */
+const entries = ["src/web.ts", "src/run.ts"];
+const entry = join(root, entries[0]!);
 
 /** Packages that need Node, and the global objects of Node that a page lacks. */
 const refused = /^(jsdom|listr2|commander|node-llama-cpp|playwright-core)(\/|$)/;
@@ -21,8 +23,8 @@ function importsOf(text: string): string[] {
   return [...found].map(([, fixed, lazy]) => (fixed ?? lazy)!);
 }
 
-/** Every file of this project that a page loads with `src/web.ts`, and what it imports. */
-function reached(): Map<string, string[]> {
+/** Every file of this project that a page loads with an entry, and what it imports. */
+function reached(from: string): Map<string, string[]> {
   const files = new Map<string, string[]>();
   const visit = (file: string) => {
     if (files.has(file)) return;
@@ -30,12 +32,12 @@ function reached(): Map<string, string[]> {
     files.set(file, imports);
     for (const path of imports) if (path.startsWith(".")) visit(join(dirname(file), path));
   };
-  visit(entry);
+  visit(from);
   return files;
 }
 
-test("nothing that a page loads imports Node or a package that needs it", () => {
-  const files = reached();
+test.each(entries)("nothing that a page loads with %s imports Node or a package that needs it", (from) => {
+  const files = reached(join(root, from));
   expect([...files.keys()]).toContain(join(root, "src/attention/variant/mla.ts"));
   const wrong = [...files].flatMap(([file, imports]) =>
     imports.filter((path) => isBuiltin(path) || refused.test(path)).map((path) => `${relative(root, file)}: ${path}`),

@@ -38,6 +38,7 @@ const keysOf: Readonly<Record<Tab, Keys>> = {
   crossover: ["explorer"],
   forms: [],
   family: ["fwidth", "fheads", "match"],
+  run: [],
   reports: [],
 };
 
@@ -64,6 +65,11 @@ const readers: Readonly<Record<Exclude<Tab, PlannerTab>, () => Promise<Show>>> =
     return () => {};
   },
   family: async () => (await import("./family.ts")).showFamily,
+  async run() {
+    const { mountRunner } = await import("./runner.ts");
+    mountRunner();
+    return () => {};
+  },
   reports: async () => () => {},
 };
 

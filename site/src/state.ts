@@ -66,6 +66,7 @@ export const tabs = [
   "crossover",
   "forms",
   "family",
+  "run",
   "reports",
 ] as const;
 

@@ -1,17 +1,18 @@
-import { stat } from "node:fs/promises";
 import type { Config } from "../family/config.ts";
 import { architectureOf, architectures, findFamily } from "../family/families.ts";
 import type { Architecture, GgufHeader } from "../family/gguf.ts";
 import type { Sources } from "../family/source.ts";
 import { ggufSources } from "../family/table.ts";
+import { blobSource } from "../file/bytes.ts";
 import { openGguf } from "../file/disk.ts";
 import { openFolder } from "../file/folder.ts";
-import type { Gguf } from "../file/gguf.ts";
+import { type Gguf, readGguf } from "../file/gguf.ts";
 import { clip } from "../file/header.ts";
 import type { TensorReader } from "../file/safetensors.ts";
 import { type Model, type Parameter, parametersOf } from "../model/model.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
+import { stat } from "../tensor/node.ts";
 import { chooseHead } from "./head.ts";
 
 /** A model on disk: what it is and where its parameters lie. Nothing of their size has been read. */
@@ -31,13 +32,15 @@ export interface Opened {
 }
 
 /**
- * Opens a Hugging Face style folder or a GGUF file and works out its model. `override` replaces keys of the config.
+ * Opens a Hugging Face style folder or a GGUF file and works out its model; a page's file is a GGUF file. `override` replaces keys
+ * of the config.
  *
  * Errors: FormatError naming the file and the key or tensor.
  */
-export async function openModel(path: string, override: Config = {}): Promise<Opened> {
+export async function openModel(path: string | File, override: Config = {}): Promise<Opened> {
+  if (typeof path !== "string") return openArchitecture(await readGguf(blobSource(path.name, path)), override);
   const there = await stat(path).catch(() => undefined);
-  return there?.isFile() ? openArchitecture(path, override) : openFamily(path, override);
+  return there?.isFile() ? openArchitecture(await openGguf(path), override) : openFamily(path, override);
 }
 
 async function openFamily(dir: string, override: Config): Promise<Opened> {
@@ -56,9 +59,8 @@ async function openFamily(dir: string, override: Config): Promise<Opened> {
   return { config, model, parameters, sources, tensors, ignores, notes };
 }
 
-async function openArchitecture(path: string, override: Config): Promise<Opened> {
-  const gguf = await openGguf(path);
-  const { metadata, tensors } = gguf;
+async function openArchitecture(gguf: Gguf, override: Config): Promise<Opened> {
+  const { file: path, metadata, tensors } = gguf;
   const name = metadata.get("general.architecture")?.value;
   const architecture = architectureOf(name);
   if (!architecture)

@@ -1,10 +1,10 @@
 import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
 import type { MlaLayout } from "../family/table.ts";
-import { writeFolder } from "../file/atomic.ts";
+import { writeAtomic, writeFolder } from "../file/atomic.ts";
 import type { GgufType } from "../file/gguf.ts";
 import { safetensorsChunks } from "../file/safetensors.ts";
-import { writeGguf } from "../file/writer.ts";
+import { ggufChunks } from "../file/writer.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
@@ -132,17 +132,22 @@ export async function writeSampleFolder(dir: string, config: Config, sample: Sam
 }
 
 /** Writes the same model as a GGUF file. Errors: FormatError for what GGUF has no words for, DeviceError of the disk. */
-export async function writeSampleGguf(
-  path: string,
+export async function writeSampleGguf(path: string, config: Config, sample: Sample, name?: string): Promise<void> {
+  await writeAtomic(path, sampleGguf(path, config, sample, name));
+}
+
+/** The same bytes piece by piece, for where there is no disk. Errors: FormatError for what GGUF has no words for; `file` stands in it. */
+export function sampleGguf(
+  file: string,
   config: Config,
   sample: Sample,
   name = "biform sample",
-): Promise<void> {
+): AsyncGenerator<Uint8Array> {
   const { type, layout = "absorbed" } = sample;
   const tensors = sampleTensors(config, sample);
   const vocabulary = inventVocabulary(config.vocab_size as number);
-  await writeGguf(
-    path,
+  return ggufChunks(
+    file,
     ggufMetadata(config, vocabulary, type, layout, name),
     ggufTensors(config, tensors, type, layout),
   );

@@ -1,7 +1,20 @@
-import { randomBytes } from "node:crypto";
-import { access, type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import type { FileHandle } from "node:fs/promises";
 import { DeviceError, FormatError } from "../tensor/error.ts";
+import {
+  access,
+  basename,
+  dirname,
+  join,
+  mkdir,
+  open,
+  randomBytes,
+  readdir,
+  realpath,
+  rename,
+  resolve,
+  rm,
+  stat,
+} from "../tensor/node.ts";
 
 /** What a file is made of, in order. Strings are written as UTF-8. */
 export type Chunks = Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>;

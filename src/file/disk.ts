@@ -1,5 +1,6 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { DeviceError, FormatError } from "../tensor/error.ts";
+import { open, stat } from "../tensor/node.ts";
 import { writeAtomic } from "./atomic.ts";
 import { type ByteSource, tooShort } from "./bytes.ts";
 import type { Listed } from "./dtype.ts";

@@ -1,8 +1,7 @@
-import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
 import { parseJson } from "../tensor/json.ts";
+import { join, readdir, stat } from "../tensor/node.ts";
 import { recoverFolder } from "./atomic.ts";
 import { openSafetensors, readSmall } from "./disk.ts";
 import { clip } from "./header.ts";

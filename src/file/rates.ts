@@ -1,8 +1,6 @@
-import { mkdir, readFile } from "node:fs/promises";
-import { cpus, homedir } from "node:os";
-import { dirname, join } from "node:path";
 import { z } from "zod";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
+import { cpus, dirname, homedir, join, mkdir, readFile } from "../tensor/node.ts";
 import { writeAtomic } from "./atomic.ts";
 
 const FORMAT = "biform machine 2";

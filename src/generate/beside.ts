@@ -1,11 +1,10 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { readSmall } from "../file/disk.ts";
 import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
+import { join, readdir } from "../tensor/node.ts";
 import { describedTokenizer, describeTokenizer } from "../tokenizer/ggml.ts";
 import { chooseTemplate, openTemplate, refusedTemplate, type Template } from "../tokenizer/template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";

@@ -8,8 +8,8 @@ import { type Step, type WriteOptions, Writer } from "./writer.ts";
 
 /** How to write on, and when to stop. */
 export interface GenerateOptions extends WriteOptions {
-  /** The form that attention runs in, for the prompt and for each token; the session's choice unless given. */
-  readonly form?: string | undefined;
+  /** The form that attention runs in, for the prompt and for each token; the session's choice unless given. A function is asked before each step. */
+  readonly form?: string | (() => string | undefined) | undefined;
   /** Tokens of the prompt run at a time, as a session's own chunks unless given; between them the event loop turns. */
   readonly chunk?: number | undefined;
   /** Ends the writing after the step at work, without an error. */
@@ -64,7 +64,8 @@ async function logitsAfter(
   for (let at = 0; ; ) {
     await turn();
     if (signal?.aborted) return undefined;
-    const logits = session.append(ids.subarray(at, at + chunk), { logits: "last", form });
+    const now = typeof form === "function" ? form() : form;
+    const logits = session.append(ids.subarray(at, at + chunk), { logits: "last", form: now });
     at += chunk;
     watch?.(Math.min(at, ids.length), ids.length);
     try {

@@ -66,14 +66,16 @@ export interface LoadedModel {
 }
 
 /**
- * Loads a checkpoint folder or a GGUF file with its tokenizer, chat template, end tokens and sampling defaults.
+ * Loads a checkpoint folder or a GGUF file with its tokenizer, chat template, end tokens and sampling defaults. In a page, a GGUF
+ * file that the visitor chose: only its header is read before the weights, and these one after the other.
  *
  * Errors: FormatError naming the file for anything missing, damaged, unsupported or at odds; DeviceError where the model does not
  * fit into memory.
  */
-export async function load(path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+export async function load(given: string | File, options: LoadOptions = {}): Promise<LoadedModel> {
+  const path = typeof given === "string" ? given : given.name;
   // What is small is read first, so that what is wrong with it costs no wait.
-  const opened = await openModel(path);
+  const opened = await openModel(given);
   const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(path));
   const { model, config } = opened;
   const { warn } = options;

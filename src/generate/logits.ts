@@ -1,11 +1,12 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
 import { turn } from "../device/turn.ts";
 import { allocateBytes } from "../file/bytes.ts";
+import type { StepOptions } from "./advance.ts";
 import { checkPrompt, type GenerateOptions } from "./generate.ts";
 import type { Session } from "./session.ts";
 
 /** How a prompt is run for its logits: as `generate` runs one. */
-export type LogitsOptions = Pick<GenerateOptions, "form" | "chunk" | "signal" | "watch">;
+export type LogitsOptions = Pick<GenerateOptions, "chunk" | "signal" | "watch"> & Pick<StepOptions, "form">;
 
 /** Numbers of logits that a chunk makes at most: 64 MiB in float32, however large the vocabulary. */
 const CHUNK_NUMBERS = 2 ** 24;

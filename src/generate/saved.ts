@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Strip } from "../attention/cache.ts";
 import type { Parts } from "../attention/define.ts";
 import { openSafetensors, writeSafetensors } from "../file/disk.ts";
@@ -6,6 +5,7 @@ import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
 import type { TensorReader, TensorToWrite } from "../file/safetensors.ts";
 import { FormatError } from "../tensor/error.ts";
+import { createHash } from "../tensor/node.ts";
 import type { Session } from "./session.ts";
 
 const FORMAT = "biform session 1";

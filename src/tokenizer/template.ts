@@ -1,6 +1,7 @@
 import { DeviceError, FormatError } from "../tensor/error.ts";
+import { Worker } from "../tensor/node.ts";
 import { writeExact } from "./jinja/exact.ts";
-import type { Job, Outcome } from "./render.ts";
+import { type Job, type Outcome, renderer } from "./job.ts";
 import { awaitMessage, startBounded } from "./thread.ts";
 
 /** One message of a conversation. */
@@ -153,6 +154,11 @@ interface Thread {
 }
 
 async function openThread(): Promise<Thread> {
+  // A page runs a model in a worker of its own, which is ended where it does not answer.
+  if (!Worker) {
+    const render = renderer();
+    return { ended: new Promise(() => {}), run: async (job) => render(job), stop() {} };
+  }
   const worker = await startBounded("./render", import.meta.url, { memory: MEMORY_LIMIT, stack: 4 });
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   await awaitMessage(worker, { seconds: START_LIMIT, missing: "no thread" });

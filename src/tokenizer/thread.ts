@@ -1,5 +1,6 @@
 import type { Worker } from "node:worker_threads";
 import { DeviceError } from "../tensor/error.ts";
+import { Worker as Thread } from "../tensor/node.ts";
 
 /** Megabytes that a thread may take for what it makes, and for its calls within calls. */
 export interface Bounds {
@@ -27,8 +28,8 @@ export async function startBounded(
   { memory, stack }: Bounds,
   data?: unknown,
 ): Promise<Worker> {
-  const { Worker } = await import("node:worker_threads");
-  const worker = new Worker(new URL(`${name}.${base.endsWith(".ts") ? "ts" : "js"}`, base), {
+  if (!Thread) throw new DeviceError("thread: got no Node, expected it; what is bounded elsewhere runs without one");
+  const worker = new Thread(new URL(`${name}.${base.endsWith(".ts") ? "ts" : "js"}`, base), {
     execArgv: [],
     env: {},
     workerData: data,

@@ -1,7 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { parseJson } from "../tensor/json.ts";
+import { dirname, join, readFile, stat } from "../tensor/node.ts";
 import { buildTokenizer } from "./build.ts";
 import type { TokenKind } from "./piece.ts";
 

@@ -1,5 +1,3 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { recoverFolder, writeFolder } from "../file/atomic.ts";
 import { openSafetensors } from "../file/disk.ts";
@@ -7,6 +5,7 @@ import { openFolder, readJson } from "../file/folder.ts";
 import { safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
 import type { Weights } from "../model/transformer.ts";
 import { FormatError } from "../tensor/error.ts";
+import { join, stat } from "../tensor/node.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Optimiser } from "./optimiser.ts";
 import type { Progress, TrainSettings } from "./train.ts";

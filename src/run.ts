@@ -1,0 +1,9 @@
+// What a page runs models with, in a worker of its own: fetched or unpacked only where a model is to run, apart from `web.ts`, which
+// plans and has no kernels. Nothing here needs Node.
+export { type Preset, presetConfig } from "./checkpoint/preset.ts";
+export { sampleGguf } from "./checkpoint/sample.ts";
+export { commonMachine } from "./cost/crossover.ts";
+export { WasmDevice } from "./device/wasm.ts";
+export { type Conversation, conversation } from "./generate/chat.ts";
+export { type LoadedModel, load } from "./generate/load.ts";
+export type { TextSession } from "./generate/text.ts";
