@@ -28,6 +28,7 @@ const given: CompareOptions = {
   heldOut: 8,
   state: scratch,
   data: "story",
+  device: "wasm",
   dataSeed: 1,
   pairs: 8,
   dims: "scaled",

@@ -28,7 +28,7 @@ describe("agreement of forms", () => {
     for (let i = 0; i < 60; i++) {
       const { spec, ...where } = randomSpec(random);
       const attention = parseSpec(spec, where);
-      const found = await agree(attention, { tokens: 2 + random.integer(12), seed: i, wasm });
+      const found = await agree(attention, { tokens: 2 + random.integer(12), seed: i, device: wasm });
       expect(found, spec).toMatchObject({ spec, passed: true });
       kinds.add(attention.variant.name);
       if (found.float32!.relative > 0) rounded++;
@@ -62,7 +62,7 @@ describe("agreement of forms", () => {
     ["results are no numbers", "GQA2-128", withoutValueNaN],
   ])("is denied where %s", async (_what, spec, variant) => {
     const attention = { ...parseSpec(spec, host), variant };
-    expect((await agree(attention, { tokens: 9, seed: 1, wasm })).passed).toBe(false);
+    expect((await agree(attention, { tokens: 9, seed: 1, device: wasm })).passed).toBe(false);
     expect((await agree(attention, { tokens: 9, seed: 1 })).passed).toBe(false);
   });
 
@@ -80,11 +80,11 @@ describe("agreement of forms", () => {
 
   test("is the same for the same seed, and needs two tokens", async () => {
     const attention = parseSpec("MLA", host);
-    const once = await agree(attention, { tokens: 5, seed: 4, wasm });
+    const once = await agree(attention, { tokens: 5, seed: 4, device: wasm });
     // Two at a time, by name: neither disturbs the other.
-    const twice = () => agree("MLA", { ...host, tokens: 5, seed: 4, wasm });
+    const twice = () => agree("MLA", { ...host, tokens: 5, seed: 4, device: wasm });
     expect(await Promise.all([twice(), twice()])).toEqual([once, once]);
-    expect((await agree(attention, { tokens: 5, seed: 5, wasm })).float32).not.toEqual(once.float32);
+    expect((await agree(attention, { tokens: 5, seed: 5, device: wasm })).float32).not.toEqual(once.float32);
     await expect(agree(attention, { tokens: 1, seed: 4 })).rejects.toThrow(ShapeError);
   });
 });

@@ -1,11 +1,11 @@
 /** How far a comparison goes where that depends on the machine, and what its parts take there. */
-import type { WasmDevice } from "../device/wasm.ts";
 import { type Effort, fitSteps } from "../lab/fit.ts";
 import { type Goal, type Matched, match } from "../lab/match.ts";
 import { type Pace, rehearse } from "../lab/pace.ts";
 import { type CompareSettings, totalForecast } from "../lab/schedule.ts";
 import { Shelf } from "../lab/shelf.ts";
 import { type Clock, wall } from "../measure/clock.ts";
+import type { Device } from "../tensor/device.ts";
 import { trainFlopsPerToken } from "../train/train.ts";
 import type { Task } from "./comparison.ts";
 
@@ -37,7 +37,7 @@ interface Around {
  */
 export async function fitTask(
   task: Task,
-  device: WasmDevice,
+  device: Device,
   around: Around,
 ): Promise<{ settings: CompareSettings; paces: ReadonlyMap<string, Pace> }> {
   const shelf = new Shelf<Found>(around.state, task.key);
@@ -49,7 +49,7 @@ export async function fitTask(
 
 async function find(
   { settings, efforts, model, seconds, fill, ...task }: Task,
-  device: WasmDevice,
+  device: Device,
   { later, signal, clock = wall }: Around,
 ): Promise<Found> {
   const { variants, goal, optimiser, rates } = settings;

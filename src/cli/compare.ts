@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { formNames } from "../attention/define.ts";
 import { layerSpecs, parseSpec } from "../attention/spec.ts";
-import type { WasmDevice } from "../device/wasm.ts";
+import { openDevice } from "../device/open.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { compare, type RunRecord } from "../lab/compare.ts";
 import { match } from "../lab/match.ts";
@@ -9,6 +9,7 @@ import { type Comparison, comparisonSchema } from "../lab/result.ts";
 import { Shelf } from "../lab/shelf.ts";
 import { table } from "../lab/table.ts";
 import { wall } from "../measure/clock.ts";
+import type { Device } from "../tensor/device.ts";
 import { agree } from "../verify/agree.ts";
 import { fitTask } from "./budget.ts";
 import { type CompareOptions, demo, describe, readTask } from "./comparison.ts";
@@ -73,8 +74,7 @@ async function run(options: CompareOptions): Promise<void> {
   const task = await readTask(options);
   for (const note of task.notes) process.stderr.write(`${note}\n`);
   const { variants: wanted, seeds } = task.settings;
-  const { WasmDevice } = await import("../device/wasm.ts");
-  const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
+  const device = await openDevice(options.device, options.threads);
   const interrupt = interruptible();
   const { signal } = interrupt;
   const display = progress({ title: `${wanted.length} variants, ${seeds} seeds, ${task.source(1).name}`, total: 1 });
@@ -150,7 +150,7 @@ async function write({ json, html }: CompareOptions, result: Comparison): Promis
   if (html) console.log(`report: ${html}`);
 }
 
-async function agreements(wanted: readonly string[], options: CompareOptions, device: WasmDevice, display: Progress) {
+async function agreements(wanted: readonly string[], options: CompareOptions, device: Device, display: Progress) {
   const found = [];
   for (const attention of findSwitching(wanted, options)) {
     display.update({ done: 0, label: `the forms of ${attention.spec}` });
@@ -167,8 +167,8 @@ function findSwitching(wanted: readonly string[], { layers, width, heads, dims, 
     .filter(({ variant, sizes }) => formNames(variant, sizes).length > 1);
 }
 
-async function agreementOf(attention: ReturnType<typeof parseSpec>, device: WasmDevice) {
-  const found = await agree(attention, { tokens: 48, seed: 1, wasm: device });
+async function agreementOf(attention: ReturnType<typeof parseSpec>, device: Device) {
+  const found = await agree(attention, { tokens: 48, seed: 1, device });
   return {
     spec: attention.spec,
     forms: found.forms.map(({ form }) => form),

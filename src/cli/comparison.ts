@@ -79,6 +79,8 @@ export async function readTask(options: CompareOptions): Promise<Task> {
     goal: { ...goal, match: [...goal.match], budget },
     data: [name, options.dataSeed, options.pairs, options.tokenizer],
     version: versions().biform,
+    // Another device rounds otherwise.
+    ...(options.device === "wasm" ? {} : { device: options.device }),
   };
   const fill = options.minutes === undefined ? "steps" : "flops";
   return { source, model, settings, seconds, fill, efforts: effortsOf(options), key, notes };

@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { PREFILL_CHUNK } from "../cost/host.ts";
+import type { DeviceName } from "../device/open.ts";
 import type { Keep } from "../generate/forms.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
 import { checkSampling, type Sampling } from "../generate/sampling.ts";
 import { formsOf } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
 import type { CacheType } from "../tensor/page.ts";
-import { wholeOption } from "./option.ts";
+import { deviceOption, wholeOption } from "./option.ts";
 import { patient } from "./progress.ts";
 
 /** Options that `run` and `chat` share, as the command line gives them. */
@@ -19,7 +20,7 @@ export interface ModelOptions extends Sampling {
   keep?: Keep;
   chunk: number;
   threads?: number;
-  device: "wasm" | "reference";
+  device: DeviceName;
   json?: true;
 }
 
@@ -52,11 +53,7 @@ export function modelOptions(command: Command, most: number): Command {
     )
     .option("--chunk <n>", "tokens of the prompt run at a time", wholeOption("--chunk"), PREFILL_CHUNK)
     .option("--threads <n>", "threads (default: up to all cores, as many as are the fastest)", wholeOption("--threads"))
-    .addOption(
-      new Option("--device <name>", "wasm, or reference: float64, exact and slow")
-        .choices(["wasm", "reference"])
-        .default("wasm"),
-    );
+    .addOption(deviceOption("wasm", "webgpu", "reference"));
 }
 
 /** What the cache holds unless --keep says: what the variant declares where a form is forced or a session kept, which must not hang on the length. */

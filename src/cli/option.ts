@@ -1,6 +1,8 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
+import { type DeviceName, deviceText } from "../device/open.ts";
 import { bytesOf } from "../plan/amount.ts";
+import type { Device } from "../tensor/device.ts";
 
 /** A parser for options that are whole numbers from `least` on. */
 export function wholeOption(name: string, least = 1): (text: string) => number {
@@ -39,14 +41,20 @@ export function listOption<T>(parse: (text: string) => T): (text: string) => T[]
   return (text) => text.split(",").map((item) => parse(item.trim()));
 }
 
+/** `--device`, of those that a command runs on. */
+export function deviceOption(...names: readonly DeviceName[]): Option {
+  const about = { wasm: "wasm", webgpu: "webgpu: a GPU", reference: "reference: float64, exact and slow" };
+  return new Option("--device <name>", names.map((name) => about[name]).join("; or ")).choices(names).default("wasm");
+}
+
 /** What a result says of the machine it was measured on. */
-export function machineFacts(device: { build: string; threads: number }) {
+export function machineFacts(device: Device) {
   return {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
     cores: availableParallelism(),
     threads: device.threads,
     memoryBytes: totalmem(),
-    device: `wasm, ${device.build} build`,
+    device: deviceText(device),
     platform: `${process.platform} ${process.arch}`,
   };
 }

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { Engine } from "../batch/engine.ts";
 import { divideFree } from "../batch/room.ts";
+import type { DeviceName } from "../device/open.ts";
 import { readSmall } from "../file/disk.ts";
 import { load } from "../generate/load.ts";
 import { type Constrainer, openConstrainer } from "../server/constrain/constrainer.ts";
@@ -15,7 +16,7 @@ import { ShapeError } from "../tensor/error.ts";
 import type { CacheType } from "../tensor/page.ts";
 import { openTemplate } from "../tokenizer/template.ts";
 import { endInterrupted, interruptible } from "./interrupt.ts";
-import { bytesOption, wholeOption } from "./option.ts";
+import { bytesOption, deviceOption, wholeOption } from "./option.ts";
 import { patient } from "./progress.ts";
 import { versions } from "./version.ts";
 
@@ -34,6 +35,7 @@ interface ServeOptions {
   queue: number;
   timeout: number;
   threads?: number;
+  device: DeviceName;
   isolate?: true;
   bodyLimit: number;
   grace: number;
@@ -79,6 +81,7 @@ export function serveCommand(program: Command): void {
     .option("--queue <n>", "sequences of a model that may wait", wholeOption("--queue", 0), 256)
     .option("--timeout <s>", "seconds that a request may take", wholeOption("--timeout"), 600)
     .option("--threads <n>", "threads (default: up to all cores, as many as are the fastest)", wholeOption("--threads"))
+    .addOption(deviceOption("wasm", "webgpu"))
     .option("--isolate", "share cached prefixes within one API key alone, so that timing tells nothing of others")
     .option("--body-limit <MB>", "most megabytes of a request", wholeOption("--body-limit"), 16)
     .option("--grace <s>", "seconds that requests have to end in after Ctrl-C", wholeOption("--grace", 0), 30)
@@ -170,6 +173,7 @@ async function open(
   const display = patient({ title: `loading ${path}`, total: 1e6 });
   const loaded = await load(path, {
     threads: options.threads,
+    device: options.device,
     signal,
     warn: (line) => process.stderr.write(`note: ${line}\n`),
     watch: (done, total) => display.update({ done: (1e6 * done) / total, label: "" }),

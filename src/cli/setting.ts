@@ -3,12 +3,13 @@ import { recallSource } from "../data/recall.ts";
 import type { Source } from "../data/source.ts";
 import { storySource } from "../data/story.ts";
 import { openText } from "../data/text.ts";
+import type { DeviceName } from "../device/open.ts";
 import type { Model } from "../model/model.ts";
 import { baseHolds, leastBase } from "../ops/rope/bound.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type OptimiserSettings, optimiserDefaults } from "../train/optimiser.ts";
-import { listOption, positiveOption, wholeOption } from "./option.ts";
+import { deviceOption, listOption, positiveOption, wholeOption } from "./option.ts";
 
 /** Options that `train` and `compare` share, as the command line gives them. */
 export interface Options {
@@ -36,6 +37,7 @@ export interface Options {
   decay: number;
   clip: number;
   threads?: number;
+  device: DeviceName;
 }
 
 /** Adds the shared options to a command. */
@@ -69,11 +71,8 @@ export function sharedOptions(command: Command): Command {
     .option("--warmup <n>", "warm-up steps (at most a fifth of all)", wholeOption("--warmup", 0), 20)
     .option("--decay <x>", "weight decay", Number, optimiserDefaults.decay)
     .option("--clip <x>", "largest gradient norm", positiveOption("--clip"), optimiserDefaults.clip)
-    .option(
-      "--threads <n>",
-      "threads (default: up to all cores, as many as are the fastest)",
-      wholeOption("--threads"),
-    );
+    .option("--threads <n>", "threads (default: up to all cores, as many as are the fastest)", wholeOption("--threads"))
+    .addOption(deviceOption("wasm", "webgpu"));
 }
 
 /** The sizes that the options describe. */

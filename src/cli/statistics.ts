@@ -1,3 +1,4 @@
+import { deviceText } from "../device/open.ts";
 import type { FormCounts } from "../generate/forms.ts";
 import type { LoadedModel } from "../generate/load.ts";
 import type { TextSession } from "../generate/text.ts";
@@ -85,7 +86,7 @@ const endings: Readonly<Record<Statistics["finish"], string>> = {
 /** A sentence on what was loaded. */
 export function loadedText({ model, device }: LoadedModel, seconds: number): string {
   const parameters = short(modelSize(model));
-  return `loaded ${parameters} parameters in ${seconds.toFixed(1)} s (${device.kind})`;
+  return `loaded ${parameters} parameters in ${seconds.toFixed(1)} s (${device.kind === "wasm" ? device.kind : deviceText(device)})`;
 }
 
 /** The figures of an answer for people, a line or two. */

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Source } from "../data/source.ts";
-import type { WasmDevice } from "../device/wasm.ts";
+import { openDevice } from "../device/open.ts";
 import { sampleTokens, writeSample } from "../lab/continuation.ts";
 import { mostSteps } from "../lab/fit.ts";
 import { type Matching, match } from "../lab/match.ts";
@@ -8,6 +8,7 @@ import { rehearse } from "../lab/pace.ts";
 import { wall } from "../measure/clock.ts";
 import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
+import type { Device } from "../tensor/device.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
 import { type Progress as Standing, type TrainSettings, train, trainWork } from "../train/train.ts";
@@ -56,8 +57,7 @@ async function run(options: TrainOptions): Promise<void> {
   const first = settingsOf(options, source, given ?? 1);
   const model = buildModel(attention, first.model);
   for (const note of baseNotes([model], options)) process.stderr.write(`${note}\n`);
-  const { WasmDevice } = await import("../device/wasm.ts");
-  const device = await WasmDevice.open(options.threads ? { threads: options.threads } : {});
+  const device = await openDevice(options.device, options.threads);
   const interrupt = interruptible();
   const { signal } = interrupt;
   const display = progress({ title: `${attention} on ${source.name}`, total: 1 });
@@ -141,7 +141,7 @@ function settingsOf(options: TrainOptions, source: Source, steps: number): Train
 async function stepsWithin(
   options: TrainOptions,
   source: Source,
-  device: WasmDevice,
+  device: Device,
   signal: AbortSignal,
 ): Promise<number> {
   const { minutes, out, batch, length, attention } = options;

@@ -2,14 +2,16 @@ import type { Command } from "commander";
 import { parseSpec } from "../attention/spec.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import { crossoverChunk, crossoverContext, type Machine, type Rate, rivalsOf } from "../cost/crossover.ts";
+import { type DeviceName, openDevice } from "../device/open.ts";
 import { cpuName, keepMachine, type Measured, machinePath } from "../file/rates.ts";
 import { tune } from "../measure/tune.ts";
 import { interruptible } from "./interrupt.ts";
-import { positiveOption, wholeOption } from "./option.ts";
+import { deviceOption, positiveOption, wholeOption } from "./option.ts";
 import { progress } from "./progress.ts";
 
 interface Options {
   threads?: number;
+  device: DeviceName;
   seconds: number;
   file?: string;
   json?: true;
@@ -19,9 +21,13 @@ const examples = `
 Examples:
   biform tune                      a quarter of a minute; close what else is running
   biform tune --threads 1          figures for runs with one thread are kept beside the others
+  biform tune --device webgpu      the same of a GPU
   biform tune --json | jq .machine.attend
 
 The figures decide in which form attention runs (expanded or absorbed). Without them common ones serve.`;
+
+/** Builds of wasm; any other is the name of a GPU. */
+const builds: ReadonlySet<string> = new Set(["simd", "relaxed", "wide"]);
 
 /** Head sizes whose crossovers are shown. */
 const shown = [
@@ -36,6 +42,7 @@ export function tuneCommand(program: Command): void {
     .command("tune")
     .description("measure this machine, so that attention runs in the faster form")
     .option("--threads <n>", "threads to measure with; all there are unless given", wholeOption("--threads"))
+    .addOption(deviceOption("wasm", "webgpu"))
     .option("--seconds <s>", "time for all measurements", positiveOption("--seconds"), 9)
     .option("--file <path>", "where to keep the figures; in your configuration folder unless given")
     .option("--json", "print JSON")
@@ -43,9 +50,8 @@ export function tuneCommand(program: Command): void {
     .action(run);
 }
 
-async function run({ threads, seconds: wanted, file = machinePath(), json }: Options): Promise<void> {
-  const { WasmDevice } = await import("../device/wasm.ts");
-  const device = await WasmDevice.open(threads ? { threads } : {});
+async function run({ device: name, threads, seconds: wanted, file = machinePath(), json }: Options): Promise<void> {
+  const device = await openDevice(name, threads);
   const interrupt = interruptible();
   const start = performance.now();
   const display = progress({ title: "tune", total: 1 });
@@ -64,7 +70,7 @@ async function run({ threads, seconds: wanted, file = machinePath(), json }: Opt
     device.close();
   }
   const date = new Date().toISOString();
-  const measured: Measured = { cpu: cpuName(), build: device.build, threads: device.threads, date, machine };
+  const measured: Measured = { cpu: cpuName(), build: device.build!, threads: device.threads, date, machine };
   await keepMachine(measured, file);
   const found = crossovers(machine);
   const seconds = (performance.now() - start) / 1000;
@@ -102,7 +108,9 @@ function text({ cpu, build, threads, machine }: Measured, found: ReturnType<type
       rows ? figure(1e9 / rows, "ns a row of a head") : "",
     );
   return [
-    `${cpu}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${build} build`,
+    builds.has(build)
+      ? `${cpu}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${build} build`
+      : `webgpu, ${build}`,
     row("contraction, up to 4 rows", contract.few),
     row("contraction, more rows", contract.many),
     row("attention, up to 4 queries per key", attend.few),

@@ -1,11 +1,13 @@
 import type { Command } from "commander";
 import { parseSpec } from "../attention/spec.ts";
 import { shownSpecs } from "../cost/catalogue.ts";
+import { type DeviceName, deviceText, openDevice } from "../device/open.ts";
+import { ReferenceDevice } from "../device/reference.ts";
 import { FormatError } from "../tensor/error.ts";
 import { Random } from "../tensor/random.ts";
 import { type Agreement, agree, type Difference, randomSpec } from "../verify/agree.ts";
 import { type GoldenCase, verifyGolden } from "../verify/golden/golden.ts";
-import { wholeOption } from "./option.ts";
+import { deviceOption, wholeOption } from "./option.ts";
 
 interface Options {
   random?: number | true;
@@ -14,6 +16,7 @@ interface Options {
   heads: number;
   tokens: number;
   golden?: string;
+  device: DeviceName;
   json?: true;
 }
 
@@ -22,6 +25,7 @@ Examples:
   biform verify                         every kind of variant at width 256
   biform verify MLA GQA2-128 --width 512 --heads 8
   biform verify --random 20 --seed 7    twenty geometries that nobody chose
+  biform verify --device webgpu         the same, float32 on a GPU
   biform verify --golden DIR            outputs of the variants' authors' own code
   biform verify --golden DIR --json     { cases: [{ name, kind, status, maxError, tolerance, reason? }],
                                           pass, fail, unsupported }
@@ -40,6 +44,7 @@ export function verifyCommand(program: Command): void {
     .option("--width <n>", "hidden width", wholeOption("--width"), 256)
     .option("--heads <n>", "query heads", wholeOption("--heads"), 4)
     .option("--tokens <n>", "tokens of the sequence", wholeOption("--tokens", 2), 24)
+    .addOption(deviceOption("wasm", "webgpu"))
     .option("--golden <dir>", "run every golden case of a directory instead")
     .option("--json", "print JSON")
     .addHelpText("after", examples)
@@ -64,24 +69,28 @@ async function verifySpecs(specs: readonly string[], options: Options): Promise<
     : (specs.length ? specs : shownSpecs).map((spec) => ({ spec, width, heads }));
   // All specs are read before any is run, so that a misspelt one costs no wait.
   const all = hosted.map((host) => ({ ...host, attention: parseSpec(host.spec, host) }));
-  const { WasmDevice } = await import("../device/wasm.ts");
-  const wasm = await WasmDevice.open();
+  const device = await openDevice(options.device);
   const results: (Agreement & { width: number; heads: number })[] = [];
   try {
     if (!options.json) console.log(row(["variant", "form", "cache/token", "unfolded", "float64", "float32", "result"]));
     for (const { attention, ...host } of all) {
-      const result = { ...(await agree(attention, { tokens, seed, wasm })), width: host.width, heads: host.heads };
+      const result = { ...(await agree(attention, { tokens, seed, device })), width: host.width, heads: host.heads };
       results.push(result);
       if (!options.json) printAgreement(result);
     }
   } finally {
-    wasm.close();
+    device.close();
   }
   const fail = results.filter(({ passed }) => !passed).length;
   const pass = results.length - fail;
-  if (options.json) console.log(JSON.stringify({ cases: results.map(asCase), pass, fail, unsupported: 0 }, null, 2));
+  if (options.json)
+    console.log(
+      JSON.stringify({ device: deviceText(device), cases: results.map(asCase), pass, fail, unsupported: 0 }, null, 2),
+    );
   else {
-    console.log(`\n${pass} agree, ${fail} do not (${tokens} tokens, seed ${seed}; ${settings(options)}).`);
+    console.log(
+      `\n${pass} agree, ${fail} do not (${tokens} tokens, seed ${seed}; ${settings(options)}; float32 on ${deviceText(device)}).`,
+    );
     console.log("cache: values kept per token and layer, bytes at float32; unfolded: values made of them on each run.");
   }
   return fail;
@@ -138,7 +147,11 @@ async function golden(dir: string, options: Options): Promise<number> {
       console.log(`${"case".padEnd(33)}${"status".padEnd(12)}${"error".padStart(8)}${"tolerance".padStart(11)}`);
     printCase(result);
   };
-  const report = await verifyGolden(dir, options.json ? {} : { onCase });
+  const device = await openDevice(options.device);
+  const devices = [new ReferenceDevice(), device];
+  const report = await verifyGolden(dir, { devices, ...(options.json ? {} : { onCase }) }).finally(() =>
+    device.close(),
+  );
   const { pass, fail, unsupported } = report;
   if (options.json) console.log(JSON.stringify(report, null, 2));
   else console.log(`\n${pass} pass, ${fail} fail, ${unsupported} unsupported.`);

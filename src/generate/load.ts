@@ -1,6 +1,7 @@
 import { readModel } from "../checkpoint/load.ts";
 import { openModel } from "../checkpoint/open.ts";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
+import { type DeviceName, openDevice } from "../device/open.ts";
 import { machineFor } from "../file/rates.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -19,7 +20,7 @@ export interface LoadOptions {
    * "wasm" (float32, on threads) unless given; "webgpu" is float32 on a GPU, "reference" float64 and slow. A device of the caller's
    * stays open on `close`.
    */
-  readonly device?: "wasm" | "webgpu" | "reference" | Device | undefined;
+  readonly device?: DeviceName | Device | undefined;
   /** Threads of a wasm device; as many as the machine has unless given. */
   readonly threads?: number | undefined;
   /** How weights lie in memory: "packed", as their file has them, for inference, unless given; "plain" as numbers, for training on. */
@@ -89,15 +90,16 @@ export async function load(given: string | File, options: LoadOptions = {}): Pro
       `${path}: got a tokenizer of ${tokenizer.vocabulary} tokens and an embedding of ${model.vocabulary}, expected the ` +
         "embedding to have a row for each; tokenizer and weights do not belong together",
     );
-  const device = await openDevice(options);
-  const own = device !== options.device;
+  const { device: wanted = "wasm", threads } = options;
+  const own = typeof wanted === "string";
+  const device = own ? await openDevice(wanted, threads) : wanted;
   try {
     const before = device.liveBytes;
     // A vocabulary leaves several times its size behind: where Node has its collector exposed, that goes before the weights come.
     globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
     const { weights, more } = await readModel(opened, device, {
       weights: options.weights ?? "packed",
-      another: () => openDevice({ threads: options.threads }),
+      another: () => openDevice(own ? wanted : "wasm", threads),
       watch(done, total) {
         options.signal?.throwIfAborted();
         options.watch?.(done, total);
@@ -134,12 +136,4 @@ export async function load(given: string | File, options: LoadOptions = {}): Pro
     if (own) device.close();
     throw error;
   }
-}
-
-async function openDevice({ device = "wasm", threads }: LoadOptions): Promise<Device> {
-  if (typeof device !== "string") return device;
-  // A device comes with all its kernels, so only the one that is asked for does.
-  if (device === "reference") return new (await import("../device/reference.ts")).ReferenceDevice();
-  if (device === "webgpu") return (await import("../device/webgpu.ts")).WebgpuDevice.open();
-  return (await import("../device/wasm.ts")).WasmDevice.open({ threads });
 }

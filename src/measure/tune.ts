@@ -5,13 +5,12 @@ import { parseSpec } from "../attention/spec.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import { fillSteps, type Machine, type Rate, type Work, workSeconds } from "../cost/crossover.ts";
 import { opsOf } from "../cost/work.ts";
-import type { WasmDevice } from "../device/wasm.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { FEW, FUSED_ROWS, PLAIN_COLUMNS, PLAIN_ROWS, WIDE_COLUMNS } from "../ops/einsum/size.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import type { CacheType } from "../tensor/page.ts";
-import { Scope, scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { type Device, Scope, scope, sizeOf, type Tensor } from "../tensor/tensor.ts";
 import { batchTimes, type Clock, timesAfter, typicalTime, wall } from "./clock.ts";
 import { fillCache, noise, noiseParams, rotate } from "./noise.ts";
 import { regress } from "./regression.ts";
@@ -45,7 +44,7 @@ const ARENA = 40 * 2 ** 20;
 const narrow = parseSpec("MLA:n16:r8:v16:c32", { width: 64, heads: 4 });
 
 /** How many rows the kernels of a build take at a time. */
-const grainOf = (build: WasmDevice["build"]) => ({
+const grainOf = (build: string | undefined) => ({
   few: FEW,
   panel: build === "wide" ? WIDE_COLUMNS : PLAIN_COLUMNS,
   tile: build === "simd" ? PLAIN_ROWS : FUSED_ROWS,
@@ -56,7 +55,7 @@ type Grain = ReturnType<typeof grainOf>;
  * Measures a device in shapes like those of attention layers, and unlike those of the models that its predictions are checked on:
  * each kernel at several sizes, operands from memory, and the rates that explain these times best.
  */
-export async function tune(device: WasmDevice, options: TuneOptions = {}): Promise<Machine> {
+export async function tune(device: Device, options: TuneOptions = {}): Promise<Machine> {
   const { seconds = 9, rounds = 5, clock = wall, watch, signal } = options;
   const grain = grainOf(device.build);
   const caches: Cache[] = [];
@@ -147,7 +146,7 @@ function contractions(arena: Tensor, { few, tile }: Grain): Sample[] {
 }
 
 /** Few and many queries over keys of each head, and over one that all heads share; on pages, as sessions have them. */
-function attentions(device: WasmDevice, caches: Cache[], { few, panel }: Grain): Sample[] {
+function attentions(device: Device, caches: Cache[], { few, panel }: Grain): Sample[] {
   const view = { scale: 0.1 };
   const pairs = (t: number, s: number) => t * (s - t) + (t * (t + 1)) / 2;
   const own = [
@@ -202,7 +201,7 @@ function keepWhole(spec: string, heads: number): Attention {
 
 /** The rows of caches that take turns, so many that they come from memory. */
 function rotateCaches(
-  device: WasmDevice,
+  device: Device,
   attention: Attention,
   tokens: number,
   type: CacheType,
@@ -215,7 +214,7 @@ function rotateCaches(
 }
 
 /** One query over keys and values that are kept in 16 bits. */
-function narrowKeys(device: WasmDevice, caches: Cache[]): Sample {
+function narrowKeys(device: Device, caches: Cache[]): Sample {
   const [s, h, n, r, v] = [1536, 24, 112, 32, 112];
   const [qn, qr] = [noise(device, [1, h, n]), noise(device, [1, h, r])];
   const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "bf16", caches);
@@ -230,7 +229,7 @@ function narrowKeys(device: WasmDevice, caches: Cache[]): Sample {
 }
 
 /** Layers too small to take time but by the ops that they consist of, after others have filled the processor's caches. */
-function ops(device: WasmDevice, arena: Tensor, caches: Cache[]): Sample {
+function ops(device: Device, arena: Tensor, caches: Cache[]): Sample {
   const tokens = 128;
   const cache = fillCache(device, narrow, tokens, "f32");
   caches.push(cache);

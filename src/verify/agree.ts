@@ -48,7 +48,7 @@ export interface AgreeOptions extends Partial<SpecOptions> {
   readonly tokens: number;
   readonly seed: number;
   /** A float32 device to run on besides. */
-  readonly wasm?: Device;
+  readonly device?: Device;
 }
 
 /**
@@ -62,13 +62,13 @@ export async function agree(
 ): Promise<Agreement> {
   const attention = typeof subject === "string" ? parseSpec(subject, { width: 256, heads: 4, ...options }) : subject;
   const { variant, sizes, spec = variant.name } = attention;
-  const { tokens, seed, wasm } = options;
+  const { tokens, seed, device } = options;
   if (!Number.isSafeInteger(tokens) || tokens < 2)
     throw new ShapeError(`tokens: got ${tokens}, expected at least 2, so that there is a step to compare`);
   const numbers = drawNumbers(attention, options);
   const reference = new ReferenceDevice();
   const float64 = await spreadOf(attention, numbers, tokens, reference, 1e-9);
-  const float32 = wasm && (await spreadOf(attention, numbers, tokens, wasm, roundingOf(sizes, tokens, 2 ** -24)));
+  const float32 = device && (await spreadOf(attention, numbers, tokens, device, roundingOf(sizes, tokens, 2 ** -24)));
   const values = cacheValues(variant, sizes);
   const names = formNames(variant, sizes);
   return {
