@@ -1,7 +1,8 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
 import { turn } from "../device/turn.ts";
+import { leaders } from "../ops/leaders/index.ts";
 import { ShapeError } from "../tensor/error.ts";
-import type { Numbers } from "../tensor/tensor.ts";
+import type { Numbers, Tensor } from "../tensor/tensor.ts";
 import { History } from "./history.ts";
 import type { Session } from "./session.ts";
 import { type Step, type WriteOptions, Writer } from "./writer.ts";
@@ -37,9 +38,10 @@ export async function* generate(
   const writer = new Writer(before.ids, session.context, options);
   let next = prompt;
   for (let watch = options.watch; ; watch = undefined) {
-    const logits = await logitsAfter(session, next, options, watch);
-    if (!logits || options.maxTokens === 0) return;
-    const step = writer.step(logits);
+    const { leaders: few } = writer;
+    const numbers = await numbersAfter(session, next, options, few, watch);
+    if (!numbers || options.maxTokens === 0) return;
+    const step = few ? writer.stepByLeaders(numbers) : writer.step(numbers);
     yield step;
     if (step.finish) return;
     next = Int32Array.of(step.id);
@@ -53,11 +55,12 @@ export async function idsOf(steps: AsyncIterable<Step>): Promise<Int32Array> {
   return history.ids;
 }
 
-/** Runs ids in chunks and gives the logits after the last; undefined where it was aborted. */
-async function logitsAfter(
+/** Runs ids in chunks and gives the logits after the last, or a few leaders of them; undefined where it was aborted. */
+async function numbersAfter(
   session: Session,
   ids: Int32Array,
   { form, chunk = PREFILL_CHUNK, signal }: GenerateOptions,
+  few: number | undefined,
   watch: GenerateOptions["watch"],
 ): Promise<Numbers | undefined> {
   watch?.(0, ids.length);
@@ -69,10 +72,20 @@ async function logitsAfter(
     at += chunk;
     watch?.(Math.min(at, ids.length), ids.length);
     try {
-      if (at >= ids.length) return await logits.read();
+      if (at >= ids.length) return await (few ? readLeaders(logits, few) : logits.read());
     } finally {
       logits.free();
     }
+  }
+}
+
+/** What a device finds to be the largest logits is all that it has to send. */
+async function readLeaders(logits: Tensor, few: number): Promise<Numbers> {
+  const found = leaders(logits, Math.min(few, logits.shape[1]!));
+  try {
+    return await found.read();
+  } finally {
+    found.free();
   }
 }
 

@@ -27,6 +27,17 @@ export interface Sampling {
 /** Draws a token from logits `[vocabulary]`; `seen` are the tokens before it, the first `prompt` of them (all unless given) read, not written. */
 export type Sampler = (logits: Numbers, seen: ArrayLike<number>, prompt?: number) => number;
 
+/** Tokens up to which those of top-k are put in order, so that the draw depends on nothing but them. */
+const FEW = 64;
+
+/** How many of the largest logits decide the next token alone; undefined where any may. */
+export function decisive({ temperature = 1, topK = 0, ...settings }: Sampling): number | undefined {
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = settings;
+  if (repetitionPenalty !== 1 || presencePenalty || frequencyPenalty) return undefined;
+  if (temperature === 0) return 1;
+  return topK >= 1 && topK <= FEW ? topK : undefined;
+}
+
 type Rule = readonly [holds: (x: number) => boolean, expected: string];
 
 const rules: Readonly<Record<keyof Sampling, Rule>> = {
@@ -115,6 +126,7 @@ export function sampler(settings: Sampling = {}): Sampler {
     if (temperature === 0 || topK === 1) return best;
     for (let i = 0; i < n; i++) ids[i] = i;
     let left = topK && topK < n ? most(ids, n, scores, topK, undefined) : n;
+    if (left <= FEW) order(ids, left, scores);
     let total = 0;
     for (let i = 0; i < left; i++) {
       const id = ids[i]!;
@@ -190,6 +202,16 @@ function most(
     else [low, missing] = [at, missing - amount];
   }
   return high;
+}
+
+/** Sorts the first `n` ids, the likeliest first. */
+function order(ids: Int32Array, n: number, scores: Float64Array): void {
+  for (let i = 1; i < n; i++) {
+    const id = ids[i]!;
+    let at = i;
+    for (; at > 0 && before(id, ids[at - 1]!, scores); at--) ids[at] = ids[at - 1]!;
+    ids[at] = id;
+  }
 }
 
 function before(a: number, b: number, scores: Float64Array): boolean {

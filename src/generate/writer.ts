@@ -3,7 +3,7 @@ import type { Numbers } from "../tensor/tensor.ts";
 import { type TextStream, textStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { History } from "./history.ts";
-import { type Sampler, type Sampling, sampler } from "./sampling.ts";
+import { decisive, type Sampler, type Sampling, sampler } from "./sampling.ts";
 import { type Scored, scoreToken } from "./score.ts";
 import { type Stopper, stopper } from "./stop.ts";
 
@@ -87,15 +87,31 @@ export class Writer {
     return this.#seen.ids;
   }
 
+  /** How many leaders of the logits (ops/leaders) decide the next token, so that no others need be read; undefined where all do. */
+  get leaders(): number | undefined {
+    const { bias, constraint, logprobs } = this.#options;
+    return bias?.size || constraint || logprobs !== undefined ? undefined : decisive(this.#options);
+  }
+
   /**
    * The next token by the logits `[vocabulary]` after the newest one. Nothing follows a step with a `finish`. Throws DeviceError for
    * logits that are not numbers, ShapeError where bias and constraint leave nothing to follow.
    */
   step(logits: Numbers): Step {
-    const { maxTokens = Number.POSITIVE_INFINITY, end, constraint, logprobs } = this.#options;
+    const { constraint, logprobs } = this.#options;
     const id = this.#draw(this.#steer(logits), this.#seen.ids, this.#prompt);
     constraint?.accept(id);
-    const score = logprobs === undefined ? undefined : scoreToken(logits, id, logprobs);
+    return this.#write(id, logprobs === undefined ? undefined : scoreToken(logits, id, logprobs));
+  }
+
+  /** The same by the places and numbers `[2, k]` of the logits' `leaders`. */
+  stepByLeaders(row: Numbers): Step {
+    const k = row.length / 2;
+    return this.#write(row[this.#draw(row.subarray(k), [], 0)]!, undefined);
+  }
+
+  #write(id: number, score: Scored | undefined): Step {
+    const { maxTokens = Number.POSITIVE_INFINITY, end, constraint } = this.#options;
     this.#seen.push(Int32Array.of(id));
     this.written++;
     const ended = end?.has(id) ?? false;

@@ -9,6 +9,7 @@ import type { GatherKernel, ScatterKernel } from "./embed/index.ts";
 import type { ContractEachKernel, GroupKernel } from "./expert/index.ts";
 import type { FactoredKernel } from "./factored/index.ts";
 import type { GateBackwardKernel, GateKernel } from "./gate/index.ts";
+import type { LeadersKernel } from "./leaders/index.ts";
 import type { LossBackwardKernel, LossKernel } from "./loss/index.ts";
 import type { MapBackwardKernel, MapKernel } from "./map/index.ts";
 import type { MergeKernel } from "./merge/index.ts";
@@ -43,6 +44,7 @@ export interface Kernels {
   readonly gateBackward: GateBackwardKernel;
   readonly gather: GatherKernel;
   readonly group: GroupKernel;
+  readonly leaders: LeadersKernel;
   readonly loadPages: LoadKernel;
   readonly loss: LossKernel;
   readonly lossBackward: LossBackwardKernel;

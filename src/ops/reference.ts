@@ -11,6 +11,7 @@ import { contractEachReference, groupReference } from "./expert/reference.ts";
 import { factoredReference } from "./factored/reference.ts";
 import { gateBackwardReference, gateReference } from "./gate/reference.ts";
 import type { Kernels } from "./kernel.ts";
+import { leadersReference } from "./leaders/reference.ts";
 import { lossBackwardReference, lossReference } from "./loss/reference.ts";
 import { mapBackwardReference, mapReference } from "./map/reference.ts";
 import { mergeReference } from "./merge/reference.ts";
@@ -43,6 +44,7 @@ const kernels: Omit<Kernels, "pack"> = {
   gateBackward: gateBackwardReference,
   gather: gatherReference,
   group: groupReference,
+  leaders: leadersReference,
   loadPages: loadPagesReference,
   loss: lossReference,
   lossBackward: lossBackwardReference,

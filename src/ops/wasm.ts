@@ -12,6 +12,7 @@ import { contractEachWasm, groupWasm } from "./expert/wasm.ts";
 import { factoredWasm } from "./factored/wasm.ts";
 import { gateBackwardWasm, gateWasm } from "./gate/wasm.ts";
 import type { Kernels } from "./kernel.ts";
+import { leadersWasm } from "./leaders/wasm.ts";
 import { lossBackwardWasm, lossWasm } from "./loss/wasm.ts";
 import { mapBackwardWasm, mapWasm } from "./map/wasm.ts";
 import { mergeWasm } from "./merge/wasm.ts";
@@ -45,6 +46,7 @@ const kernels: Kernels = {
   gateBackward: gateBackwardWasm,
   gather: gatherWasm,
   group: groupWasm,
+  leaders: leadersWasm,
   loadPages: loadPagesWasm,
   loss: lossWasm,
   lossBackward: lossBackwardWasm,

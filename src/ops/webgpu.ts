@@ -8,6 +8,7 @@ import { contractWebgpu } from "./einsum/webgpu.ts";
 import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
+import { leadersWebgpu } from "./leaders/webgpu.ts";
 import { lossBackwardWebgpu, lossWebgpu } from "./loss/webgpu.ts";
 import { mapBackwardWebgpu, mapWebgpu } from "./map/webgpu.ts";
 import { multiplyBackwardWebgpu, multiplyWebgpu } from "./multiply/webgpu.ts";
@@ -31,6 +32,7 @@ const kernels: Partial<Kernels> = {
   gate: gateWebgpu,
   gateBackward: gateBackwardWebgpu,
   gather: gatherWebgpu,
+  leaders: leadersWebgpu,
   loss: lossWebgpu,
   lossBackward: lossBackwardWebgpu,
   map: mapWebgpu,

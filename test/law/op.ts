@@ -8,6 +8,7 @@ import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather, gatherRows } from "../../src/ops/embed/index.ts";
 import { attendFactored } from "../../src/ops/factored/index.ts";
 import { gate } from "../../src/ops/gate/index.ts";
+import { leaders } from "../../src/ops/leaders/index.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { type Mapping, map } from "../../src/ops/map/index.ts";
 import { merge } from "../../src/ops/merge/index.ts";
@@ -395,6 +396,15 @@ export const unrecorded: Readonly<Record<string, Op>> = {
         steps: 8,
         run: ([logits, bias]) => route(logits!, choice, bias),
       };
+    },
+  ),
+  leaders: op(
+    fc.record({ rows: rare, n: fc.oneof(rare, fc.constantFrom(300, 700)), k: fc.nat(63), alike: fc.boolean() }),
+    ({ rows, n, k, alike }, random) => {
+      // Now and then many equal numbers, whose places decide.
+      const x = operand("x", [rows, n], random);
+      const values = alike ? x.values.map((value) => Math.round(value)) : x.values;
+      return { inputs: [{ ...x, values }], run: ([x]) => leaders(x!, 1 + (k % n)) };
     },
   ),
   select: chosen,
