@@ -3,7 +3,6 @@ import type { Speaker } from "../generate/text.ts";
 import type { Finish } from "../generate/writer.ts";
 import { DeviceError } from "../tensor/error.ts";
 import { type CacheType, PAGE } from "../tensor/page.ts";
-import type { Numbers } from "../tensor/tensor.ts";
 import type { Counts } from "./figures.ts";
 import type { Job } from "./job.ts";
 import type { Pace } from "./pace.ts";
@@ -11,7 +10,7 @@ import type { Prefixes, Source } from "./prefixes.ts";
 import { keepMarked, sourceOf, WORTH } from "./reuse.ts";
 import { type Amount, covers, type Room, sum, without } from "./room.ts";
 import { shareOut } from "./share.ts";
-import { type Entry, stepTogether } from "./step.ts";
+import { type Entry, type Result, stepTogether } from "./step.ts";
 import type { Store } from "./store.ts";
 
 /** What became of the sequences of a step: those that ended, and those that gave their memory up and wait again. */
@@ -134,7 +133,7 @@ export class Batch {
     const writers = [...plan.keys()].filter((job) => job.writing).length;
     const read = entries.reduce((all, { ids }) => all + ids.length, 0) - writers;
     const begun = performance.now();
-    let results: Numbers[];
+    let results: Result[];
     try {
       results = await stepTogether(entries, this.#bench.model.model.vocabulary);
     } catch (error) {
@@ -274,9 +273,9 @@ export class Batch {
 const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE);
 
 /** Goes on by a step's logits; an error is this sequence's alone. */
-function goOn(job: Job, entry: Entry, numbers: Numbers): Finish | Error | undefined {
+function goOn(job: Job, entry: Entry, result: Result): Finish | Error | undefined {
   try {
-    return job.go(entry, numbers);
+    return job.go(entry, result);
   } catch (error) {
     return error as Error;
   }

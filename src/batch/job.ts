@@ -2,9 +2,8 @@ import { scoreToken } from "../generate/score.ts";
 import type { Session } from "../generate/session.ts";
 import type { Speaker } from "../generate/text.ts";
 import { type Finish, type Step, Writer } from "../generate/writer.ts";
-import type { Numbers } from "../tensor/tensor.ts";
 import type { Event, Request, Scored, Usage } from "./request.ts";
-import type { Entry } from "./step.ts";
+import type { Entry, Result } from "./step.ts";
 import type { EventStream } from "./stream.ts";
 
 let jobs = 0;
@@ -127,11 +126,11 @@ export class Job {
     const ahead = [...this.#marks].filter((mark) => mark > length);
     const ids = this.tokens.slice(length, Math.min(length + most, ...ahead));
     const last = length + ids.length === this.tokens.length && this.request.maxTokens !== 0;
-    return { session, ids, logits: this.scoring ? "all" : last ? "last" : "none" };
+    return { session, ids, logits: this.scoring ? "all" : last ? "last" : "none", few: this.#writer.leaders };
   }
 
-  /** Goes on by the logits of a step's entry. @returns why it ended, where it did. */
-  go({ ids, logits }: Entry, numbers: Numbers): Finish | undefined {
+  /** Goes on by what a step gave for its entry. @returns why it ended, where it did. */
+  go({ ids, logits }: Entry, { numbers, few }: Result): Finish | undefined {
     const { request, tokens } = this;
     const { length } = this.#session!;
     const rows = logits === "none" ? 0 : numbers.length / this.#vocabulary;
@@ -142,7 +141,7 @@ export class Job {
     if (length < tokens.length) return undefined;
     this.#tellPrompt();
     if (request.maxTokens === 0) return "length";
-    const step = this.#writer.step(row(rows - 1));
+    const step = few ? this.#writer.stepByLeaders(numbers) : this.#writer.step(row(rows - 1));
     this.#tell(step);
     return step.finish;
   }
