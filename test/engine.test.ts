@@ -227,7 +227,7 @@ test("latents behind a window are dropped too", () => {
 });
 
 /** Latent models of which no engine's allocation is known yet. */
-const untold = ["a.x-k2-light", "motif-3-beta"];
+const untold = ["a.x-k2-light", "longcat-flash-lite-sparse", "motif-3-beta"];
 
 test("every preset has rows, each with a source, whose bytes grow with the batch", () => {
   for (const { name } of presets) {
