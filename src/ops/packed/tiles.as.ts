@@ -29,7 +29,7 @@ export function packedTiles(args: usize, thread: i32): void {
     const to = min(from + run, each);
     for (let p = from; p < to; p += PANELS) {
       const panel = address(args, slot.WEIGHT) + <usize>(group * each + p) * bytes;
-      sumPanels(args, panel, min(PANELS, to - p), width, x, space);
+      sumPanels(args, panel, min(PANELS, to - p), width, <usize>max(0, min(PANELS, to - p - PANELS)) * bytes, x, space);
       putSums(args, group, p, min(PANELS, to - p), space + SUMS);
     }
   }
@@ -56,15 +56,19 @@ function alignRows(args: usize, group: i32, to: usize, spare: usize): void {
   if (m & 1) alignNone(to + <usize>(m / TILE) * alignedBytes(width), m % TILE, width);
 }
 
-/** Sums of `count` panels from `panel` on, for all rows of activations. */
-function sumPanels(args: usize, panel: usize, count: i32, width: i32, x: usize, space: usize): void {
-  const format = whole(args, slot.FORMAT);
-  const m = whole(args, slot.ROWS);
+/** Sums of `count` panels from `panel` on, for all rows of activations; `ahead` bytes of the weight are read soon. */
+function sumPanels(args: usize, panel: usize, count: i32, width: i32, ahead: usize, x: usize, space: usize): void {
+  const format = whole(args, slot.FORMAT), m = whole(args, slot.ROWS);
+  const bytes = <usize>whole(args, slot.PANEL_BYTES);
+  let soon = panel + <usize>count * bytes;
+  const end = soon + ahead, portion = ahead / ((width + WIDENED - 1) / WIDENED) + 64;
   const all = <usize>(m + 1 & -2) * LANES;
   memory.fill(space + SUMS, 0, all);
   for (let from = 0; from < width; from += WIDENED) {
     const n = min(WIDENED, width - from);
-    widen(format, panel, <usize>whole(args, slot.PANEL_BYTES), count, from, n, space);
+    widen(format, panel, bytes, count, from, n, space);
+    // Fetched together while the tiles are computed, instead of one after the other when they are widened.
+    for (const stop = min(end, soon + portion); soon < stop; soon += 64) load<u8>(soon);
     if (format == Q4_K || format == Q6_K) memory.fill(space + BLOCK, 0, all);
     if (format == Q4_K) memory.fill(space + LOWER, 0, all);
     for (let i = 0; i < m; i += TILE) {
@@ -112,14 +116,18 @@ function addSuper(space: usize, m: i32, raised: bool): void {
   }
 }
 
+/** Writes the sums of `count` panels, for all rows of activations. */
 function putSums(args: usize, group: i32, panel: i32, count: i32, sums: usize): void {
-  const step = stride(args, slot.OUT_ELEMENT);
-  const m = whole(args, slot.ROWS);
-  for (let p = 0; p < count; p++, sums += 16) {
-    const row = panel + p << 2;
-    const rows = min(4, whole(args, slot.INNER) - row);
-    let to = address(args, slot.OUT) + <usize>group * stride(args, slot.OUT_GROUP) + <usize>row * step;
-    for (let i = 0; i < m; i++, to += stride(args, slot.OUT_ROW))
-      put(v128.load(sums + <usize>i * LANES), to, step, rows, whole(args, slot.ADD));
+  const step = stride(args, slot.OUT_ELEMENT), below = stride(args, slot.OUT_ROW);
+  const m = whole(args, slot.ROWS), inner = whole(args, slot.INNER), add = whole(args, slot.ADD);
+  let row = panel << 2;
+  let to = address(args, slot.OUT) + <usize>group * stride(args, slot.OUT_GROUP) + <usize>row * step;
+  const plain = step == 4 && !add;
+  for (const end = sums + (<usize>count << 4); sums < end; sums += 16, row += 4, to += step << 2) {
+    const rows = min(4, inner - row);
+    let out = to;
+    const last = sums + <usize>m * LANES;
+    if (plain && rows == 4) for (let at = sums; at < last; at += LANES, out += below) v128.store(out, v128.load(at));
+    else for (let at = sums; at < last; at += LANES, out += below) put(v128.load(at), out, step, rows, add);
   }
 }

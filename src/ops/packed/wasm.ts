@@ -67,8 +67,11 @@ function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels
   }
   for (let i = 0; i < list.length; i++) {
     const known = list[i]!;
-    if (known.spec === spec && known.exact === exact && areEqual(known.a, a) && areEqual(known.b, b.shape))
+    if (known.spec === spec && known.exact === exact && areEqual(known.a, a) && areEqual(known.b, b.shape)) {
+      // In front it is found at once by the next step, whose shapes mostly are those of this one.
+      if (i > 0) [list[0], list[i]] = [known, list[0]!];
       return known.form;
+    }
   }
   const form = formOf(spec, a, b, packing, exact);
   list.push({ spec, a, b: b.shape, exact, form });
