@@ -3,6 +3,7 @@ import { countParameters } from "../src/cost/blueprint.ts";
 import { bytesPerToken, formsOf, valuesPerLayer } from "../src/cost/cost.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
+import { readConfigs } from "./corpus/configs/read.ts";
 
 const blueprint = (name: string) => blueprintOfConfig(presetOf(name)!.config, name);
 const layersOf = (name: string) => blueprint(name).layers.reduce((sum, { count }) => sum + count, 0);
@@ -43,6 +44,32 @@ describe("every preset", () => {
       expect(off).toBeLessThanOrEqual(Math.max(0.05 * published.active, 0.5e9));
     } else if (!blueprint.layers.some(({ feed }) => feed.experts)) expect(active).toBe(total - hosted + read);
   });
+});
+
+/** Presets without a published count of parameters, and what else their sizes were held to. */
+const unpublished: Readonly<Record<string, string>> = {
+  "a.x-k2-light": "none was found; transformers' class counts as many parameters",
+  "qwen3.5-4b": "its name alone says 4 billion; a copy of its config in a public importer has the same sizes",
+};
+
+test("every preset states the published count, but for those of which none is known", () => {
+  const without = presets.filter(({ published }) => !published?.total).map(({ name }) => name);
+  expect(without.toSorted()).toEqual(Object.keys(unpublished).toSorted());
+});
+
+test("a preset has the quantization that its publisher's config ships", () => {
+  const shipped = readConfigs("hub").filter(({ config }) => "quantization_config" in config);
+  const found = shipped.flatMap(({ name, config }) => {
+    const preset = presets.find(({ source }) => source.startsWith(`${name} config.json`));
+    // A second file of the same model, in fewer bits, is told by its name.
+    return preset && !/-(FP8|NVFP4)$/.test(name) ? [[preset, config.quantization_config] as const] : [];
+  });
+  expect(found.length).toBeGreaterThan(8);
+  for (const [{ name, config }, theirs] of found) {
+    const [mine, wanted] = [config.quantization_config, theirs] as Record<string, unknown>[];
+    expect([name, mine?.quant_method ?? mine?.format]).toEqual([name, wanted!.quant_method ?? wanted!.format]);
+    expect([name, mine?.weight_block_size ?? null]).toEqual([name, wanted!.weight_block_size ?? null]);
+  }
 });
 
 // What a token leaves: DeepSeek-V2's paper, tables 1 and 9 (arXiv 2405.04434), others as their sources count.

@@ -103,6 +103,19 @@ describe("published checkpoints", () => {
   });
 });
 
+test("DeepSeek-V4.1-Flash with its draft layers, and Engram's tables in float8", () => {
+  const model = preset("deepseek-v4.1-flash", {});
+  const all = weightBytes(model, "file") + weightBytes(draftOf(model)!, "file");
+  // 510.313 GB of files (0xSero/local-ai-registry#55), of which an encoder of images of 0.9 billion parameters is not counted.
+  const encoder = 510.313e9 - all;
+  expect(encoder).toBeGreaterThan(0.9e9);
+  expect(encoder).toBeLessThan(2 * 0.9e9 + 0.5e9);
+  // As vLLM's recipe of it has the tables, 183.1 GiB and a byte for each 32 of them, in GiB.
+  const { table } = countByPart(model);
+  expect((table * 33) / 32 / 2 ** 30).toBeCloseTo(183.1 + 183.1 / 32, 0);
+  expect(model.shipped).toBe("fp8 in blocks of 32 x 32, experts fp4; all else bfloat16");
+});
+
 /** A dense model: 2 layers, width 64, 4 query heads and 2 of keys of 16, MLPs of 128, 100 tokens. */
 const small = {
   model_type: "llama",

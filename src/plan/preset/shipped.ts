@@ -7,6 +7,10 @@ const fp8 = {
 };
 /** As DeepSeek-V4 says it, whose experts are of four bits (`expert_dtype`). */
 const fp4Experts = { quantization_config: { ...fp8, scale_fmt: "ue8m0", expert_dtype: "fp4" } };
+/** As DeepSeek-V4.1 says it: blocks of 32 x 32, and Engram's tables as its matrices. */
+const fp8Blocks32 = {
+  quantization_config: { ...fp8, weight_block_size: [32, 32], scale_fmt: "ue8m0", expert_dtype: "fp4" },
+};
 /** Experts of four bits (config.json of Kimi-K2-Thinking and Kimi-K2.5). */
 const int4Experts = {
   quant_method: "compressed-tensors",
@@ -54,9 +58,14 @@ export const shippedKeys: Readonly<Record<string, Readonly<Record<string, unknow
   "deepseek-v3.2": { quantization_config: { ...fp8, scale_fmt: "ue8m0" } },
   "deepseek-v4-flash": fp4Experts,
   "deepseek-v4-pro": fp4Experts,
+  "deepseek-v4.1-flash": fp8Blocks32,
   "kimi-k2": { quantization_config: fp8 },
   "kimi-k2.5": { quantization_config: int4Experts },
   "kimi-k3": { quantization_config: mxfp4Experts },
+  // Its config.json has a list of modules that it leaves out, which the copy that was read does not; the head is taken to be among them.
+  "devstral-2-123b": {
+    quantization_config: { quant_method: "fp8", activation_scheme: "static", modules_to_not_convert: ["lm_head"] },
+  },
   // Of the modules that it leaves out its config.json has a list, which the copy that was read does not: within half a percent.
   "mimo-v2-flash": { quantization_config: fp8 },
   "gpt-oss-20b": { quantization_config: mxfp4 },

@@ -29,8 +29,11 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
     const size = keys.weight_block_size;
     // DeepSeek-V4: a byte of exponent for every 32 numbers of an expert.
     const experts = keys.expert_dtype === "fp4" ? [{ named: ["experts"], width: mxfp4 }] : [];
+    // DeepSeek-V4.1, whose blocks are of 32 x 32: Engram's tables are as its matrices, with a byte of exponent for every 32 numbers.
+    const table = experts.length && size?.[0] === 32 && size[1] === 32 ? perGroup(8, 32, 8) : undefined;
     return {
       about: `fp8${size ? ` in blocks of ${size[0]} x ${size[1]}` : ""}${experts.length ? ", experts fp4" : ""}`,
+      table,
       rules: [...experts, { width: size ? perBlock(8, size, 32) : perTensor(8) }],
       spared: [...(keys.modules_to_not_convert ?? []), ...(keys.ignored_layers ?? [])],
     };

@@ -41,7 +41,7 @@ function methodOf(settings: Config, key: string): string {
 
 function quantise(
   blueprint: Blueprint,
-  { rules, spared, head, embedding }: Scheme,
+  { rules, spared, head, embedding, table }: Scheme,
   rest: number,
   about: string,
 ): Blueprint {
@@ -64,6 +64,7 @@ function quantise(
   const { width } = blueprint;
   if (head && !isLeft("lm_head")) add("head", counts.head * (head(width) - rest));
   if (embedding) add("embedding", counts.embedding * (embedding(width) - rest));
+  if (table) add("table", counts.table * (table(width) - rest));
   const unclear = [...left.unclear, ...named.flatMap((rule) => rule.unclear)];
   const shipped = ship(blueprint, counts, (part) => (counts[part] ? bytes.get(part)! / counts[part] : rest), about);
   if (unclear.length === 0) return shipped;

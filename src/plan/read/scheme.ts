@@ -16,6 +16,8 @@ export interface Scheme {
   /** Of the head, and of the embedding, where these are quantised too. */
   readonly head?: Width | undefined;
   readonly embedding?: Width | undefined;
+  /** Of tables beside the vocabulary's, where these are quantised. */
+  readonly table?: Width | undefined;
 }
 
 export const bits = z.number().min(1).max(32);
