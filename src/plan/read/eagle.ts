@@ -15,6 +15,7 @@ const third = z.object({
     .object({ use_aux_hidden_state: z.boolean().nullish(), eagle_aux_hidden_state_layer_ids: layerIds })
     .nullish(),
 });
+const classes = z.array(z.string().max(80)).max(8);
 const first = z.object({ bias: z.boolean().nullish() });
 
 /** Keys of a head alone, which its layers have nothing to do with. */
@@ -33,7 +34,8 @@ export interface Head {
  * as SafeAILab/EAGLE and SpecForge have them: the head of Llama-3.1-8B has 424.7 M parameters, a file of 811 MiB. Undefined for others.
  */
 export function headOf(config: Config): Head | undefined {
-  const names = z.array(z.string().max(80)).max(8).safeParse(config.architectures);
+  if (!Array.isArray(config.architectures)) return undefined;
+  const names = classes.safeParse(config.architectures);
   const eagle = names.data?.find((name) => /eagle/i.test(name));
   if (!eagle) return undefined;
   const layers = Object.fromEntries(Object.entries(config).filter(([key]) => !own.includes(key)));

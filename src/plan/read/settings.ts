@@ -132,23 +132,35 @@ export function settingsOf(config: Config, defaults: Config = {}): Settings {
   return watch(result.data, config);
 }
 
-/** Settings that mark a config's keys as read when they are asked for, whichever name the config has them under. */
-function watch(settings: Settings, config: Config): Settings {
-  const watched = {};
-  for (const key of Object.keys(keys) as Key[]) {
-    const value = settings[key];
-    Object.defineProperty(watched, key, {
-      configurable: true,
-      enumerable: true,
-      get() {
-        mark(config, namesOf(key));
-        Object.defineProperty(watched, key, { value, enumerable: true });
-        return value;
-      },
-    });
-  }
-  return watched as Settings;
+/** What settings are of: the values, and the config whose keys are marked as they are asked for. */
+interface Watched {
+  readonly values: Settings;
+  readonly config: Config;
+  readonly asked: Set<Key>;
 }
+const source = Symbol("values and config of settings");
+
+/** Settings by key, each of which marks the config's key as read, whichever name the config has it under, when it is first asked for. */
+const watched: object = Object.create(
+  null,
+  Object.fromEntries(
+    (Object.keys(keys) as Key[]).map((key) => {
+      const names = namesOf(key);
+      const get = function (this: { readonly [source]: Watched }) {
+        const { values, config, asked } = this[source];
+        if (!asked.has(key)) {
+          asked.add(key);
+          mark(config, names);
+        }
+        return values[key];
+      };
+      return [key, { get, enumerable: true }];
+    }),
+  ),
+);
+
+const watch = (values: Settings, config: Config): Settings =>
+  Object.create(watched, { [source]: { value: { values, config, asked: new Set() } satisfies Watched } }) as Settings;
 
 /** Settings with some others in place of a config's own. What is not asked for stays unread, which it would not in a copy. */
 export function change(s: Settings, others: Partial<Settings>): Settings {
