@@ -6,6 +6,7 @@ import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
 import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
+import { contractEachWebgpu, groupWebgpu } from "./expert/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
 import { leadersWebgpu } from "./leaders/webgpu.ts";
@@ -17,6 +18,7 @@ import { adamwWebgpu, squaresWebgpu } from "./optimise/webgpu.ts";
 import { packWebgpu } from "./pack/webgpu.ts";
 import { nextWebgpu, previousWebgpu } from "./previous/webgpu.ts";
 import { ropeWebgpu } from "./rope/webgpu.ts";
+import { routeWebgpu } from "./route/webgpu.ts";
 
 const kernels: Partial<Kernels> = {
   accumulate: accumulateWebgpu,
@@ -25,6 +27,7 @@ const kernels: Partial<Kernels> = {
   biasGradient: biasGradientWebgpu,
   combine: combineWebgpu,
   contract: contractWebgpu,
+  contractEach: contractEachWebgpu,
   conv: convWebgpu,
   convBackward: convBackwardWebgpu,
   delta: deltaWebgpu,
@@ -33,6 +36,7 @@ const kernels: Partial<Kernels> = {
   gateBackward: gateBackwardWebgpu,
   gather: gatherWebgpu,
   leaders: leadersWebgpu,
+  group: groupWebgpu,
   loss: lossWebgpu,
   lossBackward: lossBackwardWebgpu,
   map: mapWebgpu,
@@ -45,6 +49,7 @@ const kernels: Partial<Kernels> = {
   pack: packWebgpu,
   previous: previousWebgpu,
   rope: ropeWebgpu,
+  route: routeWebgpu,
   scatter: scatterWebgpu,
   squares: squaresWebgpu,
   update: updateWebgpu,

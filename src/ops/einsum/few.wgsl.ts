@@ -13,7 +13,7 @@ const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join("\n");
 
 const numbers: Shader["numbers"] = {
-  ...{ batches: "u32", rows: "u32", columns: "u32", depth: "u32", add: "u32" },
+  ...{ batches: "u32", rows: "u32", columns: "u32", depth: "u32", add: "u32", before: "u32" },
   ...weightNumbers,
   ...loopNumbers,
 };
@@ -21,7 +21,7 @@ const numbers: Shader["numbers"] = {
 /** Numbers of 4 bits share words with those 16 columns on: a thread takes both. */
 const isNibbles = (format: unknown) => (format as string).startsWith("Q4") || format === "Q6_K";
 
-/** How many steps of LANES threads a row of \`depth\` numbers takes. */
+/** How many steps of LANES threads a row of `depth` numbers takes. */
 export const stepsAlong = (format: PackedFormat, depth: number) => depth / (isNibbles(format) ? 8 : 4);
 
 /**
@@ -88,7 +88,7 @@ ${lines(sums, (i) => `      found[${i * THREADS} + thread] += found[${i * THREAD
   for (var i = lane; i < ${sums}; i += ${LANES}) {
     let row = i / ${EACH};
     let column = first + i % ${EACH};
-    if (column < p.columns && (row < p.rows${VISITS ? " || row == 0" : ""})) {
+    if (column < p.columns && row < p.rows) {
       let at = p.c_at + base.w + m_at(top + row).w + n_at(column).w;
       let sum = found[i * ${THREADS} + thread - lane];
       if (p.add != 0) { c[at] += sum; } else { c[at] = sum; }
@@ -98,9 +98,9 @@ ${lines(sums, (i) => `      found[${i * THREADS} + thread] += found[${i * THREAD
   },
 };
 
-/** Threads side by side in a workgroup of \`down\`, each with four columns. */
+/** Threads side by side in a workgroup of `down`, each with four columns. */
 const SIDE = 8;
-/** Columns of a workgroup of \`down\`. */
+/** Columns of a workgroup of `down`. */
 export const COLUMNS = 4 * SIDE;
 
 /** Sums over b's rows: threads side by side have four columns each, those behind one another every so many rows. ROWS are those of a. */

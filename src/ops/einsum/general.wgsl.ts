@@ -14,7 +14,7 @@ export const general: Shader = {
   numbers: { size: "u32", kept: "u32", summed: "u32", depth: "u32", add: "u32", ...weightNumbers },
   code: ({ FORMAT }) => /* wgsl */ `
 ${weightCode(FORMAT as PackedFormat)}
-/** Steps in a, in b, along its row, and in c, at place \`at\` of \`count\` loops from \`first\` on. */
+/** Steps in a, in b, along its row, and in c, at a place of so many loops from the first on. */
 fn place(at: u32, first: u32, count: u32) -> vec4u {
   var left = at;
   var steps = vec4u(0);

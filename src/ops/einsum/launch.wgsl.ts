@@ -62,6 +62,7 @@ export function describe(loops: Loops, { upper, scales }: Operands, mode: "set" 
     add: mode === "add" ? 1 : 0,
     upper,
     scales,
+    before: 0,
     ...numbersOf(loops),
   };
 }
@@ -95,7 +96,7 @@ function launchWhole(device: WebgpuDevice, loops: Loops, operands: Operands, mod
   }
 }
 
-/** Constants of \`across\`, and columns that a workgroup has. */
+/** Constants of `across`, and columns that a workgroup has. */
 export function acrossFor(loops: Loops, format: PackedFormat) {
   const [rows, columns] = [roundUp(lengthOf(loops.m)), lengthOf(loops.n)];
   const steps = stepsAlong(format, lengthOf(loops.k));
@@ -131,7 +132,8 @@ function sumsAlongRows({ batch, m, n, k }: Loops): boolean {
 
 const isStill = ({ column }: Loop) => column === 0;
 
-function isAcross(loops: Loops): boolean {
+/** Whether `across` may run: sums along b's rows and a's. */
+export function isAcross(loops: Loops): boolean {
   return sumsAlongRows(loops) && loops.k[0]!.a === 1 && loops.k[0]!.size % 4 === 0;
 }
 

@@ -19,13 +19,22 @@ const lines = (count: number, line: (i: number) => string) =>
  * A tile of ROWS x COLUMNS of the result by a workgroup, a thread having EACH x EACH of it, every so many apart: neighbouring threads
  * write neighbouring columns. Both operands lie in shared memory as vectors along the summed loop, which is how most lie in
  * memory. A_DOWN, B_DOWN: neighbours in memory are rows of a (columns of b), else places of the summed loop. FOURS: b's numbers
- * are unpacked four at a time. VISITS: rows of a and c are entries of experts, which end where \`ends\` says, and a batch is an expert.
+ * are unpacked four at a time. VISITS: rows of a and c are entries of experts, which end where `ends` says, and a batch is an expert.
  */
 export const tile: Shader = {
   name: "contract tile",
   reads: { a: "f32", b: "u32", ends: "f32" },
   writes: { c: "f32" },
-  numbers: { batches: "u32", rows: "u32", columns: "u32", depth: "u32", add: "u32", ...weightNumbers, ...loopNumbers },
+  numbers: {
+    batches: "u32",
+    rows: "u32",
+    columns: "u32",
+    depth: "u32",
+    add: "u32",
+    before: "u32",
+    ...weightNumbers,
+    ...loopNumbers,
+  },
   code(constants) {
     const { ROWS, COLUMNS, EACH, FORMAT, VISITS } = constants as Record<string, number>;
     const [across, down] = [COLUMNS! / EACH!, ROWS! / EACH!];

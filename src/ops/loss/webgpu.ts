@@ -7,7 +7,7 @@ import type { LossBackwardKernel, LossKernel } from "./index.ts";
 /** Threads of a workgroup. */
 const THREADS = 256;
 
-/** WGSL: what \`by\` makes of one number per thread, of two at a time in a fixed order. */
+/** WGSL: what `by` makes of one number per thread, of two at a time in a fixed order. */
 const reduction = (name: string, by: (a: string, b: string) => string) => /* wgsl */ `
 fn ${name}(thread: u32, own: f32) -> f32 {
   workgroupBarrier();

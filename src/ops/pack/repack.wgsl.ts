@@ -48,8 +48,8 @@ const scales: Readonly<Partial<Record<PackedFormat, string>>> = {
 };
 
 /**
- * Lays rows of a file out as \`packedGeometry\` says. \`from_file\` are bytes that hold them, \`at\` which of the rows there each one of the
- * tensor is, \`scale\` the file's scales of F8_E4M3. \`low\` is the number of the first row that is there.
+ * Lays rows of a file out as `packedGeometry` says. `from_file` are bytes that hold them, `at` which of the rows there each one of the
+ * tensor is, `scale` the file's scales of F8_E4M3. `low` is the number of the first row that is there.
  */
 export const repack: Shader = {
   name: "repack",

@@ -3,7 +3,7 @@ import type { PackedFormat } from "../../tensor/packing.ts";
 /** Numbers of a launch that `weightCode` needs: see `packedGeometry`. */
 export const weightNumbers = { upper: "u32", scales: "u32" } as const;
 
-/** A scale and a minimum under which 16 numbers stand that begin at column 4 c, of the row at word \`at\`. */
+/** A scale and a minimum under which 16 numbers stand that begin at column 4 c, of the row at word `at`. */
 const scales: Readonly<Partial<Record<PackedFormat, string>>> = {
   F8_E4M3: "vec2f(bitcast<f32>(b[at + p.scales + c / 32]), 0)",
   Q8_0: "vec2f(unpack2x16float(b[at + p.scales + c / 16])[(c / 8) & 1], 0)",
@@ -13,7 +13,7 @@ const scales: Readonly<Partial<Record<PackedFormat, string>>> = {
   Q6_K: `under(at + p.scales + 5 * (c / 64), (c / 4) % 16)`,
 };
 
-/** Columns 4 c to 4 c + 3 of the row at word \`at\`, without scales. */
+/** Columns 4 c to 4 c + 3 of the row at word `at`, without scales. */
 const numbers: Readonly<Record<PackedFormat, string>> = {
   F32: "let w = at + 4 * c; return bitcast<vec4f>(vec4u(b[w], b[w + 1], b[w + 2], b[w + 3]));",
   F16: "let w = at + 2 * c; return vec4f(unpack2x16float(b[w]), unpack2x16float(b[w + 1]));",
@@ -52,8 +52,8 @@ const parts = {
 };
 
 /**
- * WGSL that reads weights of a format out of the buffer \`b\` of words: \`four(at, c)\` has columns 4 c to 4 c + 3 of the row at word
- * \`at\`, \`weight(at, column)\` one of them. A plain tensor is read as F32. Numbers as src/tensor/quant.ts says.
+ * WGSL that reads weights of a format out of the buffer `b` of words: `four(at, c)` has columns 4 c to 4 c + 3 of the row at word
+ * `at`, `weight(at, column)` one of them. A plain tensor is read as F32. Numbers as src/tensor/quant.ts says.
  */
 export function weightCode(format: PackedFormat): string {
   const needed = [parts.bytes, parts.nibbles];

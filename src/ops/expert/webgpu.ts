@@ -1,0 +1,133 @@
+import { packedGeometry } from "../../device/gpu/geometry.ts";
+import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import type { WebgpuDevice } from "../../device/webgpu.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { across } from "../einsum/few.wgsl.ts";
+import { acrossFor, describe, isAcross, isAligned, type Operands, tileFor } from "../einsum/launch.wgsl.ts";
+import { countsOf, type Loops, loopsOf } from "../einsum/loops.wgsl.ts";
+import { planOf } from "../einsum/plan.ts";
+import { tile } from "../einsum/tile.wgsl.ts";
+import { weightOf } from "../einsum/webgpu.ts";
+import type { ContractEachKernel, GroupKernel } from "./index.ts";
+
+/** Threads of a workgroup. */
+const THREADS = 64;
+
+/** Tokens that chose each expert: a workgroup for each. */
+const count: Shader = {
+  name: "count visits",
+  reads: { router: "f32" },
+  writes: { counts: "u32" },
+  numbers: { tokens: "u32", experts: "u32" },
+  code: () => /* wgsl */ `
+var<workgroup> parts: array<u32, ${THREADS}>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let expert = line(group, groups);
+  if (expert >= p.experts) { return; }
+  var own = 0u;
+  for (var row = thread; row < p.tokens; row += ${THREADS}) {
+    own += select(0u, 1u, router[p.router_at + row * p.experts + expert] != 0);
+  }
+  parts[thread] = own;
+  for (var half = ${THREADS / 2}u; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (thread < half) { parts[thread] += parts[thread + half]; }
+  }
+  if (thread == 0) { counts[p.counts_at + expert] = parts[0]; }
+}`,
+};
+
+/** Entries of each expert, its tokens in their order, and behind the last expert's those that stand for none: a workgroup for each. */
+const fill: Shader = {
+  name: "group visits",
+  reads: { router: "f32", counts: "u32" },
+  writes: { rows: "f32", weights: "f32", ends: "f32" },
+  numbers: { tokens: "u32", experts: "u32", entries: "u32" },
+  code: () => /* wgsl */ `
+var<workgroup> before: array<u32, ${THREADS}>;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let expert = line(group, groups);
+  if (expert > p.experts) { return; }
+  var at = 0u;
+  for (var i = 0u; i < expert; i++) { at += counts[p.counts_at + i]; }
+  if (expert == p.experts) {
+    for (var i = at + thread; i < p.entries; i += ${THREADS}) {
+      rows[p.rows_at + i] = -1;
+      weights[p.weights_at + i] = 0;
+    }
+    return;
+  }
+  for (var first = 0u; first < p.tokens; first += ${THREADS}) {
+    let row = first + thread;
+    var weight = 0.0;
+    if (row < p.tokens) { weight = router[p.router_at + row * p.experts + expert]; }
+    // How many threads up to this one have an entry.
+    before[thread] = select(0u, 1u, weight != 0);
+    for (var step = 1u; step < ${THREADS}; step *= 2) {
+      workgroupBarrier();
+      var more = 0u;
+      if (thread >= step) { more = before[thread - step]; }
+      workgroupBarrier();
+      before[thread] += more;
+    }
+    workgroupBarrier();
+    if (weight != 0) {
+      let place = at + before[thread] - 1;
+      rows[p.rows_at + place] = f32(row);
+      weights[p.weights_at + place] = weight;
+    }
+    at += before[${THREADS - 1}];
+    workgroupBarrier();
+  }
+  if (thread == 0) { ends[p.ends_at + expert] = f32(at); }
+}`,
+};
+
+export const groupWebgpu: GroupKernel = (router, { rows, weights, ends }) => {
+  const device = router.device as WebgpuDevice;
+  const [tokens = 0, experts = 0] = router.shape;
+  const counts = new Tensor(device, [experts]);
+  device.launch(count, {}, { router, counts }, { tokens, experts }, groupsFor(experts));
+  const numbers = { tokens, experts, entries: rows.size };
+  device.launch(fill, {}, { router, counts, rows, weights, ends }, numbers, groupsFor(experts + 1));
+  counts.free();
+};
+
+/** Entries for each expert, on average, from which on tiles are worth it: below, a tile would stay mostly empty. */
+const SOME = 4;
+
+/** Experts are a batch that only w has, and entries the rows of all. Where w is longer than a binding may be, some experts at a time. */
+export const contractEachWebgpu: ContractEachKernel = (x, w, ends, out) => {
+  if (out.size === 0 || x.size === 0) return;
+  const device = out.device as WebgpuDevice;
+  const experts = ends.size;
+  const one = w.rows(0, 1);
+  const plan = planOf("t a, x a b -> t x b", x.shape, one.shape);
+  const step = w.packing ? packedGeometry(one.shape, w.packing).bytes / 4 : one.size;
+  const most = Math.max(1, Math.floor(device.traits.binding / (4 * step)));
+  for (let before = 0; before < experts; before += most) {
+    const size = Math.min(most, experts - before);
+    const loops = { ...loopsOf(plan, x, one), batch: [{ size, a: 0, b: step, column: 0, c: 0 }] };
+    const b = { block: w.block, start: w.start + before * step, size: size * step };
+    launchVisits(device, loops, { ...weightOf(w), a: x, b, c: out }, ends, before);
+  }
+};
+
+function launchVisits(device: WebgpuDevice, loops: Loops, operands: Operands, ends: Tensor, before: number): void {
+  const { a, b, c, format } = operands;
+  const numbers = { ...describe(loops, operands, "set"), before };
+  const { batches, rows, columns } = numbers;
+  if (rows < SOME * ends.size && isAcross(loops) && isAligned(loops, a)) {
+    const { shared, constants } = acrossFor({ ...loops, m: [] }, format);
+    const groups = groupsFor(rows * Math.ceil(columns / shared));
+    device.launch(across, { ...constants, ...countsOf(loops), VISITS: true }, { a, b, ends, c }, numbers, groups);
+    return;
+  }
+  const constants = { ...tileFor(device, loops, format), VISITS: true };
+  // Of each expert's tiles the last may not be full.
+  const tiles = Math.min(rows, Math.ceil(rows / constants.ROWS) + batches);
+  const groups = groupsFor(tiles * Math.ceil(columns / constants.COLUMNS));
+  device.launch(tile, constants, { a, b, ends, c }, numbers, groups);
+}

@@ -1,0 +1,91 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { contractEach, group } from "../src/ops/expert/index.ts";
+import { Random } from "../src/tensor/random.ts";
+import type { Device } from "../src/tensor/tensor.ts";
+import { tensor } from "../src/tensor/tensor.ts";
+import { openGpu } from "./fixture/gpu.ts";
+import { packed } from "./fixture/packed.ts";
+import { openScope } from "./fixture/scope.ts";
+
+const gpu = await openGpu();
+afterAll(() => {
+  if (typeof gpu !== "string") gpu.close();
+});
+
+/** A router's weights: each token gives `perToken` of the experts a weight, or fewer, and some experts get none. */
+function router(tokens: number, experts: number, perToken: number, random: Random): Float32Array {
+  const weights = new Float32Array(tokens * experts);
+  for (let row = 0; row < tokens; row++)
+    for (let n = 0; n < perToken; n++) {
+      const expert = random.integer(experts - 1);
+      weights[row * experts + expert] = random.uniform() + 0.1;
+    }
+  return weights;
+}
+
+/** Tokens, experts, experts of a token, and the sizes of an expert: few entries each, many, and none at all. */
+const cases = [
+  { tokens: 1, experts: 8, perToken: 2, a: 64, b: 20 },
+  { tokens: 7, experts: 8, perToken: 3, a: 40, b: 12 },
+  { tokens: 150, experts: 5, perToken: 3, a: 33, b: 70 },
+] as const;
+
+if (typeof gpu === "string") test.skip(`experts on WebGPU, since ${gpu}`, () => {});
+else {
+  describe("experts on WebGPU", () => {
+    test.each(cases)("$tokens tokens, $experts experts, [$a, $b] each", ({ tokens, experts, perToken, a, b }) =>
+      openScope(gpu, async () => {
+        const random = new Random(5);
+        const weights = router(tokens, experts, perToken, random);
+        const x = Float32Array.from(random.normals(tokens * perToken * a, 1));
+        const w = Float32Array.from(random.normals(experts * a * b, 1));
+        const on = async (device: Device) => {
+          const visits = group(tensor(device, [tokens, experts], weights), perToken);
+          const out = contractEach(
+            tensor(device, [tokens * perToken, a], x),
+            tensor(device, [experts, a, b], w),
+            visits,
+          );
+          const { rows, weights: given, ends } = visits;
+          return Promise.all([rows, given, ends, out].map((t) => t.read()));
+        };
+        const [expected, got] = [await on(new ReferenceDevice()), await on(gpu)];
+        for (const i of [0, 1, 2]) expect([...got[i]!]).toEqual([...expected[i]!]);
+        const entries = expected[2]!.at(-1)!;
+        expect(entries).toBeGreaterThan(0);
+        for (let i = 0; i < entries * b; i++)
+          expect(Math.abs(got[3]![i]! - expected[3]![i]!)).toBeLessThan(a * 16 * 2 ** -24);
+      }),
+    );
+
+    test.each([2, 60])("packed experts, %i tokens", (tokens) =>
+      openScope(gpu, async () => {
+        const random = new Random(9);
+        const [experts, a, b] = [6, 256, 19];
+        const shape = { spec: "", order: "x b | a", sizes: { x: experts, a, b } };
+        const { t: w, numbers } = await packed(gpu, "Q4_K", ["x", "a", "b"], shape, random);
+        const weights = router(tokens, experts, 2, random);
+        const x = Float32Array.from(random.normals(tokens * 2 * a, 1));
+        const visits = group(tensor(gpu, [tokens, experts], weights), 2);
+        const got = await contractEach(tensor(gpu, [tokens * 2, a], x), w, visits).read();
+        const ends = await visits.ends.read();
+        let worst = 0;
+        for (let i = 0; i < ends.at(-1)!; i++) {
+          const expert = ends.findIndex((end) => i < end);
+          for (let column = 0; column < b; column++) {
+            let [sum, size] = [0, 0];
+            for (let k = 0; k < a; k++) {
+              const product = x[i * a + k]! * numbers[(expert * a + k) * b + column]!;
+              sum += product;
+              size += Math.abs(product);
+            }
+            worst = Math.max(worst, Math.abs(got[i * b + column]! - sum) / size);
+          }
+        }
+        expect(ends.at(-1)).toBeGreaterThan(0);
+        expect(worst).toBeLessThan(64 * 2 ** -24);
+      }),
+    );
+  });
+}
