@@ -3,10 +3,12 @@ import { groupsFor } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { Span } from "../../tensor/device.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { across, COLUMNS, down, stepsAlong, THREADS } from "./few.wgsl.ts";
 import { THREADS as GENERAL, general, wordsOf } from "./general.wgsl.ts";
 import { countsOf, KINDS, type Loop, type Loops, lengthOf, MOST, numbersOf } from "./loops.wgsl.ts";
 import { tile, tileBytes } from "./tile.wgsl.ts";
+import { THREADS as SUMMED, together } from "./together.wgsl.ts";
 
 /** Rows of a up to which each number of b is read once and no tile is kept. */
 const FEW = 8;
@@ -63,6 +65,9 @@ export function describe(loops: Loops, { upper, scales }: Operands, mode: "set" 
     upper,
     scales,
     before: 0,
+    parts: 1,
+    share: lengthOf(loops.k),
+    size: 0,
     ...numbersOf(loops),
   };
 }
@@ -90,11 +95,41 @@ function launchWhole(device: WebgpuDevice, loops: Loops, operands: Operands, mod
     const constants = { ...countsOf(loops), FORMAT: format, ROWS: roundUp(rows) };
     device.launch(down, constants, { a, b, c }, numbers, groupsFor(Math.ceil((batches * columns) / COLUMNS)));
   } else {
-    const { ROWS, COLUMNS: wide, ...constants } = tileFor(device, loops, format);
-    const tiles = batches * Math.ceil(rows / ROWS) * Math.ceil(columns / wide);
-    device.launch(tile, { ...constants, ROWS, COLUMNS: wide }, { a, b, c }, numbers, groupsFor(tiles));
+    launchTiles(device, loops, operands, mode);
   }
 }
+
+/** Tiles, of parts of the summed loops where the result has few of them: so that all of a GPU has work. Parts are added up in order. */
+function launchTiles(device: WebgpuDevice, loops: Loops, operands: Operands, mode: "set" | "add"): void {
+  const { a, b, c, format } = operands;
+  const numbers = describe(loops, operands, mode);
+  const { batches, rows, columns, depth } = numbers;
+  const constants = tileFor(device, loops, format);
+  const tiles = batches * Math.ceil(rows / constants.ROWS) * Math.ceil(columns / constants.COLUMNS);
+  const parts = c.size === batches * rows * columns ? partsOf(tiles, depth) : 1;
+  if (parts === 1) {
+    device.launch(tile, constants, { a, b, c }, numbers, groupsFor(tiles));
+    return;
+  }
+  const share = 16 * Math.ceil(depth / parts / 16);
+  const all = new Tensor(device, [parts, c.size]);
+  const cut = { ...numbers, add: 0, parts, share, size: c.size };
+  device.launch(tile, constants, { a, b, c: all }, cut, groupsFor(tiles * parts));
+  device.launch(
+    together,
+    {},
+    { all, c },
+    { parts, size: c.size, add: numbers.add },
+    groupsFor(Math.ceil(c.size / SUMMED)),
+  );
+  all.free();
+}
+
+/** Tiles that a large GPU has room for at once, and places of the summed loops that are worth a part. */
+const [ROOM, SHARE] = [128, 256];
+
+const partsOf = (tiles: number, depth: number) =>
+  Math.max(1, Math.min(8, Math.floor(ROOM / tiles), Math.floor(depth / SHARE)));
 
 /** Constants of `across`, and columns that a workgroup has. */
 export function acrossFor(loops: Loops, format: PackedFormat) {

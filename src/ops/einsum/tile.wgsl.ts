@@ -19,7 +19,7 @@ const lines = (count: number, line: (i: number) => string) =>
  * A tile of ROWS x COLUMNS of the result by a workgroup, a thread having EACH x EACH of it, every so many apart: neighbouring threads
  * write neighbouring columns. Both operands lie in shared memory as vectors along the summed loop, which is how most lie in
  * memory. A_DOWN, B_DOWN: neighbours in memory are rows of a (columns of b), else places of the summed loop. FOURS: b's numbers
- * are unpacked four at a time. VISITS: rows of a and c are entries of experts, which end where `ends` says, and a batch is an expert.
+ * are unpacked four at a time. The summed loops may be cut into `parts` of `share` places, with a result each, `size` apart. VISITS: rows of a and c are entries of experts, which end where `ends` says, and a batch is an expert.
  */
 export const tile: Shader = {
   name: "contract tile",
@@ -32,6 +32,9 @@ export const tile: Shader = {
     depth: "u32",
     add: "u32",
     before: "u32",
+    parts: "u32",
+    share: "u32",
+    size: "u32",
     ...weightNumbers,
     ...loopNumbers,
   },
@@ -54,7 +57,9 @@ ${VISITS ? visiting(constants) : batched(constants)}
   let y = thread / ${across};
 ${loadPlaces(constants)}
 ${lines(EACH! * EACH!, (i) => `  var sum${i} = 0.0;`)}
-  for (var start = 0u; start < p.depth; start += ${DEPTH}) {
+  let begin = part * p.share;
+  let end = min(p.depth, begin + p.share);
+  for (var start = begin; start < end; start += ${DEPTH}) {
     workgroupBarrier();
 ${loads(constants)}
     workgroupBarrier();
@@ -67,7 +72,7 @@ ${lines(EACH!, (r) => `      sum${r * EACH! + j} += dot(l${r}, r${j});`)}`,
 )}
     }
   }
-${lines(EACH!, (r) => `  let row${r} = top + y + ${r * down};\n  let at${r} = base.w + m_at(row${r}).w;`)}
+${lines(EACH!, (r) => `  let row${r} = top + y + ${r * down};\n  let at${r} = part * p.size + base.w + m_at(row${r}).w;`)}
 ${lines(
   EACH!,
   (j) => `  { let column = first + x + ${j * across};
@@ -89,8 +94,10 @@ fn put(at: u32, sum: f32) {
 
 /** Which tile of which product. */
 const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROWS as number) - 1}) / ${ROWS};
-  let batch = id / (high * over);
-  if (batch >= p.batches) { return; }
+  let product = id / (high * over);
+  if (product >= p.batches * p.parts) { return; }
+  let batch = product % p.batches;
+  let part = product / p.batches;
   let top = (id % high) * ${ROWS};
   let first = ((id / high) % over) * ${COLUMNS};
   let bottom = p.rows;`;
@@ -99,6 +106,7 @@ const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROW
 const visiting = ({ ROWS, COLUMNS }: Constants) => `  let found = tile_of(id / over, ${ROWS});
   if (found.x == p.batches) { return; }
   let batch = found.x;
+  let part = 0u;
   let top = found.y;
   let bottom = found.z;
   let first = (id % over) * ${COLUMNS};`;
