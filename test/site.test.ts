@@ -86,6 +86,7 @@ const lasts: Readonly<Record<Tab, string>> = {
   forms: "#drawing .scatter svg",
   family: "#relatives table",
   run: "#run-form",
+  train: "#train-form",
   reports: "#report",
 };
 
@@ -687,6 +688,29 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     await page.setInputFiles("#run-file", { name: "no.gguf", mimeType: "", buffer: Buffer.from("no model at all") });
     await says(page, "#run-problem", /no\.gguf: .*got/);
     expect(await page.locator("#run-form fieldset:disabled").count()).toBe(1);
+  });
+
+  test("variants learn side by side, and then write alike in each form", async () => {
+    const page = await open("#tab=train");
+    await page.fill("#train-steps", "40");
+    await page.click("#train-form button[type=submit]");
+    await page.locator("#train-curves svg").waitFor();
+    await page.locator("#train-told table").waitFor();
+    expect((await text(page, "train-about")).match(/step 40 of 40, [\d.]+ nats/g)?.length).toBe(2);
+    const rows = await page.$$eval("#train-told tbody tr", (rows) =>
+      rows.map((row) => [...row.children].map((cell) => cell.textContent)),
+    );
+    expect(rows.map(([variant, form]) => `${variant} ${form}`)).toEqual([
+      "MLA expanded",
+      "MLA absorbed",
+      "GQA2-128 grouped",
+      "GQA2-128 shared",
+    ]);
+    for (const at of [0, 2]) expect(rows[at + 1]![3]).toBe(rows[at]![3]);
+    expect(await text(page, "train-problem")).toBe("");
+    await page.fill("#train-variants", "MLA NONSENSE");
+    await page.click("#train-form button[type=submit]");
+    await says(page, "#train-problem", /NONSENSE/);
   });
 
   test("has threads where the page is isolated", async () => {

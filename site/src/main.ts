@@ -39,6 +39,7 @@ const keysOf: Readonly<Record<Tab, Keys>> = {
   forms: [],
   family: ["fwidth", "fheads", "match"],
   run: [],
+  train: [],
   reports: [],
 };
 
@@ -68,6 +69,11 @@ const readers: Readonly<Record<Exclude<Tab, PlannerTab>, () => Promise<Show>>> =
   async run() {
     const { mountRunner } = await import("./runner.ts");
     mountRunner();
+    return () => {};
+  },
+  async train() {
+    const { mountTrainer } = await import("./trainer.ts");
+    mountTrainer();
     return () => {};
   },
   reports: async () => () => {},

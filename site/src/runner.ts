@@ -35,7 +35,7 @@ export function mountRunner(): void {
     } else if ("problem" in what) {
       byId("run-problem").textContent = what.problem;
       if (fields.disabled) byId("run-about").textContent = "";
-    } else form.removeAttribute("aria-busy");
+    } else if ("ended" in what) form.removeAttribute("aria-busy");
   };
   const opens = (what: Ask) => {
     fields.disabled = true;

@@ -67,6 +67,7 @@ export const tabs = [
   "forms",
   "family",
   "run",
+  "train",
   "reports",
 ] as const;
 

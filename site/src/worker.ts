@@ -15,12 +15,14 @@ import {
   WasmDevice,
 } from "biform/run";
 import { messageOf } from "./element.ts";
+import { type Learned, type Lesson, type Told, trainTogether } from "./training.ts";
 
 /** What the page asks of the worker. */
 export type Ask =
   | { readonly open: File }
   | { readonly make: Preset }
   | { readonly write: { readonly prompt: string; readonly tokens: number } }
+  | { readonly train: Lesson }
   | { readonly form: string | undefined }
   /** Forgets what was said. */
   | { readonly clear: true }
@@ -31,6 +33,8 @@ export type Tell =
   | { readonly loaded: number }
   | { readonly opened: About }
   | { readonly wrote: Written }
+  | { readonly learned: readonly Learned[] }
+  | { readonly told: readonly Told[] }
   | { readonly ended: true }
   | { readonly problem: string };
 
@@ -140,6 +144,17 @@ async function write(prompt: string, maxTokens: number): Promise<void> {
   }
 }
 
+async function teach(lesson: Lesson): Promise<void> {
+  stopping = new AbortController();
+  try {
+    const show = (learned: readonly Learned[]) => tell({ learned });
+    tell({ told: await trainTogether(lesson, { show, signal: stopping.signal }) });
+  } catch (error) {
+    tell({ problem: messageOf(error) });
+  }
+  tell({ ended: true });
+}
+
 /** What takes its turn: a new model waits for the text at work, which is told to end. */
 let turn: Promise<void> = Promise.resolve();
 
@@ -152,6 +167,7 @@ addEventListener("message", ({ data }: MessageEvent<Ask>) => {
   if ("open" in data) enqueue(() => open(data.open));
   else if ("make" in data) enqueue(() => make(data.make));
   else if ("write" in data) enqueue(() => write(data.write.prompt, data.write.tokens));
+  else if ("train" in data) enqueue(() => teach(data.train));
   else if ("form" in data) form = data.form;
   else if ("clear" in data) enqueue(async () => talk?.conversation.reset());
   else stopping.abort();

@@ -166,11 +166,14 @@ export function differences(result: Comparison, canvas: Canvas): SVGSVGElement |
   });
 }
 
+/** How variants learned: of a comparison, or of one that is still at it. */
+export interface Learning {
+  readonly spec: string;
+  readonly seeds: readonly Pick<VariantResult["seeds"][number], "seed" | "heldOut" | "training">[];
+}
+
 /** A variant's curve over the seeds: mean, least and most loss at every step all its seeds have. */
-function band(
-  { seeds }: VariantResult,
-  minus?: VariantResult,
-): { step: number; mean: number; least: number; most: number }[] {
+function band({ seeds }: Learning, minus?: Learning): { step: number; mean: number; least: number; most: number }[] {
   const curves = seeds.flatMap(({ seed, heldOut, training }) => {
     const lines = minus?.seeds.find((other) => other.seed === seed);
     const own = heldOut ?? training;
@@ -197,7 +200,7 @@ function band(
 
 /** Loss curves over the steps with bands from the lowest to the highest seed; `versusFirst` takes the first's away. */
 export function lossCurves(
-  { variants }: Comparison,
+  { variants }: { readonly variants: readonly Learning[] },
   canvas: Canvas,
   view: "loss" | "versusFirst" = "loss",
 ): SVGSVGElement | undefined {
