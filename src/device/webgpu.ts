@@ -61,8 +61,8 @@ export class WebgpuDevice implements Device {
       this.#failure ??= new DeviceError(`webgpu: the driver reports "${error.message.split("\n")[0]}"; ${remedy}`);
     });
     void device.lost.then(({ message, reason }) => {
-      if (reason === "destroyed") return;
-      this.#failure = new DeviceError(
+      // One that is closed here has failed already.
+      this.#failure ??= new DeviceError(
         `webgpu: the device was lost (${message || reason}); open it again, from what was saved`,
       );
     });

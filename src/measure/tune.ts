@@ -43,12 +43,15 @@ const ARENA = 40 * 2 ** 20;
 /** A layer too small to take time but by its ops. */
 const narrow = parseSpec("MLA:n16:r8:v16:c32", { width: 64, heads: 4 });
 
-/** How many rows the kernels of a build take at a time. */
-const grainOf = (build: string | undefined) => ({
-  few: FEW,
-  panel: build === "wide" ? WIDE_COLUMNS : PLAIN_COLUMNS,
-  tile: build === "simd" ? PLAIN_ROWS : FUSED_ROWS,
-});
+/** How many rows the kernels of a build take at a time; those of a GPU choose their tiles by the rows that there are. */
+function grainOf(build: string | undefined) {
+  if (build !== "simd" && build !== "relaxed" && build !== "wide") return { few: FEW, panel: 0, tile: 0 };
+  return {
+    few: FEW,
+    panel: build === "wide" ? WIDE_COLUMNS : PLAIN_COLUMNS,
+    tile: build === "simd" ? PLAIN_ROWS : FUSED_ROWS,
+  };
+}
 type Grain = ReturnType<typeof grainOf>;
 
 /**
