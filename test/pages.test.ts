@@ -9,11 +9,12 @@ import { type AttendKernel, attend } from "../src/ops/attend/index.ts";
 import { attendReference } from "../src/ops/attend/reference.ts";
 import { type AttendSizes, attendCase, runCase } from "../src/ops/attend/trial.ts";
 import { attendWasm } from "../src/ops/attend/wasm.ts";
-import { contiguous, gatherPages, storePages } from "../src/ops/pages/index.ts";
-import { type CacheType, PAGE, type Page, rowBytes } from "../src/tensor/page.ts";
+import { contiguous, gatherPages } from "../src/ops/pages/index.ts";
+import { type CacheType, PAGE } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
-import { type Device, Tensor, tensor } from "../src/tensor/tensor.ts";
+import { type Device, tensor } from "../src/tensor/tensor.ts";
 import { share } from "./extent.ts";
+import { paged } from "./fixture/paged.ts";
 import { openScope } from "./fixture/scope.ts";
 
 const types = ["f32", "bf16", "q8"] as const;
@@ -28,30 +29,6 @@ afterAll(() => {
   one.close();
   three.close();
 });
-
-/** The same tensors on pages that hold them all, as a layer's do; what the pages hold beside them is unset. */
-function paged(tensors: readonly Tensor[], type: CacheType): { on: ReadonlyMap<Tensor, Tensor>; free(): void } {
-  const { device } = tensors[0]!;
-  const [n = 0] = tensors[0]!.shape;
-  const pages: Page[] = [];
-  let bytes = 0;
-  const places = [...new Set(tensors)].map((x) => {
-    const groups = x.shape.length === 3 ? x.shape[1]! : 1;
-    const [width, offset] = [x.size / n, PAGE * bytes];
-    bytes += rowBytes(type, width, groups, device.elementBytes);
-    return { x, paging: { type, pages, groups, offset, scales: offset + PAGE * width } };
-  });
-  for (let i = 0; i < n; i += PAGE)
-    pages.push({ block: device.allocate((PAGE * bytes) / device.elementBytes), owners: 1 });
-  const on = new Map(places.map(({ x, paging }) => [x, new Tensor(device, x.shape, undefined, 0, paging)]));
-  for (const [x, there] of on) storePages(x, there, 0);
-  return {
-    on,
-    free: () => {
-      for (const { block } of pages) device.release(block);
-    },
-  };
-}
 
 /** A kernel whose keys and values lie on pages. */
 const overPages =

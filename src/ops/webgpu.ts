@@ -1,28 +1,37 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { accumulateWebgpu } from "./accumulate/webgpu.ts";
 import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
+import { attendBackwardWebgpu } from "./attend/gpu/webgpu.ts";
+import { attendEachWebgpu, attendWebgpu } from "./attend/webgpu.ts";
 import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
 import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
 import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
 import { contractEachWebgpu, groupWebgpu } from "./expert/webgpu.ts";
+import { factoredWebgpu } from "./factored/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Kernels } from "./kernel.ts";
 import { leadersWebgpu } from "./leaders/webgpu.ts";
 import { lossBackwardWebgpu, lossWebgpu } from "./loss/webgpu.ts";
 import { mapBackwardWebgpu, mapWebgpu } from "./map/webgpu.ts";
+import { mergeWebgpu } from "./merge/webgpu.ts";
 import { multiplyBackwardWebgpu, multiplyWebgpu } from "./multiply/webgpu.ts";
 import { normBackwardWebgpu, normWebgpu } from "./norm/webgpu.ts";
 import { adamwWebgpu, squaresWebgpu } from "./optimise/webgpu.ts";
 import { packWebgpu } from "./pack/webgpu.ts";
+import { loadPagesWebgpu, storePagesWebgpu } from "./pages/webgpu.ts";
 import { nextWebgpu, previousWebgpu } from "./previous/webgpu.ts";
 import { ropeWebgpu } from "./rope/webgpu.ts";
 import { routeWebgpu } from "./route/webgpu.ts";
+import { selectWebgpu } from "./select/webgpu.ts";
 
 const kernels: Partial<Kernels> = {
   accumulate: accumulateWebgpu,
   adamw: adamwWebgpu,
+  attend: attendWebgpu,
+  attendBackward: attendBackwardWebgpu,
+  attendEach: attendEachWebgpu,
   bias: biasWebgpu,
   biasGradient: biasGradientWebgpu,
   combine: combineWebgpu,
@@ -32,15 +41,18 @@ const kernels: Partial<Kernels> = {
   convBackward: convBackwardWebgpu,
   delta: deltaWebgpu,
   deltaBackward: deltaBackwardWebgpu,
+  factored: factoredWebgpu,
   gate: gateWebgpu,
   gateBackward: gateBackwardWebgpu,
   gather: gatherWebgpu,
   group: groupWebgpu,
   leaders: leadersWebgpu,
+  loadPages: loadPagesWebgpu,
   loss: lossWebgpu,
   lossBackward: lossBackwardWebgpu,
   map: mapWebgpu,
   mapBackward: mapBackwardWebgpu,
+  merge: mergeWebgpu,
   multiply: multiplyWebgpu,
   multiplyBackward: multiplyBackwardWebgpu,
   next: nextWebgpu,
@@ -51,7 +63,9 @@ const kernels: Partial<Kernels> = {
   rope: ropeWebgpu,
   route: routeWebgpu,
   scatter: scatterWebgpu,
+  select: selectWebgpu,
   squares: squaresWebgpu,
+  storePages: storePagesWebgpu,
   update: updateWebgpu,
 };
 
