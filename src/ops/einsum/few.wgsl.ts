@@ -77,7 +77,7 @@ ${lines(EACH!, (j) => `      sum${r * EACH! + j} += dot(w${j}, x${r})${both ? ` 
     }
   }
 ${lines(sums, (i) => `  found[${i * THREADS} + thread] = sum${i};`)}
-  for (var half = ${LANES! / 2}u; half > 0; half /= 2) {
+  for (var half = ${LANES! >> 1}u; half > 0; half /= 2) {
     workgroupBarrier();
     if (lane < half) {
 ${lines(sums, (i) => `      found[${i * THREADS} + thread] += found[${i * THREADS} + thread + half];`)}
