@@ -18,7 +18,9 @@ import { plainLogits, randomCheckpoint, type Stored } from "./fixture/plain.ts";
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "biform-run-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-const run = (...words: string[]) => biform(scratch, ["run", ...words, "--threads", "1"]);
+const run = (...words: string[]) =>
+  // Other devices have no threads.
+  biform(scratch, ["run", ...words, ...(words.includes("--device") ? [] : ["--threads", "1"])]);
 /** In a process of its own. */
 const spawned = (input: string, ...words: string[]) =>
   spawnSync(process.execPath, [bin, "run", ...words, "--threads", "1"], { cwd: scratch, encoding: "utf8", input });
