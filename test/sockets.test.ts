@@ -129,12 +129,16 @@ describe("a stranger at the socket", () => {
     expect(await say(url, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(4)}`)).toMatch(/^HTTP\/1.1 413/);
   });
 
-  test("headers that are too long, and what is no HTTP, end the connection alone", async () => {
+  test("headers that are too long, and what is no HTTP, are told so and end the connection alone", async () => {
     const { url } = await start({});
-    expect(await say(url, `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`)).toMatch(
-      /^HTTP\/1.1 431/,
-    );
-    expect(await say(url, "nonsense\r\n\r\n")).toMatch(/^HTTP\/1.1 400/);
+    const long = `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`;
+    for (const [text, status] of [[long, 431] as const, ["nonsense\r\n\r\n", 400] as const]) {
+      const said = await say(url, text);
+      expect(said).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [A-Z][\\w ]+\r\n`));
+      expect(JSON.parse(said.slice(said.indexOf("\r\n\r\n")))).toMatchObject({
+        error: { message: expect.stringMatching(/: got .*, expected/), type: "invalid_request_error", code: null },
+      });
+    }
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 });
