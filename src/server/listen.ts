@@ -58,6 +58,8 @@ export async function listen(app: App, host: string, port: number): Promise<List
     port: found,
     stop: () =>
       new Promise((resolve) => {
+        // Those that work now are not kept for another request.
+        server.keepAliveTimeout = 1;
         server.close(() => resolve());
         server.closeIdleConnections();
       }),
