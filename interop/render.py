@@ -1,6 +1,6 @@
 """Chat templates rendered by transformers and by Biform, byte for byte.
 
-Templates are those that TRL carries, and all *.jinja files of folders that are given. Prints a line for each template that differs.
+Templates are those that TRL carries, and all *.jinja files of folders that are given, such as llama.cpp's. Prints a line for each template that differs.
 """
 
 import copy

@@ -459,6 +459,13 @@ describe("calls that a choice of tools asks for are calls to the parser of the s
     fenced: `<${bar}tool\u2581calls\u2581begin${bar}> \`\`\`json`,
     python: "<|tool_call_start|>",
     llama: "<|python_tag|>",
+    "DeepSeek V3.2": `${bar}DSML${bar} function_calls>`,
+    "DeepSeek V4": `${bar}DSML${bar} tool_calls>`,
+    "a list": "[TOOL_CALLS]",
+    named: "[TOOL_CALLS] [ARGS]",
+    params: '<function name="',
+    tagged: "<function=example_function_name>",
+    listed: "<tool_calls>[",
   };
   const parameters = {
     type: "object",

@@ -138,6 +138,18 @@ describe("tools", () => {
     const response = await start({}, template("{{ messages }}")).chat({ tools: [weather] });
     expect((await response.json()).error.param).toBe("tools");
   });
+
+  test("are refused for a template that knows calls and writes no tools into a prompt", async () => {
+    const { chat, engine } = start(
+      {},
+      template("<tool_call>", (given) => JSON.stringify({ ...given, tools: [] })),
+    );
+    const response = await chat({ tools: [weather] });
+    expect(response.status).toBe(400);
+    const { param, message } = (await response.json()).error;
+    expect([param, message]).toEqual(["tools", expect.stringMatching(/^tools: got weather for .*writes no tools/)]);
+    expect(engine.asked).toEqual([]);
+  });
 });
 
 describe("calls that were made", () => {

@@ -18,7 +18,8 @@ export function argumentsAs(template: Template): Promise<ArgumentsAs> {
 const KEY = "needle";
 
 async function tryObject(template: Template): Promise<ArgumentsAs> {
-  const call = { type: "function", id: "functions.f:0", function: { name: "f", arguments: { [KEY]: "x" } } };
+  // Mistral's templates want ids of nine letters or digits.
+  const call = { type: "function", id: "abcdefg01", function: { name: "f", arguments: { [KEY]: "x" } } };
   try {
     const text = await template.render([
       { role: "user", content: "a" },

@@ -137,8 +137,8 @@ function structuredForm({ structured_outputs: outputs }: FormAsked): Wanted | un
 
 /** The token that begins a run of calls. Throws Problem for a family that begins them by more than one token, or by none. */
 function beginOf({ template, tokenizer }: Served, param: string): number {
-  const { around, open } = familyOf(template?.source) ?? {};
-  const mark = around?.[0] ?? open;
+  const { before, open } = familyOf(template?.source) ?? {};
+  const mark = before?.[0] ?? open;
   const id = mark === undefined ? undefined : tokenizer?.id(mark);
   if (id === undefined)
     throw refuseParameter(

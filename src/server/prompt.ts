@@ -37,6 +37,12 @@ export async function promptOf({ template, tokenizer, name, path }: Served, aske
   try {
     const messages = await messagesOf(template, asked.messages);
     const text = await applyTemplate(template, messages, { tools: asked.tools?.map(toolOf), values });
+    const untold = asked.tools?.find((tool) => !text.includes(tool.function.name));
+    if (untold)
+      throw refuseParameter(
+        "tools",
+        `got ${untold.function.name} for ${name}, expected none: its template writes no tools into a prompt`,
+      );
     // The template writes special tokens itself, so that none are added to it.
     return { text, ids: tokenizer.encode(text) };
   } catch (error) {

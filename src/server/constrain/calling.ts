@@ -27,6 +27,7 @@ interface Writing {
   each(one: (name: string, value: string, raw: string) => string, between: string): string;
 }
 
+const bar = "\uff5c";
 const sep = "<\uff5ctool\u2581sep\uff5c>";
 const wrapped =
   (open: string, close: string): Shape["run"] =>
@@ -36,6 +37,23 @@ const within =
   (open: string, close: string): Shape["run"] =>
   (call, repeated) =>
     `${textOf(open)} ${call} ("\\n"? ${call})${repeated} ${textOf(close)}`;
+
+/** A list of objects with a member for the arguments between two marks. */
+const listed = (open: string, close: string, end = '"}"'): Shape => ({
+  run: (call, repeated) => `${textOf(open)} ${call} (", " ${call})${repeated} ${textOf(close)}`,
+  call: (name, { json }) => `${textOf(`{"name": ${JSON.stringify(name)}, "arguments": `)} ${json()} ${end}`,
+});
+
+/** A run of calls under a name, with parameters that say whether they are text. */
+const invoked = (run: string): Shape => ({
+  run: within(`<${bar}DSML${bar}${run}>\n`, `</${bar}DSML${bar}${run}>`),
+  call: (name, { each }) =>
+    `${textOf(`<${bar}DSML${bar}invoke name="${name}">\n`)} ${each(
+      (key, value, raw) =>
+        `${textOf(`<${bar}DSML${bar}parameter name="${key}" string="${raw !== value}">`)} ${raw} ${textOf(`</${bar}DSML${bar}parameter>\n`)}`,
+      '""',
+    )} ${textOf(`</${bar}DSML${bar}invoke>\n`)}`,
+});
 
 const shapes: Readonly<Record<string, Shape>> = {
   hermes: {
@@ -72,6 +90,24 @@ const shapes: Readonly<Record<string, Shape>> = {
     call: (name, { each }) =>
       `${textOf(`<function=${name}>\n`)} ${each((key, _, raw) => `${textOf(`<parameter=${key}>\n`)} ${raw} ${textOf("\n</parameter>\n")}`, '""')} ${textOf("</function>")}`,
   },
+  function_calls: invoked("function_calls"),
+  dsml: invoked("tool_calls"),
+  // Mistral before Small 3.1, with the ids that its template wants.
+  mistral: listed("[TOOL_CALLS][", "]", '", \\"id\\": \\"" [a-zA-Z0-9]{9} "\\"}"'),
+  args: {
+    run: (call, repeated) => `${call} (${call})${repeated}`,
+    call: (name, { json }) => `${textOf(`[TOOL_CALLS]${name}[ARGS]`)} ${json()}`,
+  },
+  params: {
+    run: (call, repeated) => `${call} ("\\n"? ${call})${repeated}`,
+    call: (name, { each }) =>
+      `${textOf(`<function name="${name}">`)} ${each((key, _, raw) => `${textOf(`<param name="${key}">`)} ${raw} ${textOf("</param>")}`, '""')} ${textOf("</function>")}`,
+  },
+  tagged: {
+    run: (call, repeated) => `${call} (${call})${repeated}`,
+    call: (name, { json }) => `${textOf(`<function=${name}>`)} ${json()} ${textOf("</function>")}`,
+  },
+  listed: listed("<tool_calls>[", "]</tool_calls>"),
   python: {
     run: (call, repeated) =>
       `${textOf("<|tool_call_start|>\n```python\n")} ${call} ("\\n" ${call})${repeated} ${textOf("\n```\n<|tool_call_end|>")}`,
@@ -79,6 +115,13 @@ const shapes: Readonly<Record<string, Shape>> = {
       `${textOf(`${name}(`)} ${each((key, value) => `${textOf(`${key}=`)} ${value}`, '", "')} ")"`,
   },
 };
+
+/** Families whose templates write calls in two ways: what the templates of one contain, and its shape. */
+const ways = [
+  ["deepseek", "```json", "fenced"],
+  ["dsml", "function_calls>", "function_calls"],
+  ["mistral", "[ARGS]", "args"],
+] as const;
 
 /** Calls that a text may have, where it may have several. */
 const MANY = 8;
@@ -95,7 +138,8 @@ export function callsGrammar(template: string | undefined, tools: readonly Tool[
       "tool_choice: got a template that does not say how calls are written, expected one that does; leave it out",
     );
   if (!tools.length) throw new FormatError("tool_choice: got no tools, expected one at least; declare it");
-  const shape = shapes[family.name === "deepseek" && template?.includes("```json") ? "fenced" : family.name]!;
+  const [, , own = family.name] = ways.find(([name, mark]) => name === family.name && template?.includes(mark)) ?? [];
+  const shape = shapes[own]!;
   const rules = new Rules();
   const calls = tools.map(({ name, parameters }) => {
     const subject = `tools: ${name}`;

@@ -27,7 +27,7 @@ const object = (text: string): string => {
   return scanner.text;
 };
 
-/** A call of a member for its name and one for its arguments, which may be in a member `function`. */
+/** A call of a member for its name, one for its arguments, which both may be in a member `function`, and perhaps one for its id. */
 function callOf(members: ReadonlyMap<string, string>): Call {
   const inner = members.get("function");
   if (inner?.startsWith("{")) return callOf(scanMembers(new Scanner(inner)));
@@ -36,7 +36,12 @@ function callOf(members: ReadonlyMap<string, string>): Call {
   const value = members.get("arguments") ?? members.get("parameters") ?? "{}";
   // Some write the object as a string that holds it.
   const text = value.startsWith('"') ? (JSON.parse(value) as string) : value;
-  return { name, arguments: object(isJson(text) ? text : value) };
+  const id = members.get("id");
+  return {
+    name,
+    arguments: object(isJson(text) ? text : value),
+    ...(id?.startsWith('"') ? { id: JSON.parse(id) as string } : {}),
+  };
 }
 
 /** JSON objects, or lists of them, with `between` them. */
@@ -118,6 +123,62 @@ export const readMarkup: Reader = (body, schemas) => {
   }
   if (!calls.length) throw new Broken("expected a call");
   return calls;
+};
+
+/** `NAME">`, then parameters that say whether they are text or JSON. */
+export const readInvoke: Reader = (body) => {
+  const scanner = new Scanner(body);
+  const name = scanner.until('">');
+  const members: string[] = [];
+  while (!scanner.skip().ended) {
+    scanner.expect('<\uff5cDSML\uff5cparameter name="');
+    const key = scanner.until('" string="');
+    const isText = scanner.until('">') === "true";
+    const text = scanner.until("</\uff5cDSML\uff5cparameter>");
+    if (!isText && !isJson(text)) throw new Broken("expected JSON");
+    members.push(`${JSON.stringify(key)}: ${isText ? JSON.stringify(text) : text}`);
+  }
+  if (!name) throw new Broken("expected a name");
+  return [{ name, arguments: `{${members.join(", ")}}` }];
+};
+
+/** A list of JSON with ids; or `NAME`, perhaps `[CALL_ID]ID`, `[ARGS]` and an object, and the mark before each further one. */
+export const readNamed: Reader = (body) => {
+  if (/^\s*\[\s*\{/.test(body)) return scanCalls(body, "");
+  const calls: Call[] = [];
+  const scanner = new Scanner(body);
+  do {
+    const [, name, , id] = /^\s*([^\s[{]+)(\[CALL_ID\](\w+))?$/.exec(scanner.until("[ARGS]")) ?? [];
+    if (!name) throw new Broken("expected a name");
+    const from = scanner.skip().at;
+    scanMembers(scanner);
+    calls.push({ name, id, arguments: scanner.text.slice(from, scanner.at) });
+  } while (!scanner.skip().ended && scanner.has("[TOOL_CALLS]"));
+  if (!scanner.ended) throw new Broken("expected an end");
+  return calls;
+};
+
+/** `NAME">`, then parameters of bare text, perhaps in CDATA. */
+export const readParams: Reader = (body, schemas) => {
+  const scanner = new Scanner(body);
+  const name = scanner.until('">');
+  const members: [string, string][] = [];
+  while (!scanner.skip().ended) {
+    scanner.expect('<param name="');
+    const key = scanner.until('">');
+    const quoted = scanner.has("<![CDATA[");
+    members.push([key, scanner.until(quoted ? "]]></param>" : "</param>")]);
+  }
+  if (!name) throw new Broken("expected a name");
+  return [{ name, arguments: jsonOf(members, schemas.get(name)) }];
+};
+
+/** `NAME>`, then an object. */
+export const readTagged: Reader = (body) => {
+  const scanner = new Scanner(body);
+  const name = scanner.until(">");
+  if (!/^\S+$/.test(name)) throw new Broken("expected a name");
+  return [{ name, arguments: object(scanner.text.slice(scanner.at)) }];
 };
 
 /** Whether a text may yet become an object whose first member is one of a call: as long as it may, nothing is said of it. */

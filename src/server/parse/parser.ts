@@ -49,10 +49,17 @@ export function markTokens(
   tokenizer: Tokenizer,
   { tools }: Pick<ParserOptions, "tools">,
 ): ReadonlySet<number> {
-  const { open, close, around = [], within = [] } = (tools && familyOf(template)) || {};
-  const marks = [...(thoughtsOf(template) ?? []), open, close, ...around, ...within];
+  const { open, close, before = [], after = [], within = [] } = (tools && familyOf(template)) || {};
+  const marks = [...(thoughtsOf(template) ?? []), open, close, ...before, ...after, ...within];
   const ids = marks.flatMap((mark) => (mark === undefined ? [] : (tokenizer.id(mark) ?? [])));
   return new Set(ids.filter((id) => tokenizer.special.has(id)));
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+/** Letters and digits at random: enough of them that no two calls of a conversation are alike. */
+function randomId(length: number): string {
+  return Array.from({ length }, () => letters[Math.floor(letters.length * Math.random())]).join("");
 }
 
 /** Closing marks that are tried for one call: arguments may hold the mark themselves, but a hostile text must not cost its square. */
@@ -136,9 +143,9 @@ class Marks implements Parser {
     const [think] = this.#thoughts ?? [];
     const first = !this.#begun && this.#calls === 0;
     if (first && family?.bare && mayBeCall(this.#text) && this.#text.trim()) return this.#open("");
-    const { open, around = [] } = family ?? {};
+    const { open, before: begins = [], after: ends = [] } = family ?? {};
     const thinks = first && this.#after === undefined && think !== undefined;
-    const { mark, before } = this.#next([open, ...around, ...(thinks ? [think] : [])], input);
+    const { mark, before } = this.#next([open, ...begins, ...ends, ...(thinks ? [think] : [])], input);
     this.#content(before);
     if (mark === undefined) return false;
     if (mark === think) {
@@ -149,7 +156,7 @@ class Marks implements Parser {
       this.#content(mark);
     } else if (mark === open) return this.#open(mark);
     // The mark that ends a run of calls says nothing after one.
-    else if (mark !== around[1] || this.#after !== "call") this.#held += mark;
+    else if (!ends.includes(mark) || this.#after !== "call") this.#held += mark;
     return true;
   }
 
@@ -184,7 +191,8 @@ class Marks implements Parser {
   }
 
   #give(calls: readonly Call[]): void {
-    for (const { id, name, arguments: text } of calls)
+    const { idLength } = this.#family!;
+    for (const { id = idLength ? randomId(idLength) : undefined, name, arguments: text } of calls)
       this.#deltas.push({ call: { index: this.#calls++, id, name, arguments: text } });
     [this.#held, this.#after] = ["", "call"];
   }

@@ -1,4 +1,5 @@
 import { isJson } from "./json.ts";
+import { literalAsJson } from "./literal.ts";
 
 /** The types that a schema allows, as far as it says so in itself; none where it says nothing. */
 export function typesOf(schema: unknown): ReadonlySet<string> {
@@ -17,18 +18,14 @@ function typeOf(value: unknown): string {
   return Array.isArray(value) ? "array" : typeof value;
 }
 
-/** Python's names for what JSON has, which templates write by `string`. */
-const python: ReadonlyMap<string, string> = new Map([
-  ["True", "true"],
-  ["False", "false"],
-  ["None", "null"],
-]);
-
-/** A value that stands as bare text, as JSON: by its schema's types where there are any, otherwise as JSON if it is that, else a string. */
+/**
+ * A value that stands as bare text, as JSON: by its schema's types where there are any, otherwise as JSON if it is that, else a string.
+ * Where there is a type, it may also be a literal of Python, as which some templates write what is no text.
+ */
 function jsonValue(text: string, schema: unknown): string {
   const types = typesOf(schema);
   const plain = text.trim();
-  const json = types.size ? (python.get(plain) ?? plain) : plain;
+  const json = (types.size && !isJson(plain) ? literalAsJson(plain) : undefined) ?? plain;
   if (isJson(json)) {
     const type = typeOf(JSON.parse(json));
     const fits = types.has(type) || (type === "number" && types.has("integer"));
