@@ -162,7 +162,7 @@ async function writeFixture(): Promise<void> {
     ];
     texts.push({ name, template: marks.join(" "), turns: await turnsOf(source) });
   }
-  writeFileSync(join(here, "../test/fixture/calls.json"), `${JSON.stringify({ tools, texts }, undefined, 1)}\n`);
+  writeFileSync(join(here, "../test/fixture/calls.json"), `${JSON.stringify({ tools, texts })}\n`);
 }
 
 if (import.meta.main) await writeFixture();
