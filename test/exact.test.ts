@@ -70,11 +70,17 @@ describe("over weights of 4 bits", () => {
     await writeSampleGguf(path, small("kimi-linear"), { type: "Q4_0", seed });
     const states = await load(path, { threads: 1 });
     try {
-      const logitsAfter = async (length: number) => {
-        const session = new Session(states.model, states.weights);
+      const file = join(dir, "states.session");
+      const logitsAfter = async (length: number, kept?: "saved") => {
+        let session = new Session(states.model, states.weights);
         try {
           session.append(prompt.subarray(0, 8), { logits: "all", exact: true }).free();
           if (length > 8) session.append(prompt.subarray(8, length), { exact: true }).free();
+          if (kept) {
+            await session.save(file);
+            session.free();
+            session = await Session.load(file, states.model, states.weights);
+          }
           session.rewind(8);
           const output = session.append(prompt.subarray(8, 9), { exact: true });
           const numbers = await output.read();
@@ -84,7 +90,10 @@ describe("over weights of 4 bits", () => {
           session.free();
         }
       };
-      expect(await logitsAfter(12)).toEqual(await logitsAfter(8));
+      const expected = await logitsAfter(8);
+      expect(await logitsAfter(12)).toEqual(expected);
+      // A file says how tokens ran, too.
+      expect(await logitsAfter(12, "saved")).toEqual(expected);
     } finally {
       states.close();
     }

@@ -87,6 +87,14 @@ describe("byte-level BPE", () => {
       ),
       last,
     ],
+    // Of MiniCPM5-1B.
+    minicpm5: [
+      regex("\\p{N}{1,3}"),
+      regex(
+        `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}+| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`,
+      ),
+      last,
+    ],
     starcoder: [
       { type: "Digits", individual_digits: true },
       { ...last, use_regex: true },
@@ -123,7 +131,7 @@ describe("byte-level BPE", () => {
           type: "BPE",
           vocab: Object.fromEntries(bytes.tokens.map((token, id) => [token, id])),
           merges: bytes.merges,
-          ignore_merges: pre === "llama-bpe",
+          ignore_merges: pre === "llama-bpe" || pre === "minicpm5",
         },
       }),
     );
@@ -340,18 +348,22 @@ describe("special tokens", () => {
 describe("vocabularies that cannot be", () => {
   const list = (...value: string[]): Value => ({ type: "string[]", value });
   const id = (value: number): Value => ({ type: "u32", value });
-  test.each<[string, ReadonlyMap<string, Value>, RegExp]>([
+  type Wrong = [name: string, metadata: ReadonlyMap<string, Value>, expected: RegExp];
+  test.each<Wrong>([
     ["no model", bytesKeys("qwen2", { "~model": undefined }), /tokenizer\.ggml\.model: got no such key, expected text/],
-    [
-      "an unknown model",
-      bytesKeys("qwen2", { "~model": { type: "string", value: "bert" } }),
-      /model: got bert, expected gpt2 or llama/,
-    ],
-    [
-      "an unknown way of cutting",
-      bytesKeys("telepathy"),
-      /tokenizer\.ggml\.pre: got "telepathy", expected one of default/,
-    ],
+    // Those of llama.cpp that are not read: WordPiece, Unigram, RWKV's, PLaMo's, Gemma 4's, none.
+    ...["bert", "t5", "rwkv", "plamo2", "gemma4", "hybriddna", "whitespace", "none"].map((value): Wrong => {
+      const expected = new RegExp(`tokenizer\\.ggml\\.model: got ${value}, expected gpt2 or llama; other tokenizers`);
+      return [
+        `a vocabulary of the kind ${value}`,
+        bytesKeys("qwen2", { "~model": { type: "string", value } }),
+        expected,
+      ];
+    }),
+    // Those of llama.cpp that no model uses which is run.
+    ...["afmoe", "chameleon", "exaone-moe", "gemma4", "hy_v4", "jais-2", "laguna", "sarvam-moe", "tiny_aya"].map(
+      (pre): Wrong => [`the way of cutting ${pre}`, bytesKeys(pre), new RegExp(`pre: got "${pre}", expected one of`)],
+    ),
     ["a way of cutting that only JavaScript knows", bytesKeys("__proto__"), /pre: got "__proto__"/],
     ["a way of cutting that is a number", bytesKeys("qwen2", { "~pre": id(1) }), /pre: got u32, expected text/],
     ["no tokens", bytesKeys("qwen2", { "~tokens": undefined }), /tokens: got no such key/],

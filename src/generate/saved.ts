@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Strip } from "../attention/cache.ts";
 import type { Parts } from "../attention/define.ts";
 import { openSafetensors, writeSafetensors } from "../file/disk.ts";
@@ -7,20 +8,22 @@ import type { TensorReader, TensorToWrite } from "../file/safetensors.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
 import type { Session } from "./session.ts";
+import type { Change } from "./steps.ts";
 
 const FORMAT = "biform session 1";
 /** Bytes of each weight that tell one model from another. */
 const SAMPLE = 256;
 
-/** What a session with states knows of its past: where each run of tokens ended, and the states after some of them. */
+/** What a session with states knows of its past: where each run of tokens ended and how they ran, and the states after some of them. */
 export interface Past {
   readonly ends: Int32Array;
+  readonly changes: readonly Change[];
   readonly snapshot: { readonly length: number; readonly states: readonly Parts[] } | undefined;
 }
 
 /**
  * Writes a session's tokens and caches as safetensors: `tokens`, and of every layer its cached parts in the cache's own type (8-bit
- * ones with their scales beside them) and its state. Where there are states, `ends` says how the tokens were run, and the last
+ * ones with their scales beside them) and its state. Where there are states, `ends` and `manners` say how the tokens were run, and the last
  * snapshot before the newest token stands beside them, so that a session that goes on can go back as well.
  */
 export async function writeSession(path: string, session: Session): Promise<void> {
@@ -52,6 +55,7 @@ export async function writeSession(path: string, session: Session): Promise<void
     model: await fingerprint(session),
     cache: session.cache,
     length: String(length),
+    ...(past?.changes.length && { manners: JSON.stringify(past.changes) }),
     ...(past?.snapshot && { snapshot: String(past.snapshot.length) }),
   };
   await writeSafetensors(path, tensors, metadata);
@@ -116,14 +120,15 @@ export async function readSession(path: string, session: Session): Promise<Past 
   const odd = file.names.find((name) => !expected.has(name));
   if (odd !== undefined) throw new FormatError(`${path}: got a tensor ${clip(odd)}, expected none of this name`);
   const ends = expected.has("ends") ? await readEnds(file, length) : new Int32Array();
+  const changes = readManners(file, ends.length);
   for (const cache of session.caches) cache.restore(length);
   for (const [i, cache] of session.caches.entries()) {
     for (const strip of cache.strips)
       cache.fill(strip, bytesOf(await file.read(`layers.${i}.${strip.name}`), strip.dtype));
     for (const [name, t] of Object.entries(cache.state)) t.write(await file.read(`layers.${i}.state.${name}`));
   }
-  if (before === undefined) return { tokens, ends, snapshot: undefined };
-  return { tokens, ends, snapshot: { length: before, states: await readStates(file, session) } };
+  if (before === undefined) return { tokens, ends, changes, snapshot: undefined };
+  return { tokens, ends, changes, snapshot: { length: before, states: await readStates(file, session) } };
 }
 
 /** The states of a file's snapshot. */
@@ -165,6 +170,28 @@ async function readEnds(file: TensorReader, length: number): Promise<Int32Array>
       `${subject}: got ${ends[Math.max(bad, 0)] ?? "none"}, expected numbers that rise to the ${length} tokens that are there`,
     );
   return ends;
+}
+
+const manners = z.array(
+  z.strictObject({ from: z.int().nonnegative(), form: z.string().max(80).optional(), exact: z.boolean().optional() }),
+);
+
+/** How so many runs of a file's tokens went; nothing where it says nothing, as files of before did. Throws FormatError. */
+function readManners({ file, metadata }: TensorReader, runs: number): readonly Change[] {
+  if (metadata.manners === undefined) return [];
+  const changes = manners.safeParse(parsed(metadata.manners)).data;
+  if (!changes?.every(({ from }, i) => from < runs && from > (changes[i - 1]?.from ?? -1)))
+    throw new FormatError(`${file}: manners: got ${said(metadata.manners)}, expected how each of ${runs} runs went`);
+  return changes;
+}
+
+/** JSON as what it says; undefined for what is none. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const said = (value: string | undefined) => (value === undefined ? "nothing" : clip(value));

@@ -96,9 +96,9 @@ export class Sequence {
   }
 
   /** Takes what a file kept. */
-  restore({ tokens, ends, snapshot }: Past & { readonly tokens: Int32Array }): void {
+  restore({ tokens, ends, changes, snapshot }: Past & { readonly tokens: Int32Array }): void {
     this.history = new History(tokens);
-    this.steps = new Steps(ends);
+    this.steps = new Steps(ends, changes);
     if (snapshot) this.snapshots.add(snapshot.length, snapshot.states);
   }
 

@@ -174,7 +174,8 @@ export class Session {
   /** What a file keeps of a past with states: how the tokens were run, and the last snapshot before the newest of them. */
   get past(): Past | undefined {
     const { hasState, steps, snapshots } = this.sequence;
-    return hasState ? { ends: steps.ends, snapshot: snapshots.at(this.length - 1) } : undefined;
+    const { ends, changes } = steps;
+    return hasState ? { ends, changes, snapshot: snapshots.at(this.length - 1) } : undefined;
   }
 
   free(): void {

@@ -13,8 +13,8 @@ export interface Stride extends Manner {
   readonly end: number;
 }
 
-/** How runs went from one on. */
-interface Change extends Manner {
+/** How runs went from one on, the first being 0. */
+export interface Change extends Manner {
   readonly from: number;
 }
 
@@ -40,6 +40,11 @@ export class Steps {
   /** Where runs ended. */
   get ends(): Int32Array {
     return this.#ends.ids;
+  }
+
+  /** How they ran, where that changes. */
+  get changes(): readonly Change[] {
+    return this.#changes;
   }
 
   /** The runs of the tokens from `start`, where one began, up to `end`; the last one shorter where it went further. */

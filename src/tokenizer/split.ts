@@ -67,6 +67,7 @@ export const splits: ReadonlyMap<string, Split> = new Map<string, Split>([
     whole: true,
     begin: true,
   }),
+  ["minicpm5", { patterns: ["\\p{N}{1,3}", gpt4("\\p{N}+")], whole: true }],
   ...alike("dbrx smaug-bpe glm4 chatglm-bpe", { patterns: [threeDigits] }),
   ...alike(
     "qwen2 deepseek-r1-qwen stablelm2 megrez hunyuan kormo grok-2 bailingmoe bailingmoe2 llada-moe f2llmv2 solar-open",

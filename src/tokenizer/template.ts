@@ -45,9 +45,10 @@ export interface Template {
 
 /** Larger than any template in use (some tens of kilobytes). */
 const TEMPLATE_LIMIT = 1_000_000;
-/** Seconds of one rendering and of a thread's beginning, and megabytes of memory. */
+/** Seconds of work of one rendering and of a thread's beginning, seconds that either may last, and megabytes of memory. */
 const TIME_LIMIT = 5;
 const START_LIMIT = 10;
+const PATIENCE = 60;
 const MEMORY_LIMIT = 256;
 
 /**
@@ -161,10 +162,19 @@ async function openThread(): Promise<Thread> {
   }
   const worker = await startBounded("./render", import.meta.url, { memory: MEMORY_LIMIT, stack: 4 });
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-  await awaitMessage(worker, { seconds: START_LIMIT, missing: "no thread" });
+  try {
+    await awaitMessage(worker, { seconds: START_LIMIT, patience: PATIENCE, missing: "no thread" });
+  } catch (error) {
+    // Nobody else knows of it.
+    void worker.terminate();
+    throw error;
+  }
   return {
     ended,
-    run: (job) => awaitMessage(worker, { seconds: TIME_LIMIT, missing: "no text" }, () => worker.postMessage(job)),
+    run: (job) =>
+      awaitMessage(worker, { seconds: TIME_LIMIT, patience: PATIENCE, missing: "no text" }, () =>
+        worker.postMessage(job),
+      ),
     stop: () => void worker.terminate(),
   };
 }

@@ -12,12 +12,12 @@ export interface Bounds {
 export interface Wait {
   /** Seconds of its own work: what others take of the machine meanwhile is not its fault. */
   readonly seconds: number;
+  /** Seconds that may pass in all, on a machine that is busy. */
+  readonly patience: number;
   /** What did not come, for a complaint: "no text". */
   readonly missing: string;
 }
 
-/** Of the seconds of its work, how many times as many may pass on a machine that is busy. */
-const PATIENCE = 12;
 /** Milliseconds in which a thread, busy or not, says how much it has worked. */
 const ASKING_MS = 5_000;
 
@@ -45,7 +45,11 @@ export async function startBounded(
  * Errors: an error that says what was got in its place for one that ends, or takes more memory or work than it may; DeviceError where
  * the machine gives it no time to work in.
  */
-export function awaitMessage<T>(worker: Worker, { seconds, missing }: Wait, begin: () => void = () => {}): Promise<T> {
+export function awaitMessage<T>(
+  worker: Worker,
+  { seconds, patience, missing }: Wait,
+  begin: () => void = () => {},
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const { maxOldGenerationSizeMb: memory } = worker.resourceLimits ?? {};
     const started = performance.now();
@@ -61,7 +65,7 @@ export function awaitMessage<T>(worker: Worker, { seconds, missing }: Wait, begi
       // One that says nothing of itself on a busy machine is waited for; a Node that cannot tell counts what has passed.
       const work = "cpuUsage" in worker ? (now ?? first ?? 0) - (first ?? 0) : passed;
       if (work >= seconds) fail(new Error(`${missing} in ${seconds} s`));
-      else if (passed >= PATIENCE * seconds)
+      else if (passed >= patience)
         fail(
           new DeviceError(
             `thread: got ${work.toFixed(1)} s to work in within ${passed.toFixed(0)} s, expected ${seconds} s; try again once the machine is less busy`,

@@ -9,6 +9,8 @@ import { pieceOf } from "./vocabulary.ts";
 
 /** Milliseconds that one mask may take. */
 const MASK_LIMIT = 5_000;
+/** Of the seconds of work that a grammar may take, how many times as many may pass on a machine that is busy. */
+const PATIENCE = 6;
 
 /** A thread that holds one compiled grammar, for any number of sequences. */
 export interface Thread {
@@ -82,7 +84,11 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
 async function awaitCompiled(worker: Worker, seconds: number): Promise<void> {
   const refuse = (got: string) =>
     new FormatError(`constraint: got ${got.slice(0, 300)}, expected a grammar that can be compiled; make it simpler`);
-  const answer = await awaitMessage<Answer>(worker, { seconds, missing: "none compiled" }).catch((error) => {
+  const answer = await awaitMessage<Answer>(worker, {
+    seconds,
+    patience: PATIENCE * seconds,
+    missing: "none compiled",
+  }).catch((error) => {
     throw error instanceof DeviceError ? error : refuse(error.message);
   });
   if (answer.kind !== "ready") throw refuse(`"${answer.reason}"`);
