@@ -56,6 +56,14 @@ else {
         expect(entries).toBeGreaterThan(0);
         for (let i = 0; i < entries * b; i++)
           expect(Math.abs(got[3]![i]! - expected[3]![i]!)).toBeLessThan(a * 16 * 2 ** -24);
+        // Nothing is written behind the last entry: unset memory is NaN.
+        for (let i = entries * b; i < got[3]!.length; i++) expect(got[3]![i]).toBeNaN();
+        // The same with two experts in a binding.
+        const { traits } = gpu;
+        const { binding } = traits;
+        Object.assign(traits, { binding: 8 * a * b });
+        const cut = await on(gpu).finally(() => Object.assign(traits, { binding }));
+        expect([...cut[3]!.subarray(0, entries * b)]).toEqual([...got[3]!.subarray(0, entries * b)]);
       }),
     );
 
