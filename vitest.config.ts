@@ -6,23 +6,32 @@ import { gpuVariables } from "./scripts/gpu.ts";
 // The processes of tests inherit these.
 Object.assign(process.env, gpuVariables());
 
-/** What takes longest, so that it begins first and all workers end together. */
+/**
+ * What has a process of its own: fuzzing for a time, one beside the other; what sets V8's flags, counts a process's memory, or has
+ * threads that end before their time. All others share two processes, which read the sources once.
+ */
+const apart = ["fuzz/config", "fuzz/request", "fuzz", "heap", "memory", "threads", "outage", "law/device"];
+
+/** What takes longest of the others, so that it begins first and both processes end together. */
 const longest = [
-  ...["law/device", "law/variants", "law/op", "law/model", "law/plan", "cli", "run", "plancli", "device"],
-  ...["fuzz", "given", "packed", "golden", "site", "heap", "place", "stay", "rewind", "make", "template"],
+  ...["law/variants", "golden", "isolation", "constrain", "device", "site", "law/together", "stay", "place", "make"],
+  ...["pages", "rust", "families", "block", "template", "caught", "law/mutant", "rewind", "unread", "law/op", "readme"],
 ];
+
+const order = [...apart, ...longest];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) => {
-      const at = longest.findIndex((name) => moduleId.endsWith(`test/${name}.test.ts`));
-      return at < 0 ? longest.length : at;
+      const at = order.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return at < 0 ? order.length : at;
     };
     return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
   }
 }
 
-// Each file has its own process: a wasm device owns worker threads and V8 flags of its process.
+const alone = apart.map((name) => `test/${name}.test.ts`);
+
 export default defineConfig({
   // As the page's build has it.
   resolve: {
@@ -32,7 +41,6 @@ export default defineConfig({
     },
   },
   test: {
-    include: ["test/**/*.test.ts"],
     setupFiles: ["test/setup.ts"],
     pool: "forks",
     maxWorkers: 2,
@@ -40,5 +48,9 @@ export default defineConfig({
     // No test is about time: these end what hangs, on machines of any speed.
     testTimeout: 30 * 60_000,
     hookTimeout: 30 * 60_000,
+    projects: [
+      { extends: true, test: { name: "apart", include: alone } },
+      { extends: true, test: { name: "together", include: ["test/**/*.test.ts"], exclude: alone, isolate: false } },
+    ],
   },
 });

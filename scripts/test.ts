@@ -33,7 +33,8 @@ const long = process.argv.includes("--long");
 const steps: readonly Step[] = [
   { name: "kernels", command: "node", args: ["scripts/kernels.ts"] },
   { name: "a browser", command: "node", args: ["scripts/browser.ts"] },
-  { name: "build", command: "tsc", args: ["-p", "tsconfig.build.json"], after: ["kernels"] },
+  // Its types are those of the next step.
+  { name: "build", command: "tsc", args: ["-p", "tsconfig.build.json", "--noCheck"], after: ["kernels"] },
   { name: "types", command: "tsc", args: [], after: ["kernels"] },
   { name: "lint and format", command: "biome", args: ["check"], after: ["kernels"] },
   { name: "package", command: "publint", args: ["--strict"], after: ["build"] },

@@ -34,8 +34,13 @@ const bytesOf = (base64: string) => new Uint8Array(Buffer.from(base64, "base64")
 const readOnly = (Object.keys(blocks) as Quant[]).filter((type) => !isQuantised(type));
 
 let dir = "";
+/** A small Llama in F32. */
+let base = "";
 beforeAll(async () => {
   dir = await mkdtemp(path(tmpdir(), "biform-block-"));
+  base = path(dir, "base.gguf");
+  const config = { ...presetConfig("llama", "tiny"), hidden_size: 256, intermediate_size: 512, vocab_size: 320 };
+  await writeSampleGguf(base, config, { seed: 3, type: "F32" });
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
@@ -81,9 +86,6 @@ function randomBlocks(type: Quant, count: number, random: Random): Uint8Array {
 test.each(readOnly)(
   "a model with weights in %s runs, on both devices, as with the same numbers in F32",
   async (type) => {
-    const config = { ...presetConfig("llama", "tiny"), hidden_size: 256, intermediate_size: 512, vocab_size: 320 };
-    const base = path(dir, "base.gguf");
-    await writeSampleGguf(base, config, { seed: 3, type: "F32" });
     const { metadata, tensors } = await openGguf(base);
     const random = new Random(5);
     const narrow: GgufTensor[] = [];

@@ -13,6 +13,7 @@ import { buildModel } from "../src/model/build.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { put, saveChatModel, template } from "./fixture/chat.ts";
+import { biform } from "./fixture/command.ts";
 
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "biform-chat-"));
@@ -113,16 +114,19 @@ test("going on from a common beginning leaves at least one token, and a state st
 });
 
 describe("biform chat", () => {
-  const chat = (input: string, ...args: string[]) =>
-    spawnSync(process.execPath, [bin, "chat", "model", "--threads", "1", "--temperature", "0", ...args], {
+  const given = ["chat", "model", "--threads", "1", "--temperature", "0"];
+  const chat = (input: string, ...words: string[]) => biform(scratch, [...given, ...words], input);
+
+  test("answers each line of standard input, and obeys commands", async () => {
+    const input = "the end\n\n/save kept.json\n/reset\nthe end\n/nonsense\n/help\n/quit\nnever read\n";
+    const words = [...given, "--max-tokens", "8"];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...words], {
       cwd: scratch,
       encoding: "utf8",
       input,
     });
-
-  test("answers each line of standard input, and obeys commands", async () => {
-    const input = "the end\n\n/save kept.json\n/reset\nthe end\n/nonsense\n/help\n/quit\nnever read\n";
-    const { status, stdout, stderr } = chat(input, "--max-tokens", "8");
+    const here = await chat(input, "--max-tokens", "8");
+    expect([here.status, here.stdout]).toEqual([status, stdout]);
     const text = loaded.session();
     const answer = await written(conversation(text, parts()).say("the end", { ...greedy, maxTokens: 8 }));
     text.free();
@@ -132,13 +136,13 @@ describe("biform chat", () => {
       { role: "user", content: "the end" },
       { role: "assistant", content: answer },
     ]);
-    const more = chat("again\n", "--resume", "kept.json", "--max-tokens", "4", "--json");
+    const more = await chat("again\n", "--resume", "kept.json", "--max-tokens", "4", "--json");
     expect(JSON.parse(more.stdout)).toMatchObject({ tokens: 4, reused: 0 });
     expect(JSON.parse(more.stdout).promptTokens).toBeGreaterThan(`[user]the end\n[assistant]${answer}`.length - 6);
   });
 
-  test("prints a JSON line per message, also where it cannot be answered", () => {
-    const { status, stdout } = chat(`hi\n${"x".repeat(60)}\n`, "--json", "--max-tokens", "4", "--context", "50");
+  test("prints a JSON line per message, also where it cannot be answered", async () => {
+    const { status, stdout } = await chat(`hi\n${"x".repeat(60)}\n`, "--json", "--max-tokens", "4", "--context", "50");
     const [first, second] = stdout
       .trimEnd()
       .split("\n")
@@ -149,17 +153,13 @@ describe("biform chat", () => {
   });
 
   test("says in a line that there is no template, or what is wrong with the one given", async () => {
-    const plain = spawnSync(process.execPath, [bin, "chat", "plain"], {
-      cwd: scratch,
-      encoding: "utf8",
-      input: "hi\n",
-    });
+    const plain = await biform(scratch, ["chat", "plain"], "hi\n");
     expect(plain.stderr).toMatch(/biform: plain: got no chat template, expected one/);
     expect([plain.status, plain.stdout]).toEqual([1, ""]);
     await put(scratch, "mine.jinja", template.replaceAll("[", "<"));
     await put(scratch, "bad.jinja", "{% oops %}");
-    expect(chat("hi\n", "--template", "bad.jinja").stderr).toMatch(/biform: bad\.jinja: chat template: got/);
-    const broken = chat("hi\n", "--resume", "mine.jinja");
+    expect((await chat("hi\n", "--template", "bad.jinja")).stderr).toMatch(/biform: bad\.jinja: chat template: got/);
+    const broken = await chat("hi\n", "--resume", "mine.jinja");
     expect(broken.stderr).toMatch(/biform: mine\.jinja: got no valid JSON/);
     expect(broken.stderr).not.toMatch(/^\s+at /m);
   });

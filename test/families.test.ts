@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
@@ -215,13 +215,16 @@ describe("a family computes what its checkpoint's own formulas say", () => {
     expect(await distance(config, new ReferenceDevice())).toBeLessThan(1e-11);
   });
 
-  test.each(features)("%s, in float32", async (_what, config) => {
-    const device = await WasmDevice.open({ threads: 1 });
-    try {
+  describe("in float32", () => {
+    let device: WasmDevice;
+    beforeAll(async () => {
+      device = await WasmDevice.open({ threads: 1 });
+    });
+    afterAll(() => device.close());
+
+    test.each(features)("%s", async (_what, config) => {
       expect(await distance(config, device)).toBeLessThan(1e-4);
-    } finally {
-      device.close();
-    }
+    });
   });
 });
 

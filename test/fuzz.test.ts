@@ -5,7 +5,7 @@ import { long } from "./extent.ts";
 import { fuzz } from "./fuzz/run.ts";
 import { type TargetName, targets } from "./fuzz/targets.ts";
 
-const cases = long ? 120_000 : 4000;
+const cases = long ? 120_000 : 2500;
 
 // Longer: node scripts/fuzz.ts --minutes 10. A failure says its seed: node scripts/fuzz.ts --target gguf --seed N --cases 1.
 test.concurrent.each<TargetName>(["gguf", "safetensors"])(
@@ -19,27 +19,6 @@ test.concurrent.each<TargetName>(["gguf", "safetensors"])(
     expect(accepted / cases).toBeLessThan(0.9);
   },
 );
-
-// About a minute beside the other tests.
-const plans = long ? 240_000 : 20_000;
-
-test.concurrent("hurt configs are planned or refused by a key: no other error, no number that is none, no key that decides unread", async () => {
-  const { cases: read, accepted, failure } = await fuzz({ target: "config", seed: 1, cases: plans });
-  expect(failure).toBeUndefined();
-  expect(read).toBe(plans);
-  expect(accepted / plans).toBeGreaterThan(0.1);
-  expect(accepted / plans).toBeLessThan(0.9);
-});
-
-const requests = long ? 60_000 : 2000;
-
-test.concurrent("hurt requests are answered as the schemas say or refused by name: no other error, no 500", async () => {
-  const { cases: read, accepted, failure } = await fuzz({ target: "request", seed: 1, cases: requests });
-  expect(failure).toBeUndefined();
-  expect(read).toBe(requests);
-  expect(accepted / requests).toBeGreaterThan(0.1);
-  expect(accepted / requests).toBeLessThan(0.9);
-});
 
 test("a case is made from its seed alone", () => {
   for (const { make } of Object.values(targets)) expect(make(new Random(5))).toEqual(make(new Random(5)));

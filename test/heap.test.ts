@@ -10,6 +10,7 @@ import { parametersOf } from "../src/model/model.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { Optimiser, optimiserDefaults } from "../src/train/optimiser.ts";
 import { trainStep } from "../src/train/step.ts";
+import { long } from "./extent.ts";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -35,7 +36,7 @@ async function held(): Promise<number> {
 }
 
 /** Turns of a window, and those before the first, after which all tables are full. */
-const [TURNS, WARM, WINDOWS] = [400, 400, 5];
+const [TURNS, WARM, WINDOWS] = long ? [400, 400, 5] : [250, 300, 4];
 
 /**
  * Bytes that a turn leaves on the heap for good. Of several windows the second least: what V8 learns of code comes in bursts, and

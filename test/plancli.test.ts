@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseSpec } from "../src/attention/spec.ts";
 import { differenceSchema } from "../src/plan/difference.ts";
 import { planSchema } from "../src/plan/schema.ts";
@@ -14,7 +14,8 @@ const scratch = mkdtempSync(join(tmpdir(), "biform-plan-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 /** Without figures of this machine, whatever a user of it has measured. */
-process.env.XDG_CONFIG_HOME = join(scratch, "config");
+vi.stubEnv("XDG_CONFIG_HOME", join(scratch, "config"));
+afterAll(() => void vi.unstubAllEnvs());
 const plan = (...args: string[]) => biform(scratch, ["plan", ...args]);
 const planned = async (...args: string[]) => {
   const { stdout, status, stderr } = await plan(...args, "--json");

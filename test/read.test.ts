@@ -21,6 +21,7 @@ import { blueprintOfGguf } from "../src/plan/read/gguf.ts";
 import { blueprintOfBlob, blueprintOfText } from "../src/plan/read/text.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { ggufOf, join as joined, key, line, list, text, u32 } from "./corpus/gguf.ts";
+import { share } from "./extent.ts";
 import * as small from "./fixture/checkpoint.ts";
 import type { Json } from "./fixture/plain.ts";
 import { counts, roundings } from "./fixture/published.ts";
@@ -562,7 +563,7 @@ describe("whatever stands in a config", () => {
     });
     fc.assert(
       fc.property(other, (config) => attempt(() => blueprintOfConfig(config as Config, "x"))),
-      { numRuns: 1500 },
+      { numRuns: share(1500) },
     );
   });
 
@@ -580,7 +581,7 @@ describe("whatever stands in a config", () => {
     );
     fc.assert(
       fc.property(json, (config) => attempt(() => blueprintOfText(JSON.stringify(config), "x"))),
-      { numRuns: 1500 },
+      { numRuns: share(1500) },
     );
     fc.assert(fc.property(fc.json(), (any) => attempt(() => blueprintOfText(any, "x"))));
     fc.assert(fc.property(fc.string(), (any) => attempt(() => blueprintOfText(any, "x"))));

@@ -114,7 +114,11 @@ describe("biform run", () => {
     const expected = (await run("model", "--prompt", "the end", ...greedy)).stdout;
     await put(scratch, "prompt.txt", "the end\n");
     expect((await run("model", "--prompt-file", "prompt.txt", ...greedy)).stdout).toBe(expected);
-    expect(spawned("the end\n", "model", "--prompt", "-", ...greedy).stdout).toBe(expected);
+    for (const { stdout } of [
+      spawned("the end\n", "model", "--prompt", "-", ...greedy),
+      await biform(scratch, ["run", "model", "--prompt", "-", "--threads", "1", ...greedy], "the end\n"),
+    ])
+      expect(stdout).toBe(expected);
   });
 
   test("the same seed writes the same text, another seed another", async () => {

@@ -82,7 +82,6 @@ describe("a chat template", () => {
       expect(error).toBeInstanceOf(FormatError);
       expect((error as Error).message).toMatch(message);
     },
-    20_000,
   );
 
   test("that is too long is refused, and a failed one can be tried again", async () => {

@@ -102,8 +102,9 @@ async function workOf(worker: Worker): Promise<number | undefined> {
   try {
     const usage = await Promise.race([worker.cpuUsage(), late]);
     return usage && (usage.user + usage.system) / 1e6;
-  } catch {
-    return undefined;
+  } catch (error) {
+    // One that has not begun has not worked.
+    return (error as NodeJS.ErrnoException).code === "ERR_WORKER_NOT_RUNNING" ? 0 : undefined;
   } finally {
     clearTimeout(timer!);
   }
