@@ -30,7 +30,8 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-const alone = apart.map((name) => `test/${name}.test.ts`);
+// So has whatever opens a GPU, and its driver with it.
+const alone = [...apart.map((name) => `test/${name}.test.ts`), "test/gpu*.test.ts"];
 
 export default defineConfig({
   // As the page's build has it.
