@@ -31,7 +31,7 @@ class LongestFirst extends BaseSequencer {
 }
 
 // So has whatever opens a GPU, and its driver with it.
-const alone = [...apart.map((name) => `test/${name}.test.ts`), "test/gpu*.test.ts"];
+const alone = [...apart.map((name) => `test/${name}.test.ts`), "test/**/*gpu*.test.ts"];
 
 export default defineConfig({
   // As the page's build has it.

@@ -74,15 +74,12 @@ describe("a chat template", () => {
       /characters, more than 16000000/,
     ],
     ["that is nested deeply", `${"{% if true %}".repeat(20000)}${"{% endif %}".repeat(20000)}`, /got /],
-  ])(
-    "%s is a FormatError that names it, and ends",
-    async (_, text, message) => {
-      const one = opened(text);
-      const error = await one.render(hello).catch((e: unknown) => e);
-      expect(error).toBeInstanceOf(FormatError);
-      expect((error as Error).message).toMatch(message);
-    },
-  );
+  ])("%s is a FormatError that names it, and ends", async (_, text, message) => {
+    const one = opened(text);
+    const error = await one.render(hello).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(FormatError);
+    expect((error as Error).message).toMatch(message);
+  });
 
   test("that is too long is refused, and a failed one can be tried again", async () => {
     expect(() => openTemplate("f", "a".repeat(1_000_001))).toThrow(/f: chat template: got 1000001 characters/);
