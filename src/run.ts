@@ -5,6 +5,7 @@ export { sampleGguf } from "./checkpoint/sample.ts";
 export { commonMachine } from "./cost/crossover.ts";
 export { storySource } from "./data/story.ts";
 export { WasmDevice } from "./device/wasm.ts";
+export { WebgpuDevice } from "./device/webgpu.ts";
 export { type Conversation, conversation } from "./generate/chat.ts";
 export { generate } from "./generate/generate.ts";
 export { type LoadedModel, load } from "./generate/load.ts";

@@ -2,7 +2,7 @@
 import { bytes, compact } from "biform/web";
 import { byId } from "./element.ts";
 import { startWorker } from "./start.ts";
-import type { About, Ask, Tell, Written } from "./worker.ts";
+import type { About, Ask, Tell, Where, Written } from "./worker.ts";
 
 /** Puts the tab's parts to use. The worker is started when a model is asked for. */
 export function mountRunner(): void {
@@ -42,12 +42,13 @@ export function mountRunner(): void {
     byId("run-about").textContent = "Reading.";
     void ask(what);
   };
+  const where = () => byId<HTMLSelectElement>("run-device").value as Where;
   byId("run-make").addEventListener("click", () => {
-    opens({ make: byId<HTMLSelectElement>("run-kind").value as Extract<Ask, { make: unknown }>["make"] });
+    opens({ make: byId<HTMLSelectElement>("run-kind").value as Extract<Ask, { make: unknown }>["make"], on: where() });
   });
   byId<HTMLInputElement>("run-file").addEventListener("change", ({ target }) => {
     const [file] = (target as HTMLInputElement).files ?? [];
-    if (file) opens({ open: file });
+    if (file) opens({ open: file, on: where() });
     // The same file can be chosen again.
     (target as HTMLInputElement).value = "";
   });
@@ -75,8 +76,8 @@ export function mountRunner(): void {
   byId("run-stop").addEventListener("click", () => void ask({ stop: true }));
 }
 
-function aboutText({ name, layers, bytes: size, threads, chats }: About): string {
-  const about = `${name}: ${layers} layers, weights of ${bytes(size)} in memory, on ${threads === 1 ? "one thread" : `${threads} threads`}`;
+function aboutText({ name, layers, bytes: size, device, chats }: About): string {
+  const about = `${name}: ${layers} layers, weights of ${bytes(size)} in memory, on ${device}`;
   return `${about}. It ${chats ? "answers by its own template" : "has no template and goes on from your text"}.`;
 }
 

@@ -13,20 +13,24 @@ import {
   sampleGguf,
   type TextSession,
   WasmDevice,
+  WebgpuDevice,
 } from "biform/run";
 import { messageOf } from "./element.ts";
 import { type Learned, type Lesson, type Told, trainTogether } from "./training.ts";
 
 /** What the page asks of the worker. */
 export type Ask =
-  | { readonly open: File }
-  | { readonly make: Preset }
+  | { readonly open: File; readonly on: Where }
+  | { readonly make: Preset; readonly on: Where }
   | { readonly write: { readonly prompt: string; readonly tokens: number } }
   | { readonly train: Lesson }
   | { readonly form: string | undefined }
   /** Forgets what was said. */
   | { readonly clear: true }
   | { readonly stop: true };
+
+/** Where a model is to run: `best` is a GPU where there is a real one, else the processor. */
+export type Where = "best" | "webgpu" | "wasm";
 
 /** What the worker tells the page. */
 export type Tell =
@@ -44,7 +48,8 @@ export interface About {
   readonly layers: number;
   /** Bytes that the weights take. */
   readonly bytes: number;
-  readonly threads: number;
+  /** What it runs on, in words. */
+  readonly device: string;
   /** Forms that attention may run in, those of all layers together. */
   readonly forms: readonly string[];
   /** Whether it answers; otherwise it goes on from a text. */
@@ -68,19 +73,36 @@ let talk: { readonly session: TextSession; readonly conversation: Conversation }
 let form: string | undefined;
 let stopping = new AbortController();
 
-async function open(file: File): Promise<void> {
+/** Opens what was asked for. A software GPU is slower than the processor that it runs on: it is for those who ask for it by name. */
+async function openDevice(on: Where): Promise<WasmDevice | WebgpuDevice> {
+  if (on !== "wasm")
+    try {
+      const gpu = await WebgpuDevice.open();
+      if (on === "webgpu" || !gpu.traits.software) return gpu;
+      gpu.close();
+    } catch (error) {
+      if (on === "webgpu") throw error;
+    }
+  // Only an isolated page may share memory with threads.
+  return WasmDevice.open({ threads: crossOriginIsolated ? undefined : 1 });
+}
+
+function deviceText(device: WasmDevice | WebgpuDevice): string {
+  if (device.kind === "webgpu") return `the GPU (${device.build})`;
+  return device.threads === 1 ? "one thread" : `${device.threads} threads`;
+}
+
+async function open(file: File, on: Where): Promise<void> {
   talk?.session.free();
   talk = undefined;
   model?.close();
+  model?.device.close();
   model = undefined;
-  // Only an isolated page may share memory with threads.
-  const threads = crossOriginIsolated ? undefined : 1;
-  const device = await WasmDevice.open({ threads });
+  const device = await openDevice(on);
   let before = 0;
   try {
     model = await load(file, {
       device,
-      threads,
       machine: commonMachine,
       watch(done, total) {
         const loaded = done / total;
@@ -105,19 +127,19 @@ async function open(file: File): Promise<void> {
       name: file.name,
       layers: layers.length,
       bytes: model.bytes,
-      threads: device.threads,
+      device: deviceText(device),
       forms: [...new Set(forms)],
       chats: talk !== undefined,
     },
   });
 }
 
-async function make(preset: Preset): Promise<void> {
+async function make(preset: Preset, on: Where): Promise<void> {
   const name = `${preset}.gguf`;
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   for await (const piece of sampleGguf(name, presetConfig(preset, "tiny"), { seed: 1, type: "F32" }))
     pieces.push(piece.slice());
-  await open(new File(pieces, name));
+  await open(new File(pieces, name), on);
 }
 
 async function write(prompt: string, maxTokens: number): Promise<void> {
@@ -164,8 +186,8 @@ function enqueue(work: () => Promise<void>): void {
 }
 
 addEventListener("message", ({ data }: MessageEvent<Ask>) => {
-  if ("open" in data) enqueue(() => open(data.open));
-  else if ("make" in data) enqueue(() => make(data.make));
+  if ("open" in data) enqueue(() => open(data.open, data.on));
+  else if ("make" in data) enqueue(() => make(data.make, data.on));
   else if ("write" in data) enqueue(() => write(data.write.prompt, data.write.tokens));
   else if ("train" in data) enqueue(() => teach(data.train));
   else if ("form" in data) form = data.form;

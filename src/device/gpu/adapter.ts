@@ -19,6 +19,8 @@ export interface Traits {
   readonly groups: number;
   /** Bytes that offsets of uniform bindings are multiples of. */
   readonly alignment: number;
+  /** Whether it is a processor that stands in for a GPU, as far as the browser tells. */
+  readonly software: boolean;
   /** How the driver calls itself, for reports. */
   readonly name: string;
 }
@@ -79,6 +81,7 @@ export async function openAdapter(gpu?: GPU, without: readonly string[] = []): P
       bindings: device.limits.maxStorageBuffersPerShaderStage,
       groups: device.limits.maxComputeWorkgroupsPerDimension,
       alignment: device.limits.minUniformBufferOffsetAlignment,
+      software: info.isFallbackAdapter,
       name: info.description || `${info.vendor} ${info.architecture}`.trim() || "a GPU",
     },
   };
