@@ -32,5 +32,5 @@ test("one that gets no time at all is no fault of its own", async () => {
 
 test("memory is bounded, and an end is told", async () => {
   await expect(ask({ grow: true }, 60)).rejects.toThrow(/^more than 32 MB of memory$/);
-  await expect(ask({}, 0.1)).rejects.toThrow();
+  await expect(ask({}, 0.1)).rejects.toThrow(/^an end of its thread$/);
 });

@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import workers from "node:worker_threads";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { Engine } from "../src/batch/engine.ts";
 import { presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleGguf } from "../src/checkpoint/sample.ts";
@@ -21,6 +21,13 @@ import { eventsOf } from "./fixture/served.ts";
 // Threads that end under a server, as they do where a machine has no memory left: what they had in hand fails, and what comes next does not.
 
 const { Worker } = workers;
+// Who took the class before it is replaced below takes the new one all the same.
+vi.mock("../src/tensor/node.ts", async (original) => ({
+  ...(await original<object>()),
+  get Worker() {
+    return workers.Worker;
+  },
+}));
 /** Threads that were started, and of what. */
 const started: { readonly script: string; readonly worker: workers.Worker }[] = [];
 let folder = "";

@@ -50,6 +50,8 @@ export function awaitMessage<T>(
   { seconds, patience, missing }: Wait,
   begin: () => void = () => {},
 ): Promise<T> {
+  // One that has ended tells nobody any more.
+  if (worker.threadId < 0) return Promise.reject(new Error("an end of its thread"));
   return new Promise((resolve, reject) => {
     const { maxOldGenerationSizeMb: memory } = worker.resourceLimits ?? {};
     const started = performance.now();

@@ -170,7 +170,8 @@ function harm(random: Random, body: Json): void {
 
 const template = {
   source: "<tool_call> <think> </think> enable_thinking",
-  render: async (messages: readonly object[], options: object = {}) => JSON.stringify({ messages, ...options }),
+  render: async (messages: readonly object[], options: object = {}) =>
+    JSON.stringify({ messages, ...options }, (_, value) => (typeof value === "bigint" ? `${value}` : value)),
   close() {},
 };
 const text = '<think>hm</think>so <tool_call>{"name": "f", "arguments": {}}</tool_call>';
