@@ -6,9 +6,9 @@ export const noBrowser: string | undefined = findBrowser() ? undefined : advice;
 
 /**
  * A headless Chromium with a fresh profile; `close()` it. Playwright makes the profile and deletes it. Nothing of the browser's
- * own goes to the network, so that a test sees the page's requests alone.
+ * own goes to the network, so that a test sees the page's requests alone. `gpu`: it offers the software GPU that it brings.
  */
-export async function openBrowser(): Promise<Browser> {
+export async function openBrowser({ gpu = false } = {}): Promise<Browser> {
   const executablePath = findBrowser();
   if (!executablePath) throw new Error(advice);
   return chromium.launch({
@@ -20,7 +20,7 @@ export async function openBrowser(): Promise<Browser> {
     chromiumSandbox: process.getuid?.() !== 0,
     args: [
       "--headless=new",
-      "--disable-gpu",
+      ...(gpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu"]),
       "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",

@@ -690,6 +690,32 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     expect(await page.locator("#run-form fieldset:disabled").count()).toBe(1);
   });
 
+  test("runs on a GPU by name, a software one here, and writes there what the processor writes", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext()).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=run`);
+      await page.locator("html[data-ready]").waitFor();
+      const written: (string | null)[] = [];
+      for (const [device, about] of [
+        ["webgpu", /on the GPU/],
+        ["best", /on one thread/],
+      ] as const) {
+        await page.selectOption("#run-device", device);
+        await page.click("#run-make");
+        await says(page, "#run-about", about);
+        await ask(page, "Once", 6);
+        await idle(page);
+        written.push(await page.locator("#run-text").textContent());
+      }
+      expect(written[0]!.length).toBeGreaterThan("> Once".length + 4);
+      expect(written[0]).toBe(written[1]);
+    } finally {
+      await gpu.close();
+    }
+  });
+
   test("variants learn side by side, and then write alike in each form", async () => {
     const page = await open("#tab=train");
     await page.fill("#train-steps", "40");
