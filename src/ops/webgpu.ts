@@ -26,7 +26,7 @@ import { ropeWebgpu } from "./rope/webgpu.ts";
 import { routeWebgpu } from "./route/webgpu.ts";
 import { selectWebgpu } from "./select/webgpu.ts";
 
-const kernels: Partial<Kernels> = {
+const kernels: Kernels = {
   accumulate: accumulateWebgpu,
   adamw: adamwWebgpu,
   attend: attendWebgpu,

@@ -10,18 +10,9 @@ afterAll(() => {
   if (typeof gpu !== "string") gpu.close();
 });
 
-/** Ops that have all their kernels; the others are being written. */
-const ready: readonly string[] = [
-  ...["accumulate", "adamw", "add", "addBias", "attend", "attendFactored", "conv", "crossEntropy", "delta"],
-  ...["deltaContinued", "einsum", "exp", "gate", "gather", "gatherRows", "leaders", "logSigmoid", "merge"],
-  ...["multiply", "previous", "relu", "reshape", "rmsNorm", "rope", "route", "scaled", "select", "sigmoid", "silu"],
-  ...["softplus", "squares", "tanh"],
-];
-const done = ([name]: readonly [string, unknown]) => ready.includes(name);
-
 if (typeof gpu === "string") test.skip(`WebGPU, since ${gpu}`, () => {});
 else {
-  describe.each(Object.entries(differentiable).filter(done))("%s on WebGPU", (name, { draw, make }) => {
+  describe.each(Object.entries(differentiable))("%s on WebGPU", (name, { draw, make }) => {
     test("agrees with the reference, output and gradients", () =>
       holds(draw, (drawn) => agrees(name, make(drawn), gpu), 12));
 
@@ -29,7 +20,7 @@ else {
       holds(draw, (drawn) => givesBack(name, make(drawn), gpu), 6));
   });
 
-  describe.each(Object.entries(unrecorded).filter(done))("%s on WebGPU", (name, { draw, make }) => {
+  describe.each(Object.entries(unrecorded))("%s on WebGPU", (name, { draw, make }) => {
     test("agrees with the reference", () => holds(draw, (drawn) => agrees(name, make(drawn), gpu, "output"), 12));
   });
 }
