@@ -1,19 +1,23 @@
 // Sums in a fixed order, so that a result does not depend on which threads were first.
 
-/** `sumAll(x, thread)`: the sum of x over a workgroup of so many threads (a power of two), known to all of them. */
-export const groupSum = (threads: number) => /* wgsl */ `
-var<workgroup> sums: array<f32, ${threads}>;
-fn sumAll(x: f32, thread: u32) -> f32 {
-  sums[thread] = x;
+/** WGSL: what `by` makes of one number per thread, of two at a time in a fixed order; every thread is told. */
+const reduction = (threads: number, name: string, by: (a: string, b: string) => string) => /* wgsl */ `
+fn ${name}(thread: u32, own: f32) -> f32 {
   workgroupBarrier();
-  for (var n = ${threads / 2}u; n > 0; n /= 2) {
-    if (thread < n) { sums[thread] += sums[thread + n]; }
+  parts[thread] = own;
+  for (var half = ${threads / 2}u; half > 0; half /= 2) {
     workgroupBarrier();
+    if (thread < half) { parts[thread] = ${by("parts[thread]", "parts[thread + half]")}; }
   }
-  let total = sums[0];
   workgroupBarrier();
-  return total;
+  return parts[0];
 }`;
+
+/** `sum_of(thread, x)` and `most_of(thread, x)` over a workgroup of so many threads (a power of two), known to all of them. */
+export const reductions = (threads: number) => /* wgsl */ `
+var<workgroup> parts: array<f32, ${threads}>;
+${reduction(threads, "sum_of", (a, b) => `${a} + ${b}`)}
+${reduction(threads, "most_of", (a, b) => `max(${a}, ${b})`)}`;
 
 /**
  * Sums as exact as in about twice the digits: `plus(sum, x)` with what rounding lost kept in `sum.y` (Knuth's two-sum), and

@@ -1,28 +1,12 @@
 import { lend } from "../../device/gpu/lend.ts";
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { LossBackwardKernel, LossKernel } from "./index.ts";
 
 /** Threads of a workgroup. */
 const THREADS = 256;
-
-/** WGSL: what `by` makes of one number per thread, of two at a time in a fixed order. */
-const reduction = (name: string, by: (a: string, b: string) => string) => /* wgsl */ `
-fn ${name}(thread: u32, own: f32) -> f32 {
-  workgroupBarrier();
-  parts[thread] = own;
-  for (var half = ${THREADS / 2}u; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (thread < half) { parts[thread] = ${by("parts[thread]", "parts[thread + half]")}; }
-  }
-  workgroupBarrier();
-  return parts[0];
-}`;
-const reductions = /* wgsl */ `
-var<workgroup> parts: array<f32, ${THREADS}>;
-${reduction("sum_of", (a, b) => `${a} + ${b}`)}
-${reduction("most_of", (a, b) => `max(${a}, ${b})`)}`;
 
 /** The log of the summed exponentials of each row, and how far the target's logit is below it (0 where there is none). */
 const rows: Shader = {
@@ -31,7 +15,7 @@ const rows: Shader = {
   writes: { lse: "f32", below: "f32" },
   numbers: { rows: "u32", vocabulary: "u32" },
   code: () => /* wgsl */ `
-${reductions}
+${reductions(THREADS)}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = line(group, groups);
@@ -56,7 +40,7 @@ const mean: Shader = {
   writes: { out: "f32" },
   numbers: { rows: "u32", counted: "u32" },
   code: () => /* wgsl */ `
-${reductions}
+${reductions(THREADS)}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(local_invocation_index) thread: u32) {
   var own = 0.0;

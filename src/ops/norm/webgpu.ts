@@ -1,6 +1,6 @@
 import { columnShader, sumColumns } from "../../device/gpu/column.ts";
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
-import { groupSum } from "../../device/gpu/sum.ts";
+import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { NormBackwardKernel, NormKernel } from "./index.ts";
@@ -15,7 +15,7 @@ const start = (THREADS: number) => /* wgsl */ `
   let at = row * p.width;
   var squares = 0.0;
   for (var i = thread; i < p.width; i += ${THREADS}) { squares += x[p.x_at + at + i] * x[p.x_at + at + i]; }
-  let r = 1.0 / sqrt(sumAll(squares, thread) / f32(p.width) + p.eps);`;
+  let r = 1.0 / sqrt(sum_of(thread, squares) / f32(p.width) + p.eps);`;
 
 /** The gain of number i of the row; gains repeat along x. */
 const gainOf = (GAIN: unknown) => (GAIN ? "gain[p.gain_at + (at + i) % p.gains]" : "1.0");
@@ -25,7 +25,7 @@ const forward: Shader = {
   reads: { x: "f32", gain: "f32" },
   writes: { out: "f32" },
   numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
-  code: ({ THREADS, GAIN }) => /* wgsl */ `${groupSum(Number(THREADS))}
+  code: ({ THREADS, GAIN }) => /* wgsl */ `${reductions(Number(THREADS))}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {${start(Number(THREADS))}
   for (var i = thread; i < p.width; i += ${THREADS}) { out[p.out_at + at + i] = x[p.x_at + at + i] * r * ${gainOf(GAIN)}; }
@@ -38,7 +38,7 @@ const backward: Shader = {
   reads: { x: "f32", gain: "f32", g: "f32" },
   writes: { dx: "f32", inverse: "f32" },
   numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
-  code: ({ THREADS, GAIN, DX, DGAIN }) => /* wgsl */ `${groupSum(Number(THREADS))}
+  code: ({ THREADS, GAIN, DX, DGAIN }) => /* wgsl */ `${reductions(Number(THREADS))}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {${start(Number(THREADS))}
   ${DGAIN ? "if (thread == 0) { inverse[p.inverse_at + row] = r; }" : ""}
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       ? /* wgsl */ `
   var part = 0.0;
   for (var i = thread; i < p.width; i += ${THREADS}) { part += g[p.g_at + at + i] * ${gainOf(GAIN)} * x[p.x_at + at + i]; }
-  let mean = sumAll(part, thread) / f32(p.width);
+  let mean = sum_of(thread, part) / f32(p.width);
   for (var i = thread; i < p.width; i += ${THREADS}) {
     dx[p.dx_at + at + i] = r * (g[p.g_at + at + i] * ${gainOf(GAIN)} - x[p.x_at + at + i] * r * r * mean);
   }`

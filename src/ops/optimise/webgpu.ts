@@ -1,4 +1,5 @@
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { AdamwKernel, SquaresKernel } from "./index.ts";
@@ -7,19 +8,6 @@ import type { AdamwKernel, SquaresKernel } from "./index.ts";
 const THREADS = 256;
 const EACH = 32;
 
-/** WGSL: the sum over a workgroup of one number per thread, in a fixed order. */
-const sumCode = /* wgsl */ `
-var<workgroup> parts: array<f32, ${THREADS}>;
-fn sum_of(thread: u32, own: f32) -> f32 {
-  parts[thread] = own;
-  for (var half = ${THREADS / 2}u; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (thread < half) { parts[thread] += parts[thread + half]; }
-  }
-  workgroupBarrier();
-  return parts[0];
-}`;
-
 /** A workgroup's share of a sum: of squares, or of such shares. */
 const sum: Shader = {
   name: "squares",
@@ -27,7 +15,7 @@ const sum: Shader = {
   writes: { out: "f32" },
   numbers: { size: "u32", place: "u32" },
   code: ({ SQUARED }) => /* wgsl */ `
-${sumCode}
+${reductions(THREADS)}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let id = line(group, groups);
@@ -68,7 +56,7 @@ const adamw: Shader = {
     ...{ beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", correction1: "f32", correction2: "f32" },
   },
   code: () => /* wgsl */ `
-${sumCode}
+${reductions(THREADS)}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   var own = 0.0;

@@ -1,4 +1,5 @@
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { ShapeError } from "../../tensor/error.ts";
 import type { RouteKernel } from "./index.ts";
@@ -26,28 +27,9 @@ var<workgroup> scores: array<f32, ${X}>;
 var<workgroup> picked: array<f32, ${X}>;
 var<workgroup> best: array<f32, ${GROUPS}>;
 var<workgroup> chosen: array<u32, ${PER_TOKEN}>;
-var<workgroup> parts: array<f32, ${THREADS}>;
 var<workgroup> places: array<u32, ${THREADS}>;
 var<workgroup> sum: f32;
-fn sum_of(thread: u32, own: f32) -> f32 {
-  workgroupBarrier();
-  parts[thread] = own;
-  for (var half = ${THREADS / 2}u; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (thread < half) { parts[thread] += parts[thread + half]; }
-  }
-  workgroupBarrier();
-  return parts[0];
-}
-fn most_of(thread: u32, own: f32) -> f32 {
-  parts[thread] = own;
-  for (var half = ${THREADS / 2}u; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (thread < half) { parts[thread] = max(parts[thread], parts[thread + half]); }
-  }
-  workgroupBarrier();
-  return parts[0];
-}
+${reductions(THREADS)}
 /** A group's best score, or for sigmoid scores the sum of its two best. */
 fn group_score(first: u32) -> f32 {
   var one = OUT;
