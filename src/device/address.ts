@@ -1,6 +1,7 @@
 import type { Block, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { WasmDevice } from "./wasm.ts";
 
 /** A block of the wasm device: bytes of its memory from `offset` on. */
 export interface Place extends Block {
@@ -22,4 +23,10 @@ export function wordOf({ block, start }: Span): number {
 /** Byte address of a packed tensor's first panel. */
 export function storageOf(t: Tensor): number {
   return (t.block as Place).offset + 4 * t.start;
+}
+
+/** The numbers of a plain tensor, where the host works on them in the device's own memory; good until something allocates. */
+export function viewOf(t: Tensor): Float32Array {
+  const start = addressOf(t) / 4;
+  return (t.device as WasmDevice).floats.subarray(start, start + t.size);
 }

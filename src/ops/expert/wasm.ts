@@ -1,16 +1,8 @@
-import { addressOf } from "../../device/address.ts";
-import type { WasmDevice } from "../../device/wasm.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { viewOf } from "../../device/address.ts";
 import { planOf } from "../einsum/plan.ts";
 import { contractWasm } from "../einsum/wasm.ts";
 import type { ContractEachKernel, GroupKernel } from "./index.ts";
 import { groupRows } from "./visit.ts";
-
-/** Where a tensor's numbers lie: this device's kernels have run once they are launched, so its own code may look. */
-const viewOf = (t: Tensor) => {
-  const start = addressOf(t) / 4;
-  return (t.device as WasmDevice).floats.subarray(start, start + t.size);
-};
 
 /** Run by the host in the device's own memory: a number per token and expert is not worth code of its own. */
 export const groupWasm: GroupKernel = (router, { rows, weights, ends }) =>
