@@ -1,7 +1,8 @@
 // npm run test:webgpu: all tests that need a GPU, whole (see test/extent.ts), on every driver that there is: the machine's own or
 // SwiftShader, and the one that BIFORM_VULKAN names: a driver's JSON file, or a folder with icd.json and, where the driver needs a
 // C library of its own, a program `run` that starts another under it. A driver that is Mesa's lavapipe takes the width of its
-// subgroups from a variable, and runs with each.
+// subgroups from a variable, and runs with each. Where BIFORM_DENO names a Deno, the laws also run there, through a second compiler of
+// WGSL: naga, which Firefox has too.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -64,6 +65,20 @@ for (const { name, start, env } of drivers) {
   });
   if (status !== 0) failed.push(signal ? `${name} (${signal})` : name);
 }
+const deno = process.env.BIFORM_DENO;
+if (deno) {
+  console.log("\n== naga, by Deno");
+  const { status } = spawnSync(deno, ["run", "--unstable-webgpu", "-A", "test/law/plain.ts"], {
+    cwd: root,
+    // Deno would take OpenGL where Vulkan is only named by a variable.
+    env: { ...process.env, ...gpuVariables(), DENO_WEBGPU_BACKEND: "vulkan", BIFORM_LONG: "1" },
+    stdio: "inherit",
+    timeout: LIMIT * 60_000,
+    killSignal: "SIGKILL",
+  });
+  if (status !== 0) failed.push("naga");
+}
+const runs = drivers.length + (deno ? 1 : 0);
 for (const name of failed) console.error(`failed: ${name}`);
-console.log(`${drivers.length - failed.length} drivers passed, ${failed.length} failed`);
+console.log(`${runs - failed.length} drivers passed, ${failed.length} failed`);
 process.exitCode = failed.length ? 1 : 0;

@@ -1,55 +1,15 @@
 import { afterAll, describe, test } from "vitest";
-import { expandedCache } from "../../src/attention/unfold.ts";
-import { variants } from "../../src/attention/variants.ts";
-import { PAGE } from "../../src/tensor/page.ts";
-import { long } from "../extent.ts";
 import { openGpu } from "../fixture/gpu.ts";
-import { declaredIsHeld } from "./account.ts";
-import { agrees } from "./agreement.ts";
-import { branches } from "./branching.ts";
-import { causal } from "./causality.ts";
-import { holds } from "./check.ts";
-import { continues } from "./continuation.ts";
-import { formsAgree } from "./forms.ts";
-import { cases } from "./geometry.ts";
-import { formName, layerProgram } from "./subject.ts";
+import { gpuLaws, tried } from "./gpu.ts";
 
-// In float32 on whatever GPU there is, a software one included, over the list of variants. A software GPU compiles for seconds what
-// a variant needs, so that by default one of them is tried.
+// In float32 on whatever GPU there is, a software one included, over the list of variants.
 const gpu = await openGpu();
 afterAll(() => {
   if (typeof gpu !== "string") gpu.close();
 });
 
-const all = [...variants, ...variants.flatMap((variant) => expandedCache(variant) ?? [])];
-const tried = all.filter(({ name }) => long || name === "MLA");
-const types = ["f32", "bf16", "q8"] as const;
-
 if (typeof gpu === "string") test.skip(`variants on WebGPU, since ${gpu}`, () => {});
 else
   describe.each(tried.map((variant) => [variant.name, variant] as const))("%s on WebGPU", (_name, variant) => {
-    test("agrees with the reference, output and gradients", () =>
-      holds(
-        cases(variant, 9),
-        (drawn) => {
-          const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);
-          return agrees(`${variant.name} ${form}`, layerProgram(variant, drawn, form), gpu);
-        },
-        4,
-      ));
-
-    test("its forms are the same function within the bound of rounding", () =>
-      holds(cases(variant), (drawn) => formsAgree(variant, drawn, gpu), 4));
-
-    test("a step continues a prefill, over several pages too", () =>
-      holds(cases(variant, 2 * PAGE + 9), (drawn) => continues(variant, drawn, gpu), 4));
-
-    test("a fork over a cache is a replay, and so is going back", () =>
-      holds(cases(variant), (drawn) => branches(variant, drawn, gpu, types[drawn.seed % 3]!), 4));
-
-    test("a later token never changes an earlier output", () =>
-      holds(cases(variant), (drawn) => causal(variant, drawn, gpu), 4));
-
-    test("the declared cache and parameters are the memory taken", () =>
-      holds(cases(variant), (drawn) => declaredIsHeld(variant, drawn, gpu, undefined, types[drawn.seed % 3]), 4));
+    test.each(Object.entries(gpuLaws(variant, gpu)))("%s", (_law, hold) => hold());
   });
