@@ -2,7 +2,7 @@
 // a slow phone; each opening is a browser context of its own, pages take turns, and medians count. What an empty page takes is what
 // the browser takes for itself, to commit a navigation and to paint at all. Beside the clock's time there is the main thread's own,
 // which other programs on the machine do not lengthen.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,9 +25,11 @@ await build({
   logLevel: "error",
   build: { outDir: folder, emptyOutDir: true },
 });
-const built = readFileSync(join(folder, "index.html"));
 const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} kB`;
-console.log(`the page: ${kilobytes(built.length)}, ${kilobytes(gzipSync(built).length)} packed with gzip`);
+for (const name of readdirSync(folder)) {
+  const built = readFileSync(join(folder, name));
+  console.log(`${name}: ${kilobytes(built.length)}, ${kilobytes(gzipSync(built).length)} packed with gzip`);
+}
 
 writeFileSync(join(folder, "empty.html"), `<!doctype html><title>empty</title><p elementtiming="answer">nothing</p>`);
 const server = await serve(folder, "/");

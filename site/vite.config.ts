@@ -11,7 +11,7 @@ const alias = { "biform/web": `${source}/web.ts`, "biform/run": `${source}/run.t
 /** Of the report's styles and the page's own, what the first answer needs. */
 const firstStyle = `<style>${ground}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
 
-/** Of the device on wasm what a page can use, and its threads' script in its own text, since the page is one file. */
+/** Of the device on wasm what a page can use, and its threads' script in its own text: a page from a disk starts no worker of a file. */
 const deviceOfPage: Plugin = {
   name: "device-of-page",
   enforce: "pre",
@@ -51,10 +51,10 @@ async function buildWorker(): Promise<string> {
   return script.code;
 }
 
-/** Puts script and styles into index.html: it opens from any server, any path and from a disk, where browsers forbid modules beside it. */
-function oneFile(): Plugin {
+/** Makes of script and styles what opens from any server, any path and from a disk, where browsers forbid modules beside a page. */
+function packed(): Plugin {
   return {
-    name: "one-file",
+    name: "packed",
     apply: "build",
     enforce: "post",
     async generateBundle(_, bundle) {
@@ -79,7 +79,14 @@ function oneFile(): Plugin {
         /<(?:script type="module"|link rel="stylesheet")[^>]*>(?:<\/script>)?\s*/g,
         "",
       );
-      page.source = packPage(bare, { style: sheets, parts, first, worker: await buildWorker() });
+      const { "index.html": html, ...beside } = packPage(bare, {
+        style: sheets,
+        parts,
+        first,
+        worker: await buildWorker(),
+      });
+      page.source = html!;
+      for (const [fileName, source] of Object.entries(beside)) this.emitFile({ type: "asset", fileName, source });
     },
   };
 }
@@ -140,5 +147,5 @@ export default defineConfig({
       },
     },
   },
-  plugins: [firstAnswers(), oneFile()],
+  plugins: [firstAnswers(), packed()],
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -135,49 +135,51 @@ async function drop(page: Page, { name, content }: Given): Promise<void> {
   );
 }
 
+const withoutHash = (url: string) => url.replace(/\?[0-9a-f]{8}$/, "");
+
 const r1 = presetOf("deepseek-r1")!;
 const configOf = (changes: object = {}) => JSON.stringify({ ...r1.config, ...changes });
 const comparison = () => readFileSync(join(root, "test/fixture/comparison.json"), "utf8");
 
-test("the page is built as one file", () => expect(readdirSync(folder)).toEqual(["index.html"]));
+test("the page is built as the first answer, the rest of it, and what runs models", () => {
+  expect(readdirSync(folder).toSorted()).toEqual(["index.html", "page.js", "run.js"]);
+});
 
 test("its first answer stands before everything but its own policy and styles", () => {
   const page = readFileSync(join(folder, "index.html"), "utf8");
   const [before] = page.split(/deepseek-r1: 163&#8239;840 tokens keep 10.72 GiB of latents in float16.<\/h1>/);
-  // What a slow phone parses in one piece; the whole page is a hundred times that.
+  // What a slow phone parses in one piece.
   expect(before!.length).toBeLessThan(6000);
-  expect(page.length).toBeGreaterThan(300_000);
+  // And all that it reads before the first frame.
+  expect(page.length).toBeLessThan(30_000);
 });
 
 // One test drives it all in the short command, from the link to the pictures; the rest are for the long one.
-test.skipIf(noBrowser !== undefined)(
-  "the page is one file, plans DeepSeek-R1 at 163,840 tokens, and draws",
-  async () => {
-    const page = await open("#machines=h100-sxm+h200");
-    expect(await text(page, "headline")).toContain("10.72 GiB of latents in float16");
-    expect(await cell(page, "#answer", "absorbed", "values/token/layer")).toBe("576");
-    expect(await cell(page, "#answer", "absorbed", "float16")).toMatch(/^10.72 GiB/);
-    expect((await cell(page, "#answer", "expanded", "values/token/layer"))!.replaceAll(/\s/g, "")).toBe("40960");
-    await page.locator("#memory-pictures svg").waitFor();
-    await page.getByRole("tab", { name: "Machines" }).click();
-    await page.locator("#pictures svg").nth(2).waitFor();
-    // Each has a name and lines that have a length.
-    const drawn = await page.$$eval(".pictures svg", (pictures) =>
-      pictures.map((svg) => ({
-        name: svg.getAttribute("aria-label") ?? "",
-        points: Math.max(...[...svg.querySelectorAll("path")].map((path) => (path.getAttribute("d") ?? "").length)),
-        broken: /NaN|Infinity/.test(svg.outerHTML),
-      })),
-    );
-    expect(drawn.length).toBe(4);
-    for (const { name, points, broken } of drawn) {
-      expect(name.length).toBeGreaterThan(40);
-      expect(points).toBeGreaterThan(30);
-      expect(broken).toBe(false);
-    }
-    expect(requests).toEqual([server.url]);
-  },
-);
+test.skipIf(noBrowser !== undefined)("the page plans DeepSeek-R1 at 163,840 tokens, and draws", async () => {
+  const page = await open("#machines=h100-sxm+h200");
+  expect(await text(page, "headline")).toContain("10.72 GiB of latents in float16");
+  expect(await cell(page, "#answer", "absorbed", "values/token/layer")).toBe("576");
+  expect(await cell(page, "#answer", "absorbed", "float16")).toMatch(/^10.72 GiB/);
+  expect((await cell(page, "#answer", "expanded", "values/token/layer"))!.replaceAll(/\s/g, "")).toBe("40960");
+  await page.locator("#memory-pictures svg").waitFor();
+  await page.getByRole("tab", { name: "Machines" }).click();
+  await page.locator("#pictures svg").nth(2).waitFor();
+  // Each has a name and lines that have a length.
+  const drawn = await page.$$eval(".pictures svg", (pictures) =>
+    pictures.map((svg) => ({
+      name: svg.getAttribute("aria-label") ?? "",
+      points: Math.max(...[...svg.querySelectorAll("path")].map((path) => (path.getAttribute("d") ?? "").length)),
+      broken: /NaN|Infinity/.test(svg.outerHTML),
+    })),
+  );
+  expect(drawn.length).toBe(4);
+  for (const { name, points, broken } of drawn) {
+    expect(name.length).toBeGreaterThan(40);
+    expect(points).toBeGreaterThan(30);
+    expect(broken).toBe(false);
+  }
+  expect(requests.map(withoutHash)).toEqual([server.url, `${server.url}page.js`]);
+});
 
 test.skipIf(noBrowser !== undefined)(
   "a model runs in the page, in a worker, and writes the same in either form",
@@ -198,7 +200,40 @@ test.skipIf(noBrowser !== undefined)(
     expect(written[0]).toMatch(/^> Once upon a time\n\n.+/s);
     expect(written[1]).toBe(written[0]);
     expect(await text(page, "run-problem")).toBe("");
-    expect(requests.filter((url) => !url.startsWith("blob:"))).toEqual([server.url]);
+    expect(requests.filter((url) => !url.startsWith("blob:")).map(withoutHash)).toEqual([
+      server.url,
+      `${server.url}page.js`,
+      `${server.url}run.js`,
+    ]);
+  },
+);
+
+test.skipIf(noBrowser !== undefined)(
+  "the page opens from a disk and runs models there, and says what is missing",
+  async () => {
+    const context = await browser.newContext({ offline: true });
+    contexts.push(context);
+    const local = await context.newPage();
+    local.on("pageerror", (error) => wrong.push(`error: ${error.stack}`));
+    local.on("console", (message) => wrong.push(`console: ${message.text()}`));
+    await local.goto(`${pathToFileURL(join(folder, "index.html")).href}#tab=run`);
+    await local.click("#run-make");
+    await says(local, "#run-about", /2 layers, weights of .* in memory/);
+
+    const alone = mkdtempSync(join(tmpdir(), "biform-alone-"));
+    try {
+      const lone = await context.newPage();
+      copyFileSync(join(folder, "index.html"), join(alone, "index.html"));
+      await lone.goto(pathToFileURL(join(alone, "index.html")).href);
+      await says(lone, "body > p", "page: got no page.js beside it, expected one; keep its folder whole");
+      expect(await text(lone, "headline")).toContain("10.72 GiB");
+      copyFileSync(join(folder, "page.js"), join(alone, "page.js"));
+      await lone.goto(`${pathToFileURL(join(alone, "index.html")).href}?#tab=run`);
+      await lone.click("#run-make");
+      await says(lone, "#run-problem", "page: got no run.js beside it, expected one; keep its folder whole");
+    } finally {
+      rmSync(alone, { recursive: true, force: true });
+    }
   },
 );
 
@@ -498,7 +533,7 @@ describe.skipIf(noBrowser !== undefined || !long)("the other parts", () => {
     await says(page, "#panel-family .problem", 'fheads: got "0", expected a whole number');
   });
 
-  test("the page goes on without a network, and opens from a disk", async () => {
+  test("the page goes on without a network, and back from a disk", async () => {
     const page = await open();
     await page.context().setOffline(true);
     await page.selectOption("#model", "deepseek-v2-lite");

@@ -18,7 +18,7 @@ export function mountRunner(): void {
       (await worker).postMessage(what);
     } catch (error) {
       worker = undefined;
-      byId("run-problem").textContent = `worker: got ${(error as Error).message}, expected one; open the page anew`;
+      byId("run-problem").textContent = (error as Error).message;
     }
   };
   const hear = (what: Tell) => {

@@ -42,7 +42,7 @@ export function mountTrainer(): void {
       worker.postMessage({ train: { variants, steps } });
     } catch (error) {
       end();
-      byId("train-problem").textContent = `worker: got ${(error as Error).message}, expected one; open the page anew`;
+      byId("train-problem").textContent = (error as Error).message;
     }
   });
   byId("train-stop").addEventListener("click", () => worker?.postMessage({ stop: true }));
