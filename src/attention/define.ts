@@ -51,7 +51,11 @@ export type Feature =
   /** A delta rule's output gate without a bias. */
   | "plainGate"
   /** One sigmoid gate on each head's whole output. */
-  | "headGate";
+  | "headGate"
+  /** A latent that no norm follows, as conversions from grouped heads leave it. */
+  | "plainLatent"
+  /** A bias on each head's query. */
+  | "queryBias";
 
 /** Where the tokens stand, how positions turn into angles, and which sequences lie one after the other. */
 export interface At {

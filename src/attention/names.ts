@@ -144,7 +144,13 @@ function latent(name: Name): Meaning {
   if (m !== undefined)
     return { variant: dsa, g, dims: { n, r, v, c: 512, i: 128 }, counts: { m: m || 2048 }, queryRank };
   name.option("NoPE");
-  const features = named(name, { QKNorm: "qkNorm", OutputGate: "outputGate", HeadGate: "headGate" });
+  const features = named(name, {
+    QKNorm: "qkNorm",
+    OutputGate: "outputGate",
+    HeadGate: "headGate",
+    PlainLatent: "plainLatent",
+    QueryBias: "queryBias",
+  });
   return { variant: mla, g, dims: { n, r, v, c: 512 }, queryRank, features };
 }
 

@@ -17,17 +17,18 @@ const unfolding = (z: Sizes) => 2 * z.c * z.h * (z.n + z.v);
 export const latentParams = (z: Sizes) => ({
   wDKV: "d c",
   bDKV: z.bias ? "c" : undefined,
-  gKV: "c",
+  gKV: z.with?.plainLatent ? undefined : "c",
   wKR: z.r ? "d r" : undefined,
   bKR: z.r && z.bias ? "r" : undefined,
 });
 
-type LatentHeld = Record<"wDKV" | "gKV", Tensor> & Record<"bDKV" | "wKR" | "bKR", Tensor | undefined>;
+type LatentHeld = Record<"wDKV", Tensor> & Record<"bDKV" | "gKV" | "wKR" | "bKR", Tensor | undefined>;
 
-/** The latent, normed, and the rotated key. */
+/** The latent, normed where p has a gain for that, and the rotated key. */
 export function latents(p: LatentHeld, x: Tensor, at: At, z: Sizes) {
+  const c = addBias(einsum("t d, d c -> t c", x, p.wDKV), p.bDKV);
   return {
-    c: rmsNorm(addBias(einsum("t d, d c -> t c", x, p.wDKV), p.bDKV), p.gKV, eps(z)),
+    c: p.gKV ? rmsNorm(c, p.gKV, eps(z)) : c,
     ...(p.wKR && { kr: rope(addBias(einsum("t d, d r -> t r", x, p.wKR), p.bKR), at.rotation, at.positions) }),
   };
 }
@@ -58,13 +59,15 @@ export const mla = defineAttention({
   source: "DeepSeek-V2 (arXiv 2405.04434), section 2.1; kexue.fm/archives/10091",
   qkNorm:
     "does not: a norm after the up-projection needs the length of each head's own key, which absorption never makes; the latent's norm is in both forms",
-  features: ["qkNorm", "outputGate", "headGate"],
+  features: ["qkNorm", "outputGate", "headGate", "plainLatent", "queryBias"],
   rules: (z) => [
     ...latentRules(z),
     [!z.with?.outputGate || !z.with.headGate, "v", "its output has one gate: per head, or per number"],
   ],
   params: (z) => ({
     ...splitQueryParams(z),
+    bUQ: z.with?.queryBias ? "h n" : undefined,
+    bQR: z.with?.queryBias && z.r ? "h r" : undefined,
     ...latentParams(z),
     wUK: "c h n",
     wUV: "c h v",

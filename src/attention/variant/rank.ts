@@ -75,15 +75,16 @@ export function queries(
 
 /** Queries without position `[t, h, n]` and rotated ones `[t, h, r]`, where there are any. */
 export function splitQueries(
-  p: Down & { wUQ: Tensor; wQR: Tensor | undefined },
+  p: Down & { wUQ: Tensor; wQR: Tensor | undefined; bUQ?: Tensor | undefined; bQR?: Tensor | undefined },
   x: Tensor,
   at: At,
   z: Sizes,
   cq = queryLatent(p, x, z),
 ) {
+  const qr = p.wQR && addBias(einsum("t q, q h r -> t h r", cq, p.wQR), p.bQR);
   return {
-    qn: einsum("t q, q h n -> t h n", cq, p.wUQ),
-    ...(p.wQR && { qr: rope(einsum("t q, q h r -> t h r", cq, p.wQR), at.rotation, at.positions) }),
+    qn: addBias(einsum("t q, q h n -> t h n", cq, p.wUQ), p.bUQ),
+    ...(qr && { qr: rope(qr, at.rotation, at.positions) }),
   };
 }
 

@@ -19,6 +19,7 @@ const schema = z.looseObject({
   tolerance: z.record(z.string(), z.unknown()).optional(),
   meaning: z.record(z.string(), z.unknown()).optional(),
   notes: z.array(z.string()).optional(),
+  args: z.record(z.string(), z.unknown()).optional(),
 });
 
 /** What a case says of itself, as far as it is used here. */

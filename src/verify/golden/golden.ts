@@ -6,6 +6,7 @@ import { readJson } from "../../file/folder.ts";
 import { FormatError } from "../../tensor/error.ts";
 import type { Device } from "../../tensor/tensor.ts";
 import { PLAIN, readManifest, SMALL, Unsupported } from "./case.ts";
+import { runConversionCase } from "./conversion/conversion.ts";
 import { runLayerCase } from "./layer/layer.ts";
 import { Ledger } from "./ledger.ts";
 import { runModelCase } from "./model.ts";
@@ -39,7 +40,12 @@ export interface GoldenOptions {
 }
 
 /** How each kind of case is run: it fills the ledger and gives the names of all that the case expects. */
-const kinds = { whole_model: runModelCase, attention_layer: runLayerCase, op: runOpCase };
+const kinds = {
+  whole_model: runModelCase,
+  attention_layer: runLayerCase,
+  op: runOpCase,
+  conversion: runConversionCase,
+};
 
 /**
  * Runs every golden case of a directory: those its index.json lists and every subfolder with a manifest.json; or the one case
@@ -110,7 +116,7 @@ async function runCase(
     if (!run) throw new Unsupported(`kind ${JSON.stringify(kind)} is not supported`);
     const ledger = new Ledger();
     const missed = (await run(path, said, devices, ledger)).filter(
-      (tensor) => tensor !== "input_ids" && !ledger.compared.has(tensor),
+      (tensor) => !/^(input|calibration)_ids$/.test(tensor) && !ledger.compared.has(tensor),
     );
     const { passed, worst } = ledger;
     const reason = ledger.reason ?? (missed.length ? `not compared: ${missed.join(", ")}` : undefined);

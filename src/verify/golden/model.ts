@@ -122,7 +122,7 @@ export async function compareModel(model: Model, weights: Weights, oracle: Model
 }
 
 /** Feeds one sequence through a session in chunks; all logits, hidden states and, at the end, caches. */
-async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: readonly number[], form: string) {
+export async function walk(model: Model, weights: Weights, ids: Int32Array, chunks: readonly number[], form: string) {
   const session = new Session(model, weights, { context: ids.length });
   const logits: number[] = [];
   const hidden: number[][] = Array.from({ length: model.layers.length + 1 }, () => []);

@@ -1,0 +1,285 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Sizes } from "../src/attention/define.ts";
+import type { Attention } from "../src/attention/layer.ts";
+import { gqa } from "../src/attention/variant/gqa.ts";
+import { eigenSymmetric } from "../src/convert/eigen.ts";
+import { type GroupedLayer, groupedLayer, readNumbers } from "../src/convert/grouped.ts";
+import { type LatentLayer, projectLatent, standardiseScale } from "../src/convert/latent.ts";
+import {
+  distance,
+  fillMatrix,
+  frobenius,
+  identity,
+  type Matrix,
+  multiply,
+  multiplyTransposed,
+  scaleRows,
+  transpose,
+} from "../src/convert/matrix.ts";
+import { convertMha2mla } from "../src/convert/mhatomla.ts";
+import { momentsOf } from "../src/convert/moment.ts";
+import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
+import { factorings, leftVectors } from "../src/convert/reduce.ts";
+import { replaceAttention } from "../src/convert/replace.ts";
+import { gatherPositions } from "../src/convert/rorope.ts";
+import { rankPairs, selectPairs } from "../src/convert/select.ts";
+import { compressLatent } from "../src/convert/transmla.ts";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { Session } from "../src/generate/session.ts";
+import { formsOf, type Model, parametersOf } from "../src/model/model.ts";
+import type { Weights } from "../src/model/transformer.ts";
+import { rotation } from "../src/ops/rope/index.ts";
+import { Random } from "../src/tensor/random.ts";
+import { sizeOf, tensor } from "../src/tensor/tensor.ts";
+
+const device = new ReferenceDevice();
+const ids = Int32Array.from([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]);
+
+/** What is drawn of a layer of grouped heads. */
+interface Geometry {
+  readonly g: number;
+  readonly times: number;
+  /** Rotary pairs of a head, and dims that never turn. */
+  readonly pairs: number;
+  readonly still: number;
+  readonly v: number;
+  readonly bias: "all" | "inputs" | undefined;
+  readonly layout: "half" | "interleaved";
+  readonly turns: boolean;
+  readonly seed: number;
+}
+
+const geometries: fc.Arbitrary<Geometry> = fc
+  .record({
+    g: fc.constantFrom(1, 2, 3),
+    times: fc.constantFrom(1, 2, 3),
+    pairs: fc.constantFrom(0, 1, 2, 4),
+    still: fc.constantFrom(0, 0, 2, 3),
+    v: fc.constantFrom(1, 3, 4),
+    bias: fc.constantFrom(undefined, "all", "inputs"),
+    layout: fc.constantFrom("half", "interleaved"),
+    turns: fc.boolean(),
+    seed: fc.nat(2 ** 30),
+  })
+  .filter(({ pairs, still }) => pairs + still > 0) as fc.Arbitrary<Geometry>;
+
+/** A model of two such layers and random weights, biases and gains included. */
+function draw({ g, times, pairs, still, v, bias, layout, turns, seed }: Geometry) {
+  const [d, r, h] = [10, 2 * pairs, g * times];
+  const sizes: Sizes = { d, h, g, n: still, r, e: still + r, v, c: 0, q: 0, o: 0, bias };
+  const attention: Attention = { variant: gqa, sizes, rotation: rotation(turns ? r : 0, 100, layout) };
+  const layer = { attention, feed: { kind: "dense" as const, f: 12 } };
+  const model: Model = { vocabulary: 11, width: d, layers: [layer, layer], tied: false, eps: 1e-6 };
+  return { model, weights: drawWeights(model, seed) };
+}
+
+function drawWeights(model: Model, seed: number): Weights {
+  const random = new Random(seed);
+  return new Map(
+    parametersOf(model).map(({ name, shape }) => {
+      const gain = /norm/.test(name) ? 1 : 0;
+      const values = Float64Array.from(random.normals(sizeOf(shape), gain ? 0.2 : 0.4), (x) => x + gain);
+      return [name, tensor(device, shape, values)];
+    }),
+  );
+}
+
+type Drawn = ReturnType<typeof draw>;
+
+async function layersOf({ model, weights }: Drawn): Promise<GroupedLayer[]> {
+  const all: GroupedLayer[] = [];
+  for (const [i, { attention }] of model.layers.entries())
+    all.push(groupedLayer(`layer ${i}`, attention, await readNumbers(weights, i)));
+  return all;
+}
+
+/** Logits of all tokens, in pieces, in a form. */
+async function logits(model: Model, weights: Weights, form?: string): Promise<Float64Array> {
+  const session = new Session(model, weights, { context: ids.length });
+  const first = await session.append(ids.slice(0, 7), { form }).read();
+  const rest = await session.append(ids.slice(7), { form }).read();
+  session.free();
+  return Float64Array.from([...first, ...rest]);
+}
+
+const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+
+/** The largest difference of logits that converted layers make, over all forms. */
+async function change(drawn: Drawn, layers: readonly LatentLayer[]): Promise<number> {
+  const before = await logits(drawn.model, drawn.weights);
+  const { model, weights, free } = replaceAttention(drawn.model, drawn.weights, layers);
+  let most = 0;
+  for (const form of formsOf(model)) most = Math.max(most, farthest(before, await logits(model, weights, form)));
+  free();
+  return most;
+}
+
+/** Logits are of order 1 to 10, and some hundred operations lie between: what is above this is no rounding of float64. */
+const ROUNDING = 1e-10;
+
+describe("an exact step keeps the function in every form", () => {
+  const law = (
+    name: string,
+    convert: (drawn: Drawn, layers: GroupedLayer[]) => LatentLayer[] | Promise<LatentLayer[]>,
+  ) =>
+    test(name, () =>
+      fc.assert(
+        fc.asyncProperty(geometries, async (geometry) => {
+          const drawn = draw(geometry);
+          expect(await change(drawn, await convert(drawn, await layersOf(drawn)))).toBeLessThan(ROUNDING);
+        }),
+        { numRuns: 12 },
+      ),
+    );
+
+  law("grouped heads as MLA that keeps every rotary pair", (_, layers) =>
+    layers.map((layer) => keepPairs(layer, allPairs(layer))),
+  );
+  law("with biases folded and under MLA's own scale", (_, layers) =>
+    layers.map((layer) => standardiseScale(foldBiases(keepPairs(layer, allPairs(layer))))),
+  );
+  law("with the latent in another basis of full rank", (_, layers) =>
+    layers.map((layer) => {
+      const whole = foldBiases(keepPairs(layer, allPairs(layer)));
+      return projectLatent(whole, leftVectors(whole.latent, whole.latent.rows));
+    }),
+  );
+  law("by MHA2MLA, where all pairs and the full rank are kept", (_, layers) =>
+    layers.map((layer) => {
+      const factoring = factorings[(layer.h + layer.v) % factorings.length]!;
+      const perHead = layer.h % 2 === 1;
+      return convertMha2mla(layer, { selection: "low", ropeDims: layer.r, factoring, rank: 99, perHead }).layer;
+    }),
+  );
+});
+
+describe("positions gathered", () => {
+  const whole = { pairs: 4, still: 0, turns: true } as const;
+
+  test("are exact for one group and no folding, at full ranks of latent and query", () =>
+    fc.assert(
+      fc.asyncProperty(geometries, async (geometry) => {
+        const drawn = draw({ ...geometry, ...whole, g: 1 });
+        const layers = await layersOf(drawn);
+        const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+        const converted = layers.map((layer, i) => {
+          const gathered = gatherPositions(layer, moments[i]!, { fold: 1, collapse: 1 });
+          const [rank, queryRank] = [gathered.layer.latent.rows, layer.query.rows];
+          return compressLatent(gathered, moments[i]!, { rank, queryRank });
+        });
+        expect(await change(drawn, converted.map(standardiseScale))).toBeLessThan(ROUNDING);
+      }),
+      { numRuns: 15 },
+    ));
+
+  test("do not depend on the latent's basis: full rank with balanced keys changes nothing more", async () => {
+    const drawn = draw({ g: 2, times: 2, v: 8, bias: "all", layout: "half", seed: 5, ...whole });
+    const layers = await layersOf(drawn);
+    const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+    const gathered = layers.map((layer, i) => gatherPositions(layer, moments[i]!, { fold: 2, collapse: 2 }));
+    const apart = replaceAttention(
+      drawn.model,
+      drawn.weights,
+      gathered.map(({ layer }) => layer),
+    );
+    const full = gathered.map((layer, i) =>
+      compressLatent(layer, moments[i]!, { rank: layer.layer.latent.rows, balance: 1 }),
+    );
+    const [a, b] = [await logits(apart.model, apart.weights), replaceAttention(drawn.model, drawn.weights, full)];
+    expect(farthest(a, await logits(b.model, b.weights))).toBeLessThan(ROUNDING);
+    // And what gathering itself costs is no rounding.
+    expect(await change(drawn, full)).toBeGreaterThan(1e-3);
+  });
+});
+
+describe("a mutant is caught", () => {
+  const drawn = draw({ g: 2, times: 2, pairs: 2, still: 2, v: 3, bias: "all", layout: "half", turns: true, seed: 11 });
+  const exact = async () => (await layersOf(drawn)).map((layer) => keepPairs(layer, allPairs(layer)));
+  const swapped = (rows: Matrix, width: number): Matrix =>
+    fillMatrix(rows.rows, rows.columns, (i, j) => {
+      const from = i < 2 * width ? (i + width) % (2 * width) : i;
+      return rows.values[from * rows.columns + j]!;
+    });
+
+  const mutants: Record<string, (layer: LatentLayer) => LatentLayer> = {
+    "two heads' keys swapped": (layer) => ({ ...layer, keys: swapped(layer.keys, 2 * layer.n) }),
+    "two heads' queries swapped": (layer) => ({ ...layer, rotary: swapped(layer.rotary, layer.shared.rows) }),
+    "pairs in the other layout": (layer) => ({ ...layer, rotation: { ...layer.rotation, layout: "half" } }),
+    "a scale by the wrong width": (layer) => ({ ...layer, scale: (layer.n + layer.shared.rows) ** -0.5 }),
+    "a norm that the original has not": (layer) => ({
+      ...layer,
+      norm: { gain: new Float64Array(layer.latent.rows).fill(1), eps: 1e-6 },
+    }),
+    "a bias of the values forgotten": (layer) => ({ ...layer, outputBias: foldBiases(layer).outputBias }),
+  };
+
+  test("by none where nothing is changed", async () => {
+    expect(await change(drawn, await exact())).toBeLessThan(ROUNDING);
+  });
+  for (const [name, mutate] of Object.entries(mutants))
+    test(name, async () => {
+      expect(await change(drawn, (await exact()).map(mutate))).toBeGreaterThan(1e-3);
+    });
+});
+
+describe("eigenvectors of a symmetric matrix", () => {
+  const random = new Random(3);
+  const square = (n: number) => fillMatrix(n, n, () => random.normals(1, 1)[0]!);
+  const kinds: Record<string, (n: number) => Matrix> = {
+    "of any kind": (n) => {
+      const a = square(n);
+      return fillMatrix(n, n, (i, j) => a.values[i * n + j]! + a.values[j * n + i]!);
+    },
+    "of low rank": (n) => {
+      const a = fillMatrix(n, 2, (i, j) => square(1).values[0]! + i * j);
+      return multiplyTransposed(a, a);
+    },
+    "with equal values": (n) => {
+      const { vectors } = eigenSymmetric(multiplyTransposed(square(n), square(n)));
+      return multiply(
+        transpose(vectors),
+        scaleRows(
+          vectors,
+          Float64Array.from({ length: n }, (_, i) => (i < n / 2 ? 3 : -1)),
+        ),
+      );
+    },
+    "of very different size": (n) => fillMatrix(n, n, (i, j) => 10 ** (-(i + j) / 4) + (i === j ? 1e-9 : 0)),
+    "that are unit vectors": (n) => fillMatrix(n, n, (i, j) => (i === j ? n - i : 0)),
+    "of zeros": (n) => fillMatrix(n, n, () => 0),
+  };
+  for (const [name, make] of Object.entries(kinds))
+    test.each([1, 2, 3, 7, 40, 133])(`${name}, %i`, (n) => {
+      const a = make(n);
+      const { values, vectors } = eigenSymmetric(a);
+      // Backward error of Householder and QL: a small multiple of n roundings of the largest value.
+      const bound = 20 * n * Number.EPSILON;
+      expect(distance(multiplyTransposed(vectors, vectors), identity(n))).toBeLessThan(bound);
+      const back = multiply(transpose(vectors), scaleRows(vectors, values));
+      expect(distance(back, a)).toBeLessThanOrEqual(bound * frobenius(a));
+      expect([...values].sort((x, y) => y - x)).toEqual([...values]);
+    });
+
+  test("are refused for what is not square or no number", () => {
+    expect(() => eigenSymmetric(fillMatrix(2, 3, () => 1))).toThrow(/eigen: got 2 x 3/);
+    expect(() => eigenSymmetric(fillMatrix(2, 2, () => Number.NaN))).toThrow(/expected finite numbers/);
+  });
+});
+
+describe("MHA2MLA's selections", () => {
+  test("keep the fastest, the slowest, evenly spread ones, or those of the largest weight", () => {
+    expect(selectPairs("high", 8, 3)).toEqual([0, 1, 2]);
+    expect(selectPairs("low", 8, 3)).toEqual([5, 6, 7]);
+    expect(selectPairs("uniform", 8, 4)).toEqual([0, 2, 4, 6]);
+    expect(selectPairs("uniform", 8, 4, 1)).toEqual([1, 3, 5, 7]);
+    expect([...rankPairs([0.5, 3, 1, 1, 9, 2, 0, 4], 2)]).toEqual([3, 0, 1, 2, 0, 2, 3, 1]);
+  });
+
+  test("refuse what a head has not", () => {
+    expect(() => selectPairs("high", 8, 9)).toThrow(/got 9 to keep, expected 0 to 8/);
+    expect(() => selectPairs("uniform", 9, 4)).toThrow(/whose step of 2 divides 9/);
+    expect(() => selectPairs("uniform", 8, 4, 2)).toThrow(/first one of 2, expected 0 to 1/);
+  });
+});
