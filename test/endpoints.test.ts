@@ -68,8 +68,9 @@ test("/v1/embeddings is refused by its name", async () => {
 
 describe("/metrics", () => {
   test("has answers, times of tokens and the engine's figures, each as often as it is asked", async () => {
-    const figures = { running: 2, finished: 7, healthy: true, stepsUpTo: { 1: 3, 2: 4, Infinity: 5 } };
-    const { app, post } = appOf(servedBy({ ...scripted(), figures }));
+    const engine = scripted();
+    const figures = { ...engine.figures, running: 2, finished: 7, stepsUpTo: { 1: 3, 2: 4, Infinity: 5 } };
+    const { app, post } = appOf(servedBy({ ...engine, figures }));
     await post("/v1/completions", { prompt: "a" });
     await post("/v1/completions", { prompt: 1 });
     await app.request("/v1/nothing/whatever");
@@ -143,7 +144,7 @@ describe("/health", () => {
     const engine = {
       ...scripted(),
       get figures() {
-        return { healthy };
+        return { healthy, cacheBytes: 0, cacheLimit: 0 };
       },
     };
     const served = servedBy(engine, { close: async () => void closed++ });

@@ -59,6 +59,42 @@ describe("models by name", () => {
     expect([...held.keys()]).toEqual(["b"]);
   });
 
+  test("have what the caches of others may still take for themselves, until those are idle and go", async () => {
+    const caches: Record<string, { cacheBytes: number; cacheLimit: number }> = {};
+    const told: Record<string, number> = {};
+    let free = 100;
+    const registry = new Registry(
+      [place("a", 10), place("b", 10), place("c", 10), place("d", 40)],
+      async ({ name, bytes }, left) => {
+        told[name] = left;
+        free -= bytes;
+        caches[name] = { cacheBytes: 0, cacheLimit: (left - bytes) / 2 };
+        const engine = { ...scripted(), figures: { healthy: true, ...caches[name] } };
+        const close = async () => {
+          free += bytes + engine.figures.cacheBytes;
+        };
+        return servedBy(engine, { name, close });
+      },
+      () => free,
+    );
+    const a = await registry.lease("a");
+    // Of the 90 that are free 45 are for the caches of the first.
+    const b = await registry.lease("b");
+    expect(told).toEqual({ a: 100, b: 45 });
+    // What a cache has taken counts once.
+    const { figures } = a.served.engine as unknown as { figures: { cacheBytes: number } };
+    [figures.cacheBytes, free] = [20, free - 20];
+    (await registry.lease("c")).release();
+    expect(told.c).toBe(100 - 10 - 45 - 10 - 17.5);
+    const refused = registry.lease("d");
+    await expect(refused).rejects.toMatchObject({ status: 503, message: expect.stringContaining("caches may still") });
+    expect(registry.loaded.map(({ name }) => name)).toEqual(["a", "b"]);
+    a.release();
+    b.release();
+    (await registry.lease("d")).release();
+    expect(told.d).toBe(100 - 10 - 17.5);
+  });
+
   test("that fail to load fail again for who asks next, and stop nobody else", async () => {
     let fails = true;
     const registry = new Registry([place("a", 1), place("b", 1)], async ({ name }) => {

@@ -58,7 +58,8 @@ describe("room", () => {
     expect(engine.context).toBe(4 * 96);
     const refused = answer(engine, { ids: promptOf(300, 1), maxTokens: 85 });
     await expect(refused).rejects.toThrow(Refused);
-    await expect(refused).rejects.toThrow(/got a prompt of 300 tokens and 85 to write .* at most 384 together/);
+    await expect(refused).rejects.toThrow(/got 300 tokens and 85 to write, expected at most 384 in all, 0 MiB/);
+    await expect(refused).rejects.toMatchObject({ reason: "size", part: "maxTokens" });
     expect((await answer(engine, { ids: promptOf(300, 1), maxTokens: 84 })).finish).toBe("length");
     expect(engine.figures).toMatchObject({ refused: 1, finished: 1 });
     await engine.close();
@@ -229,6 +230,47 @@ describe("a request", () => {
     const { top } = free.tokens[0]!.score!;
     expect(tokens[0]!.score).toEqual({ ...top.find(({ id }) => id === 64)!, top });
     expect(top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeCloseTo(1, 12);
+    await engine.close();
+  });
+
+  test("whose constraint takes its time holds up nobody: others write on, and the event loop turns", async () => {
+    const engine = new Engine(speaker, { prefixes: 0 });
+    const [ids, plain] = [promptOf(20, 1), { ids: promptOf(30, 2), maxTokens: 40, temperature: 0 }];
+    const log: string[] = [];
+    let known = false;
+    const constraint = {
+      mask: () => void log.push(known ? "masked" : "held the loop"),
+      accept: () => {},
+      get ready() {
+        return known;
+      },
+      free() {},
+    };
+    let turns = 0;
+    const beat = setInterval(() => turns++, 0);
+    const slow = answer(engine, { ids, maxTokens: 1, temperature: 0, constraint });
+    const other = await answer(engine, plain);
+    expect(other.ids).toEqual((await alone(speaker, plain)).ids);
+    expect(engine.figures).toMatchObject({ finished: 1, running: 1 });
+    // With nothing else to do it waits without holding the loop.
+    for (const start = turns; turns < start + 20; ) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(log).toEqual([]);
+    known = true;
+    expect((await slow).ids).toEqual((await alone(speaker, { ids, maxTokens: 1, temperature: 0 })).ids);
+    expect(log).toEqual(["masked"]);
+    clearInterval(beat);
+    await engine.close();
+  });
+
+  test("that goes away while its constraint is worked out is gone", async () => {
+    const engine = new Engine(speaker, { prefixes: 0 });
+    const gone = new AbortController();
+    const constraint = { mask() {}, accept() {}, ready: false, free() {} };
+    const slow = answer(engine, { ids: promptOf(20, 1), maxTokens: 1, constraint, signal: gone.signal });
+    while (!engine.figures.tokensRead) await new Promise((resolve) => setTimeout(resolve, 1));
+    gone.abort();
+    expect((await slow).finish).toBe("abort");
+    expect(engine.figures).toMatchObject({ aborted: 1, running: 0 });
     await engine.close();
   });
 

@@ -152,18 +152,35 @@ export class Cache {
 
   /** Appends the parts of `added` new tokens, rounded to the cache's type, and gives all parts so far. */
   append(parts: Parts, added: number): Parts {
-    const [start, end] = [this.#length, this.#length + added];
-    this.reserve(end);
-    const all: Record<string, Tensor> = {};
-    for (const part of this.#parts) {
-      const own = parts[part.name]!;
-      const paged = this.#paged(part, end);
-      storePages(own, paged, start);
-      // Nothing before and nothing rounded: they are all there is, and need no way through pages.
-      all[part.name] = start === 0 && part.type === "f32" ? own : paged;
-    }
-    this.#length = end;
-    return all;
+    return Cache.append([this], parts, [added])[0]!;
+  }
+
+  /** The same for several caches of one layer at once: `parts` holds `rows[i]` new tokens of each, one cache's after the other's. */
+  static append(caches: readonly Cache[], parts: Parts, rows: readonly number[]): Parts[] {
+    const own = caches[0]!.#parts;
+    const starts = caches.map((cache) => cache.#length);
+    const ends = caches.map((cache, i) => cache.#length + rows[i]!);
+    for (const [i, cache] of caches.entries()) cache.reserve(ends[i]!);
+    const paged = own.map((part) => caches.map((cache, i) => cache.#paged(part, ends[i]!)));
+    storePages(
+      own.map(({ name }) => parts[name]!),
+      paged,
+      starts,
+      rows,
+    );
+    let row = 0;
+    return caches.map((cache, i) => {
+      const all: Record<string, Tensor> = {};
+      const first = row;
+      row += rows[i]!;
+      own.forEach(({ name, type }, part) => {
+        // Nothing before and nothing rounded: they are all there is, and need no way through pages.
+        const plain = starts[i] === 0 && type === "f32";
+        all[name] = plain ? rowsOf(parts[name]!, first, row) : paged[part]![i]!;
+      });
+      cache.#length = ends[i]!;
+      return all;
+    });
   }
 
   /** A cache that goes on from here by itself. Pages are shared until one of the two writes to them; a state is copied. */
@@ -278,6 +295,11 @@ export class Cache {
     page.owners--;
     if (page.owners === 0) this.#device.release(page.block);
   }
+}
+
+/** Rows of a tensor: itself where these are all of them. */
+function rowsOf(t: Tensor, from: number, to: number): Tensor {
+  return from === 0 && to === t.shape[0] ? t : t.rows(from, to);
 }
 
 function zero(t: Tensor): Tensor {

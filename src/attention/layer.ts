@@ -4,7 +4,7 @@ import { type Batch, eachSequence } from "../ops/sequence.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { Joined } from "../tensor/joined.ts";
 import { scope, type Tensor } from "../tensor/tensor.ts";
-import type { Cache } from "./cache.ts";
+import { Cache } from "./cache.ts";
 import { type Costed, formNames, type Parts, type Sizes, type Variant } from "./define.ts";
 import type { Keeping } from "./keeping.ts";
 import { runForm, type Unfolded } from "./unfold.ts";
@@ -119,7 +119,7 @@ function runPortions(layer: Attention, p: Parts, x: Tensor, pass: Pass, portions
     const batch = rows.length > 1 ? rows : 1;
     const running = {
       p,
-      parts: { ...mine, ...remember(caches, mine, rows) },
+      parts: { ...mine, ...joinParts(Cache.append(caches, mine, rows)) },
       view: viewOf(layer, batch),
       z,
       at: { positions, rotation, batch },
@@ -135,18 +135,6 @@ function runPortions(layer: Attention, p: Parts, x: Tensor, pass: Pass, portions
       ? attendPortion(portions[0]!, 0, own)
       : eachSequence(lengths, (of, i) => attendPortion(portions[i]!, i, mapParts(own, of)));
   return variant.output(p, o, at, z, own);
-}
-
-/** Appends each sequence's rows of the parts to its cache, and gives all that the caches hold. */
-function remember(caches: readonly Cache[], parts: Parts, rows: readonly number[]): Parts {
-  let from = 0;
-  const held = caches.map((cache, i) => {
-    const n = rows[i]!;
-    const start = from;
-    from += n;
-    return cache.append(caches.length > 1 ? mapParts(parts, (t) => t.rows(start, start + n)) : parts, n);
-  });
-  return joinParts(held);
 }
 
 const mapParts = (parts: Parts, map: (t: Tensor) => Tensor): Parts =>

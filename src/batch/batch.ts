@@ -49,6 +49,8 @@ export class Batch {
   #jobs: Job[] = [];
   readonly #bench: Bench;
   readonly #loads = new Set<Promise<unknown>>();
+  /** What a step gave to those of which it is not known yet what may follow: they sit out steps until it is. */
+  readonly #held = new Map<Job, { readonly entry: Entry; readonly result: Result }>();
   /** Most that run now: fewer than the slots after a step that failed. */
   #wide: number;
 
@@ -119,16 +121,34 @@ export class Batch {
     return this.#loads.size > 0;
   }
 
+  /** Whether all that run wait for what may follow. */
+  get held(): boolean {
+    return this.#jobs.length > 0 && this.#held.size === this.#jobs.length;
+  }
+
   /** Takes one out; its session is its own to give back. */
   leave(job: Job): void {
+    this.#held.delete(job);
     this.#jobs = this.#jobs.filter((one) => one !== job);
   }
 
   /** One step of all that run. */
   async step(): Promise<Outcome> {
     const { pace, counts, prefixes } = this.#bench;
+    const ended: [Job, Finish | Error][] = [];
+    const follow = (job: Job, entry: Entry, result: Result) => {
+      const how = goOn(job, entry, result);
+      if (how === undefined) return;
+      this.leave(job);
+      ended.push([job, how]);
+    };
+    for (const [job, { entry, result }] of this.#held)
+      if (job.ready) {
+        this.#held.delete(job);
+        follow(job, entry, result);
+      }
     const [plan, paused] = this.#makeRoom();
-    if (!plan.size) return { ended: [], paused };
+    if (!plan.size) return { ended, paused };
     const entries = [...plan.values()];
     const writers = [...plan.keys()].filter((job) => job.writing).length;
     const read = entries.reduce((all, { ids }) => all + ids.length, 0) - writers;
@@ -137,21 +157,19 @@ export class Batch {
     try {
       results = await stepTogether(entries, this.#bench.model.model.vocabulary);
     } catch (error) {
-      return this.#recover(error as Error, paused);
+      const outcome = await this.#recover(error as Error, paused);
+      return { ...outcome, ended: [...ended, ...outcome.ended] };
     }
     const seconds = (performance.now() - begun) / 1000;
     pace.note(writers, read, seconds);
     counts.step(plan.size, seconds);
     counts.tokensRead += read;
     if (counts.steps % PATIENCE === 0 && this.#wide < this.#bench.slots) this.#wide++;
-    const ended: [Job, Finish | Error][] = [];
     for (const [i, [job, entry]] of [...plan].entries()) {
       job.forked = false;
-      const how = goOn(job, entry, results[i]!);
       keepMarked(job, prefixes);
-      if (how === undefined) continue;
-      this.leave(job);
-      ended.push([job, how]);
+      if (entry.logits !== "none" && !job.ready) this.#held.set(job, { entry, result: results[i]! });
+      else follow(job, entry, results[i]!);
     }
     return { ended, paused };
   }
@@ -159,15 +177,16 @@ export class Batch {
   /** What each brings to the next step: one token of each that writes, pieces of the prompts of the others. */
   #plan(): Map<Job, Entry> {
     const { pace, model } = this.#bench;
-    const readers = this.#jobs.filter((job) => !job.writing);
-    const budget = pace.budget(this.#jobs.length - readers.length);
+    const jobs = this.#jobs.filter((job) => !this.#held.has(job));
+    const readers = jobs.filter((job) => !job.writing);
+    const budget = pace.budget(jobs.length - readers.length);
     const shares = shareOut(
       readers.map((job) => job.left),
       budget,
     );
     const scored = Math.max(1, Math.floor(SCORED_NUMBERS / model.model.vocabulary));
     const plan = new Map<Job, Entry>();
-    for (const job of this.#jobs) {
+    for (const job of jobs) {
       const most = job.writing ? 1 : shares[readers.indexOf(job)]!;
       if (most) plan.set(job, job.entry(job.scoring ? Math.min(most, scored) : most));
     }

@@ -12,7 +12,7 @@ import { Line } from "./line.ts";
 import { Pace } from "./pace.ts";
 import { Prefixes } from "./prefixes.ts";
 import { recomputing } from "./recompute.ts";
-import { type Event, Refused, type Request } from "./request.ts";
+import { checkFits, type Event, Refused, type Request } from "./request.ts";
 import { Room, total } from "./room.ts";
 import { Store } from "./store.ts";
 import { EventStream } from "./stream.ts";
@@ -48,8 +48,8 @@ export interface EngineOptions {
 /** Most bytes of prefixes, and of their files, where nobody says how many. */
 const KEPT_BYTES = 4 * 2 ** 30;
 
-/** How long the loop rests where all that wait do so for a file. */
-const LOADING_MS = 2;
+/** How long the loop rests where all wait for a file, or for what a grammar lets follow. */
+const RESTING_MS = 2;
 
 /**
  * Writes many sequences at once over one model. They join and leave between steps; a step takes one token of each that writes and a
@@ -167,7 +167,7 @@ export class Engine {
   }
 
   /** Throws Refused for what can never fit, ShapeError for what is none. */
-  #check({ ids, maxTokens = 1, promptLogprobs = 0, logprobs = 0 }: Request): void {
+  #check({ ids, maxTokens, promptLogprobs = 0, logprobs = 0 }: Request): void {
     const { vocabulary } = this.#model.model;
     if (!ids.length) throw new ShapeError("prompt: got no tokens, expected at least one; give it some text");
     const bad = ids.findIndex((id) => !(id >= 0 && id < vocabulary));
@@ -176,13 +176,7 @@ export class Engine {
     for (const [name, top] of Object.entries({ promptLogprobs, logprobs }))
       if (!Number.isInteger(top) || top < 0 || top > vocabulary)
         throw new ShapeError(`${name}: got ${top}, expected a whole number from 0 to ${vocabulary}`);
-    if (ids.length + maxTokens <= this.context) return;
-    const bytes = total(this.#room.need(ids.length + maxTokens));
-    throw new Refused(
-      "size",
-      `request: got a prompt of ${ids.length} tokens and ${maxTokens} to write (${Math.ceil(bytes / 2 ** 20)} MiB of cache), expected ` +
-        `at most ${this.context} together (${Math.floor(this.#room.limit / 2 ** 20)} MiB are there); shorten one of them`,
-    );
+    checkFits({ ids, maxTokens }, this.context, `${Math.floor(this.#room.limit / 2 ** 20)} MiB of caches`);
   }
 
   /** Whoever asked has gone: one that waits ends at once, one that runs before the next step. */
@@ -235,7 +229,7 @@ export class Engine {
     this.#sweep();
     for (const job of [...this.#line.jobs]) if (!this.#admit(job)) break;
     this.#line.tell();
-    if (!this.#batch.jobs.length && this.#batch.loading) await sleep(LOADING_MS);
+    if (this.#batch.held || (!this.#batch.jobs.length && this.#batch.loading)) await sleep(RESTING_MS);
     const { ended, paused, broken } = await this.#batch.step();
     for (const [job, how] of ended) this.#end(job, how);
     for (const job of paused.toReversed()) this.#line.joinFirst(job);

@@ -73,6 +73,11 @@ export class Job {
     return this.written > 0 && this.left === 1;
   }
 
+  /** Whether it is known what may follow. */
+  get ready(): boolean {
+    return this.request.constraint?.ready ?? true;
+  }
+
   /** Seconds since it was asked for. */
   get age(): number {
     return (performance.now() - this.#times.asked) / 1000;

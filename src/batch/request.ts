@@ -62,9 +62,29 @@ export type Reason = "size" | "queue" | "closing" | "time";
 export class Refused extends Error {
   override name = "Refused";
   readonly reason: Reason;
+  /** What of the request is too large, where that is the reason. */
+  readonly part: "prompt" | "maxTokens" | undefined;
 
-  constructor(reason: Reason, message: string) {
+  constructor(reason: Reason, message: string, part?: Refused["part"]) {
     super(message);
     this.reason = reason;
+    this.part = part;
   }
+}
+
+/**
+ * Throws Refused where a prompt and what is to be written can never fit in a context: a prompt alone may fill it, with an answer it
+ * leaves room for one token at least. `about` says what else is known of the context.
+ */
+export function checkFits(
+  { ids, maxTokens = 1 }: Pick<Request, "ids" | "maxTokens">,
+  context: number,
+  about: string,
+): void {
+  if (ids.length + maxTokens <= context) return;
+  throw new Refused(
+    "size",
+    `prompt: got ${ids.length} tokens and ${maxTokens} to write, expected at most ${context} in all, ${about}; shorten one of them`,
+    ids.length >= context ? "prompt" : "maxTokens",
+  );
 }

@@ -116,8 +116,8 @@ export class Room {
 }
 
 /**
- * Most bytes of the caches of each of several models that are opened together, given the bytes of their weights and of the memory
- * that is free before: equal parts of nine tenths of what weights leave.
+ * Most bytes of the caches of each of several models, given the bytes of their weights and of the memory that is there for all of them:
+ * equal parts of nine tenths of what weights leave.
  */
 export function divideFree(weights: readonly number[], free = availableBytes()): number {
   const left = weights.reduce((rest, bytes) => rest - bytes, free);

@@ -97,7 +97,7 @@ Examples:
     -d '{"model": "model", "messages": [{"role": "user", "content": "Hello!"}]}'
 
 Caches take at most nine tenths of the memory that weights leave free; models named together have equal parts of it, one of --models
-what is free when it is loaded. What runs goes before what is kept (--prefixes). Ctrl-C ends it once what runs has ended; a second one at once.`,
+half of what those before it have left. What runs goes before what is kept (--prefixes). Ctrl-C ends it once what runs has ended; a second one at once.`,
     )
     .action(run);
 }
@@ -109,11 +109,17 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
   const places = [...(await Promise.all(paths.map(placeOf))), ...(models === undefined ? [] : await placesIn(models))];
   checkNames(places);
   const named = places.slice(0, paths.length);
-  const share = named.length > 1 ? divideFree(named.map(({ bytes }) => bytes)) : undefined;
+  // Models of a folder that may come later have the part of one more, which those that come share by halves.
+  const others = places.length > named.length;
+  const sizes = named.map(({ bytes }) => bytes);
+  const share = places.length > 1 && named.length ? divideFree(others ? [...sizes, 0] : sizes) : undefined;
   const interrupt = interruptible();
   const registry = new Registry(
     places,
-    (place) => open(place, options, { bytes: named.includes(place) ? share : undefined, signal: interrupt.signal }),
+    (place, left) => {
+      const half = places.length > 1 ? divideFree([place.bytes, 0], left) : undefined;
+      return open(place, options, { bytes: named.includes(place) ? share : half, signal: interrupt.signal });
+    },
     () => process.availableMemory(),
   );
   try {

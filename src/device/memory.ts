@@ -32,7 +32,6 @@ export class Heap {
   readonly #gaps: Gap[] = [];
   readonly #byStart = new Map<number, Gap>();
   readonly #byEnd = new Map<number, Gap>();
-  readonly #sizes = new Map<number, number>();
   /** Small blocks given back, by size, and their bytes. */
   readonly #kept = new Map<number, number[]>();
   #keptBytes = 0;
@@ -54,7 +53,6 @@ export class Heap {
     const kept = size <= SMALL ? this.#kept.get(size)?.pop() : undefined;
     if (kept !== undefined) {
       this.#keptBytes -= size;
-      this.#sizes.set(kept, size);
       return kept;
     }
     let at = this.#firstAtLeast(size);
@@ -69,16 +67,13 @@ export class Heap {
     const gap = this.#gaps[at]!;
     this.#remove(at);
     if (gap.size > size) this.#insert({ start: gap.start + size, size: gap.size - size });
-    this.#sizes.set(gap.start, size);
     this.#last = Math.max(this.#last, gap.start + size);
     return gap.start;
   }
 
-  /** Gives back what `take` returned. */
-  give(start: number): void {
-    const size = this.#sizes.get(start);
-    if (size === undefined) throw new DeviceError(`internal: address ${start} given back but not taken`);
-    this.#sizes.delete(start);
+  /** Gives back what `take` returned for so many bytes. Nothing is noted of what is out: a table of thousands costs more than the rest. */
+  give(start: number, bytes: number): void {
+    const size = sizeFor(bytes);
     if (size > SMALL) {
       this.#join(start, size);
       return;

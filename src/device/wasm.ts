@@ -40,6 +40,7 @@ export class WasmDevice implements Device {
   readonly #pool: Pool;
   readonly #heap: Heap;
   readonly #poison: boolean;
+  readonly #guardBytes: number;
   #floats: Float32Array;
 
   private constructor(build: Build, pool: Pool, heap: Heap, options: { poison: boolean }) {
@@ -47,6 +48,7 @@ export class WasmDevice implements Device {
     this.#pool = pool;
     this.#heap = heap;
     this.#poison = options.poison;
+    this.#guardBytes = options.poison ? 4 * GUARD_WORDS : 0;
     this.#floats = new Float32Array(heap.memory.buffer);
   }
 
@@ -110,13 +112,13 @@ export class WasmDevice implements Device {
       new Int32Array(this.#heap.memory.buffer, address, values.length).set(values);
       use(address);
     } finally {
-      this.#heap.give(address);
+      this.#heap.give(address, values.byteLength);
     }
   }
 
   allocate(elements: number): Place {
     const bytes = elements * 4;
-    const offset = this.#heap.take(bytes + (this.#poison ? GUARD_WORDS * 4 : 0));
+    const offset = this.#heap.take(bytes + this.#guardBytes);
     this.liveBytes += bytes;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     if (this.#poison) {
@@ -130,7 +132,7 @@ export class WasmDevice implements Device {
     const damaged = this.#poison && this.#guard(block.offset, block.elements).some((word) => word !== GUARD);
     if (this.#poison) this.floats.fill(Number.NaN, block.offset / 4, block.offset / 4 + block.elements);
     this.liveBytes -= block.elements * 4;
-    this.#heap.give(block.offset);
+    this.#heap.give(block.offset, block.elements * 4 + this.#guardBytes);
     if (damaged) throw new DeviceError(`internal: a kernel wrote past the end of a block of ${block.elements} numbers`);
   }
 

@@ -15,6 +15,8 @@ export interface Constraint {
   accept(id: number): void;
   /** Whether nothing may follow, where no end token says so. */
   readonly done?: boolean;
+  /** Whether it is known what may follow, where that is worked out elsewhere: `mask` waits for it, and holds the thread meanwhile. */
+  readonly ready?: boolean;
   /** Gives back what a library holds. */
   free(): void;
 }

@@ -24,7 +24,8 @@ type Range = readonly [from: number, to: number];
 
 /** Rows cut into about equal ranges of at most `most`. */
 export function cutRows(rows: number, most: number): readonly Range[] {
-  const ranges = Math.max(1, Math.ceil(rows / most));
+  if (rows <= most) return [[0, rows]];
+  const ranges = Math.ceil(rows / most);
   const at = (i: number) => Math.floor((i * rows) / ranges);
   return Array.from({ length: ranges }, (_, i) => [at(i), at(i + 1)]);
 }

@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import type { Constraint, Request } from "../batch/request.ts";
+import { type Constraint, checkFits, type Request } from "../batch/request.ts";
 import type { Sampling } from "../generate/sampling.ts";
 import { Problem } from "./errors.ts";
 import type { Shared } from "./schema/sampling.ts";
@@ -22,12 +22,14 @@ export interface Asked {
 /**
  * One request to the engine for each of `n` answers. What the request does not say, the model's generation_config.json does.
  *
- * Errors: Problem with status 400 for ids outside the vocabulary and for more tokens than the context has room for.
+ * Errors: Problem with status 400 for no ids and for ids outside the vocabulary, Refused for more tokens than the context has.
  */
 export function requestsOf(served: Served, body: Shared, asked: Asked): Request[] {
   const { ids, maxTokens, logprobs, promptLogprobs, realm, signal, constraints } = asked;
   checkIds(served, ids, "prompt");
-  checkRoom(served, ids.length, maxTokens);
+  if (ids.length === 0)
+    throw new Problem(400, "prompt: got no tokens, expected one at least", { param: "prompt", code: "invalid_value" });
+  checkFits({ ids, maxTokens }, served.context, `the context of ${served.name}`);
   const { n = 1, stop, stop_token_ids: more = [], ignore_eos: endless = false, cache_salt: salt } = body;
   checkIds(served, more, "stop_token_ids");
   const seed = body.seed ?? randomInt(2 ** 31);
@@ -74,19 +76,6 @@ export function checkIds({ vocabulary, name }: Served, ids: ArrayLike<number>, p
           code: "invalid_value",
         },
       );
-}
-
-function checkRoom({ context, name }: Served, prompt: number, maxTokens: number | undefined): void {
-  // A prompt alone may fill the context; with an answer it leaves room for one token at least.
-  const least = maxTokens ?? 1;
-  if (prompt + least > context)
-    throw new Problem(
-      400,
-      `prompt: got ${prompt} tokens and ${least} to write, expected at most ${context} in all, the context of ${name}; shorten it`,
-      { param: prompt >= context ? "prompt" : "max_tokens", code: "context_length_exceeded" },
-    );
-  if (prompt === 0)
-    throw new Problem(400, "prompt: got no tokens, expected one at least", { param: "prompt", code: "invalid_value" });
 }
 
 function biasOf(served: Served, given: Shared["logit_bias"]): ReadonlyMap<number, number> | undefined {

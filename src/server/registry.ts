@@ -18,6 +18,9 @@ export interface Lease {
   release(): void;
 }
 
+/** Loads a model, given the bytes of memory that nothing holds and no cache of another may still take. */
+export type Open = (place: Place, left: number) => Promise<Served>;
+
 interface Entry {
   readonly place: Place;
   served?: Promise<Served> | undefined;
@@ -28,20 +31,19 @@ interface Entry {
   last: number;
 }
 
-/** The models of a server by name. One that is not in memory is loaded when it is first asked for; idle ones make room. */
+/**
+ * The models of a server by name. One that is not in memory is loaded when it is first asked for; idle ones make room. It keeps the
+ * account of memory for all of them: what the caches of those that are there may still take is nobody else's.
+ */
 export class Registry {
   readonly #entries: Map<string, Entry>;
-  readonly #open: (place: Place) => Promise<Served>;
+  readonly #open: Open;
   readonly #free: () => number;
   #clock = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** `free` tells the bytes of memory that are left for models. */
-  constructor(
-    places: readonly Place[],
-    open: (place: Place) => Promise<Served>,
-    free: () => number = () => Number.POSITIVE_INFINITY,
-  ) {
+  /** `free` tells the bytes of memory that nothing holds. */
+  constructor(places: readonly Place[], open: Open, free: () => number = () => Number.POSITIVE_INFINITY) {
     this.#entries = new Map(places.map((place) => [place.name, { place, uses: 0, last: 0 }]));
     this.#open = open;
     this.#free = free;
@@ -120,13 +122,19 @@ export class Registry {
   #load(entry: Entry): Promise<Served> {
     const loading = this.#turn.then(async () => {
       await this.#makeRoom(entry.place);
-      entry.ready = await this.#open(entry.place);
+      entry.ready = await this.#open(entry.place, this.#left);
       return entry.ready;
     });
     this.#turn = loading.catch(() => {
       entry.served = undefined;
     });
     return loading;
+  }
+
+  /** Bytes of memory that nothing holds and no cache may still take. */
+  get #left(): number {
+    const claims = this.loaded.map(({ engine: { figures } }) => Math.max(0, figures.cacheLimit - figures.cacheBytes));
+    return claims.reduce((left, bytes) => left - bytes, this.#free());
   }
 
   async #makeRoom({ name, bytes }: Place): Promise<void> {
@@ -136,14 +144,14 @@ export class Registry {
       .filter(({ ready, uses }) => ready && uses === 0)
       .toSorted((a, b) => a.last - b.last);
     for (const entry of idle) {
-      if (this.#free() >= need) return;
+      if (this.#left >= need) return;
       await unload(entry);
     }
-    const free = this.#free();
+    const free = Math.max(0, this.#left);
     if (free < need)
       throw new Problem(
         503,
-        `model: got "${name}", which takes ${mebibytes(need)} MiB, expected at most the ${mebibytes(free)} MiB that are free; ` +
+        `model: got "${name}", which takes ${mebibytes(need)} MiB, expected at most the ${mebibytes(free)} MiB that are free and that no model's caches may still take; ` +
           "use a smaller one, or ask again when others are idle",
         { param: "model", code: "out_of_memory", after: 60 },
       );

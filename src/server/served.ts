@@ -8,8 +8,8 @@ import type { Constrainer } from "./constrain/constrainer.ts";
 export interface Engine {
   /** Events of one request in their order; the first one that is asked for throws Refused where it is not taken. */
   submit(request: Request): AsyncGenerator<Event, void, undefined>;
-  /** Counters and gauges, made anew at each read; whether it can run anything, among them. */
-  readonly figures: { readonly healthy: boolean };
+  /** Counters and gauges, made anew at each read; whether it can run anything, bytes of its caches and the most that they may take, among them. */
+  readonly figures: { readonly healthy: boolean; readonly cacheBytes: number; readonly cacheLimit: number };
   /** Takes no more, and ends when all that runs has ended. */
   drain(): Promise<void>;
   close(): Promise<void>;

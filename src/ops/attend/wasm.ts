@@ -2,10 +2,9 @@ import { addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
-import type { Page, Paging } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { FEW, WHOLE_COLUMNS as PANEL, WHOLE_ROWS as TILES } from "../einsum/size.ts";
-import { numbersOf, typeNumber } from "../pages/wasm.ts";
+import { numberOf, typeNumber } from "../pages/wasm.ts";
 import type { AttendBackwardKernel, AttendCall, AttendKernel } from "./index.ts";
 import { HELD } from "./size.ts";
 import * as slot from "./slot.ts";
@@ -37,18 +36,15 @@ export interface Plan {
 export const attendWasm: AttendKernel = (call, out, lse) => {
   const device = out.device as WasmDevice;
   const plan = planForward(call);
-  const parts =
-    plan.few || plan.keyPieces > 1
-      ? new Tensor(device, [call.batch * call.t * call.h * plan.keyPieces, valueWidth(call) + 2])
-      : undefined;
-  const args = argumentsOf(call, plan, out, lse);
+  const unfinished = partNumbers(call, plan);
+  const parts = unfinished ? new Tensor(device, [unfinished]) : undefined;
+  const args: number[] = [];
+  tellCall(args, call, plan, out, lse);
   args[slot.PARTS] = addressOf(parts);
-  const { places, table } = tableOf(call);
-  device.lend(table, (base) => {
-    for (let i = 0; i < operandsOf(call); i++) {
-      const { paging } = rowsOf(call, i);
-      if (paging) tellPages(args, recordOf(i), paging, base + 4 * places.get(paging.pages)!);
-    }
+  const table: number[] = [];
+  const places = listPages(call, table);
+  device.lend(Int32Array.from(table), (base) => {
+    tellPages(args, call, places, base);
     device.launch(parts ? ["attend", "attendMerge"] : "attend", args, threadsFor(call));
   });
   parts?.free();
@@ -58,7 +54,8 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
   const device = out.device as WasmDevice;
   const plan = planBackward(call);
   const groups = call.h / plan.m;
-  const args = argumentsOf(call, plan, out, lse);
+  const args: number[] = [];
+  tellCall(args, call, plan, out, lse);
   args[slot.GOUT] = addressOf(gout);
   args[slot.SINK_GRADIENT] = addressOf(dsinks);
   const copies: Tensor[] = [];
@@ -86,10 +83,17 @@ export function threadsFor(...calls: readonly AttendCall[]): number | undefined 
   return work.reduce((sum, products) => sum + products, 0) < ALONE ? 1 : undefined;
 }
 
+/** Numbers of what is unfinished of a call, where it is done in pieces of the keys. */
+export function partNumbers(call: AttendCall, { few, keyPieces }: Plan): number {
+  return few || keyPieces > 1 ? call.batch * call.t * call.h * keyPieces * (valueWidth(call) + 2) : 0;
+}
+
+/** Arguments of a kernel, wherever they are written. */
+type Arguments = number[] | Float64Array;
+
 /** The arguments of a call that is cut up so, without pages, gradients and memory for what is unfinished. */
-export function argumentsOf(call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): number[] {
+export function tellCall(args: Arguments, call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): void {
   const { stick, chosen } = call;
-  const args: number[] = [];
   args[slot.BATCH] = call.batch;
   args[slot.T] = call.t;
   args[slot.S] = call.s;
@@ -140,14 +144,13 @@ export function argumentsOf(call: AttendCall, plan: Plan, out: Tensor, lse: Tens
     args[at + slot.SCALES] = 0;
     args[at + slot.TWIN] = twinOf(call, i);
   }
-  return args;
 }
 
-export const recordOf = (operand: number) => slot.OPERANDS + operand * slot.PER_OPERAND;
-export const operandsOf = ({ terms, values }: AttendCall) => terms.length + values.length;
+const recordOf = (operand: number) => slot.OPERANDS + operand * slot.PER_OPERAND;
+const operandsOf = ({ terms, values }: AttendCall) => terms.length + values.length;
 
 /** Rows of keys or values of operand i. */
-export function rowsOf({ terms, values }: AttendCall, i: number): Tensor {
+function rowsOf({ terms, values }: AttendCall, i: number): Tensor {
   return i < terms.length ? terms[i]!.k : values[i - terms.length]!.v;
 }
 
@@ -158,28 +161,32 @@ function twinOf(call: AttendCall, i: number): number {
   return twin;
 }
 
-/** Says on which pages an operand's rows lie, and how: in the record at `at`, with the list of pages at address `table`. */
-export function tellPages(args: number[], at: number, paging: Paging, table: number): void {
-  args[at + slot.PAGES] = table;
-  args[at + slot.TYPE] = typeNumber[paging.type];
-  args[at + slot.ROWS_AT] = paging.offset;
-  args[at + slot.SCALES_AT] = paging.scales;
-  args[at + slot.SCALES] = paging.groups;
+/** Says on which pages the rows of operands lie, and how: `places` is what `listPages` gave, of the table at `base`. */
+export function tellPages(args: Arguments, call: AttendCall, places: readonly number[], base: number): void {
+  for (let i = 0; i < places.length; i++) {
+    const { paging } = rowsOf(call, i);
+    if (!paging) continue;
+    const at = recordOf(i);
+    args[at + slot.PAGES] = base + 4 * places[i]!;
+    args[at + slot.TYPE] = typeNumber[paging.type];
+    args[at + slot.ROWS_AT] = paging.offset;
+    args[at + slot.SCALES_AT] = paging.scales;
+    args[at + slot.SCALES] = paging.groups;
+  }
 }
 
-/** The numbers of all pages that a call's rows lie on, and where each list of them begins. */
-export function tableOf(call: AttendCall) {
-  const places = new Map<readonly Page[], number>();
-  let count = 0;
+/** Puts the numbers of all pages that a call's rows lie on behind what is in `table`; gives where those of each operand begin. */
+export function listPages(call: AttendCall, table: number[]): readonly number[] {
+  const places: number[] = [];
   for (let i = 0; i < operandsOf(call); i++) {
     const pages = rowsOf(call, i).paging?.pages;
-    if (!pages || places.has(pages)) continue;
-    places.set(pages, count);
-    count += pages.length;
+    let twin = 0;
+    // Parts of one cache lie on the same pages.
+    while (twin < i && rowsOf(call, twin).paging?.pages !== pages) twin++;
+    places.push(twin < i ? places[twin]! : table.length);
+    if (pages && twin === i) for (let k = 0; k < pages.length; k++) table.push(numberOf(pages[k]!));
   }
-  const table = new Int32Array(count);
-  for (const [pages, at] of places) table.set(numbersOf(pages), at);
-  return { places, table };
+  return places;
 }
 
 /** Floats that a key takes where its rows are expanded from narrower ones: of all groups, or of one. */

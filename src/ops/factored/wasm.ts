@@ -4,7 +4,7 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import * as slot from "../attend/slot.ts";
-import { argumentsOf, type Plan } from "../attend/wasm.ts";
+import { type Plan, tellCall } from "../attend/wasm.ts";
 import { WHOLE_COLUMNS as PANEL, WHOLE_ROWS as TILES } from "../einsum/size.ts";
 import type { FactoredCall, FactoredKernel } from "./index.ts";
 import * as factored from "./slot.ts";
@@ -29,7 +29,8 @@ export const factoredWasm: FactoredKernel = (call, out) => {
   const parts = plan.keyPieces > 1 ? new Tensor(device, [batch * t * h * plan.keyPieces, v + 2]) : undefined;
   // A call of attend as far as it goes: heads that share their keys, one term and one value.
   const [terms, values] = [[{ q, k: bk, e, g: 1 }], [{ v: bv, e: v, g: 1 }]];
-  const args = argumentsOf({ ...call, terms, values }, plan, out, undefined);
+  const args: number[] = [];
+  tellCall(args, { ...call, terms, values }, plan, out, undefined);
   args[slot.PARTS] = addressOf(parts);
   args[factored.KEY_RANK] = keyRank;
   args[factored.VALUE_RANK] = valueRank;

@@ -2,8 +2,13 @@ import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { kernel } from "../op.ts";
 
-/** Rounds the rows of `from` (`[n, ...]`) to the type of `paged`'s pages and puts them there from row `at` on. */
-export type StoreKernel = (from: Tensor, paged: Tensor, at: number) => void;
+/** For each part plain rows of all sequences, one after the other (`[n, ...]`), and for each sequence its rows on pages of its own. */
+export type StoreKernel = (
+  from: readonly Tensor[],
+  paged: readonly (readonly Tensor[])[],
+  at: readonly number[],
+  rows: readonly number[],
+) => void;
 /**
  * Fills `out` with rows of `paged`: those from `first` on where that is a number, else those that the tensor's whole numbers name;
  * zeros for a negative one, NaN beyond the rows.
@@ -14,11 +19,18 @@ const store = kernel("storePages", { writes: [1] });
 const load = kernel("loadPages", { writes: [2] });
 
 /**
- * Writes rows `[n, ...]` into a cached tensor from row `at` on, rounded to its type: bfloat16 to nearest even; 8-bit with scale
- * d = largest magnitude / 127 and each number x / d to the nearest even whole one, all in float32.
+ * Writes new rows of several sequences into their cached tensors: of `from[p]`, part p of all sequences one after the other, `rows[i]`
+ * go to `paged[p][i]` from row `at[i]` on. They are rounded to its type: bfloat16 to nearest even; 8-bit with scale d = largest
+ * magnitude / 127 and each number x / d to the nearest even whole one, all in float32.
  */
-export function storePages(from: Tensor, paged: Tensor, at: number): void {
-  store(from.device)(from, paged, at);
+export function storePages(
+  from: readonly Tensor[],
+  paged: readonly (readonly Tensor[])[],
+  at: readonly number[],
+  rows: readonly number[],
+): void {
+  const [first] = from;
+  if (first?.size) store(first.device)(from, paged, at, rows);
 }
 
 /**

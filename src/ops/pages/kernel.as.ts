@@ -16,16 +16,36 @@ function scaleAt(args: usize, row: i32, group: i32): usize {
   return page + address(args, slot.SCALES_AT) + (<usize>((row % PAGE) * whole(args, slot.GROUPS) + group) << 2);
 }
 
+/** Rows of several parts and sequences, whose pieces follow one another. */
 export function storePages(args: usize, _thread: i32): void {
-  const n = whole(args, slot.ROWS), groups = whole(args, slot.GROUPS), width = whole(args, slot.WIDTH) / groups, type = whole(args, slot.TYPE);
-  const each = rowsOf(whole(args, slot.WIDTH)), pieces = piecesOf(n, each);
-  for (let piece = first(pieces); piece < pieces; piece = next())
-    for (let i = piece * each, to = min(n, i + each); i < to; i++)
-      for (let g = 0; g < groups; g++) {
-        const from = address(args, slot.FLOATS) + (<usize>((i * groups + g) * width) << 2);
-        const row = whole(args, slot.FIRST) + i;
-        reduce(type, from, width, numbersAt(args, row, g, width), scaleAt(args, row, g));
-      }
+  const n = whole(args, slot.STORES), stores = address(args, slot.FIRST_STORE), each = address(args, slot.STORE_BYTES);
+  let all = 0;
+  for (let i = 0; i < n; i++) all += piecesIn(stores + <usize>i * each);
+  // A thread's pieces ascend, and with them what they belong to.
+  let store = stores, start = 0, end = piecesIn(store);
+  for (let piece = first(all); piece < all; piece = next()) {
+    while (piece >= end) {
+      store += each;
+      start = end;
+      end += piecesIn(store);
+    }
+    storePiece(store, piece - start);
+  }
+}
+
+function piecesIn(store: usize): i32 {
+  return piecesOf(whole(store, slot.ROWS), rowsOf(whole(store, slot.WIDTH)));
+}
+
+function storePiece(args: usize, piece: i32): void {
+  const groups = whole(args, slot.GROUPS), width = whole(args, slot.WIDTH) / groups, type = whole(args, slot.TYPE);
+  const each = rowsOf(whole(args, slot.WIDTH));
+  for (let i = piece * each, to = min(whole(args, slot.ROWS), i + each); i < to; i++)
+    for (let g = 0; g < groups; g++) {
+      const from = address(args, slot.FLOATS) + (<usize>((i * groups + g) * width) << 2);
+      const row = whole(args, slot.FIRST) + i;
+      reduce(type, from, width, numbersAt(args, row, g, width), scaleAt(args, row, g));
+    }
 }
 
 export function loadPages(args: usize, _thread: i32): void {

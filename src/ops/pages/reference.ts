@@ -11,7 +11,17 @@ function rowOf(paged: Tensor, i: number): Float64Array {
   return (pages[Math.floor(i / PAGE)]!.block as Floats).data.subarray(from, from + width);
 }
 
-export const storePagesReference: StoreKernel = (from, paged, at) => {
+export const storePagesReference: StoreKernel = (from, paged, at, rows) => {
+  from.forEach((all, part) => {
+    let first = 0;
+    rows.forEach((n, i) => {
+      storeRows(all.rows(first, first + n), paged[part]![i]!, at[i]!);
+      first += n;
+    });
+  });
+};
+
+function storeRows(from: Tensor, paged: Tensor, at: number): void {
   const { type, groups } = paged.paging!;
   const [n = 0] = from.shape;
   const width = from.size / n;
@@ -21,7 +31,7 @@ export const storePagesReference: StoreKernel = (from, paged, at) => {
       const x = dataOf(from).subarray(i * width + begin, i * width + end);
       rowOf(paged, at + i).set(rounded(x, type), begin);
     }
-};
+}
 
 export const loadPagesReference: LoadKernel = (paged, rows, out) => {
   const [n = 0] = out.shape;

@@ -20,3 +20,8 @@ export const SCALES_AT = 8;
 export const NUMBERS = 9;
 /** Rows that there are. */
 export const TOKENS = 10;
+
+// Storing several: how many, where the first's slots lie, and bytes from one's to the next's.
+export const STORES = 0;
+export const FIRST_STORE = 1;
+export const STORE_BYTES = 2;

@@ -1,6 +1,7 @@
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { PAGE, type Paging } from "../../tensor/page.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { bindPages, read } from "../attend/gpu/read.wgsl.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
 import type { LoadKernel, StoreKernel } from "./index.ts";
@@ -102,7 +103,17 @@ ${head}
   },
 };
 
-export const storePagesWebgpu: StoreKernel = (from, paged, at) => {
+export const storePagesWebgpu: StoreKernel = (from, paged, at, rows) => {
+  from.forEach((all, part) => {
+    let first = 0;
+    rows.forEach((n, i) => {
+      storeRows(all.rows(first, first + n), paged[part]![i]!, at[i]!);
+      first += n;
+    });
+  });
+};
+
+function storeRows(from: Tensor, paged: Tensor, at: number): void {
   const device = from.device as WebgpuDevice;
   const paging = paged.paging!;
   const [n = 0] = from.shape;
@@ -118,7 +129,7 @@ export const storePagesWebgpu: StoreKernel = (from, paged, at) => {
   if (paging.type === "q8") device.launch(storeScales, constants, places, given, groupsFor(n * paging.groups));
   const words = Math.ceil(((start + n) * width) / per) - Math.floor((start * width) / per);
   device.launch(storeNumbers, constants, places, given, groupsFor(Math.ceil(words / THREADS)));
-};
+}
 
 export const loadPagesWebgpu: LoadKernel = (paged, rows, out) => {
   if (out.size === 0) return;

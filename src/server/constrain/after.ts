@@ -38,6 +38,9 @@ export function afterThoughts(
           `constraint: got ${JSON.stringify(rest).slice(0, 80)} in one token with ${close}, expected nothing; ask again`,
         );
     },
+    get ready() {
+      return thinking || (constraint.ready ?? true);
+    },
     get done() {
       return !thinking && (constraint.done ?? false);
     },

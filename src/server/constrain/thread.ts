@@ -64,6 +64,9 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
           sequence.expect(token);
           worker.postMessage({ kind: "accept", id, token } satisfies Order);
         },
+        get ready() {
+          return sequence.ready;
+        },
         get done() {
           return sequence.done;
         },
@@ -103,6 +106,8 @@ class Sequence {
   /** How many times the thread is to have told what may follow. */
   #expected = 1;
   #ended = false;
+  /** When it was first asked for what may follow now. */
+  #asked: number | undefined;
   /** Where in a character the text is. */
   #place = WHOLE;
 
@@ -116,6 +121,7 @@ class Sequence {
   expect(token: number): void {
     if (this.#task.end.includes(token)) this.#ended = true;
     this.#expected++;
+    this.#asked = undefined;
     this.#place = Math.max(WHOLE, walk(this.#place, pieceOf(this.#task, token)));
   }
 
@@ -140,12 +146,22 @@ class Sequence {
       if (walk(this.#place, pieceOf(this.#task, id)) < 0) logits[id] = Number.NEGATIVE_INFINITY;
   }
 
+  /** Whether `mask` answers at once, be it with an error. */
+  get ready(): boolean {
+    return Atomics.load(this.#shared, COUNT) >= this.#expected || this.#left <= 0 || !this.#alive();
+  }
+
+  /** Milliseconds that the thread still has. */
+  get #left(): number {
+    this.#asked ??= performance.now();
+    return this.#asked + MASK_LIMIT - performance.now();
+  }
+
   #wait(): number {
-    const deadline = performance.now() + MASK_LIMIT;
     for (;;) {
       const count = Atomics.load(this.#shared, COUNT);
       if (count >= this.#expected) return Atomics.load(this.#shared, 1);
-      const left = deadline - performance.now();
+      const left = this.#left;
       if (left <= 0 || !this.#alive()) {
         this.#end();
         throw new DeviceError(
