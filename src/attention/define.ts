@@ -261,5 +261,7 @@ export function formNames(variant: Costed, z: Sizes): string[] {
 
 /** Numbers in parts with these axes. */
 export function countValues(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
-  return parts.reduce((sum, [, axes]) => sum + sizeOf(shapeOf(axes, z)), 0);
+  let sum = 0;
+  for (const [, axes] of parts) sum += sizeOf(shapeOf(axes, z));
+  return sum;
 }

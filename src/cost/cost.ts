@@ -64,7 +64,20 @@ export function bytesPerToken({ layers }: Blueprint, form: CachedForm, type: Dty
 
 /** Bytes of `context` tokens of one sequence in all layers, states of fixed size included. */
 export function cacheBytes(blueprint: Blueprint, form: CachedForm, type: Dtype, context: number): number {
-  return blueprint.layers.reduce((sum, kind) => sum + kind.count * layerBytes(kind, form, type, context), 0);
+  return cacheByTokens(blueprint, form, type)(context);
+}
+
+/** The same by tokens: what a search asks many times. */
+export function cacheByTokens({ layers }: Blueprint, form: CachedForm, type: Dtype): (context: number) => number {
+  const rows = layers.map((kind) => {
+    const kept = keptAs(kind, form);
+    return { kind, entry: entryBytes(kept, type), state: 4 * kept.state };
+  });
+  return (context) => {
+    let sum = 0;
+    for (const { kind, entry, state } of rows) sum += kind.count * (heldBytes(kind, entry, context) + state);
+    return sum;
+  };
 }
 
 /** Bytes of states of fixed size of one sequence in all layers; a state is always float32. */
@@ -126,7 +139,8 @@ export function longestContext(
   type: Dtype,
   { room, batch = 1 }: { readonly room: number; readonly batch?: number },
 ): number {
-  return longestWithin((context) => batch * cacheBytes(blueprint, form, type, context), room);
+  const bytesOf = cacheByTokens(blueprint, form, type);
+  return longestWithin((context) => batch * bytesOf(context), room);
 }
 
 /**

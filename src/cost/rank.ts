@@ -1,7 +1,7 @@
 /** What one of several ranks holds of a model: an attention of fewer heads is an attention, so all else follows from it. */
 import type { Costing } from "../attention/define.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
-import { cacheBytes, stateBytes, type Types } from "./cost.ts";
+import { cacheByTokens, stateBytes, type Types } from "./cost.ts";
 import { type CachedForm, keptOf } from "./keep.ts";
 import { countByPart, shippedWidths, widthsOf } from "./part.ts";
 import { checkHeads, type Split } from "./split.ts";
@@ -75,7 +75,8 @@ export function rankCache(
   const own = rankOf(blueprint, split.tensor);
   const state = stateBytes(own);
   const share = stageShare(blueprint, split.pipeline);
-  return (tokens) => share * (state + (cacheBytes(own, form, cacheType, tokens) - state) / split.context);
+  const bytesOf = cacheByTokens(own, form, cacheType);
+  return (tokens) => share * (state + (bytesOf(tokens) - state) / split.context);
 }
 
 /** Whether tensor ranks leave what a layer keeps whole, as they do a latent. */

@@ -1,6 +1,6 @@
 /** What machines hold of a model, and how fast they run it. */
 import type { Blueprint } from "../cost/blueprint.ts";
-import { cacheBytes, formsOf, waysOf, weightBytes } from "../cost/cost.ts";
+import { cacheByTokens, cacheBytes, formsOf, waysOf, weightBytes } from "../cost/cost.ts";
 import type { Machine } from "../cost/crossover.ts";
 import { longestOf } from "../cost/longest.ts";
 import { stepWork } from "../cost/step.ts";
@@ -89,7 +89,8 @@ function longestFinder(blueprint: Blueprint, { batch, cacheType }: PlanSettings)
   const finders = formsOf(blueprint).flatMap((form) =>
     widths.map((width) => {
       const dtype = types.find((one) => dtypes[one] === width)!;
-      return longestOf((tokens) => batch * cacheBytes(blueprint, form, dtype, tokens));
+      const bytesOf = cacheByTokens(blueprint, form, dtype);
+      return longestOf((tokens) => batch * bytesOf(tokens));
     }),
   );
   return (room: number) => {

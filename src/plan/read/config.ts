@@ -66,7 +66,6 @@ export function assemble(
   const { norm = 1, norms = 2 } = architecture;
   const layers = Array.from({ length: count }, (_, i): LayerKind => {
     const { attention, extra = 0, ...cached } = architecture.attention(s, i, architecture, config);
-    checkSizes(attention.variant, attention.sizes);
     const feed = architecture.feed(s, i, architecture, config);
     return {
       count: 1,
@@ -76,6 +75,8 @@ export function assemble(
       ...cached,
     };
   });
+  const kinds = alike(layers);
+  for (const { attention } of kinds) checkSizes(attention.variant, attention.sizes);
   checkOwners(layers);
   const blueprint: Blueprint = {
     name,
@@ -83,7 +84,7 @@ export function assemble(
     vocabulary,
     width,
     tied: s.tie_word_embeddings ?? false,
-    layers: alike(layers),
+    layers: kinds,
     extra: norm * width + (architecture.extra?.(s, config) ?? 0),
     maxContext: s.max_position_embeddings || undefined,
     tables: architecture.tables?.(s, config),

@@ -55,9 +55,17 @@ function holdersOf({ name, state }: Costed): readonly string[] {
   return name.startsWith("KDA") ? ["self_attn", "attention", "attn", ...own] : own;
 }
 
+const known = new Map<string, readonly string[]>();
+
 /** Names of a module: within each layer, by each way to say it. */
-const namesOf = (holders: readonly string[], module: readonly string[]) =>
-  layerNames.flatMap((layer) => holders.flatMap((holder) => module.map((name) => `${layer}${holder}.${name}`)));
+function namesOf(holders: readonly string[], module: readonly string[]): readonly string[] {
+  const key = `${holders} ${module}`;
+  const found =
+    known.get(key) ??
+    layerNames.flatMap((layer) => holders.flatMap((holder) => module.map((name) => `${layer}${holder}.${name}`)));
+  known.set(key, found);
+  return found;
+}
 
 /** The matrices of a blueprint's layers. Routers, filters and vectors are none: no scheme that is known quantises them. */
 export function linearsOf({ layers, width }: Blueprint): Linear[] {

@@ -11,21 +11,46 @@ import {
   perBlock,
   perGroup,
   perTensor,
-  read,
+  reading,
   readSpared,
   type Scheme,
   sayGroup,
 } from "./scheme.ts";
 
+const fp8Keys = reading({
+  weight_block_size: block.nullish(),
+  modules_to_not_convert: names.nullish(),
+  ignored_layers: names.nullish(),
+  expert_dtype: z.string().max(40).nullish(),
+});
+const gptqKeys = reading({ bits, group_size: group.nullish(), lm_head: z.boolean().nullish() });
+const awqKeys = reading({
+  bits: bits.nullish(),
+  w_bit: bits.nullish(),
+  group_size: group.nullish(),
+  q_group_size: group.nullish(),
+});
+const bitsandbytesKeys = reading({
+  load_in_4bit: z.boolean().nullish(),
+  bnb_4bit_use_double_quant: z.boolean().nullish(),
+  llm_int8_skip_modules: names.nullish(),
+});
+const torchaoKeys = reading({
+  quant_type: z.union([z.string().max(80), z.object({ default: z.looseObject({ _type: z.string().max(80) }) })]),
+  quant_type_kwargs: z.object({ group_size: group.nullish() }).nullish(),
+});
+const exl3Keys = reading({ bits, head_bits: bits.nullish() });
+const hqqKeys = reading({
+  quant_config: z.object({ weight_quant_params: z.object({ nbits: bits, group_size: group }) }),
+  skip_modules: names.nullish(),
+});
+const mlxKeys = reading({ bits, group_size: group, mode: z.string().max(40).nullish() });
+const groupKeys = reading({ group_size: group.nullish() });
+
 /** A scheme by the text of `quant_method`: what reads the keys that stand beside it. */
 const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> = {
   fp8(config) {
-    const keys = read(config, {
-      weight_block_size: block.nullish(),
-      modules_to_not_convert: names.nullish(),
-      ignored_layers: names.nullish(),
-      expert_dtype: z.string().max(40).nullish(),
-    });
+    const keys = fp8Keys(config);
     const size = keys.weight_block_size;
     // DeepSeek-V4: a byte of exponent for every 32 numbers of an expert.
     const experts = keys.expert_dtype === "fp4" ? [{ named: ["experts"], width: mxfp4 }] : [];
@@ -44,7 +69,7 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
     spared: readSpared(config),
   }),
   gptq(config) {
-    const keys = read(config, { bits, group_size: group.nullish(), lm_head: z.boolean().nullish() });
+    const keys = gptqKeys(config);
     const size = keys.group_size ?? 128;
     // Scales are halves, zeros are packed as the weights are; the order of rows is a number for each input.
     const width = perGroup(keys.bits, size, 16 + keys.bits);
@@ -52,12 +77,7 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
     return { about: `${keys.bits} bits ${sayGroup(size)}`, rules: [{ width }], spared: readSpared(config), head };
   },
   awq(config) {
-    const keys = read(config, {
-      bits: bits.nullish(),
-      w_bit: bits.nullish(),
-      group_size: group.nullish(),
-      q_group_size: group.nullish(),
-    });
+    const keys = awqKeys(config);
     const [n, size] = [keys.bits ?? keys.w_bit ?? 4, keys.group_size ?? keys.q_group_size ?? 128];
     return {
       about: `${n} bits ${sayGroup(size)}`,
@@ -66,11 +86,7 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
     };
   },
   bitsandbytes(config) {
-    const keys = read(config, {
-      load_in_4bit: z.boolean().nullish(),
-      bnb_4bit_use_double_quant: z.boolean().nullish(),
-      llm_int8_skip_modules: names.nullish(),
-    });
+    const keys = bitsandbytesKeys(config);
     // A float32 scale for 64 numbers, or a byte, and a float32 for 256 of those.
     const four = keys.bnb_4bit_use_double_quant ? perGroup(4, 64, 8 + 32 / 256) : perGroup(4, 64, 32);
     const about = keys.load_in_4bit ? "4 bits in blocks of 64" : "8 bits by row";
@@ -86,14 +102,11 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
   modelopt: readModelopt,
   quark: readQuark,
   torchao(config) {
-    const keys = read(config, {
-      quant_type: z.union([z.string().max(80), z.object({ default: z.looseObject({ _type: z.string().max(80) }) })]),
-      quant_type_kwargs: z.object({ group_size: group.nullish() }).nullish(),
-    });
+    const keys = torchaoKeys(config);
     const { quant_type: type } = keys;
     const name = typeof type === "string" ? type : type.default._type;
     const data = typeof type === "string" ? {} : ((type.default._data ?? {}) as Config);
-    const size = read({ ...data, ...keys.quant_type_kwargs }, { group_size: group.nullish() }).group_size ?? 128;
+    const size = groupKeys({ ...data, ...keys.quant_type_kwargs }).group_size ?? 128;
     const width = /int4/i.test(name)
       ? perGroup(4, size, 32)
       : /nvfp4/i.test(name)
@@ -104,17 +117,13 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
     return width && { about: name, rules: [{ width }], spared: readSpared(config) };
   },
   exl3(config) {
-    const keys = read(config, { bits, head_bits: bits.nullish() });
+    const keys = exl3Keys(config);
     // Signs and scales of rows and columns: two halves for every one.
     const head = keys.head_bits ? perGroup(keys.head_bits, -1, 32) : undefined;
     return { about: `${keys.bits} bits on average`, rules: [{ width: perGroup(keys.bits, -1, 32) }], spared: [], head };
   },
   hqq(config) {
-    const weights = z.object({ nbits: bits, group_size: group });
-    const keys = read(config, {
-      quant_config: z.object({ weight_quant_params: weights }),
-      skip_modules: names.nullish(),
-    });
+    const keys = hqqKeys(config);
     const { nbits, group_size } = keys.quant_config.weight_quant_params;
     const width = perGroup(nbits, group_size, 32);
     return { about: `${nbits} bits ${sayGroup(group_size)}`, rules: [{ width }], spared: keys.skip_modules ?? [] };
@@ -122,7 +131,7 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
   bitnet: (config) => ({ about: "2 bits", rules: [{ width: perTensor(2) }], spared: readSpared(config) }),
   /** MLX's own key `quantization`, which says no method. */
   mlx(config) {
-    const keys = read(config, { bits, group_size: group, mode: z.string().max(40).nullish() });
+    const keys = mlxKeys(config);
     const { mode = "affine" } = keys;
     const width = mode === "nvfp4" ? nvfp4 : mode === "affine" ? perGroup(keys.bits, keys.group_size, 32) : undefined;
     const own = width ?? (mode?.startsWith("mxfp") ? perGroup(keys.bits, keys.group_size, 8) : undefined);

@@ -10,7 +10,7 @@ import {
   perBlock,
   perGroup,
   perTensor,
-  read,
+  reading,
   type Scheme,
   type Width,
 } from "./scheme.ts";
@@ -32,8 +32,14 @@ const groups = z.record(
   z.object({ targets: names.nullish(), weights: weightArgs.nullish(), format: z.string().max(80).nullish() }),
 );
 
+const compressedKeys = reading({
+  config_groups: groups,
+  ignore: names.nullish(),
+  format: z.string().max(80).nullish(),
+});
+
 export function readCompressed(config: Config): Scheme | undefined {
-  const keys = read(config, { config_groups: groups, ignore: names.nullish(), format: z.string().max(80).nullish() });
+  const keys = compressedKeys(config);
   const abouts: string[] = [];
   const rules = Object.values(keys.config_groups).flatMap(({ targets, weights, format }) => {
     if (!weights) return [];
@@ -76,13 +82,15 @@ const algorithms: Readonly<Record<string, Width>> = {
   W8A16: perGroup(8, -1, 32),
 };
 
+const modeloptKeys = reading({
+  quant_algo: z.string().max(80).nullish(),
+  ignore: names.nullish(),
+  exclude_modules: names.nullish(),
+  quantized_layers: z.record(z.string().max(1000), z.object({ quant_algo: z.string().max(80) })).nullish(),
+});
+
 export function readModelopt(config: Config): Scheme | undefined {
-  const keys = read(config, {
-    quant_algo: z.string().max(80).nullish(),
-    ignore: names.nullish(),
-    exclude_modules: names.nullish(),
-    quantized_layers: z.record(z.string().max(1000), z.object({ quant_algo: z.string().max(80) })).nullish(),
-  });
+  const keys = modeloptKeys(config);
   const algo = keys.quant_algo?.toUpperCase();
   const spared = [...(keys.ignore ?? []), ...(keys.exclude_modules ?? [])];
   if (algo === undefined && config.config_groups) return readCompressed(config);
@@ -105,12 +113,14 @@ const quarkWeight = z.object({
 });
 const quarkGroup = z.object({ weight: z.union([quarkWeight, z.array(quarkWeight).min(1).max(8)]).nullish() });
 
+const quarkKeys = reading({
+  global_quant_config: quarkGroup.nullish(),
+  layer_quant_config: z.record(z.string().max(1000), quarkGroup).nullish(),
+  exclude: names.nullish(),
+});
+
 export function readQuark(config: Config): Scheme | undefined {
-  const keys = read(config, {
-    global_quant_config: quarkGroup.nullish(),
-    layer_quant_config: z.record(z.string().max(1000), quarkGroup).nullish(),
-    exclude: names.nullish(),
-  });
+  const keys = quarkKeys(config);
   const widthOf = ({ weight }: z.infer<typeof quarkGroup>): { about: string; width: Width } | undefined => {
     // Of several steps the last is what is stored.
     const stored = Array.isArray(weight) ? weight.at(-1) : weight;

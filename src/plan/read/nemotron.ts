@@ -36,10 +36,14 @@ const named = (letters: string | null | undefined, names: z.infer<typeof list> |
   names?.map((name) => (name in standard ? standard[name as keyof typeof standard] : (name as Kind))) ??
   [...(letters ?? "")].flatMap((letter) => (isLetter(letter) ? [kinds[letter]] : []));
 
+/** What layers are by what was read of a config: each of them asks. */
+const known = new WeakMap<z.infer<typeof schema>, readonly Kind[]>();
+
 /** What layer i of Nemotron-H is. */
 function nemotronKind(i: number, config: Config): Kind {
   const keys = readKeys(config, schema);
-  const all = named(keys.hybrid_override_pattern, keys.layers_block_type);
+  const all = known.get(keys) ?? named(keys.hybrid_override_pattern, keys.layers_block_type);
+  known.set(keys, all);
   return at(all, i, "num_hidden_layers");
 }
 

@@ -44,12 +44,15 @@ export const perBlock =
 export const nvfp4 = perGroup(4, 16, 8);
 export const mxfp4 = perGroup(4, 32, 8);
 
-/** Some keys of the quantization config, checked. */
-export function read<S extends z.ZodRawShape>(config: Config, shape: S): z.infer<z.ZodObject<S>> {
-  return readKeys({ quantization_config: config }, z.object({ quantization_config: z.object(shape) }))
-    .quantization_config as z.infer<z.ZodObject<S>>;
+/** What reads some keys of a quantization config, checked; their schema is made when it is first asked for, and once. */
+export function reading<S extends z.ZodRawShape>(shape: S): (config: Config) => z.infer<z.ZodObject<S>> {
+  let schema: z.ZodObject | undefined;
+  return (config) => {
+    schema ??= z.object({ quantization_config: z.object(shape) });
+    return readKeys({ quantization_config: config }, schema).quantization_config as z.infer<z.ZodObject<S>>;
+  };
 }
 
-export const readSpared = (config: Config) =>
-  read(config, { modules_to_not_convert: names.nullish() }).modules_to_not_convert ?? [];
+const sparedKeys = reading({ modules_to_not_convert: names.nullish() });
+export const readSpared = (config: Config) => sparedKeys(config).modules_to_not_convert ?? [];
 export const sayGroup = (size: number) => (size > 0 ? `by ${size}` : "by row");

@@ -177,13 +177,21 @@ export function settle(s: Settings, ...names: readonly Key[]): void {
 /** What was read of a config before: each layer asks again. */
 const known = new WeakMap<Config, Map<z.ZodObject, unknown>>();
 
+const namesBySchema = new WeakMap<z.ZodObject, readonly string[]>();
+
 /** The names of a schema's keys, and of those within objects. */
-function shapeNames(schema: z.ZodObject, before = ""): string[] {
+function shapeNames(schema: z.ZodObject): readonly string[] {
+  const found = namesBySchema.get(schema) ?? listNames(schema, "");
+  namesBySchema.set(schema, found);
+  return found;
+}
+
+function listNames(schema: z.ZodObject, before: string): string[] {
   return Object.entries(schema.shape).flatMap(([key, inner]) => {
     let own: unknown = inner;
     while (own instanceof z.ZodOptional || own instanceof z.ZodNullable || own instanceof z.ZodDefault)
       own = own.unwrap();
-    return [before + key, ...(own instanceof z.ZodObject ? shapeNames(own, `${before}${key}.`) : [])];
+    return [before + key, ...(own instanceof z.ZodObject ? listNames(own, `${before}${key}.`) : [])];
   });
 }
 

@@ -71,6 +71,7 @@ export function countNamed(wildcards: readonly Wildcard[], names: readonly strin
 
 /** A name with or without `*`, from the beginning of any of a name's parts to the end of one. */
 function glob(text: string): (name: string) => boolean {
+  if (!text.includes("*")) return (name) => `.${name}.`.includes(`.${text}.`);
   const steps = Array.from(text, (char) =>
     char === "*" ? { accepts: any, many: true } : { accepts: is(char), many: false },
   );
