@@ -4,6 +4,7 @@ import { einsum } from "../src/ops/einsum/index.ts";
 import { gather } from "../src/ops/embed/index.ts";
 import { rmsNorm } from "../src/ops/norm/index.ts";
 import { pack } from "../src/ops/pack/index.ts";
+import { MOST } from "../src/ops/packed/size.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 import { type PackedFormat, rowBytes } from "../src/tensor/packing.ts";
 import { Random } from "../src/tensor/random.ts";
@@ -11,7 +12,7 @@ import { packedTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
 import { axes, cases, exact, formats, onto, raised, type Shape, weightOf } from "./fixture/packed.ts";
 import { openScope } from "./fixture/scope.ts";
 
-/** Where activations are rounded to whole numbers for up to 16 rows. */
+/** Where activations are rounded to whole numbers for up to MOST rows. */
 const whole = new Set<PackedFormat>(["Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K"]);
 
 /** What the kernels make of activations that are summed along blocks of 32: x = d q, both rounded. */
@@ -47,12 +48,12 @@ describe.each(formats)("weights packed as %s, in every build", (format) => {
     const { numbers } = weight;
     const span = numbers.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
     const weights = await Promise.all(devices.map((device) => onto(device, weight)));
-    for (const n of [1, 2, 5, 8, 9, 16, 17]) {
+    for (const n of [1, 2, 5, 8, 9, 17, MOST, MOST + 1]) {
       const sizes = { ...shape.sizes, [rows]: n };
       const form = la.map((l) => sizes[l]!);
       const a = Float32Array.from(random.normals(sizeOf(form), 1));
       // What is exact is so for every build.
-      const few = along && whole.has(format) && n <= 16;
+      const few = along && whole.has(format) && n <= MOST;
       const { values, steps } = few ? rounded(a) : { values: a, steps: a };
       const { sum, bound } = exact(shape.spec, sizes, values, numbers);
       const plain = few && exact(shape.spec, sizes, a, numbers).sum;
@@ -87,16 +88,16 @@ describe.each(formats)("weights packed as %s, in every build", (format) => {
     const d = ["Q4_K", "Q6_K"].includes(format) ? 512 : 352;
     const shape: Shape = { spec: "t d, w d -> t w", order: "w | d", sizes: { w: 23, d } };
     const weight = weightOf(format, ["w", "d"], shape, random);
-    const a = random.normals(16 * d, 1);
+    const a = random.normals(MOST * d, 1);
     for (const device of devices)
       await openScope(device, async () => {
         const b = await onto(device, weight);
         const alone: number[][] = [];
-        for (let i = 0; i < 16; i++) {
+        for (let i = 0; i < MOST; i++) {
           const row = tensor(device, [1, d], a.slice(i * d, (i + 1) * d));
           alone.push([...(await einsum(shape.spec, row, b).read())]);
         }
-        for (const n of [2, 3, 4, 5, 7, 16]) {
+        for (const n of [2, 3, 4, 5, 7, 18, MOST]) {
           const got = await einsum(shape.spec, tensor(device, [n, d], a.slice(0, n * d)), b).read();
           expect([...got], device.build).toEqual(alone.slice(0, n).flat());
         }

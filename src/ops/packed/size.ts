@@ -7,7 +7,7 @@ export const SPARE = 1048576;
 export const STRIP = 256;
 /** Bytes in front of that for a strip of a widened weight and for sums, and rows of activations that these have room for. */
 export const ALIGNED = 32768;
-export const MOST = 16;
+export const MOST = 64;
 /** Rows of activations that are one tile, and panels of a weight that are one at most. */
 export const TILE = 4;
 export const TOGETHER = 4;
