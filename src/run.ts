@@ -1,18 +1,31 @@
 // What a page runs models with, in a worker of its own: fetched or unpacked only where a model is to run, apart from `web.ts`, which
 // plans and has no kernels. Nothing here needs Node.
+export { declaredBytes } from "./attention/cache.ts";
+export { formNames } from "./attention/define.ts";
+export type { Attention } from "./attention/layer.ts";
+export { parseSpec } from "./attention/spec.ts";
+export { expandedCache } from "./attention/unfold.ts";
 export { type Preset, presetConfig } from "./checkpoint/preset.ts";
 export { sampleGguf } from "./checkpoint/sample.ts";
-export { commonMachine } from "./cost/crossover.ts";
+export { commonMachine, type Machine } from "./cost/crossover.ts";
+export { attentionWork } from "./cost/work.ts";
+export { recallSource } from "./data/recall.ts";
+export type { Source } from "./data/source.ts";
 export { storySource } from "./data/story.ts";
+export { textSource } from "./data/text.ts";
 export { WasmDevice } from "./device/wasm.ts";
 export { WebgpuDevice } from "./device/webgpu.ts";
+export type { Measured } from "./file/figures.ts";
 export { type Conversation, conversation } from "./generate/chat.ts";
 export { generate } from "./generate/generate.ts";
 export { type LoadedModel, load } from "./generate/load.ts";
-export { Session } from "./generate/session.ts";
+export { cacheBytes, Session } from "./generate/session.ts";
 export type { TextSession } from "./generate/text.ts";
-export { match } from "./lab/match.ts";
+export { type Matched, match } from "./lab/match.ts";
+export { crossoverGrid, type GridPoint, gridSeconds } from "./measure/grid.ts";
+export { tune } from "./measure/tune.ts";
 export { modelSize } from "./model/model.ts";
 export { byteTokenizer } from "./tokenizer/tokenizer.ts";
 export { optimiserDefaults } from "./train/optimiser.ts";
 export { type Curve, type TrainResult, train } from "./train/train.ts";
+export { type Difference, differenceOn } from "./verify/agree.ts";

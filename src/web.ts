@@ -59,6 +59,7 @@ export { escapeHtml, facts, grid, section, stackLines } from "./draw/html.ts";
 export * from "./draw/quantity.ts";
 export { style } from "./draw/style.ts";
 export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
+export { addFigures, figuresText, type Measured, readFigures } from "./file/figures.ts";
 export { type Gguf, readGguf } from "./file/gguf.ts";
 export { type Outline, readOutline } from "./file/outline.ts";
 export { chapters, heading } from "./lab/chapter.ts";

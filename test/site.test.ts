@@ -84,6 +84,7 @@ const lasts: Readonly<Record<Tab, string>> = {
   survey: "#survey-table table",
   crossover: "#explorer .prefilling svg",
   forms: "#drawing .scatter svg",
+  proof: "#proof-form",
   family: "#relatives table",
   run: "#run-form",
   train: "#train-form",
@@ -751,8 +752,22 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     }
   });
 
+  /** Watches the page's own thread from now on; `longest` is what took it longest. */
+  const watchTasks = (page: Page) =>
+    page.evaluate(() => {
+      const seen = window as unknown as { longest: number };
+      seen.longest = 0;
+      new PerformanceObserver((list) => {
+        for (const { duration } of list.getEntries()) seen.longest = Math.max(seen.longest, duration);
+      }).observe({ type: "longtask" });
+    });
+  // Browsers tell of tasks from 50 ms on.
+  const longest = (page: Page) => page.evaluate(() => (window as unknown as { longest: number }).longest || "below 50");
+
   test("variants learn side by side, and then write alike in each form", async () => {
     const page = await open("#tab=train");
+    await page.locator("#train-form").waitFor();
+    await watchTasks(page);
     await page.fill("#train-steps", "40");
     await page.click("#train-form button[type=submit]");
     await page.locator("#train-curves svg").waitFor();
@@ -768,10 +783,74 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
       "GQA2-128 shared",
     ]);
     for (const at of [0, 2]) expect(rows[at + 1]![3]).toBe(rows[at]![3]);
+    // They write the same once more, whichever form each token runs in.
+    await page.click("#train-voices button[type=submit]");
+    for (const place of ["1", "0", "1"]) {
+      await page.waitForTimeout(300);
+      await page.check(`input[name=train-form][value="${place}"]`);
+    }
+    await page.locator("#train-voices:not([aria-busy])").waitFor();
+    for (const at of [0, 1]) {
+      const said = (await page.locator(`#train-said-${at}`).textContent())!;
+      expect(said.startsWith(rows[2 * at]![3]!)).toBe(true);
+      for (const form of [0, 1])
+        expect(await page.locator(`#train-said-${at} .form-${form}`).count()).toBeGreaterThan(0);
+    }
     expect(await text(page, "train-problem")).toBe("");
+    console.log(`the page's longest task beside two variants that learn: ${await longest(page)} ms`);
     await page.fill("#train-variants", "MLA NONSENSE");
     await page.click("#train-form button[type=submit]");
     await says(page, "#train-problem", /NONSENSE/);
+  });
+
+  test("variants learn to recall, and from a text that is dropped", async () => {
+    const page = await open("#tab=train");
+    await page.locator("#train-form").waitFor();
+    await page.fill("#train-variants", "MLA");
+    await page.selectOption("#train-seeds", "1");
+    await page.fill("#train-steps", "10");
+    await page.selectOption("#train-data", "recall");
+    await page.click("#train-form button[type=submit]");
+    // Eight pairs are shown, and each is asked for once.
+    await says(page, "#train-told td", /^(k\d+ v\d+ ){8}/);
+    const answers = (await page.locator("#train-told tbody td").last().textContent())!;
+    expect(answers.match(/k\d+ → v?k?\d*\.? ?[✓✗]/g)?.length).toBe(8);
+
+    await drop(page, { name: "own.txt", content: "The gate is at the well. ".repeat(60) });
+    await says(page, "#train-text", "own.txt");
+    await page.click("#train-form button[type=submit]");
+    await says(page, "#train-told caption", "What each writes");
+    expect(await text(page, "train-problem")).toBe("");
+    await drop(page, { name: "short.txt", content: "Too short." });
+    await says(page, "#train-text", "short.txt");
+    await page.click("#train-form button[type=submit]");
+    await says(page, "#train-problem", /short\.txt: got 10 bytes of text, expected at least/);
+  });
+
+  test("a variant learns on a GPU as on the processor", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext()).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=train`);
+      await page.locator("#train-form").waitFor();
+      await page.fill("#train-variants", "MLA");
+      await page.selectOption("#train-seeds", "1");
+      await page.fill("#train-steps", "10");
+      const losses: number[] = [];
+      for (const device of ["webgpu", "wasm"]) {
+        await page.selectOption("#train-device", device);
+        await page.click("#train-form button[type=submit]");
+        await page.locator("#train-told table").waitFor();
+        const about = await text(page, "train-about");
+        expect(about).toMatch(device === "webgpu" ? /^On the GPU/ : /^On one thread/);
+        losses.push(Number(/step 10 of 10, ([\d.]+) nats/.exec(about)![1]));
+      }
+      // Shown to three digits; sums in another order differ by less after ten steps.
+      expect(Math.abs(losses[0]! - losses[1]!)).toBeLessThan(0.002);
+    } finally {
+      await gpu.close();
+    }
   });
 
   test("has threads where the page is isolated", async () => {
@@ -791,6 +870,77 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
       await page.context().close();
     } finally {
       await isolated.close();
+    }
+  });
+});
+
+describe.skipIf(noBrowser !== undefined || !long)("the proof", () => {
+  interface Point {
+    readonly way: string;
+    readonly cached: number;
+    readonly bytes: number;
+    readonly measured: number;
+    readonly predicted: number;
+  }
+
+  /** What a trial of the smallest layer found, by its own numbers. */
+  async function prove(page: Page, device: string) {
+    await page.selectOption("#proof-layer", "tiny");
+    await page.selectOption("#proof-device", device);
+    await page.click("#proof-form button[type=submit]");
+    await page.locator("#proof-form:not([aria-busy])").waitFor();
+    expect(await text(page, "proof-problem")).toBe("");
+    return JSON.parse((await page.locator("#proof-json").textContent())!) as {
+      readonly device: string;
+      readonly difference: { readonly relative: number; readonly tolerance: number };
+      readonly decode: readonly Point[];
+      readonly chunk: readonly Point[];
+      readonly leads: { readonly decode: object; readonly chunk: object };
+    };
+  }
+
+  test("measures both forms on the processor, keeps what it measured, and gives its numbers", async () => {
+    const page = await open("#tab=proof");
+    const { difference, decode, chunk, leads } = await prove(page, "wasm");
+    expect(difference.relative).toBeGreaterThan(0);
+    expect(difference.relative).toBeLessThan(difference.tolerance);
+    const at = (way: string) => decode.find((point) => point.way === way && point.cached === 2048)!;
+    // Latents of 64 + 8 numbers, or of 4 heads keys and values of 16 each beside one rotary key of 8.
+    expect(at("absorbed").bytes).toBe(2049 * 4 * (64 + 8));
+    expect(at("kept").bytes).toBe(2049 * 4 * (4 * (16 + 16) + 8));
+    expect(at("unfolding").bytes).toBe(at("absorbed").bytes + at("kept").bytes);
+    for (const { measured, predicted } of [...decode, ...chunk]) {
+      expect(measured).toBeGreaterThan(0);
+      expect(predicted).toBeGreaterThan(0);
+    }
+    expect(Object.keys(leads.decode)).toEqual(["measured", "predicted"]);
+    await says(page, "#proof-found", "both forms gave the same numbers");
+    expect(await page.locator("#proof-pictures svg").count()).toBe(3);
+    await says(page, "#proof-machine caption", "Kept in this browser");
+    expect(await page.evaluate(() => document.querySelectorAll("#panel-proof svg:not([aria-label])").length)).toBe(0);
+    // What was measured is there when the page is opened anew.
+    await page.reload();
+    await page.locator("html[data-ready]").waitFor();
+    await says(page, "#proof-machine caption", "Measured");
+    // A browser that gives no clipboard to the page leaves the numbers to be taken by hand.
+    await prove(page, "wasm");
+    await page.click("#proof-copy");
+    await page.locator("#proof-copied:not(:empty)").waitFor();
+  });
+
+  test("measures a GPU by name, a software one here, and says that it is one", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext({ viewport: { width: 360, height: 740 } })).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=proof`);
+      await page.locator("html[data-ready]").waitFor();
+      const { difference, device } = await prove(page, "webgpu");
+      expect(device).toMatch(/^the GPU/);
+      expect(difference.relative).toBeLessThan(difference.tolerance);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(360);
+    } finally {
+      await gpu.close();
     }
   });
 });

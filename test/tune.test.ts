@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { commonMachine } from "../src/cost/crossover.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
-import { cpuName, keepMachine, type Measured, machineFor, machinePath } from "../src/file/rates.ts";
+import type { Measured } from "../src/file/figures.ts";
+import { cpuName, keepMachine, machineFor, machinePath } from "../src/file/rates.ts";
 import { rateOf, tune } from "../src/measure/tune.ts";
 
 let folder: string;
@@ -107,5 +108,11 @@ test("measuring gives a machine that the file takes, and leaves no memory behind
   await keepMachine({ ...measured, build: device.build, threads: 1, machine }, path);
   expect(await machineFor(device, { path })).toEqual(machine);
   expect(seen).toEqual([...seen].sort((a, b) => a - b));
+  const whole = device.peakBytes;
+  device.resetPeak();
+  // A quarter of the contexts and operands takes little more than a quarter of the memory, and gives rates as well.
+  const part = await tune(device, { seconds: 0.01, rounds: 1, share: 1 / 4 });
+  expect(device.peakBytes).toBeLessThan(0.3 * whole);
+  expect(part.attend.shared.flops).toBeGreaterThan(0);
   device.close();
 });

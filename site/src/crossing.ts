@@ -4,6 +4,7 @@ import {
   type Axis,
   axisX,
   axisY,
+  bytes,
   type Canvas,
   colour,
   context,
@@ -38,17 +39,28 @@ interface Mark {
   readonly text: string;
 }
 
-function picture(
-  lines: Readonly<Partial<Record<Way, readonly Point[]>>>,
+type Lines = Readonly<Partial<Record<Way, readonly Point[]>>>;
+
+/** How a picture differs from one of predicted times: its lines are of points that were measured, beside predicted ones; or of bytes. */
+interface Look {
+  readonly predicted?: Lines;
+  readonly unit?: "bytes";
+}
+
+/** A line for each way, named at its end, over logarithmic axes; `mark` is where one takes the other's place. */
+export function picture(
+  lines: Lines,
   mark: Mark | undefined,
   words: Words,
   canvas: Canvas,
+  { predicted = {}, unit }: Look = {},
 ) {
   const height = 330;
+  const guesses = Object.entries(predicted) as [Way, readonly Point[]][];
   const ways = Object.entries(lines) as [Way, readonly Point[]][];
   const nameOf = (way: Way) => (canvas.width < 480 ? looks[way].short : looks[way].name);
   const [marginLeft, marginRight] = [60, 24 + Math.max(...ways.map(([way]) => textWidth(nameOf(way))))];
-  const all = ways.flatMap(([, points]) => points);
+  const all = [...ways, ...guesses].flatMap(([, points]) => points);
   const x: Axis = {
     low: Math.min(...all.map(([at]) => at)),
     high: Math.max(...all.map(([at]) => at)),
@@ -71,7 +83,7 @@ function picture(
     x: scale(x),
     y: scale(y),
     marks: [
-      ...axisY(y, words.y, time, tens(y, 7)),
+      ...(unit ? axisY(y, words.y, bytes, powers(y, 7)) : axisY(y, words.y, time, tens(y, 7))),
       ...axisX(words.x, (value) => context(Math.round(value)), powers(x, x.length / 45)),
       ...ways.map(([way, points]) =>
         Plot.lineY(points, {
@@ -82,6 +94,10 @@ function picture(
           strokeDasharray: looks[way].dash,
         }),
       ),
+      ...guesses.flatMap(([way, points]) => [
+        Plot.lineY(points, { x: "0", y: "1", stroke: colour(looks[way].index), strokeOpacity: 0.45, strokeWidth: 1.2 }),
+        Plot.dot(lines[way] ?? [], { x: "0", y: "1", r: 3.5, fill: colour(looks[way].index) }),
+      ]),
       ...(inside
         ? [
             Plot.ruleX([inside.at], { stroke: "currentColor", strokeOpacity: 0.55, strokeDasharray: "2 3" }),

@@ -8,6 +8,20 @@ import type { Store, Tab } from "./state.ts";
 /** More than any config or result has; of GGUF files only the header is read. */
 const longestText = 64 * 2 ** 20;
 
+/** A file that was dropped, and where it lies in a folder that was. */
+export interface Dropped {
+  readonly path: string;
+  readonly file: File;
+}
+
+/** Tabs that take what is dropped while they are open. */
+const takers = new Map<Tab, (files: readonly Dropped[]) => void>();
+
+/** Gives a tab what is dropped while it is open, folders by the files in them. */
+export function takeFiles(tab: Tab, take: (files: readonly Dropped[]) => void): void {
+  takers.set(tab, take);
+}
+
 /** Opens files by choosing and by dropping. */
 export function bindFiles(store: Store): void {
   const opened = (file: File | undefined) => {
@@ -36,9 +50,42 @@ export function bindFiles(store: Store): void {
     if (!carries(event)) return;
     event.preventDefault();
     entered(-inside);
-    const [file] = event.dataTransfer?.files ?? [];
-    opened(file);
+    const take = takers.get(store.now.tab);
+    if (take) void droppedFiles(event.dataTransfer!).then(take);
+    else opened(event.dataTransfer?.files[0]);
   });
+}
+
+/** Files of one folder, and what a folder has folders in it for a model has no use for. */
+const DEEPEST = 2;
+/** More files than any checkpoint has. */
+const MOST = 2000;
+
+/** All that was dropped, folders by the files in them. Entries are asked for before anything is awaited: afterwards a drop has none. */
+async function droppedFiles({ items }: DataTransfer): Promise<Dropped[]> {
+  const entries = [...items]
+    .map((item) => item.webkitGetAsEntry() ?? item.getAsFile())
+    .filter((entry) => entry !== null);
+  const found: Dropped[] = [];
+  const add = async (entry: FileSystemEntry, depth: number): Promise<void> => {
+    if (found.length >= MOST) return;
+    if (entry.isFile) {
+      const file = await new Promise<File>((hand, refuse) => (entry as FileSystemFileEntry).file(hand, refuse));
+      found.push({ path: entry.fullPath.replace(/^\//, ""), file });
+    } else if (depth < DEEPEST) {
+      const reader = (entry as FileSystemDirectoryEntry).createReader();
+      // A hundred at a time come, and none when all were there.
+      for (;;) {
+        const more = await new Promise<FileSystemEntry[]>((hand, refuse) => reader.readEntries(hand, refuse));
+        if (more.length === 0) break;
+        for (const inner of more) await add(inner, depth + 1);
+      }
+    }
+  };
+  for (const entry of entries)
+    if (entry instanceof File) found.push({ path: entry.name, file: entry });
+    else await add(entry, 0);
+  return found;
 }
 
 /** Opens a file in the tab that shows it; where it cannot be, says why in place. */

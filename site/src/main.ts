@@ -37,6 +37,7 @@ const keysOf: Readonly<Record<Tab, Keys>> = {
   survey: ["survey", ...use],
   crossover: ["explorer"],
   forms: [],
+  proof: [],
   family: ["fwidth", "fheads", "match"],
   run: [],
   train: [],
@@ -63,6 +64,11 @@ const readers: Readonly<Record<Exclude<Tab, PlannerTab>, () => Promise<Show>>> =
   async forms() {
     const { mountForms } = await import("./forms.ts");
     mountForms(byId("drawing"));
+    return () => {};
+  },
+  async proof() {
+    const { mountTrial } = await import("./trial.ts");
+    mountTrial();
     return () => {};
   },
   family: async () => (await import("./family.ts")).showFamily,

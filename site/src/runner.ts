@@ -1,8 +1,9 @@
 /** A model that runs in the page: opened or made, asked to write, and switched between its forms while it does. */
 import { bytes, compact } from "biform/web";
 import { byId } from "./element.ts";
+import type { Where } from "./place.ts";
 import { startWorker } from "./start.ts";
-import type { About, Ask, Tell, Where, Written } from "./worker.ts";
+import type { About, Ask, Tell, Written } from "./worker.ts";
 
 /** Puts the tab's parts to use. The worker is started when a model is asked for. */
 export function mountRunner(): void {

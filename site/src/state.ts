@@ -65,6 +65,7 @@ export const tabs = [
   "survey",
   "crossover",
   "forms",
+  "proof",
   "family",
   "run",
   "train",

@@ -8,15 +8,17 @@ import {
   conversation,
   type LoadedModel,
   load,
+  type Measured,
   type Preset,
   presetConfig,
   sampleGguf,
   type TextSession,
-  WasmDevice,
-  WebgpuDevice,
 } from "biform/run";
 import { messageOf } from "./element.ts";
-import { type Learned, type Lesson, type Told, trainTogether } from "./training.ts";
+import { deviceText, openDevice, type Where } from "./place.ts";
+import { type Timed, type Trial, timeForms } from "./timing.ts";
+import { type Learned, type Lesson, type Trained, trainTogether } from "./training.ts";
+import { formsOf, type Said, startOf, type Told, writeAll, writeOn } from "./writing.ts";
 
 /** What the page asks of the worker. */
 export type Ask =
@@ -24,13 +26,14 @@ export type Ask =
   | { readonly make: Preset; readonly on: Where }
   | { readonly write: { readonly prompt: string; readonly tokens: number } }
   | { readonly train: Lesson }
+  /** Those that were trained write on, and in which of their forms, by its place. */
+  | { readonly speak: { readonly opening: string; readonly tokens: number } }
+  | { readonly place: number }
+  | { readonly trial: Trial }
   | { readonly form: string | undefined }
   /** Forgets what was said. */
   | { readonly clear: true }
   | { readonly stop: true };
-
-/** Where a model is to run: `best` is a GPU where there is a real one, else the processor. */
-export type Where = "best" | "webgpu" | "wasm";
 
 /** What the worker tells the page. */
 export type Tell =
@@ -38,7 +41,13 @@ export type Tell =
   | { readonly opened: About }
   | { readonly wrote: Written }
   | { readonly learned: readonly Learned[] }
-  | { readonly told: readonly Told[] }
+  | { readonly begun: string }
+  | { readonly told: readonly Told[]; readonly forms: readonly (readonly string[])[] }
+  | { readonly said: readonly Said[] }
+  /** What a measurement is at, what it found of the device, and what it has found so far. */
+  | { readonly stage: string }
+  | { readonly tuned: Measured }
+  | { readonly timed: Timed }
   | { readonly ended: true }
   | { readonly problem: string };
 
@@ -72,25 +81,6 @@ let model: LoadedModel | undefined;
 let talk: { readonly session: TextSession; readonly conversation: Conversation } | undefined;
 let form: string | undefined;
 let stopping = new AbortController();
-
-/** Opens what was asked for. A software GPU is slower than the processor that it runs on: it is for those who ask for it by name. */
-async function openDevice(on: Where): Promise<WasmDevice | WebgpuDevice> {
-  if (on !== "wasm")
-    try {
-      const gpu = await WebgpuDevice.open();
-      if (on === "webgpu" || !gpu.traits.software) return gpu;
-      gpu.close();
-    } catch (error) {
-      if (on === "webgpu") throw error;
-    }
-  // Only an isolated page may share memory with threads.
-  return WasmDevice.open({ threads: crossOriginIsolated ? undefined : 1 });
-}
-
-function deviceText(device: WasmDevice | WebgpuDevice): string {
-  if (device.kind === "webgpu") return `the GPU (${device.build})`;
-  return device.threads === 1 ? "one thread" : `${device.threads} threads`;
-}
 
 async function open(file: File, on: Where): Promise<void> {
   talk?.session.free();
@@ -166,11 +156,77 @@ async function write(prompt: string, maxTokens: number): Promise<void> {
   }
 }
 
+/** Those that were trained last. */
+let trained: Trained | undefined;
+/** Which of its forms each of them writes in. */
+let place = 0;
+
 async function teach(lesson: Lesson): Promise<void> {
   stopping = new AbortController();
+  const { signal } = stopping;
+  trained?.device.close();
+  trained = undefined;
   try {
-    const show = (learned: readonly Learned[]) => tell({ learned });
-    tell({ told: await trainTogether(lesson, { show, signal: stopping.signal }) });
+    trained = await trainTogether(lesson, {
+      begun: (begun) => tell({ begun }),
+      show: (learned) => tell({ learned }),
+      signal,
+    });
+    const { pupils } = trained;
+    tell({ told: await writeAll(pupils, opening), forms: pupils.map(formsOf) });
+  } catch (error) {
+    tell({ problem: messageOf(error) });
+  }
+  tell({ ended: true });
+}
+
+/** Milliseconds between two tokens, so that an eye can follow and a hand can switch the form. */
+const PACE = 40;
+/** What all write from after they were trained. */
+const opening = "Ada ";
+
+/** All write on beside each other, a token of each in turn. */
+async function speak({ opening, tokens }: { readonly opening: string; readonly tokens: number }): Promise<void> {
+  stopping = new AbortController();
+  const { signal } = stopping;
+  const pupils = trained?.pupils ?? [];
+  const forms = pupils.map(formsOf);
+  try {
+    tell({ said: pupils.map((pupil, at) => ({ at, text: startOf(pupil, opening), form: -1, cacheBytes: 0 })) });
+    const writers = pupils.map((pupil, at) =>
+      writeOn(pupil, { opening, tokens, signal, form: () => forms[at]![place % forms[at]!.length] }),
+    );
+    for (let running = writers.length; running > 0 && !signal.aborted; ) {
+      const said: Said[] = [];
+      running = 0;
+      for (const [at, writer] of writers.entries()) {
+        const { done, value } = await writer.next();
+        if (done) continue;
+        running++;
+        said.push({ at, text: value.text, form: forms[at]!.indexOf(value.form!), cacheBytes: value.cacheBytes });
+      }
+      tell({ said });
+      await new Promise((passed) => setTimeout(passed, PACE));
+    }
+    for (const writer of writers) await writer.return(undefined);
+  } catch (error) {
+    tell({ problem: messageOf(error) });
+  }
+  tell({ ended: true });
+}
+
+async function prove(trial: Trial): Promise<void> {
+  stopping = new AbortController();
+  const show = (timed: Timed) => tell({ timed });
+  try {
+    show(
+      await timeForms(trial, {
+        show,
+        stage: (stage) => tell({ stage }),
+        tuned: (tuned) => tell({ tuned }),
+        signal: stopping.signal,
+      }),
+    );
   } catch (error) {
     tell({ problem: messageOf(error) });
   }
@@ -190,6 +246,9 @@ addEventListener("message", ({ data }: MessageEvent<Ask>) => {
   else if ("make" in data) enqueue(() => make(data.make, data.on));
   else if ("write" in data) enqueue(() => write(data.write.prompt, data.write.tokens));
   else if ("train" in data) enqueue(() => teach(data.train));
+  else if ("speak" in data) enqueue(() => speak(data.speak));
+  else if ("place" in data) place = data.place;
+  else if ("trial" in data) enqueue(() => prove(data.trial));
   else if ("form" in data) form = data.form;
   else if ("clear" in data) enqueue(async () => talk?.conversation.reset());
   else stopping.abort();

@@ -1,6 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
-import { basename } from "node:path";
 import { FormatError, ShapeError } from "../tensor/error.ts";
+import { readFile, stat } from "../tensor/node.ts";
 import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Batch, fillBatch, type Source, stepRandom } from "./source.ts";
 
@@ -73,7 +72,7 @@ export function textSource(files: readonly NamedText[], settings: TextSettings):
     if (length > most) throw new ShapeError(`text: got rows of ${length} tokens, expected at most ${most}`);
   };
   return {
-    name: files.map((file) => basename(file.name)).join(" + "),
+    name: files.map((file) => file.name.replace(/^.*[\\/]/, "")).join(" + "),
     vocabulary: tokenizer?.vocabulary ?? byteTokenizer.vocabulary,
     bytesPerToken: heldBytes / held.length,
     lengths: { least: 1, most },

@@ -1,36 +1,7 @@
-import { z } from "zod";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
 import { cpus, dirname, homedir, join, mkdir, readFile } from "../tensor/node.ts";
 import { writeAtomic } from "./atomic.ts";
-
-const FORMAT = "biform machine 2";
-
-/** Of each kernel: bytes read, FLOPs, and rows of a head begun, each per second. */
-const rate = z.object({
-  bytes: z.number().positive(),
-  flops: z.number().positive(),
-  rows: z.number().positive().optional(),
-});
-const entry = z.object({
-  cpu: z.string(),
-  build: z.string(),
-  threads: z.int().positive(),
-  /** When it was measured, ISO 8601. */
-  date: z.string(),
-  machine: z.object({
-    contract: z.object({ few: rate, many: rate }),
-    attend: z.object({ few: rate, many: rate, shared: rate }),
-    few: z.int().nonnegative(),
-    panel: z.int().nonnegative(),
-    tile: z.int().nonnegative(),
-    widen: z.number().positive().optional(),
-    op: z.number().nonnegative(),
-  }),
-});
-const file = z.object({ format: z.literal(FORMAT), entries: z.array(entry).max(1000) });
-
-/** Figures of one CPU, build of the kernels and number of threads. */
-export type Measured = z.infer<typeof entry>;
+import { addFigures, figuresText, type Measured, readFigures } from "./figures.ts";
 
 /** What figures belong to. */
 export interface Runner {
@@ -86,12 +57,9 @@ export async function figuresHere({ path = machinePath(), warn = () => {} }: Rat
 
 /** Writes figures beside those of other devices, in the place of older ones of this device. Throws DeviceError as `writeAtomic`. */
 export async function keepMachine(measured: Measured, path = machinePath()): Promise<void> {
-  const others = (await entriesOf(path, () => {})).filter(
-    ({ cpu, build, threads }) => cpu !== measured.cpu || build !== measured.build || threads !== measured.threads,
-  );
-  const content = { format: FORMAT, entries: [...others, measured] };
+  const figures = addFigures(await entriesOf(path, () => {}), measured);
   await mkdir(dirname(path), { recursive: true }).catch(() => {});
-  await writeAtomic(path, [`${JSON.stringify(content, null, 2)}\n`]);
+  await writeAtomic(path, [figuresText(figures)]);
 }
 
 async function entriesOf(path: string, warn: (line: string) => void): Promise<Measured[]> {
@@ -104,10 +72,8 @@ async function entriesOf(path: string, warn: (line: string) => void): Promise<Me
       warn(`${path}: got ${code}, expected to read it; using common figures`);
     return [];
   }
-  try {
-    return file.parse(JSON.parse(text)).entries;
-  } catch {
+  const found = readFigures(text);
+  if (!found)
     warn(`${path}: got something else, expected a file that biform tune wrote; using common figures, run it again`);
-    return [];
-  }
+  return found ?? [];
 }

@@ -16,12 +16,16 @@ export interface GridOptions {
   readonly steps: readonly number[];
   /** Element types of the cache; float32 unless given. */
   readonly types?: readonly CacheType[];
+  /** What is cached; both unless given. */
+  readonly cached?: GridPoint["cached"] | undefined;
   /** About how long each point is measured, two runs at least; a quarter of a second unless given. */
   readonly seconds?: number;
   /** The wall's unless given. */
   readonly clock?: Clock;
   /** Sees the seconds that should have passed, and those of all points, as the machine's rates predict them. */
   readonly watch?: (done: number, total: number, what: string) => void;
+  /** Sees each point once it is measured. */
+  readonly found?: (point: GridPoint) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -56,7 +60,7 @@ export async function crossoverGrid(
   machine: Machine,
   options: GridOptions,
 ): Promise<GridPoint[]> {
-  const { steps, seconds = SECONDS, clock = wall, watch, signal } = options;
+  const { steps, seconds = SECONDS, clock = wall, watch, found, signal } = options;
   const kinds = kindsOf(attention, options);
   const total = gridSeconds(attention, machine, options);
   const points: GridPoint[] = [];
@@ -84,7 +88,9 @@ export async function crossoverGrid(
             };
             const measured = typicalTime(await batchTimes({ run, fence: () => device.fence() }, seconds, clock));
             const predicted = predict(layer, form, { t, s: context + t, cacheBytes: numberBytes[type] }, machine).total;
-            points.push({ s: context + t, t, type, cached, form, measured, predicted });
+            const point: GridPoint = { s: context + t, t, type, cached, form, measured, predicted };
+            points.push(point);
+            found?.(point);
             done += batchSeconds(predicted, seconds);
           }
           x.free();
@@ -104,7 +110,7 @@ export async function crossoverGrid(
 export function gridSeconds(
   attention: Attention,
   machine: Machine,
-  options: Pick<GridOptions, "contexts" | "steps" | "types" | "seconds">,
+  options: Pick<GridOptions, "contexts" | "steps" | "types" | "cached" | "seconds">,
 ): number {
   let sum = 0;
   for (const { layer, type, context, forms } of kindsOf(attention, options))
@@ -117,16 +123,22 @@ export function gridSeconds(
 }
 
 /** Every cache that a layer may have, and the forms that run over it. */
-function kindsOf(attention: Attention, { contexts, types = ["f32"] }: Pick<GridOptions, "contexts" | "types">) {
+function kindsOf(
+  attention: Attention,
+  { contexts, types = ["f32"], cached: only }: Pick<GridOptions, "contexts" | "types" | "cached">,
+) {
   const unfolded = expandedCache(attention.variant);
-  return [
+  const both = [
     { cached: "declared" as const, layer: attention },
     ...(unfolded ? [{ cached: "unfolded" as const, layer: { ...attention, variant: unfolded } }] : []),
-  ].flatMap((kind) =>
-    types.flatMap((type) =>
-      contexts.map((context) => ({ ...kind, type, context, forms: formNames(kind.layer.variant, attention.sizes) })),
-    ),
-  );
+  ];
+  return both
+    .filter(({ cached }) => only === undefined || cached === only)
+    .flatMap((kind) =>
+      types.flatMap((type) =>
+        contexts.map((context) => ({ ...kind, type, context, forms: formNames(kind.layer.variant, attention.sizes) })),
+      ),
+    );
 }
 
 const layersFor = (bytes: number) => Math.min(LAYERS, Math.ceil(APART / bytes));

@@ -23,6 +23,8 @@ export interface TuneOptions {
   readonly clock?: Clock;
   /** Rounds in which every kernel has its turn, so that whoever disturbs one leaves others alone; 5 unless given. */
   readonly rounds?: number;
+  /** The part of the usual contexts and operands that is measured: 1 unless given. A quarter takes 0.4 GB of memory rather than 1.4. */
+  readonly share?: number;
   readonly watch?: (done: number, total: number, what: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -37,8 +39,15 @@ interface Sample {
   readonly before?: () => void;
 }
 
-/** Floats that operands rotate in: more than caches hold. */
+/** Floats that operands rotate in: more than caches hold, of the whole and of a quarter alike. */
 const ARENA = 40 * 2 ** 20;
+
+/** What is measured over how much: a part of the usual, floats that operands rotate in, and caches that are to be freed. */
+interface Extent {
+  readonly share: number;
+  readonly arena: number;
+  readonly caches: Cache[];
+}
 
 /** A layer too small to take time but by its ops. */
 const narrow = parseSpec("MLA:n16:r8:v16:c32", { width: 64, heads: 4 });
@@ -59,18 +68,20 @@ type Grain = ReturnType<typeof grainOf>;
  * each kernel at several sizes, operands from memory, and the rates that explain these times best.
  */
 export async function tune(device: Device, options: TuneOptions = {}): Promise<Machine> {
-  const { seconds = 9, rounds = 5, clock = wall, watch, signal } = options;
+  const { seconds = 9, rounds = 5, share = 1, clock = wall, watch, signal } = options;
   const grain = grainOf(device.build);
   const caches: Cache[] = [];
+  // Room for the largest matrix, however small the share.
+  const extent = { share, arena: Math.max(4 * 2 ** 20, Math.ceil(share * ARENA)), caches };
   const own = new Scope(device);
   try {
     const samples = own.run(() => {
-      const arena = noise(device, [ARENA]);
+      const arena = noise(device, [extent.arena]);
       return [
         ...contractions(arena, grain),
-        ...attentions(device, caches, grain),
-        narrowKeys(device, caches),
-        ops(device, arena, caches),
+        ...attentions(device, extent, grain),
+        narrowKeys(device, extent),
+        ops(device, arena, extent),
       ];
     });
     const times = samples.map((): number[] => []);
@@ -149,7 +160,8 @@ function contractions(arena: Tensor, { few, tile }: Grain): Sample[] {
 }
 
 /** Few and many queries over keys of each head, and over one that all heads share; on pages, as sessions have them. */
-function attentions(device: Device, caches: Cache[], { few, panel }: Grain): Sample[] {
+function attentions(device: Device, extent: Extent, { few, panel }: Grain): Sample[] {
+  const context = (s: number) => Math.ceil(extent.share * s);
   const view = { scale: 0.1 };
   const pairs = (t: number, s: number) => t * (s - t) + (t * (t + 1)) / 2;
   const own = [
@@ -161,9 +173,10 @@ function attentions(device: Device, caches: Cache[], { few, panel }: Grain): Sam
     { t: 8, s: 8192, h: 32, n: 56, r: 24, v: 56 },
     { t: 24, s: 4096, h: 18, n: 160, r: 64, v: 224 },
     { t: 192, s: 768, h: 24, n: 112, r: 32, v: 112 },
-  ].map(({ t, s, h, n, r, v }): Sample => {
+  ].map(({ t, s: whole, h, n, r, v }): Sample => {
+    const s = Math.max(t, context(whole));
     const [qn, qr] = [noise(device, [t, h, n]), noise(device, [t, h, r])];
-    const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "f32", caches);
+    const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "f32", extent);
     const flops = (2 * h * (n + r + v) * pairs(t, s) * fillSteps(t, few, panel)) / t;
     return {
       kernel: t <= few ? "few queries" : "many queries",
@@ -179,10 +192,11 @@ function attentions(device: Device, caches: Cache[], { few, panel }: Grain): Sam
     { t: 1, s: 2048, h: 32, c: 224, r: 32 },
     { t: 6, s: 1536, h: 24, c: 448, r: 48 },
     { t: 40, s: 768, h: 32, c: 320, r: 32 },
-  ].map(({ t, s, h, c, r }): Sample => {
+  ].map(({ t, s: whole, h, c, r }): Sample => {
+    const s = Math.max(t, context(whole));
     const [qc, qr] = [noise(device, [t, h, c]), noise(device, [t, h, r])];
     const latents = parseSpec(`MLA:n16:r${r}:v16:c${c}`, { width: 64, heads: h });
-    const kept = rotateCaches(device, latents, s, "f32", caches);
+    const kept = rotateCaches(device, latents, s, "f32", extent);
     const flops = (2 * (2 * c + r) * pairs(t, s) * fillSteps(t * h, few, panel)) / t;
     return {
       kernel: "a shared key",
@@ -208,19 +222,19 @@ function rotateCaches(
   attention: Attention,
   tokens: number,
   type: CacheType,
-  caches: Cache[],
+  { arena, caches }: Extent,
 ): (turn: number) => Parts {
   const bytes = declaredBytes(attention, tokens, type);
-  const own = Array.from({ length: 1 + Math.ceil(ARENA / bytes) }, () => fillCache(device, attention, tokens, type));
+  const own = Array.from({ length: 1 + Math.ceil(arena / bytes) }, () => fillCache(device, attention, tokens, type));
   caches.push(...own);
   return (turn) => own[turn % own.length]!.rows;
 }
 
 /** One query over keys and values that are kept in 16 bits. */
-function narrowKeys(device: Device, caches: Cache[]): Sample {
+function narrowKeys(device: Device, extent: Extent): Sample {
   const [s, h, n, r, v] = [1536, 24, 112, 32, 112];
   const [qn, qr] = [noise(device, [1, h, n]), noise(device, [1, h, r])];
-  const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "bf16", caches);
+  const kept = rotateCaches(device, keepWhole(`MLA:n${n}:r${r}:v${v}:c32`, h), s, "bf16", extent);
   return {
     kernel: "narrow keys",
     work: { bytes: 2 * s * (h * (n + v) + r), flops: 2 * h * (n + r + v) * s, rows: h * s },
@@ -232,13 +246,13 @@ function narrowKeys(device: Device, caches: Cache[]): Sample {
 }
 
 /** Layers too small to take time but by the ops that they consist of, after others have filled the processor's caches. */
-function ops(device: Device, arena: Tensor, caches: Cache[]): Sample {
+function ops(device: Device, arena: Tensor, { caches }: Extent): Sample {
   const tokens = 128;
   const cache = fillCache(device, narrow, tokens, "f32");
   caches.push(cache);
   const p = noiseParams(device, narrow);
   const x = noise(device, [1, narrow.sizes.d]);
-  const sweep = rotate(arena, [[1024, ARENA / 1024 / 4]]);
+  const sweep = rotate(arena, [[1024, Math.floor(arena.size / 1024 / 4)]]);
   const one = noise(device, [1, 1024]);
   let turn = 0;
   return {

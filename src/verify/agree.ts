@@ -66,9 +66,8 @@ export async function agree(
   if (!Number.isSafeInteger(tokens) || tokens < 2)
     throw new ShapeError(`tokens: got ${tokens}, expected at least 2, so that there is a step to compare`);
   const numbers = drawNumbers(attention, options);
-  const reference = new ReferenceDevice();
-  const float64 = await spreadOf(attention, numbers, tokens, reference, 1e-9);
-  const float32 = device && (await spreadOf(attention, numbers, tokens, device, roundingOf(sizes, tokens, 2 ** -24)));
+  const float64 = await spreadOf(attention, numbers, tokens, new ReferenceDevice());
+  const float32 = device && (await spreadOf(attention, numbers, tokens, device));
   const values = cacheValues(variant, sizes);
   const names = formNames(variant, sizes);
   return {
@@ -127,16 +126,23 @@ export function partsOn(device: Device, { params }: Pick<Drawn, "params">): Part
   return Object.fromEntries(params.map(([name, shape, values]) => [name, tensor(device, shape, values)]));
 }
 
-/** The largest difference between any two runs, over all forms and both ways of feeding the tokens. */
-async function spreadOf(
-  attention: Attention,
-  numbers: Drawn,
-  tokens: number,
+/**
+ * How far an attention's forms lie apart on a device alone: random weights of a seed, `tokens` tokens at once and step by step. What
+ * `agree` does on a device beside the reference, which takes long for large sizes. Throws DeviceError where they do not fit.
+ */
+export function differenceOn(
   device: Device,
-  tolerance: number,
+  attention: Attention,
+  options: Pick<AgreeOptions, "tokens" | "seed">,
 ): Promise<Difference> {
+  return spreadOf(attention, drawNumbers(attention, options), options.tokens, device);
+}
+
+/** The largest difference between any two runs, over all forms and both ways of feeding the tokens. */
+async function spreadOf(attention: Attention, numbers: Drawn, tokens: number, device: Device): Promise<Difference> {
   const { sizes } = attention;
   const { d } = sizes;
+  const tolerance = device.elementBytes === 8 ? 1e-9 : roundingOf(sizes, tokens, 2 ** -24);
   const low = new Float64Array(tokens * d).fill(Number.POSITIVE_INFINITY);
   const high = new Float64Array(tokens * d).fill(Number.NEGATIVE_INFINITY);
   const half = tokens >> 1;
