@@ -5,9 +5,11 @@ import type { Sources } from "../family/source.ts";
 import { ggufSources } from "../family/table.ts";
 import { blobSource } from "../file/bytes.ts";
 import { openGguf } from "../file/disk.ts";
-import { openFolder } from "../file/folder.ts";
+import { type Files, firstGguf } from "../file/files.ts";
+import { folderFiles, readFolder } from "../file/folder.ts";
 import { type Gguf, readGguf } from "../file/gguf.ts";
 import { clip } from "../file/header.ts";
+import { joinParts } from "../file/parts.ts";
 import type { TensorReader } from "../file/safetensors.ts";
 import { type Model, type Parameter, parametersOf } from "../model/model.ts";
 import { FormatError, ShapeError } from "../tensor/error.ts";
@@ -25,6 +27,8 @@ export interface Opened {
   readonly tensors: TensorReader;
   /** Whether a tensor beside the parameters changes nothing. */
   ignores(tensor: string): boolean;
+  /** What stands beside the weights, where it is a folder. */
+  readonly files?: Files | undefined;
   /** The file's own header, where it is a GGUF file. */
   readonly gguf?: Gguf | undefined;
   /** What was taken otherwise than the config says, a sentence each. */
@@ -32,19 +36,30 @@ export interface Opened {
 }
 
 /**
- * Opens a Hugging Face style folder or a GGUF file and works out its model; a page's file is a GGUF file. `override` replaces keys
- * of the config.
+ * Opens a Hugging Face style folder or a GGUF file, in parts or whole, and works out its model; a page's file is a GGUF file, and
+ * its files are either. `override` replaces keys of the config.
  *
  * Errors: FormatError naming the file and the key or tensor.
  */
-export async function openModel(path: string | File, override: Config = {}): Promise<Opened> {
-  if (typeof path !== "string") return openArchitecture(await readGguf(blobSource(path.name, path)), override);
-  const there = await stat(path).catch(() => undefined);
-  return there?.isFile() ? openArchitecture(await openGguf(path), override) : openFamily(path, override);
+export async function openModel(given: string | File | Files, override: Config = {}): Promise<Opened> {
+  if (typeof given === "string") {
+    const there = await stat(given).catch(() => undefined);
+    return there?.isFile()
+      ? openArchitecture(await openGguf(given), override)
+      : openFamily(await folderFiles(given), override);
+  }
+  if ("open" in given) return given.names.has("config.json") ? openFamily(given, override) : openParts(given, override);
+  return openArchitecture(await readGguf(blobSource(given.name, given)), override);
 }
 
-async function openFamily(dir: string, override: Config): Promise<Opened> {
-  const { config: stored, tensors } = await openFolder(dir);
+async function openParts(files: Files, override: Config): Promise<Opened> {
+  // Parts are found by their names, before which errors have the folder's.
+  const read = async (path: string) => readGguf(await files.open(path.split("/").at(-1)!));
+  return openArchitecture(await joinParts(await read(firstGguf(files)), read), override);
+}
+
+async function openFamily(files: Files, override: Config): Promise<Opened> {
+  const { dir, config: stored, tensors } = await readFolder(files);
   const config = { ...stored, ...override };
   const file = `${dir}/config.json`;
   const family = blame(file, () => findFamily(config));
@@ -56,7 +71,7 @@ async function openFamily(dir: string, override: Config): Promise<Opened> {
   const { model, notes } = await chooseHead(described, config, family, tensors);
   const [parameters, sources] = blame(file, () => [parametersOf(model), family.sources(model, config)]);
   const ignores = (name: string) => family.ignores(name, model, config);
-  return { config, model, parameters, sources, tensors, ignores, notes };
+  return { config, model, parameters, sources, tensors, ignores, files, notes };
 }
 
 async function openArchitecture(gguf: Gguf, override: Config): Promise<Opened> {

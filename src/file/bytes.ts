@@ -43,6 +43,17 @@ export function blobSource(name: string, blob: Blob): ByteSource {
   };
 }
 
+/** The whole of a source that must be small (a configuration, an index). Throws FormatError where it has more than `limit` bytes. */
+export async function readWhole(source: ByteSource, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  if (source.size > limit)
+    throw new FormatError(
+      `${source.name}: got ${source.size} bytes, expected at most ${limit}; this is not the file it should be`,
+    );
+  const bytes = new Uint8Array(source.size);
+  await source.read(0, bytes);
+  return bytes;
+}
+
 /** Memory for `bytes` bytes; DeviceError where there is not that much. */
 export function allocateBytes(subject: string, bytes: number): ArrayBuffer {
   try {

@@ -1,9 +1,10 @@
 import type { FileHandle } from "node:fs/promises";
 import { DeviceError, FormatError } from "../tensor/error.ts";
-import { open, stat } from "../tensor/node.ts";
+import { join, open, readdir, stat } from "../tensor/node.ts";
 import { writeAtomic } from "./atomic.ts";
-import { type ByteSource, tooShort } from "./bytes.ts";
+import { type ByteSource, readWhole, tooShort } from "./bytes.ts";
 import type { Listed } from "./dtype.ts";
+import type { Files } from "./files.ts";
 import { type Gguf, readGguf } from "./gguf.ts";
 import { joinParts } from "./parts.ts";
 import { readSafetensors, safetensorsChunks, type TensorReader, type TensorToWrite } from "./safetensors.ts";
@@ -77,14 +78,13 @@ export async function fileSource(path: string): Promise<ByteSource> {
  * Errors: as `fileSource`, and FormatError where it has more than `limit` bytes.
  */
 export async function readSmall(path: string, limit: number): Promise<Uint8Array<ArrayBuffer>> {
-  const source = await fileSource(path);
-  if (source.size > limit)
-    throw new FormatError(
-      `${path}: got ${source.size} bytes, expected at most ${limit}; this is not the file it should be`,
-    );
-  const bytes = new Uint8Array(source.size);
-  await source.read(0, bytes);
-  return bytes;
+  return readWhole(await fileSource(path), limit);
+}
+
+/** The files of a folder. Throws FormatError for one that cannot be read. */
+export async function diskFiles(dir: string): Promise<Files> {
+  const names = new Set(await explain(dir, () => readdir(dir)));
+  return { name: dir, names, open: (name) => fileSource(join(dir, name)) };
 }
 
 async function fill(path: string, file: FileHandle, offset: number, into: Uint8Array, size: number): Promise<void> {

@@ -1,11 +1,13 @@
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
 import { parseJson } from "../tensor/json.ts";
-import { join, readdir, stat } from "../tensor/node.ts";
+import { stat } from "../tensor/node.ts";
 import { recoverFolder } from "./atomic.ts";
-import { openSafetensors, readSmall } from "./disk.ts";
+import { type ByteSource, readWhole } from "./bytes.ts";
+import { diskFiles, fileSource } from "./disk.ts";
+import type { Files } from "./files.ts";
 import { clip } from "./header.ts";
-import { missingTensor, type TensorReader } from "./safetensors.ts";
+import { missingTensor, readSafetensors, type TensorReader } from "./safetensors.ts";
 
 const CONFIG_LIMIT = 16_000_000;
 const INDEX_LIMIT = 100_000_000;
@@ -26,31 +28,43 @@ export interface Folder {
  * Errors: FormatError naming the file for anything missing, damaged or at odds, and for an index that points out of the folder.
  */
 export async function openFolder(dir: string): Promise<Folder> {
+  return readFolder(await folderFiles(dir));
+}
+
+/** The files of a folder on a disk. A save that a crash interrupted is finished first. Throws FormatError for what is no folder. */
+export async function folderFiles(dir: string): Promise<Files> {
   await recoverFolder(dir);
   const there = await stat(dir).catch(() => undefined);
   if (!there?.isDirectory())
     throw new FormatError(
       `${dir}: got ${there ? "a file" : "no such folder"}, expected a folder with config.json and model.safetensors; check the path`,
     );
-  const config = await readJson(join(dir, "config.json"), CONFIG_LIMIT, z.record(z.string(), z.unknown()));
-  const files = new Set(await readdir(dir));
+  return diskFiles(dir);
+}
+
+/** The same of files wherever they are. */
+export async function readFolder(files: Files): Promise<Folder> {
+  const { name: dir, names } = files;
+  const config = await readJson(await files.open("config.json"), CONFIG_LIMIT, z.record(z.string(), z.unknown()));
   // In this order the hub's own loaders look.
-  if (files.has("model.safetensors"))
-    return { dir, config, tensors: await openSafetensors(join(dir, "model.safetensors")) };
-  if (files.has("model.safetensors.index.json")) return { dir, config, tensors: await openShards(dir) };
-  const other = [...files].find((name) => /\.(bin|pt|pth|gguf|safetensors)$/.test(name));
+  if (names.has("model.safetensors"))
+    return { dir, config, tensors: await readSafetensors(await files.open("model.safetensors")) };
+  if (names.has("model.safetensors.index.json")) return { dir, config, tensors: await openShards(files) };
+  const other = [...names].find((name) => /\.(bin|pt|pth|gguf|safetensors)$/.test(name));
   throw new FormatError(
     `${dir}: got no model.safetensors and no model.safetensors.index.json${other ? ` (only ${clip(other)})` : ""}, expected one of them; save the checkpoint as safetensors`,
   );
 }
 
 /**
- * A JSON file of at most `limit` bytes, checked by `schema`.
+ * A JSON file, by its path or open already, of at most `limit` bytes, checked by `schema`.
  *
  * Errors: FormatError naming the file, and the place in it that is wrong.
  */
-export async function readJson<T>(path: string, limit: number, schema: z.ZodType<T>): Promise<T> {
-  const bytes = await readSmall(path, limit);
+export async function readJson<T>(file: string | ByteSource, limit: number, schema: z.ZodType<T>): Promise<T> {
+  const source = typeof file === "string" ? await fileSource(file) : file;
+  const path = source.name;
+  const bytes = await readWhole(source, limit);
   let value: unknown;
   try {
     value = parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -70,10 +84,11 @@ export async function readJson<T>(path: string, limit: number, schema: z.ZodType
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-async function openShards(dir: string): Promise<TensorReader> {
-  const path = join(dir, "model.safetensors.index.json");
+async function openShards(files: Files): Promise<TensorReader> {
+  const index = await files.open("model.safetensors.index.json");
+  const path = index.name;
   // A Map, since an object would take names such as __proto__ for something else.
-  const map = new Map(Object.entries((await readJson(path, INDEX_LIMIT, indexSchema)).weight_map));
+  const map = new Map(Object.entries((await readJson(index, INDEX_LIMIT, indexSchema)).weight_map));
   if (map.size === 0)
     throw new FormatError(`${path}: got an empty weight_map, expected tensor names; fetch the file again`);
   const shards = new Map<string, TensorReader>();
@@ -84,7 +99,7 @@ async function openShards(dir: string): Promise<TensorReader> {
       );
     let reader = shards.get(shard);
     if (!reader) {
-      reader = await openSafetensors(join(dir, shard));
+      reader = await readSafetensors(await files.open(shard));
       shards.set(shard, reader);
     }
     if (!reader.has(name))

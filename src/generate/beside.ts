@@ -1,13 +1,13 @@
 import { z } from "zod";
-import { readSmall } from "../file/disk.ts";
+import { type ByteSource, readWhole } from "../file/bytes.ts";
+import type { Files } from "../file/files.ts";
 import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
-import { join, readdir } from "../tensor/node.ts";
 import { describedTokenizer, describeTokenizer } from "../tokenizer/ggml.ts";
 import { chooseTemplate, openTemplate, refusedTemplate, type Template } from "../tokenizer/template.ts";
-import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { expectedOf, type Sampling } from "./sampling.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
@@ -23,6 +23,8 @@ export interface Beside {
 }
 
 const LIMIT = 16_000_000;
+/** More than any tokenizer.json in use (about 35 MB for 262,144 tokens). */
+const TOKENIZER_LIMIT = 256_000_000;
 const idOrIds = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish();
 /** A token as a name, or as an object that holds it. */
 const named = z.union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)]);
@@ -44,13 +46,12 @@ const record = z.record(z.string(), z.unknown());
  *
  * Errors: FormatError naming the file for what is damaged as a whole.
  */
-export async function filesBeside(dir: string): Promise<Beside> {
-  const files = new Set(await readdir(dir).catch(() => []));
+export async function filesBeside(files: Files): Promise<Beside> {
   const open = async <T>(name: string, schema: z.ZodType<T>) =>
-    files.has(name) ? readJson(join(dir, name), LIMIT, schema) : undefined;
+    files.names.has(name) ? readJson(await files.open(name), LIMIT, schema) : undefined;
   const generation = (await open("generation_config.json", record)) ?? {};
   const config = (await open("tokenizer_config.json", record)) ?? {};
-  const tokenizer = files.has("tokenizer.json") ? await loadTokenizer(join(dir, "tokenizer.json")) : undefined;
+  const tokenizer = await readTokenizer(files);
   const tokens: Record<string, string> = {};
   for (const [key, value] of Object.entries(config)) {
     const token = key.endsWith("_token") ? named.safeParse(value) : undefined;
@@ -58,11 +59,11 @@ export async function filesBeside(dir: string): Promise<Beside> {
   }
   const last = tokens.eos_token === undefined ? undefined : tokenizer?.id(tokens.eos_token);
   const notes: string[] = [];
-  const subject = join(dir, "generation_config.json");
+  const subject = `${files.name}/generation_config.json`;
   const end = endsOf(subject, generation, notes);
   if (last !== undefined) end.push(last);
   const sampling = samplingOf(subject, generation, notes);
-  return { tokenizer, tokens, template: await readTemplate(dir, files, config, tokens), end, sampling, notes };
+  return { tokenizer, tokens, template: await readTemplate(files, config, tokens), end, sampling, notes };
 }
 
 /** The same of a GGUF file, which has all of it but sampling defaults in its metadata. Errors: FormatError naming the file. */
@@ -93,16 +94,32 @@ function leftOut(file: string, key: string, value: unknown, expected: string): s
   return `${file}: ${key}: got ${formatJson(value).slice(0, 80)}, expected ${expected}; it is left out`;
 }
 
+async function readTokenizer(files: Files): Promise<Tokenizer | undefined> {
+  if (!files.names.has("tokenizer.json")) return undefined;
+  const read = async (name: string, limit: number) => readText(await files.open(name), limit);
+  const text = await read("tokenizer.json", TOKENIZER_LIMIT);
+  const config = files.names.has("tokenizer_config.json") ? await read("tokenizer_config.json", LIMIT) : undefined;
+  return parseTokenizer(`${files.name}/tokenizer.json`, text, config);
+}
+
+async function readText(source: ByteSource, limit: number): Promise<string> {
+  const bytes = await readWhole(source, limit);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new FormatError(`${source.name}: got no UTF-8 text, expected JSON; fetch the file again`, { cause: error });
+  }
+}
+
 /** A file of its own, as newer checkpoints have, goes before the one in tokenizer_config.json. */
 async function readTemplate(
-  dir: string,
-  files: ReadonlySet<string>,
+  files: Files,
   config: Readonly<Record<string, unknown>>,
   tokens: Readonly<Record<string, string>>,
 ): Promise<Template | undefined> {
-  const own = files.has("chat_template.jinja");
-  const file = join(dir, own ? "chat_template.jinja" : "tokenizer_config.json");
-  const bytes = own ? await readSmall(file, LIMIT) : undefined;
+  const own = files.names.has("chat_template.jinja");
+  const file = `${files.name}/${own ? "chat_template.jinja" : "tokenizer_config.json"}`;
+  const bytes = own ? await readWhole(await files.open("chat_template.jinja"), LIMIT) : undefined;
   return templateOf(() => {
     const text = bytes ? new TextDecoder().decode(bytes) : chooseTemplate(file, config.chat_template);
     return text === undefined ? undefined : openTemplate(file, text, tokens);

@@ -2,6 +2,7 @@ import { readModel } from "../checkpoint/load.ts";
 import { openModel } from "../checkpoint/open.ts";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
 import { type DeviceName, openDevice } from "../device/open.ts";
+import type { Files } from "../file/files.ts";
 import { machineFor } from "../file/rates.ts";
 import type { Model } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -60,24 +61,24 @@ export interface LoadedModel {
   readonly context: number | undefined;
   /** A new session, empty. Its context is what the model was made for, as far as memory goes, unless given. */
   session(options?: SessionOptions): TextSession;
-  /** A session that goes on from a file that `save` wrote. */
-  resume(path: string, options?: SessionOptions): Promise<TextSession>;
+  /** A session that goes on from a file that `save` wrote, or from what `encode` gave. */
+  resume(saved: string | Uint8Array, options?: SessionOptions): Promise<TextSession>;
   /** Frees the weights, and closes the device if `load` opened it. */
   close(): void;
 }
 
 /**
  * Loads a checkpoint folder or a GGUF file with its tokenizer, chat template, end tokens and sampling defaults. In a page, a GGUF
- * file that the visitor chose: only its header is read before the weights, and these one after the other.
+ * file or the files (`chosenFiles`) that the visitor chose: only headers are read before the weights, and these one after the other.
  *
  * Errors: FormatError naming the file for anything missing, damaged, unsupported or at odds; DeviceError where the model does not
  * fit into memory.
  */
-export async function load(given: string | File, options: LoadOptions = {}): Promise<LoadedModel> {
+export async function load(given: string | File | Files, options: LoadOptions = {}): Promise<LoadedModel> {
   const path = typeof given === "string" ? given : given.name;
   // What is small is read first, so that what is wrong with it costs no wait.
   const opened = await openModel(given);
-  const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(path));
+  const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(opened.files!));
   const { model, config } = opened;
   const { warn } = options;
   const notes = [...opened.notes, ...beside.notes];

@@ -4,9 +4,8 @@ import type { Parts } from "../attention/define.ts";
 import { openSafetensors, writeSafetensors } from "../file/disk.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
-import type { TensorReader, TensorToWrite } from "../file/safetensors.ts";
+import { decodeSafetensors, safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
 import { FormatError } from "../tensor/error.ts";
-import { createHash } from "../tensor/node.ts";
 import type { Session } from "./session.ts";
 import type { Change } from "./steps.ts";
 
@@ -27,6 +26,20 @@ export interface Past {
  * snapshot before the newest token stands beside them, so that a session that goes on can go back as well.
  */
 export async function writeSession(path: string, session: Session): Promise<void> {
+  const { tensors, metadata } = await describe(session);
+  await writeSafetensors(path, tensors, metadata);
+}
+
+/** The same in memory, for a page, which has no files of its own. */
+export async function encodeSession(session: Session): Promise<Uint8Array<ArrayBuffer>> {
+  const { tensors, metadata } = await describe(session);
+  const pieces: BlobPart[] = [];
+  for await (const piece of safetensorsChunks("session", tensors, metadata))
+    pieces.push(piece as Uint8Array<ArrayBuffer>);
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+}
+
+async function describe(session: Session) {
   const { length, caches, tokens, past } = session;
   const tensors: TensorToWrite[] = [{ name: "tokens", shape: [length], dtype: "I32", data: tokens }];
   caches.forEach((cache, i) => {
@@ -58,8 +71,11 @@ export async function writeSession(path: string, session: Session): Promise<void
     ...(past?.changes.length && { manners: JSON.stringify(past.changes) }),
     ...(past?.snapshot && { snapshot: String(past.snapshot.length) }),
   };
-  await writeSafetensors(path, tensors, metadata);
+  return { tensors, metadata };
 }
+
+/** A saved session: the path of its file, or its bytes. */
+export type Saved = string | Uint8Array;
 
 /** What a file says but for its caches: the tokens, and how many of them its snapshot is of. */
 export interface Outline {
@@ -69,9 +85,9 @@ export interface Outline {
 }
 
 /** Reads what a file is of. Throws FormatError where it is damaged, or of another model or cache type than the session. */
-export async function outlineSession(path: string, session: Session): Promise<Outline> {
-  const file = await openSafetensors(path);
-  const { metadata } = file;
+export async function outlineSession(saved: Saved, session: Session): Promise<Outline> {
+  const file = await (typeof saved === "string" ? openSafetensors(saved) : decodeSafetensors(saved, "session"));
+  const { file: path, metadata } = file;
   if (metadata.format !== FORMAT)
     throw new FormatError(
       `${path}: format: got ${said(metadata.format)}, expected "${FORMAT}"; is it a saved session?`,
@@ -101,8 +117,8 @@ export async function outlineSession(path: string, session: Session): Promise<Ou
 }
 
 /** Fills an empty session from a file, and gives its tokens and its past. Everything is checked before memory is taken. */
-export async function readSession(path: string, session: Session): Promise<Past & { readonly tokens: Int32Array }> {
-  const { file, tokens, before } = await outlineSession(path, session);
+export async function readSession(saved: Saved, session: Session): Promise<Past & { readonly tokens: Int32Array }> {
+  const { file, tokens, before } = await outlineSession(saved, session);
   const { length } = tokens;
   const expected = new Set(["tokens"]);
   const expect = (name: string, dtype: Strip["dtype"], shape: readonly number[]) => {
@@ -118,7 +134,7 @@ export async function readSession(path: string, session: Session): Promise<Past 
   const stateful = session.caches.some(({ state }) => Object.keys(state).length);
   if (stateful && file.has("ends")) expected.add("ends");
   const odd = file.names.find((name) => !expected.has(name));
-  if (odd !== undefined) throw new FormatError(`${path}: got a tensor ${clip(odd)}, expected none of this name`);
+  if (odd !== undefined) throw new FormatError(`${file.file}: got a tensor ${clip(odd)}, expected none of this name`);
   const ends = expected.has("ends") ? await readEnds(file, length) : new Int32Array();
   const changes = readManners(file, ends.length);
   for (const cache of session.caches) cache.restore(length);
@@ -224,12 +240,15 @@ function bytesOf(values: Values, dtype: Strip["dtype"]): Uint8Array {
 
 /** What tells a model with its weights from others: its description, and the first bytes of every weight as they lie in memory. */
 export async function fingerprint({ model, weights }: Session): Promise<string> {
-  const hash = createHash("sha256").update(JSON.stringify(model));
+  const text = (of: string) => new TextEncoder().encode(of);
+  const pieces = [text(JSON.stringify(model))];
   for (const [name, t] of weights) {
-    hash.update(`${name} ${t.shape}`);
+    pieces.push(text(`${name} ${t.shape}`));
     // Weights may lie packed: bytes tell them apart, however they are kept.
     const size = Math.min(SAMPLE / t.device.elementBytes, t.block.elements);
-    hash.update(await t.device.download({ block: t.block, start: 0, size }));
+    pieces.push(await t.device.download({ block: t.block, start: 0, size }));
   }
-  return hash.digest("hex").slice(0, 32);
+  // Where Node and pages have the same one; a page has it over https, and from a disk.
+  const hash = await crypto.subtle.digest("SHA-256", await new Blob(pieces).arrayBuffer());
+  return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

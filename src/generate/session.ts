@@ -7,7 +7,7 @@ import { type CacheType, pageTokens } from "../tensor/page.ts";
 import type { Device, Tensor } from "../tensor/tensor.ts";
 import { goBack, type StepOptions } from "./advance.ts";
 import { type FormCounts, type Keep, keepForms } from "./forms.ts";
-import { type Past, readSession, writeSession } from "./saved.ts";
+import { encodeSession, type Past, readSession, type Saved, writeSession } from "./saved.ts";
 import { Sequence } from "./sequence.ts";
 import { Snapshots } from "./snapshots.ts";
 import { appendTogether } from "./together.ts";
@@ -156,14 +156,19 @@ export class Session {
     return writeSession(path, this);
   }
 
+  /** The same in memory. */
+  encode(): Promise<Uint8Array<ArrayBuffer>> {
+    return encodeSession(this);
+  }
+
   /**
-   * Goes on from a saved file: the same numbers bit for bit. Throws FormatError for a file that is damaged, of another model or of
+   * Goes on from a saved file, or from what `encode` gave: the same numbers bit for bit. Throws FormatError for a file that is damaged, of another model or of
    * another cache type, ShapeError where it holds more tokens than the context, DeviceError where memory is full.
    */
-  static async load(path: string, model: Model, weights: Weights, options: SessionOptions = {}): Promise<Session> {
+  static async load(saved: Saved, model: Model, weights: Weights, options: SessionOptions = {}): Promise<Session> {
     const session = new Session(model, weights, options);
     try {
-      session.sequence.restore(await readSession(path, session));
+      session.sequence.restore(await readSession(saved, session));
       return session;
     } catch (error) {
       session.free();

@@ -7,6 +7,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { FormCounts } from "./forms.ts";
 import { checkPrompt, type GenerateOptions, generate } from "./generate.ts";
 import { type LogitsOptions, promptLogits } from "./logits.ts";
+import type { Saved } from "./saved.ts";
 import { type AppendOptions, cacheBytes, Session, type SessionOptions } from "./session.ts";
 import type { Step } from "./writer.ts";
 
@@ -123,6 +124,11 @@ export class TextSession {
     return this.#session.save(path);
   }
 
+  /** The same in memory. */
+  encode(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#session.encode();
+  }
+
   free(): void {
     this.#session.free();
   }
@@ -133,14 +139,14 @@ export function openSession(speaker: Speaker, options: SessionOptions = {}): Tex
   return new TextSession(speaker, new Session(speaker.model, speaker.weights, fitOptions(speaker, options)));
 }
 
-/** A text session that goes on from a saved file. Errors: as `Session.load`. */
+/** A text session that goes on from a saved one. Errors: as `Session.load`. */
 export async function resumeSession(
   speaker: Speaker,
-  path: string,
+  saved: Saved,
   options: SessionOptions = {},
 ): Promise<TextSession> {
   const { model, weights } = speaker;
-  return new TextSession(speaker, await Session.load(path, model, weights, fitOptions(speaker, options)));
+  return new TextSession(speaker, await Session.load(saved, model, weights, fitOptions(speaker, options)));
 }
 
 /**
