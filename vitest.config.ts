@@ -3,8 +3,9 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { gpuVariables } from "./scripts/gpu.ts";
 
-// The processes of tests inherit these.
-Object.assign(process.env, gpuVariables());
+// The processes of tests inherit these, and their threads: modules as Node has read them once, as bin/start.js has it.
+const cache = fileURLToPath(new URL("node_modules/.cache/biform", import.meta.url));
+Object.assign(process.env, gpuVariables(), { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? cache });
 
 /**
  * What has a process of its own: fuzzing for a time, one beside the other; what sets V8's flags, counts a process's memory, or has

@@ -7,8 +7,8 @@ const open: Template[] = [];
 afterEach(() => {
   for (const one of open.splice(0)) one.close();
 });
-const opened = (text: string, tokens: Record<string, string> = {}) => {
-  const one = openTemplate("some/chat.jinja", text, tokens);
+const opened = (text: string, tokens: Record<string, string> = {}, limit?: { seconds: number | undefined }) => {
+  const one = openTemplate("some/chat.jinja", text, tokens, limit);
   open.push(one);
   return one;
 };
@@ -47,7 +47,7 @@ describe("a chat template", () => {
       expect(() => chooseTemplate("some/file", bad), JSON.stringify(bad)).toThrow(/^some\/file: chat_template: got /);
   });
 
-  test.each([
+  test.each<[what: string, text: string, message: RegExp, seconds?: number]>([
     ["that is no template", "{% for %}", /some\/chat\.jinja: chat template: got ".*", expected text/],
     ["that refuses the messages", "{{ raise_exception('roles must alternate') }}", /got "roles must alternate"/],
     ["that calls what is not there", "{{ process.exit(1) }}", /chat template: got/],
@@ -60,7 +60,8 @@ describe("a chat template", () => {
     [
       "that takes long over few steps",
       "{% for i in range(100000) %}{% set x = [i] * 900000 %}{% endfor %}",
-      /got no text in 5 s|megabytes|MB of memory/,
+      /got no text in 1 s|megabytes|MB of memory/,
+      1,
     ],
     [
       "that takes all memory",
@@ -74,8 +75,8 @@ describe("a chat template", () => {
       /characters, more than 16000000/,
     ],
     ["that is nested deeply", `${"{% if true %}".repeat(20000)}${"{% endif %}".repeat(20000)}`, /got /],
-  ])("%s is a FormatError that names it, and ends", async (_, text, message) => {
-    const one = opened(text);
+  ])("%s is a FormatError that names it, and ends", async (_, text, message, seconds) => {
+    const one = opened(text, {}, { seconds });
     const error = await one.render(hello).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(FormatError);
     expect((error as Error).message).toMatch(message);

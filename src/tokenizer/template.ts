@@ -45,8 +45,7 @@ export interface Template {
 
 /** Larger than any template in use (some tens of kilobytes). */
 const TEMPLATE_LIMIT = 1_000_000;
-/** Seconds of work of one rendering and of a thread's beginning, seconds that either may last, and megabytes of memory. */
-const TIME_LIMIT = 5;
+/** Seconds of work of a thread's beginning, seconds that this or a rendering may last, and megabytes of memory. */
 const START_LIMIT = 10;
 const PATIENCE = 60;
 const MEMORY_LIMIT = 256;
@@ -74,11 +73,16 @@ export function chooseTemplate(file: string, value: unknown, name = "default"): 
 
 /**
  * A Jinja template. It is a program from a stranger: it runs in a thread of its own that has its memory and time limited and sees
- * nothing but the messages and `tokens` (bos_token and the like).
+ * nothing but the messages and `tokens` (bos_token and the like). A rendering may take so many seconds of work, 5 unless given.
  *
  * Errors: FormatError for a template that is too long; what is wrong in it shows on the first rendering.
  */
-export function openTemplate(file: string, text: string, tokens: Readonly<Record<string, string>> = {}): Template {
+export function openTemplate(
+  file: string,
+  text: string,
+  tokens: Readonly<Record<string, string>> = {},
+  { seconds = 5 }: { readonly seconds?: number | undefined } = {},
+): Template {
   const subject = `${file}: chat template`;
   if (text.length > TEMPLATE_LIMIT)
     throw new FormatError(`${subject}: got ${text.length} characters, expected at most ${TEMPLATE_LIMIT}`);
@@ -92,7 +96,7 @@ export function openTemplate(file: string, text: string, tokens: Readonly<Record
   };
   const run = async (job: Job): Promise<Outcome> => {
     if (!thread) {
-      const own = openThread();
+      const own = openThread(seconds);
       thread = own;
       // One that ends while nobody waits for it would never answer again.
       const forget = () => {
@@ -154,7 +158,7 @@ interface Thread {
   stop(): void;
 }
 
-async function openThread(): Promise<Thread> {
+async function openThread(seconds: number): Promise<Thread> {
   // A page runs a model in a worker of its own, which is ended where it does not answer.
   if (!Worker) {
     const render = renderer();
@@ -172,9 +176,7 @@ async function openThread(): Promise<Thread> {
   return {
     ended,
     run: (job) =>
-      awaitMessage(worker, { seconds: TIME_LIMIT, patience: PATIENCE, missing: "no text" }, () =>
-        worker.postMessage(job),
-      ),
+      awaitMessage(worker, { seconds, patience: PATIENCE, missing: "no text" }, () => worker.postMessage(job)),
     stop: () => void worker.terminate(),
   };
 }
