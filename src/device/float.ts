@@ -15,7 +15,9 @@ export function dataOf(t: Tensor | undefined): Float64Array | undefined {
 
 /** The numbers of a part of a block. */
 export function floatsOf({ block, start, size }: Span): Float64Array {
-  return (block as Floats).data.subarray(start, start + size);
+  const { data } = block as Floats;
+  // Most tensors are a whole block, and a view costs as much as a small op.
+  return size === data.length ? data : data.subarray(start, start + size);
 }
 
 /** The same as bytes. */

@@ -39,7 +39,11 @@ const plans = new Map<string, Known[]>();
 /** Plans of a spec that are kept: those of a step's layers. A length that grows by a token per step pushes out what it was. */
 const KEPT = 16;
 
-const same = (x: readonly number[], y: readonly number[]) => x.length === y.length && x.every((n, i) => n === y[i]);
+function same(x: readonly number[], y: readonly number[]): boolean {
+  if (x.length !== y.length) return false;
+  for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false;
+  return true;
+}
 
 /** The plan of `spec` at these shapes; computed once, then looked up. Throws ShapeError. */
 export function planOf(spec: string, a: readonly number[], b: readonly number[]): Plan {
