@@ -6,6 +6,7 @@ import type { Config } from "../src/family/config.ts";
 import { plan } from "../src/plan/plan.ts";
 import { presetOf } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
+import { engineGroups } from "../src/plan/show/engine.ts";
 import { FormatError } from "../src/tensor/error.ts";
 import * as field from "./fixture/field.ts";
 
@@ -57,6 +58,17 @@ describe("DeepSeek-V4.1", () => {
     const blueprint = read({ model_type: "deepseek_v41", text_config: field.v41Small });
     const { engines } = plan(blueprint, { ...settings, hosts: [], layouts: [] });
     expect(engines.map(({ bytes }) => bytes)).toContain(196_992);
+  });
+  test("engines leave as many values a token as the plan says, and times are of bytes", () => {
+    const settings = { context: 131_072, batch: 1, step: 1, weightType: "bfloat16", cacheType: "float16" } as const;
+    const planned = plan(read(field.v41), { ...settings, hosts: [], layouts: [] });
+    for (const { values } of engineGroups(planned)) expect(values).toBe(valuesPerLayer(read(field.v41), "expanded"));
+    const [fp8, ...more] = engineGroups(planned);
+    expect(fp8!.times).toBe("1");
+    expect(more.map(({ bytes, times }) => [times, (bytes / fp8!.bytes).toPrecision(2)])).toEqual([
+      ["1.1", "1.1"],
+      ["1.91", "1.9"],
+    ]);
   });
   test("windows are each layer's own, and a small one is right to the byte", () => {
     const small = { model_type: "deepseek_v41", text_config: field.v41Small };
@@ -391,6 +403,8 @@ describe("heads that propose tokens", () => {
       const { draft } = draftBy(model, other);
       expect(countParameters(draftOf({ ...model, draft })!).total).toBe(countParameters(other).total);
     }
+    expect(draftBy(model, small).assumed).toEqual(model.assumed);
+    expect(draftBy(model, read(presetOf("gemma-3-1b")!.config)).assumed?.at(-1)).toMatch(/262144 tokens and .* 128256/);
   });
 });
 

@@ -74,12 +74,24 @@ export interface Blueprint {
 export const assume = (blueprint: Blueprint, ...told: readonly string[]): Blueprint =>
   told.length ? { ...blueprint, assumed: [...(blueprint.assumed ?? []), ...told] } : blueprint;
 
-/** The blueprint with another model in place of its own draft layers: a head, or a smaller model with tables of its own. */
+/**
+ * The blueprint with another model in place of its own draft layers: a head, or a smaller model with tables of its own. Whether its
+ * tokens are the model's nobody can tell from sizes; where they cannot be, that is told.
+ */
 export function draftBy(blueprint: Blueprint, other: Blueprint): Blueprint {
-  const { name, layers, extra } = other;
+  const { name, layers, extra, vocabulary } = other;
   const { tables, hosted } = countParameters(other);
-  return { ...blueprint, draft: { name, layers, extra: extra + tables + hosted } };
+  const drafted = { ...blueprint, draft: { name, layers, extra: extra + tables + hosted } };
+  // Smaller ones are heads over some of the model's tokens; vocabularies of one family are padded to more or less.
+  if (vocabulary <= blueprint.vocabulary + PADDED) return drafted;
+  return assume(
+    drafted,
+    `${name} has ${vocabulary} tokens and ${blueprint.name} ${blueprint.vocabulary}: what it proposes has to be translated`,
+  );
 }
+
+/** Rows by which two tables of one vocabulary may differ (Qwen2.5 and Qwen3 have 151,936 or 152,064). */
+const PADDED = 1024;
 
 /** The draft layers as a model of their own, without tables: what they cost is counted as for any other. */
 export function draftOf({ draft, ...model }: Blueprint): Blueprint | undefined {

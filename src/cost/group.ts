@@ -80,7 +80,7 @@ export function groupOf(name: string): Group {
       `machine: got "${name.slice(0, 80)}", expected a name or several of one as 8xh200, a CPU after a plus; names: ${machines.map(({ name }) => name).join(", ")}`,
     );
   if (count < 1 || count > MOST)
-    throw new ShapeError(`machine: got "${name}", expected from 1 to ${MOST} of ${device.name}; ask for fewer`);
+    throw new ShapeError(`machine: got "${name}", expected from 1 to ${MOST} of ${device.name}; correct the number`);
   const beside = processor && { processor, sockets };
   if (beside && (sockets < 1 || sockets > (processor.link?.most ?? 1)))
     throw new ShapeError(

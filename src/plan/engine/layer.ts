@@ -15,6 +15,8 @@ export interface LayerRows {
   /** Heads that keys and values are of, which tensor ranks share out; 1 for a latent, which none can split. */
   readonly heads: number;
   readonly window?: number | undefined;
+  /** These are the last tokens that a layer keeps beside another layer's entries, not entries of its own. */
+  readonly beside?: true;
   readonly keeping?: Keeping | undefined;
   /** Numbers of a state: what the rule remembers, and the last inputs of short convolutions, `taps` rows of them. */
   readonly memory: number;
@@ -56,7 +58,7 @@ function layRows({ layers }: Blueprint, layout: Layout): LayerRows[] {
     const own = owner === undefined;
     // A layer that reads another's entries may still keep the last tokens itself (DeepSeek-V4.1).
     const recent = own ? undefined : keeping?.recent;
-    if (recent) return { count, keys, values, index: 0, heads, window: recent, ...stateRows(attention) };
+    if (recent) return { count, keys, values, index: 0, heads, window: recent, beside: true, ...stateRows(attention) };
     return {
       count,
       keys: own ? keys : 0,
@@ -70,8 +72,9 @@ function layRows({ layers }: Blueprint, layout: Layout): LayerRows[] {
   });
 }
 
-/** Numbers that a token leaves in one such layer, by rates where entries are pooled. */
-export function valuesOf({ keys, values, index, keeping = {} }: LayerRows): number {
+/** Numbers that a token leaves in one such layer, by rates where entries are pooled; not the last tokens whole beside those. */
+export function valuesOf({ keys, values, index, beside, keeping = {} }: LayerRows): number {
+  if (beside) return 0;
   const { every = 1, indexEvery = every } = keeping;
   return (keys + values) / every + index / indexEvery;
 }

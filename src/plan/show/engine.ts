@@ -6,20 +6,21 @@ import { toAscii, wrap, wrapNote } from "../../draw/text.ts";
 import type { Plan } from "../schema.ts";
 import { extent, times } from "./table.ts";
 
-/** Engines that keep as much as each other, those that keep least first. */
-export function engineGroups({ engines, cache }: Plan) {
-  const least = Math.min(...cache.map(({ valuesPerTokenPerLayer }) => valuesPerTokenPerLayer));
+/** Engines that keep as much as each other, those that keep least first. What they are compared with may be the plan's own cache. */
+export function engineGroups({ engines, cache, settings }: Plan) {
+  const own = cache.filter(({ dtype }) => dtype === settings.cacheType);
+  const least = Math.min(...[...own, ...engines].map(({ bytes }) => bytes));
   const groups = Map.groupBy(engines, ({ valuesPerTokenPerLayer, fixedBytes, bytesPerToken, bytes }) =>
     [valuesPerTokenPerLayer, fixedBytes, bytesPerToken, bytes].join(" "),
   );
   return [...groups.values()]
     .map((members) => ({ ...members[0]!, members }))
-    .toSorted((a, b) => a.valuesPerTokenPerLayer - b.valuesPerTokenPerLayer || a.bytes - b.bytes)
+    .toSorted((a, b) => a.bytes - b.bytes || a.valuesPerTokenPerLayer - b.valuesPerTokenPerLayer)
     .map(({ valuesPerTokenPerLayer: values, bytes, fixedBytes, bytesPerToken, members }) => ({
       values: Number(values.toPrecision(6)),
       bytes,
       line: lineText(fixedBytes, bytesPerToken),
-      times: times(values, least),
+      times: times(bytes, least),
       names: members.map(({ engine, version }) => `${engine} ${version}`).join("; "),
       members,
     }));
@@ -34,8 +35,11 @@ function lineText(fixed: number, perToken: number): string {
 /** What engines keep, on a terminal; no lines where none is known. */
 export function engineLines(plan: Plan): string[] {
   if (plan.engines.length === 0) return [];
-  const rows = engineGroups(plan).flatMap(({ values, line, bytes: size, times, names }) => {
-    const [first, ...more] = wrap(toAscii(names), 44);
+  const groups = engineGroups(plan);
+  // Of a hundred columns the numbers take 39 beside the line.
+  const room = Math.min(44, 61 - Math.max(...groups.map(({ line }) => line.length)));
+  const rows = groups.flatMap(({ values, line, bytes: size, times, names }) => {
+    const [first, ...more] = wrap(toAscii(names), room);
     return [[values, line, exactBytes(size), times, first!], ...more.map((line) => ["", "", "", "", line])];
   });
   const heads = [
