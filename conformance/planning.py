@@ -134,6 +134,27 @@ def delta(layers, group, heads, dim, taps):
     return specs
 
 
+def pooled(row, measure, ranks=1, **kind):
+    """vllm/models/glm5next/common (attention.py, kda.py): GLM-5.3-Flash, whose prompts FlashKDA reads."""
+    heads, dim, taps = 64 // ranks, 128, 3
+    state = 2 * 3 * heads * dim * taps + 4 * heads * dim * dim
+    block = 128 * -(-state // (128 * measure))
+    specs = {}
+    for i in range(45):
+        if i % 4 < 3:
+            shapes = ((3 * heads * dim, taps), (heads, dim, dim))
+            mode = {"mamba_cache_mode": "align", "num_prefill_checkpoint_blocks": 1, "prefill_checkpoint_alignment": 16}
+            types_ = (torch.bfloat16, torch.float32)
+            specs[f"{i}"] = kinds.MambaSpec(block_size=block, shapes=shapes, dtypes=types_, page_size_padded=block * measure, **mode)
+            continue
+        one = {"num_kv_heads": 1, "max_tp_shards": 1, "block_size": block}
+        specs[f"{i}"] = kinds.MLAAttentionSpec(head_size=512, **one, **kind)
+        specs[f"{i}.index"] = kinds.MLAAttentionSpec(head_size=132, dtype=torch.uint8, tokens_per_state=4, **one)
+        ring = {"num_kv_heads": 2, "head_size": 128, "head_size_v": 0, "dtype": torch.bfloat16, "dcp_sharded": False}
+        specs[f"{i}.ring"] = kinds.CircularBufferSpec(block_size=4, **ring)
+    return specs
+
+
 def windowed(layers, whole, window, heads, dim):
     """Layers that see a window and, where `whole` says so, layers that see everything."""
     sizes = {"block_size": 16, "num_kv_heads": heads, "head_size": dim, "head_size_v": dim, "dtype": torch.bfloat16}
@@ -143,7 +164,7 @@ def windowed(layers, whole, window, heads, dim):
     }
 
 
-def tell(name, version, context, specs, kind="float16", engine="vLLM"):
+def tell(name, version, context, specs, kind="float16", engine="vLLM", ranks=1):
     """A record: tokens and bytes of a block, and the blocks that a request of `context` tokens holds between two steps."""
     config = settings(context)
     layout = config.cache_config.get_resolved_kv_cache_layout()
@@ -155,7 +176,7 @@ def tell(name, version, context, specs, kind="float16", engine="vLLM"):
         "version": f"0.33.0{version}",
         "source": "vllm/v1/core/kv_cache_planning.py of vLLM 0.33.0, run by planning.py",
         "model": {"name": name},
-        "settings": {"context": context, "keyType": kind, "valueType": kind},
+        "settings": {"context": context, "keyType": kind, "valueType": kind, **({"tensor": ranks} if ranks > 1 else {})},
         "pool": {
             "block": full[0],
             "blockBytes": planning._get_kv_cache_bytes_per_block(groups, layout),
@@ -173,6 +194,10 @@ tell("minimax-m3", "", 131072, indexed(60, range(3, 60), 128, minimax, keys))
 tell("hy4-preview", "", 131072, indexed(78, [0, *range(1, 78, 4)], 64, latent, scaled))
 tell("ling-3.0-tiny", "", 131072, delta(24, 4, 16, 128, 3))
 tell("ling-3.0-flash", "", 100000, delta(42, 6, 32, 128, 3))
+plain, packed = {"dtype": torch.bfloat16}, {"dtype": torch.uint8, "cache_dtype_str": "fp8_ds_mla", "state_content_bytes": 656}
+tell("glm-5.3-flash", " on FlashKDA", 131072, pooled(1024, 1024, **plain))
+tell("glm-5.3-flash", " on FlashKDA", 131072, pooled(656, 512, **packed), "float8", "vLLM, FlashMLA")
+tell("glm-5.3-flash", " on FlashKDA", 131072, pooled(656, 512, 8, **packed), "float8", "vLLM, FlashMLA", 8)
 tell("deepseek-v3.2", "", 163840, indexed(61, range(61), 64, latent, scaled))
 tell("gpt-oss-120b", "", 131072, windowed(36, lambda i: i % 2, 128, 8, 64))
 tell("gemma-3-27b", "", 131072, windowed(62, lambda i: (i + 1) % 6 == 0, 1024, 16, 128))

@@ -4,6 +4,7 @@ import { cacheBytes, formsOf, valuesPerLayer } from "../src/cost/cost.ts";
 import { type EngineRow, engines, enginesOf, partsOf } from "../src/plan/engine/known.ts";
 import { lineOf } from "../src/plan/engine/part.ts";
 import { startOf } from "../src/plan/engine/start.ts";
+import { type PlanSettings, plan } from "../src/plan/plan.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 
@@ -224,6 +225,24 @@ test("latents behind a window are dropped too", () => {
   const layers = whole.layers.map((kind) => ({ ...kind, attention: { ...kind.attention, window: 64 } }));
   const [latent] = named(enginesOf({ ...whole, layers }, "float16", { context: 4096 }), "Biform");
   expect(latent!.bytes).toBe(27 * 576 * 64 * 2);
+});
+
+const asked: PlanSettings = {
+  context: 4096,
+  batch: 1,
+  step: 1,
+  weightType: "file",
+  cacheType: "float16",
+  hosts: [],
+  layouts: [],
+};
+
+test("an engine that does not know a model is said to, and has no row of it", () => {
+  for (const name of untold) {
+    const { notes, engines } = plan(blueprint(name), asked);
+    expect(notes.at(-1)).toMatch(/^vLLM 0\.33 has no class of its own for [AML]/);
+    expect(engines.filter(({ engine }) => engine.startsWith("vLLM"))).toEqual([]);
+  }
 });
 
 /** Latent models of which no engine's allocation is known yet. */

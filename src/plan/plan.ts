@@ -24,6 +24,7 @@ import { sizeOf } from "../tensor/tensor.ts";
 import { spansOf, typesFrom } from "./asked.ts";
 import type { EngineSettings } from "./engine/engine.ts";
 import { enginesOf } from "./engine/known.ts";
+import { lackingOf } from "./engine/lacking.ts";
 import { groupRow, offloadRow } from "./group.ts";
 import { machineRows } from "./machine.ts";
 import type { Plan } from "./schema.ts";
@@ -100,7 +101,7 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
       .filter(({ count, beside }) => count > 1 || !settings.offload || !beside)
       .map((group) => groupRow(blueprint, group, settings)),
     offloads: groups.flatMap((group) => offloadRow(blueprint, group, settings)),
-    notes: notesOf(blueprint, settings),
+    notes: [...notesOf(blueprint, settings), ...lackingOf(blueprint)],
   };
 }
 

@@ -178,18 +178,26 @@ export function sharedParts(
   );
 }
 
-/** Tokens by which the block of GLM-5.3-Flash grows: 64 index keys, each of four tokens. */
-const POOLED_BLOCK = 256;
+/** How vLLM packs the layers of GLM-5.3-Flash. */
+export interface PooledFormat {
+  /** Bytes of a latent, and of the row that a page of states is measured by. */
+  readonly row: number;
+  readonly measure: number;
+  /** Tokens by which the block grows. */
+  readonly step: number;
+  /** States that are kept of a prompt that is being read, beside those of its prefix and its end. */
+  readonly checkpoints: number;
+}
 
 /**
- * GLM-5.3-Flash in fp8 (vllm-project/vllm#57346, `_get_kv_cache_groups_glm5_next`): a block is of so many tokens that a
- * page of latents holds a state, and has all layers' pages of latents and of pooled index keys; states are cut into groups of as many
- * layers, and the open pool of an index takes one block more.
+ * GLM-5.3-Flash (vllm-project/vllm#57346, `_get_kv_cache_groups_glm5_next`, and in 0.33 `_get_packed_kv_cache_groups`, which both come
+ * to this): a block is of so many tokens that a page of rows holds a state, and has all layers' pages of latents and of pooled index
+ * keys; states are cut into groups of as many layers as fit into a block, and the open pool of an index takes one block more.
  */
 export function pooledParts(
   all: readonly LayerRows[],
   settings: EngineSettings,
-  latentBytes: number,
+  { row, measure, step, checkpoints }: PooledFormat,
   indexBytes: (numbers: number) => number,
 ): Part[] | undefined {
   const { sequences, context, tensor, drafts, prefixes } = settings;
@@ -200,10 +208,10 @@ export function pooledParts(
   const every = latent?.keeping?.indexEvery;
   if (!latent || !state || !every) return undefined;
   const needed = 4 * state.memory + (2 * state.tail * (state.taps + drafts)) / state.taps;
-  const block = padTo(Math.ceil(needed / latentBytes), POOLED_BLOCK);
+  const block = padTo(Math.ceil(needed / measure), step);
   const counted = (list: readonly LayerRows[]) => list.reduce((sum, { count }) => sum + count, 0);
-  const bytes = counted(attending) * block * (latentBytes + indexBytes(latent.index) / every);
-  const groups = Math.ceil(counted(states) / counted(attending));
+  const bytes = counted(attending) * block * (row + indexBytes(latent.index) / every);
+  const groups = Math.ceil(counted(states) / Math.floor(bytes / (block * measure)));
   return [
     {
       what: "cache",
@@ -211,6 +219,6 @@ export function pooledParts(
       cells: (tokens) => sequences * Math.ceil(tokens / context / block),
       rate: sequences / (block * context),
     },
-    { what: "state", bytes, cells: () => sequences * (groups * (prefixes ? 2 : 1) + 1), rate: 0 },
+    { what: "state", bytes, cells: () => sequences * (groups * (prefixes ? 2 + checkpoints : 1) + 1), rate: 0 },
   ];
 }

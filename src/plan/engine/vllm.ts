@@ -170,7 +170,42 @@ export const vllmEngines: readonly Engine[] = [
     source: "vllm-project/vllm#57346 with its _get_kv_cache_groups_glm5_next, which 0.33 no longer has",
     covers: isOf(["glm5_next", "glm5_next_text"]),
     rows: layout("latents"),
-    parts: (rows, settings) => pooledParts(rows, settings, flashRow(ROPELESS, 64), flashIndex),
+    parts: (rows, settings) => {
+      const row = flashRow(ROPELESS, 64);
+      return pooledParts(rows, settings, { row, measure: row, step: 256, checkpoints: 0 }, flashIndex);
+    },
+  },
+  {
+    ...vllm,
+    version: "0.33, FlashKDA",
+    keeps:
+      "latents in 16 bits, index keys of four tokens in float8 with a scale; states in pages of latents, one more for a prompt that is being read",
+    source: "vllm/models/glm5next/common (attention.py, kda.py) and vllm/v1/core/kv_cache_planning.py",
+    covers: isOf(["glm5_next", "glm5_next_text"]),
+    rows: layout("latents"),
+    parts(rows, settings) {
+      const number = plainBytes(settings.keyType);
+      if (number !== 2 || settings.valueType !== settings.keyType) return undefined;
+      const row = number * ROPELESS;
+      return pooledParts(rows, settings, { row, measure: row, step: 128, checkpoints: 1 }, flashIndex);
+    },
+  },
+  {
+    ...vllm,
+    engine: "vLLM, FlashMLA",
+    version: "0.33, fp8_ds_mla, FlashKDA",
+    keeps:
+      "656 bytes a latent, though none is rotary; index keys of four tokens with a scale; states in pages of 512 bytes a token, one more for a prompt that is being read",
+    source: "vllm/models/glm5next/common (attention.py, kda.py) and vllm/v1/core/kv_cache_planning.py",
+    covers: isOf(["glm5_next", "glm5_next_text"]),
+    rows: layout("latents"),
+    parts: (rows, settings) =>
+      pooledParts(
+        rows,
+        settings,
+        { row: flashRow(ROPELESS, 64), measure: ROPELESS, step: 128, checkpoints: 1 },
+        flashIndex,
+      ),
   },
   {
     ...vllm,

@@ -102,7 +102,9 @@ export const hybrids: readonly Preset[] = [
   },
   {
     name: "qwen3.5-4b",
-    source: "Qwen/Qwen3.5-4B config.json; checked: a copy of it in the tests of a public importer",
+    source:
+      "Qwen/Qwen3.5-4B config.json; checked: a copy of it in the tests of a public importer, parameters as ggml-org/Llama-macOS#63 lists them",
+    published: { total: 4.21e9 },
     config: {
       model_type: "qwen3_5",
       tie_word_embeddings: true,

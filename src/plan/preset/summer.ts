@@ -41,7 +41,7 @@ export const summer: readonly Preset[] = [
   },
   {
     name: "a.x-k2-light",
-    source: `skt/A.X-K2-Light config.json, the defaults of transformers' class; ${classes}`,
+    source: `skt/A.X-K2-Light config.json, the defaults of transformers' class; no count of its parameters is published, nor its weights: the publisher's list of models has A.X-K2 alone; ${classes}`,
     config: {
       model_type: "axk2",
       vocab_size: 163840,
