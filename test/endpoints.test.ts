@@ -119,15 +119,15 @@ describe("/openapi.json", () => {
       logprobs: true,
       top_logprobs: 1,
       n: 2,
-      stream_options: { include_usage: true },
     };
-    const completion = { prompt: "a", logprobs: 1, echo: true, stream_options: { include_usage: true } };
+    const completion = { prompt: "a", logprobs: 1, echo: true };
+    const streamed = { stream: true, stream_options: { include_usage: true } };
     const json = async (path: string, body: object) => (await post(path, body)).json();
     chatAnswer.parse(await json("/v1/chat/completions", chat));
-    for (const chunk of (await eventsOf(await post("/v1/chat/completions", { ...chat, stream: true }))).data)
+    for (const chunk of (await eventsOf(await post("/v1/chat/completions", { ...chat, ...streamed }))).data)
       chatChunk.parse(chunk);
     completionAnswer.parse(await json("/v1/completions", completion));
-    for (const chunk of (await eventsOf(await post("/v1/completions", { ...completion, stream: true }))).data)
+    for (const chunk of (await eventsOf(await post("/v1/completions", { ...completion, ...streamed }))).data)
       completionChunk.parse(chunk);
     modelList.parse(await (await app.request("/v1/models")).json());
     failure.parse(await json("/v1/completions", {}));

@@ -292,6 +292,8 @@ describe("what is refused", () => {
     [completions, {}, "prompt"],
     [completions, { prompt: "a", store: true }, "store"],
     [completions, { prompt: "a", stream_options: { x: 1 } }, "stream_options.x"],
+    [completions, { prompt: "a", stream_options: { include_usage: true } }, "stream_options"],
+    [chat, { ...user("a"), max_completion_tokens: 3, max_tokens: 4 }, "max_tokens"],
     [chat, { ...user("a"), top_logprobs: 2 }, "top_logprobs"],
     [chat, { ...user("a"), functions: [] }, "functions"],
     [chat, { ...user("a"), max_tokens: 0 }, "max_tokens"],
@@ -359,6 +361,7 @@ describe("what is refused", () => {
   test("a body of another type, and one that is too long, whether it says so or not", async () => {
     const { app, post } = appOf(servedBy(scripted()), { bodyBytes: 100 });
     expect((await app.request(completions, { method: "POST", body: '{"prompt":"a"}' })).status).toBe(415);
+    expect((await post(completions, { prompt: "a" }, { "Content-Encoding": "gzip" })).status).toBe(415);
     const long = JSON.stringify({ prompt: "a".repeat(200) });
     expect((await post(completions, long)).status).toBe(413);
     const response = await post(completions, long, { "Content-Length": String(long.length) });
@@ -367,15 +370,23 @@ describe("what is refused", () => {
   });
 
   test("more tokens than the context has, with the numbers", async () => {
-    const { post } = appOf(servedBy(scripted(), { context: 10 }));
-    for (const body of [{ prompt: "a".repeat(10) }, { prompt: "ab", max_tokens: 9 }]) {
-      const response = await post(completions, body);
+    const { post } = appOf(servedBy(scripted(), { context: 20 }));
+    const long = [
+      [completions, { prompt: "a".repeat(20) }, "prompt"],
+      // Not even cut into tokens.
+      [completions, { prompt: "a".repeat(21) }, "prompt"],
+      [completions, { prompt: "ab", max_tokens: 19 }, "max_tokens"],
+      [chat, { ...user("a"), max_completion_tokens: 20 }, "max_completion_tokens"],
+      [chat, user("a".repeat(20)), "messages"],
+      ["/v1/responses", { input: "a", max_output_tokens: 20 }, "max_output_tokens"],
+    ] as const;
+    for (const [path, body, param] of long) {
+      const response = await post(path, body);
       expect(response.status).toBe(400);
       const { error } = await response.json();
-      expect(error.code).toBe("context_length_exceeded");
-      expect(error.message).toContain("10");
+      expect(error).toMatchObject({ param, code: "context_length_exceeded", message: expect.stringContaining("20") });
     }
-    expect((await post(completions, { prompt: "a".repeat(10), max_tokens: 0 })).status).toBe(200);
+    expect((await post(completions, { prompt: "a".repeat(20), max_tokens: 0 })).status).toBe(200);
   });
 
   test("a model that is not there, with those that are", async () => {

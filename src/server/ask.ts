@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { type Constraint, checkFits, type Request } from "../batch/request.ts";
+import { type Constraint, checkFits, type Refused, type Request } from "../batch/request.ts";
 import type { Sampling } from "../generate/sampling.ts";
 import { Problem } from "./errors.ts";
 import type { Shared } from "./schema/sampling.ts";
@@ -22,14 +22,19 @@ export interface Asked {
 /**
  * One request to the engine for each of `n` answers. What the request does not say, the model's generation_config.json does.
  *
- * Errors: Problem with status 400 for no ids and for ids outside the vocabulary, Refused for more tokens than the context has.
+ * Errors: Problem with status 400 for no ids, for ids outside the vocabulary and for more tokens than the context has.
  */
 export function requestsOf(served: Served, body: Shared, asked: Asked): Request[] {
   const { ids, maxTokens, logprobs, promptLogprobs, realm, signal, constraints } = asked;
   checkIds(served, ids, "prompt");
   if (ids.length === 0)
     throw new Problem(400, "prompt: got no tokens, expected one at least", { param: "prompt", code: "invalid_value" });
-  checkFits({ ids, maxTokens }, served.context, `the context of ${served.name}`);
+  checkRoom(served, body, { ids, maxTokens });
+  if (body.stream_options && !body.stream)
+    throw new Problem(400, "stream_options: got some without stream, expected stream: true", {
+      param: "stream_options",
+      code: "invalid_value",
+    });
   const { n = 1, stop, stop_token_ids: more = [], ignore_eos: endless = false, cache_salt: salt } = body;
   checkIds(served, more, "stop_token_ids");
   const seed = body.seed ?? randomInt(2 ** 31);
@@ -76,6 +81,18 @@ export function checkIds({ vocabulary, name }: Served, ids: ArrayLike<number>, p
           code: "invalid_value",
         },
       );
+}
+
+/** Throws Problem where prompt and answer never fit, naming what of the body is too large. */
+function checkRoom({ context, name }: Served, body: object, asked: Pick<Asked, "ids" | "maxTokens">): void {
+  try {
+    checkFits(asked, context, `the context of ${name}`);
+  } catch (error) {
+    const { message, part } = error as Refused;
+    const bounds = ["max_completion_tokens", "max_output_tokens", "max_tokens"] as const;
+    const param = part === "prompt" ? part : bounds.find((bound) => Object.hasOwn(body, bound));
+    throw new Problem(400, message, { param: param ?? "max_tokens", code: "context_length_exceeded", cause: error });
+  }
 }
 
 function biasOf(served: Served, given: Shared["logit_bias"]): ReadonlyMap<number, number> | undefined {

@@ -24,6 +24,9 @@ export async function readBody<T extends object>(c: Context, schema: z.ZodType<T
   // A page of another origin may send text without asking first, but no JSON.
   if (!/^application\/json *(;|$)/i.test(type))
     throw new Problem(415, `Content-Type: got ${type.slice(0, 80)}, expected application/json; add the header`);
+  const encoding = c.req.header("content-encoding") ?? "identity";
+  if (encoding !== "identity")
+    throw new Problem(415, `Content-Encoding: got ${encoding.slice(0, 80)}, expected none; send JSON as it is`);
   const { text, value } = parseBody(new Uint8Array(await c.req.arrayBuffer()));
   const body = checkBody(value, schema, reasons);
   const keys = RENDERED.filter((key) => (body as Record<string, unknown>)[key] !== undefined);

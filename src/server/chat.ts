@@ -24,6 +24,12 @@ export async function chat(c: Context<Env>, hall: Hall): Promise<Response> {
       param: "top_logprobs",
       code: "invalid_value",
     });
+  if (body.max_tokens !== undefined && body.max_tokens !== (body.max_completion_tokens ?? body.max_tokens))
+    throw new Problem(
+      400,
+      `max_tokens: got ${body.max_tokens} beside max_completion_tokens ${body.max_completion_tokens}, expected one of them`,
+      { param: "max_tokens", code: "invalid_value" },
+    );
   const work = await beginWork(c, hall, body.model);
   try {
     const { served } = work;

@@ -4,6 +4,7 @@ import { textStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { requestsOf } from "./ask.ts";
 import { readBody } from "./body.ts";
+import { encodeText } from "./encode.ts";
 import { Problem } from "./errors.ts";
 import type { Env } from "./guard.ts";
 import { beginWork, fingerprintOf, type Hall, newId, now, type Work } from "./hall.ts";
@@ -61,10 +62,8 @@ export async function complete(c: Context<Env>, hall: Hall): Promise<Response> {
   }
 }
 
-function promptsOf(
-  { tokenizer, name }: Served,
-  { prompt, add_special_tokens: around = true }: CompletionBody,
-): Prompt[] {
+function promptsOf(served: Served, { prompt, add_special_tokens: around = true }: CompletionBody): Prompt[] {
+  const { tokenizer, name } = served;
   const one = (given: string | readonly number[]): Prompt => {
     if (typeof given !== "string")
       return {
@@ -73,7 +72,7 @@ function promptsOf(
       };
     if (!tokenizer)
       throw new Problem(400, `prompt: got text, expected token ids: ${name} has no tokenizer`, { param: "prompt" });
-    return { ids: around ? tokenizer.prompt(given) : tokenizer.encode(given), text: given };
+    return { ids: encodeText(served, tokenizer, given, { param: "prompt", around }), text: given };
   };
   if (typeof prompt === "string") return [one(prompt)];
   return isIds(prompt) ? [one(prompt)] : prompt.map(one);

@@ -78,9 +78,8 @@ export function problemOf(error: unknown, tell: (error: unknown) => void): Probl
   return new Problem(500, "server: got an error of its own, expected none; its log says more", { cause: error });
 }
 
-function refusal({ reason, message, part }: Refused): Problem {
-  const param = part && { prompt: "prompt", maxTokens: "max_tokens" }[part];
-  if (reason === "size") return new Problem(400, message, { param, code: "context_length_exceeded" });
+function refusal({ reason, message }: Refused): Problem {
+  if (reason === "size") return new Problem(400, message, { code: "context_length_exceeded" });
   if (reason === "queue") return new Problem(429, message, { code: "queue_full", after: AGAIN });
   if (reason === "time") return new Problem(504, message, { code: "timeout" });
   return new Problem(503, message, { code: "shutting_down", after: AGAIN });

@@ -3,6 +3,7 @@ import { applyTemplate } from "../tokenizer/apply.ts";
 import { parseExact } from "../tokenizer/jinja/exact.ts";
 import type { Message, Template } from "../tokenizer/template.ts";
 import { argumentsAs } from "./calls.ts";
+import { encodeText } from "./encode.ts";
 import { Problem, refuseParameter } from "./errors.ts";
 import type { Tool } from "./schema/calling.ts";
 import type { ChatBody, ChatMessage } from "./schema/chat.ts";
@@ -26,7 +27,8 @@ export interface Prompt {
  * Errors: Problem with status 400 where the model has no template or tokenizer, its template refuses the messages, or a value is
  * given that it does not read.
  */
-export async function promptOf({ template, tokenizer, name, path }: Served, asked: Conversation): Promise<Prompt> {
+export async function promptOf(served: Served, asked: Conversation): Promise<Prompt> {
+  const { template, tokenizer, name, path } = served;
   if (!template || !tokenizer)
     throw new Problem(
       400,
@@ -44,7 +46,7 @@ export async function promptOf({ template, tokenizer, name, path }: Served, aske
         `got ${untold.function.name} for ${name}, expected none: its template writes no tools into a prompt`,
       );
     // The template writes special tokens itself, so that none are added to it.
-    return { text, ids: tokenizer.encode(text) };
+    return { text, ids: encodeText(served, tokenizer, text, { param: "messages", around: false }) };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     // Where the model lies on this machine is nobody's business.

@@ -13,6 +13,8 @@ export const limits = {
   tools: 128,
   prompts: 256,
   grammar: 100_000,
+  /** Characters of a text that is cut into tokens whatever the context: about a second, in which nobody else is answered. */
+  text: 4_000_000,
 } as const;
 
 const accepted = "accepted, since clients send it; it changes nothing";

@@ -7,7 +7,7 @@ export const tokenizeBody = z
   .union([
     z.strictObject({
       model,
-      prompt: z.string(),
+      prompt: z.string().max(limits.text),
       add_special_tokens: z.boolean().optional().describe("false puts no special tokens around the text"),
       return_token_strs: z.boolean().optional().describe("each token's text as well"),
     }),
