@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   train: async () => (await import("./train.ts")).trainCommand,
   verify: async () => (await import("./verify.ts")).verifyCommand,
   variants: async () => (await import("./variants.ts")).variantsCommand,
+  convert: async () => (await import("./convert.ts")).convertCommand,
   plan: async () => (await import("./plan/plan.ts")).planCommand,
   "make-model": async () => (await import("./make.ts")).makeCommand,
   tune: async () => (await import("./tune.ts")).tuneCommand,

@@ -70,7 +70,8 @@ function reduce(a: Float64Array, n: number, diagonal: Float64Array, beside: Floa
     // p = s A u over the first k rows, of which the lower half is there.
     p.fill(0, 0, k);
     for (let i = 0; i < k; i++) {
-      const [at, u] = [i * n, a[row + i]!];
+      const at = i * n;
+      const u = a[row + i]!;
       let total = 0;
       for (let j = 0; j < i; j++) {
         const x = a[at + j]!;
@@ -87,7 +88,9 @@ function reduce(a: Float64Array, n: number, diagonal: Float64Array, beside: Floa
     const half = (s * product) / 2;
     for (let i = 0; i < k; i++) p[i]! -= half * a[row + i]!;
     for (let i = 0; i < k; i++) {
-      const [at, u, w] = [i * n, a[row + i]!, p[i]!];
+      const at = i * n;
+      const u = a[row + i]!;
+      const w = p[i]!;
       for (let j = 0; j <= i; j++) a[at + j]! -= u * p[j]! + w * a[row + j]!;
     }
   }
@@ -187,12 +190,14 @@ function turnRows(q: Float64Array, n: number, sweeps: readonly Sweep[]): void {
     const width = Math.min(WIDTH, n - first);
     for (const { from, turns } of sweeps)
       for (let i = turns.length / 2 - 1; i >= 0; i--) {
-        const [c, s] = [turns[2 * i]!, turns[2 * i + 1]!];
+        const c = turns[2 * i]!;
+        const s = turns[2 * i + 1]!;
         if (s === 0 && c === 1) continue;
         const lower = (from + i) * n + first;
         const upper = lower + n;
         for (let j = 0; j < width; j++) {
-          const [x, y] = [q[lower + j]!, q[upper + j]!];
+          const x = q[lower + j]!;
+          const y = q[upper + j]!;
           q[upper + j] = s * x + c * y;
           q[lower + j] = c * x - s * y;
         }

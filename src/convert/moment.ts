@@ -15,20 +15,22 @@ export async function watchInputs(
   weights: Weights,
   sequences: readonly Int32Array[],
   see: (layer: number, x: Tensor) => Promise<void>,
+  watch?: (sequences: number) => void,
 ): Promise<void> {
   const { device } = weights.get("norm")!;
-  for (const ids of sequences) {
+  for (const [done, ids] of sequences.entries()) {
     const waiting: Promise<void>[] = [];
     scope(device, () => {
       let layer = 0;
-      const watch = (hidden: Tensor) => {
+      const watched = (hidden: Tensor) => {
         const i = layer++;
         if (i >= model.layers.length) return;
         waiting.push(see(i, rmsNorm(hidden, weights.get(`layers.${i}.normAttention`)!, model.eps)));
       };
-      return forward(model, weights, ids, { positions: positionsOf(0, ids.length), rows: [[0, 1]], watch });
+      return forward(model, weights, ids, { positions: positionsOf(0, ids.length), rows: [[0, 1]], watch: watched });
     }).free();
     await Promise.all(waiting);
+    watch?.(done + 1);
   }
 }
 
@@ -36,23 +38,34 @@ export async function watchInputs(
  * Each layer's second moment over all tokens, `[d + 1, d + 1]`: sums of products of any two numbers of the normed hidden state, the
  * last of them a 1 for biases. Of y = W x it follows without another look at the text: W M Wᵀ.
  */
-export async function momentsOf(model: Model, weights: Weights, sequences: readonly Int32Array[]): Promise<Matrix[]> {
+export async function momentsOf(
+  model: Model,
+  weights: Weights,
+  sequences: readonly Int32Array[],
+  watch?: (sequences: number) => void,
+): Promise<Matrix[]> {
   const d = model.width;
   const moments = model.layers.map(() => matrix(d + 1, d + 1));
-  await watchInputs(model, weights, sequences, async (layer, x) => {
-    const into = moments[layer]!.values;
-    const tokens = x.shape[0]!;
-    // Both are asked for at once: what is enqueued is read after the scope is over.
-    const [products, rows] = [einsum("t i, t j -> i j", x, x).read(), x.read()];
-    const [products64, rows64] = await Promise.all([products, rows]);
-    for (let i = 0; i < d; i++) for (let j = 0; j < d; j++) into[i * (d + 1) + j]! += products64[i * d + j]!;
-    for (let t = 0; t < tokens; t++)
-      for (let j = 0; j < d; j++) {
-        into[j * (d + 1) + d]! += rows64[t * d + j]!;
-        into[d * (d + 1) + j]! += rows64[t * d + j]!;
-      }
-    into[d * (d + 1) + d]! += tokens;
-  });
+  await watchInputs(
+    model,
+    weights,
+    sequences,
+    async (layer, x) => {
+      const into = moments[layer]!.values;
+      const tokens = x.shape[0]!;
+      // Both are asked for at once: what is enqueued is read after the scope is over.
+      const [products, rows] = [einsum("t i, t j -> i j", x, x).read(), x.read()];
+      const [products64, rows64] = await Promise.all([products, rows]);
+      for (let i = 0; i < d; i++) for (let j = 0; j < d; j++) into[i * (d + 1) + j]! += products64[i * d + j]!;
+      for (let t = 0; t < tokens; t++)
+        for (let j = 0; j < d; j++) {
+          into[j * (d + 1) + d]! += rows64[t * d + j]!;
+          into[d * (d + 1) + j]! += rows64[t * d + j]!;
+        }
+      into[d * (d + 1) + d]! += tokens;
+    },
+    watch,
+  );
   return moments;
 }
 

@@ -1,0 +1,175 @@
+import { readFile } from "node:fs/promises";
+import { type Command, Option } from "commander";
+import { shownRanks } from "../convert/card.ts";
+import { Conversion, type ConvertOptions, type Price, textOf } from "../convert/convert.ts";
+import { methods } from "../convert/method.ts";
+import { lossOn } from "../convert/perplexity.ts";
+import { selections } from "../convert/select.ts";
+import { columns } from "../draw/column.ts";
+import { load } from "../generate/load.ts";
+import { FormatError } from "../tensor/error.ts";
+import { positiveOption, wholeOption } from "./option.ts";
+import { patient } from "./progress.ts";
+
+interface Options {
+  to: string;
+  out?: string;
+  method?: (typeof methods)[number];
+  select: (typeof selections)[number];
+  fold?: number;
+  balance: number;
+  text?: string[];
+  tokens: number;
+  test?: string;
+  testTokens: number;
+  length: number;
+  type: "F32" | "BF16";
+  threads?: number;
+  dryRun?: true;
+  json?: true;
+}
+
+const help = `
+--to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
+latent of 128 numbers (one of them holds the norm that stock models have still) and one turned key of 64.
+--method transmla gathers positions in the turned key by what keys are on text, mha2mla keeps some pairs of each key head.
+What is written is deepseek_v3 with all layers dense, which transformers and Biform read; README.md in it has the figures.
+
+Examples:
+  biform convert llama/ --to MLA --out llama-mla                               the same function
+  biform convert llama/ --to MLA:c192:r64 --text book.txt --dry-run            what it would lose, layer by layer
+  biform convert model.gguf --to MLA:c192:r64 --text book.txt --out small --test other.txt
+  biform convert llama/ --to MLA:c128:r48 --method mha2mla --select uniform --out kept --json`;
+
+/** `biform convert`: a checkpoint of grouped heads becomes MLA. */
+export function convertCommand(program: Command): void {
+  program
+    .command("convert")
+    .description(
+      "turn a checkpoint of grouped heads (Llama, Qwen) into MLA that stock engines read, and say what it costs",
+    )
+    .argument("<model>", "a folder or a GGUF file")
+    .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS")
+    .option("--out <dir>", "the folder to write")
+    .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else transmla)").choices(methods))
+    .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
+    .option("--fold <n>", "neighbouring frequencies that transmla takes for one", wholeOption("--fold"))
+    .option("--balance <x>", "how long transmla's keys are beside values", positiveOption("--balance"), 1)
+    .option("--text <file...>", "text that says what keys and values are like")
+    .option("--tokens <n>", "tokens of it to look at", wholeOption("--tokens"), 8192)
+    .option("--length <n>", "tokens of a sequence", wholeOption("--length", 2), 512)
+    .option("--test <file>", "text whose perplexity is measured before and after")
+    .option("--test-tokens <n>", "tokens of it", wholeOption("--test-tokens"), 2048)
+    .addOption(new Option("--type <name>", "numbers of the matrices").choices(["F32", "BF16"]).default("F32"))
+    .option("--threads <n>", "threads", wholeOption("--threads"))
+    .option("--dry-run", "only say what it would lose")
+    .option("--json", "print JSON")
+    .addHelpText("after", help)
+    .action(convert);
+}
+
+/** Sizes of a spec. Throws FormatError. */
+export function readTarget(spec: string): { readonly c: number | undefined; readonly r: number | undefined } {
+  const match = /^MLA((?::[cr]\d+)*)$/.exec(spec.trim());
+  if (!match)
+    throw new FormatError(`--to: got ${JSON.stringify(spec)}, expected MLA, or MLA with sizes such as MLA:c128:r64`);
+  const sizes = match[1]!.split(":").filter(Boolean);
+  const of = (letter: string) => {
+    const found = sizes.find((size) => size.startsWith(letter));
+    return found === undefined ? undefined : Number(found.slice(1));
+  };
+  return { c: of("c"), r: of("r") };
+}
+
+async function convert(path: string, options: Options): Promise<void> {
+  const { out, dryRun } = options;
+  if (!out && !dryRun) throw new FormatError("--out: got nothing, expected a folder to write; or add --dry-run");
+  const start = performance.now();
+  const display = patient({ title: `${path} to ${options.to}`, total: 1e6 });
+  let price: Price;
+  try {
+    const conversion = await Conversion.open(
+      path,
+      await asked(options, (what, done, total) => {
+        display.update({ done: (1e6 * done) / total, label: what });
+      }),
+    );
+    price = dryRun ? await conversion.price() : await conversion.write(out!);
+  } finally {
+    await display.finish();
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
+  if (options.json) console.log(JSON.stringify({ path, out: dryRun ? undefined : out, ...price, losses, seconds }));
+  else print(path, dryRun ? undefined : out, price, losses, seconds);
+}
+
+async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {
+  const { c, r } = readTarget(options.to);
+  const method = options.method ?? (c === undefined && r === undefined ? "exact" : "transmla");
+  const texts = await Promise.all((options.text ?? []).map(readText));
+  return {
+    wanted: { method, c, r, selection: options.select, fold: options.fold, balance: options.balance },
+    text: texts.length ? texts.join("\n\n") : undefined,
+    tokens: options.tokens,
+    length: options.length,
+    type: options.type,
+    threads: options.threads,
+    watch,
+  };
+}
+
+function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: Error) => {
+    throw new FormatError(`${path}: ${error.message}; name a text file`);
+  });
+}
+
+/** Perplexity of both models on the same tokens. */
+interface Losses {
+  readonly before: number;
+  readonly after: number;
+  readonly tokens: number;
+}
+
+async function measure(path: string, out: string, options: Options): Promise<Losses> {
+  const text = await readText(options.test!);
+  const one = async (of: string) => {
+    const display = patient({ title: `perplexity of ${of}`, total: options.testTokens });
+    const loaded = await load(of, { threads: options.threads });
+    try {
+      const sequences = textOf(loaded, text, options.testTokens, options.length);
+      const watch = (done: number) => display.update({ done: done * options.length, label: "" });
+      return await lossOn(loaded.model, loaded.weights, sequences, watch);
+    } finally {
+      loaded.close();
+      await display.finish();
+    }
+  };
+  const [before, after] = [await one(path), await one(out)];
+  return { before: Math.exp(before.loss), after: Math.exp(after.loss), tokens: before.tokens };
+}
+
+function print(path: string, out: string | undefined, price: Price, losses: Losses | undefined, seconds: number): void {
+  const { wanted, layers, before, after, notes } = price;
+  const full = layers[0]!.lost.length - 1;
+  const ranks = shownRanks(full);
+  const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
+  const mean = (rank: number) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length;
+  console.log(`${path}: ${wanted.method}, latent ${wanted.c}, turned key ${wanted.r}\n`);
+  console.log("Left out of the latent's squared length, %, by its rank:");
+  const rows = layers.map(({ lost }, i) => [`${i}`, ...ranks.map((rank) => percent(lost[rank]!))]);
+  const cache = ["cache", ...ranks.map((rank) => `${rank + 1 + wanted.r}`)];
+  const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];
+  console.log(columns(["layer", ...ranks.map((rank) => `c${rank + 1}`)], all).join("\n"));
+  console.log(
+    `\nCache: ${before} numbers per token and layer before, ${after} after (${((100 * after) / before).toFixed(1)} %), ` +
+      `${2 * after * layers.length} bytes per token at 16 bits.`,
+  );
+  if (losses)
+    console.log(
+      `Perplexity on ${losses.tokens} tokens: ${losses.before.toFixed(4)} before, ${losses.after.toFixed(4)} after.`,
+    );
+  for (const note of notes) console.log(`note: ${note}`);
+  if (out) console.log(`${out}: written in ${seconds.toFixed(1)} s; its README.md says how it was made.`);
+}

@@ -1,0 +1,31 @@
+import type { Opened } from "../checkpoint/open.ts";
+import type { FolderFile } from "../file/atomic.ts";
+import { readSmall } from "../file/disk.ts";
+import { join, readdir } from "../tensor/node.ts";
+import { describeTokenizer } from "../tokenizer/ggml.ts";
+
+/** Files of a folder that have nothing to do with its weights. */
+const COMPANIONS =
+  /^(tokenizer.*\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|generation_config\.json|chat_template\.(jinja|json))$/;
+const LIMIT = 64_000_000;
+
+/** Tokenizer, chat template and generation settings of a checkpoint as files of a folder. Throws FormatError. */
+export async function filesAlong(path: string, { gguf }: Opened): Promise<FolderFile[]> {
+  if (!gguf) {
+    const names = (await readdir(path)).filter((name) => COMPANIONS.test(name));
+    const files: FolderFile[] = [];
+    for (const name of names.sort()) files.push({ name, chunks: [await readSmall(join(path, name), LIMIT)] });
+    return files;
+  }
+  if (!gguf.metadata.has("tokenizer.ggml.model")) return [];
+  const { tokenizer, config, end } = describeTokenizer(gguf.file, gguf.metadata);
+  const json = (name: string, value: unknown): FolderFile => ({
+    name,
+    chunks: [`${JSON.stringify(value, null, 1)}\n`],
+  });
+  return [
+    json("tokenizer.json", tokenizer),
+    json("tokenizer_config.json", { ...config, tokenizer_class: "PreTrainedTokenizerFast" }),
+    ...(end.length ? [json("generation_config.json", { eos_token_id: end.length > 1 ? end : end[0] })] : []),
+  ];
+}

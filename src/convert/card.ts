@@ -1,0 +1,44 @@
+import type { Config } from "../family/config.ts";
+import type { Price } from "./convert.ts";
+
+/** Ranks that a table shows: eighths of the whole. */
+export function shownRanks(full: number): number[] {
+  return Array.from({ length: 8 }, (_, i) => Math.max(1, Math.round(((i + 1) * full) / 8)));
+}
+
+/** How each method works, in a sentence, with its source. */
+const about = {
+  exact:
+    "the same function: keys and values as they were, written as one latent and one shared turned key (kexue.fm/archives/11111)",
+  mha2mla:
+    "MHA2MLA (arXiv 2502.14837): some rotary pairs of each key head kept, the rest and the values by a joint SVD of weights",
+  transmla:
+    "TransMLA (arXiv 2502.07864): positions gathered by principal components, the latent by balanced components on text",
+} as const;
+
+/** The README.md of a converted checkpoint: how it was made, what it costs, and what reads it. */
+export function card(path: string, { wanted, layers, before, after, notes }: Price, config: Config): string {
+  const { c, r, method } = wanted;
+  const lost = layers.map((layer) => layer.lost[Math.min(c - 1, layer.lost.length - 1)]!);
+  const percent = (x: number) => `${(100 * x).toFixed(2)} %`;
+  const worst = lost.indexOf(Math.max(...lost));
+  const mean = lost.reduce((sum, x) => sum + x, 0) / lost.length;
+  return `---
+library_name: transformers
+tags: [mla, biform]
+---
+
+# ${path.split("/").at(-1)} as MLA
+
+Made by \`biform convert\` from ${path.split("/").at(-1)}: ${about[method]}.
+
+| | before | after |
+| --- | --- | --- |
+| cache, numbers per token and layer | ${before} | ${after} (latent ${c}, turned key ${r}) |
+| cache, bytes per token at 16 bits | ${2 * before * layers.length} | ${2 * after * layers.length} |
+| share of keys' and values' squared length left out, mean of layers | 0 | ${percent(mean)} |
+| the same, layer ${worst}, the most | 0 | ${percent(lost[worst]!)} |
+
+It is \`${config.model_type}\` with all layers dense. Its latent is normed as that architecture asks, and the model that it came from has no such norm: one number of each latent is a constant (a bias of \`kv_a_proj_with_mqa\`, hence \`attention_bias\`), beside which all others are small, so that the norm divides by a constant; its gain is 0, and caches hold a 0 for it. transformers and Biform compute exactly this. An engine that does not read the bias of \`kv_a_proj_with_mqa\` would compute something else: compare logits before you trust it.
+${notes.map((note) => `\nNote: ${note}.\n`).join("")}`;
+}

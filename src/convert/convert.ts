@@ -1,0 +1,223 @@
+import { type Opened, openModel } from "../checkpoint/open.ts";
+import { writeFolder } from "../file/atomic.ts";
+import { safetensorsChunks } from "../file/safetensors.ts";
+import { type LoadedModel, load } from "../generate/load.ts";
+import { FormatError } from "../tensor/error.ts";
+import { filesAlong } from "./beside.ts";
+import { card } from "./card.ts";
+import { convertedTensors, quantisedAs, type ReadLayer, readLayer } from "./checkpoint.ts";
+import { refuseAttention } from "./grouped.ts";
+import { type LatentLayer, standardiseScale } from "./latent.ts";
+import type { Matrix } from "./matrix.ts";
+import { checkWanted, convertLayer, fullSizes, placePositions, type Wanted } from "./method.ts";
+import { PairLengths } from "./mhatomla.ts";
+import { momentsOf, readInputs, watchInputs } from "./moment.ts";
+import { cutIds } from "./perplexity.ts";
+import { replaceAttention } from "./replace.ts";
+import { blindMoment, lostShares } from "./spectrum.ts";
+import { stockConfig, stockLayer } from "./stock.ts";
+
+/** What a conversion is told, beside what it is to make. */
+export interface ConvertOptions {
+  readonly wanted: Omit<Wanted, "c" | "r"> & { readonly c?: number | undefined; readonly r?: number | undefined };
+  /** Text that tells what keys and values are like; without it weights alone are looked at. */
+  readonly text?: string | undefined;
+  /** Tokens of it that are looked at, and how many at a time. */
+  readonly tokens?: number | undefined;
+  readonly length?: number | undefined;
+  readonly type?: "F32" | "BF16" | undefined;
+  readonly threads?: number | undefined;
+  /** Hears what is being done, of how much. */
+  readonly watch?: ((what: string, done: number, total: number) => void) | undefined;
+}
+
+/** What a layer loses by rank. */
+export interface LayerPrice {
+  /** Share of the squared length of keys without position and values that each rank leaves out, from rank 0 on. */
+  readonly lost: readonly number[];
+}
+
+/** A conversion before it is made: what it would be, what it would lose, and what its cache would be. */
+export interface Price {
+  readonly wanted: Wanted;
+  readonly layers: readonly LayerPrice[];
+  /** Numbers that a token leaves in the cache of a layer, before and after. */
+  readonly before: number;
+  readonly after: number;
+  readonly notes: readonly string[];
+}
+
+/** A conversion under way: all that is known before the first layer is made. */
+export class Conversion {
+  readonly opened: Opened;
+  readonly path: string;
+  readonly wanted: Wanted;
+  readonly notes: string[] = [];
+  readonly #options: ConvertOptions;
+  #moments: readonly Matrix[] | undefined;
+  #second: readonly Matrix[] | undefined;
+  #ranks: readonly Int32Array[] | undefined;
+
+  private constructor(path: string, opened: Opened, wanted: Wanted, options: ConvertOptions) {
+    this.path = path;
+    this.opened = opened;
+    this.wanted = wanted;
+    this.#options = options;
+  }
+
+  /**
+   * Opens a checkpoint and says what stands in the way, before anything of its size is read. Errors: FormatError naming the layer and the
+   * rule.
+   */
+  static async open(path: string, options: ConvertOptions): Promise<Conversion> {
+    const opened = await openModel(path);
+    for (const [i, { attention }] of opened.model.layers.entries()) {
+      const reason = refuseAttention(attention);
+      if (reason) throw new FormatError(`${path}: layer ${i}: ${reason}`);
+    }
+    const first = await readLayer(opened, 0);
+    const full = fullSizes(first.layer, options.wanted.method, options.wanted.r);
+    const wanted = { ...options.wanted, c: options.wanted.c ?? full.c, r: options.wanted.r ?? full.r };
+    checkWanted(path, first.layer, wanted);
+    const conversion = new Conversion(path, opened, wanted, options);
+    const type = quantisedAs(opened);
+    if (type)
+      conversion.notes.push(
+        `${path} holds attention in ${type}: what is converted are its numbers as they stand, rounded once already; a checkpoint in BF16 gives a better one`,
+      );
+    if (!options.text && wanted.method !== "exact")
+      conversion.notes.push("no text was given: weights alone say what is worth keeping, which costs quality");
+    return conversion;
+  }
+
+  /** Looks at the text, where there is one: second moments of all layers' inputs. Throws as `load`. */
+  async lookAtText(): Promise<void> {
+    const { text, tokens = 8192, length = 512, threads, watch } = this.#options;
+    const { method, selection } = this.wanted;
+    if (!text || method === "exact" || this.#moments) return;
+    const loaded = await load(this.path, { threads });
+    try {
+      const sequences = textOf(loaded, text, tokens, length);
+      const counted = (what: string) => (done: number) => watch?.(what, done, sequences.length);
+      this.#moments = await momentsOf(loaded.model, loaded.weights, sequences, counted("looking at text"));
+      if (method === "mha2mla" && selection === "2-norm") this.#ranks = await this.#rankPairs(loaded, sequences);
+      if (method === "transmla") {
+        const between = await this.#gathered(loaded);
+        this.#second = await momentsOf(
+          between.model,
+          between.weights,
+          sequences,
+          counted("looking at text without far turns"),
+        ).finally(between.free);
+      }
+    } finally {
+      loaded.close();
+    }
+  }
+
+  async #rankPairs({ model, weights }: LoadedModel, sequences: readonly Int32Array[]) {
+    const lengths: PairLengths[] = [];
+    for (const i of model.layers.keys()) lengths.push(new PairLengths((await readLayer(this.opened, i)).layer));
+    await watchInputs(model, weights, sequences, async (i, x) => lengths[i]!.add(await readInputs(x)));
+    return lengths.map((each) => each.rank());
+  }
+
+  /** The model whose positions are gathered and nothing else. */
+  async #gathered({ model, weights }: LoadedModel) {
+    const layers: LatentLayer[] = [];
+    for (const i of model.layers.keys()) {
+      const { layer } = await readLayer(this.opened, i);
+      layers.push(standardiseScale(placePositions(layer, this.wanted, this.#moments![i])!.layer));
+    }
+    return replaceAttention(model, weights, layers);
+  }
+
+  /** A layer as it would be before its latent is made smaller, and what text, or else its weights, say of its inputs. */
+  async #whole(i: number): Promise<ReadLayer & { readonly whole: LatentLayer; readonly moment: Matrix }> {
+    const read = await readLayer(this.opened, i);
+    const moment = this.#second?.[i] ?? this.#moments?.[i] ?? blindMoment(read.gains);
+    const { method } = this.wanted;
+    const whole =
+      method === "transmla"
+        ? placePositions(read.layer, this.wanted, this.#moments?.[i] ?? moment)!.layer
+        : convertLayer(
+            read.layer,
+            { ...this.wanted, c: fullSizes(read.layer, method, this.wanted.r).c },
+            this.#text(i, moment),
+          );
+    return { ...read, whole, moment };
+  }
+
+  #text(i: number, moment: Matrix) {
+    return { moment: this.#moments?.[i] ?? moment, second: this.#second?.[i], ranks: this.#ranks?.[i] };
+  }
+
+  /** What each layer would lose by rank. Layer by layer: no more than one is in memory. */
+  async price(): Promise<Price> {
+    await this.lookAtText();
+    const { model } = this.opened;
+    const layers: LayerPrice[] = [];
+    for (const i of model.layers.keys()) {
+      const { whole, moment } = await this.#whole(i);
+      layers.push({ lost: Array.from(lostShares(whole, moment)) });
+      this.#options.watch?.("pricing", i + 1, model.layers.length);
+    }
+    const { g, e, v } = model.layers[0]!.attention.sizes;
+    return {
+      wanted: this.wanted,
+      layers,
+      before: g * (e + v),
+      after: this.wanted.c + this.wanted.r,
+      notes: this.notes,
+    };
+  }
+
+  /** One layer as stock models have it. */
+  async layer(i: number): Promise<LatentLayer> {
+    const { layer, gains } = await readLayer(this.opened, i);
+    const converted = convertLayer(layer, this.wanted, this.#text(i, blindMoment(gains)));
+    return stockLayer(converted, gains);
+  }
+
+  /**
+   * Writes a folder that stock engines read: weights, config, tokenizer, template, settings, and a card that says how it was made. It
+   * appears whole or not at all. Errors: FormatError for what no stock config can say, DeviceError of the disk.
+   */
+  async write(out: string): Promise<Price> {
+    const price = await this.price();
+    const { opened, path } = this;
+    const { type = "F32", watch } = this.#options;
+    const count = opened.model.layers.length;
+    // Sizes, frequencies and biases are those of all layers: one that differs is found when it is made.
+    const first = await this.layer(0);
+    const config = { ...stockConfig(opened.model, [first], opened.config), torch_dtype: torch[type] };
+    const make = async (i: number) => {
+      const made = await this.layer(i);
+      stockConfig(opened.model, [first, made], opened.config);
+      watch?.("converting", i + 1, count);
+      return made;
+    };
+    const tensors = convertedTensors(opened, config, type, make);
+    const files = await filesAlong(path, opened);
+    await writeFolder(out, [
+      { name: "config.json", chunks: [`${JSON.stringify(config, null, 1)}\n`] },
+      ...files,
+      { name: "README.md", chunks: [card(path, price, config)] },
+      { name: "model.safetensors", chunks: safetensorsChunks("model.safetensors", tensors, { format: "pt" }) },
+    ]);
+    return price;
+  }
+}
+
+const torch = { F32: "float32", BF16: "bfloat16" } as const;
+
+/** The text's first ids as sequences. Throws FormatError where there are none. */
+export function textOf({ tokenizer, path }: LoadedModel, text: string, tokens: number, length: number): Int32Array[] {
+  if (!tokenizer)
+    throw new FormatError(`${path}: got no tokenizer, expected one to read text with; add tokenizer.json`);
+  // No token is longer than some letters: what is certain to be behind the last is not looked at.
+  const sequences = cutIds(tokenizer.encode(text.slice(0, 24 * tokens)), tokens, length);
+  if (!sequences.length)
+    throw new FormatError(`text: got fewer than ${length} tokens, expected at least so many; give more`);
+  return sequences;
+}
