@@ -14,9 +14,11 @@ import {
   type Matrix,
   multiply,
   multiplyTransposed,
+  rowsOf,
   scaleRows,
   transpose,
 } from "../src/convert/matrix.ts";
+import { convertLayer, fullSizes } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { momentsOf } from "../src/convert/moment.ts";
 import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
@@ -24,7 +26,9 @@ import { factorings, leftVectors } from "../src/convert/reduce.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
 import { gatherPositions } from "../src/convert/rorope.ts";
 import { rankPairs, selectPairs } from "../src/convert/select.ts";
+import { Spectrum } from "../src/convert/subspace.ts";
 import { compressLatent } from "../src/convert/transmla.ts";
+import { choosePairs, meanTurn } from "../src/convert/turning.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { Session } from "../src/generate/session.ts";
 import { formsOf, type Model, parametersOf } from "../src/model/model.ts";
@@ -281,5 +285,87 @@ describe("MHA2MLA's selections", () => {
     expect(() => selectPairs("high", 8, 9)).toThrow(/got 9 to keep, expected 0 to 8/);
     expect(() => selectPairs("uniform", 9, 4)).toThrow(/whose step of 2 divides 9/);
     expect(() => selectPairs("uniform", 8, 4, 2)).toThrow(/first one of 2, expected 0 to 1/);
+  });
+});
+
+describe("the subspace that changes the output least", () => {
+  const random = new Random(8);
+  const normal = (rows: number, columns: number) => fillMatrix(rows, columns, () => random.normals(1, 1)[0]!);
+  const positive = (n: number) => {
+    const a = normal(n, n);
+    return multiplyTransposed(a, a);
+  };
+  /** E (l - P l)ᵀ G (l - P l) for second moment M: the trace of G (I - P) M (I - P)ᵀ. */
+  const errorOf = (moment: Matrix, metric: Matrix, { down, up }: { down: Matrix; up: Matrix }) => {
+    const n = moment.rows;
+    const p = multiply(up, down);
+    const rest = fillMatrix(n, n, (i, j) => (i === j ? 1 : 0) - p.values[i * n + j]!);
+    const left = multiply(metric, multiplyTransposed(multiply(rest, moment), rest));
+    return Array.from({ length: n }, (_, i) => left.values[i * n + i]!).reduce((a, b) => a + b);
+  };
+
+  test("loses what it said, less than principal components and less than any neighbour", () => {
+    for (const n of [2, 5, 9]) {
+      const [moment, metric] = [positive(n), positive(n)];
+      const spectrum = new Spectrum(moment, metric);
+      for (let rank = 0; rank <= n; rank++) {
+        const best = spectrum.of(rank);
+        const error = errorOf(moment, metric, best);
+        const bound = 1e-9 * spectrum.lost(0);
+        expect(Math.abs(error - spectrum.lost(rank))).toBeLessThan(bound);
+        const components = rowsOf(eigenSymmetric(moment).vectors, 0, rank);
+        expect(error).toBeLessThanOrEqual(
+          errorOf(moment, metric, { down: components, up: transpose(components) }) + bound,
+        );
+        const moved = { ...best.up, values: best.up.values.map((x) => x + 1e-3 * random.normals(1, 1)[0]!) };
+        expect(error).toBeLessThanOrEqual(errorOf(moment, metric, { down: best.down, up: moved }) + bound);
+      }
+    }
+  });
+
+  test("is exact at full rank with every component turned, and no worse than unturned at any distance", () =>
+    fc.assert(
+      fc.asyncProperty(geometries, async (geometry) => {
+        const drawn = draw({ ...geometry, turns: true });
+        const layers = await layersOf(drawn);
+        const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+        const r = 2 * geometry.pairs * geometry.g;
+        const wanted = { method: "biform", r, selection: "high", balance: 1, context: 64 } as const;
+        const kept = Array.from({ length: geometry.pairs }, () => geometry.g);
+        const converted = layers.map((layer, i) =>
+          convertLayer(layer, { ...wanted, c: fullSizes(layer, "biform", r).c }, { moment: moments[i], kept }),
+        );
+        expect(await change(drawn, converted)).toBeLessThan(1e-6);
+      }),
+      { numRuns: 10 },
+    ));
+
+  test("the mean rotation is the one constant that is nearest to turning", () => {
+    const frequencies = Float64Array.of(1, 0.3, 0.001);
+    const { cosine, sine } = meanTurn(frequencies, 100);
+    frequencies.forEach((f, i) => {
+      const error = (a: number, b: number) => {
+        let sum = 0;
+        for (let s = 0; s < 100; s++) sum += ((Math.cos(s * f) - a) ** 2 + (Math.sin(s * f) - b) ** 2) / (1 + s);
+        return sum;
+      };
+      const best = error(cosine[i]!, sine[i]!);
+      for (const [a, b] of [
+        [1, 0],
+        [cosine[i]! + 0.01, sine[i]!],
+        [cosine[i]!, sine[i]! - 0.01],
+      ] as const)
+        expect(best).toBeLessThan(error(a, b));
+    });
+    expect(
+      choosePairs(
+        [
+          [5, 1],
+          [4, 3],
+          [0.5, 0.1],
+        ],
+        3,
+      ),
+    ).toEqual([1, 2, 0]);
   });
 });

@@ -16,7 +16,7 @@ import { formsOf } from "../src/model/model.ts";
 
 const sample = { seed: 3, type: "F32" } as const;
 const ids = Int32Array.from([7, 3, 500, 41, 3, 3, 260, 99]);
-const exact = { method: "exact", selection: "high", balance: 1 } as const;
+const exact = { method: "exact", selection: "high", balance: 1, context: 64 } as const;
 const text = "the price of a latent is what it leaves out of keys and values; the rest is order. ".repeat(40);
 
 let dir = "";
@@ -93,8 +93,12 @@ describe("a folder that stock engines read", () => {
   test("is smaller by each method, by what was said before", async () => {
     const before = (await logitsOf("llama")).get("grouped")!;
     const changes: number[] = [];
-    for (const c of [49, 25, 9]) {
-      const wanted = { ...exact, method: "transmla", c, r: 16 } as const;
+    for (const [method, c] of [
+      ["transmla", 49],
+      ["biform", 25],
+      ["transmla", 9],
+    ] as const) {
+      const wanted = { ...exact, method, c, r: 16 };
       const { price } = await convert("llama", `small-${c}`, { wanted, text, tokens: 128, length: 32, threads: 1 });
       expect(price).toMatchObject({ before: 64, after: c + 16 });
       const after = await logitsOf(`small-${c}`);

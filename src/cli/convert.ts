@@ -18,6 +18,7 @@ interface Options {
   select: (typeof selections)[number];
   fold?: number;
   balance: number;
+  context: number;
   text?: string[];
   tokens: number;
   test?: string;
@@ -32,7 +33,8 @@ interface Options {
 const help = `
 --to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
 latent of 128 numbers (one of them holds the norm that stock models have still) and one turned key of 64.
---method transmla gathers positions in the turned key by what keys are on text, mha2mla keeps some pairs of each key head.
+--method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
+changes the output least; transmla and mha2mla are these papers' own recipes.
 What is written is deepseek_v3 with all layers dense, which transformers and Biform read; README.md in it has the figures.
 
 Examples:
@@ -51,10 +53,11 @@ export function convertCommand(program: Command): void {
     .argument("<model>", "a folder or a GGUF file")
     .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS")
     .option("--out <dir>", "the folder to write")
-    .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else transmla)").choices(methods))
+    .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
     .option("--fold <n>", "neighbouring frequencies that transmla takes for one", wholeOption("--fold"))
     .option("--balance <x>", "how long transmla's keys are beside values", positiveOption("--balance"), 1)
+    .option("--context <n>", "tokens that biform takes turns over", wholeOption("--context"), 2048)
     .option("--text <file...>", "text that says what keys and values are like")
     .option("--tokens <n>", "tokens of it to look at", wholeOption("--tokens"), 8192)
     .option("--length <n>", "tokens of a sequence", wholeOption("--length", 2), 512)
@@ -106,10 +109,18 @@ async function convert(path: string, options: Options): Promise<void> {
 
 async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {
   const { c, r } = readTarget(options.to);
-  const method = options.method ?? (c === undefined && r === undefined ? "exact" : "transmla");
+  const method = options.method ?? (c === undefined && r === undefined ? "exact" : "biform");
   const texts = await Promise.all((options.text ?? []).map(readText));
   return {
-    wanted: { method, c, r, selection: options.select, fold: options.fold, balance: options.balance },
+    wanted: {
+      method,
+      c,
+      r,
+      selection: options.select,
+      fold: options.fold,
+      balance: options.balance,
+      context: options.context,
+    },
     text: texts.length ? texts.join("\n\n") : undefined,
     tokens: options.tokens,
     length: options.length,
@@ -157,7 +168,11 @@ function print(path: string, out: string | undefined, price: Price, losses: Loss
   const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
   const mean = (rank: number) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length;
   console.log(`${path}: ${wanted.method}, latent ${wanted.c}, turned key ${wanted.r}\n`);
-  console.log("Left out of the latent's squared length, %, by its rank:");
+  console.log(
+    wanted.method === "biform"
+      ? "What the latent's loss changes of the output, % of all it could, by its rank:"
+      : "Left out of the latent's squared length, %, by its rank:",
+  );
   const rows = layers.map(({ lost }, i) => [`${i}`, ...ranks.map((rank) => percent(lost[rank]!))]);
   const cache = ["cache", ...ranks.map((rank) => `${rank + 1 + wanted.r}`)];
   const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];

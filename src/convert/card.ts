@@ -10,6 +10,8 @@ export function shownRanks(full: number): number[] {
 const about = {
   exact:
     "the same function: keys and values as they were, written as one latent and one shared turned key (kexue.fm/archives/11111)",
+  biform:
+    "of each rotary frequency the components that matter most to scores stay turned, all others are met by the mean rotation; the latent is the subspace that changes the layer's output least, about the mean of text",
   mha2mla:
     "MHA2MLA (arXiv 2502.14837): some rotary pairs of each key head kept, the rest and the values by a joint SVD of weights",
   transmla:
@@ -36,7 +38,7 @@ Made by \`biform convert\` from ${path.split("/").at(-1)}: ${about[method]}.
 | --- | --- | --- |
 | cache, numbers per token and layer | ${before} | ${after} (latent ${c}, turned key ${r}) |
 | cache, bytes per token at 16 bits | ${2 * before * layers.length} | ${2 * after * layers.length} |
-| share of keys' and values' squared length left out, mean of layers | 0 | ${percent(mean)} |
+| ${method === "biform" ? "share of what the latent's loss can change of the output" : "share of keys' and values' squared length left out"}, mean of layers | 0 | ${percent(mean)} |
 | the same, layer ${worst}, the most | 0 | ${percent(lost[worst]!)} |
 
 It is \`${config.model_type}\` with all layers dense. Its latent is normed as that architecture asks, and the model that it came from has no such norm: one number of each latent is a constant (a bias of \`kv_a_proj_with_mqa\`, hence \`attention_bias\`), beside which all others are small, so that the norm divides by a constant; its gain is 0, and caches hold a 0 for it. transformers and Biform compute exactly this. An engine that does not read the bias of \`kv_a_proj_with_mqa\` would compute something else: compare logits before you trust it.

@@ -9,13 +9,22 @@ import { convertedTensors, quantisedAs, type ReadLayer, readLayer } from "./chec
 import { refuseAttention } from "./grouped.ts";
 import { type LatentLayer, standardiseScale } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
-import { checkWanted, convertLayer, fullSizes, placePositions, type Wanted } from "./method.ts";
+import {
+  checkWanted,
+  convertLayer,
+  fullSizes,
+  placePositions,
+  turnComponents,
+  type Wanted,
+  worthOf,
+} from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
 import { momentsOf, readInputs, watchInputs } from "./moment.ts";
 import { cutIds } from "./perplexity.ts";
 import { replaceAttention } from "./replace.ts";
-import { blindMoment, lostShares } from "./spectrum.ts";
+import { blindMoment, lostShares, weighedShares } from "./spectrum.ts";
 import { stockConfig, stockLayer } from "./stock.ts";
+import { choosePairs } from "./turning.ts";
 
 /** What a conversion is told, beside what it is to make. */
 export interface ConvertOptions {
@@ -57,6 +66,7 @@ export class Conversion {
   #moments: readonly Matrix[] | undefined;
   #second: readonly Matrix[] | undefined;
   #ranks: readonly Int32Array[] | undefined;
+  #kept: readonly number[] | undefined;
 
   private constructor(path: string, opened: Opened, wanted: Wanted, options: ConvertOptions) {
     this.path = path;
@@ -115,6 +125,21 @@ export class Conversion {
     }
   }
 
+  /** How many components of each frequency stay turned, by their worth to all layers together. */
+  async #chooseKept(): Promise<void> {
+    if (this.wanted.method !== "biform" || this.#kept) return;
+    const { layers } = this.opened.model;
+    const sums: Float64Array[] = [];
+    for (const i of layers.keys()) {
+      const { layer, gains } = await readLayer(this.opened, i);
+      worthOf(layer, this.#moments?.[i] ?? blindMoment(gains), this.wanted.context).forEach((worth, f) => {
+        sums[f] = worth.map((x, k) => x + (sums[f]?.[k] ?? 0));
+      });
+      this.#options.watch?.("choosing what stays turned", i + 1, layers.length);
+    }
+    this.#kept = choosePairs(sums, this.wanted.r / 2);
+  }
+
   async #rankPairs({ model, weights }: LoadedModel, sequences: readonly Int32Array[]) {
     const lengths: PairLengths[] = [];
     for (const i of model.layers.keys()) lengths.push(new PairLengths((await readLayer(this.opened, i)).layer));
@@ -138,28 +163,38 @@ export class Conversion {
     const moment = this.#second?.[i] ?? this.#moments?.[i] ?? blindMoment(read.gains);
     const { method } = this.wanted;
     const whole =
-      method === "transmla"
-        ? placePositions(read.layer, this.wanted, this.#moments?.[i] ?? moment)!.layer
-        : convertLayer(
-            read.layer,
-            { ...this.wanted, c: fullSizes(read.layer, method, this.wanted.r).c },
-            this.#text(i, moment),
-          );
+      method === "biform"
+        ? turnComponents(read.layer, this.#text(i, moment), this.wanted.context)
+        : method === "transmla"
+          ? placePositions(read.layer, this.wanted, this.#moments?.[i] ?? moment)!.layer
+          : convertLayer(
+              read.layer,
+              { ...this.wanted, c: fullSizes(read.layer, method, this.wanted.r).c },
+              this.#text(i, moment),
+            );
     return { ...read, whole, moment };
   }
 
   #text(i: number, moment: Matrix) {
-    return { moment: this.#moments?.[i] ?? moment, second: this.#second?.[i], ranks: this.#ranks?.[i] };
+    return {
+      moment: this.#moments?.[i] ?? moment,
+      second: this.#second?.[i],
+      ranks: this.#ranks?.[i],
+      kept: this.#kept,
+    };
   }
 
   /** What each layer would lose by rank. Layer by layer: no more than one is in memory. */
   async price(): Promise<Price> {
     await this.lookAtText();
+    await this.#chooseKept();
     const { model } = this.opened;
     const layers: LayerPrice[] = [];
     for (const i of model.layers.keys()) {
       const { whole, moment } = await this.#whole(i);
-      layers.push({ lost: Array.from(lostShares(whole, moment)) });
+      layers.push({
+        lost: Array.from(this.wanted.method === "biform" ? weighedShares(whole, moment) : lostShares(whole, moment)),
+      });
       this.#options.watch?.("pricing", i + 1, model.layers.length);
     }
     const { g, e, v } = model.layers[0]!.attention.sizes;

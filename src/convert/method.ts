@@ -6,10 +6,12 @@ import { convertMha2mla } from "./mhatomla.ts";
 import { allPairs, keepPairs } from "./partial.ts";
 import { gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
+import { centre, compressCentred, Spectrum, sensitivityOf } from "./subspace.ts";
 import { compressLatent } from "./transmla.ts";
+import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
-export const methods = ["exact", "mha2mla", "transmla"] as const;
+export const methods = ["exact", "biform", "transmla", "mha2mla"] as const;
 
 /** What is asked for: the latent's rank as written, one number of which holds the norm still, and the shared key's turned dims. */
 export interface Wanted {
@@ -19,6 +21,8 @@ export interface Wanted {
   readonly selection: Selection;
   readonly fold?: number | undefined;
   readonly balance: number;
+  /** Tokens that biform takes turns over. */
+  readonly context: number;
 }
 
 /** Ranks that a layer can have by a method: the largest latent, its constant included, and the turned dims. */
@@ -36,6 +40,10 @@ export function checkWanted(subject: string, layer: GroupedLayer, { method, c, r
   if (c < 2 || c > full.c)
     throw new FormatError(
       `${subject}: c: got ${c}, expected 2 to ${full.c}, which loses nothing more than turning does`,
+    );
+  if (method === "biform" && (r % 2 || r > g * layer.r))
+    throw new FormatError(
+      `${subject}: r: got ${r}, expected an even number up to ${g * layer.r}, the turned dims of all key heads`,
     );
   if (method === "mha2mla" && (r % (2 * g) || r > g * layer.r))
     throw new FormatError(
@@ -61,21 +69,56 @@ export function placePositions(layer: GroupedLayer, wanted: Wanted, moment?: Mat
   return gatherPositions(layer, moment, { fold: wanted.fold ?? collapse, collapse });
 }
 
+/** What is known of a layer from text, or else from weights alone. */
+export interface Seen {
+  readonly moment?: Matrix | undefined;
+  readonly second?: Matrix | undefined;
+  readonly ranks?: Int32Array | undefined;
+  /** How many components of each frequency stay turned, in all layers alike: a stock config has one list. */
+  readonly kept?: readonly number[] | undefined;
+}
+
+/** What each component of each frequency is worth to a layer, as shares of all: see `mixturesOf`. */
+export function worthOf(layer: GroupedLayer, moment: Matrix, context: number): Float64Array[] {
+  const mean = meanTurn(layer.rotation.frequencies, context);
+  const worth = mixturesOf(layer, moment, spreadOf(layer, moment), mean).map((mixture) => mixture.worth);
+  const total = worth.reduce((sum, of) => of.reduce((a, b) => a + b, sum), 0) || 1;
+  return worth.map((of) => of.map((x) => x / total));
+}
+
+/** How far each head's values lie from their mean, after the output projection. */
+const spreadOf = (layer: GroupedLayer, moment: Matrix) =>
+  sensitivityOf(
+    keepPairs(
+      layer,
+      Array.from({ length: layer.keyGroups }, () => []),
+    ),
+    moment,
+  ).spread;
+
+/** The layer with its chosen components turned, at full rank. */
+export function turnComponents(layer: GroupedLayer, { moment, kept }: Seen, context: number): LatentLayer {
+  const mean = meanTurn(layer.rotation.frequencies, context);
+  const mixtures = mixturesOf(layer, moment!, spreadOf(layer, moment!), mean);
+  return keepComponents(layer, mixtures, kept!, mean);
+}
+
+/** The layer with the latent that changes its output least, by all that reads it. */
+function compressBySensitivity(layer: GroupedLayer, { c, context }: Wanted, seen: Seen): LatentLayer {
+  const whole = turnComponents(layer, seen, context);
+  const { mean, moment } = centre(whole, seen.moment!);
+  const spectrum = new Spectrum(moment, sensitivityOf(whole, seen.moment!).metric);
+  return compressCentred(whole, spectrum.of(c - 1), mean);
+}
+
 /**
  * A layer by a method. `moment` is of the layer's inputs, and for transmla `second` of those in the model whose positions are gathered.
  * Throws FormatError.
  */
-export function convertLayer(
-  layer: GroupedLayer,
-  wanted: Wanted,
-  text: {
-    readonly moment?: Matrix | undefined;
-    readonly second?: Matrix | undefined;
-    readonly ranks?: Int32Array | undefined;
-  },
-): LatentLayer {
+export function convertLayer(layer: GroupedLayer, wanted: Wanted, text: Seen): LatentLayer {
   const { method, c, r, selection, balance } = wanted;
   if (method === "exact") return keepPairs(layer, allPairs(layer));
+  if (method === "biform") return compressBySensitivity(layer, wanted, text);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
     const how = { selection, ropeDims: r / g, ranks: text.ranks, factoring: "joint" as const, rank: (c - 1) / g };

@@ -1,0 +1,149 @@
+import { eigenSymmetric } from "./eigen.ts";
+import type { LatentLayer } from "./latent.ts";
+import { fillMatrix, type Matrix, multiply, multiplyTransposed, rowsOf, scaleRows, transpose } from "./matrix.ts";
+import { momentOf } from "./moment.ts";
+
+/** Maps to fewer numbers and back: `[rank, c]` and `[c, rank]`. */
+export interface Subspace {
+  readonly down: Matrix;
+  readonly up: Matrix;
+}
+
+/** What text and a metric say of which directions of a latent are worth keeping. */
+export class Spectrum {
+  /** What each further rank explains, largest first: their sum is E lᵀ G l. */
+  readonly explained: Float64Array;
+  readonly #vectors: Matrix;
+  readonly #root: Matrix;
+  readonly #back: Matrix;
+
+  /**
+   * The best subspaces of every rank at once: P = up down of rank k with the least E (l - P l)ᵀ G (l - P l), for vectors l of the
+   * second moment `moment` and a metric G, both `[c, c]`. With S the root of G: eigenvectors U of S M S, down = Uᵀ S, up = S⁻¹ U.
+   * PCA is the case G = I (TransMLA, CARE), a truncated SVD of weights W the case G = I, M = W Wᵀ (MHA2MLA).
+   */
+  constructor(moment: Matrix, metric: Matrix) {
+    const { values, vectors } = eigenSymmetric(metric);
+    // A direction that nothing reads: kept from infinity, its share of the error is of the order of rounding.
+    const least = 1e-9 * Math.max(values[0]!, Number.MIN_VALUE);
+    const roots = values.map((x) => Math.sqrt(Math.max(x, least)));
+    this.#root = scaleRows(vectors, roots);
+    this.#back = transpose(
+      scaleRows(
+        vectors,
+        roots.map((x) => 1 / x),
+      ),
+    );
+    const seen = eigenSymmetric(momentOf(this.#root, moment));
+    this.explained = seen.values.map((x) => Math.max(0, x));
+    this.#vectors = seen.vectors;
+  }
+
+  /** The best subspace of this rank. */
+  of(rank: number): Subspace {
+    const kept = rowsOf(this.#vectors, 0, Math.min(rank, this.#vectors.rows));
+    return { down: multiply(kept, this.#root), up: multiplyTransposed(this.#back, kept) };
+  }
+
+  /** What a rank leaves unexplained. */
+  lost(rank: number): number {
+    let sum = 0;
+    for (let i = this.explained.length - 1; i >= rank; i--) sum += this.explained[i]!;
+    return sum;
+  }
+}
+
+/** Sum over heads of unfoldᵀ inner unfold, `inner` one for each head: `[c, c]`. */
+function sumOverHeads(unfold: Matrix, h: number, inner: (head: number) => Matrix): Matrix {
+  const [c, width] = [unfold.columns, unfold.rows / h];
+  const out = new Float64Array(c * c);
+  for (let head = 0; head < h; head++) {
+    const rows = rowsOf(unfold, head * width, (head + 1) * width);
+    const part = momentOf(transpose(rows), inner(head));
+    for (let i = 0; i < out.length; i++) out[i]! += part.values[i]!;
+  }
+  return { rows: c, columns: c, values: out };
+}
+
+/** A layer's weights of errors, per token of text: how much of each head's output a wrong score turns, and both metrics. */
+export interface Sensitivity {
+  /** `[c, c]`: squared error of a head's output for an error of the latent, through scores and through values. */
+  readonly metric: Matrix;
+  /** Of each head, how far values lie from their mean, after the output projection: what an error of a score multiplies. */
+  readonly spread: Float64Array;
+}
+
+/**
+ * How much an error of the latent changes what the layer gives. Through values, dl becomes W_O W_UV dl. Through a score of query q,
+ * ds = q · W_UK dl times the softmax scale, and the output moves by ds (v - o), of which `spread` is the mean square: so both are
+ * squared numbers of the same output. `moment` is of the layer's inputs, `[d + 1, d + 1]`.
+ */
+export function sensitivityOf(layer: LatentLayer, moment: Matrix): Sensitivity {
+  const { h, n, v, d, content, keys, values, output, scale } = layer;
+  const tokens = moment.values.at(-1)!;
+  const centred = centre(layer, moment).moment;
+  const outputs = Array.from({ length: h }, (_, head) => {
+    const own = fillMatrix(v, d, (i, j) => output.values[j * h * v + head * v + i]!);
+    return multiplyTransposed(own, own);
+  });
+  const spread = Float64Array.from({ length: h }, (_, head) => {
+    const own = rowsOf(values, head * v, (head + 1) * v);
+    const covariance = momentOf(own, centred);
+    let trace = 0;
+    for (let i = 0; i < covariance.values.length; i++) trace += covariance.values[i]! * outputs[head]!.values[i]!;
+    return trace;
+  });
+  const byScore = sumOverHeads(keys, h, (head) => {
+    const queries = momentOf(rowsOf(content, head * n, (head + 1) * n), moment);
+    const by = (scale ** 2 * spread[head]!) / tokens;
+    return { ...queries, values: queries.values.map((x) => x * by) };
+  });
+  const byValue = sumOverHeads(values, h, (head) => outputs[head]!);
+  return {
+    metric: { ...byScore, values: byScore.values.map((x, i) => x + byValue.values[i]!) },
+    spread,
+  };
+}
+
+/** Mean and covariance of a layer's latent on text. */
+export function centre(layer: LatentLayer, moment: Matrix): { readonly mean: Float64Array; readonly moment: Matrix } {
+  const { latent } = layer;
+  const [c, width] = [latent.rows, latent.columns];
+  const tokens = moment.values.at(-1)!;
+  const inputs = Float64Array.from({ length: width }, (_, j) => moment.values[j * width + width - 1]! / tokens);
+  const mean = Float64Array.from({ length: c }, (_, i) =>
+    inputs.reduce((sum, x, j) => sum + latent.values[i * width + j]! * x, 0),
+  );
+  const whole = momentOf(latent, moment);
+  return {
+    mean,
+    moment: fillMatrix(c, c, (i, j) => whole.values[i * c + j]! / tokens - mean[i]! * mean[j]!),
+  };
+}
+
+/**
+ * The layer with a latent of this rank that holds what differs from the mean of text. The mean of keys adds one number to all scores of a
+ * query, which softmax does not see; that of values is a bias of the output. So neither takes of the rank, and neither is lost.
+ */
+export function compressCentred(layer: LatentLayer, { down, up }: Subspace, mean: Float64Array): LatentLayer {
+  const { d, latent, values, output } = layer;
+  const width = d + 1;
+  const small = multiply(down, latent);
+  for (let i = 0; i < small.rows; i++) {
+    let shift = 0;
+    for (let j = 0; j < latent.rows; j++) shift += down.values[i * latent.rows + j]! * mean[j]!;
+    small.values[i * width + d]! -= shift;
+  }
+  const heads = Float64Array.from({ length: values.rows }, (_, i) =>
+    mean.reduce((sum, x, j) => sum + values.values[i * values.columns + j]! * x, 0),
+  );
+  return {
+    ...layer,
+    latent: small,
+    keys: multiply(layer.keys, up),
+    values: multiply(values, up),
+    outputBias: Float64Array.from({ length: d }, (_, i) =>
+      heads.reduce((sum, x, j) => sum + output.values[i * output.columns + j]! * x, layer.outputBias?.[i] ?? 0),
+    ),
+  };
+}
