@@ -49,6 +49,7 @@ export { WasmDevice, type WasmOptions } from "./device/wasm.ts";
 export { WebgpuDevice, type WebgpuOptions } from "./device/webgpu.ts";
 export { type ByteSource, blobSource, memorySource } from "./file/bytes.ts";
 export { openGguf, openSafetensors, writeSafetensors } from "./file/disk.ts";
+export { type Chosen, chosenFiles, type Files } from "./file/files.ts";
 export { decodeGguf, type Gguf } from "./file/gguf.ts";
 export { type Outline, readOutline } from "./file/outline.ts";
 export { readRemote, remoteSource } from "./file/remote.ts";

@@ -1,4 +1,6 @@
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -7,13 +9,17 @@ import { build } from "vite";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Tab, tabs } from "../site/src/state.ts";
 import { presetConfig } from "../src/checkpoint/preset.ts";
-import { writeSampleGguf } from "../src/checkpoint/sample.ts";
+import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { machines } from "../src/cost/machine.ts";
+import { openGguf } from "../src/file/disk.ts";
+import type { Value } from "../src/file/metadata.ts";
+import { writeGguf } from "../src/file/writer.ts";
 import { conversation } from "../src/generate/chat.ts";
 import { load } from "../src/generate/load.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { noBrowser, openBrowser } from "./browser.ts";
 import { long } from "./extent.ts";
+import { ranged } from "./fixture/range.ts";
 import { serve } from "./fixture/serve.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -724,6 +730,176 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     await page.setInputFiles("#run-file", { name: "no.gguf", mimeType: "", buffer: Buffer.from("no model at all") });
     await says(page, "#run-problem", /no\.gguf: .*got/);
     expect(await page.locator("#run-form fieldset:disabled").count()).toBe(1);
+  });
+
+  /** Says something in a page of its own, and gives what is written; the same for every way to the same model. */
+  async function answer(page: Page): Promise<string> {
+    await page.locator("#run-form fieldset:enabled").waitFor();
+    expect(await text(page, "run-problem")).toBe("");
+    await ask(page, "Who is there?", 12);
+    await idle(page);
+    return (await page.locator("#run-text").textContent())!;
+  }
+
+  test("opens from parts, from a folder and from what is dropped, and writes the same", async () => {
+    const config = presetConfig("deepseek2", "tiny");
+    const sample = { seed: 2, type: "F32" } as const;
+    const whole = join(folder, "whole.gguf");
+    await writeSampleGguf(whole, config, sample);
+    const dir = join(folder, "checkpoint");
+    await writeSampleFolder(dir, config, sample);
+    const { metadata, tensors } = await openGguf(whole);
+    const all = tensors.names.map((name) => ({
+      name,
+      shape: tensors.entry(name).shape,
+      dtype: "F32" as const,
+      data: () => tensors.read(name),
+    }));
+    const part = (no: number): Map<string, Value> =>
+      new Map<string, Value>([
+        ["split.no", { type: "u16", value: no }],
+        ["split.count", { type: "u16", value: 2 }],
+      ]);
+    const parts = [1, 2].map((no) => join(folder, `cut-0000${no}-of-00002.gguf`));
+    await writeGguf(parts[0]!, new Map([...metadata, ...part(0)]), all.slice(0, 4));
+    await writeGguf(parts[1]!, part(1), all.slice(4));
+
+    const page = await open("#tab=run");
+    await page.setInputFiles("#run-file", whole);
+    const expected = await answer(page);
+    expect(expected.length).toBeGreaterThan("> Who is there?".length + 5);
+    await page.setInputFiles("#run-file", parts);
+    await says(page, "#run-about", /^cut-00001/);
+    expect(await answer(page)).toBe(expected);
+    await page.setInputFiles("#run-folder", dir);
+    await says(page, "#run-about", /^checkpoint: 2 layers/);
+    expect(await answer(page)).toBe(expected);
+    await page.evaluate(async () => {
+      const file = new File([await (await fetch("whole.gguf")).blob()], "dropped.gguf");
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(file);
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+    });
+    await says(page, "#run-about", /^dropped\.gguf/);
+    expect(await answer(page)).toBe(expected);
+    await page.setInputFiles("#run-file", parts[0]!);
+    await says(page, "#run-problem", /cut-00002-of-00002\.gguf: got no such file, expected it beside the others/);
+  });
+
+  test("is fetched from an address once, kept, and cleared", async () => {
+    const path = join(folder, "far.gguf");
+    await writeSampleGguf(path, presetConfig("deepseek2", "tiny"), { seed: 2, type: "F32" });
+    const bytes = readFileSync(path);
+    let [sent, cors] = [0, true];
+    const far = createServer((request, response) => {
+      const headers = cors
+        ? {
+            "access-control-allow-origin": "*",
+            "access-control-allow-headers": "range",
+            "access-control-expose-headers": "content-range, etag",
+            etag: '"1"',
+          }
+        : {};
+      if (request.method === "OPTIONS") return void response.writeHead(204, headers).end();
+      if (request.url !== "/far.gguf") return void response.writeHead(404, headers).end();
+      response.on("finish", () => sent++);
+      ranged(bytes, headers)(request, response);
+    });
+    await new Promise<void>((listens) => far.listen(0, "127.0.0.1", listens));
+    const url = `http://127.0.0.1:${(far.address() as AddressInfo).port}/far.gguf`;
+    const context = await browser.newContext();
+    contexts.push(context);
+    const visit = async (address: string) => {
+      const page = await context.newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${address}#tab=run`);
+      await page.locator("html[data-ready]").waitFor();
+      await page.locator("#run-form").waitFor({ state: "attached" });
+      return page;
+    };
+    const fetchIt = async (page: Page, from = url) => {
+      await page.fill("#run-address", from);
+      await page.click("#run-fetch button");
+    };
+    try {
+      const page = await visit(server.url);
+      await fetchIt(page);
+      const written = await answer(page);
+      await says(page, "#run-kept", /keeps 6\.\d+ MiB/);
+      // Two blocks: what was fetched is not fetched again, in another tab neither.
+      expect(sent).toBe(2);
+      const other = await visit(server.url);
+      await fetchIt(other);
+      expect(await answer(other)).toBe(written);
+      await page.click("#run-forget");
+      await says(page, "#run-kept", "What is fetched is kept");
+      // A page from a disk has no files of its own: it says so, and reads from the server.
+      const local = await visit(pathToFileURL(join(folder, "index.html")).href);
+      await fetchIt(local);
+      expect(await answer(local)).toBe(written);
+      await says(local, "#run-note", "keeps no files for this page");
+      await fetchIt(local, url.replace("far", "gone"));
+      await says(local, "#run-problem", /gone\.gguf: got status 404, expected the file/);
+      cors = false;
+      await fetchIt(local);
+      await says(local, "#run-problem", /expected a server that allows pages of others/);
+    } finally {
+      await context.close();
+      far.closeAllConnections();
+      far.close();
+    }
+  });
+
+  test("goes on from what was saved when its GPU is lost", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext()).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=run`);
+      await page.locator("html[data-ready]").waitFor();
+      await page.selectOption("#run-device", "webgpu");
+      await page.click("#run-make");
+      await says(page, "#run-about", /on the GPU/);
+      // The worker's next device is remembered, so that it can be lost.
+      await page.workers()[0]!.evaluate(() => {
+        const { requestDevice } = GPUAdapter.prototype;
+        GPUAdapter.prototype.requestDevice = async function (...given) {
+          const device = await requestDevice.apply(this, given);
+          Object.assign(globalThis, { seen: device });
+          return device;
+        };
+      });
+      await page.click("#run-make");
+      await page.locator("#run-form fieldset:enabled").waitFor();
+      await ask(page, "Who is there?", 6);
+      await idle(page);
+      const before = await page.locator("#run-text").textContent();
+      await page.workers()[0]!.evaluate(() => (globalThis as unknown as { seen: GPUDevice }).seen.destroy());
+      await ask(page, "And who else?", 6);
+      await says(page, "#run-problem", /device was lost/);
+      expect(await page.locator("#run-text").textContent()).toBe(before);
+      await page.click("#run-restore");
+      await says(page, "#run-about", /goes on from \d+ tokens that were saved/);
+      await ask(page, "And who else?", 6);
+      await idle(page);
+      expect(await text(page, "run-problem")).toBe("");
+      expect((await page.locator("#run-text").textContent())!.startsWith(`${before}\n\n> And who else?`)).toBe(true);
+    } finally {
+      await gpu.close();
+    }
+  });
+
+  test("has its forms chosen by what the page measures, which it keeps", async () => {
+    const page = await open("#tab=run");
+    await page.click("#run-make");
+    await says(page, "#run-about", "Forms are chosen by common figures");
+    await page.click("#run-tune");
+    await says(page, "#run-about", "Forms are chosen by what was measured");
+    await answer(page);
+    await page.reload();
+    await page.locator("html[data-ready]").waitFor();
+    await page.click("#run-make");
+    await says(page, "#run-about", "Forms are chosen by what was measured");
   });
 
   test("runs on a GPU by name, a software one here, and writes there what the processor writes", async () => {

@@ -1,17 +1,29 @@
 /** A model that runs in the page: opened or made, asked to write, and switched between its forms while it does. */
-import { bytes, compact } from "biform/web";
-import { byId } from "./element.ts";
+import { bytes, compact, duration } from "biform/web";
+import { takeFiles } from "./drop.ts";
+import { byId, messageOf } from "./element.ts";
+import { keepFigures, keptFigures } from "./figures.ts";
+import { clearHoard, hoardedBytes } from "./hoard.ts";
+import { machineGrid } from "./machine.ts";
 import type { Where } from "./place.ts";
 import { startWorker } from "./start.ts";
-import type { About, Ask, Tell, Written } from "./worker.ts";
+import type { About, Given, Written } from "./talk.ts";
+import type { Ask, Tell } from "./worker.ts";
+import { appendPiece } from "./written.ts";
 
 /** Puts the tab's parts to use. The worker is started when a model is asked for. */
 export function mountRunner(): void {
   const form = byId<HTMLFormElement>("run-form");
   const fields = form.querySelector("fieldset")!;
   const text = byId("run-text");
-  let chats = false;
+  const progress = byId<HTMLProgressElement>("run-progress");
+  const reading = byId("run-reading");
+  const restore = byId("run-restore");
+  let opened: About | undefined;
   let worker: Promise<Worker> | undefined;
+  let began = 0;
+  /** What is shown of an answer that is not complete. */
+  let unsaved = 0;
   const ask = async (what: Ask) => {
     byId("run-problem").textContent = "";
     worker ??= startWorker(hear);
@@ -19,44 +31,96 @@ export function mountRunner(): void {
       (await worker).postMessage(what);
     } catch (error) {
       worker = undefined;
-      byId("run-problem").textContent = (error as Error).message;
+      reading.hidden = true;
+      byId("run-problem").textContent = messageOf(error);
     }
   };
   const hear = (what: Tell) => {
-    if ("loaded" in what) byId("run-about").textContent = `Reading weights: ${Math.floor(what.loaded * 100)} %.`;
-    else if ("opened" in what) {
-      byId("run-about").textContent = aboutText(what.opened);
-      byId("run-forms").innerHTML = formChoices(what.opened.forms);
-      chats = what.opened.chats;
-      text.textContent = "";
-      fields.disabled = false;
-    } else if ("wrote" in what) {
-      text.textContent += what.wrote.text;
+    if ("loaded" in what) showLoaded(what.loaded);
+    else if ("note" in what) byId("run-note").textContent = `${what.note}.`;
+    else if ("opened" in what) showOpened(what.opened);
+    else if ("wrote" in what) {
+      const [main] = Object.entries(what.wrote.forms).toSorted(([, a], [, b]) => b - a);
+      appendPiece(text, what.wrote.text, main ? opened!.forms.indexOf(main[0]) : 0);
       byId("run-figures").textContent = figuresText(what.wrote);
+    } else if ("stage" in what) byId("run-tuned").textContent = `${what.stage}.`;
+    else if ("tuned" in what) {
+      byId("run-tuned").innerHTML =
+        `<details><summary>Forms are chosen by what was measured now</summary>${machineGrid(what.tuned, keepFigures(what.tuned))}</details>`;
+      if (opened) showAbout({ ...opened, measured: true });
     } else if ("problem" in what) {
       byId("run-problem").textContent = what.problem;
+      reading.hidden = true;
       if (fields.disabled) byId("run-about").textContent = "";
+      restore.hidden = !what.lost;
+      // A question that was not answered is there to be asked again.
+      if (what.lost) while (text.childNodes.length > unsaved) text.lastChild!.remove();
     } else if ("ended" in what) form.removeAttribute("aria-busy");
   };
-  const opens = (what: Ask) => {
+  const showLoaded = (share: number) => {
+    progress.value = share;
+    const gone = (performance.now() - began) / 1000;
+    const left = gone > 2 && share < 1 ? `, about ${duration((gone * (1 - share)) / share)} left` : "";
+    byId("run-loaded").textContent = `Reading weights: ${Math.floor(share * 100)} %${left}.`;
+  };
+  const showAbout = (about: About) => {
+    opened = about;
+    byId("run-about").textContent = aboutText(about);
+  };
+  const showOpened = (about: About) => {
+    showAbout(about);
+    reading.hidden = true;
+    restore.hidden = true;
+    byId("run-forms").innerHTML = formChoices(about.forms);
+    if (!about.restored) text.textContent = "";
+    fields.disabled = false;
+    void showHoard();
+  };
+  const begin = (words: string) => {
     fields.disabled = true;
-    byId("run-about").textContent = "Reading.";
-    void ask(what);
+    for (const id of ["run-about", "run-note"]) byId(id).textContent = "";
+    byId("run-loaded").textContent = words;
+    progress.removeAttribute("value");
+    reading.hidden = false;
+    began = performance.now();
   };
   const where = () => byId<HTMLSelectElement>("run-device").value as Where;
+  const opens = (given: Given) => {
+    begin("Reading.");
+    void ask({ open: { given, on: where(), figures: keptFigures() } });
+  };
+  const chosen = (field: HTMLInputElement) => {
+    const files = [...(field.files ?? [])].map((file) => ({ path: file.webkitRelativePath || file.name, file }));
+    if (files.length > 0) opens({ files });
+    // The same can be chosen again.
+    field.value = "";
+  };
   byId("run-make").addEventListener("click", () => {
-    opens({ make: byId<HTMLSelectElement>("run-kind").value as Extract<Ask, { make: unknown }>["make"], on: where() });
+    type Preset = Extract<Given, { preset: unknown }>["preset"];
+    opens({ preset: byId<HTMLSelectElement>("run-kind").value as Preset });
   });
-  byId<HTMLInputElement>("run-file").addEventListener("change", ({ target }) => {
-    const [file] = (target as HTMLInputElement).files ?? [];
-    if (file) opens({ open: file, on: where() });
-    // The same file can be chosen again.
-    (target as HTMLInputElement).value = "";
+  for (const id of ["run-file", "run-folder"])
+    byId(id).addEventListener("change", ({ target }) => chosen(target as HTMLInputElement));
+  takeFiles("run", (files) => opens({ files }));
+  byId<HTMLFormElement>("run-fetch").addEventListener("submit", (event) => {
+    event.preventDefault();
+    opens({ address: byId<HTMLInputElement>("run-address").value.trim() });
   });
+  byId("run-cancel").addEventListener("click", () => void ask({ stop: true }));
+  restore.addEventListener("click", () => {
+    begin("Opening the device anew.");
+    void ask({ restore: true });
+  });
+  byId("run-tune").addEventListener("click", () => {
+    byId("run-tuned").textContent = "Measuring.";
+    void ask({ tune: where() });
+  });
+  byId("run-forget").addEventListener("click", () => void clearAll());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const prompt = byId<HTMLTextAreaElement>("run-prompt").value;
-    if (chats) text.append(`${text.textContent ? "\n\n" : ""}> ${prompt}\n\n`);
+    unsaved = text.childNodes.length;
+    if (opened?.chats) text.append(`${text.textContent ? "\n\n" : ""}> ${prompt}\n\n`);
     else text.textContent = prompt;
     form.setAttribute("aria-busy", "true");
     void ask({
@@ -75,17 +139,42 @@ export function mountRunner(): void {
     void ask({ clear: true });
   });
   byId("run-stop").addEventListener("click", () => void ask({ stop: true }));
+  void showHoard();
 }
 
-function aboutText({ name, layers, bytes: size, device, chats }: About): string {
+/** How much the browser keeps of models that were fetched. */
+async function showHoard(): Promise<void> {
+  const kept = await hoardedBytes();
+  byId("run-kept").textContent =
+    kept === undefined
+      ? "This browser keeps no files for this page: a model is fetched anew each time."
+      : kept === 0
+        ? "What is fetched is kept in this browser."
+        : `This browser keeps ${bytes(kept)} of models that were fetched.`;
+  byId("run-forget").hidden = !kept;
+}
+
+async function clearAll(): Promise<void> {
+  try {
+    await clearHoard();
+  } catch (error) {
+    byId("run-problem").textContent =
+      `storage: got ${(error as Error).name}, expected to clear it; wait until no tab reads a model`;
+  }
+  await showHoard();
+}
+
+function aboutText({ name, layers, bytes: size, device, measured, chats, restored }: About): string {
   const about = `${name}: ${layers} layers, weights of ${bytes(size)} in memory, on ${device}`;
-  return `${about}. It ${chats ? "answers by its own template" : "has no template and goes on from your text"}.`;
+  const back = restored ? ` It goes on from ${restored} tokens that were saved.` : "";
+  const forms = measured ? "what was measured of this device" : "common figures";
+  return `${about}. It ${chats ? "answers by its own template" : "has no template and goes on from your text"}.${back} Forms are chosen by ${forms}.`;
 }
 
 function formChoices(forms: readonly string[]): string {
-  const choice = (value: string, words: string) =>
-    `<label><input type="radio" name="run-form" value="${value}"${value ? "" : " checked"}> ${words}</label>`;
-  return choice("", "the form predicted to be fastest") + forms.map((name) => choice(name, name)).join("");
+  const choice = (value: string, words: string, at: number) =>
+    `<label class="form-${at}"><input type="radio" name="run-form" value="${value}"${value ? "" : " checked"}> ${words}</label>`;
+  return choice("", "the form predicted to be fastest", 0) + forms.map((name, at) => choice(name, name, at)).join("");
 }
 
 function figuresText({ perSecond, cacheBytes, forms }: Written): string {

@@ -2,28 +2,30 @@
  * Where a model runs: a worker, so that the page answers meanwhile. It takes one `Ask` after the other and tells what comes of it.
  * What is chosen while text is written, the form and the end, holds from the next token on.
  */
-import {
-  type Conversation,
-  commonMachine,
-  conversation,
-  type LoadedModel,
-  load,
-  type Measured,
-  type Preset,
-  presetConfig,
-  sampleGguf,
-  type TextSession,
-} from "biform/run";
+import { DeviceError, type Measured } from "biform/run";
 import { messageOf } from "./element.ts";
-import { deviceText, openDevice, type Where } from "./place.ts";
+import type { Where } from "./place.ts";
+import {
+  type About,
+  forget,
+  isRestorable,
+  openModel,
+  restoreModel,
+  tuneModel,
+  type Wish,
+  type Written,
+  writeOn as writeModel,
+} from "./talk.ts";
 import { type Timed, type Trial, timeForms } from "./timing.ts";
 import { type Learned, type Lesson, type Trained, trainTogether } from "./training.ts";
 import { formsOf, type Said, startOf, type Told, writeAll, writeOn } from "./writing.ts";
 
 /** What the page asks of the worker. */
 export type Ask =
-  | { readonly open: File; readonly on: Where }
-  | { readonly make: Preset; readonly on: Where }
+  | { readonly open: Wish }
+  /** Opens the last model anew, and goes on from what was saved of it. */
+  | { readonly restore: true }
+  | { readonly tune: Where }
   | { readonly write: { readonly prompt: string; readonly tokens: number } }
   | { readonly train: Lesson }
   /** Those that were trained write on, and in which of their forms, by its place. */
@@ -39,6 +41,8 @@ export type Ask =
 export type Tell =
   | { readonly loaded: number }
   | { readonly opened: About }
+  /** What goes otherwise than usual. */
+  | { readonly note: string }
   | { readonly wrote: Written }
   | { readonly learned: readonly Learned[] }
   | { readonly begun: string }
@@ -49,109 +53,36 @@ export type Tell =
   | { readonly tuned: Measured }
   | { readonly timed: Timed }
   | { readonly ended: true }
-  | { readonly problem: string };
-
-/** What was opened. */
-export interface About {
-  readonly name: string;
-  readonly layers: number;
-  /** Bytes that the weights take. */
-  readonly bytes: number;
-  /** What it runs on, in words. */
-  readonly device: string;
-  /** Forms that attention may run in, those of all layers together. */
-  readonly forms: readonly string[];
-  /** Whether it answers; otherwise it goes on from a text. */
-  readonly chats: boolean;
-}
-
-/** One token: its text, and what stands behind it. */
-export interface Written {
-  readonly text: string;
-  readonly perSecond: number;
-  readonly cacheBytes: number;
-  /** In which form the layers ran for it, with how many ran in each. */
-  readonly forms: Readonly<Record<string, number>>;
-}
+  /** `lost`: the device failed, and the model can be opened anew from what was saved. */
+  | { readonly problem: string; readonly lost?: boolean };
 
 const tell = (what: Tell) => postMessage(what);
 
-let model: LoadedModel | undefined;
-/** What is said to a model that answers, over one session whose cache stays. */
-let talk: { readonly session: TextSession; readonly conversation: Conversation } | undefined;
 let form: string | undefined;
 let stopping = new AbortController();
 
-async function open(file: File, on: Where): Promise<void> {
-  talk?.session.free();
-  talk = undefined;
-  model?.close();
-  model?.device.close();
-  model = undefined;
-  const device = await openDevice(on);
-  let before = 0;
-  try {
-    model = await load(file, {
-      device,
-      machine: commonMachine,
-      watch(done, total) {
-        const loaded = done / total;
-        if (loaded - before < 0.01 && done < total) return;
-        before = loaded;
-        tell({ loaded });
-      },
-    });
-  } catch (error) {
-    device.close();
-    throw error;
-  }
-  const { tokenizer, template } = model;
-  if (tokenizer && template) {
-    const session = model.session();
-    talk = { session, conversation: conversation(session, { tokenizer, template }) };
-  }
-  const { layers } = model.model;
-  const forms = layers.flatMap(({ attention }) => Object.keys(attention.variant.forms));
-  tell({
-    opened: {
-      name: file.name,
-      layers: layers.length,
-      bytes: model.bytes,
-      device: deviceText(device),
-      forms: [...new Set(forms)],
-      chats: talk !== undefined,
-    },
-  });
-}
-
-async function make(preset: Preset, on: Where): Promise<void> {
-  const name = `${preset}.gguf`;
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of sampleGguf(name, presetConfig(preset, "tiny"), { seed: 1, type: "F32" }))
-    pieces.push(piece.slice());
-  await open(new File(pieces, name), on);
-}
-
-async function write(prompt: string, maxTokens: number): Promise<void> {
-  if (!model) throw new Error("run: got no model, expected one; open a file or make one");
+function hooks() {
   stopping = new AbortController();
-  const session = talk?.session ?? model.session();
+  return {
+    loaded: (loaded: number) => tell({ loaded }),
+    note: (note: string) => tell({ note }),
+    signal: stopping.signal,
+  };
+}
+
+async function write(asked: { readonly prompt: string; readonly tokens: number }): Promise<void> {
+  stopping = new AbortController();
   try {
-    const options = { maxTokens, temperature: 0, form: () => form, signal: stopping.signal };
-    const steps = talk ? talk.conversation.say(prompt, options) : session.generate(prompt, options);
-    let [last, counts] = [performance.now(), session.forms.decode];
-    for await (const step of steps) {
-      const [now, { decode }] = [performance.now(), session.forms];
-      const forms: Record<string, number> = {};
-      for (const [name, count] of Object.entries(decode)) {
-        const ran = count - (counts[name] ?? 0);
-        if (ran > 0) forms[name] = ran;
-      }
-      tell({ wrote: { text: step.text, perSecond: 1000 / (now - last), cacheBytes: session.bytes, forms } });
-      [last, counts] = [now, decode];
-    }
+    for await (const wrote of writeModel(asked, { form: () => form, signal: stopping.signal })) tell({ wrote });
   } finally {
-    if (!talk) session.free();
+    tell({ ended: true });
+  }
+}
+
+async function tuneHere(on: Where): Promise<void> {
+  try {
+    tell({ tuned: await tuneModel(on, (done) => tell({ stage: `Measuring: ${Math.floor(100 * done)} %` })) });
+  } finally {
     tell({ ended: true });
   }
 }
@@ -238,18 +169,22 @@ let turn: Promise<void> = Promise.resolve();
 
 function enqueue(work: () => Promise<void>): void {
   stopping.abort();
-  turn = turn.then(work).catch((error: unknown) => tell({ problem: messageOf(error) }));
+  turn = turn.then(work).catch((error: unknown) => {
+    const lost = error instanceof DeviceError && isRestorable();
+    tell({ problem: messageOf(error), lost });
+  });
 }
 
 addEventListener("message", ({ data }: MessageEvent<Ask>) => {
-  if ("open" in data) enqueue(() => open(data.open, data.on));
-  else if ("make" in data) enqueue(() => make(data.make, data.on));
-  else if ("write" in data) enqueue(() => write(data.write.prompt, data.write.tokens));
+  if ("open" in data) enqueue(async () => tell({ opened: await openModel(data.open, hooks()) }));
+  else if ("restore" in data) enqueue(async () => tell({ opened: await restoreModel(hooks()) }));
+  else if ("tune" in data) enqueue(() => tuneHere(data.tune));
+  else if ("write" in data) enqueue(() => write(data.write));
   else if ("train" in data) enqueue(() => teach(data.train));
   else if ("speak" in data) enqueue(() => speak(data.speak));
   else if ("place" in data) place = data.place;
   else if ("trial" in data) enqueue(() => prove(data.trial));
   else if ("form" in data) form = data.form;
-  else if ("clear" in data) enqueue(async () => talk?.conversation.reset());
+  else if ("clear" in data) enqueue(async () => forget());
   else stopping.abort();
 });

@@ -75,9 +75,9 @@ export interface LoadedModel {
  * fit into memory.
  */
 export async function load(given: string | File | Files, options: LoadOptions = {}): Promise<LoadedModel> {
-  const path = typeof given === "string" ? given : given.name;
   // What is small is read first, so that what is wrong with it costs no wait.
   const opened = await openModel(given);
+  const path = typeof given === "string" ? given : (opened.gguf?.file ?? given.name);
   const beside = await (opened.gguf ? metadataBeside(opened.gguf) : filesBeside(opened.files!));
   const { model, config } = opened;
   const { warn } = options;
