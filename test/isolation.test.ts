@@ -97,7 +97,7 @@ describe.each<[string, Preset]>([
     await writeSampleFolder(path, presetConfig(preset, "tiny"), { seed: 3, type: "F32" });
     const file = join(path, "tokenizer_config.json");
     await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, "utf8")), chat_template: template }));
-    loaded = await load(path, { threads: 2 });
+    loaded = await load(path, { threads: 1 });
     const { tokenizer, model, end } = loaded;
     constrainer = await openConstrainer({ tokenizer: tokenizer!, vocabulary: model.vocabulary, end });
     const { ask, close } = open({ prefixes: 0, slots: 1 });
