@@ -1,4 +1,5 @@
 import type { View } from "../ops/attend/index.ts";
+import type { Residual } from "../ops/products/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import type { Batch } from "../ops/sequence.ts";
 import type { Random } from "../tensor/random.ts";
@@ -162,8 +163,8 @@ export interface Definition<
   readonly forms: Readonly<
     Record<string, Form<P, NoInfer<Q & C>, NoInfer<S>> | Unfolding<P, NoInfer<Q & U>, NoInfer<S>>>
   >;
-  /** Heads' outputs `[t, h, v]` to `[t, d]`. */
-  output(p: Held<P>, o: Tensor, at: At, z: Sizes, parts: Held<NoInfer<Q & C>>): Tensor;
+  /** Heads' outputs `[t, h, v]` to `[t, d]`; added in place to the residual, which it then gives, where it knows how. */
+  output(p: Held<P>, o: Tensor, at: At, z: Sizes, parts: Held<NoInfer<Q & C>>, residual?: Residual): Tensor;
 }
 
 /** A definition with its names forgotten: what lists and loops hold. */

@@ -1,4 +1,6 @@
+import { update } from "../ops/add/index.ts";
 import type { View } from "../ops/attend/index.ts";
+import type { Residual } from "../ops/products/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { type Batch, eachSequence } from "../ops/sequence.ts";
 import { ShapeError } from "../tensor/error.ts";
@@ -87,13 +89,20 @@ export function runAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass):
   const { variant, sizes, rotation } = layer;
   checkWindow(layer);
   const portions = portionsOf(pass, x);
-  if (portions) return runPortions(layer, p, x, pass, portions);
+  if (portions) return runPortions(layer, p, x, pass, portions, undefined);
   const at = { positions: pass.positions, rotation, batch: pass.batch ?? 1 };
   const form = formOf(variant, sizes, pass.form);
   const parts = variant.project(p, x, at, sizes, undefined);
   const view = viewOf(layer, at.batch);
   const o = runForm(variant, form, { p, parts: parts as Parts, view, z: sizes, at, state: undefined });
   return variant.output(p, o, at, sizes, parts);
+}
+
+/** The same over caches, added in place to what a residual holds. */
+export function addAttention(layer: Attention, p: Parts, x: Tensor, pass: Pass, residual: Residual): void {
+  checkWindow(layer);
+  const o = runPortions(layer, p, x, pass, portionsOf(pass, x)!, residual);
+  if (o !== residual.into) update(residual.into, 1, residual.by, o);
 }
 
 const viewOf = (layer: Attention, batch: Batch): View => ({
@@ -107,7 +116,14 @@ function portionsOf({ portions, cache, form, positions }: Pass, x: Tensor): read
   return portions ?? (cache && [{ positions, form, rows: [x.shape[0]!], caches: [cache] }]);
 }
 
-function runPortions(layer: Attention, p: Parts, x: Tensor, pass: Pass, portions: readonly Portion[]): Tensor {
+function runPortions(
+  layer: Attention,
+  p: Parts,
+  x: Tensor,
+  pass: Pass,
+  portions: readonly Portion[],
+  residual: Residual | undefined,
+): Tensor {
   const { variant, sizes: z, rotation } = layer;
   const forms = portions.map(({ form }) => formOf(variant, z, form));
   const rows = portions.flatMap((portion) => portion.rows);
@@ -134,7 +150,7 @@ function runPortions(layer: Attention, p: Parts, x: Tensor, pass: Pass, portions
     portions.length === 1
       ? attendPortion(portions[0]!, 0, own)
       : eachSequence(lengths, (of, i) => attendPortion(portions[i]!, i, mapParts(own, of)));
-  return variant.output(p, o, at, z, own);
+  return variant.output(p, o, at, z, own, residual);
 }
 
 const mapParts = (parts: Parts, map: (t: Tensor) => Tensor): Parts =>

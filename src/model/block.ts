@@ -1,10 +1,11 @@
 import type { Parts } from "../attention/define.ts";
-import { formOf, type Pass, type Portion, runAttention } from "../attention/layer.ts";
+import { addAttention, formOf, type Pass, type Portion, runAttention } from "../attention/layer.ts";
 import { PIECE, Unfolded } from "../attention/unfold.ts";
-import { add, scaleBy, update } from "../ops/add/index.ts";
+import { add, scaleBy } from "../ops/add/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
+import { Normed } from "../ops/norm/normed.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
-import { feedForward, ROWS } from "./feed.ts";
+import { addFeed, feedForward, ROWS } from "./feed.ts";
 import type { Model } from "./model.ts";
 
 /** A block of a model with its weights: attention and feed-forward, each added to what went in. */
@@ -97,14 +98,19 @@ export function extendBlock(block: Block, x: Tensor, stretches: readonly Stretch
       const unfolded = stretch.length > 1 ? unfoldedFor(block, device, stretch) : undefined;
       for (const pass of stretch) {
         const to = from + pass.positions.length;
-        eachRows(x, [[from, to]], (rows) => update(rows, 1, 1, attendRows(block, rows, { ...pass, unfolded })));
+        eachRows(x, [[from, to]], (rows) => {
+          const { layer, attention, norms, eps, scale } = block;
+          const normed = Normed.of(rows, norms.attention, eps);
+          addAttention(layer.attention, attention, normed, { ...pass, unfolded }, { into: rows, by: scale ?? 1 });
+        });
         from = to;
       }
     });
   // Experts are shared out by all rows that choose them.
   const rows = x.shape[0]!;
-  eachRows(x, block.layer.feed.kind === "dense" ? cutRows(rows, ROWS) : [[0, rows]], (some) =>
-    update(some, 1, 1, feedRows(block, some)),
+  const { layer, feed, norms, eps, scale } = block;
+  eachRows(x, layer.feed.kind === "dense" ? cutRows(rows, ROWS) : [[0, rows]], (some) =>
+    addFeed(layer.feed, feed, Normed.of(some, norms.feed, eps), { into: some, by: scale ?? 1 }),
   );
 }
 

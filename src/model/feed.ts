@@ -1,12 +1,12 @@
 import type { Parts } from "../attention/define.ts";
-import { add } from "../ops/add/index.ts";
-import { addBias } from "../ops/bias/index.ts";
+import { add, update } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { gatherRows, scatterAdd } from "../ops/embed/index.ts";
 import { contractEach, group } from "../ops/expert/index.ts";
 import { gate } from "../ops/gate/index.ts";
 import { copy } from "../ops/move/index.ts";
 import { recorderOf } from "../ops/op.ts";
+import { addProduct, gatedProduct, type Residual } from "../ops/products/index.ts";
 import { route } from "../ops/route/index.ts";
 import { scope, Tensor, tensor } from "../tensor/tensor.ts";
 import type { FeedForward } from "./model.ts";
@@ -16,36 +16,53 @@ export const ROWS = 256;
 
 /** The feed-forward half of a block, of hidden states `[t, d]`; `p` holds its parameters. */
 export function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
-  if (feed.kind === "dense") return swiglu(p, "", x);
-  const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), feed.routing, p.bRoute);
-  const routed = recorderOf([x, p.wGate])
-    ? everyExpert(p, x, weights)
-    : chosenExperts(p, x, weights, feed.routing.perToken);
-  return feed.shared ? add(routed, swiglu(p, "shared.", x)) : routed;
+  if (feed.kind === "dense") return swiglu(p, "", x, undefined);
+  const routed = experts(feed, p, x);
+  return feed.shared ? add(routed, swiglu(p, "shared.", x, undefined)) : routed;
 }
 
-/** (silu(x wGate) * x wUp) wDown. Without a tape, a few rows at a time: in between they are several times as wide as x. */
-function swiglu(p: Parts, prefix: string, x: Tensor): Tensor {
+/** The same, added in place to what a residual holds. */
+export function addFeed(feed: FeedForward, p: Parts, x: Tensor, residual: Residual): void {
+  if (feed.kind === "dense") {
+    swiglu(p, "", x, residual);
+    return;
+  }
+  // All that reads x goes before the first that adds, since x may be the norm of what is added to.
+  const routed = experts(feed, p, x);
+  if (feed.shared) swiglu(p, "shared.", x, residual);
+  update(residual.into, 1, residual.by, routed);
+}
+
+function experts({ routing }: FeedForward & { kind: "experts" }, p: Parts, x: Tensor): Tensor {
+  const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), routing, p.bRoute);
+  return recorderOf([x, p.wGate]) ? everyExpert(p, x, weights) : chosenExperts(p, x, weights, routing.perToken);
+}
+
+/** (silu(x wGate) * x wUp) wDown, or that added to the residual. Without a tape, a few rows at a time: in between they are several times as wide as x. */
+function swiglu(p: Parts, prefix: string, x: Tensor, residual: Residual | undefined): Tensor {
   const [t = 0] = x.shape;
-  if (t <= ROWS || recorderOf([x, p[`${prefix}wGate`]])) return wholeSwiglu(p, prefix, x);
+  if (t <= ROWS || recorderOf([x, p[`${prefix}wGate`]])) return wholeSwiglu(p, prefix, x, residual);
   const { device } = x;
-  const out = new Tensor(device, x.shape);
+  const out = residual?.into ?? new Tensor(device, x.shape);
   const pieces = Math.ceil(t / ROWS);
   for (let i = 0; i < pieces; i++)
     scope(device, () => {
       const [from, to] = [Math.floor((i * t) / pieces), Math.floor(((i + 1) * t) / pieces)];
-      copy(wholeSwiglu(p, prefix, x.rows(from, to)), out.rows(from, to));
+      const some = out.rows(from, to);
+      const made = wholeSwiglu(p, prefix, x.rows(from, to), residual && { into: some, by: residual.by });
+      if (!residual) copy(made, some);
     });
   return out;
 }
 
-function wholeSwiglu(p: Parts, prefix: string, x: Tensor): Tensor {
+function wholeSwiglu(p: Parts, prefix: string, x: Tensor, residual: Residual | undefined): Tensor {
   const of = (name: string) => p[prefix + name];
-  const inner = gate(
-    addBias(einsum("t d, d f -> t f", x, of("wGate")!), of("bGate")),
-    addBias(einsum("t d, d f -> t f", x, of("wUp")!), of("bUp")),
+  const inner = gatedProduct(
+    x,
+    ["t d, d f -> t f", of("wGate")!, of("bGate")],
+    ["t d, d f -> t f", of("wUp")!, of("bUp")],
   );
-  return addBias(einsum("t f, f d -> t d", inner, of("wDown")!), of("bDown"));
+  return addProduct(inner, ["t f, f d -> t d", of("wDown")!, of("bDown")], residual);
 }
 
 /** On a tape: every expert sees every token and the router's zeros silence the rest. Exact, and as costly as dense. */

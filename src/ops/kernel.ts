@@ -19,6 +19,8 @@ import type { AdamwKernel, SquaresKernel } from "./optimise/index.ts";
 import type { PackKernel } from "./pack/index.ts";
 import type { LoadKernel, StoreKernel } from "./pages/index.ts";
 import type { NextKernel, PreviousKernel } from "./previous/index.ts";
+import type { ProductsKernel } from "./products/index.ts";
+import type { ReadyKernel } from "./ready/index.ts";
 import type { RopeKernel } from "./rope/index.ts";
 import type { RouteKernel } from "./route/index.ts";
 import type { SelectKernel } from "./select/index.ts";
@@ -58,6 +60,8 @@ export interface Kernels {
   readonly normBackward: NormBackwardKernel;
   readonly pack: PackKernel;
   readonly previous: PreviousKernel;
+  readonly products: ProductsKernel;
+  readonly ready: ReadyKernel;
   readonly rope: RopeKernel;
   readonly route: RouteKernel;
   readonly scatter: ScatterKernel;

@@ -20,6 +20,8 @@ import { normBackwardReference, normReference } from "./norm/reference.ts";
 import { adamwReference, squaresReference } from "./optimise/reference.ts";
 import { loadPagesReference, storePagesReference } from "./pages/reference.ts";
 import { nextReference, previousReference } from "./previous/reference.ts";
+import { productsReference } from "./products/reference.ts";
+import { readyReference } from "./ready/reference.ts";
 import { ropeReference } from "./rope/reference.ts";
 import { routeReference } from "./route/reference.ts";
 import { selectReference } from "./select/reference.ts";
@@ -57,6 +59,8 @@ const kernels: Omit<Kernels, "pack"> = {
   norm: normReference,
   normBackward: normBackwardReference,
   previous: previousReference,
+  products: productsReference,
+  ready: readyReference,
   rope: ropeReference,
   route: routeReference,
   scatter: scatterReference,

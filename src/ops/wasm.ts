@@ -22,6 +22,8 @@ import { adamwWasm, squaresWasm } from "./optimise/wasm.ts";
 import { packWasm } from "./pack/wasm.ts";
 import { loadPagesWasm, storePagesWasm } from "./pages/wasm.ts";
 import { nextWasm, previousWasm } from "./previous/wasm.ts";
+import { productsWasm } from "./products/wasm.ts";
+import { readyWasm } from "./ready/wasm.ts";
 import { ropeWasm } from "./rope/wasm.ts";
 import { routeWasm } from "./route/wasm.ts";
 import { selectWasm } from "./select/wasm.ts";
@@ -60,6 +62,8 @@ const kernels: Kernels = {
   normBackward: normBackwardWasm,
   pack: packWasm,
   previous: previousWasm,
+  products: productsWasm,
+  ready: readyWasm,
   rope: ropeWasm,
   route: routeWasm,
   scatter: scatterWasm,

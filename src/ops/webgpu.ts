@@ -22,6 +22,8 @@ import { adamwWebgpu, squaresWebgpu } from "./optimise/webgpu.ts";
 import { packWebgpu } from "./pack/webgpu.ts";
 import { loadPagesWebgpu, storePagesWebgpu } from "./pages/webgpu.ts";
 import { nextWebgpu, previousWebgpu } from "./previous/webgpu.ts";
+import { productsWebgpu } from "./products/webgpu.ts";
+import { readyWebgpu } from "./ready/webgpu.ts";
 import { ropeWebgpu } from "./rope/webgpu.ts";
 import { routeWebgpu } from "./route/webgpu.ts";
 import { selectWebgpu } from "./select/webgpu.ts";
@@ -60,6 +62,8 @@ const kernels: Kernels = {
   normBackward: normBackwardWebgpu,
   pack: packWebgpu,
   previous: previousWebgpu,
+  products: productsWebgpu,
+  ready: readyWebgpu,
   rope: ropeWebgpu,
   route: routeWebgpu,
   scatter: scatterWebgpu,

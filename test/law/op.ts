@@ -14,8 +14,11 @@ import { type Mapping, map } from "../../src/ops/map/index.ts";
 import { merge } from "../../src/ops/merge/index.ts";
 import { multiply } from "../../src/ops/multiply/index.ts";
 import { rmsNorm } from "../../src/ops/norm/index.ts";
+import { Normed } from "../../src/ops/norm/normed.ts";
 import { adamw, squares } from "../../src/ops/optimise/index.ts";
 import { previous } from "../../src/ops/previous/index.ts";
+import { addProduct, type Factor, gatedProduct, products } from "../../src/ops/products/index.ts";
+import { ready } from "../../src/ops/ready/index.ts";
 import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
 import { select } from "../../src/ops/select/index.ts";
@@ -171,6 +174,130 @@ const rotated = op(
   },
 );
 
+/** Products of one tensor, whose norm it may be: their weights lie either way, some have a bias, two may gate each other. */
+const productSizes = fc.record({
+  t: rare,
+  d: fc.oneof(rare, fc.constantFrom(4, 16, 68)),
+  widths: fc.array(fc.oneof(rare, fc.constantFrom(4, 8, 12, 1028)), { minLength: 1, maxLength: 4 }),
+  biases: fc.nat(15),
+  down: fc.boolean(),
+  normed: fc.boolean(),
+});
+
+type ProductSizes = typeof productSizes extends fc.Arbitrary<infer T> ? T : never;
+
+function productOperands({ t, d, widths, biases, down, normed }: ProductSizes, random: Random) {
+  const inputs = [
+    operand("x", [t, d], random),
+    ...(normed ? [operand("gain", [d], random, 0.5, 1)] : []),
+    ...widths.map((n, i) => operand(`w${i}`, down ? [d, n] : [n, d], random)),
+    ...widths.flatMap((n, i) => ((biases >> i) & 1 ? [operand(`b${i}`, [n], random)] : [])),
+  ];
+  const factorsOf = (tensors: readonly Tensor[]) => {
+    const rest = tensors.slice(widths.length);
+    return widths.map((_, i): Factor => {
+      const spec = down ? "t d, d n -> t n" : "t d, n d -> t n";
+      return [spec, tensors[i]!, (biases >> i) & 1 ? rest.shift()! : undefined];
+    });
+  };
+  const split = (tensors: readonly Tensor[]): [Tensor, Factor[]] => {
+    const [x, gain] = tensors;
+    return [normed ? Normed.of(x!, gain!, 1e-6) : x!, factorsOf(tensors.slice(normed ? 2 : 1))];
+  };
+  return { inputs, split };
+}
+
+const severalProducts = op(productSizes, (sizes, random) => {
+  const { inputs, split } = productOperands(sizes, random);
+  const shares = sizes.widths.map((n, i) => operand(`share${i}`, [n, 2], random));
+  return {
+    inputs,
+    run(tensors) {
+      const [x, factors] = split(tensors);
+      // All results in one: a share of each.
+      return products(x, ...factors)
+        .map((y, i) => einsum("t n, n s -> t s", y, onto(x.device, shares[i]!)))
+        .reduce((sum, y) => add(sum, y));
+    },
+  };
+});
+
+const gatedProducts = op(productSizes, (sizes, random) => {
+  const { inputs, split } = productOperands({ ...sizes, widths: [sizes.widths[0]!, sizes.widths[0]!] }, random);
+  return {
+    inputs,
+    run(tensors) {
+      const [x, [a, b]] = split(tensors);
+      return gatedProduct(x, a!, b!);
+    },
+  };
+});
+
+const addedProduct = op(
+  fc.record({ sizes: productSizes, by: fc.constantFrom(1, 1, 0.5, -2) }),
+  ({ sizes, by }, random) => {
+    const widths = sizes.widths.slice(0, 1);
+    const { inputs, split } = productOperands({ ...sizes, widths }, random);
+    const into = operand("into", [sizes.t, widths[0]!], random);
+    return {
+      inputs: [...inputs, into],
+      // A sum of d products, and what it is added to.
+      steps: 8 + 2 * Math.sqrt(sizes.d),
+      run(tensors) {
+        const [x, [factor]] = split(tensors.slice(0, -1));
+        return addProduct(x, factor!, { into: tensors.at(-1)!, by });
+      },
+    };
+  },
+);
+
+/** Vectors of several tensors, of which some are normed and some turned. */
+const finished = op(
+  fc.record({
+    t: rare,
+    list: fc.array(
+      fc.record({
+        middle: fc.constantFrom<readonly number[]>([], [2], [3]),
+        e: rare,
+        gain: fc.nat(2),
+        turned: fc.boolean(),
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
+    layout: fc.constantFrom("interleaved" as const, "half" as const),
+    part: fc.nat(100),
+  }),
+  ({ t, list, layout, part }, random) => {
+    const narrow = Math.min(...list.flatMap(({ e, turned }) => (turned ? [e] : [])), 64);
+    const turn = rotation(2 * (part % (Math.floor(narrow / 2) + 1)), 10000, layout);
+    const positions = Int32Array.from({ length: t }, () => random.integer(1000));
+    const shares = list.map(({ middle, e }, i) => operand(`share${i}`, [sizeOf(middle) * e, 2], random));
+    return {
+      inputs: [
+        ...list.map(({ middle, e }, i) => operand(`x${i}`, [t, ...middle, e], random)),
+        // No gain, one over the last axis, or one for each head's numbers.
+        ...list.flatMap(({ middle, e, gain }, i) =>
+          gain ? [operand(`gain${i}`, gain === 1 ? [e] : [...middle, e], random, 0.5, 1)] : [],
+        ),
+      ],
+      run(tensors) {
+        const gains = tensors.slice(list.length);
+        const raw = list.map(({ gain, turned }, i) => ({
+          x: tensors[i]!,
+          gain: gain ? gains.shift() : undefined,
+          turned,
+        }));
+        return ready({ rotation: turn, positions }, ...raw)
+          .map((y, i) => {
+            const { middle, e } = list[i]!;
+            return einsum("t a, a s -> t s", reshape(y, [t, sizeOf(middle) * e]), onto(y.device, shares[i]!));
+          })
+          .reduce((sum, y) => add(sum, y));
+      },
+    };
+  },
+);
+
 /** Rows whose numbers stand on the device: some negative, none beyond the table, in one part or several. */
 const gathered = op(
   fc.record({ rows: small, width: rare, perPart: rare, batch: fc.constantFrom(1, 1, 2, 3) }),
@@ -277,6 +404,9 @@ export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
   attend: attention,
   delta: op(rules, ruleProgram),
+  products: severalProducts,
+  gatedProduct: gatedProducts,
+  ready: finished,
   rope: rotated,
   rmsNorm: op(fc.record({ shape: sizable, axes: fc.constantFrom(0, 1, 1, 2) }), ({ shape, axes }, random) => {
     // No gain, one over the last axis, or one over all axes but the first.
@@ -428,6 +558,7 @@ export const unrecorded: Readonly<Record<string, Op>> = {
       };
     },
   ),
+  addProduct: addedProduct,
   deltaContinued: op(rules, continuedProgram),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],

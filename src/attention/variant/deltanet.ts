@@ -28,5 +28,5 @@ export const deltaNet = defineAttention({
   scale: (z) => z.n ** -0.5,
   project: mixTokens,
   forms: mixedForms(mixedFlops),
-  output: (p, o, at, z) => outputs(p, rmsNorm(o, p.gO, eps(z)), at, z),
+  output: (p, o, at, z, parts, residual) => outputs(p, rmsNorm(o, p.gO, eps(z)), at, z, parts, residual),
 });

@@ -10,8 +10,8 @@ import { select } from "../../ops/select/index.ts";
 import { eachSequence } from "../../ops/sequence.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
-import { latentFlops, latentParams, latentRules, latents, rotary } from "./mla.ts";
-import { eps, outputParams, outputs, queryLatent, splitQueries, splitQueryParams } from "./rank.ts";
+import { latentFlops, latentParams, latentRules, projectLatent, rotary } from "./mla.ts";
+import { eps, outputParams, outputs, splitQueryParams } from "./rank.ts";
 
 const indexer = (z: Sizes) => ({ i: z.i ?? 0, j: z.j ?? 0, m: z.m ?? 0 });
 /** The indexer's projections and the centring of its key. */
@@ -104,10 +104,9 @@ export const dsa = defineAttention({
   reads: (z, context) => indexer(z).i * context + (z.c + z.r) * Math.min(indexer(z).m, context),
   project(p, x, at, z) {
     const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
-    const cq = queryLatent(p, x, z);
+    const { cq, parts } = projectLatent(p, x, at, z);
     return {
-      ...splitQueries(p, x, at, z, cq),
-      ...latents(p, x, at, z),
+      ...parts,
       qi: turned(einsum("t q, q j i -> t j i", cq, p.wQI)),
       ki: turned(layerNorm(einsum("t d, d i -> t i", x, p.wKI), p.gKI, p.bKI, eps(z))),
       wi: einsum("t d, d j -> t j", x, p.wWI),

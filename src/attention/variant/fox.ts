@@ -94,8 +94,9 @@ export const fox = defineAttention({
       run: (_p, { q, k, v, f }, view) => attend(v, { ...view, decay: f }, [q, k]),
     },
   },
-  output(p, o, at, z, { gate }) {
+  output(p, o, at, z, parts, residual) {
+    const { gate } = parts;
     const normed = p.gO ? rmsNorm(o, p.gO, eps(z)) : o;
-    return outputs(p, gate ? multiply(normed, gate) : normed, at, z);
+    return outputs(p, gate ? multiply(normed, gate) : normed, at, z, parts, residual);
   },
 });

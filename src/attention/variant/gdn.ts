@@ -44,5 +44,5 @@ export const gdn = defineAttention({
     gate: map(einsum("t d, d h v -> t h v", x, p.wG), "silu"),
   }),
   forms: mixedForms((z) => mixedFlops(z) + 2 * z.d * z.h * (1 + z.v)),
-  output: (p, o, at, z, { gate }) => gatedOutput(p, o, at, z, gate),
+  output: (p, o, at, z, parts, residual) => gatedOutput(p, o, at, z, parts, residual),
 });

@@ -1,11 +1,20 @@
 import { reshape } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
-import { rmsNorm } from "../../ops/norm/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { defineAttention, type Sizes } from "../define.ts";
 import { latentRules, rotary } from "./mla.ts";
-import { eps, groupRules, outerFlops, outputParams, outputs, splitQueries, splitQueryParams } from "./rank.ts";
+import {
+  eps,
+  groupRules,
+  outerFlops,
+  outputParams,
+  outputs,
+  rawQueries,
+  splitFactors,
+  splitQueryParams,
+} from "./rank.ts";
 
 const projections = (z: Sizes) => outerFlops(z) + 2 * z.d * (z.g * z.c + z.r);
 const unfolding = (z: Sizes) => 2 * z.c * z.h * (z.n + z.v);
@@ -38,11 +47,14 @@ export const gla = defineAttention({
     return { kn: up(p.wUK, n), v: up(p.wUV, v), ...(kr && { kr }) };
   },
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at, z) => ({
-    ...splitQueries(p, x, at, z),
-    c: rmsNorm(einsum("t d, d g c -> t g c", x, p.wDKV), p.gKV, eps(z)),
-    ...(p.wKR && { kr: rope(einsum("t d, d r -> t r", x, p.wKR), at.rotation, at.positions) }),
-  }),
+  project(p, x, at, z) {
+    const latent = ["t d, d g c -> t g c", p.wDKV] as const;
+    const [cq, qn, qr, c, kr] = products(x, ...splitFactors(p), latent, ["t d, d r -> t r", p.wKR]);
+    const q = rawQueries(p, x, z, [cq, qn, qr]);
+    const normed = { x: c, gain: p.gKV, eps: eps(z), turned: false };
+    const [turned, latents, key] = ready(at, q.qr && { x: q.qr }, normed, kr && { x: kr });
+    return { qn: q.qn, ...(turned && { qr: turned }), c: latents, ...(key && { kr: key }) };
+  },
   forms: {
     expanded: {
       about: "multi-head: unfolds each group's latent into keys and values of its heads",

@@ -1,12 +1,20 @@
 import { add } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { rmsNorm } from "../../ops/norm/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { defineAttention, type Sizes } from "../define.ts";
 import { flatten, pick, placement, spread } from "./placement.ts";
-import { eps, groupRules, outerFlops, outputParams, outputs, queries, queryParams, rankRules } from "./rank.ts";
+import {
+  eps,
+  groupRules,
+  outerFlops,
+  outputParams,
+  outputs,
+  queryParams,
+  rankRules,
+  wholeFactors,
+  wholeQueries,
+} from "./rank.ts";
 
 const projections = (z: Sizes) => outerFlops(z) + 2 * z.d * z.g * (z.e + z.v);
 /** The width g(e + v) of the row that the shared form makes of all keys and values of a token. */
@@ -33,12 +41,14 @@ export const gqa = defineAttention({
   cache: () => ({ k: "g e", v: "g v" }),
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
-    const k = addBias(einsum("t d, d g e -> t g e", x, p.wK), p.bK);
-    return {
-      q: queries(p, x, at, z),
-      k: rope(p.gKH ? rmsNorm(k, p.gKH, eps(z)) : k, at.rotation, at.positions),
-      v: addBias(einsum("t d, d g v -> t g v", x, p.wV), p.bV),
-    };
+    const [cq, q, k, v] = products(
+      x,
+      ...wholeFactors(p),
+      ["t d, d g e -> t g e", p.wK, p.bK],
+      ["t d, d g v -> t g v", p.wV, p.bV],
+    );
+    const [turnedQ, turnedK] = ready(at, wholeQueries(p, x, z, [cq, q]), { x: k, gain: p.gKH, eps: eps(z) });
+    return { q: turnedQ, k: turnedK, v };
   },
   forms: {
     grouped: {

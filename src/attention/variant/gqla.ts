@@ -2,8 +2,8 @@ import { reshape } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { defineAttention } from "../define.ts";
-import { latentFlops, latentParams, latentRules, latents, rotary } from "./mla.ts";
-import { groupRules, outputParams, outputs, splitQueries, splitQueryParams } from "./rank.ts";
+import { latentFlops, latentParams, latentRules, projectLatent, rotary } from "./mla.ts";
+import { groupRules, outputParams, outputs, splitQueryParams } from "./rank.ts";
 
 /** Group-Query Latent Attention: MLA whose up-projections belong to groups of heads, so that a third path, GQA, opens. */
 export const gqla = defineAttention({
@@ -21,7 +21,7 @@ export const gqla = defineAttention({
     ...(kr && { kr }),
   }),
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at, z) => ({ ...splitQueries(p, x, at, z), ...latents(p, x, at, z) }),
+  project: (p, x, at, z) => projectLatent(p, x, at, z).parts,
   forms: {
     expanded: {
       about: "grouped-query: unfolds the latent into keys and values per group",

@@ -1,8 +1,17 @@
 import { attend } from "../../ops/attend/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { defineAttention } from "../define.ts";
-import { groupRules, outerFlops, outputParams, outputs, rankRules, splitQueries, splitQueryParams } from "./rank.ts";
+import {
+  groupRules,
+  outerFlops,
+  outputParams,
+  outputs,
+  rankRules,
+  rawQueries,
+  splitFactors,
+  splitQueryParams,
+} from "./rank.ts";
 
 /**
  * Grouped-Tied Attention: a group's value is one vector, whose first n dims are its key's part without position; the rotary
@@ -24,14 +33,16 @@ export const gta = defineAttention({
   cache: () => ({ c: "g n", vr: "g r", kr: "r" }),
   scale: (z) => z.e ** -0.5,
   project: (p, x, at, z) => {
-    const { qn, qr } = splitQueries(p, x, at, z);
-    return {
-      qn,
-      qr: qr!,
-      c: einsum("t d, d g n -> t g n", x, p.wC),
-      vr: einsum("t d, d g r -> t g r", x, p.wVR),
-      kr: rope(einsum("t d, d r -> t r", x, p.wKR), at.rotation, at.positions),
-    };
+    const [cq, qn, qr, c, vr, kr] = products(
+      x,
+      ...splitFactors(p),
+      ["t d, d g n -> t g n", p.wC],
+      ["t d, d g r -> t g r", p.wVR],
+      ["t d, d r -> t r", p.wKR],
+    );
+    const q = rawQueries(p, x, z, [cq, qn, qr]);
+    const [turned, key] = ready(at, { x: q.qr! }, { x: kr });
+    return { qn: q.qn, qr: turned, c, vr, kr: key };
   },
   forms: {
     grouped: {

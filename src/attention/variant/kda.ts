@@ -63,5 +63,5 @@ export const kda = defineAttention({
     };
   },
   forms: mixedForms((z) => mixedFlops(z) + gateFlops(z)),
-  output: (p, o, at, z, { gate }) => gatedOutput(p, o, at, z, gate),
+  output: (p, o, at, z, parts, residual) => gatedOutput(p, o, at, z, parts, residual),
 });

@@ -1,13 +1,22 @@
 import { attend, type Term } from "../../ops/attend/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
-import { eps, outerFlops, outputParams, outputs, rankRules, splitQueries, splitQueryParams } from "./rank.ts";
+import {
+  eps,
+  outerFlops,
+  outputParams,
+  outputs,
+  rankRules,
+  rawQueries,
+  splitFactors,
+  splitQueryParams,
+} from "./rank.ts";
 
 /** FLOPs of a new token in either form: all but the latent's two up-projections, whose cost is `unfolding`. */
 export const latentFlops = (z: Sizes) => outerFlops(z) + 2 * z.d * (z.c + z.r);
@@ -22,15 +31,27 @@ export const latentParams = (z: Sizes) => ({
   bKR: z.r && z.bias ? "r" : undefined,
 });
 
-type LatentHeld = Record<"wDKV", Tensor> & Record<"bDKV" | "gKV" | "wKR" | "bKR", Tensor | undefined>;
+type LatentHeld = Parameters<typeof rawQueries>[0] &
+  Record<"wDKV", Tensor> &
+  Record<"bDKV" | "gKV" | "wKR" | "bKR", Tensor | undefined> & { gQN?: Tensor | undefined };
 
-/** The latent, normed where p has a gain for that, and the rotated key. */
-export function latents(p: LatentHeld, x: Tensor, at: At, z: Sizes) {
-  const c = addBias(einsum("t d, d c -> t c", x, p.wDKV), p.bDKV);
-  return {
-    c: p.gKV ? rmsNorm(c, p.gKV, eps(z)) : c,
-    ...(p.wKR && { kr: rope(addBias(einsum("t d, d r -> t r", x, p.wKR), p.bKR), at.rotation, at.positions) }),
-  };
+/** Queries, the latent, normed where p has a gain for that, and the rotated key; `cq` is what queries are made of. */
+export function projectLatent(p: LatentHeld, x: Tensor, at: At, z: Sizes) {
+  const [cq, qn, qr, c, kr] = products(
+    x,
+    ...splitFactors(p),
+    ["t d, d c -> t c", p.wDKV, p.bDKV],
+    ["t d, d r -> t r", p.wKR, p.bKR],
+  );
+  const q = rawQueries(p, x, z, [cq, qn, qr]);
+  const [plain, turned, latent, key] = ready(
+    at,
+    { x: q.qn, gain: p.gQN, eps: eps(z), turned: false },
+    q.qr && { x: q.qr },
+    { x: c, gain: p.gKV, eps: eps(z), turned: false },
+    kr && { x: kr },
+  );
+  return { cq: q.cq, parts: { qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) } };
 }
 
 /** The rotary term, where there is one. */
@@ -89,11 +110,8 @@ export const mla = defineAttention({
   },
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
-    const q = splitQueries(p, x, at, z);
     return {
-      ...q,
-      qn: p.gQN ? rmsNorm(q.qn, p.gQN, eps(z)) : q.qn,
-      ...latents(p, x, at, z),
+      ...projectLatent(p, x, at, z).parts,
       ...(p.wG && { gate: map(gateInput(x, p.wG), "sigmoid") }),
     };
   },
@@ -117,5 +135,6 @@ export const mla = defineAttention({
       },
     },
   },
-  output: (p, o, at, z, { gate }) => outputs(p, gate ? multiply(o, gate) : o, at, z),
+  output: (p, o, at, z, parts, residual) =>
+    outputs(p, parts.gate ? multiply(o, parts.gate) : o, at, z, parts, residual),
 });

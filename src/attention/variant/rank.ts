@@ -1,8 +1,8 @@
 import { reshape } from "../../ops/add/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
-import { rmsNorm } from "../../ops/norm/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { Normed } from "../../ops/norm/normed.ts";
+import { addProduct, products, type Residual } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Sizes } from "../define.ts";
 
@@ -56,57 +56,91 @@ const queryFlops = (z: Sizes) => 2 * (z.q ? z.d * z.q + z.q * z.h * z.e : z.d * 
 export const outputFlops = (z: Sizes) => 2 * (z.o ? z.h * z.v * z.o + (z.b || 1) * z.o * z.d : z.h * z.v * z.d);
 
 type Down = { wDQ: Tensor | undefined; bDQ: Tensor | undefined; gQ: Tensor | undefined };
+type WholeQueries = Down & { wQ: Tensor; bQ?: Tensor | undefined; gQH: Tensor | undefined };
+type SplitQueries = Down & { wUQ: Tensor; wQR: Tensor | undefined } & { bUQ?: Tensor | undefined; bQR?: Tensor | undefined };
 
-/** `[t, d]` or, where there is a bottleneck, its normalised latent `[t, q]`. */
-export function queryLatent(p: Down, x: Tensor, z: Sizes): Tensor {
-  return p.wDQ ? rmsNorm(addBias(einsum("t d, d q -> t q", x, p.wDQ), p.bDQ), p.gQ, eps(z)) : x;
+/** The product that leads to the bottleneck of queries, where there is one. */
+const down = (p: Down) => ["t d, d q -> t q", p.wDQ, p.bDQ] as const;
+/** The weight, where queries come straight from the hidden states. */
+const straight = <W>(p: Down, weight: W) => (p.wDQ ? undefined : weight);
+
+/** `[t, d]` or, where there is a bottleneck, its normalised latent `[t, q]`: of the product that leads there. */
+export function queryLatent(p: Down, x: Tensor, z: Sizes, [made] = products(x, down(p))): Tensor {
+  return made && p.gQ ? Normed.of(made, p.gQ, eps(z)) : (made ?? x);
+}
+
+/** The products of the hidden states that queries `[t, h, e]` begin with: one of two, to the bottleneck or to the queries. */
+export const wholeFactors = (p: WholeQueries) =>
+  [down(p), ["t d, d h e -> t h e", straight(p, p.wQ), p.bQ] as const] as const;
+
+/** Queries of what `wholeFactors` gave, normed per head where p has a gain for that; their last r dims are to be turned. */
+export function wholeQueries(
+  p: WholeQueries,
+  x: Tensor,
+  z: Sizes,
+  [made, q]: readonly (Tensor | undefined)[] = products(x, ...wholeFactors(p)),
+) {
+  const all = q ?? products(queryLatent(p, x, z, [made]), ["t q, q h e -> t h e", p.wQ, p.bQ])[0];
+  return { x: all, gain: p.gQH, eps: eps(z) };
 }
 
 /** Queries `[t, h, e]`, normed per head where p has a gain for that, the last r dims rotated. */
-export function queries(
-  p: Down & { wQ: Tensor; bQ?: Tensor | undefined; gQH: Tensor | undefined },
+export function queries(p: WholeQueries, x: Tensor, at: At, z: Sizes): Tensor {
+  return ready(at, wholeQueries(p, x, z))[0];
+}
+
+/** The products of the hidden states that queries begin with which are split: to the bottleneck, or to either part. */
+export const splitFactors = (p: SplitQueries) =>
+  [
+    down(p),
+    ["t d, d h n -> t h n", straight(p, p.wUQ), p.bUQ] as const,
+    ["t d, d h r -> t h r", straight(p, p.wQR), p.bQR] as const,
+  ] as const;
+
+/** Of what these gave: the latent, queries without position `[t, h, n]` and, where there are any, `[t, h, r]` that are to be turned. */
+export function rawQueries(
+  p: SplitQueries,
   x: Tensor,
-  at: At,
   z: Sizes,
-): Tensor {
-  const q = addBias(einsum("t q, q h e -> t h e", queryLatent(p, x, z), p.wQ), p.bQ);
-  return rope(p.gQH ? rmsNorm(q, p.gQH, eps(z)) : q, at.rotation, at.positions);
+  [made, qn, qr]: readonly (Tensor | undefined)[] = products(x, ...splitFactors(p)),
+) {
+  const cq = queryLatent(p, x, z, [made]);
+  if (qn) return { cq, qn, qr };
+  const [fromN, fromR] = products(
+    cq,
+    ["t q, q h n -> t h n", p.wUQ, p.bUQ],
+    ["t q, q h r -> t h r", p.wQR, p.bQR],
+  );
+  return { cq, qn: fromN, qr: fromR };
 }
 
 /** Queries without position `[t, h, n]` and rotated ones `[t, h, r]`, where there are any. */
-export function splitQueries(
-  p: Down & { wUQ: Tensor; wQR: Tensor | undefined; bUQ?: Tensor | undefined; bQR?: Tensor | undefined },
-  x: Tensor,
-  at: At,
-  z: Sizes,
-  cq = queryLatent(p, x, z),
-) {
-  const qr = p.wQR && addBias(einsum("t q, q h r -> t h r", cq, p.wQR), p.bQR);
-  return {
-    qn: addBias(einsum("t q, q h n -> t h n", cq, p.wUQ), p.bUQ),
-    ...(qr && { qr: rope(qr, at.rotation, at.positions) }),
-  };
+export function splitQueries(p: SplitQueries, x: Tensor, at: At, z: Sizes) {
+  const { qn, qr: raw } = rawQueries(p, x, z);
+  const [qr] = ready(at, raw && { x: raw });
+  return { qn, ...(qr && { qr }) };
 }
 
-/** Heads' outputs `[t, h, v]` to `[t, d]`. */
+/** Heads' outputs `[t, h, v]` to `[t, d]`, or added in place to the residual where there is one. */
 export function outputs(
   p: { wDO: Tensor | undefined; wO: Tensor; bO: Tensor | undefined },
   o: Tensor,
   _at: At,
-  z: Sizes,
+  { b, h, v, o: rank }: Sizes,
+  _parts?: unknown,
+  residual?: Residual,
 ): Tensor {
-  return addBias(projectOutput(p, o, z), p.bO);
-}
-
-function projectOutput(p: { wDO: Tensor | undefined; wO: Tensor }, o: Tensor, { b, h, v, o: rank }: Sizes): Tensor {
-  if (!p.wDO) return einsum("t h v, h v d -> t d", o, p.wO);
-  if (!b) return einsum("t o, o d -> t d", einsum("t h v, h v o -> t o", o, p.wDO), p.wO);
+  if (!p.wDO) return addProduct(o, ["t h v, h v d -> t d", p.wO, p.bO], residual);
+  if (!b) {
+    const inner = einsum("t h v, h v o -> t o", o, p.wDO);
+    return addProduct(inner, ["t o, o d -> t d", p.wO, p.bO], residual);
+  }
   const inner = einsum(
     "t b m, b m o -> t b o",
     reshape(o, [o.shape[0]!, b, (h / b) * v]),
     reshape(p.wDO, [b, (h / b) * v, rank]),
   );
-  return einsum("t b o, b o d -> t d", inner, p.wO);
+  return addProduct(inner, ["t b o, b o d -> t d", p.wO, p.bO], residual);
 }
 
 const soFar = new WeakMap<Int32Array, Int32Array>();

@@ -3,10 +3,10 @@ import { addBias } from "../../ops/bias/index.ts";
 import { conv, keepTail } from "../../ops/conv/index.ts";
 import { BLOCK } from "../../ops/delta/chunk.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
+import { products, type Residual } from "../../ops/products/index.ts";
 import type { Random } from "../../tensor/random.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Initial, Sizes } from "../define.ts";
@@ -69,11 +69,18 @@ export function mixTokens(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: Mixe
   };
   // x / sqrt(sum x^2 + 1e-6), as a norm over the mean square.
   const unit = (t: Tensor) => scaleBy(rmsNorm(t, undefined, 1e-6 / z.n), z.n ** -0.5);
-  const beta = map(einsum("t d, d h -> t h", x, p.wB), "sigmoid");
+  const [rawQ, rawK, rawV, rawB] = products(
+    x,
+    ["t d, d g n -> t g n", p.wQ],
+    ["t d, d g n -> t g n", p.wK],
+    ["t d, d h v -> t h v", p.wV],
+    ["t d, d h -> t h", p.wB],
+  );
+  const beta = map(rawB, "sigmoid");
   return {
-    q: unit(through(einsum("t d, d g n -> t g n", x, p.wQ), p.fQ, p.aFQ, state?.tailQ)),
-    k: unit(through(einsum("t d, d g n -> t g n", x, p.wK), p.fK, p.aFK, state?.tailK)),
-    v: through(einsum("t d, d h v -> t h v", x, p.wV), p.fV, p.aFV, state?.tailV),
+    q: unit(through(rawQ, p.fQ, p.aFQ, state?.tailQ)),
+    k: unit(through(rawK, p.fK, p.aFK, state?.tailK)),
+    v: through(rawV, p.fV, p.aFV, state?.tailV),
     beta: z.with?.doubled ? scaleBy(beta, 2) : beta,
   };
 }
@@ -100,9 +107,10 @@ export function gatedOutput(
   o: Tensor,
   at: At,
   z: Sizes,
-  gate: Tensor,
+  parts: { readonly gate: Tensor },
+  residual: Residual | undefined,
 ): Tensor {
-  return outputs(p, multiply(rmsNorm(o, p.gO, eps(z)), gate), at, z);
+  return outputs(p, multiply(rmsNorm(o, p.gO, eps(z)), parts.gate), at, z, parts, residual);
 }
 
 interface Mixed extends Record<"q" | "k" | "v" | "beta", Tensor> {

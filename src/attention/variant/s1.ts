@@ -1,9 +1,18 @@
 import { attend } from "../../ops/attend/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { defineAttention } from "../define.ts";
 import { rotary } from "./mla.ts";
-import { groupRules, outerFlops, outputParams, outputs, rankRules, splitQueries, splitQueryParams } from "./rank.ts";
+import {
+  groupRules,
+  outerFlops,
+  outputParams,
+  outputs,
+  rankRules,
+  rawQueries,
+  splitFactors,
+  splitQueryParams,
+} from "./rank.ts";
 
 /** Sharing S1: key and value share n dims; the key adds r rotary dims, the value r dims of its own. */
 export const s1 = defineAttention({
@@ -21,12 +30,18 @@ export const s1 = defineAttention({
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
   cache: () => ({ c: "g n", kr: "g r", vr: "g r" }),
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at, z) => ({
-    ...splitQueries(p, x, at, z),
-    c: einsum("t d, d g n -> t g n", x, p.wC),
-    kr: rope(einsum("t d, d g r -> t g r", x, p.wKR), at.rotation, at.positions),
-    vr: einsum("t d, d g r -> t g r", x, p.wVR),
-  }),
+  project(p, x, at, z) {
+    const [cq, qn, qr, c, kr, vr] = products(
+      x,
+      ...splitFactors(p),
+      ["t d, d g n -> t g n", p.wC],
+      ["t d, d g r -> t g r", p.wKR],
+      ["t d, d g r -> t g r", p.wVR],
+    );
+    const q = rawQueries(p, x, z, [cq, qn, qr]);
+    const [turned, key] = ready(at, q.qr && { x: q.qr }, { x: kr });
+    return { qn: q.qn, ...(turned && { qr: turned }), c, kr: key, vr };
+  },
   forms: {
     grouped: {
       about: "the shared part is its group's key and value at once",

@@ -1,11 +1,21 @@
 import { attend, type View } from "../../ops/attend/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { rmsNorm } from "../../ops/norm/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { rope } from "../../ops/rope/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { defineAttention, type Sizes } from "../define.ts";
 import { flatten, pick, placement, spread } from "./placement.ts";
-import { eps, groupRules, outerFlops, outputParams, outputs, queries, queryParams, rankRules } from "./rank.ts";
+import {
+  eps,
+  groupRules,
+  outerFlops,
+  outputParams,
+  outputs,
+  queryParams,
+  rankRules,
+  wholeFactors,
+  wholeQueries,
+} from "./rank.ts";
 
 const projections = (z: Sizes) => outerFlops(z) + 2 * z.d * z.g * z.e;
 const row = (z: Sizes) => z.g * z.e;
@@ -38,11 +48,9 @@ export const s2 = defineAttention({
   cache: () => ({ c: "g e" }),
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
-    const c = einsum("t d, d g e -> t g e", x, p.wC);
-    return {
-      q: queries(p, x, at, z),
-      c: rope(p.gC ? rmsNorm(c, p.gC, eps(z)) : c, at.rotation, at.positions),
-    };
+    const [cq, first, entry] = products(x, ...wholeFactors(p), ["t d, d g e -> t g e", p.wC]);
+    const [q, c] = ready(at, wholeQueries(p, x, z, [cq, first]), { x: entry, gain: p.gC, eps: eps(z) });
+    return { q, c };
   },
   forms: {
     grouped: {
@@ -64,5 +72,6 @@ export const s2 = defineAttention({
       },
     },
   },
-  output: (p, o, at, z) => outputs(p, rope(o, at.rotation, at.positions, "inverse"), at, z),
+  output: (p, o, at, z, parts, residual) =>
+    outputs(p, rope(o, at.rotation, at.positions, "inverse"), at, z, parts, residual),
 });

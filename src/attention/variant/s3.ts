@@ -1,9 +1,18 @@
 import { attend } from "../../ops/attend/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { defineAttention } from "../define.ts";
 import { rotary } from "./mla.ts";
-import { groupRules, outerFlops, outputParams, outputs, rankRules, splitQueries, splitQueryParams } from "./rank.ts";
+import {
+  groupRules,
+  outerFlops,
+  outputParams,
+  outputs,
+  rankRules,
+  rawQueries,
+  splitFactors,
+  splitQueryParams,
+} from "./rank.ts";
 
 /** Sharing S3: MLA's absorbed form trained as it is. The key is [n | rotated r], the value its first n dims. */
 export const s3 = defineAttention({
@@ -21,11 +30,13 @@ export const s3 = defineAttention({
   query: (z) => ({ qn: "h n", qr: z.r ? "h r" : undefined }),
   cache: () => ({ c: "g n", kr: "g r" }),
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at, z) => ({
-    ...splitQueries(p, x, at, z),
-    c: einsum("t d, d g n -> t g n", x, p.wC),
-    kr: rope(einsum("t d, d g r -> t g r", x, p.wKR), at.rotation, at.positions),
-  }),
+  project(p, x, at, z) {
+    const [entry, key] = [["t d, d g n -> t g n", p.wC] as const, ["t d, d g r -> t g r", p.wKR] as const];
+    const [cq, qn, qr, c, kr] = products(x, ...splitFactors(p), entry, key);
+    const q = rawQueries(p, x, z, [cq, qn, qr]);
+    const [turned, turnedKey] = ready(at, q.qr && { x: q.qr }, { x: kr });
+    return { qn: q.qn, ...(turned && { qr: turned }), c, kr: turnedKey };
+  },
   forms: {
     grouped: {
       about: "multi-query where g = 1: the entry is key and, without its rotary part, value",

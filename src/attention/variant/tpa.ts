@@ -141,5 +141,5 @@ export const tpa = defineAttention({
       },
     },
   },
-  output: (p, o, at, z) => outputs(p, p.gO ? rmsNorm(o, p.gO, eps(z)) : o, at, z),
+  output: (p, o, at, z, parts, residual) => outputs(p, p.gO ? rmsNorm(o, p.gO, eps(z)) : o, at, z, parts, residual),
 });

@@ -19,7 +19,7 @@ const numbers: Shader["numbers"] = {
 };
 
 /** Numbers of 4 bits share words with those 16 columns on: a thread takes both. */
-const isNibbles = (format: unknown) => (format as string).startsWith("Q4") || format === "Q6_K";
+export const isNibbles = (format: unknown) => (format as string).startsWith("Q4") || format === "Q6_K";
 
 /** How many steps of LANES threads a row of `depth` numbers takes. */
 export const stepsAlong = (format: PackedFormat, depth: number) => depth / (isNibbles(format) ? 8 : 4);

@@ -11,7 +11,7 @@ import { tile, tileBytes } from "./tile.wgsl.ts";
 import { THREADS as SUMMED, together } from "./together.wgsl.ts";
 
 /** Rows of a up to which each number of b is read once and no tile is kept. */
-const FEW = 8;
+export const FEW = 8;
 
 /** Operands of a contraction; what b's words are, and where the parts of its rows lie (see `packedGeometry`). */
 export interface Operands {
@@ -135,14 +135,18 @@ const partsOf = (tiles: number, depth: number) =>
 export function acrossFor(loops: Loops, format: PackedFormat) {
   const [rows, columns] = [roundUp(lengthOf(loops.m)), lengthOf(loops.n)];
   const steps = stepsAlong(format, lengthOf(loops.k));
-  // Some steps for each thread, yet enough threads to have much on its way from memory.
-  const LANES = Math.min(powerOf2(steps), Math.max(8, Math.min(64, powerOf2(steps / 4))));
+  const LANES = lanesFor(steps);
   // Rows of b that share what is read of a: where there are enough of them for all of a GPU.
   const EACH = columns >= 1024 && columns % 2 === 0 && rows <= 4 ? 2 : 1;
   return {
     shared: (THREADS / LANES) * EACH,
     constants: { ...countsOf(loops), FORMAT: format, ROWS: rows, LANES, EACH, VISITS: false },
   };
+}
+
+/** Threads that share a row of so many steps: some for each, yet enough threads to have much on its way from memory. */
+export function lanesFor(steps: number): number {
+  return Math.min(powerOf2(steps), Math.max(8, Math.min(64, powerOf2(steps / 4))));
 }
 
 /** Constants of a tile that suits the result. */

@@ -56,11 +56,22 @@ const parts = {
  * `at`, `weight(at, column)` one of them. A plain tensor is read as F32. Numbers as src/tensor/quant.ts says.
  */
 export function weightCode(format: PackedFormat): string {
-  const needed = [parts.bytes, parts.nibbles];
-  if (format === "F8_E4M3") needed.push(parts.eights);
-  if (format === "Q4_K" || format === "Q6_K") needed.push(parts[format]);
+  return `${bitsCode}\n${readerCode(format)}`;
+}
+
+/** What the readers of all formats share. */
+const bitsCode = `${parts.bytes}\n${parts.nibbles}\n${parts.eights}`;
+
+/** The same of several weights, each in a buffer `b0`, `b1`, ...: `four0`, `four1`, ..., and numbers `upper0`, `scales0`, ... */
+export function weightCodes(formats: readonly PackedFormat[]): string {
+  const own = /\b(b|quants|scale|four|weight|under)(?=[[(])|\bp\.(upper|scales)\b/g;
+  return [bitsCode, ...formats.map((format, i) => readerCode(format).replace(own, `$&${i}`))].join("\n");
+}
+
+function readerCode(format: PackedFormat): string {
+  const under = format === "Q4_K" || format === "Q6_K" ? parts[format] : "";
   const scale = scales[format];
-  return `${needed.join("\n")}
+  return `${under}
 fn quants(at: u32, c: u32) -> vec4f {
   ${numbers[format]}
 }

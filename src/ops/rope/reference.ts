@@ -15,8 +15,9 @@ export const ropeReference: RopeKernel = (x, table, layout, sign, out) => {
       const sin = angles[(row * 2 + 1) * pairs + i]! * sign;
       const a = layout === "interleaved" ? start + 2 * i : start + i;
       const b = layout === "interleaved" ? a + 1 : a + pairs;
-      to[a] = from[a]! * cos - from[b]! * sin;
-      to[b] = from[a]! * sin + from[b]! * cos;
+      const [u, w] = [from[a]!, from[b]!];
+      to[a] = u * cos - w * sin;
+      to[b] = u * sin + w * cos;
     }
   }
 };

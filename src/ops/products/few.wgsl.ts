@@ -1,0 +1,223 @@
+import { logistic } from "../../device/gpu/function.ts";
+import type { Shader } from "../../device/gpu/shader.ts";
+import type { PackedFormat } from "../../tensor/packing.ts";
+import { isNibbles, THREADS } from "../einsum/few.wgsl.ts";
+import { weightCodes } from "../packed/weight.wgsl.ts";
+
+// Several products of a few rows in one launch: workgroups of each product one after the other, and what each reads of a weight it
+// reads once, as in einsum/few.wgsl.ts. Where rows are to be normed, threads add up their squares as they go through them.
+
+/** A product of a class: its weights' formats (two where one gates the other), which of them have a bias, and whether it is added. */
+export interface FewProduct {
+  readonly formats: readonly PackedFormat[];
+  readonly biases: readonly boolean[];
+  readonly added: boolean;
+}
+
+/** What launches of a shader have in common. */
+export interface FewClass {
+  /** Along the weights' rows, or down their columns four at a time. */
+  readonly way: "across" | "down";
+  readonly list: readonly FewProduct[];
+  /** Rows for which there is code. */
+  readonly rows: number;
+  /** Threads that share a row of a weight, and rows of it that they have each (across). */
+  readonly lanes: number;
+  readonly each: number;
+  readonly normed: boolean;
+}
+
+/** Threads side by side of a workgroup that goes down, each with four columns. */
+const SIDE = 8;
+
+/** Columns of a product that a workgroup has. */
+export const columnsOf = ({ way, lanes, each }: FewClass) => (way === "down" ? 4 * SIDE : (THREADS / lanes) * each);
+
+const lines = (count: number, line: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => line(i)).join("\n");
+
+export function fewShader(of: FewClass): Omit<Shader, "name"> {
+  const { way, list, normed } = of;
+  const weights = list.flatMap(({ formats }) => formats);
+  const named = list.flatMap(({ biases }) => biases).map((there, i) => (there ? [`bias${i}`] : []));
+  const each = (names: readonly string[]) => weights.flatMap((_, i) => names.map((name) => [`${name}${i}`, "u32"]));
+  return {
+    reads: {
+      a: way === "across" ? "vec4f" : "f32",
+      ...(normed ? { gain: way === "across" ? "vec4f" : "f32" } : {}),
+      ...Object.fromEntries(weights.map((_, i) => [`b${i}`, "u32"])),
+      ...Object.fromEntries(named.flat().map((name) => [name, "f32"])),
+    },
+    writes: Object.fromEntries(list.map((_, i) => [`c${i}`, "f32"])),
+    numbers: {
+      ...{ rows: "u32", depth: "u32", eps: "f32", by: "f32" },
+      ...Object.fromEntries(list.flatMap((_, i) => [`end${i}`, `columns${i}`].map((name) => [name, "u32"]))),
+      ...Object.fromEntries(each(["words", "upper", "scales"])),
+    } as Shader["numbers"],
+    code: () => code(of, weights),
+  };
+}
+
+function code(of: FewClass, weights: readonly PackedFormat[]): string {
+  const { way, list, rows, each, normed } = of;
+  const most = Math.max(...list.map(({ formats }) => formats.length));
+  const slots = (way === "across" ? rows * each * most : 0) + (normed ? rows : 0);
+  let weight = 0;
+  const bodies = list.map((product, i) => {
+    const first = weight;
+    weight += product.formats.length;
+    return way === "across" ? across(of, product, i, first) : down(of, product, i, first);
+  });
+  return /* wgsl */ `
+${weightCodes(weights)}
+${list.some(({ formats }) => formats.length > 1) ? logistic : ""}
+${slots ? `var<workgroup> found: array<f32, ${THREADS * slots}>;` : ""}
+${way === "down" ? lines(most, (w) => `var<workgroup> fours${w}: array<vec4f, ${THREADS}>;`) : ""}
+${bodies.join("\n")}
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let id = line(group, groups);
+${list.map((_, i) => `  if (id < p.end${i}) { product${i}(id${i ? ` - p.end${i - 1}` : ""}, thread); return; }`).join("\n")}
+}`;
+}
+
+/** WGSL that puts a sum, and that of the gated product, where they belong: `row` and `column` say which. */
+function put(
+  { formats, biases, added }: FewProduct,
+  i: number,
+  first: number,
+  normed: boolean,
+  sums: string[],
+): string {
+  const whole = formats.map(
+    (_, w) =>
+      `${sums[w]}${normed ? " * r" : ""}${biases[w] ? ` + bias${first + w}[p.bias${first + w}_at + column]` : ""}`,
+  );
+  const value = formats.length > 1 ? "x / (1.0 + expOf(-x)) * y" : "x";
+  const to = `c${i}[p.c${i}_at + row * p.columns${i} + column]`;
+  return `let x = ${whole[0]};
+      ${formats.length > 1 ? `let y = ${whole[1]};` : ""}
+      ${to} = ${added ? `${to} + p.by * (${value})` : value};`;
+}
+
+const inverse = (squares: string) => `let r = 1.0 / sqrt(${squares} / f32(p.depth) + p.eps);`;
+
+function across(of: FewClass, product: FewProduct, i: number, first: number): string {
+  const { rows, lanes, each, normed } = of;
+  const { formats } = product;
+  const both = formats.some(isNibbles);
+  const sums = rows * each;
+  const all = sums * formats.length;
+  const slots = all + (normed ? rows : 0);
+  const at = (w: number, r: number, j: number) => w * sums + r * each + j;
+  const terms = (w: number, r: number, j: number, x: string, v: string) =>
+    `      sum${at(w, r, j)} += dot(${v}${w}_${j}, ${x}${r});`;
+  const step = (x: string, v: string, c: string) => `${normed ? `      let g${x} = gain[p.gain_at / 4 + ${c}];` : ""}
+${lines(formats.length, (w) => lines(each, (j) => `      let ${v}${w}_${j} = four${first + w}(b${w}_${j}, ${c});`))}
+${lines(
+  rows,
+  (r) => `      ${normed ? `let raw${x}${r} = a[a${r} + ${c}];` : ""}
+      let ${x}${r} = ${normed ? `raw${x}${r} * g${x}` : `a[a${r} + ${c}]`};
+      ${normed ? `sum${all + r} += dot(raw${x}${r}, raw${x}${r});` : ""}
+${lines(formats.length, (w) => lines(each, (j) => terms(w, r, j, x, v)))}`,
+)}`;
+  return /* wgsl */ `
+fn product${i}(id: u32, thread: u32) {
+  let lane = thread % ${lanes};
+  let from = (id * ${THREADS / lanes} + thread / ${lanes}) * ${each};
+  let inside = from < p.columns${i};
+${lines(formats.length, (w) =>
+  lines(
+    each,
+    (j) => `  let b${w}_${j} = p.b${first + w}_at + min(from + ${j}, p.columns${i} - 1) * p.words${first + w};`,
+  ),
+)}
+${lines(rows, (r) => `  let a${r} = (p.a_at + min(${r}u, p.rows - 1) * p.depth) / 4;`)}
+${lines(slots, (k) => `  var sum${k} = 0.0;`)}
+  if (inside) {
+    for (var step = lane; step < p.depth / ${both ? 8 : 4}; step += ${lanes}) {
+      let i = ${both ? "8 * (step / 4) + step % 4" : "step"};
+${step("x", "w", "i")}
+${both ? step("y", "v", "(i + 4)") : ""}
+    }
+  }
+${lines(slots, (k) => `  found[${k * THREADS} + thread] = sum${k};`)}
+  for (var half = ${lanes >> 1}u; half > 0; half /= 2) {
+    workgroupBarrier();
+    if (lane < half) {
+${lines(slots, (k) => `      found[${k * THREADS} + thread] += found[${k * THREADS} + thread + half];`)}
+    }
+  }
+  workgroupBarrier();
+  if (!inside) { return; }
+  for (var k = lane; k < ${sums}; k += ${lanes}) {
+    let row = k / ${each};
+    let column = from + k % ${each};
+    if (column < p.columns${i} && row < p.rows) {
+      let own = thread - lane;
+      ${normed ? inverse(`found[(${all} + row) * ${THREADS} + own]`) : ""}
+      ${put(
+        product,
+        i,
+        first,
+        normed,
+        formats.map((_, w) => `found[(${w * sums} + k) * ${THREADS} + own]`),
+      )}
+    }
+  }
+}`;
+}
+
+function down(of: FewClass, product: FewProduct, i: number, first: number): string {
+  const { rows, normed } = of;
+  const { formats } = product;
+  const deep = THREADS / SIDE;
+  return /* wgsl */ `
+fn product${i}(id: u32, thread: u32) {
+  let place = id * ${SIDE} + thread % ${SIDE};
+  let inside = place < p.columns${i} / 4;
+${lines(rows, (r) => lines(formats.length, (w) => `  var sum${w}_${r} = vec4f(0);`))}
+${normed ? lines(rows, (r) => `  var squares${r} = 0.0;`) : ""}
+  if (inside) {
+    for (var k = thread / ${SIDE}; k < p.depth; k += ${deep}) {
+${lines(formats.length, (w) => `      let w${w} = four${first + w}(p.b${first + w}_at + k * p.words${first + w}, place);`)}
+      ${normed ? "let g = gain[p.gain_at + k];" : ""}
+${lines(
+  rows,
+  (r) => `      let x${r} = a[p.a_at + min(${r}u, p.rows - 1) * p.depth + k];
+      ${normed ? `squares${r} += x${r} * x${r};` : ""}
+${lines(formats.length, (w) => `      sum${w}_${r} += x${r}${normed ? " * g" : ""} * w${w};`)}`,
+)}
+    }
+  }
+${normed ? lines(rows, (r) => `  found[${r * THREADS} + thread] = squares${r};`) : ""}
+${lines(
+  rows,
+  (r) => `  {
+${lines(formats.length, (w) => `    fours${w}[thread] = sum${w}_${r};`)}
+    for (var half = ${deep / 2}u; half > 0; half /= 2) {
+      workgroupBarrier();
+      if (thread / ${SIDE} < half) {
+${lines(formats.length, (w) => `        fours${w}[thread] += fours${w}[thread + half * ${SIDE}];`)}
+        ${normed ? `found[${r * THREADS} + thread] += found[${r * THREADS} + thread + half * ${SIDE}];` : ""}
+      }
+    }
+    workgroupBarrier();
+    let row = ${r}u;
+    let column = 4 * place + thread / ${SIDE};
+    // The next rows of threads write the other three of the four columns.
+    if (inside && row < p.rows && thread < ${4 * SIDE}) {
+      ${normed ? inverse(`found[${r * THREADS} + thread % ${SIDE}]`) : ""}
+      ${put(
+        product,
+        i,
+        first,
+        normed,
+        formats.map((_, w) => `fours${w}[thread % ${SIDE}][thread / ${SIDE}]`),
+      )}
+    }
+    workgroupBarrier();
+  }`,
+)}
+}`;
+}
