@@ -6,7 +6,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { openAdapter, type Traits } from "./gpu/adapter.ts";
 import { packedGeometry } from "./gpu/geometry.ts";
 import { Launcher, placeOf } from "./gpu/launcher.ts";
-import { Buffers, Pieces, type Stretch } from "./gpu/memory.ts";
+import { type Arena, Buffers, Pieces, type Stretch } from "./gpu/memory.ts";
 import { Queue } from "./gpu/queue.ts";
 
 /** How to open a WebGPU device. */
@@ -45,8 +45,15 @@ export class WebgpuDevice implements Device {
   readonly #poison: boolean;
   readonly #pools = new WeakMap<object, Pieces>();
   readonly #homes = new WeakMap<Block, Pieces>();
+  /** Where all blocks lie of what is rehearsed: nothing is written there and nothing read. */
+  readonly #stage: Arena;
+  #launches = 0;
+  #reads = 0;
+  #bytes = 0;
   readonly #checks: { readonly buffer: GPUBuffer; readonly elements: number }[] = [];
   #failure: DeviceError | undefined;
+  /** Shaders of what is rehearsed now (see `rehearse`). */
+  #rehearsed: Promise<void>[] | undefined;
 
   private constructor(device: GPUDevice, traits: Traits, poison: boolean) {
     this.#device = device;
@@ -54,7 +61,11 @@ export class WebgpuDevice implements Device {
     this.#poison = poison;
     this.#queue = new Queue(device, traits.alignment);
     this.#buffers = new Buffers(device, Math.min(traits.buffer, 0xfffffffc));
-    this.#launcher = new Launcher(device, this.#queue, this.#buffers, traits);
+    this.#stage = { buffer: this.#buffers.take(16) };
+    const fail = (error: DeviceError) => {
+      this.#failure ??= error;
+    };
+    this.#launcher = new Launcher(device, this.#queue, this.#buffers, traits, fail);
     device.addEventListener("uncapturederror", ({ error }) => {
       const memory = error.constructor.name === "GPUOutOfMemoryError";
       const remedy = memory ? "use a smaller model, batch or context" : "update the driver, or use another device";
@@ -83,10 +94,33 @@ export class WebgpuDevice implements Device {
     return Number.POSITIVE_INFINITY;
   }
 
-  /** Launches and submissions so far. */
-  get counts(): { readonly launches: number; readonly submissions: number } {
-    const { launches, submissions } = this.#queue;
-    return { launches, submissions };
+  /**
+   * So far: launches, those rehearsed included; submissions; reads of what the device holds, and their bytes; and shaders that a launch
+   * had to wait for.
+   */
+  get counts(): Readonly<Record<"launches" | "submissions" | "reads" | "bytes" | "waited", number>> {
+    const { submissions } = this.#queue;
+    return {
+      launches: this.#launches,
+      submissions,
+      reads: this.#reads,
+      bytes: this.#bytes,
+      waited: this.#launcher.waited,
+    };
+  }
+
+  async rehearse(body: () => void): Promise<void> {
+    const outer = this.#rehearsed;
+    const [live, peak] = [this.liveBytes, this.peakBytes];
+    const rehearsed: Promise<void>[] = [];
+    this.#rehearsed = rehearsed;
+    try {
+      body();
+    } finally {
+      this.#rehearsed = outer;
+      [this.liveBytes, this.peakBytes] = [live, peak];
+    }
+    await Promise.all(rehearsed);
   }
 
   packedBytes(shape: readonly number[], packing: Packing): number {
@@ -95,6 +129,7 @@ export class WebgpuDevice implements Device {
 
   allocate(elements: number, pool?: object): Stretch {
     this.#check();
+    if (this.#rehearsed) return { arena: this.#stage, offset: 0, elements };
     this.liveBytes += 4 * elements;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     if (pool) return this.#allocatePiece(elements, pool);
@@ -105,6 +140,7 @@ export class WebgpuDevice implements Device {
   }
 
   release(block: Stretch): void {
+    if (block.arena === this.#stage) return;
     this.liveBytes -= 4 * block.elements;
     const home = this.#homes.get(block);
     if (home) {
@@ -129,7 +165,7 @@ export class WebgpuDevice implements Device {
         `copy: got memory of another device (${home.kind}), expected this one's; keep a model on one GPU`,
       );
     const [source, target, bytes] = [placeOf(from), placeOf(to), 4 * from.size];
-    if (bytes === 0) return;
+    if (bytes === 0 || this.#rehearsed) return;
     if (source.buffer !== target.buffer) {
       this.#queue.copy(source.buffer, source.at, target.buffer, target.at, bytes);
       return;
@@ -150,6 +186,9 @@ export class WebgpuDevice implements Device {
   }
 
   async fence(): Promise<void> {
+    if (this.#rehearsed) return;
+    // Whoever asks may go on to enqueue: what belongs together goes to the GPU together.
+    await Promise.resolve();
     this.#queue.submit();
     await this.#device.queue.onSubmittedWorkDone();
     await this.#settle();
@@ -167,7 +206,10 @@ export class WebgpuDevice implements Device {
   /** Enqueues a shader (see `Launcher.launch`). */
   launch(...call: Parameters<Launcher["launch"]>): void {
     this.#check();
-    this.#launcher.launch(...call);
+    this.#launches++;
+    const [shader, constants] = call;
+    if (this.#rehearsed) this.#rehearsed.push(this.#launcher.prepare(shader, constants));
+    else this.#launcher.launch(...call);
   }
 
   #allocatePiece(elements: number, pool: object): Stretch {
@@ -197,7 +239,7 @@ export class WebgpuDevice implements Device {
   #put(to: Span, view: ArrayBufferView): void {
     this.#check();
     const { buffer, at } = placeOf(to);
-    if (view.byteLength === 0) return;
+    if (view.byteLength === 0 || this.#rehearsed) return;
     if (this.#queue.waiting && view.byteLength <= SMALL) {
       this.#queue.reserve(view.byteLength);
       const from = this.#queue.stage(view);
@@ -211,6 +253,8 @@ export class WebgpuDevice implements Device {
   /** As many bytes from each place, one after the other. */
   async #fetch(places: readonly { buffer: GPUBuffer; at: number }[], bytes: number): Promise<Uint8Array<ArrayBuffer>> {
     if (bytes * places.length === 0) return new Uint8Array();
+    this.#reads++;
+    this.#bytes += bytes * places.length;
     // MAP_READ, COPY_DST.
     const target = this.#device.createBuffer({ size: bytes * places.length, usage: 0x01 | 0x08 });
     places.forEach(({ buffer, at }, i) => void this.#queue.copy(buffer, at, target, i * bytes, bytes));

@@ -11,6 +11,7 @@ import type { Device } from "../tensor/tensor.ts";
 import type { Template } from "../tokenizer/template.ts";
 import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { endsOf, filesBeside, metadataBeside } from "./beside.ts";
+import { rehearse, standIns } from "./rehearse.ts";
 import type { Sampling } from "./sampling.ts";
 import type { SessionOptions } from "./session.ts";
 import { openSession, resumeSession, type TextSession } from "./text.ts";
@@ -98,8 +99,17 @@ export async function load(given: string | File | Files, options: LoadOptions = 
     const before = device.liveBytes;
     // A vocabulary leaves several times its size behind: where Node has its collector exposed, that goes before the weights come.
     globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+    const machine =
+      options.machine ??
+      (device.build
+        ? await machineFor({ build: device.build, threads: device.threads }, { warn: options.warn })
+        : commonMachine);
+    const lay = options.weights ?? "packed";
+    // A device gets ready while the weights come. What fails in it is told once they are there.
+    const ready = rehearse(device, model, () => standIns(opened, device, lay === "packed"), { machine });
+    ready.catch(() => {});
     const { weights, more } = await readModel(opened, device, {
-      weights: options.weights ?? "packed",
+      weights: lay,
       another: () => openDevice(own ? wanted : "wasm", threads),
       watch(done, total) {
         options.signal?.throwIfAborted();
@@ -110,11 +120,7 @@ export async function load(given: string | File | Files, options: LoadOptions = 
     const positions = config.max_position_embeddings ?? config.model_max_length;
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set(ends.filter((id) => id < model.vocabulary));
-    const machine =
-      options.machine ??
-      (device.build
-        ? await machineFor({ build: device.build, threads: device.threads }, { warn: options.warn })
-        : commonMachine);
+    await ready;
     const speaker = { model, weights, tokenizer, end, context, machine };
     return {
       path,

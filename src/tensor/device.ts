@@ -73,6 +73,11 @@ export interface Device {
   readonly peakBytes: number;
   /** Bytes that can still be allocated, as far as is known: more than is there where the device cannot tell. */
   readonly freeBytes: number;
+  /**
+   * Gets ready for what `body` would enqueue, where that takes a device time: nothing of it runs, and what is made in it holds no
+   * memory and must not outlive it. Absent where there is nothing to get ready.
+   */
+  rehearse?(body: () => void): Promise<void>;
   resetPeak(): void;
   /** The innermost open scope: tensors made now belong to it (see `scope`). */
   owner: Set<Tensor> | undefined;

@@ -1,6 +1,7 @@
 import type { Span } from "../../tensor/device.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import type { Traits } from "./adapter.ts";
 import { packedGeometry } from "./geometry.ts";
 import type { Buffers, Stretch } from "./memory.ts";
 import { Pipelines } from "./pipelines.ts";
@@ -31,12 +32,18 @@ export class Launcher {
   readonly #words = new Uint32Array(WORDS);
   readonly #floats = new Float32Array(this.#words.buffer);
 
-  constructor(device: GPUDevice, queue: Queue, buffers: Buffers, { f16, binding }: { f16: boolean; binding: number }) {
+  constructor(
+    device: GPUDevice,
+    queue: Queue,
+    buffers: Buffers,
+    { f16, binding }: Traits,
+    fail: (error: DeviceError) => void,
+  ) {
     this.#device = device;
     this.#queue = queue;
     this.#buffers = buffers;
     this.#binding = binding;
-    this.#pipelines = new Pipelines(device, f16);
+    this.#pipelines = new Pipelines(device, f16, fail);
     this.#nothing = buffers.take(16);
     this.#numbers = device.createBindGroup({
       layout: this.#pipelines.numbers,
@@ -103,6 +110,16 @@ export class Launcher {
     const at = this.#queue.stage(this.#words.subarray(0, word), 4 * WORDS);
     this.#queue.launch(program.pipeline, group, this.#numbers, at, groups);
     for (const buffer of taken) this.#buffers.give(buffer);
+  }
+
+  /** Shaders that launches had to wait for, so far. */
+  get waited(): number {
+    return this.#pipelines.waited;
+  }
+
+  /** Compiles a shader for launches to come (see `Pipelines.prepare`). */
+  prepare(shader: Shader, constants: Constants): Promise<void> {
+    return this.#pipelines.prepare(shader, constants);
   }
 
   /** Lets go of what refers to buffers that are about to end. */

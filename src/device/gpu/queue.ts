@@ -10,8 +10,7 @@ const MOST = 1024;
 export class Queue {
   /** Where numbers and small arrays of the host lie until the next submission. */
   readonly ring: GPUBuffer;
-  /** Launches, and submissions, so far. */
-  launches = 0;
+  /** Submissions so far. */
   submissions = 0;
   readonly #device: GPUDevice;
   readonly #align: number;
@@ -68,7 +67,6 @@ export class Queue {
     this.#pass.setBindGroup(0, buffers);
     this.#pass.setBindGroup(1, numbers, [at]);
     this.#pass.dispatchWorkgroups(groups[0]!, groups[1], groups[2]);
-    this.launches++;
     this.#count++;
   }
 

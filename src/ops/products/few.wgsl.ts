@@ -124,12 +124,12 @@ ${lines(formats.length, (w) => lines(each, (j) => terms(w, r, j, x, v)))}`,
   return /* wgsl */ `
 fn product${i}(id: u32, thread: u32) {
   let lane = thread % ${lanes};
-  let from = (id * ${THREADS / lanes} + thread / ${lanes}) * ${each};
-  let inside = from < p.columns${i};
+  let first = (id * ${THREADS / lanes} + thread / ${lanes}) * ${each};
+  let inside = first < p.columns${i};
 ${lines(formats.length, (w) =>
   lines(
     each,
-    (j) => `  let b${w}_${j} = p.b${first + w}_at + min(from + ${j}, p.columns${i} - 1) * p.words${first + w};`,
+    (j) => `  let b${w}_${j} = p.b${first + w}_at + min(first + ${j}, p.columns${i} - 1) * p.words${first + w};`,
   ),
 )}
 ${lines(rows, (r) => `  let a${r} = (p.a_at + min(${r}u, p.rows - 1) * p.depth) / 4;`)}
@@ -152,7 +152,7 @@ ${lines(slots, (k) => `      found[${k * THREADS} + thread] += found[${k * THREA
   if (!inside) { return; }
   for (var k = lane; k < ${sums}; k += ${lanes}) {
     let row = k / ${each};
-    let column = from + k % ${each};
+    let column = first + k % ${each};
     if (column < p.columns${i} && row < p.rows) {
       let own = thread - lane;
       ${normed ? inverse(`found[(${all} + row) * ${THREADS} + own]`) : ""}

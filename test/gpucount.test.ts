@@ -1,0 +1,67 @@
+import { afterAll, describe, expect, test } from "vitest";
+import { generate } from "../src/generate/generate.ts";
+import { rehearse } from "../src/generate/rehearse.ts";
+import { Session } from "../src/generate/session.ts";
+import { buildModel } from "../src/model/build.ts";
+import type { CacheType } from "../src/tensor/page.ts";
+import { initialWeights } from "../src/train/initial.ts";
+import { openGpu } from "./fixture/gpu.ts";
+
+// What a token costs a GPU beside its arithmetic: launches, submissions, reads and shaders to wait for, counted. The table is that
+// of bench/README.md.
+const gpu = await openGpu({ poison: false });
+afterAll(() => {
+  if (typeof gpu !== "string") gpu.close();
+});
+
+/** Most launches of a layer and token by attention, over a cache long enough that its keys are gone through in pieces. */
+const most: readonly (readonly [name: string, spec: string, form: string, cache: CacheType, launches: number])[] = [
+  ["Llama", "GQA2-128", "grouped", "f32", 9],
+  ["Llama, 8-bit cache", "GQA2-128", "grouped", "q8", 11],
+  ["Qwen3", "GQA2-128-QKNorm", "grouped", "f32", 9],
+  ["DeepSeek-V2-Lite", "MLA", "absorbed", "f32", 11],
+  ["MiniCPM3", "MLA-QLoRA", "absorbed", "f32", 12],
+];
+
+const sizes = { vocabulary: 300, width: 64, heads: 4 };
+const prompt = Int32Array.from({ length: 400 }, (_, i) => i % 300);
+
+if (typeof gpu === "string") test.skip(`launches on WebGPU, since ${gpu}`, () => {});
+else {
+  describe("launches of a layer and decoded token on WebGPU", () => {
+    test.each(most)("%s: at most as many as asked", (_name, spec, form, cache, launches) => {
+      const of = (layers: number) => {
+        const model = buildModel(spec, { ...sizes, layers });
+        let found = 0;
+        // Nothing runs: what would be launched is counted.
+        void gpu.rehearse(() => {
+          const session = new Session(model, initialWeights(model, gpu, 1), { cache });
+          session.append(prompt, { form, logits: "last" });
+          const before = gpu.counts.launches;
+          session.append(prompt.subarray(0, 1), { form, logits: "last" });
+          found = gpu.counts.launches - before;
+        });
+        return found;
+      };
+      expect(of(3) - of(2)).toBeLessThanOrEqual(launches);
+    });
+  });
+
+  test("a token is one submission and one read, of two numbers, and once rehearsed its first shader is there", async () => {
+    const model = buildModel("MLA", { ...sizes, layers: 1, tied: false });
+    const weights = initialWeights(model, gpu, 1);
+    await rehearse(gpu, model, weights, { prompts: [6] });
+    const session = new Session(model, weights, { context: 100 });
+    let before = gpu.counts;
+    for await (const _ of generate(session, prompt.subarray(0, 6), { maxTokens: 3, temperature: 0 })) {
+      const now = gpu.counts;
+      expect([now.submissions - before.submissions, now.reads - before.reads, now.bytes - before.bytes]).toEqual([
+        1, 1, 8,
+      ]);
+      expect(now.waited - before.waited).toBe(0);
+      before = now;
+    }
+    session.free();
+    for (const t of weights.values()) t.free();
+  });
+}
