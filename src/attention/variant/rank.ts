@@ -57,7 +57,10 @@ export const outputFlops = (z: Sizes) => 2 * (z.o ? z.h * z.v * z.o + (z.b || 1)
 
 type Down = { wDQ: Tensor | undefined; bDQ: Tensor | undefined; gQ: Tensor | undefined };
 type WholeQueries = Down & { wQ: Tensor; bQ?: Tensor | undefined; gQH: Tensor | undefined };
-type SplitQueries = Down & { wUQ: Tensor; wQR: Tensor | undefined } & { bUQ?: Tensor | undefined; bQR?: Tensor | undefined };
+type SplitQueries = Down & { wUQ: Tensor; wQR: Tensor | undefined } & {
+  bUQ?: Tensor | undefined;
+  bQR?: Tensor | undefined;
+};
 
 /** The product that leads to the bottleneck of queries, where there is one. */
 const down = (p: Down) => ["t d, d q -> t q", p.wDQ, p.bDQ] as const;
@@ -106,11 +109,7 @@ export function rawQueries(
 ) {
   const cq = queryLatent(p, x, z, [made]);
   if (qn) return { cq, qn, qr };
-  const [fromN, fromR] = products(
-    cq,
-    ["t q, q h n -> t h n", p.wUQ, p.bUQ],
-    ["t q, q h r -> t h r", p.wQR, p.bQR],
-  );
+  const [fromN, fromR] = products(cq, ["t q, q h n -> t h n", p.wUQ, p.bUQ], ["t q, q h r -> t h r", p.wQR, p.bQR]);
   return { cq, qn: fromN, qr: fromR };
 }
 
