@@ -3,7 +3,7 @@ import { ReferenceDevice } from "../src/device/reference.ts";
 import { cases } from "../src/ops/attend/cases.ts";
 import { attendBackwardWebgpu } from "../src/ops/attend/gpu/webgpu.ts";
 import { attendBackwardReference, attendReference } from "../src/ops/attend/reference.ts";
-import { type AttendCase, type AttendResult, runCase } from "../src/ops/attend/trial.ts";
+import { type AttendCase, type AttendResult, attendCase, runCase } from "../src/ops/attend/trial.ts";
 import { attendWebgpu } from "../src/ops/attend/webgpu.ts";
 import { long } from "./extent.ts";
 import { openGpu } from "./fixture/gpu.ts";
@@ -57,4 +57,30 @@ else
         expectWithin(got, want, c, ["out", "lse", ...(back ? (["dq", "dk", "dv", "dsinks"] as const) : [])]);
       },
     );
+
+    // Queries and the output's gradient are then staged in slices; of MLA's own sizes where there is time.
+    const narrow = (e: number, r: number, t: number) =>
+      attendCase(`latents of ${e} + ${r}`, {
+        t,
+        s: t + 2,
+        h: 2,
+        terms: [
+          { e, g: 1 },
+          { e: r, g: 1 },
+        ],
+        values: [{ key: 0 }],
+      });
+    test.each<[AttendCase, number]>([
+      [narrow(64, 8, 5), 2500],
+      ...(long ? [[narrow(512, 64, 3), 16384] as [AttendCase, number]] : []),
+    ])("%o: gradients where workgroups share %i bytes", async (c, shared) => {
+      const { traits } = gpu;
+      const { shared: whole } = traits;
+      const want = await runCase(reference, c, 7, [attendReference, attendBackwardReference]);
+      Object.assign(traits, { shared });
+      const got = await runCase(gpu, c, 7, [attendWebgpu, attendBackwardWebgpu]).finally(() =>
+        Object.assign(traits, { shared: whole }),
+      );
+      expectWithin(got, want, c, ["out", "lse", "dq", "dk", "dv"]);
+    });
   });

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { contractEach, group } from "../src/ops/expert/index.ts";
+import { route } from "../src/ops/route/index.ts";
 import { Random } from "../src/tensor/random.ts";
 import type { Device } from "../src/tensor/tensor.ts";
 import { tensor } from "../src/tensor/tensor.ts";
@@ -34,6 +35,23 @@ const cases = [
 if (typeof gpu === "string") test.skip(`experts on WebGPU, since ${gpu}`, () => {});
 else {
   describe("experts on WebGPU", () => {
+    test.each(["softmax", "sigmoid"] as const)("more experts than a workgroup has memory for, by %s", (scores) =>
+      openScope(gpu, async () => {
+        const logits = Float32Array.from(new Random(4).normals(3 * 200, 1));
+        const choice = { scores, perToken: 6, groups: 4, perGroup: 2, normalised: true, factor: 2.5 };
+        const run = (device: Device) => route(tensor(device, [3, 200], logits), choice).read();
+        const { traits } = gpu;
+        const { shared } = traits;
+        // As if there were room for the scores of a few alone.
+        Object.assign(traits, { shared: 4096 + 1024 });
+        const got = await run(gpu);
+        Object.assign(traits, { shared });
+        const want = await openScope(new ReferenceDevice(), async () => run(new ReferenceDevice()));
+        for (let i = 0; i < got.length; i++) expect(Math.abs(got[i]! - want[i]!)).toBeLessThan(1e-6);
+        expect(got.filter((x) => x > 0).length).toBe(18);
+      }),
+    );
+
     test.each(cases)("$tokens tokens, $experts experts, [$a, $b] each", ({ tokens, experts, perToken, a, b }) =>
       openScope(gpu, async () => {
         const random = new Random(5);

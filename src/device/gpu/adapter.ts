@@ -49,7 +49,8 @@ const raised = [
  * `without` are not asked for. Throws DeviceError where there is none, and says what to do.
  */
 export async function openAdapter(gpu?: GPU, without: readonly string[] = []): Promise<Adapter> {
-  const found = await (gpu ?? (await findGpu())).requestAdapter({ powerPreference: "high-performance" });
+  const source = gpu ?? (await findGpu());
+  const found = await source.requestAdapter({ powerPreference: "high-performance" });
   if (!found)
     throw new DeviceError(
       "webgpu: got no adapter, expected a GPU whose driver the browser or Vulkan, Metal or D3D12 knows; " +
@@ -73,7 +74,11 @@ export async function openAdapter(gpu?: GPU, without: readonly string[] = []): P
     device,
     traits: {
       f16: has("shader-f16"),
-      subgroup: has("subgroups") && least && most ? { least, most } : undefined,
+      // Larger ones than a workgroup's part of them would be cut, and a shader must know which one a thread is in.
+      subgroup:
+        has("subgroups") && source.wgslLanguageFeatures?.has("subgroup_id") && least && most && most <= 64
+          ? { least, most }
+          : undefined,
       shared: device.limits.maxComputeWorkgroupStorageSize,
       threads: Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX),
       binding: device.limits.maxStorageBufferBindingSize,

@@ -1,5 +1,5 @@
 import { DeviceError } from "../../tensor/error.ts";
-import { type Constants, type Shader, sourceOf, WORDS } from "./shader.ts";
+import { type Constants, type Dialect, type Shader, sourceOf, WORDS } from "./shader.ts";
 
 /** A compiled shader: what a launch of it needs. */
 export interface Program {
@@ -15,7 +15,7 @@ export class Pipelines {
   /** Shaders that a launch had to wait for, so far. */
   waited = 0;
   readonly #device: GPUDevice;
-  readonly #f16: boolean;
+  readonly #dialect: Dialect;
   readonly #fail: (error: DeviceError) => void;
   readonly #programs = new Map<Shader, Map<string, Program>>();
   /** Those that are being compiled, by what they will be in. */
@@ -24,9 +24,9 @@ export class Pipelines {
   #count = 0;
 
   /** `fail` is told of a shader that does not compile while nobody waits for it. */
-  constructor(device: GPUDevice, f16: boolean, fail: (error: DeviceError) => void) {
+  constructor(device: GPUDevice, dialect: Dialect, fail: (error: DeviceError) => void) {
     this.#device = device;
-    this.#f16 = f16;
+    this.#dialect = dialect;
     this.#fail = fail;
     this.numbers = device.createBindGroupLayout({
       entries: [
@@ -93,7 +93,7 @@ export class Pipelines {
     const [reads, writes] = [Object.keys(shader.reads).length, Object.keys(shader.writes).length];
     const layout = this.#layoutOf(reads, writes);
     const label = `${shader.name} ${key}`;
-    const module = this.#device.createShaderModule({ label, code: sourceOf(shader, constants, this.#f16) });
+    const module = this.#device.createShaderModule({ label, code: sourceOf(shader, constants, this.#dialect) });
     const descriptor: GPUComputePipelineDescriptor = {
       label,
       layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout, this.numbers] }),

@@ -21,12 +21,34 @@ export interface Shader {
 /** Words of the numbers of one launch at most, places of buffers included. */
 export const WORDS = 64;
 
+/** What of WGSL's optional parts an adapter has: 16-bit floats, and threads of a subgroup at least (0: none that shaders know of). */
+export interface Dialect {
+  readonly f16: boolean;
+  readonly subgroup: number;
+}
+
+/**
+ * The head of a main function of so many threads in a row, up to its first brace: `group`, `groups` and `thread` are there. With
+ * subgroups their threads follow one another, and `subgroup_number` and `subgroup_count` are told to all functions.
+ */
+export function mainOf(threads: number, SUBGROUP: unknown): string {
+  const start = `@compute @workgroup_size(${threads})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,`;
+  if (!SUBGROUP) return `${start} @builtin(local_invocation_index) thread: u32) {`;
+  return `var<private> subgroup_number: u32 = 0;
+var<private> subgroup_count: u32 = 0;
+${start} @builtin(subgroup_id) own_subgroup: u32, @builtin(subgroup_size) subgroup_threads: u32, @builtin(subgroup_invocation_id) subgroup_thread: u32) {
+  subgroup_number = own_subgroup;
+  subgroup_count = (${threads} + subgroup_threads - 1) / subgroup_threads;
+  let thread = own_subgroup * subgroup_threads + subgroup_thread;`;
+}
+
 /**
  * WGSL that every shader begins with: its bindings and numbers, and `line`, the number of a workgroup that is launched along
- * two axes because one is too short. Throws DeviceError for a variable of a function without a first value: Dawn (webgpu 0.6.2) sets one
+ * two axes because one is too short. Its code is told of subgroups by the constant `SUBGROUP`. Throws DeviceError for a variable of a function without a first value: Dawn (webgpu 0.6.2) sets one
  * in a loop to zero the first time only (findings/loop-variable.sh).
  */
-export function sourceOf(shader: Shader, constants: Constants, f16: boolean): string {
+export function sourceOf(shader: Shader, constants: Constants, { f16, subgroup }: Dialect): string {
   const { reads, writes, numbers } = shader;
   const buffers = [...Object.entries(reads), ...Object.entries(writes)];
   const fields = [
@@ -37,10 +59,15 @@ export function sourceOf(shader: Shader, constants: Constants, f16: boolean): st
     ([name, element], i) =>
       `@group(0) @binding(${i}) var<storage, ${name in writes ? "read_write" : "read"}> ${name}: array<${element}>;`,
   );
-  const code = shader.code(constants);
+  const code = shader.code({ ...constants, SUBGROUP: subgroup });
+  const enables = [
+    ...(f16 ? ["enable f16;"] : []),
+    ...(subgroup ? ["enable subgroups;", "requires subgroup_id;"] : []),
+  ];
   const unset = code.match(/\bvar\s+\w+\s*:[^=;]+;/);
   if (unset) throw new DeviceError(`internal: ${shader.name}: got "${unset[0]}", expected a first value`);
-  return `${f16 ? "enable f16;\n" : ""}struct Numbers { ${fields.join(", ")} }
+  return `${enables.join("\n")}
+struct Numbers { ${fields.join(", ")} }
 @group(1) @binding(0) var<uniform> p: Numbers;
 ${bindings.join("\n")}
 fn line(group: vec3u, groups: vec3u) -> u32 { return group.x + group.y * groups.x; }

@@ -13,11 +13,28 @@ fn ${name}(thread: u32, own: f32) -> f32 {
   return parts[0];
 }`;
 
-/** `sum_of(thread, x)` and `most_of(thread, x)` over a workgroup of so many threads (a power of two), known to all of them. */
-export const reductions = (threads: number) => /* wgsl */ `
+/** The same where threads of a subgroup, of whatever size, need no memory to know of each other. */
+const subgroupReduction = (name: string, within: string, by: (a: string, b: string) => string) => /* wgsl */ `
+fn ${name}(thread: u32, own: f32) -> f32 {
+  let all = ${within}(own);
+  workgroupBarrier();
+  if (subgroupElect()) { parts[subgroup_number] = all; }
+  workgroupBarrier();
+  var result = parts[0];
+  for (var i = 1u; i < subgroup_count; i++) { result = ${by("result", "parts[i]")}; }
+  return result;
+}`;
+
+const [plus, larger] = [(a: string, b: string) => `${a} + ${b}`, (a: string, b: string) => `max(${a}, ${b})`];
+
+/**
+ * `sum_of(thread, x)` and `most_of(thread, x)` over a workgroup of so many threads (a power of two), known to all of them. `SUBGROUP`:
+ * the constant that tells a shader of subgroups (see `sourceOf`); its main begins as `mainOf` says.
+ */
+export const reductions = (threads: number, SUBGROUP: unknown) => /* wgsl */ `
 var<workgroup> parts: array<f32, ${threads}>;
-${reduction(threads, "sum_of", (a, b) => `${a} + ${b}`)}
-${reduction(threads, "most_of", (a, b) => `max(${a}, ${b})`)}`;
+${SUBGROUP ? subgroupReduction("sum_of", "subgroupAdd", plus) : reduction(threads, "sum_of", plus)}
+${SUBGROUP ? subgroupReduction("most_of", "subgroupMax", larger) : reduction(threads, "most_of", larger)}`;
 
 /**
  * Sums as exact as in about twice the digits: `plus(sum, x)` with what rounding lost kept in `sum.y` (Knuth's two-sum), and

@@ -1,4 +1,4 @@
-import type { Shader } from "../../device/gpu/shader.ts";
+import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
 import { expertCode } from "../expert/visit.wgsl.ts";
 import { weightCode, weightNumbers } from "../packed/weight.wgsl.ts";
@@ -25,6 +25,23 @@ export const isNibbles = (format: unknown) => (format as string).startsWith("Q4"
 export const stepsAlong = (format: PackedFormat, depth: number) => depth / (isNibbles(format) ? 8 : 4);
 
 /**
+ * WGSL that adds up `sum0`, `sum1`, ... of so many threads side by side: in `found` the first thread of theirs has them, once a
+ * barrier is passed. Within a subgroup of at least `subgroup` threads they need no memory for it.
+ */
+export function sumLanes(lanes: number, slots: number, subgroup: number): string {
+  const within = Math.min(lanes, Math.max(1, subgroup));
+  const masks = Array.from({ length: Math.log2(within) }, (_, i) => 2 ** i);
+  return `${masks.map((mask) => lines(slots, (k) => `  sum${k} += subgroupShuffleXor(sum${k}, ${mask}u);`)).join("\n")}
+${lines(slots, (k) => `  found[${k * THREADS} + thread] = sum${k};`)}
+  for (var half = ${lanes >> 1}u; half >= ${within}; half /= 2) {
+    workgroupBarrier();
+    if (lane < half) {
+${lines(slots, (k) => `      found[${k * THREADS} + thread] += found[${k * THREADS} + thread + half];`)}
+    }
+  }`;
+}
+
+/**
  * Sums along b's rows. LANES threads share EACH neighbouring rows of b, and add up what they found in a fixed order. ROWS are those
  * of a. VISITS: the one row is an entry of an expert's, and a batch is an expert.
  */
@@ -43,8 +60,7 @@ ${weightCode(FORMAT as unknown as PackedFormat)}
 ${loopCode(constants)}
 ${VISITS ? expertCode : ""}
 var<workgroup> found: array<f32, ${THREADS * sums}>;
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+${mainOf(THREADS, constants.SUBGROUP)}
   let lane = thread % ${LANES};
   let id = line(group, groups);
 ${
@@ -76,13 +92,7 @@ ${lines(EACH!, (j) => `      sum${r * EACH! + j} += dot(w${j}, x${r})${both ? ` 
 )}
     }
   }
-${lines(sums, (i) => `  found[${i * THREADS} + thread] = sum${i};`)}
-  for (var half = ${LANES! >> 1}u; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (lane < half) {
-${lines(sums, (i) => `      found[${i * THREADS} + thread] += found[${i * THREADS} + thread + half];`)}
-    }
-  }
+${sumLanes(LANES!, sums, Number(constants.SUBGROUP))}
   workgroupBarrier();
   if (!inside) { return; }
   for (var i = lane; i < ${sums}; i += ${LANES}) {

@@ -1,5 +1,5 @@
 import { lend } from "../../device/gpu/lend.ts";
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -14,10 +14,9 @@ const rows: Shader = {
   reads: { logits: "f32", targets: "i32" },
   writes: { lse: "f32", below: "f32" },
   numbers: { rows: "u32", vocabulary: "u32" },
-  code: () => /* wgsl */ `
-${reductions(THREADS)}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  code: ({ SUBGROUP }) => /* wgsl */ `
+${reductions(THREADS, SUBGROUP)}
+${mainOf(THREADS, SUBGROUP)}
   let row = line(group, groups);
   if (row >= p.rows) { return; }
   let at = p.logits_at + row * p.vocabulary;
@@ -39,10 +38,9 @@ const mean: Shader = {
   reads: { below: "f32" },
   writes: { out: "f32" },
   numbers: { rows: "u32", counted: "u32" },
-  code: () => /* wgsl */ `
-${reductions(THREADS)}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(local_invocation_index) thread: u32) {
+  code: ({ SUBGROUP }) => /* wgsl */ `
+${reductions(THREADS, SUBGROUP)}
+${mainOf(THREADS, SUBGROUP)}
   var own = 0.0;
   for (var i = thread; i < p.rows; i += ${THREADS}) { own += below[p.below_at + i]; }
   let sum = sum_of(thread, own);
@@ -66,9 +64,8 @@ const backward: Shader = {
   reads: { logits: "f32", targets: "i32", lse: "f32", g: "f32" },
   writes: { out: "f32" },
   numbers: { size: "u32", vocabulary: "u32", counted: "u32" },
-  code: () => /* wgsl */ `
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  code: ({ SUBGROUP }) => /* wgsl */ `
+${mainOf(THREADS, SUBGROUP)}
   let i = line(group, groups) * ${THREADS} + thread;
   if (i >= p.size) { return; }
   let row = i / p.vocabulary;

@@ -1,5 +1,5 @@
 import { columnShader, sumColumns } from "../../device/gpu/column.ts";
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -25,9 +25,8 @@ const forward: Shader = {
   reads: { x: "f32", gain: "f32" },
   writes: { out: "f32" },
   numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
-  code: ({ THREADS, GAIN }) => /* wgsl */ `${reductions(Number(THREADS))}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {${start(Number(THREADS))}
+  code: ({ THREADS, GAIN, SUBGROUP }) => /* wgsl */ `${reductions(Number(THREADS), SUBGROUP)}
+${mainOf(Number(THREADS), SUBGROUP)}${start(Number(THREADS))}
   for (var i = thread; i < p.width; i += ${THREADS}) { out[p.out_at + at + i] = x[p.x_at + at + i] * r * ${gainOf(GAIN)}; }
 }`,
 };
@@ -38,9 +37,8 @@ const backward: Shader = {
   reads: { x: "f32", gain: "f32", g: "f32" },
   writes: { dx: "f32", inverse: "f32" },
   numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
-  code: ({ THREADS, GAIN, DX, DGAIN }) => /* wgsl */ `${reductions(Number(THREADS))}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {${start(Number(THREADS))}
+  code: ({ THREADS, GAIN, DX, DGAIN, SUBGROUP }) => /* wgsl */ `${reductions(Number(THREADS), SUBGROUP)}
+${mainOf(Number(THREADS), SUBGROUP)}${start(Number(THREADS))}
   ${DGAIN ? "if (thread == 0) { inverse[p.inverse_at + row] = r; }" : ""}
   ${
     DX

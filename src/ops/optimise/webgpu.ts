@@ -1,4 +1,4 @@
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
@@ -14,10 +14,9 @@ const sum: Shader = {
   reads: { x: "f32" },
   writes: { out: "f32" },
   numbers: { size: "u32", place: "u32" },
-  code: ({ SQUARED }) => /* wgsl */ `
-${reductions(THREADS)}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  code: ({ SQUARED, SUBGROUP }) => /* wgsl */ `
+${reductions(THREADS, SUBGROUP)}
+${mainOf(THREADS, SUBGROUP)}
   let id = line(group, groups);
   var own = 0.0;
   for (var j = 0u; j < ${EACH}; j++) {
@@ -55,10 +54,9 @@ const adamw: Shader = {
     ...{ size: "u32", count: "u32", clip: "u32", most: "f32", rate: "f32", eps: "f32", keep: "f32" },
     ...{ beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", correction1: "f32", correction2: "f32" },
   },
-  code: () => /* wgsl */ `
-${reductions(THREADS)}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  code: ({ SUBGROUP }) => /* wgsl */ `
+${reductions(THREADS, SUBGROUP)}
+${mainOf(THREADS, SUBGROUP)}
   var own = 0.0;
   for (var i = thread; i < p.count; i += ${THREADS}) { own += squares[p.squares_at + i]; }
   let norm = sqrt(sum_of(thread, own));

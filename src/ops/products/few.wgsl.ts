@@ -1,7 +1,7 @@
 import { logistic } from "../../device/gpu/function.ts";
-import type { Shader } from "../../device/gpu/shader.ts";
+import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
-import { isNibbles, THREADS } from "../einsum/few.wgsl.ts";
+import { isNibbles, sumLanes, THREADS } from "../einsum/few.wgsl.ts";
 import { weightCodes } from "../packed/weight.wgsl.ts";
 
 // Several products of a few rows in one launch: workgroups of each product one after the other, and what each reads of a weight it
@@ -54,11 +54,11 @@ export function fewShader(of: FewClass): Omit<Shader, "name"> {
       ...Object.fromEntries(list.flatMap((_, i) => [`end${i}`, `columns${i}`].map((name) => [name, "u32"]))),
       ...Object.fromEntries(each(["words", "upper", "scales"])),
     } as Shader["numbers"],
-    code: () => code(of, weights),
+    code: ({ SUBGROUP }) => code(of, weights, Number(SUBGROUP)),
   };
 }
 
-function code(of: FewClass, weights: readonly PackedFormat[]): string {
+function code(of: FewClass, weights: readonly PackedFormat[], subgroup: number): string {
   const { way, list, rows, each, normed } = of;
   const most = Math.max(...list.map(({ formats }) => formats.length));
   const slots = (way === "across" ? rows * each * most : 0) + (normed ? rows : 0);
@@ -66,7 +66,7 @@ function code(of: FewClass, weights: readonly PackedFormat[]): string {
   const bodies = list.map((product, i) => {
     const first = weight;
     weight += product.formats.length;
-    return way === "across" ? across(of, product, i, first) : down(of, product, i, first);
+    return way === "across" ? across(of, product, i, first, subgroup) : down(of, product, i, first);
   });
   return /* wgsl */ `
 ${weightCodes(weights)}
@@ -74,8 +74,7 @@ ${list.some(({ formats }) => formats.length > 1) ? logistic : ""}
 ${slots ? `var<workgroup> found: array<f32, ${THREADS * slots}>;` : ""}
 ${way === "down" ? lines(most, (w) => `var<workgroup> fours${w}: array<vec4f, ${THREADS}>;`) : ""}
 ${bodies.join("\n")}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+${mainOf(THREADS, subgroup)}
   let id = line(group, groups);
 ${list.map((_, i) => `  if (id < p.end${i}) { product${i}(id${i ? ` - p.end${i - 1}` : ""}, thread); return; }`).join("\n")}
 }`;
@@ -102,7 +101,7 @@ function put(
 
 const inverse = (squares: string) => `let r = 1.0 / sqrt(${squares} / f32(p.depth) + p.eps);`;
 
-function across(of: FewClass, product: FewProduct, i: number, first: number): string {
+function across(of: FewClass, product: FewProduct, i: number, first: number, subgroup: number): string {
   const { rows, lanes, each, normed } = of;
   const { formats } = product;
   const both = formats.some(isNibbles);
@@ -141,13 +140,7 @@ ${step("x", "w", "i")}
 ${both ? step("y", "v", "(i + 4)") : ""}
     }
   }
-${lines(slots, (k) => `  found[${k * THREADS} + thread] = sum${k};`)}
-  for (var half = ${lanes >> 1}u; half > 0; half /= 2) {
-    workgroupBarrier();
-    if (lane < half) {
-${lines(slots, (k) => `      found[${k * THREADS} + thread] += found[${k * THREADS} + thread + half];`)}
-    }
-  }
+${sumLanes(lanes, slots, subgroup)}
   workgroupBarrier();
   if (!inside) { return; }
   for (var k = lane; k < ${sums}; k += ${lanes}) {

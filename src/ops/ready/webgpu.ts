@@ -1,4 +1,4 @@
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
@@ -27,10 +27,9 @@ function shaderFor(list: readonly Finish[], layout: string): Shader {
         ...each((i) => [`end${i}`, `width${i}`, `heads${i}`, `gains${i}`], "u32"),
         ...each((i) => [`eps${i}`], "f32"),
       },
-      code: () => /* wgsl */ `${list.some(({ gain }) => gain) ? reductions(THREADS) : ""}
+      code: ({ SUBGROUP }) => /* wgsl */ `${list.some(({ gain }) => gain) ? reductions(THREADS, SUBGROUP) : ""}
 ${list.map((one, i) => vectorCode(one, i, layout)).join("\n")}
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+${mainOf(THREADS, SUBGROUP)}
   let id = line(group, groups);
 ${list.map((_, i) => `  if (id < p.end${i}) { vector${i}(id${i ? ` - p.end${i - 1}` : ""}, thread); return; }`).join("\n")}
 }`,

@@ -1,7 +1,7 @@
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
-import { ShapeError } from "../../tensor/error.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import type { RouteKernel } from "./index.ts";
 
 /** Threads of a workgroup, which has one token. */
@@ -19,7 +19,10 @@ const shader: Shader = {
   writes: { out: "f32" },
   numbers: { rows: "u32", factor: "f32" },
   code(constants) {
-    const { X, GROUPS, PER_GROUP, PER_TOKEN, SOFTMAX, BIAS, NORMALISED } = constants as Record<string, number>;
+    const { X, GROUPS, PER_GROUP, PER_TOKEN, SOFTMAX, BIAS, NORMALISED, SUBGROUP } = constants as Record<
+      string,
+      number
+    >;
     const size = X! / GROUPS!;
     return /* wgsl */ `
 const OUT = -3.4e38;
@@ -29,7 +32,7 @@ var<workgroup> best: array<f32, ${GROUPS}>;
 var<workgroup> chosen: array<u32, ${PER_TOKEN}>;
 var<workgroup> places: array<u32, ${THREADS}>;
 var<workgroup> sum: f32;
-${reductions(THREADS)}
+${reductions(THREADS, SUBGROUP)}
 /** A group's best score, or for sigmoid scores the sum of its two best. */
 fn group_score(first: u32) -> f32 {
   var one = OUT;
@@ -62,8 +65,7 @@ fn greatest(thread: u32) -> u32 {
   workgroupBarrier();
   return places[0] % ${X};
 }
-@compute @workgroup_size(${THREADS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+${mainOf(THREADS, SUBGROUP)}
   let row = line(group, groups);
   if (row >= p.rows) { return; }
   let at = p.logits_at + row * ${X};
@@ -121,6 +123,22 @@ ${
   },
 };
 
+/** The same for more experts than the threads of a workgroup have memory for together: a row's scores lie in a buffer instead. */
+const wide: Shader = {
+  ...shader,
+  name: "routeWide",
+  writes: { ...shader.writes, work: "f32" },
+  code: (constants) =>
+    shader
+      .code(constants)
+      .replace(/var<workgroup> (scores|picked): .*\n/g, "")
+      .replace("const OUT", "var<private> base: u32 = 0;\nconst OUT")
+      .replace("let row = line(group, groups);", `$&\n  base = p.work_at + row * ${2 * Number(constants.X)};`)
+      .replaceAll("scores[", "work[base + ")
+      .replaceAll("picked[", `work[base + ${constants.X} + `)
+      .replaceAll("workgroupBarrier();", "storageBarrier();\n  $&"),
+};
+
 export const routeWebgpu: RouteKernel = (
   logits,
   { scores, perToken, groups, perGroup, normalised, factor },
@@ -129,14 +147,15 @@ export const routeWebgpu: RouteKernel = (
 ) => {
   const device = out.device as WebgpuDevice;
   const [rows = 0, x = 0] = logits.shape;
-  const most = Math.floor((device.traits.shared - BESIDE) / 8);
-  if (x > most)
-    throw new ShapeError(
-      `route: got ${x} experts, expected at most the ${most} that this GPU's shared memory has room for`,
-    );
   const constants = {
     ...{ X: x, GROUPS: groups, PER_GROUP: perGroup, PER_TOKEN: perToken },
     ...{ SOFTMAX: scores === "softmax", BIAS: bias !== undefined, NORMALISED: normalised === true },
   };
-  device.launch(shader, constants, { logits, bias, out }, { rows, factor }, groupsFor(rows));
+  if (8 * x <= device.traits.shared - BESIDE) {
+    device.launch(shader, constants, { logits, bias, out }, { rows, factor }, groupsFor(rows));
+    return;
+  }
+  const work = new Tensor(device, [rows, 2, x]);
+  device.launch(wide, constants, { logits, bias, out, work }, { rows, factor }, groupsFor(rows));
+  work.free();
 };

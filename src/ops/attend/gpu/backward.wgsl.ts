@@ -17,18 +17,21 @@ export interface Backward {
   readonly gout: readonly Rows[];
   /** Which gradients are wanted, by the numbers of terms (and then values). */
   readonly wanted: readonly number[];
+  /** Fours of a slice of staged rows at most, where they are staged in slices. */
+  readonly most?: number | undefined;
 }
 
 /** Below this share of a stick its gradient is 0: what newer keys took of D is only as exact as D. */
 export const SPENT = "0x1p-22";
 
 /** What tells classes of calls apart on the way back. */
-export function classOf({ call, tile, m, wanted }: Backward, reading: Reading): string {
+export function classOf({ call, tile, m, wanted, most }: Backward, reading: Reading): string {
   const { stick, chosen, sinks, start, causal, window, h, terms, values } = call;
   const twins = terms.map(({ k }) => values.findIndex(({ v }) => v === k));
   return JSON.stringify([
     reading.key,
     tile,
+    most,
     m,
     wanted,
     twins,

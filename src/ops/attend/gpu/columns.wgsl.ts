@@ -14,7 +14,7 @@ const ROWS = [0, 1, 2, 3] as const;
 
 /**
  * WGSL of the sums of one thread, in registers: fours of numbers of all sums, side by side, are shared by the threads of the same four
- * rows. `add` takes one staged row, `scale` multiplies by a vector of the four rows, `store` writes rows `r` that are `there`.
+ * rows. `add` takes one staged row (of the slice that is staged), `scale` multiplies by a vector of the four rows, `store` writes rows `r` that are `there`.
  */
 export function columnsOf(sums: readonly Sum[], own: number) {
   const total = sums.reduce((n, { lane }) => n + lane.fours, 0);
@@ -40,23 +40,26 @@ export function columnsOf(sums: readonly Sum[], own: number) {
       )
       .join("\n  ");
   const named = (weight: string) => `w${weights.indexOf(weight)}`;
+  const sliced = new Set(sums.map(({ lane }) => lane.slice)).size > 1;
   return {
     declare: each
       .map(
         (j) => `let column${j} = thread / ${own} + ${j * threads};
   let lane${j} = min(column${j}, ${total - 1}u);
   let held${j} = ${choose(`lane${j}`, ({ lane }, i) => `lane${j} + ${lane.at}u - ${begins[i]!}u`)};
+  ${sliced ? `let slice${j} = ${choose(`lane${j}`, ({ lane }) => `${lane.slice}u`)};` : ""}
   var o${j} = array<vec4f, 4>();`,
       )
       .join("\n  "),
     clear: each.map((j) => `o${j} = array<vec4f, 4>();`).join(" "),
     scale: (by: string) => each.map((j) => ROWS.map((r) => `o${j}[${r}] *= ${by}[${r}];`).join(" ")).join("\n    "),
-    add: (row: string) =>
+    /** `slice`: what is staged now, where that is not all. */
+    add: (row: string, slice = 0) =>
       `${weights.map((weight) => `let ${named(weight)} = ${weight};`).join(" ")}
       ${each
         .map((j) => {
           const weight = weights.length === 1 ? "w0" : choose(`lane${j}`, (sum) => named(sum.weight));
-          return `{ let x = held[${row} + held${j}]; let w = ${weight}; ${ROWS.map((r) => `o${j}[${r}] += w[${r}] * x;`).join(" ")} }`;
+          return `${sliced ? `if (slice${j} == ${slice}) ` : ""}{ let x = held[${row} + held${j}]; let w = ${weight}; ${ROWS.map((r) => `o${j}[${r}] += w[${r}] * x;`).join(" ")} }`;
         })
         .join("\n      ")}`,
     /** Code for each column `x` of each sum, with the names of what it holds of the four rows. */

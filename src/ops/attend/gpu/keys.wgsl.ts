@@ -34,7 +34,7 @@ function codeOf(of: Backward, reading: Reading): string {
   const { call, tile, m, queries, keys, values, gout, wanted } = of;
   const { stick, chosen, start, causal, window, h } = call;
   const { own, staged, parts } = tile;
-  const { lanes, width } = lanesOf([...queries, ...gout]);
+  const { lanes, slices, width } = lanesOf([...queries, ...gout], of.most);
   const [rows, pairs, block, n] = [4 * own, 4 * staged * own, 4 * staged, keys.length];
   const operands = [...keys, ...values];
   const columns = columnsOf(
@@ -67,6 +67,25 @@ function codeOf(of: Backward, reading: Reading): string {
     : `let w = select(vec4f(0), exp(x * p.scale - lse(to)), seen);
       weights[i] = w;
       scores[i] = w * select(vec4f(0), y - delta(to), seen) * p.scale;`;
+  const all = Array.from({ length: slices }, (_, i) => i);
+  const stage = (slice: number) =>
+    stageCode(
+      lanes.filter((lane) => lane.slice === slice),
+      staged,
+      width,
+      `let n = u32(n0) + c;
+      let there = n < u32(hi);
+      let row = b * p.t + n / ${m};`,
+      () => `folded * ${m} + n % ${m}`,
+    );
+  /** Products of the keys and values with what is staged of queries and of the output's gradient. */
+  const multiply = (slice: number) =>
+    operands
+      .map(({ name, g }, i) => {
+        const row = `${name}(b * p.s + u32(min(key + r, i32(p.s) - 1)), folded / ${h / m / g}, i)`;
+        return lanes[i]!.slice === slice ? productsCode(i < n ? "s" : "d", lanes[i]!, width, parts, row) : "";
+      })
+      .join("\n        ");
   // A thread has the same rows in every tile of its segment, so what it leaves is its own.
   const breaking = `workgroupBarrier();
       if (thread < ${block} && n0 + i32(thread) < hi) {
@@ -121,21 +140,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let hi = highest * ${m};
     ${columns.declare}
     for (var n0 = lo; n0 < hi; n0 += ${block}) {
-      ${stageCode(
-        lanes,
-        staged,
-        width,
-        `let n = u32(n0) + c;
-      let there = n < u32(hi);
-      let row = b * p.t + n / ${m};`,
-        () => `folded * ${m} + n % ${m}`,
-      )}
-      workgroupBarrier();
+      var s = array<vec4f, 4>();
+      var d = array<vec4f, 4>();
+      ${all.map((slice) => `${stage(slice)}\n      workgroupBarrier();\n      if (part < ${parts}) { ${multiply(slice)} }`).join("\n      workgroupBarrier();\n      ")}
       if (part < ${parts}) {
-        var s = array<vec4f, 4>();
-        var d = array<vec4f, 4>();
-        ${keys.map(({ name, g }, i) => productsCode("s", lanes[i]!, width, parts, `${name}(b * p.s + u32(min(key + r, i32(p.s) - 1)), folded / ${h / m / g}, i)`)).join("\n        ")}
-        ${values.map(({ name, g }, i) => productsCode("d", lanes[n + i]!, width, parts, `${name}(b * p.s + u32(min(key + r, i32(p.s) - 1)), folded / ${h / m / g}, i)`)).join("\n        ")}
         for (var c = 0u; c < 4; c++) {
           let at = (part * ${block} + 4 * cb + c) * ${own} + rb;
           sums[at] = s[c];
@@ -159,10 +167,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       ${stick ? breaking : ""}
       workgroupBarrier();
+      ${all
+        .toReversed()
+        .map(
+          (slice) => `${slice < slices - 1 ? `${stage(slice)}\n      workgroupBarrier();` : ""}
       for (var c = 0u; c < ${block}; c++) {
-        ${columns.add(`c * ${width}`)}
+        ${columns.add(`c * ${width}`, slice)}
       }
-      workgroupBarrier();
+      workgroupBarrier();`,
+        )
+        .join("\n      ")}
     }
     ${columns.store("key + r < i32(p.s)", "1.0")}
   }

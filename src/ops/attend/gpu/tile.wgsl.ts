@@ -28,19 +28,33 @@ export interface Lane {
   /** Fours of numbers, and where they begin in a staged row. */
   readonly fours: number;
   readonly at: number;
+  /** Which of the slices of rows it is in: these are staged one after the other. */
+  readonly slice: number;
 }
 
-/** Lanes for these rows, and fours of numbers of a staged row: an odd number, so that rows begin in different banks. */
-export function lanesOf(list: readonly Rows[]): { readonly lanes: readonly Lane[]; readonly width: number } {
+/** Lanes of rows that are staged, how many slices they are in, and fours of numbers of a staged row. */
+export interface Lanes {
+  readonly lanes: readonly Lane[];
+  readonly slices: number;
+  readonly width: number;
+}
+
+/**
+ * Lanes for these rows, in as few slices as hold at most so many fours each. A staged row has an odd number of fours, so that rows
+ * begin in different banks.
+ */
+export function lanesOf(list: readonly Rows[], most = Number.POSITIVE_INFINITY): Lanes {
   const lanes: Lane[] = [];
-  let at = 0;
+  let [at, slice, width] = [0, 0, 0];
   for (const rows of list) {
     const fours = Math.ceil(rows.e / 4);
     const twin = lanes.find((lane) => lane.rows.name === rows.name);
-    lanes.push(twin ?? { rows, fours, at });
+    if (!twin && at > 0 && at + fours > most) [at, slice] = [0, slice + 1];
+    lanes.push(twin ?? { rows, fours, at, slice });
     if (!twin) at += fours;
+    width = Math.max(width, at);
   }
-  return { lanes, width: at | 1 };
+  return { lanes, slices: slice + 1, width: width | 1 };
 }
 
 /** What a kernel keeps of every pair of rows: products of so many fours that threads share, and other numbers. */
@@ -55,6 +69,32 @@ export interface Pairs {
  * staged rows as fit. Throws DeviceError where not even four do.
  */
 export function tileFor(device: WebgpuDevice, rows: number, width: number, results: number, pairs: Pairs): Tile {
+  const tile = fitTile(device, rows, width, results, pairs);
+  if (tile) return tile;
+  throw new DeviceError(
+    `attend: got keys and values of ${4 * width} numbers, expected fewer: workgroups of this adapter share ` +
+      `${device.traits.shared} bytes; use narrower heads, or --device wasm`,
+  );
+}
+
+/** The same for rows that may be staged in slices where they do not fit at once, and the lanes that they are staged in. */
+export function slicedTile(
+  device: WebgpuDevice,
+  rows: number,
+  list: readonly Rows[],
+  results: number,
+  pairs: Pairs,
+): { readonly tile: Tile; readonly most: number } {
+  const { width } = lanesOf(list);
+  for (let most = width; most >= foursOf(list); most = Math.ceil(most / 2)) {
+    const tile = fitTile(device, rows, lanesOf(list, most).width, results, pairs);
+    if (tile) return { tile, most };
+    if (most === 1) break;
+  }
+  return { tile: tileFor(device, rows, lanesOf(list, foursOf(list)).width, results, pairs), most: foursOf(list) };
+}
+
+function fitTile(device: WebgpuDevice, rows: number, width: number, results: number, pairs: Pairs): Tile | undefined {
   // What a thread sums up stays in its registers: for each of its columns 4 numbers of 4 rows.
   const most = results > 64 ? 4 : 8;
   let own = 1;
@@ -71,10 +111,7 @@ export function tileFor(device: WebgpuDevice, rows: number, width: number, resul
         if (64 * staged * (width + own * (parts * pairs.products + pairs.others)) <= bytes)
           return { own, staged, parts };
     }
-  throw new DeviceError(
-    `attend: got keys and values of ${4 * width} numbers, expected fewer: workgroups of this adapter share ` +
-      `${shared} bytes; use narrower heads, or --device wasm`,
-  );
+  return undefined;
 }
 
 /** Heads that share every key and value: rows of one tile. */

@@ -7,7 +7,7 @@ import { tilesOf } from "./forward.wgsl.ts";
 import { keysShader } from "./keys.wgsl.ts";
 import { type Rows, read } from "./read.wgsl.ts";
 import { copies, deltas, EACH, sinkGradients } from "./rows.wgsl.ts";
-import { foldedHeads, foursOf, lanesOf, numbersOf, operandsOf, queriesOf, tileFor } from "./tile.wgsl.ts";
+import { foldedHeads, foursOf, lanesOf, numbersOf, operandsOf, queriesOf, slicedTile, tileFor } from "./tile.wgsl.ts";
 
 /** Segments of the keys of a broken stick at most: of every row, what is left is kept for each. */
 const SEGMENTS = 32;
@@ -80,10 +80,10 @@ function reverseKeys(
   const wanted = numbersWanted(gradients);
   if (!wanted.length) return;
   const operands = [...keys, ...values];
-  const { width } = lanesOf([...queries, ...gout]);
   const results = wanted.reduce((sum, i) => sum + Math.ceil(operands[i]!.e / 4), 0);
-  const tile = tileFor(device, call.s, width, results, { products: 2, fours: foursOf(operands), others: 2 });
-  const of: Backward = { ...whole, tile, wanted };
+  const pairs = { products: 2, fours: foursOf(operands), others: 2 };
+  const { tile, most } = slicedTile(device, call.s, [...queries, ...gout], results, pairs);
+  const of: Backward = { ...whole, tile, wanted, most };
   const own = left ? segment : 4 * tile.own;
   const tiles = Math.ceil(call.s / own);
   const all = call.batch * (call.h / m) * tiles;
