@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "vitest";
+import { einsum } from "../src/ops/einsum/index.ts";
 import { Normed } from "../src/ops/norm/normed.ts";
 import { addProduct, type Factor, gatedProduct, products } from "../src/ops/products/index.ts";
 import type { PackedFormat } from "../src/tensor/packing.ts";
@@ -112,3 +113,40 @@ async function weightOf(format: PackedFormat | "plain", way: "across" | "down", 
   const order = way === "across" ? "w | d" : "d | w";
   return packed(gpu as never, format, letters, { spec: "", order, sizes: { w, d: depth } }, random);
 }
+
+const half = typeof gpu !== "string" && gpu.traits.f16 ? await openGpu({ products: "f16" }) : "an adapter without f16";
+afterAll(() => {
+  if (typeof half !== "string") half.close();
+});
+if (typeof half === "string") test.skip(`products in 16 bits on WebGPU, since ${half}`, () => {});
+else
+  test.each(["Q8_0", "F16", "Q6_K"] as const)("products in 16 bits with %s weights are near those in 32", (format) =>
+    openScope(half, async () => {
+      const random = new Random(2);
+      const { t, numbers } = await packed(
+        half,
+        format,
+        ["w", "d"],
+        { spec: "", order: "w | d", sizes: { w: 20, d: depth } },
+        random,
+      );
+      const x = Float32Array.from(random.normals(2 * depth, 1));
+      const xs = tensor(half, [2, depth], x);
+      const [one, other] = products(xs, ["t d, w d -> t w", t], ["t d, w d -> t w", t]);
+      const [a, b, c] = [await one.read(), await other.read(), await einsum("t d, w d -> t w", xs, t).read()];
+      let worst = 0;
+      for (let i = 0; i < a.length; i++) {
+        let [sum, size] = [0, 0];
+        for (let k = 0; k < depth; k++) {
+          const term = x[Math.floor(i / 20) * depth + k]! * numbers[(i % 20) * depth + k]!;
+          sum += term;
+          size += Math.abs(term);
+        }
+        // Each number, product and sum of four to 11 bits.
+        for (const y of [a[i]!, b[i]!, c[i]!]) expect(Math.abs(y - sum)).toBeLessThan(4 * 2 ** -11 * size);
+        worst = Math.max(worst, Math.abs(a[i]! - sum) / size);
+      }
+      // In 32 bits they would be far nearer.
+      expect(worst).toBeGreaterThan(2 ** -22);
+    }),
+  );

@@ -5,6 +5,7 @@ import type { Packing } from "../tensor/packing.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { openAdapter, type Traits } from "./gpu/adapter.ts";
 import { packedGeometry } from "./gpu/geometry.ts";
+import { checkGuards, GUARD_BYTES, type Guarded, poisonFor } from "./gpu/guard.ts";
 import { Launcher, placeOf } from "./gpu/launcher.ts";
 import { type Arena, Buffers, Pieces, type Stretch } from "./gpu/memory.ts";
 import { Queue } from "./gpu/queue.ts";
@@ -15,15 +16,14 @@ export interface WebgpuOptions {
   readonly gpu?: GPU | undefined;
   /** Features to do without, as if the adapter had none. */
   readonly without?: readonly string[] | undefined;
+  /** Numbers that products of few rows with packed weights are made of; in "f16" fours are added up in 16 bits, to about 1e-3. */
+  readonly products?: "f32" | "f16" | undefined;
   /** For tests: new memory is filled with NaN, and writing past the end of a block fails the next `fence`. */
   readonly poison?: boolean | undefined;
 }
 
 /** Bytes of the host that are copied by way of the ring; larger ones are written at once. */
 const SMALL = 1 << 16;
-/** What stands behind every block where memory is poisoned. */
-const GUARD = 0x7fdead77;
-const GUARD_BYTES = 64;
 
 /** Float32 on WGSL kernels, on whatever GPU there is; it enqueues, and only reading is awaited. */
 export class WebgpuDevice implements Device {
@@ -50,7 +50,7 @@ export class WebgpuDevice implements Device {
   #launches = 0;
   #reads = 0;
   #bytes = 0;
-  readonly #checks: { readonly buffer: GPUBuffer; readonly elements: number }[] = [];
+  readonly #checks: Guarded[] = [];
   #failure: DeviceError | undefined;
   /** Shaders of what is rehearsed now (see `rehearse`). */
   #rehearsed: Promise<void>[] | undefined;
@@ -80,8 +80,13 @@ export class WebgpuDevice implements Device {
   }
 
   /** Opens a GPU. Throws DeviceError where there is none. */
-  static async open({ gpu, without = [], poison = false }: WebgpuOptions = {}): Promise<WebgpuDevice> {
-    const { device, traits } = await openAdapter(gpu, without);
+  static async open({
+    gpu,
+    without = [],
+    poison = false,
+    products = "f32",
+  }: WebgpuOptions = {}): Promise<WebgpuDevice> {
+    const { device, traits } = await openAdapter(gpu, without, products);
     return new WebgpuDevice(device, traits, poison);
   }
 
@@ -94,10 +99,7 @@ export class WebgpuDevice implements Device {
     return Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * So far: launches, those rehearsed included; submissions; reads of what the device holds, and their bytes; and shaders that a launch
-   * had to wait for.
-   */
+  /** So far: launches (those rehearsed too), submissions, reads and their bytes, and shaders that a launch had to wait for. */
   get counts(): Readonly<Record<"launches" | "submissions" | "reads" | "bytes" | "waited", number>> {
     const { submissions } = this.#queue;
     return {
@@ -135,7 +137,10 @@ export class WebgpuDevice implements Device {
     if (pool) return this.#allocatePiece(elements, pool);
     const guard = this.#poison ? GUARD_BYTES : 0;
     const block: Stretch = { arena: { buffer: this.#buffers.take(4 * elements + guard) }, offset: 0, elements };
-    if (guard) this.#guard(block);
+    if (guard) {
+      this.#queue.submit();
+      this.#device.queue.writeBuffer(block.arena.buffer, 0, poisonFor(elements));
+    }
     return block;
   }
 
@@ -280,23 +285,12 @@ export class WebgpuDevice implements Device {
       checks.map(({ buffer, elements }) => ({ buffer, at: 4 * elements })),
       GUARD_BYTES,
     );
-    const bad = new Uint32Array(guards.buffer).findIndex((word) => word !== GUARD);
     for (const { buffer } of checks) buffer.destroy();
-    if (bad >= 0) {
-      const { elements } = checks[Math.floor((4 * bad) / GUARD_BYTES)]!;
-      throw new DeviceError(`internal: a kernel wrote past the end of a block of ${elements} numbers`);
-    }
+    checkGuards(checks, guards);
     if (this.#buffers.excess && !this.#queue.waiting) {
       this.#launcher.forget();
       this.#buffers.trim();
     }
-  }
-
-  #guard({ arena, elements }: Stretch): void {
-    const words = new Uint32Array(elements + GUARD_BYTES / 4).fill(0x7fc00000);
-    words.fill(GUARD, elements);
-    this.#queue.submit();
-    this.#device.queue.writeBuffer(arena.buffer, 0, words);
   }
 
   #check(): void {

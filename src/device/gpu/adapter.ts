@@ -2,8 +2,9 @@ import { DeviceError } from "../../tensor/error.ts";
 
 /** What a GPU offers, by feature and limit: kernels ask for these and never for a vendor. */
 export interface Traits {
-  /** 16-bit floats in shaders. */
+  /** 16-bit floats in shaders, and whether products with packed weights are to be made of them. */
   readonly f16: boolean;
+  readonly products: "f32" | "f16";
   /** Least and most threads of a subgroup; undefined where shaders know of none. */
   readonly subgroup: { readonly least: number; readonly most: number } | undefined;
   /** Bytes of memory that the threads of a workgroup share. */
@@ -48,7 +49,11 @@ const raised = [
  * Opens the GPU that the browser or, in Node, the package `webgpu` offers; `gpu` where the caller has one. Features named in
  * `without` are not asked for. Throws DeviceError where there is none, and says what to do.
  */
-export async function openAdapter(gpu?: GPU, without: readonly string[] = []): Promise<Adapter> {
+export async function openAdapter(
+  gpu?: GPU,
+  without: readonly string[] = [],
+  products: Traits["products"] = "f32",
+): Promise<Adapter> {
   const source = gpu ?? (await findGpu());
   const found = await source.requestAdapter({ powerPreference: "high-performance" });
   if (!found)
@@ -57,6 +62,10 @@ export async function openAdapter(gpu?: GPU, without: readonly string[] = []): P
         "install its driver, or use --device wasm",
     );
   const { limits, info } = found;
+  if (products === "f16" && (!found.features.has("shader-f16") || without.includes("shader-f16")))
+    throw new DeviceError(
+      "webgpu: got products in f16 and an adapter without shader-f16, expected one that has it; leave it at f32",
+    );
   const requiredFeatures = wanted.filter((name) => found.features.has(name) && !without.includes(name));
   const requiredLimits = Object.fromEntries(raised.map((name) => [name, limits[name]]));
   let device: GPUDevice;
@@ -74,6 +83,7 @@ export async function openAdapter(gpu?: GPU, without: readonly string[] = []): P
     device,
     traits: {
       f16: has("shader-f16"),
+      products,
       // Larger ones than a workgroup's part of them would be cut, and a shader must know which one a thread is in.
       subgroup:
         has("subgroups") && source.wgslLanguageFeatures?.has("subgroup_id") && least && most && most <= 64

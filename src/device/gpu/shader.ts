@@ -21,9 +21,13 @@ export interface Shader {
 /** Words of the numbers of one launch at most, places of buffers included. */
 export const WORDS = 64;
 
-/** What of WGSL's optional parts an adapter has: 16-bit floats, and threads of a subgroup at least (0: none that shaders know of). */
+/**
+ * What of WGSL's optional parts an adapter has: 16-bit floats, whether products are made of them, and threads of a subgroup at least
+ * (0: none that shaders know of).
+ */
 export interface Dialect {
   readonly f16: boolean;
+  readonly half: boolean;
   readonly subgroup: number;
 }
 
@@ -45,10 +49,10 @@ ${start} @builtin(subgroup_id) own_subgroup: u32, @builtin(subgroup_size) subgro
 
 /**
  * WGSL that every shader begins with: its bindings and numbers, and `line`, the number of a workgroup that is launched along
- * two axes because one is too short. Its code is told of subgroups by the constant `SUBGROUP`. Throws DeviceError for a variable of a function without a first value: Dawn (webgpu 0.6.2) sets one
+ * two axes because one is too short. Its code is told of subgroups by the constant `SUBGROUP`, and of products in 16 bits by `HALF`. Throws DeviceError for a variable of a function without a first value: Dawn (webgpu 0.6.2) sets one
  * in a loop to zero the first time only (findings/loop-variable.sh).
  */
-export function sourceOf(shader: Shader, constants: Constants, { f16, subgroup }: Dialect): string {
+export function sourceOf(shader: Shader, constants: Constants, { f16, half, subgroup }: Dialect): string {
   const { reads, writes, numbers } = shader;
   const buffers = [...Object.entries(reads), ...Object.entries(writes)];
   const fields = [
@@ -59,7 +63,7 @@ export function sourceOf(shader: Shader, constants: Constants, { f16, subgroup }
     ([name, element], i) =>
       `@group(0) @binding(${i}) var<storage, ${name in writes ? "read_write" : "read"}> ${name}: array<${element}>;`,
   );
-  const code = shader.code({ ...constants, SUBGROUP: subgroup });
+  const code = shader.code({ ...constants, SUBGROUP: subgroup, HALF: half });
   const enables = [
     ...(f16 ? ["enable f16;"] : []),
     ...(subgroup ? ["enable subgroups;", "requires subgroup_id;"] : []),

@@ -24,6 +24,10 @@ export const isNibbles = (format: unknown) => (format as string).startsWith("Q4"
 /** How many steps of LANES threads a row of `depth` numbers takes. */
 export const stepsAlong = (format: PackedFormat, depth: number) => depth / (isNibbles(format) ? 8 : 4);
 
+/** WGSL of the product of four numbers of a weight with four of a, made of 16-bit numbers where these are asked for and there. */
+export const dotOf = (format: PackedFormat, HALF: unknown) => (w: string, x: string) =>
+  HALF && format !== "F32" ? `f32(dot(vec4h(${w}), vec4h(${x})))` : `dot(${w}, ${x})`;
+
 /**
  * WGSL that adds up `sum0`, `sum1`, ... of so many threads side by side: in `found` the first thread of theirs has them, once a
  * barrier is passed. Within a subgroup of at least `subgroup` threads they need no memory for it.
@@ -55,6 +59,7 @@ export const across: Shader = {
     const sums = ROWS! * EACH!;
     const shared = THREADS / LANES!;
     const both = isNibbles(FORMAT);
+    const dot = dotOf(FORMAT as unknown as PackedFormat, constants.HALF);
     return /* wgsl */ `
 ${weightCode(FORMAT as unknown as PackedFormat)}
 ${loopCode(constants)}
@@ -88,7 +93,7 @@ ${lines(EACH!, (j) => `      let w${j} = four(b${j}, i);${both ? `\n      let v$
 ${lines(
   ROWS!,
   (r) => `      let x${r} = a[a${r} + i];${both ? `\n      let y${r} = a[a${r} + i + 4];` : ""}
-${lines(EACH!, (j) => `      sum${r * EACH! + j} += dot(w${j}, x${r})${both ? ` + dot(v${j}, y${r})` : ""};`)}`,
+${lines(EACH!, (j) => `      sum${r * EACH! + j} += ${dot(`w${j}`, `x${r}`)}${both ? ` + ${dot(`v${j}`, `y${r}`)}` : ""};`)}`,
 )}
     }
   }

@@ -1,7 +1,7 @@
 import { logistic } from "../../device/gpu/function.ts";
 import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
-import { isNibbles, sumLanes, THREADS } from "../einsum/few.wgsl.ts";
+import { dotOf, isNibbles, sumLanes, THREADS } from "../einsum/few.wgsl.ts";
 import { weightCodes } from "../packed/weight.wgsl.ts";
 
 // Several products of a few rows in one launch: workgroups of each product one after the other, and what each reads of a weight it
@@ -54,19 +54,26 @@ export function fewShader(of: FewClass): Omit<Shader, "name"> {
       ...Object.fromEntries(list.flatMap((_, i) => [`end${i}`, `columns${i}`].map((name) => [name, "u32"]))),
       ...Object.fromEntries(each(["words", "upper", "scales"])),
     } as Shader["numbers"],
-    code: ({ SUBGROUP }) => code(of, weights, Number(SUBGROUP)),
+    code: ({ SUBGROUP, HALF }) => code(of, weights, { subgroup: Number(SUBGROUP), half: HALF === true }),
   };
 }
 
-function code(of: FewClass, weights: readonly PackedFormat[], subgroup: number): string {
+/** Which ways an adapter has: threads of a subgroup at least, and products in 16 bits. */
+interface Ways {
+  readonly subgroup: number;
+  readonly half: boolean;
+}
+
+function code(of: FewClass, weights: readonly PackedFormat[], dialect: Ways): string {
   const { way, list, rows, each, normed } = of;
   const most = Math.max(...list.map(({ formats }) => formats.length));
-  const slots = (way === "across" ? rows * each * most : 0) + (normed ? rows : 0);
+  // Going down, one row after the other is added up.
+  const slots = way === "down" ? Number(normed) : rows * each * most + (normed ? rows : 0);
   let weight = 0;
   const bodies = list.map((product, i) => {
     const first = weight;
     weight += product.formats.length;
-    return way === "across" ? across(of, product, i, first, subgroup) : down(of, product, i, first);
+    return way === "across" ? across(of, product, i, first, dialect) : down(of, product, i, first);
   });
   return /* wgsl */ `
 ${weightCodes(weights)}
@@ -74,7 +81,7 @@ ${list.some(({ formats }) => formats.length > 1) ? logistic : ""}
 ${slots ? `var<workgroup> found: array<f32, ${THREADS * slots}>;` : ""}
 ${way === "down" ? lines(most, (w) => `var<workgroup> fours${w}: array<vec4f, ${THREADS}>;`) : ""}
 ${bodies.join("\n")}
-${mainOf(THREADS, subgroup)}
+${mainOf(THREADS, dialect.subgroup)}
   let id = line(group, groups);
 ${list.map((_, i) => `  if (id < p.end${i}) { product${i}(id${i ? ` - p.end${i - 1}` : ""}, thread); return; }`).join("\n")}
 }`;
@@ -101,7 +108,7 @@ function put(
 
 const inverse = (squares: string) => `let r = 1.0 / sqrt(${squares} / f32(p.depth) + p.eps);`;
 
-function across(of: FewClass, product: FewProduct, i: number, first: number, subgroup: number): string {
+function across(of: FewClass, product: FewProduct, i: number, first: number, { subgroup, half }: Ways): string {
   const { rows, lanes, each, normed } = of;
   const { formats } = product;
   const both = formats.some(isNibbles);
@@ -110,7 +117,7 @@ function across(of: FewClass, product: FewProduct, i: number, first: number, sub
   const slots = all + (normed ? rows : 0);
   const at = (w: number, r: number, j: number) => w * sums + r * each + j;
   const terms = (w: number, r: number, j: number, x: string, v: string) =>
-    `      sum${at(w, r, j)} += dot(${v}${w}_${j}, ${x}${r});`;
+    `      sum${at(w, r, j)} += ${dotOf(formats[w]!, half)(`${v}${w}_${j}`, `${x}${r}`)};`;
   const step = (x: string, v: string, c: string) => `${normed ? `      let g${x} = gain[p.gain_at / 4 + ${c}];` : ""}
 ${lines(formats.length, (w) => lines(each, (j) => `      let ${v}${w}_${j} = four${first + w}(b${w}_${j}, ${c});`))}
 ${lines(
@@ -165,6 +172,7 @@ function down(of: FewClass, product: FewProduct, i: number, first: number): stri
   const { rows, normed } = of;
   const { formats } = product;
   const deep = THREADS / SIDE;
+  const list = (name: string, w: number) => Array.from({ length: rows }, (_, r) => `${name}${w}_${r}`).join(", ");
   return /* wgsl */ `
 fn product${i}(id: u32, thread: u32) {
   let place = id * ${SIDE} + thread % ${SIDE};
@@ -183,24 +191,23 @@ ${lines(formats.length, (w) => `      sum${w}_${r} += x${r}${normed ? " * g" : "
 )}
     }
   }
-${normed ? lines(rows, (r) => `  found[${r * THREADS} + thread] = squares${r};`) : ""}
-${lines(
-  rows,
-  (r) => `  {
-${lines(formats.length, (w) => `    fours${w}[thread] = sum${w}_${r};`)}
+${lines(formats.length, (w) => `  let all${w} = array<vec4f, ${rows}>(${list("sum", w)});`)}
+${normed ? `  let squares = array<f32, ${rows}>(${Array.from({ length: rows }, (_, r) => `squares${r}`).join(", ")});` : ""}
+  for (var row = 0u; row < ${rows}; row++) {
+${lines(formats.length, (w) => `    fours${w}[thread] = all${w}[row];`)}
+    ${normed ? "found[thread] = squares[row];" : ""}
     for (var half = ${deep / 2}u; half > 0; half /= 2) {
       workgroupBarrier();
       if (thread / ${SIDE} < half) {
 ${lines(formats.length, (w) => `        fours${w}[thread] += fours${w}[thread + half * ${SIDE}];`)}
-        ${normed ? `found[${r * THREADS} + thread] += found[${r * THREADS} + thread + half * ${SIDE}];` : ""}
+        ${normed ? `found[thread] += found[thread + half * ${SIDE}];` : ""}
       }
     }
     workgroupBarrier();
-    let row = ${r}u;
     let column = 4 * place + thread / ${SIDE};
     // The next rows of threads write the other three of the four columns.
     if (inside && row < p.rows && thread < ${4 * SIDE}) {
-      ${normed ? inverse(`found[${r * THREADS} + thread % ${SIDE}]`) : ""}
+      ${normed ? inverse(`found[thread % ${SIDE}]`) : ""}
       ${put(
         product,
         i,
@@ -210,7 +217,6 @@ ${lines(formats.length, (w) => `        fours${w}[thread] += fours${w}[thread + 
       )}
     }
     workgroupBarrier();
-  }`,
-)}
+  }
 }`;
 }
