@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Costing, cacheOf, countValues, paramsOf, shapeOf } from "../src/attention/define.ts";
+import { betweenBytes } from "../src/cost/between.ts";
 import { weightBytes } from "../src/cost/cost.ts";
 import { deviceMemory, groupOf, groups, isGroup } from "../src/cost/group.ts";
 import { pcie } from "../src/cost/link.ts";
@@ -12,6 +13,17 @@ import { blueprintOfConfig } from "../src/plan/read/config.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 
 const blueprint = (name: string) => blueprintOfConfig(presetOf(name)!.config, name);
+test("kernels between contractions read and write norms, rotated heads, gates, and tokens on their way to experts", () => {
+  // Numbers of a layer at 16 bits: two norms of 4 widths, heads read and written, three widths of the MLP.
+  const llama = 8 * 4096 + 2 * 128 * (32 + 8) + 3 * 14_336;
+  expect(betweenBytes(blueprint("llama-3.1-8b"), 10, 2)).toBe(10 * 2 * 32 * llama);
+  // Eight experts of 768: their widths, and a token gathered eight times and added up again.
+  const qwen = 8 * 2048 + 2 * 128 * (32 + 4) + 3 * 8 * 768 + 2 * (1 + 8) * 2048;
+  expect(betweenBytes(blueprint("qwen3-30b-a3b"), 1, 2)).toBe(2 * 48 * qwen);
+  // Tensor ranks share heads and MLPs out; each has the norms of all tokens.
+  expect(betweenBytes(rankOf(blueprint("llama-3.1-8b"), 8), 1, 2)).toBe(2 * 32 * (8 * 4096 + (llama - 8 * 4096) / 8));
+});
+
 const settings = { context: 8192, batch: 1, weightType: "float8", cacheType: "bfloat16" } as const;
 
 describe("groups", () => {

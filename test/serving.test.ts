@@ -31,8 +31,8 @@ describe("predictions beside public measurements", () => {
     },
   );
 
-  test("the median is off by half, and Hopper serving experts over many nodes by a fifth", () => {
-    expect(medianError(held)).toBeLessThan(1.5);
+  test("the median is off by a third, and Hopper serving experts over many nodes by a fifth", () => {
+    expect(medianError(held)).toBeLessThan(1.36);
     const wide = held.filter(
       ({ point: { model, machine } }) => /deepseek-v3|kimi/.test(model) && /^\d{2,}xh\d00/.test(machine),
     );

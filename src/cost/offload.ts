@@ -4,6 +4,7 @@
  */
 import { ShapeError } from "../tensor/error.ts";
 import { achievable, linkSeconds } from "./achieve.ts";
+import { betweenBytes } from "./between.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
 import { activationBytes, cacheBytes, formsOf, type Span, type Types, waysOf } from "./cost.ts";
 import type { Machine, Rate } from "./crossover.ts";
@@ -143,20 +144,20 @@ interface Sharing extends Parts {
 
 /** Seconds of a step over both. */
 function stepOn({ near, far, experts, span, load, gpu, cpu, link }: Sharing): Shared {
-  const rows = span.t * (span.batch ?? 1) * near.width * activationBytes(load.weightType);
+  const [tokens, bytes] = [span.t * (span.batch ?? 1), activationBytes(load.weightType)];
+  const rows = tokens * near.width * bytes;
+  const between = betweenBytes(near, tokens, bytes) / gpu.contract.many.bytes;
   /** Hidden states go over and come back. */
   const hops = (times: number) => times * 2 * (linkSeconds(link, rows) + link.latency);
   const works = worksOf(near, span, load);
   if (!experts) {
     const host = far ? least(worksOf(far, span, load), cpu) : 0;
     const crossing = far ? hops(1) : 0;
-    return { seconds: least(works, gpu) + host + crossing, host, crossing };
+    return { seconds: least(works, gpu) + between + host + crossing, host, crossing };
   }
   const parts = works.map(partExperts);
-  const own = least(
-    parts.map(({ rest }) => rest),
-    gpu,
-  );
+  const rest = parts.map(({ rest }) => rest);
+  const own = least(rest, gpu) + between;
   const routed = parts[0]!.experts;
   const layers = near.layers.reduce((sum, { count, feed }) => sum + (feed.experts ? count : 0), 0);
   const host = priceStep(routed, cpu).seconds;

@@ -1,6 +1,7 @@
 /** How fast a group of devices serves a model in one layout: what each rank computes, and what all send each other. */
 import { cacheOf } from "../attention/define.ts";
 import { achievable } from "./achieve.ts";
+import { betweenBytes } from "./between.ts";
 import type { Blueprint } from "./blueprint.ts";
 import { activationBytes, bytesPerToken, formsOf, type Span, type Types, waysOf } from "./cost.ts";
 import type { Machine } from "./crossover.ts";
@@ -107,7 +108,13 @@ function fastest(blueprint: Blueprint, group: Group, split: Split, step: Step) {
     const price = priceStep(one, machine);
     if (!work || price.seconds < work.seconds) work = price;
   }
-  return { work: work!, sending: sendingSeconds(blueprint, group, split, { ...step, cached }, prefill) };
+  const tokens = span.t * (span.batch ?? 1);
+  const between = betweenBytes(own, tokens, activationBytes(load.weightType)) / machine.contract.many.bytes;
+  const { seconds, memory } = work!;
+  return {
+    work: { ...work!, seconds: seconds + between, memory: memory + between },
+    sending: sendingSeconds(blueprint, group, split, { ...step, cached }, prefill),
+  };
 }
 
 const known = new WeakMap<Blueprint, Map<string, StepWork[]>>();

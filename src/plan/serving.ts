@@ -28,6 +28,8 @@ const point = z
     output: many.optional(),
     /** Sequences at a time, of all devices together. */
     batch: many,
+    /** Requests of the whole run, all alike and sent at once: as many as there may be at a time begin together, the rest after them. */
+    requests: many.optional(),
     step: many.optional(),
     accepted: z.number().positive().optional(),
     weightType: dtype,
@@ -50,7 +52,7 @@ export type ServingPoint = z.infer<typeof point>;
 
 /** Tokens per second that a plan predicts of a point, all devices together. Throws ShapeError for a layout or machine that is none. */
 export function predictServing(at: ServingPoint): number {
-  const { context, output = 0, batch, step = 1, accepted = step, weightType, cacheType, phase } = at;
+  const { context, output = 0, batch, requests = batch, step = 1, accepted = step, weightType, cacheType, phase } = at;
   const preset = presetOf(at.model);
   if (!preset) throw new FormatError(`serving: got model "${at.model}", expected the name of a preset`);
   const blueprint = blueprintOfConfig(preset.config, preset.name);
@@ -61,12 +63,16 @@ export function predictServing(at: ServingPoint): number {
     return phase === "prefill" ? (batch * context) / found.prefill.seconds : (batch * accepted) / found.decode.seconds;
   }
   const split = parseSplit(at.layout ?? "tp1");
-  const reading = () => prefillOn(blueprint, group, split, load).seconds;
-  if (phase === "prefill") return (batch * context) / reading();
+  const reading = (batch: number) => prefillOn(blueprint, group, split, { ...load, batch }).seconds;
+  if (phase === "prefill") return (batch * context) / reading(batch);
   // While tokens are written the cache grows: its middle stands for all steps.
-  const writing = decodeOn(blueprint, group, split, { ...load, context: context + Math.floor(output / 2) }).seconds;
-  if (phase === "decode") return (batch * accepted) / writing;
-  return (batch * output) / (reading() + (output / accepted) * writing);
+  const middle = context + Math.floor(output / 2);
+  const writing = (batch: number) => decodeOn(blueprint, group, split, { ...load, batch, context: middle }).seconds;
+  if (phase === "decode") return (batch * accepted) / writing(batch);
+  const run = (batch: number) => reading(batch) + (output / accepted) * writing(batch);
+  const rest = requests % batch;
+  const seconds = Math.floor(requests / batch) * run(batch) + (rest ? run(rest) : 0);
+  return (requests * output) / seconds;
 }
 
 /** A point with what is predicted, and how many times too much that is (below 1: too little). */
@@ -108,7 +114,7 @@ export function servingText(points: readonly ServingPoint[]): string {
   });
   return `# Predictions beside public measurements
 
-What \`biform plan\` predicts of groups of machines, held against what others published, as tokens per second of all devices together. ${held.length} points, ${within} of them within 2 times; the median is off by ${medianError(held).toFixed(2)} times. Nothing is fitted to any of them: datasheets, and one share for each kind of work (${achieved.compute} of arithmetic, ${achieved.memory} of memory, ${achieved.network} of links, ${achieved.op * 1e6} us to start a kernel, from the microbenchmarks that \`src/cost/achieve.ts\` names). Not in it: uneven experts and routers that keep a token to some nodes, overlap of work and sending, an engine's scheduling. The points are in \`conformance/serving.json\`; \`test/serving.test.ts\` holds them, and a point that is off by more than 2 times has to say why.
+What \`biform plan\` predicts of groups of machines, held against what others published, as tokens per second of all devices together. ${held.length} points, ${within} of them within 2 times; the median is off by ${medianError(held).toFixed(2)} times. Nothing is fitted to any of them: datasheets, and one share for each kind of work (${achieved.compute} of arithmetic, ${achieved.memory} of memory, ${achieved.network} of links, ${achieved.op * 1e6} us to start a kernel, from the microbenchmarks that \`src/cost/achieve.ts\` names), and what kernels between contractions read and write (\`src/cost/between.ts\`). Not in it: uneven experts and routers that keep a token to some nodes, overlap of work and sending, an engine's scheduling. The points are in \`conformance/serving.json\`; \`test/serving.test.ts\` holds them, and a point that is off by more than 2 times has to say why.
 
 | model | machine, layout | work x sequences | weights / cache | measured | predicted | times | source |
 |---|---|---|---|---|---|---|---|
