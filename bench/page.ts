@@ -1,7 +1,7 @@
 // How large the page is, and how soon it answers: `node bench/page.ts`. Chromium's main thread runs at a sixth of its speed, as on
 // a slow phone; each opening is a browser context of its own, pages take turns, and medians count. What an empty page takes is what
 // the browser takes for itself, to commit a navigation and to paint at all. Beside the clock's time there is the main thread's own,
-// which other programs on the machine do not lengthen.
+// which other programs on the machine do not lengthen. Last, how long that thread works at a time while variants learn in a worker.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -136,6 +136,36 @@ names.forEach((name, at) => {
       `for which the page's thread worked ${told[2]}`,
   );
 });
+
+/** Milliseconds of the page's own thread that its longest task takes beside two variants that learn in a worker; not slowed down. */
+async function longestTask(): Promise<number> {
+  const context = await browser.newContext();
+  const events: TraceEvent[] = [];
+  const collect = ({ value }: { value: object[] }) => void events.push(...(value as TraceEvent[]));
+  tracer.on("Tracing.dataCollected", collect);
+  try {
+    const page = await context.newPage();
+    await page.goto(`${server.url}#tab=train`);
+    await page.locator("#train-form").waitFor();
+    await page.fill("#train-steps", "100");
+    await tracer.send("Tracing.start", { traceConfig: { includedCategories: [...categories] } });
+    await page.evaluate(() => console.timeStamp("lesson"));
+    await page.click("#train-form button[type=submit]");
+    await page.locator("#train-told table").waitFor({ timeout: 0 });
+    const complete = new Promise<void>((resolve) => tracer.once("Tracing.tracingComplete", () => resolve()));
+    await tracer.send("Tracing.end");
+    await complete;
+  } finally {
+    tracer.off("Tracing.dataCollected", collect);
+    await context.close();
+  }
+  const mark = events.find(({ name }) => name === "TimeStamp")!;
+  const own = events.filter(({ name, pid, tid }) => name === "RunTask" && pid === mark.pid && tid === mark.tid);
+  return Math.max(...own.map(({ tdur = 0 }) => tdur)) / 1000;
+}
+console.log(
+  `beside two variants that learn: the page's thread works ${(await longestTask()).toFixed(0)} ms at most at a time`,
+);
 await browser.close();
 await server.close();
 rmSync(folder, { recursive: true, force: true });

@@ -115,8 +115,8 @@ export async function timeForms({ layer, on, figures }: Trial, hooks: TrialHooks
       hooks.tuned(known);
     }
     const machine = known?.machine ?? commonMachine;
-    const room = software ? 0 : device.kind === "webgpu" ? Math.min(device.traits.binding, device.traits.buffer) : ROOM;
-    const contexts = contextsFor(attention, machine, room);
+    const room = device.kind === "webgpu" ? Math.min(device.traits.binding, device.traits.buffer) : ROOM;
+    const contexts = software ? [32, 128, 512] : contextsFor(attention, machine, room);
     const over = contexts[Math.min(2, contexts.length - 1)]!;
     const steps = software ? [1, 4, 16] : stepsFor(attention, machine, over);
     const found: { decode: TimedPoint[]; chunk: TimedPoint[] } = { decode: [], chunk: [] };

@@ -141,7 +141,7 @@ function leadsText(leads: readonly Lead[], unit: string): string {
   if (rest.length === 0) return `${names[first!.way]} at every number tried`;
   const ends = leads.map(({ way }, i) => {
     const next = leads[i + 1];
-    return next ? `${names[way]} up to ${compact(next.from)} ${unit}` : `${names[way]} beyond`;
+    return next ? `${names[way]} up to ${compact(Math.round(next.from))} ${unit}` : `${names[way]} beyond`;
   });
   return ends.join(", ");
 }
@@ -179,7 +179,10 @@ function drawTimed({ decode, chunk, leads, over, device }: Timed): void {
     const lines = linesOf(points, x, y);
     if (Object.keys(lines).length === 0) return;
     const change = look?.leads?.measured[1];
-    const mark = change && { at: change.from, text: `${names[change.way]} from ${compact(change.from)} on` };
+    const mark = change && {
+      at: change.from,
+      text: `${names[change.way]} from ${compact(Math.round(change.from))} on`,
+    };
     const how = look ? { predicted: linesOf(points, x, look.guess) } : { unit: "bytes" as const };
     const figure = document.createElement("figure");
     figure.innerHTML = `<h3>${escapeHtml(words.title)}</h3><figcaption>${words.description}</figcaption>`;
@@ -193,7 +196,7 @@ function drawTimed({ decode, chunk, leads, over, device }: Timed): void {
     ({ measured }) => measured,
     {
       title: `Time to write one token on ${device}`,
-      description: "One layer; points are measured, thin lines predicted from what was measured of this machine.",
+      description: "One layer; points are measured, thin lines predicted.",
       x: "tokens cached →",
       y: "↑ time, one layer",
     },
@@ -211,7 +214,7 @@ function drawTimed({ decode, chunk, leads, over, device }: Timed): void {
     ({ measured, t }) => measured / t,
     {
       title: `Time of a new token over ${context(over)} cached ones on ${device}`,
-      description: "One layer; points are measured, thin lines predicted from what was measured of this machine.",
+      description: "One layer; points are measured, thin lines predicted.",
       x: "new tokens of a step →",
       y: "↑ time for each new token",
     },
