@@ -88,15 +88,20 @@ async function convert(path: string, options: Options): Promise<void> {
   const { out, dryRun } = options;
   if (!out && !dryRun) throw new FormatError("--out: got nothing, expected a folder to write; or add --dry-run");
   const start = performance.now();
-  const display = patient({ title: `${path} to ${options.to}`, total: 1e6 });
+  // Each part of the work has a display of its own: they take different times a step.
+  let display = patient({ title: `${path} to ${options.to}`, total: 1 });
+  let at = "";
   let price: Price;
   try {
-    const conversion = await Conversion.open(
-      path,
-      await asked(options, (what, done, total) => {
-        display.update({ done: (1e6 * done) / total, label: what });
-      }),
-    );
+    const watch = (what: string, done: number, total: number) => {
+      if (what !== at) {
+        void display.finish();
+        display = patient({ title: `${path}: ${what}`, total });
+      }
+      at = what;
+      display.update({ done, label: "" });
+    };
+    const conversion = await Conversion.open(path, await asked(options, watch));
     price = dryRun ? await conversion.price() : await conversion.write(out!);
   } finally {
     await display.finish();
