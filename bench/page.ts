@@ -1,4 +1,4 @@
-// How large the page is, and how soon it answers: `node bench/page.ts`. Chromium's main thread runs at a sixth of its speed, as on
+// How large the page is, and how soon it answers: `node bench/page.ts [ROUNDS]`. Chromium's main thread runs at a sixth of its speed, as on
 // a slow phone; each opening is a browser context of its own, pages take turns, and medians count. What an empty page takes is what
 // the browser takes for itself, to commit a navigation and to paint at all. Beside the clock's time there is the main thread's own,
 // which other programs on the machine do not lengthen. Last, how long that thread works at a time while variants learn in a worker.
@@ -11,7 +11,7 @@ import { build } from "vite";
 import { openBrowser } from "../test/browser.ts";
 import { serve } from "../test/fixture/serve.ts";
 
-const [slower, rounds] = [6, 11];
+const [slower, rounds] = [6, Number(process.argv[2] ?? 11)];
 /** By what is opened. */
 const pages = {
   "an empty page": "empty.html",
