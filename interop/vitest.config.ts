@@ -10,7 +10,7 @@ export default defineConfig({
     ...test,
     include: ["interop/**/*.test.ts"],
     fileParallelism: false,
-    testTimeout: 600_000,
-    hookTimeout: 600_000,
+    // A file takes minutes: each test is told when it ends.
+    reporters: ["verbose"],
   },
 });
