@@ -162,12 +162,8 @@ export class Cache {
     const ends = caches.map((cache, i) => cache.#length + rows[i]!);
     for (const [i, cache] of caches.entries()) cache.reserve(ends[i]!);
     const paged = own.map((part) => caches.map((cache, i) => cache.#paged(part, ends[i]!)));
-    storePages(
-      own.map(({ name }) => parts[name]!),
-      paged,
-      starts,
-      rows,
-    );
+    const from = own.map(({ name }) => parts[name]!);
+    storePages(from, paged, starts, rows);
     let row = 0;
     return caches.map((cache, i) => {
       const all: Record<string, Tensor> = {};
@@ -176,7 +172,7 @@ export class Cache {
       own.forEach(({ name, type }, part) => {
         // Nothing before and nothing rounded: they are all there is, and need no way through pages.
         const plain = starts[i] === 0 && type === "f32";
-        all[name] = plain ? rowsOf(parts[name]!, first, row) : paged[part]![i]!;
+        all[name] = plain ? contiguous(from[part]!, first, row) : paged[part]![i]!;
       });
       cache.#length = ends[i]!;
       return all;
@@ -295,11 +291,6 @@ export class Cache {
     page.owners--;
     if (page.owners === 0) this.#device.release(page.block);
   }
-}
-
-/** Rows of a tensor: itself where these are all of them. */
-function rowsOf(t: Tensor, from: number, to: number): Tensor {
-  return from === 0 && to === t.shape[0] ? t : t.rows(from, to);
 }
 
 function zero(t: Tensor): Tensor {

@@ -50,7 +50,7 @@ export class Batch {
   readonly #bench: Bench;
   readonly #loads = new Set<Promise<unknown>>();
   /** What a step gave to those of which it is not known yet what may follow: they sit out steps until it is. */
-  readonly #held = new Map<Job, { readonly entry: Entry; readonly result: Result }>();
+  readonly #held = new Map<Job, readonly [Entry, Result]>();
   /** Most that run now: fewer than the slots after a step that failed. */
   #wide: number;
 
@@ -142,11 +142,8 @@ export class Batch {
       this.leave(job);
       ended.push([job, how]);
     };
-    for (const [job, { entry, result }] of this.#held)
-      if (job.ready) {
-        this.#held.delete(job);
-        follow(job, entry, result);
-      }
+    for (const [job, [entry, result]] of this.#held)
+      if (job.ready && this.#held.delete(job)) follow(job, entry, result);
     const [plan, paused] = this.#makeRoom();
     if (!plan.size) return { ended, paused };
     const entries = [...plan.values()];
@@ -168,7 +165,7 @@ export class Batch {
     for (const [i, [job, entry]] of [...plan].entries()) {
       job.forked = false;
       keepMarked(job, prefixes);
-      if (entry.logits !== "none" && !job.ready) this.#held.set(job, { entry, result: results[i]! });
+      if (entry.logits !== "none" && !job.ready) this.#held.set(job, [entry, results[i]!]);
       else follow(job, entry, results[i]!);
     }
     return { ended, paused };

@@ -30,3 +30,6 @@ export function viewOf(t: Tensor): Float32Array {
   const start = addressOf(t) / 4;
   return (t.device as WasmDevice).floats.subarray(start, start + t.size);
 }
+
+/** Arguments of a kernel, wherever they are written. */
+export type Arguments = number[] | Float64Array;

@@ -1,4 +1,4 @@
-import { addressOf } from "../../device/address.ts";
+import { type Arguments, addressOf } from "../../device/address.ts";
 import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
@@ -79,17 +79,14 @@ export const attendBackwardWasm: AttendBackwardKernel = (call, out, lse, gout, {
 
 /** One thread where meeting others would take longer than the work, else all. */
 export function threadsFor(...calls: readonly AttendCall[]): number | undefined {
-  const work = calls.map((call) => call.batch * call.h * call.t * call.s * (termWidth(call) + valueWidth(call)));
-  return work.reduce((sum, products) => sum + products, 0) < ALONE ? 1 : undefined;
+  const work = (call: AttendCall) => call.batch * call.h * call.t * call.s * (termWidth(call) + valueWidth(call));
+  return calls.reduce((sum, call) => sum + work(call), 0) < ALONE ? 1 : undefined;
 }
 
 /** Numbers of what is unfinished of a call, where it is done in pieces of the keys. */
 export function partNumbers(call: AttendCall, { few, keyPieces }: Plan): number {
   return few || keyPieces > 1 ? call.batch * call.t * call.h * keyPieces * (valueWidth(call) + 2) : 0;
 }
-
-/** Arguments of a kernel, wherever they are written. */
-type Arguments = number[] | Float64Array;
 
 /** The arguments of a call that is cut up so, without pages, gradients and memory for what is unfinished. */
 export function tellCall(args: Arguments, call: AttendCall, plan: Plan, out: Tensor, lse: Tensor | undefined): void {
@@ -163,10 +160,9 @@ function twinOf(call: AttendCall, i: number): number {
 
 /** Says on which pages the rows of operands lie, and how: `places` is what `listPages` gave, of the table at `base`. */
 export function tellPages(args: Arguments, call: AttendCall, places: readonly number[], base: number): void {
-  for (let i = 0; i < places.length; i++) {
+  for (let i = 0, at = recordOf(0); i < places.length; i++, at += slot.PER_OPERAND) {
     const { paging } = rowsOf(call, i);
     if (!paging) continue;
-    const at = recordOf(i);
     args[at + slot.PAGES] = base + 4 * places[i]!;
     args[at + slot.TYPE] = typeNumber[paging.type];
     args[at + slot.ROWS_AT] = paging.offset;
@@ -179,9 +175,9 @@ export function tellPages(args: Arguments, call: AttendCall, places: readonly nu
 export function listPages(call: AttendCall, table: number[]): readonly number[] {
   const places: number[] = [];
   for (let i = 0; i < operandsOf(call); i++) {
+    // Parts of one cache lie on the same pages.
     const pages = rowsOf(call, i).paging?.pages;
     let twin = 0;
-    // Parts of one cache lie on the same pages.
     while (twin < i && rowsOf(call, twin).paging?.pages !== pages) twin++;
     places.push(twin < i ? places[twin]! : table.length);
     if (pages && twin === i) for (let k = 0; k < pages.length; k++) table.push(numberOf(pages[k]!));
