@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { achieved } from "../src/cost/achieve.ts";
+import { betweenBytes } from "../src/cost/between.ts";
 import { type Blueprint, draftOf } from "../src/cost/blueprint.ts";
 import { stepBytes, stepFlops } from "../src/cost/cost.ts";
 import { groupOf } from "../src/cost/group.ts";
@@ -74,8 +75,10 @@ describe("one device", () => {
     expect(decode.seconds - reading).toBeLessThan(32 * 30 * achieved.op);
     const prefill = prefillOn(llama, alone, parseSplit("tp1"), { ...load, cacheType: "float8", batch: 4 });
     const computing = stepFlops(llama, way, { t: 4096, s: 4096, batch: 4, logits: 1 }) / (1978.9e12 * achieved.compute);
-    expect(prefill.seconds / computing).toBeGreaterThan(1);
-    expect(prefill.seconds / computing).toBeLessThan(1.05);
+    // What kernels between contractions move goes on by itself.
+    const between = betweenBytes(llama, 4 * 4096, 2) / (4800e9 * achieved.memory);
+    expect((prefill.seconds - between) / computing).toBeGreaterThan(1);
+    expect((prefill.seconds - between) / computing).toBeLessThan(1.05);
     expect(prefill.bound).toBe("compute");
   });
 });

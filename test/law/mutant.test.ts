@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { formNames } from "../../src/attention/define.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { seed } from "./check.ts";
 import { cases } from "./geometry.ts";
-import { type Devices, mutants } from "./mutant.ts";
+import { type Devices, lastForm, mutants } from "./mutant.ts";
 
 let on: Devices & { wasm: WasmDevice };
 beforeAll(async () => {
@@ -17,9 +18,11 @@ test.each(mutants.map((mutant) => [mutant.from.name, mutant.what, mutant] as con
   "%s with %s is caught by a law",
   async (_name, _what, { from, wrong, law }) => {
     let caught: string | undefined;
-    for (const drawn of fc.sample(cases(from, 4), { seed, numRuns: 60 })) {
-      expect(await law(from, drawn, on)).toBeUndefined();
-      caught = await law(wrong, drawn, on);
+    // A form may refuse sizes: what is wrong in it is not seen there.
+    const drawn = cases(from, 4).filter(({ sizes }) => formNames(from, sizes).includes(lastForm(from)));
+    for (const one of fc.sample(drawn, { seed, numRuns: 60 })) {
+      expect(await law(from, one, on)).toBeUndefined();
+      caught = await law(wrong, one, on);
       if (caught) break;
     }
     expect(caught).toBeDefined();

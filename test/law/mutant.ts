@@ -37,7 +37,7 @@ export interface Devices {
 }
 
 type Run = Variant["forms"][string]["run"];
-const lastForm = (variant: Variant) => Object.keys(variant.forms).at(-1)!;
+export const lastForm = (variant: Variant) => Object.keys(variant.forms).at(-1)!;
 
 /** The variant with its last form changed. */
 function withForm(variant: Variant, change: (run: Run) => Run, form = lastForm(variant)): Variant {
