@@ -1,4 +1,4 @@
-import { parameterCount } from "../../attention/define.ts";
+import { parameterCount, type Variant } from "../../attention/define.ts";
 import { checkSizes } from "../../attention/layer.ts";
 import { type Blueprint, checkOwners, countParameters, type LayerKind } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
@@ -103,10 +103,27 @@ function notesOf(s: Settings, { draft }: Architecture): string[] {
 
 /** Layers that are the same in all, counted. */
 function alike(layers: readonly LayerKind[]): LayerKind[] {
-  const kinds = Map.groupBy(layers, (layer) =>
-    JSON.stringify({ ...layer, attention: { ...layer.attention, variant: layer.attention.variant.name } }),
-  );
-  return [...kinds.values()].map((same) => ({ ...same[0]!, count: same.length }));
+  const kinds: LayerKind[][] = [];
+  for (const layer of layers) {
+    const known = kinds.find(([first]) => isSame(first, layer));
+    if (known) known.push(layer);
+    else kinds.push([layer]);
+  }
+  return kinds.map((same) => ({ ...same[0]!, count: same.length }));
+}
+
+/** Whether two values are the same all through; a variant is what its name says. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
+  const [one, two] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  for (const key in one) {
+    const [x, y] = [one[key], two[key]];
+    const same = key === "variant" ? (x as Variant).name === (y as Variant).name : isSame(x, y);
+    if (!same) return false;
+  }
+  for (const key in two) if (two[key] !== undefined && one[key] === undefined) return false;
+  return true;
 }
 
 /** Throws FormatError where sizes that are each within their bounds have products that numbers cannot hold. */

@@ -75,12 +75,17 @@ function glob(text: string): (name: string) => boolean {
   const steps = Array.from(text, (char) =>
     char === "*" ? { accepts: any, many: true } : { accepts: is(char), many: false },
   );
+  const needed = longestOf(text.split("*"));
   return (name) => {
+    // Most names end here: a pattern is looked for only where its longest piece is.
+    if (!name.includes(needed)) return false;
     for (let from = 0; from >= 0; from = name.indexOf(".", from) + 1 || -1)
       if (follow(steps, name, from, (end) => end === name.length || name[end] === ".")) return true;
     return false;
   };
 }
+
+const longestOf = (texts: readonly string[]) => texts.reduce((a, b) => (b.length > a.length ? b : a), "");
 
 const piece = /(\\d|\[0-9\])|\\([.\-_])|(\.)|([\w\-#/])/;
 const repeated = new RegExp(`(?:${piece.source})([*+]?)`, "g");
@@ -91,12 +96,17 @@ const isRead = (text: string) => body.test(text);
 function regularExpression(text: string): (name: string) => boolean {
   const whole = text.endsWith("$");
   const steps: Step[] = [];
+  const plains = [""];
   for (const [, digits, escaped, dot, plain, repeat] of text.matchAll(repeated)) {
+    const sure = repeat ? undefined : (escaped ?? plain);
+    if (sure === undefined) plains.push("");
+    else plains[plains.length - 1] += sure;
     const accepts = digits ? digit : dot ? any : is((escaped ?? plain)!);
     if (repeat !== "*") steps.push({ accepts, many: false });
     if (repeat) steps.push({ accepts, many: true });
   }
-  return (name) => follow(steps, name, 0, (end) => !whole || end === name.length);
+  const needed = longestOf(plains);
+  return (name) => name.includes(needed) && follow(steps, name, 0, (end) => !whole || end === name.length);
 }
 
 const any = () => true;
