@@ -1,20 +1,10 @@
 import { reshape } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
-import { products } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import { defineAttention, type Sizes } from "../define.ts";
 import { latentRules, rotary } from "./mla.ts";
-import {
-  eps,
-  groupRules,
-  outerFlops,
-  outputParams,
-  outputs,
-  rawQueries,
-  splitFactors,
-  splitQueryParams,
-} from "./rank.ts";
+import { eps, groupRules, outerFlops, outputParams, outputs, splitProducts, splitQueryParams } from "./rank.ts";
 
 const projections = (z: Sizes) => outerFlops(z) + 2 * z.d * (z.g * z.c + z.r);
 const unfolding = (z: Sizes) => 2 * z.c * z.h * (z.n + z.v);
@@ -49,11 +39,10 @@ export const gla = defineAttention({
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const latent = ["t d, d g c -> t g c", p.wDKV] as const;
-    const [cq, qn, qr, c, kr] = products(x, ...splitFactors(p), latent, ["t d, d r -> t r", p.wKR]);
-    const q = rawQueries(p, x, z, [cq, qn, qr]);
+    const [{ qn, qr }, c, kr] = splitProducts(p, x, z, latent, ["t d, d r -> t r", p.wKR]);
     const normed = { x: c, gain: p.gKV, eps: eps(z), turned: false };
-    const [turned, latents, key] = ready(at, q.qr && { x: q.qr }, normed, kr && { x: kr });
-    return { qn: q.qn, ...(turned && { qr: turned }), c: latents, ...(key && { kr: key }) };
+    const [turned, latents, key] = ready(at, qr && { x: qr }, normed, kr && { x: kr });
+    return { qn, ...(turned && { qr: turned }), c: latents, ...(key && { kr: key }) };
   },
   forms: {
     expanded: {

@@ -1,17 +1,7 @@
 import { attend } from "../../ops/attend/index.ts";
-import { products } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import { defineAttention } from "../define.ts";
-import {
-  groupRules,
-  outerFlops,
-  outputParams,
-  outputs,
-  rankRules,
-  rawQueries,
-  splitFactors,
-  splitQueryParams,
-} from "./rank.ts";
+import { groupRules, outerFlops, outputParams, outputs, rankRules, splitProducts, splitQueryParams } from "./rank.ts";
 
 /**
  * Grouped-Tied Attention: a group's value is one vector, whose first n dims are its key's part without position; the rotary
@@ -33,16 +23,16 @@ export const gta = defineAttention({
   cache: () => ({ c: "g n", vr: "g r", kr: "r" }),
   scale: (z) => z.e ** -0.5,
   project: (p, x, at, z) => {
-    const [cq, qn, qr, c, vr, kr] = products(
+    const [{ qn, qr }, c, vr, kr] = splitProducts(
+      p,
       x,
-      ...splitFactors(p),
+      z,
       ["t d, d g n -> t g n", p.wC],
       ["t d, d g r -> t g r", p.wVR],
       ["t d, d r -> t r", p.wKR],
     );
-    const q = rawQueries(p, x, z, [cq, qn, qr]);
-    const [turned, key] = ready(at, { x: q.qr! }, { x: kr });
-    return { qn: q.qn, qr: turned, c, vr, kr: key };
+    const [turned, key] = ready(at, { x: qr! }, { x: kr });
+    return { qn, qr: turned, c, vr, kr: key };
   },
   forms: {
     grouped: {

@@ -3,20 +3,10 @@ import { einsum } from "../../ops/einsum/index.ts";
 import { map } from "../../ops/map/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
-import { products } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
-import {
-  eps,
-  outerFlops,
-  outputParams,
-  outputs,
-  rankRules,
-  rawQueries,
-  splitFactors,
-  splitQueryParams,
-} from "./rank.ts";
+import { eps, outerFlops, outputParams, outputs, rankRules, splitProducts, splitQueryParams } from "./rank.ts";
 
 /** FLOPs of a new token in either form: all but the latent's two up-projections, whose cost is `unfolding`. */
 export const latentFlops = (z: Sizes) => outerFlops(z) + 2 * z.d * (z.c + z.r);
@@ -31,27 +21,27 @@ export const latentParams = (z: Sizes) => ({
   bKR: z.r && z.bias ? "r" : undefined,
 });
 
-type LatentHeld = Parameters<typeof rawQueries>[0] &
+type LatentHeld = Parameters<typeof splitProducts>[0] &
   Record<"wDKV", Tensor> &
   Record<"bDKV" | "gKV" | "wKR" | "bKR", Tensor | undefined> & { gQN?: Tensor | undefined };
 
 /** Queries, the latent, normed where p has a gain for that, and the rotated key; `cq` is what queries are made of. */
 export function projectLatent(p: LatentHeld, x: Tensor, at: At, z: Sizes) {
-  const [cq, qn, qr, c, kr] = products(
+  const [{ cq, qn, qr }, c, kr] = splitProducts(
+    p,
     x,
-    ...splitFactors(p),
+    z,
     ["t d, d c -> t c", p.wDKV, p.bDKV],
     ["t d, d r -> t r", p.wKR, p.bKR],
   );
-  const q = rawQueries(p, x, z, [cq, qn, qr]);
   const [plain, turned, latent, key] = ready(
     at,
-    { x: q.qn, gain: p.gQN, eps: eps(z), turned: false },
-    q.qr && { x: q.qr },
+    { x: qn, gain: p.gQN, eps: eps(z), turned: false },
+    qr && { x: qr },
     { x: c, gain: p.gKV, eps: eps(z), turned: false },
     kr && { x: kr },
   );
-  return { cq: q.cq, parts: { qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) } };
+  return { cq, parts: { qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) } };
 }
 
 /** The rotary term, where there is one. */

@@ -1,7 +1,7 @@
 import { reshape } from "../../ops/add/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { Normed } from "../../ops/norm/normed.ts";
-import { addProduct, products, type Residual } from "../../ops/products/index.ts";
+import { addProduct, type Factor, products, type Residual, type Results } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Sizes } from "../define.ts";
@@ -92,30 +92,33 @@ export function queries(p: WholeQueries, x: Tensor, at: At, z: Sizes): Tensor {
   return ready(at, wholeQueries(p, x, z))[0];
 }
 
-/** The products of the hidden states that queries begin with which are split: to the bottleneck, or to either part. */
-export const splitFactors = (p: SplitQueries) =>
-  [
-    down(p),
-    ["t d, d h n -> t h n", straight(p, p.wUQ), p.bUQ] as const,
-    ["t d, d h r -> t h r", straight(p, p.wQR), p.bQR] as const,
-  ] as const;
-
-/** Of what these gave: the latent, queries without position `[t, h, n]` and, where there are any, `[t, h, r]` that are to be turned. */
-export function rawQueries(
+/**
+ * The products of the hidden states in a layer whose queries are split: queries without position `[t, h, n]` and, where there are any,
+ * `[t, h, r]` that are to be turned, with `cq`, what they are made of; then what else is asked for.
+ */
+export function splitProducts<const F extends readonly Factor<Tensor | undefined>[]>(
   p: SplitQueries,
   x: Tensor,
   z: Sizes,
-  [made, qn, qr]: readonly (Tensor | undefined)[] = products(x, ...splitFactors(p)),
-) {
-  const cq = queryLatent(p, x, z, [made]);
-  if (qn) return { cq, qn, qr };
-  const [fromN, fromR] = products(cq, ["t q, q h n -> t h n", p.wUQ, p.bUQ], ["t q, q h r -> t h r", p.wQR, p.bQR]);
-  return { cq, qn: fromN, qr: fromR };
+  ...factors: F
+): [queries: { cq: Tensor; qn: Tensor; qr: Tensor | undefined }, ...made: Results<F>] {
+  const [latent, plain, raw, ...others] = products(
+    x,
+    down(p),
+    ["t d, d h n -> t h n", straight(p, p.wUQ), p.bUQ],
+    ["t d, d h r -> t h r", straight(p, p.wQR), p.bQR],
+    ...factors,
+  );
+  const made = others as Results<F>;
+  const cq = queryLatent(p, x, z, [latent]);
+  if (plain) return [{ cq, qn: plain, qr: raw }, ...made];
+  const [qn, qr] = products(cq, ["t q, q h n -> t h n", p.wUQ, p.bUQ], ["t q, q h r -> t h r", p.wQR, p.bQR]);
+  return [{ cq, qn, qr }, ...made];
 }
 
 /** Queries without position `[t, h, n]` and rotated ones `[t, h, r]`, where there are any. */
 export function splitQueries(p: SplitQueries, x: Tensor, at: At, z: Sizes) {
-  const { qn, qr: raw } = rawQueries(p, x, z);
+  const [{ qn, qr: raw }] = splitProducts(p, x, z);
   const [qr] = ready(at, raw && { x: raw });
   return { qn, ...(qr && { qr }) };
 }

@@ -1,18 +1,8 @@
 import { attend } from "../../ops/attend/index.ts";
-import { products } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import { defineAttention } from "../define.ts";
 import { rotary } from "./mla.ts";
-import {
-  groupRules,
-  outerFlops,
-  outputParams,
-  outputs,
-  rankRules,
-  rawQueries,
-  splitFactors,
-  splitQueryParams,
-} from "./rank.ts";
+import { groupRules, outerFlops, outputParams, outputs, rankRules, splitProducts, splitQueryParams } from "./rank.ts";
 
 /** Sharing S1: key and value share n dims; the key adds r rotary dims, the value r dims of its own. */
 export const s1 = defineAttention({
@@ -31,16 +21,16 @@ export const s1 = defineAttention({
   cache: () => ({ c: "g n", kr: "g r", vr: "g r" }),
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
-    const [cq, qn, qr, c, kr, vr] = products(
+    const [{ qn, qr }, c, kr, vr] = splitProducts(
+      p,
       x,
-      ...splitFactors(p),
+      z,
       ["t d, d g n -> t g n", p.wC],
       ["t d, d g r -> t g r", p.wKR],
       ["t d, d g r -> t g r", p.wVR],
     );
-    const q = rawQueries(p, x, z, [cq, qn, qr]);
-    const [turned, key] = ready(at, q.qr && { x: q.qr }, { x: kr });
-    return { qn: q.qn, ...(turned && { qr: turned }), c, kr: key, vr };
+    const [turned, key] = ready(at, qr && { x: qr }, { x: kr });
+    return { qn, ...(turned && { qr: turned }), c, kr: key, vr };
   },
   forms: {
     grouped: {

@@ -1,18 +1,8 @@
 import { attend } from "../../ops/attend/index.ts";
-import { products } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import { defineAttention } from "../define.ts";
 import { rotary } from "./mla.ts";
-import {
-  groupRules,
-  outerFlops,
-  outputParams,
-  outputs,
-  rankRules,
-  rawQueries,
-  splitFactors,
-  splitQueryParams,
-} from "./rank.ts";
+import { groupRules, outerFlops, outputParams, outputs, rankRules, splitProducts, splitQueryParams } from "./rank.ts";
 
 /** Sharing S3: MLA's absorbed form trained as it is. The key is [n | rotated r], the value its first n dims. */
 export const s3 = defineAttention({
@@ -32,10 +22,9 @@ export const s3 = defineAttention({
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
     const [entry, key] = [["t d, d g n -> t g n", p.wC] as const, ["t d, d g r -> t g r", p.wKR] as const];
-    const [cq, qn, qr, c, kr] = products(x, ...splitFactors(p), entry, key);
-    const q = rawQueries(p, x, z, [cq, qn, qr]);
-    const [turned, turnedKey] = ready(at, q.qr && { x: q.qr }, { x: kr });
-    return { qn: q.qn, ...(turned && { qr: turned }), c, kr: turnedKey };
+    const [{ qn, qr }, c, kr] = splitProducts(p, x, z, entry, key);
+    const [turned, turnedKey] = ready(at, qr && { x: qr }, { x: kr });
+    return { qn, ...(turned && { qr: turned }), c, kr: turnedKey };
   },
   forms: {
     grouped: {

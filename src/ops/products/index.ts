@@ -35,7 +35,8 @@ export type ProductsKernel = (x: Tensor, list: readonly Product[], outs: readonl
 
 const launch = kernel("products", { writes: [], updates: [2] });
 
-type Results<F extends readonly Factor<Tensor | undefined>[]> = {
+/** What products give: nothing where a weight may be missing and is. */
+export type Results<F extends readonly Factor<Tensor | undefined>[]> = {
   -readonly [I in keyof F]: F[I] extends Factor ? Tensor : Tensor | undefined;
 };
 
