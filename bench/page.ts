@@ -2,11 +2,13 @@
 // a slow phone; each opening is a browser context of its own, pages take turns, and medians count. What an empty page takes is what
 // the browser takes for itself, to commit a navigation and to paint at all. Beside the clock's time there is the main thread's own,
 // which other programs on the machine do not lengthen. Last, how long that thread works at a time while variants learn in a worker.
+
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import type { BrowserContextOptions, Page } from "playwright-core";
 import { build } from "vite";
 import { openBrowser } from "../test/browser.ts";
 import { serve } from "../test/fixture/serve.ts";
@@ -59,16 +61,34 @@ interface TraceEvent {
   readonly args: { readonly data?: { readonly documentLoaderURL?: string } };
 }
 
-async function timeOpening(path: string, rate: number): Promise<Opening> {
-  const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
+/** What Chromium traced while a new page was used, from when `begin` was called. */
+async function trace(
+  options: BrowserContextOptions,
+  use: (page: Page, begin: () => Promise<unknown>) => Promise<void>,
+): Promise<readonly TraceEvent[]> {
+  const context = await browser.newContext(options);
   const events: TraceEvent[] = [];
   const collect = ({ value }: { value: object[] }) => void events.push(...(value as TraceEvent[]));
   tracer.on("Tracing.dataCollected", collect);
   try {
-    const page = await context.newPage();
-    const devtools = await context.newCDPSession(page);
+    await use(await context.newPage(), () =>
+      tracer.send("Tracing.start", { traceConfig: { includedCategories: [...categories] } }),
+    );
+    const complete = new Promise<void>((resolve) => tracer.once("Tracing.tracingComplete", () => resolve()));
+    await tracer.send("Tracing.end");
+    await complete;
+  } finally {
+    tracer.off("Tracing.dataCollected", collect);
+    await context.close();
+  }
+  return events;
+}
+
+async function timeOpening(path: string, rate: number): Promise<Opening> {
+  const events = await trace({ viewport: { width: 390, height: 844 } }, async (page, begin) => {
+    const devtools = await page.context().newCDPSession(page);
     await devtools.send("Emulation.setCPUThrottlingRate", { rate });
-    await tracer.send("Tracing.start", { traceConfig: { includedCategories: [...categories] } });
+    await begin();
     await page.goto(`${server.url}${path}`, { waitUntil: "commit" });
     await page.evaluate(
       () =>
@@ -82,13 +102,7 @@ async function timeOpening(path: string, rate: number): Promise<Opening> {
     await page.evaluate(() => {
       for (let i = 0, x = 1; i < 4e6; i++) x = (x * 48271) % 2147483647;
     });
-    const complete = new Promise<void>((resolve) => tracer.once("Tracing.tracingComplete", () => resolve()));
-    await tracer.send("Tracing.end");
-    await complete;
-  } finally {
-    tracer.off("Tracing.dataCollected", collect);
-    await context.close();
-  }
+  });
   return opened(events);
 }
 
@@ -139,26 +153,15 @@ names.forEach((name, at) => {
 
 /** Milliseconds of the page's own thread that its longest task takes beside two variants that learn in a worker; not slowed down. */
 async function longestTask(): Promise<number> {
-  const context = await browser.newContext();
-  const events: TraceEvent[] = [];
-  const collect = ({ value }: { value: object[] }) => void events.push(...(value as TraceEvent[]));
-  tracer.on("Tracing.dataCollected", collect);
-  try {
-    const page = await context.newPage();
+  const events = await trace({}, async (page, begin) => {
     await page.goto(`${server.url}#tab=train`);
     await page.locator("#train-form").waitFor();
     await page.fill("#train-steps", "100");
-    await tracer.send("Tracing.start", { traceConfig: { includedCategories: [...categories] } });
+    await begin();
     await page.evaluate(() => console.timeStamp("lesson"));
     await page.click("#train-form button[type=submit]");
     await page.locator("#train-told table").waitFor({ timeout: 0 });
-    const complete = new Promise<void>((resolve) => tracer.once("Tracing.tracingComplete", () => resolve()));
-    await tracer.send("Tracing.end");
-    await complete;
-  } finally {
-    tracer.off("Tracing.dataCollected", collect);
-    await context.close();
-  }
+  });
   const mark = events.find(({ name }) => name === "TimeStamp")!;
   const own = events.filter(({ name, pid, tid }) => name === "RunTask" && pid === mark.pid && tid === mark.tid);
   return Math.max(...own.map(({ tdur = 0 }) => tdur)) / 1000;
