@@ -147,11 +147,33 @@ test("compare fits its steps to a time, and says how many they are", async () =>
   );
 });
 
-test("every command has help with examples", async () => {
-  for (const command of ["compare", "train", "verify", "variants"]) {
-    const { stdout, status } = await biform(command, "--help");
+test("every command has help with examples, and the arguments that the list of all says", async () => {
+  const { stdout: list, status } = await biform("--help");
+  expect(status).toBe(0);
+  const listed = [...list.matchAll(/^ {2}([a-z-]+)((?: [<[]\S+)*) {2,}\S/gm)].filter(([, name]) => name !== "help");
+  expect(listed.map(([, name]) => name)).toContain("make-model");
+  for (const [, command, usage] of listed) {
+    const { stdout, status } = await biform(command!, "--help");
     expect(status).toBe(0);
     expect(stdout).toMatch(/Examples?:/);
+    expect(stdout.split("\n")[0]).toBe(`Usage: biform ${command} [options]${usage}`);
+    expect((await biform("help", command!)).stdout).toBe(stdout);
+  }
+});
+
+test("help, a word that is no command and no word load none", () => {
+  const names = `data:text/javascript,${encodeURIComponent(`
+    import { registerHooks } from "node:module";
+    registerHooks({ load: (url, context, next) => (process.stderr.write(url + "\\n"), next(url, context)) });
+  `)}`;
+  for (const words of [["--help"], ["nonsense"], []]) {
+    const { stderr } = spawned("--import", names, bin, ...words);
+    const own = stderr.split("\n").filter((url) => /\/src\/.*\.ts$/.test(url));
+    expect(own.map((url) => url.replace(/.*\/src\//, "")).sort()).toEqual([
+      "cli/main.ts",
+      "cli/program.ts",
+      "tensor/error.ts",
+    ]);
   }
 });
 

@@ -99,7 +99,7 @@ describe("biform verify", () => {
   afterAll(() => log.mockRestore());
   const run = async (...args: string[]) => {
     const program = new Command().exitOverride();
-    verifyCommand(program);
+    verifyCommand(program.command("verify"));
     await program.parseAsync(["verify", ...args], { from: "user" });
     return lines.join("\n");
   };

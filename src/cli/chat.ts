@@ -30,11 +30,9 @@ const help = `/reset        begin a new conversation
 //...         a message that begins with a slash`;
 
 /** `biform chat`: a conversation in the terminal, or one message per line of standard input. */
-export function chatCommand(program: Command): void {
+export function chatCommand(command: Command): void {
   modelOptions(
-    program
-      .command("chat")
-      .description("load a model and talk with it by its own chat template; answers go to standard output")
+    command
       .argument("<model>", "a checkpoint folder or GGUF file with a tokenizer and a chat template")
       .option("--system <text>", "what the model is told before the conversation")
       .option("--template <file>", "a Jinja chat template instead of the model's own")

@@ -20,11 +20,9 @@ import { sharedOptions } from "./setting.ts";
 import { versions } from "./version.ts";
 
 /** `biform compare`: several variants, one budget, several seeds; a table, and a report. */
-export function compareCommand(program: Command): void {
+export function compareCommand(command: Command): void {
   sharedOptions(
-    program
-      .command("compare")
-      .description("train several variants at a matched budget with several seeds, and measure what each costs")
+    command
       .option(
         "--variants <specs>",
         "comma-separated; the first is the reference",

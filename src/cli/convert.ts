@@ -44,12 +44,8 @@ Examples:
   biform convert llama/ --to MLA:c128:r48 --method mha2mla --select uniform --out kept --json`;
 
 /** `biform convert`: a checkpoint of grouped heads becomes MLA. */
-export function convertCommand(program: Command): void {
-  program
-    .command("convert")
-    .description(
-      "turn a checkpoint of grouped heads (Llama, Qwen) into MLA that stock engines read, and say what it costs",
-    )
+export function convertCommand(command: Command): void {
+  command
     .argument("<model>", "a folder or a GGUF file")
     .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS")
     .option("--out <dir>", "the folder to write")

@@ -19,10 +19,8 @@ interface Options {
 const types = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"] as const;
 
 /** `biform make-model`: a model of random weights, so that a comparison can be repeated without a download. */
-export function makeCommand(program: Command): void {
-  program
-    .command("make-model")
-    .description("write a model with random weights: a Hugging Face folder, or a GGUF file where the path ends so")
+export function makeCommand(command: Command): void {
+  command
     .argument("<path>", "folder, or file ending in .gguf")
     .addOption(new Option("--preset <name>", "which model").choices(presets).default("deepseek2"))
     .addOption(new Option("--size <name>", "how large").choices(sizes).default("tiny"))

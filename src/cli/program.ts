@@ -3,19 +3,74 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { DeviceError, FormatError, ShapeError } from "../tensor/error.ts";
 
-/** Where each command is; only the one that is asked for is loaded, since kernels and libraries take a while. */
-const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
-  run: async () => (await import("./run.ts")).runCommand,
-  chat: async () => (await import("./chat.ts")).chatCommand,
-  serve: async () => (await import("./serve.ts")).serveCommand,
-  compare: async () => (await import("./compare.ts")).compareCommand,
-  train: async () => (await import("./train.ts")).trainCommand,
-  verify: async () => (await import("./verify.ts")).verifyCommand,
-  variants: async () => (await import("./variants.ts")).variantsCommand,
-  convert: async () => (await import("./convert.ts")).convertCommand,
-  plan: async () => (await import("./plan/plan.ts")).planCommand,
-  "make-model": async () => (await import("./make.ts")).makeCommand,
-  tune: async () => (await import("./tune.ts")).tuneCommand,
+interface Entry {
+  /** The arguments that it has once it is loaded; empty where it has none. */
+  readonly usage: string;
+  readonly about: string;
+  /** Gives a command its arguments, its options and what it does. */
+  readonly load: () => Promise<(command: Command) => void>;
+}
+
+/**
+ * The commands as help lists them. Only the one that is asked for is loaded, since kernels and libraries take a while; help, a word
+ * that is no command and no word load none.
+ */
+const commands: Readonly<Record<string, Entry>> = {
+  run: {
+    usage: "<model>",
+    about: "load a model and continue a prompt; text goes to standard output, all else to standard error",
+    load: async () => (await import("./run.ts")).runCommand,
+  },
+  chat: {
+    usage: "<model>",
+    about: "load a model and talk with it by its own chat template; answers go to standard output",
+    load: async () => (await import("./chat.ts")).chatCommand,
+  },
+  serve: {
+    usage: "[models...]",
+    about: "serve models by OpenAI's API: chat, completions, token ids, log probabilities; batched over latent caches",
+    load: async () => (await import("./serve.ts")).serveCommand,
+  },
+  compare: {
+    usage: "",
+    about: "train several variants at a matched budget with several seeds, and measure what each costs",
+    load: async () => (await import("./compare.ts")).compareCommand,
+  },
+  train: {
+    usage: "",
+    about: "train one model; --out keeps it, and the same command goes on where it stopped",
+    load: async () => (await import("./train.ts")).trainCommand,
+  },
+  verify: {
+    usage: "[spec...]",
+    about: "check that the forms of a variant are the same function on this machine, or run golden vectors",
+    load: async () => (await import("./verify.ts")).verifyCommand,
+  },
+  variants: {
+    usage: "",
+    about: "list the variants, their forms and their costs at a size",
+    load: async () => (await import("./variants.ts")).variantsCommand,
+  },
+  convert: {
+    usage: "<model>",
+    about: "turn a checkpoint of grouped heads (Llama, Qwen) into MLA that stock engines read, and say what it costs",
+    load: async () => (await import("./convert.ts")).convertCommand,
+  },
+  plan: {
+    usage: "[models...]",
+    about: "how much context fits, how fast a model can be, and what engines keep: counted, on any machine",
+    load: async () => (await import("./plan/plan.ts")).planCommand,
+  },
+  "make-model": {
+    usage: "<path>",
+    about: "write a model with random weights: a Hugging Face folder, or a GGUF file where the path ends so",
+    load: async () => (await import("./make.ts")).makeCommand,
+  },
+  tune: {
+    usage: "",
+    about: "measure this machine, so that attention runs in the faster form",
+    load: async () => (await import("./tune.ts")).tuneCommand,
+  },
 };
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
@@ -31,9 +86,13 @@ export async function execute(words: readonly string[]): Promise<void> {
     .exitOverride()
     .showHelpAfterError("(add --help for what there is)")
     .configureHelp({ helpWidth: 100 });
-  const asked = words[0] ?? "";
-  const wanted = Object.hasOwn(commands, asked) ? [commands[asked]!] : Object.values(commands);
-  for (const load of wanted) (await load())(program);
+  // It may come after another word: biform help run.
+  const asked = words.find((word) => Object.hasOwn(commands, word));
+  for (const [name, { usage, about, load }] of Object.entries(commands)) {
+    const command = program.command(name).description(about);
+    if (name === asked) (await load())(command);
+    else if (usage) command.arguments(usage);
+  }
   try {
     await program.parseAsync(words, { from: "user" });
   } catch (error) {

@@ -25,11 +25,9 @@ interface RunOptions extends ModelOptions {
 const PROMPT_LIMIT = 100_000_000;
 
 /** `biform run`: a prompt continued by a model. */
-export function runCommand(program: Command): void {
+export function runCommand(command: Command): void {
   modelOptions(
-    program
-      .command("run")
-      .description("load a model and continue a prompt; text goes to standard output, all else to standard error")
+    command
       .argument("<model>", "a checkpoint folder (config.json, safetensors, tokenizer.json) or a GGUF file")
       .option("--prompt <text>", "the text to continue; - reads standard input")
       .option("--prompt-file <file>", "a file with the text to continue, without its last line break")

@@ -43,13 +43,9 @@ interface ServeOptions {
 }
 
 /** `biform serve`: an OpenAI-compatible server. */
-export function serveCommand(program: Command): void {
+export function serveCommand(command: Command): void {
   const many = (text: string, all: string[] = []) => [...all, text];
-  program
-    .command("serve")
-    .description(
-      "serve models by OpenAI's API: chat, completions, token ids, log probabilities; batched over latent caches",
-    )
+  command
     .argument(
       "[models...]",
       "checkpoint folders or GGUF files, loaded at once; their names are those of file or folder",

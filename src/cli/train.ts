@@ -27,11 +27,9 @@ interface TrainOptions extends Options {
 }
 
 /** `biform train`: one model, saved as a checkpoint folder that training goes on from. */
-export function trainCommand(program: Command): void {
+export function trainCommand(command: Command): void {
   sharedOptions(
-    program
-      .command("train")
-      .description("train one model; --out keeps it, and the same command goes on where it stopped")
+    command
       .option("--attention <spec>", "a variant, or a pattern of layers such as [GQA2-128*3,MLA]", "MLA")
       .option("--seed <n>", "seed of weights and batches", wholeOption("--seed"), 1)
       .option("--out <dir>", "checkpoint folder")

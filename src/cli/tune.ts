@@ -38,10 +38,8 @@ const shown = [
 ] as const;
 
 /** `biform tune`: how fast this machine is at what decides between forms. */
-export function tuneCommand(program: Command): void {
-  program
-    .command("tune")
-    .description("measure this machine, so that attention runs in the faster form")
+export function tuneCommand(command: Command): void {
+  command
     .option("--threads <n>", "threads to measure with; all there are unless given", wholeOption("--threads"))
     .addOption(deviceOption("wasm", "webgpu"))
     .option("--seconds <s>", "time for all measurements", positiveOption("--seconds"), 9)

@@ -4,10 +4,8 @@ import { formsText, variantRows } from "../cost/catalogue.ts";
 import { wholeOption } from "./option.ts";
 
 /** `biform variants`: what can be named and what it costs. */
-export function variantsCommand(program: Command): void {
-  program
-    .command("variants")
-    .description("list the variants, their forms and their costs at a size")
+export function variantsCommand(command: Command): void {
+  command
     .option("--width <n>", "hidden width", wholeOption("--width"), 2048)
     .option("--heads <n>", "query heads", wholeOption("--heads"), 16)
     .option("--json", "print JSON")

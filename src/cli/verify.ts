@@ -34,10 +34,8 @@ Differences are the largest between any two forms, prefill and step by step, rel
 The exit code is 1 where anything fails.`;
 
 /** `biform verify`: are the forms of a variant one function here, and do we agree with golden vectors? */
-export function verifyCommand(program: Command): void {
-  program
-    .command("verify")
-    .description("check that the forms of a variant are the same function on this machine, or run golden vectors")
+export function verifyCommand(command: Command): void {
+  command
     .argument("[spec...]", "variants, such as MLA or GQA2-128; all kinds unless given")
     .option("--random [n]", "draw n geometries instead (1)", wholeOption("--random"))
     .option("--seed <n>", "seed of weights, inputs and random geometries", wholeOption("--seed", 0), 1)

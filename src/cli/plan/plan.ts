@@ -89,15 +89,13 @@ Examples:
   biform plan --paper 10907                            the tables of kexue.fm/archives/10907, counted from the definitions`;
 
 /** `biform plan`: exact sizes and costs of any model on any machine, without running anything. */
-export function planCommand(program: Command): void {
+export function planCommand(command: Command): void {
   const amount =
     <T>(name: string, read: (subject: string, text: string) => T) =>
     (text: string) =>
       read(name, text);
   const names = (text: string) => text.split(/,(?![^(]*\))/).map((name) => name.trim());
-  program
-    .command("plan")
-    .description("how much context fits, how fast a model can be, and what engines keep: counted, on any machine")
+  command
     .argument("[models...]", "presets, files, addresses or variants")
     .option(
       "--context <n>",
