@@ -31,9 +31,9 @@ export function arrangementOf({ shape }: Parameter, source: Source): Arrangement
   return { rows: axes.filter((i) => !along.includes(i)), columns: along.toSorted((a, b) => a - b) };
 }
 
-/** How a parameter lies packed; undefined for a vector and for what is no matrix. What no format packs is packed as float32. */
+/** How a parameter lies packed; undefined for a vector, for what is no matrix and for what is to be plain. What no format packs is packed as float32. */
 export function packingOf(reader: TensorReader, parameter: Parameter, source: Source): Packing | undefined {
-  if (source.plain || parameter.shape.length < 2 || source.shape.length < 2) return undefined;
+  if (source.plain || source.unpacked || parameter.shape.length < 2 || source.shape.length < 2) return undefined;
   return { format: formatOf(reader, source) ?? "F32", ...arrangementOf(parameter, source) };
 }
 

@@ -1,5 +1,6 @@
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
+import { biform } from "./biform.ts";
 import type { Config } from "./config.ts";
 import { deepseek, deepseek3, deepseek32 } from "./deepseek.ts";
 import type { Family } from "./family.ts";
@@ -24,6 +25,7 @@ export const families: readonly Family[] = [
   minicpm,
   kimi,
   ling,
+  biform,
 ];
 
 /** Every architecture of GGUF files there is. */

@@ -28,6 +28,8 @@ export interface Source {
    * number, which files write or leave out, count for nothing.
    */
   readonly plain?: true | undefined;
+  /** Numbers of a matrix that the ops of its variant want plain in memory, in whatever type a file has them. */
+  readonly unpacked?: true | undefined;
   /** The file holds e^x or -e^x of our numbers, as llama.cpp's have the rate of a decay. */
   readonly holds?: "exp" | "-exp" | undefined;
   /** Where the tensor holds 8-bit floats: each block `[out, in]` is multiplied by its number in the tensor with this suffix. */

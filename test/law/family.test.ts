@@ -6,6 +6,7 @@ import { ggufMetadata, ggufTensors, recast, type Tensors } from "../../src/check
 import { sampleTensors } from "../../src/checkpoint/sample.ts";
 import { inventVocabulary } from "../../src/checkpoint/vocabulary.ts";
 import { blueprintOf, countParameters } from "../../src/cost/blueprint.ts";
+import { ownConfig } from "../../src/family/biform.ts";
 import type { Config } from "../../src/family/config.ts";
 import { architectures, families, familyOf } from "../../src/family/families.ts";
 import { describeGguf } from "../../src/family/header.ts";
@@ -14,6 +15,7 @@ import { ggufTargets } from "../../src/family/table.ts";
 import { memorySource } from "../../src/file/bytes.ts";
 import { readOutline } from "../../src/file/outline.ts";
 import { ggufChunks } from "../../src/file/writer.ts";
+import { buildModel } from "../../src/model/build.ts";
 import { modelSize, parametersOf } from "../../src/model/model.ts";
 import { blueprintOfGguf } from "../../src/plan/read/gguf.ts";
 import { FormatError } from "../../src/tensor/error.ts";
@@ -122,6 +124,16 @@ const hybrid = fc
   }));
 const factors = { type: "longrope", factor: 1, original_max_position_embeddings: 256 };
 
+/** Biform's own format: any variants, one after the other. */
+const own = fc
+  .record({ config: decoder, pattern: fc.constantFrom("MLA", "[GLA2,MHA]", "[KDA,MLA-FoX,S3]"), width: whole(1, 3) })
+  .map(({ config, pattern, width }) => {
+    const { num_hidden_layers: layers, tie_word_embeddings: tied } = config;
+    const size = { vocabulary: 320, width: 64 * width, heads: 4, layers, tied };
+    const model = buildModel(pattern.replace("S3", "GQA1-(512+64)-S3"), size);
+    return ownConfig({ ...model, eps: config.rms_norm_eps });
+  });
+
 /** A config of every model type, drawn. */
 const drawn: Readonly<Record<string, fc.Arbitrary<Config>>> = {
   llama: fc
@@ -172,6 +184,7 @@ const drawn: Readonly<Record<string, fc.Arbitrary<Config>>> = {
         routed_scaling_factor: 2.446,
       };
     }),
+  biform: own,
   bailing_hybrid: fc
     .record({ drawn: hybrid, group: whole(1, 4), groups: whole(1, 2), floor: fc.constantFrom(-5, -2.5, undefined) })
     .map(({ drawn: { config, delta, shared, experts }, group, groups, floor }) => ({

@@ -1,6 +1,7 @@
 import { parameterCount, type Variant } from "../../attention/define.ts";
 import { checkSizes } from "../../attention/layer.ts";
-import { type Blueprint, checkOwners, countParameters, type LayerKind } from "../../cost/blueprint.ts";
+import { type Blueprint, blueprintOf, checkOwners, countParameters, type LayerKind } from "../../cost/blueprint.ts";
+import { biform } from "../../family/biform.ts";
 import type { Config } from "../../family/config.ts";
 import { FormatError } from "../../tensor/error.ts";
 import { formatJson } from "../../tensor/json.ts";
@@ -36,12 +37,19 @@ export function blueprintOfConfig(config: Config, name: string, reading: Reading
 }
 
 function planConfig(config: Config, name: string, { as, given }: Reading): Blueprint {
+  if (config.model_type === "biform" && as === undefined) return planOwn(config, name);
   const { text, notes } = languageModel(config, Object.keys(architectures));
   const known = architectureOf(text.model_type);
   if (!known && as === undefined) throw unknownError(text);
   const blueprint = assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, { as, given });
   const assumed = [...notes, ...(blueprint.assumed ?? [])];
   return shipByConfig({ ...blueprint, assumed }, { ...text, ...config });
+}
+
+/** The blueprint of Biform's own format, which says what runs. */
+function planOwn(config: Config, name: string): Blueprint {
+  const maxContext = Number(biform.read(config).max_position_embeddings ?? 0) || undefined;
+  return shipByConfig({ ...blueprintOf(biform.model(config), name, "biform"), maxContext }, config);
 }
 
 /** The architecture of a `model_type`, where it is in the table; models that also see are called by their text's. */

@@ -1,10 +1,11 @@
 import { assume, type Blueprint, countParameters } from "../../cost/blueprint.ts";
+import { readOwnText } from "../../family/biform.ts";
 import type { Config } from "../../family/config.ts";
 import type { Outline } from "../../file/outline.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 import type { Architecture } from "./architecture.ts";
 import { namedArchitecture, overrideUnread } from "./choice.ts";
-import { architectureOf, assemble, type Reading } from "./config.ts";
+import { architectureOf, assemble, blueprintOfConfig, type Reading } from "./config.ts";
 import { feedAt } from "./feed.ts";
 import { groupedAt } from "./grouped.ts";
 import { type Header, hubConfig, openHeader, unaskedKeys } from "./header.ts";
@@ -28,6 +29,7 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
   const { file } = outline;
   const header = openHeader(outline);
   try {
+    if (header.arch === "biform" && as === undefined) return ownBlueprint(outline, name);
     const config = hubConfig(header);
     const { rename: _, ...known } = architectureOf(config.model_type) ?? inferArchitecture(header, config, as);
     const own = as === undefined ? known : namedArchitecture(as, known);
@@ -43,6 +45,13 @@ export function blueprintOfGguf(outline: Outline, name: string, { as, given }: R
     if (!(error instanceof FormatError || error instanceof ShapeError) || error.message.startsWith(file)) throw error;
     throw new FormatError(`${file}: ${error.message}`, { cause: error });
   }
+}
+
+/** The blueprint of a file of Biform's own architecture, whose config is one text. */
+function ownBlueprint({ metadata, tensors }: Outline, name: string): Blueprint {
+  const text = metadata.get("biform.config")?.value;
+  const config = readOwnText(typeof text === "string" ? text : "");
+  return shipByTensors(blueprintOfConfig(config, name), tensors);
 }
 
 /** An architecture that is not in the table: its keys are the same, and its tensors show what it has. Layers with a state must be named. */

@@ -13,7 +13,7 @@ export interface Weighed {
 /** The part that a tensor belongs to, by its name on the hub or in a GGUF file. */
 export function partOf(name: string): Part {
   if (/per_layer|engram|ngram_embed/.test(name)) return "table";
-  if (/^token_embd\.|embed_tokens|word_embeddings|\bwte\b|tok_embeddings|embedding\.weight$|^embed\./.test(name))
+  if (/^token_embd\.|embed_tokens|word_embeddings|\bwte\b|tok_embeddings|embedding\.weight$|^embed(\.|$)/.test(name))
     return "embedding";
   if (isHead(name)) return "head";
   if (/(?<!shared_)experts?\.|_exps\b/.test(name)) return "expert";
@@ -25,11 +25,12 @@ export function partOf(name: string): Part {
   )
     return "norm";
   if (/attn|attention|mixer|mamba|ssm|conv|indexer|kda/.test(name)) return "attention";
-  return /mlp|ffn|feed_forward|moe|expert|\bfc\d/.test(name) ? "feed" : "norm";
+  return /mlp|ffn|feed_forward|moe|expert|\bfeed\b|\bfc\d/.test(name) ? "feed" : "norm";
 }
 
 /** Whether a tensor is of the head: of a matrix, or of what stands for one where it is quantised. */
-export const isHead = (name: string) => /(^|\.)(lm_head|embed_out|output_layer)\.|^(head|output)\.weight$/.test(name);
+export const isHead = (name: string) =>
+  /(^|\.)(lm_head|embed_out|output_layer)\.|^(head|output)\.weight$|^head$/.test(name);
 
 /**
  * The blueprint with the bytes that a model's own tensors have in their files, in all and by part. Types that are not known are told
