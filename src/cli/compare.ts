@@ -10,8 +10,10 @@ import { Shelf } from "../lab/shelf.ts";
 import { table } from "../lab/table.ts";
 import { wall } from "../measure/clock.ts";
 import type { Device } from "../tensor/device.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { agree } from "../verify/agree.ts";
 import { fitTask } from "./budget.ts";
+import { compareCheckpoints } from "./checkpoints.ts";
 import { type CompareOptions, demo, describe, readTask } from "./comparison.ts";
 import { interruptible } from "./interrupt.ts";
 import { commandText, listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
@@ -23,6 +25,7 @@ import { versions } from "./version.ts";
 export function compareCommand(command: Command): void {
   sharedOptions(
     command
+      .argument("[checkpoints...]", "folders or GGUF files: nothing is trained, and --text is read by all")
       .option(
         "--variants <specs>",
         "comma-separated; the first is the reference",
@@ -37,6 +40,11 @@ export function compareCommand(command: Command): void {
       positiveOption("--max-cache"),
     )
     .option("--contexts <n,...>", "context lengths to time", listOption(wholeOption("--contexts")), [128, 1024])
+    .option(
+      "--needles <n,...>",
+      "of checkpoints: tokens of prompts in which a number is hidden and asked for",
+      listOption(wholeOption("--needles")),
+    )
     .option("--evaluations <n>", "held-out evaluations per run", wholeOption("--evaluations"), 20)
     .option("--held-out <n>", "batches per held-out evaluation", wholeOption("--held-out"), 8)
     .option("--json <file>", "write the result as JSON")
@@ -52,10 +60,13 @@ Examples:
   biform compare --variants "MHA,GQA2-128,MLA" --data recall --pairs 16 --steps 500 --html recall.html
   biform compare --text shakespeare.txt --variants "MLA,GQA2-128,GQA1-256-PR" --minutes 60 --json result.json
   biform compare --variants "[GQA2-128*3,MLA],MLA" --rate 0.001,0.003,0.01
+  biform compare llama/ llama-mla/ llama-small/ --text test.txt --needles 512,2048 --contexts 1024 --json c.json
 
 Ctrl-C stops after the step at work; the same command goes on where it stopped.`,
     )
-    .action(async (options: CompareOptions, command: Command) => {
+    .action(async (checkpoints: readonly string[], options: CompareOptions, command: Command) => {
+      if (checkpoints.length) return compareCheckpoints(checkpoints, options, command);
+      if (options.needles) throw new ShapeError("--needles: got it without checkpoints, expected some; name folders");
       if (options.schema) {
         console.log(JSON.stringify(comparisonSchema(), null, 2));
         return;

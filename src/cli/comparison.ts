@@ -16,6 +16,7 @@ export interface CompareOptions extends Options {
   match: string;
   maxCache?: number;
   contexts: number[];
+  needles?: number[];
   evaluations: number;
   heldOut: number;
   json?: string;

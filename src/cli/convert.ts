@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { shownRanks } from "../convert/card.ts";
-import { Conversion, type ConvertOptions, type Price, textOf } from "../convert/convert.ts";
+import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
 import { methods } from "../convert/method.ts";
-import { lossOn } from "../convert/perplexity.ts";
 import { selections } from "../convert/select.ts";
 import { columns } from "../draw/column.ts";
-import { load } from "../generate/load.ts";
+import { type CheckpointResult, holdBeside } from "../lab/beside.ts";
+import { checkpointTables } from "../lab/standing.ts";
 import { FormatError } from "../tensor/error.ts";
 import { positiveOption, wholeOption } from "./option.ts";
-import { patient } from "./progress.ts";
+import { inParts } from "./progress.ts";
 
 interface Options {
   to: string;
@@ -57,7 +57,7 @@ export function convertCommand(command: Command): void {
     .option("--text <file...>", "text that says what keys and values are like")
     .option("--tokens <n>", "tokens of it to look at", wholeOption("--tokens"), 8192)
     .option("--length <n>", "tokens of a sequence", wholeOption("--length", 2), 512)
-    .option("--test <file>", "text whose perplexity is measured before and after")
+    .option("--test <file>", "text that tells perplexity, divergence and greedy agreement, before and after")
     .option("--test-tokens <n>", "tokens of it", wholeOption("--test-tokens"), 2048)
     .addOption(new Option("--type <name>", "numbers of the matrices").choices(["F32", "BF16"]).default("F32"))
     .option("--threads <n>", "threads", wholeOption("--threads"))
@@ -84,19 +84,10 @@ async function convert(path: string, options: Options): Promise<void> {
   const { out, dryRun } = options;
   if (!out && !dryRun) throw new FormatError("--out: got nothing, expected a folder to write; or add --dry-run");
   const start = performance.now();
-  // Each part of the work has a display of its own: they take different times a step.
-  let display = patient({ title: `${path} to ${options.to}`, total: 1 });
-  let at = "";
+  const display = inParts();
   let price: Price;
   try {
-    const watch = (what: string, done: number, total: number) => {
-      if (what !== at) {
-        void display.finish();
-        display = patient({ title: `${path}: ${what}`, total });
-      }
-      at = what;
-      display.update({ done, label: "" });
-    };
+    const watch = (what: string, done: number, total: number) => display.watch(`${path}: ${what}`, done, total);
     const conversion = await Conversion.open(path, await asked(options, watch));
     price = dryRun ? await conversion.price() : await conversion.write(out!);
   } finally {
@@ -137,32 +128,25 @@ function readText(path: string): Promise<string> {
   });
 }
 
-/** Perplexity of both models on the same tokens. */
-interface Losses {
-  readonly before: number;
-  readonly after: number;
-  readonly tokens: number;
+/** Both checkpoints on the same tokens. */
+async function measure(path: string, out: string, options: Options): Promise<CheckpointResult[]> {
+  const { test, testTokens: tokens, length, threads } = options;
+  const display = inParts();
+  const settings = { texts: [{ name: test!, text: await readText(test!) }], needles: [], needlesEach: 0, contexts: [] };
+  try {
+    return await holdBeside([path, out], { ...settings, tokens, length, threads }, display);
+  } finally {
+    await display.finish();
+  }
 }
 
-async function measure(path: string, out: string, options: Options): Promise<Losses> {
-  const text = await readText(options.test!);
-  const one = async (of: string) => {
-    const display = patient({ title: `perplexity of ${of}`, total: options.testTokens });
-    const loaded = await load(of, { threads: options.threads });
-    try {
-      const sequences = textOf(loaded, text, options.testTokens, options.length);
-      const watch = (done: number) => display.update({ done: done * options.length, label: "" });
-      return await lossOn(loaded.model, loaded.weights, sequences, watch);
-    } finally {
-      loaded.close();
-      await display.finish();
-    }
-  };
-  const [before, after] = [await one(path), await one(out)];
-  return { before: Math.exp(before.loss), after: Math.exp(after.loss), tokens: before.tokens };
-}
-
-function print(path: string, out: string | undefined, price: Price, losses: Losses | undefined, seconds: number): void {
+function print(
+  path: string,
+  out: string | undefined,
+  price: Price,
+  losses: readonly CheckpointResult[] | undefined,
+  seconds: number,
+): void {
   const { wanted, layers, before, after, notes } = price;
   const full = layers[0]!.lost.length - 1;
   const ranks = shownRanks(full);
@@ -182,10 +166,7 @@ function print(path: string, out: string | undefined, price: Price, losses: Loss
     `\nCache: ${before} numbers per token and layer before, ${after} after (${((100 * after) / before).toFixed(1)} %), ` +
       `${2 * after * layers.length} bytes per token at 16 bits.`,
   );
-  if (losses)
-    console.log(
-      `Perplexity on ${losses.tokens} tokens: ${losses.before.toFixed(4)} before, ${losses.after.toFixed(4)} after.`,
-    );
+  if (losses) console.log(`\n${checkpointTables(losses).join("\n\n")}\n`);
   for (const note of notes) console.log(`note: ${note}`);
   if (out) console.log(`${out}: written in ${seconds.toFixed(1)} s; its README.md says how it was made.`);
 }

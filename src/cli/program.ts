@@ -32,8 +32,9 @@ const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./serve.ts")).serveCommand,
   },
   compare: {
-    usage: "",
-    about: "train several variants at a matched budget with several seeds, and measure what each costs",
+    usage: "[checkpoints...]",
+    about:
+      "train several variants at a matched budget with several seeds, or hold checkpoints beside the first of them",
     load: async () => (await import("./compare.ts")).compareCommand,
   },
   train: {

@@ -179,6 +179,27 @@ export function patient({ title, total, stream, now = () => performance.now() }:
   };
 }
 
+/** Displays for work of several parts, each with its own units: a part's begins when it is first heard of. */
+export function inParts(): {
+  watch(what: string, done: number, total: number): void;
+  finish(message?: string): Promise<void>;
+} {
+  let [display, at] = [undefined as Progress | undefined, ""];
+  return {
+    watch(what, done, total) {
+      if (what !== at) {
+        void display?.finish();
+        display = patient({ title: what, total });
+        at = what;
+      }
+      display!.update({ done, label: "" });
+    },
+    async finish(message) {
+      await display?.finish(message);
+    },
+  };
+}
+
 /** Writes a model's text; on a terminal without the control characters that would command it. */
 export function show(text: string): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is meant

@@ -53,6 +53,11 @@ export function forward(model: Model, weights: Weights, ids: Int32Array, run: Ru
   const norm = weights.get("norm")!;
   const normed = rmsNorm(moveTo(run.rows ? rowsOf(x, run.rows) : x, norm.device), norm, model.eps);
   watch?.(normed);
+  return headLogits(model, weights, normed);
+}
+
+/** Logits `[rows, vocabulary]` of normed last hidden states `[rows, d]`. */
+export function headLogits({ scales }: Model, weights: Weights, normed: Tensor): Tensor {
   const last = scales ? scaleBy(normed, scales.head) : normed;
   const head = weights.get("head");
   if (head) return einsum("t d, d w -> t w", last, head);
