@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { z } from "zod";
 import { variants } from "../src/attention/variants.ts";
+import { experimentSchema } from "../src/cluster/experiment.ts";
 import { formsText, variantRows } from "../src/cost/catalogue.ts";
 import { comparisonSchema, parseComparison } from "../src/lab/result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "../src/lab/statistics.ts";
@@ -134,6 +135,7 @@ emit(
 );
 emit("conformance/kv-cache.json", `${JSON.stringify(conformance(), null, 2)}\n`);
 emit("docs/comparison.schema.json", `${JSON.stringify(comparisonSchema(), null, 2)}\n`);
+emit("docs/experiment.schema.json", `${JSON.stringify(experimentSchema(), null, 2)}\n`);
 emit("docs/plan.schema.json", `${JSON.stringify(planJsonSchema(), null, 2)}\n`);
 emit("docs/difference.schema.json", `${JSON.stringify(differenceJsonSchema(), null, 2)}\n`);
 if (stale.length) {

@@ -3,9 +3,10 @@ import { formNames } from "../attention/define.ts";
 import { layerSpecs, parseSpec } from "../attention/spec.ts";
 import { openDevice } from "../device/open.ts";
 import { writeAtomic } from "../file/atomic.ts";
-import { compare, type RunRecord } from "../lab/compare.ts";
+import { compare } from "../lab/compare.ts";
 import { match } from "../lab/match.ts";
 import { type Comparison, comparisonSchema } from "../lab/result.ts";
+import type { RunRecord } from "../lab/run.ts";
 import { Shelf } from "../lab/shelf.ts";
 import { table } from "../lab/table.ts";
 import { wall } from "../measure/clock.ts";
@@ -15,6 +16,7 @@ import { agree } from "../verify/agree.ts";
 import { fitTask } from "./budget.ts";
 import { compareCheckpoints } from "./checkpoints.ts";
 import { type CompareOptions, demo, describe, readTask } from "./comparison.ts";
+import { collectAll, doAll, doRuns, type ExperimentOptions, layOut } from "./experiment.ts";
 import { interruptible } from "./interrupt.ts";
 import { commandText, listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
 import { type Progress, progress, type Standing } from "./progress.ts";
@@ -25,7 +27,10 @@ import { versions } from "./version.ts";
 export function compareCommand(command: Command): void {
   sharedOptions(
     command
-      .argument("[checkpoints...]", "folders or GGUF files: nothing is trained, and --text is read by all")
+      .argument(
+        "[names...]",
+        "checkpoints (folders or GGUF files): nothing is trained, and --text is read by all; with --run its runs, by key or by place from 0",
+      )
       .option(
         "--variants <specs>",
         "comma-separated; the first is the reference",
@@ -51,6 +56,23 @@ export function compareCommand(command: Command): void {
     .option("--html <file>", "write a self-contained report")
     .option("--state <dir>", "where an interrupted comparison is kept", "runs")
     .option("--schema", "print the JSON Schema of the result and stop")
+    .option(
+      "--experiment <file>",
+      "write all that determines the comparison, its runs one by one, and stop unless --on",
+    )
+    .option("--run <file>", "do the named runs of an experiment here, or all with --on")
+    .option("--collect <file>", "make the result of an experiment from whatever has finished")
+    .option(
+      "--out <where>",
+      "where runs leave what they find: a folder all machines see (default: beside the experiment)",
+    )
+    .option("--on <engine>", "do all runs on processes:N of this machine or on slurm")
+    .option(
+      "--with <name=value...>",
+      "options for the engine, such as partition=gpu; biform=WORDS is how it calls Biform",
+      [],
+    )
+    .option("--cancel", "with --on: Ctrl-C also ends the runs that an engine has")
     .option("--demo", "five variants, two seeds, embedded data, a report: about a minute")
     .addHelpText(
       "after",
@@ -61,21 +83,55 @@ Examples:
   biform compare --text shakespeare.txt --variants "MLA,GQA2-128,GQA1-256-PR" --minutes 60 --json result.json
   biform compare --variants "[GQA2-128*3,MLA],MLA" --rate 0.001,0.003,0.01
   biform compare llama/ llama-mla/ llama-small/ --text test.txt --needles 512,2048 --contexts 1024 --json c.json
+  biform compare --variants MHA,MLA --seeds 8 --steps 2000 --experiment study.json
+  biform compare --run study.json v1-MLA-s3
+  biform compare --run study.json --on slurm --with partition=cpu cpus-per-task=4 --html study.html
+  biform compare --collect study.json --json study-result.json
 
 Ctrl-C stops after the step at work; the same command goes on where it stopped.`,
     )
-    .action(async (checkpoints: readonly string[], options: CompareOptions, command: Command) => {
-      if (checkpoints.length) return compareCheckpoints(checkpoints, options, command);
-      if (options.needles) throw new ShapeError("--needles: got it without checkpoints, expected some; name folders");
+    .action(async (names: readonly string[], options: CompareOptions & ExperimentOptions, command: Command) => {
       if (options.schema) {
         console.log(JSON.stringify(comparisonSchema(), null, 2));
         return;
       }
+      check(names, options);
+      const { run: file, collect } = options;
+      if (names.length && file === undefined) return compareCheckpoints(names, options, command);
+      if (options.needles) throw new ShapeError("--needles: got it without checkpoints, expected some; name folders");
+      if (collect !== undefined) return write(options, await collectAll(options, collect));
+      if (file !== undefined && options.on === undefined) return doRuns(options, names);
+      if (file !== undefined) return follow(options, file);
       const chosen = options.demo
         ? Object.fromEntries(Object.entries(demo).filter(([name]) => command.getOptionValueSource(name) !== "cli"))
         : {};
-      await run({ ...options, ...chosen } as CompareOptions);
+      const all = { ...options, ...chosen } as CompareOptions & ExperimentOptions;
+      if (options.experiment === undefined) return run(all);
+      await layOut(all, await readTask(all));
+      if (options.on !== undefined) await follow(options, options.experiment);
     });
+}
+
+/** Refuses words that mean nothing together. */
+function check(names: readonly string[], { experiment, run, collect, on }: ExperimentOptions): void {
+  const given = Object.entries({ experiment, run, collect }).filter(([, file]) => file !== undefined);
+  const some = [
+    ...given.map(([name]) => `--${name}`),
+    ...(names.length > 0 && run === undefined ? ["checkpoints"] : []),
+  ];
+  if (some.length > 1) throw new ShapeError(`compare: got ${some.join(" and ")}, expected one of them`);
+  if (on !== undefined && experiment === undefined && run === undefined)
+    throw new ShapeError(`--on: got ${on} without --experiment FILE or --run FILE, expected one of them`);
+  if (run !== undefined && names.length === 0 && on === undefined)
+    throw new ShapeError("--run: got no keys, expected those of the runs to do here, or --on to do all");
+  if (run !== undefined && names.length > 0 && on !== undefined)
+    throw new ShapeError(`--run: got ${names[0]} and --on, expected keys to do here, or --on to do all`);
+}
+
+/** Has an engine do an experiment, and writes the result once all is done. */
+async function follow(options: CompareOptions & ExperimentOptions, file: string): Promise<void> {
+  const result = await doAll(options, file);
+  if (result) await write(options, result);
 }
 
 async function run(options: CompareOptions): Promise<void> {
@@ -117,7 +173,15 @@ async function run(options: CompareOptions): Promise<void> {
     await display.finish();
     await write(options, {
       machine: machineFacts(device),
-      settings: describe(options, task, settings, matched[0]!.steps),
+      settings: {
+        ...describe(settings, {
+          data: task.source(1).name,
+          data_seed: options.dataSeed,
+          steps: matched[0]!.steps,
+          pairs: options.data === "recall" && !options.text ? options.pairs : undefined,
+        }),
+        ...(task.seconds !== undefined ? { fitted_to_seconds: task.seconds } : {}),
+      },
       versions: versions(),
       command: commandText(),
       date: started.slice(0, 10),

@@ -133,23 +133,31 @@ function settingsOf(options: CompareOptions, variants: readonly string[]): Compa
   };
 }
 
-/** The settings as a result has them. */
-export function describe(options: CompareOptions, task: Task, settings: CompareSettings, steps: number) {
+/** The settings as a result has them; `about` is what does not stand in them. */
+export function describe(
+  { model, goal, ...settings }: CompareSettings,
+  {
+    pairs,
+    ...about
+  }: {
+    readonly data: string;
+    readonly data_seed: number;
+    readonly steps: number;
+    readonly pairs?: number | undefined;
+  },
+) {
   return {
-    data: task.source(1).name,
-    steps,
-    ...(task.seconds !== undefined ? { fitted_to_seconds: task.seconds } : {}),
-    layers: options.layers,
-    width: options.width,
-    match: options.match,
-    heads: options.heads,
-    dims: options.dims,
-    tied: !options.untied,
-    rope_base: options.ropeBase,
-    length: options.length,
-    batch: options.batch,
-    seeds: options.seeds,
-    data_seed: options.dataSeed,
+    ...about,
+    layers: model.layers,
+    width: model.width,
+    match: [...goal.match].join(","),
+    heads: model.heads,
+    dims: model.dims ?? "scaled",
+    tied: model.tied ?? true,
+    rope_base: model.base ?? 10000,
+    length: goal.length,
+    batch: goal.batch,
+    seeds: settings.seeds,
     optimiser: settings.optimiser.kind,
     rates: [...settings.rates],
     warmup: settings.warmup,
@@ -158,7 +166,7 @@ export function describe(options: CompareOptions, task: Task, settings: CompareS
     clip: settings.optimiser.clip,
     held_out_batches: settings.heldOutBatches,
     contexts: [...settings.contexts],
-    ...(options.maxCache ? { max_cache: options.maxCache } : {}),
-    ...(options.data === "recall" && !options.text ? { pairs: options.pairs } : {}),
+    ...(goal.maxCache ? { max_cache: goal.maxCache } : {}),
+    ...(pairs ? { pairs } : {}),
   } satisfies Comparison["settings"];
 }

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { recallSource } from "../data/recall.ts";
-import type { Source } from "../data/source.ts";
+import { type Source, seeded } from "../data/source.ts";
 import { storySource } from "../data/story.ts";
 import { openText } from "../data/text.ts";
 import type { DeviceName } from "../device/open.ts";
@@ -107,18 +107,11 @@ export function optimiserOf(options: Options): OptimiserSettings {
   return { ...optimiserDefaults, kind: optimiser, decay, clip };
 }
 
-/**
- * Where training data come from. Each training seed reads other batches of the same source; what is held out is the same for
- * all, so that losses can be compared.
- */
+/** Where training data come from, for each training seed. Throws ShapeError for options, FormatError for files of text. */
 export async function sourceOf(options: Options): Promise<(seed: number) => Source> {
   if (options.dims !== "scaled" && options.dims !== "exact")
     throw new ShapeError(`--dims: got "${options.dims}", expected scaled or exact`);
-  const source = await openSource(options);
-  return (seed) => ({
-    ...source,
-    batch: (step, count, length) => source.batch(step + (seed - 1) * 2 ** 24, count, length),
-  });
+  return seeded(await openSource(options));
 }
 
 async function openSource({ text, data, dataSeed: seed, length, pairs, tokenizer }: Options): Promise<Source> {

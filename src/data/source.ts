@@ -67,3 +67,11 @@ export function fillBatch(
   }
   return { count, length, ids, targets };
 }
+
+/** A source for each training seed: every seed reads other batches, and what is held out is the same, so that losses can be compared. */
+export function seeded(source: Source): (seed: number) => Source {
+  return (seed) => ({
+    ...source,
+    batch: (step, count, length) => source.batch(step + (seed - 1) * 2 ** 24, count, length),
+  });
+}

@@ -15,5 +15,5 @@ export const { access, mkdir, open, readdir, readFile, realpath, rename, rm, sta
   "node:fs/promises",
 ) as typeof NodeFiles;
 export const { cpus, homedir } = builtin("node:os") as typeof NodeSystem;
-export const { basename, dirname, join, resolve } = builtin("node:path") as typeof NodePath;
+export const { basename, dirname, join, relative, resolve } = builtin("node:path") as typeof NodePath;
 export const { Worker, parentPort } = builtin("node:worker_threads") as Partial<typeof NodeThreads>;

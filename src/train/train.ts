@@ -63,8 +63,8 @@ export interface TrainHooks {
   /** Before the first step: 0, or where a checkpoint stood. */
   readonly onStart?: (progress: Progress) => void;
   readonly onStep?: (progress: Progress, loss: number) => void;
-  /** Where to save every `every` steps and on interruption, and to continue from. */
-  readonly checkpoint?: { readonly dir: string; readonly every: number };
+  /** Where to save every `every` steps and on interruption, and to continue from; `kept` follows each time it was saved. */
+  readonly checkpoint?: { readonly dir: string; readonly every: number; readonly kept?: () => Promise<void> };
 }
 
 /** FLOPs of training on one token: three times those of a forward pass, since each product has two in its gradient. */
@@ -124,11 +124,10 @@ export async function train(
       Number.isFinite(checkpoint.every) &&
       (progress.step % checkpoint.every === 0 || progress.step === steps)
     )
-      await saveCheckpoint(checkpoint.dir, settings, weights, optimiser, progress);
+      await save();
     await turn();
   }
-  if (signal?.aborted && checkpoint && progress.step < steps)
-    await saveCheckpoint(checkpoint.dir, settings, weights, optimiser, progress);
+  if (signal?.aborted && checkpoint && progress.step < steps) await save();
   optimiser.free();
   times.sort((a, b) => a - b);
   const middle = times[times.length >> 1] ?? progress.seconds / Math.max(1, progress.step);
@@ -140,6 +139,11 @@ export async function train(
     tokensPerSecond: (batch * length) / middle,
     complete: diverged || progress.step >= steps,
   };
+
+  async function save(): Promise<void> {
+    await saveCheckpoint(checkpoint!.dir, settings, weights, optimiser, progress);
+    await checkpoint!.kept?.();
+  }
 
   async function evaluate(): Promise<void> {
     const loss = await heldOutLoss(model, weights, source, { batches: settings.heldOutBatches, count: batch, length });

@@ -1,0 +1,92 @@
+/** The report of an experiment from whatever has finished. */
+import type { Matched } from "../lab/match.ts";
+import type { VariantResult } from "../lab/result.ts";
+import type { RunRecord } from "../lab/run.ts";
+import { summarise } from "../lab/summary.ts";
+import { FormatError } from "../tensor/error.ts";
+import type { Opened } from "./experiment.ts";
+import { type Finished, readRecord } from "./record.ts";
+import type { Store } from "./store.ts";
+
+/** What was found of an experiment. */
+export interface Collected {
+  /** Of the variants of which a run has finished. */
+  readonly variants: VariantResult[];
+  /** Where they were trained: each machine and engine once, with its number of runs. */
+  readonly places: readonly Place[];
+  readonly versions: Readonly<Record<string, string>>;
+  /** Keys of runs without a result. */
+  readonly missing: readonly string[];
+  /** What could not be read, a sentence each. */
+  readonly damaged: readonly string[];
+}
+
+/** A machine with an engine. */
+export interface Place {
+  readonly engine: string;
+  readonly machine: Finished["machine"];
+  runs: number;
+}
+
+/** Records that are read at a time: a shared folder answers slowly, and many at once. */
+const AT_ONCE = 32;
+
+/**
+ * Puts the finished runs together. Reading changes nothing, so it can be done as often as one likes, while runs go on.
+ * Throws FormatError where nothing has finished, or the versions of what has differ.
+ */
+export async function collect(opened: Opened, store: Store): Promise<Collected> {
+  const { experiment, id, settings, matched, file } = opened;
+  const records = new Map<Matched, RunRecord[]>([...matched.values()].map((m) => [m, []]));
+  const places = new Map<string, Place>();
+  const versions = new Map<string, string>();
+  const [missing, damaged]: [string[], string[]] = [[], []];
+  const { runs } = experiment;
+  for (let from = 0; from < runs.length; from += AT_ONCE) {
+    const some = runs.slice(from, from + AT_ONCE);
+    const read = await Promise.all(some.map(({ key }) => readRecord(store, key, id).catch(asDamaged)));
+    for (const [i, { key, variant }] of some.entries()) {
+      const found = read[i];
+      if (typeof found === "string") damaged.push(found);
+      if (!found || typeof found === "string") {
+        missing.push(key);
+        continue;
+      }
+      records.get(matched.get(variant)!)!.push(found.record);
+      count(places, found);
+      for (const [name, version] of Object.entries(found.versions)) {
+        const other = versions.get(name) ?? version;
+        if (name === "biform" && other !== version)
+          throw new FormatError(
+            `${file}: ${key}: got a run by biform ${version}, expected ${other} as the others; do it again with that version`,
+          );
+        versions.set(name, other);
+      }
+    }
+  }
+  for (const [m, kept] of records) if (kept.length === 0) records.delete(m);
+  if (records.size === 0)
+    throw new FormatError(
+      `${file}: got no finished run in ${store.where}, expected one at least; see \`biform compare --run\``,
+    );
+  return {
+    variants: summarise(records, settings, opened.source(1)),
+    places: [...places.values()],
+    versions: Object.fromEntries(versions),
+    missing,
+    damaged,
+  };
+}
+
+/** Counts a run where it was trained. */
+function count(places: Map<string, Place>, { engine, machine }: Finished): void {
+  const place = JSON.stringify([engine, machine]);
+  if (!places.has(place)) places.set(place, { engine, machine, runs: 0 });
+  places.get(place)!.runs++;
+}
+
+/** A record that is torn or of another experiment is told, and keeps no other from being counted. */
+function asDamaged(error: unknown): string {
+  if (error instanceof FormatError) return error.message;
+  throw error;
+}

@@ -1,0 +1,72 @@
+/** What an experiment's models learn from: generated from a seed, or texts that are told by their hashes. */
+import { z } from "zod";
+import { recallSource } from "../data/recall.ts";
+import { type Source, seeded } from "../data/source.ts";
+import { storySource } from "../data/story.ts";
+import { openText } from "../data/text.ts";
+import { FormatError } from "../tensor/error.ts";
+import { createHash, readFile, relative, resolve } from "../tensor/node.ts";
+import { loadTokenizer } from "../tokenizer/tokenizer.ts";
+
+const file = z.strictObject({
+  path: z.string().min(1).describe("From the experiment's file on, or absolute"),
+  bytes: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+export const dataSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("story"), seed: z.int().nonnegative() }),
+  z.strictObject({ kind: z.literal("recall"), seed: z.int().nonnegative(), pairs: z.int().positive() }),
+  z.strictObject({
+    kind: z.literal("text"),
+    seed: z.int().nonnegative(),
+    files: z.array(file).min(1),
+    tokenizer: file.optional(),
+  }),
+]);
+
+/** What an experiment learns from. */
+export type Data = z.infer<typeof dataSchema>;
+
+type DataFile = z.infer<typeof file>;
+
+/** A file as an experiment in `folder` names it. Throws FormatError where it cannot be read. */
+export async function describeFile(path: string, folder: string): Promise<DataFile> {
+  const bytes = await read(path);
+  return { path: relative(folder, resolve(path)), bytes: bytes.length, sha256: hash(bytes) };
+}
+
+/**
+ * The source of each training seed, as `biform compare` has it. `at` finds a named file on this machine.
+ * Throws FormatError where a file is missing or is not the one that the experiment was laid out with.
+ */
+export async function openData(
+  data: Data,
+  length: number,
+  at: (path: string) => string,
+): Promise<(seed: number) => Source> {
+  if (data.kind === "story") return seeded(storySource(data.seed));
+  if (data.kind === "recall") return seeded(recallSource(data.seed, { pairs: data.pairs }));
+  for (const wanted of [...data.files, ...(data.tokenizer ? [data.tokenizer] : [])]) {
+    const path = at(wanted.path);
+    const bytes = await read(path);
+    if (hash(bytes) !== wanted.sha256)
+      throw new FormatError(
+        `${path}: got other text (${bytes.length} bytes), expected the ${wanted.bytes} bytes that the experiment was laid out with; copy that file here`,
+      );
+  }
+  const tokenizer = data.tokenizer ? await loadTokenizer(at(data.tokenizer.path)) : undefined;
+  const paths = data.files.map(({ path }) => at(path));
+  return seeded(await openText(paths, { seed: data.seed, length, tokenizer }));
+}
+
+async function read(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const reason = error instanceof Error && "code" in error ? error.code : error;
+    throw new FormatError(`${path}: got ${reason}, expected a readable file; check the path`, { cause: error });
+  }
+}
+
+const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");

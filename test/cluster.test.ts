@@ -1,0 +1,408 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Claim, readBeat } from "../src/cluster/claim.ts";
+import { collect } from "../src/cluster/collect.ts";
+import { type Data, describeFile } from "../src/cluster/data.ts";
+import { drive, resolveKey, type Scene } from "../src/cluster/drive.ts";
+import { type Engine, taskLine } from "../src/cluster/engine.ts";
+import { openEngine } from "../src/cluster/engines.ts";
+import { describeExperiment, findRun, openExperiment, writeExperiment } from "../src/cluster/experiment.ts";
+import { folderStore } from "../src/cluster/folder.ts";
+import { perform } from "../src/cluster/perform.ts";
+import { keepRecord, readRecord } from "../src/cluster/record.ts";
+import { read } from "../src/cluster/slurm.ts";
+import { recallSource } from "../src/data/recall.ts";
+import { seeded } from "../src/data/source.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import { compare } from "../src/lab/compare.ts";
+import type { RunRecord } from "../src/lab/run.ts";
+import type { CompareSettings } from "../src/lab/schedule.ts";
+import { Shelf } from "../src/lab/shelf.ts";
+import type { Device } from "../src/tensor/device.ts";
+import { optimiserDefaults } from "../src/train/optimiser.ts";
+
+let scratch: string;
+let device: Device;
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "biform-cluster-"));
+  device = await WasmDevice.open({ threads: 1 });
+});
+afterAll(async () => {
+  device.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+const settings: CompareSettings = {
+  variants: ["MHA", "MLA"],
+  seeds: 2,
+  model: { width: 32, heads: 2, layers: 1 },
+  goal: { match: new Set(["parameters"]), length: 16, batch: 2, budget: { steps: 6 } },
+  optimiser: optimiserDefaults,
+  rates: [0.001, 0.02],
+  warmup: 2,
+  floor: 0.1,
+  evaluations: 2,
+  heldOutBatches: 1,
+  contexts: [8],
+};
+
+const versions = { biform: "0" };
+
+/** A file with the experiment of these settings, opened, and an empty store. */
+async function layOut(name: string, given = settings) {
+  const file = join(scratch, `${name}.json`);
+  const data = { kind: "recall", seed: 3, pairs: 4 } as const;
+  await writeExperiment(file, describeExperiment(given, 64, { versions, device: "wasm", data }));
+  return { opened: await openExperiment(file), store: folderStore(join(scratch, `${name}.runs`)) };
+}
+
+type Laid = Awaited<ReturnType<typeof layOut>>;
+
+function around(store: Laid["store"], signal = new AbortController().signal) {
+  const told: string[] = [];
+  const quick = { beat: 0.01, patience: 0.05 };
+  const machine = { cpu: "none" };
+  const watch = () => {};
+  return {
+    store,
+    device,
+    versions,
+    machine,
+    signal,
+    every: 2,
+    told,
+    tell: (note: string) => told.push(note),
+    watch,
+    pulse: quick,
+  };
+}
+
+const doRun = ({ opened, store }: Laid, key: string) => perform(opened, findRun(opened, key), around(store));
+
+describe("an experiment", () => {
+  test("done run by run in any order that rates allow gives what a comparison gives, bit for bit", async () => {
+    const laid = await layOut("whole");
+    const { runs } = laid.opened.experiment;
+    expect(runs.map(({ key }) => key)).toEqual([
+      "v0-MHA-s1-r0.001",
+      "v0-MHA-s1-r0.02",
+      "v1-MLA-s1-r0.001",
+      "v1-MLA-s1-r0.02",
+      "v0-MHA-s2",
+      "v1-MLA-s2",
+    ]);
+    await expect(doRun(laid, "v1-MLA-s2")).rejects.toThrow(
+      /v1-MLA-s2: got no result of v1-MLA-s1-r0.001, expected all rates/,
+    );
+    for (const key of ["3", "2", "v1-MLA-s2", "1", "0"]) expect(await doRun(laid, key)).toBe("done");
+    const some = await collect(laid.opened, laid.store);
+    expect(some.missing).toEqual(["v0-MHA-s2"]);
+    expect(some.variants[1]!.versus).toBeDefined();
+    expect(await doRun(laid, "4")).toBe("done");
+    expect(await doRun(laid, "4")).toBe("was done");
+    const local = await compare(settings, seeded(recallSource(3, { pairs: 4 })), device, {
+      signal: new AbortController().signal,
+      shelf: new Shelf<RunRecord>(join(scratch, "shelf"), settings),
+      watch: () => {},
+    });
+    const deciding = ({ train, prefill, decode, memory, ...rest }: NonNullable<typeof local>[number]) => rest;
+    const all = await collect(laid.opened, laid.store);
+    expect(all.missing).toEqual([]);
+    expect(all.places).toEqual([{ engine: "biform", machine: { cpu: "none" }, runs: 6 }]);
+    expect(all.variants.map(deciding)).toEqual(local!.map(deciding));
+  });
+
+  test("that was interrupted goes on from its checkpoint and ends the same", async () => {
+    const one = { ...settings, seeds: 1, rates: [0.02], variants: ["MLA"] };
+    const laid = await layOut("resumed", one);
+    const stop = new AbortController();
+    let steps = 0;
+    const stopping = { ...around(laid.store, stop.signal), watch: () => ++steps === 4 && stop.abort() };
+    expect(await perform(laid.opened, findRun(laid.opened, "0"), stopping as never)).toBe("interrupted");
+    const began: number[] = [];
+    const going = { ...around(laid.store), watch: ({ step }: { step: number }) => began.push(step) };
+    expect(await perform(laid.opened, findRun(laid.opened, "0"), going as never)).toBe("done");
+    expect(began[0]).toBe(3);
+    const whole = await layOut("uninterrupted", one);
+    await doRun(whole, "0");
+    const losses = async ({ opened, store }: Laid) =>
+      (await collect(opened, store)).variants.map(({ seeds }) => seeds.map(({ loss, training }) => [loss, training]));
+    expect(await losses(laid)).toEqual(await losses(whole));
+  });
+
+  test("is refused where another stands in its file, or its runs do not fit", async () => {
+    const { opened } = await layOut("refused");
+    const { experiment, file } = opened;
+    await expect(writeExperiment(file, { ...experiment, warmup: 3 })).rejects.toThrow(/got another experiment/);
+    await writeExperiment(file, { ...experiment, seeds: 9 });
+    const cases: [object, RegExp][] = [
+      [{ runs: [experiment.runs[0], experiment.runs[0]] }, /got v0-MHA-s1-r0.001 twice/],
+      [{ runs: [{ ...experiment.runs[0], variant: "GQA" }] }, /got the variant GQA/],
+      [{ runs: [{ ...experiment.runs[4] }] }, /v0-MHA-s2: got the best rate of MHA/],
+      [{ runs: [{ ...experiment.runs[0], key: "../up" }] }, /runs\.0\.key/],
+      [
+        { variants: [{ ...experiment.variants[0], steps: 7 }, experiment.variants[1]] },
+        /MHA: got \d+ parameters and 7 steps/,
+      ],
+      [{ versions: 3 }, /versions/],
+    ];
+    for (const [change, message] of cases) {
+      await writeFile(file, JSON.stringify({ ...experiment, ...change }));
+      await expect(openExperiment(file)).rejects.toThrow(message);
+    }
+  });
+
+  test("over text is refused where the text is another", async () => {
+    const text = join(scratch, "text.txt");
+    await writeFile(text, "one text ".repeat(100));
+    const file = join(scratch, "overtext.json");
+    const data: Data = { kind: "text", seed: 1, files: [await describeFile(text, scratch)] };
+    expect(data.files[0]!.path).toBe("text.txt");
+    await writeExperiment(file, describeExperiment(settings, 256, { versions, device: "wasm", data }));
+    expect((await openExperiment(file)).source(1).vocabulary).toBe(256);
+    await writeFile(text, "two text ".repeat(100));
+    await expect(openExperiment(file)).rejects.toThrow(/got other text \(900 bytes\)/);
+  });
+
+  test("whose records are torn or of another experiment loses none of the others", async () => {
+    const laid = await layOut("torn", { ...settings, rates: [0.02] });
+    for (const key of ["0", "1", "2"]) await doRun(laid, key);
+    await laid.store.write("v1-MLA-s1/record.json", '{"experiment": "');
+    const found = await collect(laid.opened, laid.store);
+    expect(found.missing).toEqual(["v1-MLA-s1", "v1-MLA-s2"]);
+    expect(found.damaged).toEqual([expect.stringMatching(/v1-MLA-s1\/record.json: got 16 bytes that are no JSON/)]);
+    const other = await layOut("other", { ...settings, rates: [0.02], warmup: 1 });
+    await expect(readRecord(laid.store, "v0-MHA-s1", other.opened.id)).rejects.toThrow(
+      /got a run of another experiment/,
+    );
+    const record = (await readRecord(laid.store, "v0-MHA-s1", laid.opened.id))!;
+    await keepRecord(laid.store, { ...record, key: "v1-MLA-s2", versions: { biform: "9" } });
+    await expect(collect(laid.opened, laid.store)).rejects.toThrow(/v1-MLA-s2: got a run by biform 9, expected 0/);
+    const empty = folderStore(join(scratch, "nothing"));
+    await expect(collect(laid.opened, empty)).rejects.toThrow(/got no finished run/);
+  });
+});
+
+describe("a claim", () => {
+  const quick = { beat: 0.01, patience: 0.1 };
+
+  test("is refused while its owner's beats move, and free once it is released", async () => {
+    const store = folderStore(join(scratch, "claims"));
+    const told: string[] = [];
+    // So patient that a machine that stands still for a while is no reason to take the run over.
+    const take = () => Claim.take(store, "run", (note) => told.push(note), { ...quick, patience: 60 });
+    const first = await take();
+    first.stand(3, 9, 1.5);
+    await expect(take()).rejects.toThrow(new RegExp(`process ${process.pid} on ${hostname()} is at work on`));
+    expect(await readBeat(store, "run")).toMatchObject({ step: 3, steps: 9, loss: 1.5 });
+    await first.release();
+    await (await take()).release();
+    expect(first.lost.aborted).toBe(false);
+  });
+
+  test("of the dead is taken over, and the owner who only slept learns of it", async () => {
+    const store = folderStore(join(scratch, "dead"));
+    const told: string[] = [];
+    const take = (beat = quick.beat) => Claim.take(store, "run", (note) => told.push(note), { ...quick, beat });
+    // A process of this machine that is gone needs no waiting for; nobody has this number.
+    await store.create("run/claim-1.json", JSON.stringify({ host: hostname(), pid: 2 ** 30 }));
+    await (await take()).release();
+    expect(told).toEqual([expect.stringMatching(/taken over from process 1073741824/)]);
+    await store.create("far/claim-1.json", JSON.stringify({ host: "elsewhere", pid: 1 }));
+    const sleeper = await take(3600);
+    const second = await take();
+    expect(told.at(-1)).toMatch(/taken over from process/);
+    sleeper.stand(1, 2, undefined);
+    await sleeper.release();
+    expect(sleeper.lost.aborted).toBe(true);
+    await second.release();
+  });
+
+  test("is one process's where many want it at a time", async () => {
+    const store = folderStore(join(scratch, "many"));
+    const tries = await Promise.allSettled(
+      Array.from({ length: 8 }, () => Claim.take(store, "run", () => {}, { ...quick, patience: 60 })),
+    );
+    const got = tries.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    expect(got).toHaveLength(1);
+    for (const claim of got) await claim.release();
+  });
+});
+
+describe("an engine", () => {
+  /** An engine that ends each run at the next look: done, lost or failed as `fate` says. */
+  function fake(laid: Laid, fate: (key: string, time: number) => "done" | "lost" | "failed") {
+    const submitted: string[][] = [];
+    const times = new Map<string, number>();
+    let open: string[] = [];
+    const engine: Engine = {
+      name: "fake",
+      most: 3,
+      lasting: true,
+      async submit(list, keys) {
+        expect(await resolveKey(laid.store, `list-${list}.0`)).toBe(keys[0]);
+        submitted.push([...keys]);
+        open.push(...keys);
+        return String(list);
+      },
+      async look() {
+        const failed = new Map<string, string>();
+        for (const key of open) {
+          const time = (times.get(key) ?? 0) + 1;
+          times.set(key, time);
+          const end = fate(key, time);
+          if (end === "done") await finish(laid, key);
+          if (end === "failed") failed.set(key, "it said no");
+        }
+        open = [];
+        return { waiting: new Set(), running: new Set(), failed };
+      },
+      async cancel() {
+        open = [];
+      },
+    };
+    return { engine, submitted };
+  }
+
+  const finish = ({ opened, store }: Laid, key: string) => {
+    const curve = { steps: [], losses: [] };
+    const { seed } = findRun(opened, key);
+    const record = {
+      seed,
+      rate: 0.02,
+      loss: 1,
+      training: curve,
+      heldOut: curve,
+      tokensPerSecond: 1,
+      sample: null,
+      speeds: null,
+    };
+    return keepRecord(store, {
+      experiment: opened.id,
+      key,
+      engine: "fake",
+      versions,
+      machine: {},
+      finished: "",
+      record,
+    });
+  };
+
+  function onlooker(signal = new AbortController().signal) {
+    const scenes: Scene[] = [];
+    return { signal, cancels: false, seconds: 0, scenes, watch: (scene: Scene) => scenes.push(scene), tell: () => {} };
+  }
+
+  test("gets runs once what they wait for is done, in lists of its size, and lost ones again", async () => {
+    const laid = await layOut("driven");
+    const { engine, submitted } = fake(laid, (key, time) =>
+      key === "v1-MLA-s1-r0.02" && time === 1 ? "lost" : "done",
+    );
+    expect(await drive(laid.opened, laid.store, engine, onlooker())).toBe(true);
+    expect(submitted).toEqual([
+      ["v0-MHA-s1-r0.001", "v0-MHA-s1-r0.02", "v1-MLA-s1-r0.001"],
+      ["v1-MLA-s1-r0.02"],
+      ["v1-MLA-s1-r0.02", "v0-MHA-s2"],
+      ["v1-MLA-s2"],
+    ]);
+    // All is done: nothing is handed over again.
+    expect(await drive(laid.opened, laid.store, engine, onlooker())).toBe(true);
+    expect(submitted).toHaveLength(4);
+  });
+
+  test("whose runs fail finishes the others, and then says which and why", async () => {
+    const laid = await layOut("failing", { ...settings, rates: [0.02] });
+    const { engine, submitted } = fake(laid, (key) =>
+      key === "v1-MLA-s1" ? "failed" : key === "v0-MHA-s2" ? "lost" : "done",
+    );
+    await expect(drive(laid.opened, laid.store, engine, onlooker())).rejects.toThrow(
+      /got 2 runs that failed \(v1-MLA-s1: it said no; v0-MHA-s2: the engine gave it up 3 times\)/,
+    );
+    expect(submitted.flat().filter((key) => key === "v1-MLA-s1")).toHaveLength(1);
+    expect((await collect(laid.opened, laid.store)).missing).toEqual(["v1-MLA-s1", "v0-MHA-s2"]);
+  });
+
+  test("that holds runs gets none of them twice from whoever looks later", async () => {
+    const laid = await layOut("attached", { ...settings, rates: [0.02] });
+    const { engine, submitted } = fake(laid, () => "done");
+    const stop = new AbortController();
+    const all = laid.opened.experiment.runs.map(({ key }) => key);
+    const holding: Engine = {
+      ...engine,
+      look: async () => ({ waiting: new Set(submitted.flat()), running: new Set(), failed: new Map() }),
+    };
+    const leaving = onlooker(stop.signal);
+    const watch = () => stop.abort();
+    expect(await drive(laid.opened, laid.store, holding, { ...leaving, watch })).toBe(false);
+    expect(submitted.flat()).toEqual(all);
+    expect(await drive(laid.opened, laid.store, engine, onlooker())).toBe(true);
+    expect(submitted.flat()).toEqual(all);
+    const other = { ...engine, name: "other" };
+    await expect(drive(laid.opened, laid.store, other, onlooker())).rejects.toThrow(/handed to fake, expected other/);
+  });
+
+  test("of processes starts a killed one anew and tells the last words of one that fails", async () => {
+    const laid = await layOut("processes", { ...settings, rates: [0.02] });
+    const script = join(scratch, "task.mjs");
+    const mark = join(scratch, "killed");
+    const records = join(laid.store.where, "ready");
+    await writeFile(
+      script,
+      `import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+       const key = process.argv[5];
+       if (key === "v0-MHA-s1" && !existsSync(${JSON.stringify(mark)})) {
+         writeFileSync(${JSON.stringify(mark)}, "");
+         process.kill(process.pid, "SIGKILL");
+       }
+       if (key === "v1-MLA-s2") { console.error("first\\nno memory"); process.exit(1); }
+       mkdirSync(process.argv[7] + "/" + key, { recursive: true });
+       copyFileSync(${JSON.stringify(records)} + "/" + key + "/record.json", process.argv[7] + "/" + key + "/record.json");`,
+    );
+    for (const { key } of laid.opened.experiment.runs) await finish({ ...laid, store: folderStore(records) }, key);
+    const task = { biform: [process.execPath, script], file: "e.json", where: laid.store.where, words: [] };
+    const engine = openEngine("processes:2", [], task);
+    await expect(drive(laid.opened, laid.store, engine, { ...onlooker(), seconds: 0.02 })).rejects.toThrow(
+      /got 1 runs that failed \(v1-MLA-s2: it ended with 1: no memory\)/,
+    );
+    expect((await collect(laid.opened, laid.store)).missing).toEqual(["v1-MLA-s2"]);
+    expect(await readFile(mark, "utf8")).toBe("");
+  });
+});
+
+test("what Slurm says is read by its states", () => {
+  const jobs = [{ id: "12", list: 0, keys: ["a", "b", "c", "d", "e", "f"] }];
+  const lines = [
+    ["12_0", "COMPLETED", "0:0"],
+    ["12_1", "RUNNING", "0:0"],
+    ["12_2", "FAILED", "1:0"],
+    ["12_3", "CANCELLED by 1000", "0:0"],
+    ["12_[4-5%2]", "PENDING", "0:0"],
+    ["13_0", "RUNNING", "0:0"],
+    ["12_99", "RUNNING", "0:0"],
+    [""],
+  ];
+  const { waiting, running, failed } = read(jobs, lines);
+  expect([[...waiting], [...running]]).toEqual([["e", "f"], ["b"]]);
+  expect([...failed]).toEqual([
+    ["c", "Slurm says FAILED (exit 1:0); its words are in slurm-12-2.txt"],
+    ["d", "Slurm says CANCELLED by 1000 (exit 0:0); its words are in slurm-12-3.txt"],
+  ]);
+  expect(
+    read(jobs, [
+      ["12_2", "FAILED", "130:0"],
+      ["12_3", "NODE_FAIL", "0:0"],
+    ]).failed.size,
+  ).toBe(0);
+});
+
+test("words reach a shell as they are, and the place of a run by its variable", async () => {
+  const words = ["a b", `it's "$x" \`y\``];
+  const line = taskLine({ biform: ["printf", "%s|"], file: words[0]!, where: words[1]!, words: [] }, 3, "PLACE");
+  const { stdout } = await promisify(execFile)("sh", ["-c", line], { env: { ...process.env, PLACE: "7" } });
+  expect(stdout).toBe(["compare", "--run", words[0], "list-3.7", "--out", words[1], ""].join("|"));
+});
