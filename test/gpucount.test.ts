@@ -21,6 +21,8 @@ const most: readonly (readonly [name: string, spec: string, form: string, cache:
   ["Qwen3", "GQA2-128-QKNorm", "grouped", "f32", 8],
   ["DeepSeek-V2-Lite", "MLA", "absorbed", "f32", 10],
   ["MiniCPM3", "MLA-QLoRA", "absorbed", "f32", 11],
+  ["Kimi Linear's KDA", "KDA", "recurrent", "f32", 9],
+  ["gated delta net", "GDN", "recurrent", "f32", 8],
 ];
 
 const sizes = { vocabulary: 300, width: 64, heads: 4 };

@@ -3,6 +3,7 @@ import type { CombineKernel, UpdateKernel } from "./add/index.ts";
 import type { AttendBackwardKernel, AttendEachKernel, AttendKernel } from "./attend/index.ts";
 import type { BiasGradientKernel, BiasKernel } from "./bias/index.ts";
 import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
+import type { ShortKernel } from "./conv/short.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
 import type { ContractKernel } from "./einsum/index.ts";
 import type { GatherKernel, ScatterKernel } from "./embed/index.ts";
@@ -14,7 +15,7 @@ import type { LossBackwardKernel, LossKernel } from "./loss/index.ts";
 import type { MapBackwardKernel, MapKernel } from "./map/index.ts";
 import type { MergeKernel } from "./merge/index.ts";
 import type { MultiplyBackwardKernel, MultiplyKernel } from "./multiply/index.ts";
-import type { NormBackwardKernel, NormKernel } from "./norm/index.ts";
+import type { GatedNormKernel, NormBackwardKernel, NormKernel } from "./norm/index.ts";
 import type { AdamwKernel, SquaresKernel } from "./optimise/index.ts";
 import type { PackKernel } from "./pack/index.ts";
 import type { LoadKernel, StoreKernel } from "./pages/index.ts";
@@ -69,4 +70,10 @@ export interface Kernels {
   readonly squares: SquaresKernel;
   readonly storePages: StoreKernel;
   readonly update: UpdateKernel;
+}
+
+/** Kernels that are several ops in one: a device may bring them (see `fused` in op.ts). */
+export interface Fused {
+  readonly gatedNorm: GatedNormKernel;
+  readonly short: ShortKernel;
 }

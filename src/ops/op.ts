@@ -1,7 +1,7 @@
 import type { Kernel, Operation } from "../tensor/device.ts";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
 import type { Device, Recorder, TapeNode, Tensor } from "../tensor/tensor.ts";
-import type { Kernels } from "./kernel.ts";
+import type { Fused, Kernels } from "./kernel.ts";
 
 /**
  * Declares a kernel: which of its arguments it writes, or updates in place, by their places. Gives a device's own code for it,
@@ -20,6 +20,15 @@ export function kernel<Name extends keyof Kernels>(
     }
     return found as Kernels[Name];
   };
+}
+
+/** The same of a kernel that is several ops in one: undefined on a device that has none, where these run one after the other. */
+export function fused<Name extends keyof Fused>(
+  name: Name,
+  effects: Omit<Operation, "name">,
+): (device: Device) => Fused[Name] | undefined {
+  const operation: Operation = { name, ...effects };
+  return (device) => device.kernel(operation) as Fused[Name] | undefined;
 }
 
 function refuseKernel(name: string, { kind }: Device): never {

@@ -4,6 +4,7 @@ import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
 import { attendBackwardWebgpu } from "./attend/gpu/webgpu.ts";
 import { attendEachWebgpu, attendWebgpu } from "./attend/webgpu.ts";
 import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
+import { shortWebgpu } from "./conv/short.wgsl.ts";
 import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
@@ -11,13 +12,13 @@ import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
 import { contractEachWebgpu, groupWebgpu } from "./expert/webgpu.ts";
 import { factoredWebgpu } from "./factored/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
-import type { Kernels } from "./kernel.ts";
+import type { Fused, Kernels } from "./kernel.ts";
 import { leadersWebgpu } from "./leaders/webgpu.ts";
 import { lossBackwardWebgpu, lossWebgpu } from "./loss/webgpu.ts";
 import { mapBackwardWebgpu, mapWebgpu } from "./map/webgpu.ts";
 import { mergeWebgpu } from "./merge/webgpu.ts";
 import { multiplyBackwardWebgpu, multiplyWebgpu } from "./multiply/webgpu.ts";
-import { normBackwardWebgpu, normWebgpu } from "./norm/webgpu.ts";
+import { gatedNormWebgpu, normBackwardWebgpu, normWebgpu } from "./norm/webgpu.ts";
 import { adamwWebgpu, squaresWebgpu } from "./optimise/webgpu.ts";
 import { packWebgpu } from "./pack/webgpu.ts";
 import { loadPagesWebgpu, storePagesWebgpu } from "./pages/webgpu.ts";
@@ -28,7 +29,7 @@ import { ropeWebgpu } from "./rope/webgpu.ts";
 import { routeWebgpu } from "./route/webgpu.ts";
 import { selectWebgpu } from "./select/webgpu.ts";
 
-const kernels: Kernels = {
+const kernels: Kernels & Fused = {
   accumulate: accumulateWebgpu,
   adamw: adamwWebgpu,
   attend: attendWebgpu,
@@ -46,6 +47,7 @@ const kernels: Kernels = {
   factored: factoredWebgpu,
   gate: gateWebgpu,
   gateBackward: gateBackwardWebgpu,
+  gatedNorm: gatedNormWebgpu,
   gather: gatherWebgpu,
   group: groupWebgpu,
   leaders: leadersWebgpu,
@@ -68,6 +70,7 @@ const kernels: Kernels = {
   route: routeWebgpu,
   scatter: scatterWebgpu,
   select: selectWebgpu,
+  short: shortWebgpu,
   squares: squaresWebgpu,
   storePages: storePagesWebgpu,
   update: updateWebgpu,
@@ -75,5 +78,5 @@ const kernels: Kernels = {
 
 /** What the WebGPU device runs: every op as launches of its shaders, in float32. */
 export function webgpuKernel({ name }: Operation): Kernel | undefined {
-  return kernels[name as keyof Kernels];
+  return kernels[name as keyof typeof kernels];
 }

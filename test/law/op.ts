@@ -4,6 +4,7 @@ import { add, reshape, scaleBy } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
 import { addBias } from "../../src/ops/bias/index.ts";
 import { conv } from "../../src/ops/conv/index.ts";
+import { type Short, shorts } from "../../src/ops/conv/short.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather, gatherRows } from "../../src/ops/embed/index.ts";
 import { attendFactored } from "../../src/ops/factored/index.ts";
@@ -13,15 +14,16 @@ import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { type Mapping, map } from "../../src/ops/map/index.ts";
 import { merge } from "../../src/ops/merge/index.ts";
 import { multiply } from "../../src/ops/multiply/index.ts";
-import { rmsNorm } from "../../src/ops/norm/index.ts";
+import { gatedNorm, rmsNorm } from "../../src/ops/norm/index.ts";
 import { Normed } from "../../src/ops/norm/normed.ts";
 import { adamw, squares } from "../../src/ops/optimise/index.ts";
 import { previous } from "../../src/ops/previous/index.ts";
-import { addProduct, type Factor, gatedProduct, products } from "../../src/ops/products/index.ts";
+import { addProduct, type Factor, gatedProduct, products, productsOf } from "../../src/ops/products/index.ts";
 import { ready } from "../../src/ops/ready/index.ts";
 import { rope, rotation } from "../../src/ops/rope/index.ts";
 import { route } from "../../src/ops/route/index.ts";
 import { select } from "../../src/ops/select/index.ts";
+import { Joined } from "../../src/tensor/joined.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { sizeOf, Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { continuedProgram, ruleProgram, rules } from "./rule.ts";
@@ -399,6 +401,92 @@ const convolved = op(
   },
 );
 
+/** Products of two tensors, what becomes of them, and a pair that gates: all in one. */
+const productsOfTwo = op(
+  fc.record({
+    t: rare,
+    depths: fc.tuple(fc.constantFrom(4, 8, 20), fc.constantFrom(4, 8, 36)),
+    heads: fc.constantFrom(1, 2, 3),
+    n: fc.constantFrom(1, 4, 8),
+    afters: fc.array(
+      fc.record({
+        by: fc.constantFrom("sigmoid" as const, "silu" as const, "softplus" as const),
+        times: fc.constantFrom(undefined, -1, 2.5),
+        rate: fc.constantFrom("none", "inside", "outside"),
+        biased: fc.boolean(),
+      }),
+      { minLength: 2, maxLength: 2 },
+    ),
+    down: fc.boolean(),
+  }),
+  ({ t, depths, heads, n, afters, down }, random) => {
+    const shapes = depths.map((d) => (down ? [d, heads, n] : [heads, n, d]));
+    const spec = down ? "t d, d h n -> t h n" : "t d, h n d -> t h n";
+    return {
+      inputs: [
+        ...depths.map((d, i) => operand(`x${i}`, [t, d], random)),
+        ...[0, 1, 0, 0].map((from, i) => operand(`w${i}`, shapes[from]!, random)),
+        ...afters.map((_, i) => operand(`rate${i}`, [heads], random, 0.5)),
+        ...afters.map((_, i) => operand(`bias${i}`, [heads, n], random)),
+      ],
+      steps: 24,
+      run([x0, x1, w0, w1, w2, w3, ...rest]) {
+        const factor = (w: Tensor, i: number): Factor => {
+          const { by, times, rate, biased } = afters[i]!;
+          const after = { by, times, rate: rate === "none" ? undefined : rest[i], inside: rate === "inside" };
+          return [spec, w, biased ? rest[2 + i] : undefined, after];
+        };
+        const [a, b, c] = productsOf(
+          { x: x0!, of: [factor(w0!, 0)] },
+          { x: x1!, of: [factor(w1!, 1)] },
+          {
+            x: x0!,
+            of: [
+              [spec, w2!],
+              [spec, w3!],
+            ],
+          },
+        );
+        return add(add(a, b), c);
+      },
+    };
+  },
+);
+
+/** Short convolutions of several tensors, of sequences that may differ in length, and then of what comes after. */
+const shortened = op(
+  fc.record({
+    lengths: fc.array(fc.constantFrom(1, 1, 2, 5, 8, 9), { minLength: 1, maxLength: 3 }),
+    h: fc.constantFrom(1, 2, 3),
+    n: fc.constantFrom(1, 3, 8, 65),
+    width: fc.integer({ min: 2, max: 8 }),
+    list: fc.array(fc.record({ bias: fc.boolean(), unit: fc.boolean() }), { minLength: 1, maxLength: 4 }),
+    carried: fc.boolean(),
+  }),
+  ({ lengths, h, n, width, list, carried }, random) => {
+    const t = lengths.reduce((sum, length) => sum + length, 0);
+    const draw = (name: string, shape: number[], spread?: number) => operand(name, [...shape], random, spread);
+    const tails = list.map((_, i) => lengths.map((_, j) => draw(`tail${i} ${j}`, [width - 1, h, n])));
+    return {
+      inputs: list.flatMap((_, i) => [
+        draw(`x${i}`, [t, h, n]),
+        draw(`w${i}`, [h, n, width]),
+        draw(`bias${i}`, [h, n]),
+      ]),
+      steps: 24,
+      run(tensors) {
+        const before = tails.map((of) => Joined.of(of.map((tail) => onto(tensors[0]!.device, tail))));
+        const all = list.map(({ bias, unit }, i): Short => {
+          const [x, w, b] = tensors.slice(3 * i, 3 * i + 3);
+          return { x: x!, w: w!, bias: bias ? b : undefined, before: carried ? before[i] : undefined, unit };
+        });
+        const batch = lengths.length === 1 ? 1 : lengths;
+        return [...shorts(all, batch), ...shorts(all, batch)].reduce((sum, y) => add(sum, y));
+      },
+    };
+  },
+);
+
 /** The ops that gradients flow through. */
 export const differentiable: Readonly<Record<string, Op>> = {
   einsum: contraction,
@@ -559,6 +647,16 @@ export const unrecorded: Readonly<Record<string, Op>> = {
     },
   ),
   addProduct: addedProduct,
+  productsOf: productsOfTwo,
+  shorts: shortened,
+  gatedNorm: op(vectors, (shape, random) => ({
+    inputs: [
+      operand("x", shape, random),
+      operand("gain", shape.slice(-1), random, 0.5, 1),
+      operand("gate", shape, random),
+    ],
+    run: ([x, gain, gate]) => gatedNorm(x!, gain!, 1e-6, gate!),
+  })),
   deltaContinued: op(rules, continuedProgram),
   squares: op(vectors, (shape, random) => ({
     inputs: [operand("x", shape, random)],

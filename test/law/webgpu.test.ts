@@ -26,7 +26,18 @@ else {
     if (plain && typeof plain !== "string") plain.close();
   });
   if (plain && typeof plain !== "string") {
-    const summed = ["einsum", "products", "gatedProduct", "ready", "rmsNorm", "crossEntropy", "addProduct", "squares"];
+    const summed = [
+      "einsum",
+      "products",
+      "gatedProduct",
+      "ready",
+      "rmsNorm",
+      "crossEntropy",
+      "addProduct",
+      "squares",
+      "shorts",
+      "gatedNorm",
+    ];
     const ops = Object.entries({ ...differentiable, ...unrecorded }).filter(([name]) => summed.includes(name));
     test.each(ops)("%s agrees with the reference without subgroups", (name, { draw, make }) =>
       holds(draw, (drawn) => agrees(name, make(drawn), plain, name in unrecorded ? "output" : "gradients"), 8),

@@ -26,7 +26,7 @@ export const deltaNet = defineAttention({
   cache: () => ({}),
   state: mixedState,
   scale: (z) => z.n ** -0.5,
-  project: mixTokens,
+  project: (p, x, at, z, state) => mixTokens(p, x, at, z, state)[0],
   forms: mixedForms(mixedFlops),
   output: (p, o, at, z, parts, residual) => outputs(p, rmsNorm(o, p.gO, eps(z)), at, z, parts, residual),
 });

@@ -1,10 +1,8 @@
-import { einsum } from "../../ops/einsum/index.ts";
-import { map } from "../../ops/map/index.ts";
 import { defineAttention } from "../define.ts";
 import { outputParams } from "./rank.ts";
 import {
   decayInitial,
-  decayRates,
+  decayOf,
   gatedOutput,
   mixedFlops,
   mixedForms,
@@ -38,11 +36,18 @@ export const gdn = defineAttention({
   cache: () => ({}),
   state: mixedState,
   scale: (z) => z.n ** -0.5,
-  project: (p, x, at, z, state) => ({
-    ...mixTokens(p, x, at, z, state),
-    decay: decayRates(einsum("t d, d h -> t h", x, p.wA), p, z),
-    gate: map(einsum("t d, d h v -> t h v", x, p.wG), "silu"),
-  }),
+  project(p, x, at, z, state) {
+    const [mixed, decay, gate] = mixTokens(
+      p,
+      x,
+      at,
+      z,
+      state,
+      ["t d, d h -> t h", p.wA, p.bT, decayOf(p.aLog, z)],
+      ["t d, d h v -> t h v", p.wG, undefined, { by: "silu" }],
+    );
+    return { ...mixed, decay, gate };
+  },
   forms: mixedForms((z) => mixedFlops(z) + 2 * z.d * z.h * (1 + z.v)),
   output: (p, o, at, z, parts, residual) => gatedOutput(p, o, at, z, parts, residual),
 });

@@ -1,12 +1,9 @@
-import { addBias } from "../../ops/bias/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { map } from "../../ops/map/index.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { productsOf } from "../../ops/products/index.ts";
 import { defineAttention, type Sizes } from "../define.ts";
 import { outputParams } from "./rank.ts";
 import {
   decayInitial,
-  decayRates,
+  decayOf,
   gatedOutput,
   mixedFlops,
   mixedForms,
@@ -52,15 +49,24 @@ export const kda = defineAttention({
   state: mixedState,
   scale: (z) => z.n ** -0.5,
   project(p, x, at, z, state) {
-    const through = (down: Tensor | undefined, up: Tensor | undefined, whole: Tensor | undefined) =>
-      whole
-        ? einsum("t d, d h n -> t h n", x, whole)
-        : einsum("t c, c h n -> t h n", einsum("t d, d c -> t c", x, down!), up!);
-    return {
-      ...mixTokens(p, x, at, z, state),
-      decay: decayRates(through(p.wDF, p.wUF, p.wF), p, z),
-      gate: map(addBias(through(p.wDG, p.wUG, p.wG), p.bG), "sigmoid"),
-    };
+    const decay = [p.bT, decayOf(p.aLog, z)] as const;
+    const gate = [p.bG, { by: "sigmoid" }] as const;
+    const [mixed, toDecay, toGate, ...whole] = mixTokens(
+      p,
+      x,
+      at,
+      z,
+      state,
+      ["t d, d c -> t c", p.wDF],
+      ["t d, d c -> t c", p.wDG],
+      ["t d, d h n -> t h n", p.wF, ...decay],
+      ["t d, d h v -> t h v", p.wG, ...gate],
+    );
+    const [through, other] = productsOf(
+      toDecay && { x: toDecay, of: [["t c, c h n -> t h n", p.wUF!, ...decay]] },
+      toGate && { x: toGate, of: [["t c, c h v -> t h v", p.wUG!, ...gate]] },
+    );
+    return { ...mixed, decay: (whole[0] ?? through)!, gate: (whole[1] ?? other)! };
   },
   forms: mixedForms((z) => mixedFlops(z) + gateFlops(z)),
   output: (p, o, at, z, parts, residual) => gatedOutput(p, o, at, z, parts, residual),

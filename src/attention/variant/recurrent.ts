@@ -1,12 +1,9 @@
-import { scaleBy } from "../../ops/add/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
-import { conv, keepTail } from "../../ops/conv/index.ts";
+import { shorts } from "../../ops/conv/short.ts";
 import { BLOCK } from "../../ops/delta/chunk.ts";
 import { delta, deltaFlops } from "../../ops/delta/index.ts";
-import { map } from "../../ops/map/index.ts";
-import { multiply } from "../../ops/multiply/index.ts";
-import { rmsNorm } from "../../ops/norm/index.ts";
-import { products, type Residual } from "../../ops/products/index.ts";
+import { gatedNorm } from "../../ops/norm/index.ts";
+import type { After } from "../../ops/products/after.ts";
+import { type Factor, products, type Residual, type Results } from "../../ops/products/index.ts";
 import type { Random } from "../../tensor/random.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Initial, Sizes } from "../define.ts";
@@ -60,29 +57,35 @@ type MixedHeld = Record<"wQ" | "wK" | "wV" | "fQ" | "fK" | "fV" | "wB", Tensor> 
   Record<"aFQ" | "aFK" | "aFV", Tensor | undefined>;
 type MixedState = Readonly<Record<keyof ReturnType<typeof mixedState>, Tensor>>;
 
-/** Queries, keys and values after their convolutions, and the step beta in 0..1 (0..2 where doubled). */
-export function mixTokens(p: MixedHeld, x: Tensor, at: At, z: Sizes, state: MixedState | undefined) {
-  const through = (raw: Tensor, w: Tensor, bias: Tensor | undefined, before: Tensor | undefined) => {
-    const y = map(conv(raw, w, { bias, batch: at.batch, before }), "silu");
-    if (before) keepTail(raw, before, taps(z), at.batch);
-    return y;
-  };
-  // x / sqrt(sum x^2 + 1e-6), as a norm over the mean square.
-  const unit = (t: Tensor) => scaleBy(rmsNorm(t, undefined, 1e-6 / z.n), z.n ** -0.5);
-  const [rawQ, rawK, rawV, rawB] = products(
+/**
+ * Queries, keys and values after their convolutions, and the step beta in 0..1 (0..2 where doubled); then what else of the hidden
+ * states is asked for.
+ */
+export function mixTokens<const F extends readonly Factor<Tensor | undefined>[]>(
+  p: MixedHeld,
+  x: Tensor,
+  at: At,
+  z: Sizes,
+  state: MixedState | undefined,
+  ...factors: F
+): [mixed: Mixed, ...made: Results<F>] {
+  const [rawQ, rawK, rawV, beta, ...made] = products(
     x,
     ["t d, d g n -> t g n", p.wQ],
     ["t d, d g n -> t g n", p.wK],
     ["t d, d h v -> t h v", p.wV],
-    ["t d, d h -> t h", p.wB],
+    ["t d, d h -> t h", p.wB, undefined, { by: "sigmoid", times: z.with?.doubled ? 2 : 1 }],
+    ...factors,
   );
-  const beta = map(rawB, "sigmoid");
-  return {
-    q: unit(through(rawQ, p.fQ, p.aFQ, state?.tailQ)),
-    k: unit(through(rawK, p.fK, p.aFK, state?.tailK)),
-    v: through(rawV, p.fV, p.aFV, state?.tailV),
-    beta: z.with?.doubled ? scaleBy(beta, 2) : beta,
-  };
+  const [q, k, v] = shorts(
+    [
+      { x: rawQ, w: p.fQ, bias: p.aFQ, before: state?.tailQ, unit: true },
+      { x: rawK, w: p.fK, bias: p.aFK, before: state?.tailK, unit: true },
+      { x: rawV, w: p.fV, bias: p.aFV, before: state?.tailV },
+    ],
+    at.batch ?? 1,
+  );
+  return [{ q: q!, k: k!, v: v!, beta }, ...(made as Results<F>)];
 }
 
 /** A in 1..16, and time steps spread evenly in logarithm over 0.001..0.1, kept as what softplus makes them of. */
@@ -92,14 +95,13 @@ export const decayInitial = {
 };
 
 /**
- * The logarithm of a decay, per head `[t, h]` or per channel `[t, h, n]`: -exp(A) softplus(raw + dt), or where it is bounded
- * floor sigmoid(exp(A) (raw + dt)).
+ * What becomes of a product where it is the logarithm of a decay, per head `[t, h]` or per channel `[t, h, n]`, raw + dt being the
+ * product and its bias: -exp(A) softplus(raw + dt), or where it is bounded floor sigmoid(exp(A) (raw + dt)).
  */
-export function decayRates(raw: Tensor, p: Readonly<Record<"bT" | "aLog", Tensor>>, z: Sizes): Tensor {
-  const [given, rate] = [addBias(raw, p.bT), map(p.aLog, "exp")];
-  if (z.with?.boundedDecay) return scaleBy(map(multiply(given, rate, 1), "sigmoid"), z.floor ?? -5);
-  return multiply(map(given, "softplus"), scaleBy(rate, -1), 1);
-}
+export const decayOf = (aLog: Tensor, z: Sizes): After =>
+  z.with?.boundedDecay
+    ? { by: "sigmoid", times: z.floor ?? -5, rate: aLog, inside: true }
+    : { by: "softplus", times: -1, rate: aLog };
 
 /** Heads' outputs, normed and gated, to `[t, d]`. */
 export function gatedOutput(
@@ -110,10 +112,10 @@ export function gatedOutput(
   parts: { readonly gate: Tensor },
   residual: Residual | undefined,
 ): Tensor {
-  return outputs(p, multiply(rmsNorm(o, p.gO, eps(z)), parts.gate), at, z, parts, residual);
+  return outputs(p, gatedNorm(o, p.gO, eps(z), parts.gate), at, z, parts, residual);
 }
 
-interface Mixed extends Record<"q" | "k" | "v" | "beta", Tensor> {
+export interface Mixed extends Record<"q" | "k" | "v" | "beta", Tensor> {
   readonly decay?: Tensor | undefined;
 }
 

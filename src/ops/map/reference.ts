@@ -4,7 +4,7 @@ import type { MapBackwardKernel, MapKernel, Mapping } from "./index.ts";
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 
-const functions: Readonly<Record<Mapping, (x: number) => number>> = {
+export const functions: Readonly<Record<Mapping, (x: number) => number>> = {
   sigmoid,
   silu: (x) => x * sigmoid(x),
   softplus,

@@ -2,17 +2,7 @@ import { eachShader, launchEach } from "../../device/gpu/each.ts";
 import { functions } from "../../device/gpu/function.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { MapBackwardKernel, MapKernel, Mapping } from "./index.ts";
-
-/** In WGSL, of x. */
-const values: Readonly<Record<Mapping, string>> = {
-  sigmoid: "sigmoidOf(x)",
-  silu: "x / (1.0 + expOf(-x))",
-  softplus: "softplusOf(x)",
-  logSigmoid: "-softplusOf(-x)",
-  exp: "expOf(x)",
-  relu: "max(x, 0.0)",
-  tanh: "tanhOf(x)",
-};
+import { values } from "./value.wgsl.ts";
 
 /** Derivatives, of what `from` is (see MapBackwardKernel). */
 const slopes: Readonly<Record<Mapping, string>> = {

@@ -1,6 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, record } from "../op.ts";
+import { multiply } from "../multiply/index.ts";
+import { fused, kernel, record, recorderOf } from "../op.ts";
 
 /** out = x / sqrt(mean(x^2) + eps) * gain over the last axis; gain over the last axes, of 1 where absent. */
 export type NormKernel = (x: Tensor, gain: Tensor | undefined, eps: number, out: Tensor) => void;
@@ -15,7 +16,11 @@ export type NormBackwardKernel = (
   dgain: Tensor | undefined,
 ) => void;
 
+/** The same as `NormKernel`, times `gate`, which has x's shape. */
+export type GatedNormKernel = (x: Tensor, gain: Tensor, eps: number, gate: Tensor, out: Tensor) => void;
+
 const forward = kernel("norm", { writes: [3] });
+const gated = fused("gatedNorm", { writes: [4] });
 const backward = kernel("normBackward", { writes: [4, 5] });
 
 /**
@@ -43,4 +48,14 @@ export function rmsNorm(x: Tensor, gain: Tensor | undefined, eps = 1e-6): Tensor
       return [dx, dgain];
     },
   });
+}
+
+/** `rmsNorm` times a gate of x's shape, number by number: one launch where a device can. Throws ShapeError. */
+export function gatedNorm(x: Tensor, gain: Tensor, eps: number, gate: Tensor): Tensor {
+  const run = gated(x.device);
+  if (!run || recorderOf([x, gain, gate]) || `${gate.shape}` !== `${x.shape}` || gain.size !== x.shape.at(-1))
+    return multiply(rmsNorm(x, gain, eps), gate);
+  const output = new Tensor(x.device, x.shape);
+  run(x, gain, eps, gate, output);
+  return output;
 }

@@ -3,7 +3,7 @@ import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { NormBackwardKernel, NormKernel } from "./index.ts";
+import type { GatedNormKernel, NormBackwardKernel, NormKernel } from "./index.ts";
 
 /** Threads of a workgroup, which has one row: few for a head, many for a whole token. */
 const threadsFor = (e: number) => (e > 256 ? 256 : 64);
@@ -22,12 +22,12 @@ const gainOf = (GAIN: unknown) => (GAIN ? "gain[p.gain_at + (at + i) % p.gains]"
 
 const forward: Shader = {
   name: "norm",
-  reads: { x: "f32", gain: "f32" },
+  reads: { x: "f32", gain: "f32", gate: "f32" },
   writes: { out: "f32" },
   numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
-  code: ({ THREADS, GAIN, SUBGROUP }) => /* wgsl */ `${reductions(Number(THREADS), SUBGROUP)}
+  code: ({ THREADS, GAIN, GATE, SUBGROUP }) => /* wgsl */ `${reductions(Number(THREADS), SUBGROUP)}
 ${mainOf(Number(THREADS), SUBGROUP)}${start(Number(THREADS))}
-  for (var i = thread; i < p.width; i += ${THREADS}) { out[p.out_at + at + i] = x[p.x_at + at + i] * r * ${gainOf(GAIN)}; }
+  for (var i = thread; i < p.width; i += ${THREADS}) { out[p.out_at + at + i] = x[p.x_at + at + i] * r * ${gainOf(GAIN)}${GATE ? " * gate[p.gate_at + at + i]" : ""}; }
 }`,
 };
 
@@ -74,6 +74,11 @@ function sizesOf(x: Tensor, gain: Tensor | undefined, eps: number) {
 export const normWebgpu: NormKernel = (x, gain, eps, out) => {
   const { constants, numbers, groups } = sizesOf(x, gain, eps);
   (out.device as WebgpuDevice).launch(forward, constants, { x, gain, out }, numbers, groups);
+};
+
+export const gatedNormWebgpu: GatedNormKernel = (x, gain, eps, gate, out) => {
+  const { constants, numbers, groups } = sizesOf(x, gain, eps);
+  (out.device as WebgpuDevice).launch(forward, { ...constants, GATE: true }, { x, gain, gate, out }, numbers, groups);
 };
 
 export const normBackwardWebgpu: NormBackwardKernel = (x, gain, eps, g, dx, dgain) => {

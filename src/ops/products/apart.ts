@@ -1,24 +1,32 @@
 import { Tensor } from "../../tensor/tensor.ts";
 import type { Kernels } from "../kernel.ts";
+import { finishInto } from "./after.ts";
 import type { Contraction, ProductsKernel } from "./index.ts";
 
 /** Products one after the other, of a device's own kernels for their parts. */
-export function apart({ contract, bias, gate, update }: Pick<Kernels, "contract" | "bias" | "gate" | "update">) {
+export function apart(
+  kernels: Pick<Kernels, "contract" | "bias" | "gate" | "update" | "map" | "multiply" | "combine">,
+) {
+  const { contract, bias, gate, update } = kernels;
+  const finish = finishInto(kernels);
   const whole = (x: Tensor, one: Contraction, out: Tensor) => {
-    if (!one.bias) {
-      contract(one.plan, x, one.weight, out, "set");
-      return;
+    const { plan, weight, after } = one;
+    const sum = after ? new Tensor(x.device, plan.shape) : out;
+    const plain = one.bias ? new Tensor(x.device, plan.shape) : sum;
+    contract(plan, x, weight, plain, "set");
+    if (one.bias) {
+      bias(plain, one.bias, sum);
+      plain.free();
     }
-    const plain = new Tensor(x.device, one.plan.shape);
-    contract(one.plan, x, one.weight, plain, "set");
-    bias(plain, one.bias, out);
-    plain.free();
+    if (!after) return;
+    finish(sum, after, out);
+    sum.free();
   };
-  const run: ProductsKernel = (x, list, outs) => {
+  const run: ProductsKernel = (list, outs) => {
     for (let i = 0; i < list.length; i++) {
-      const [{ of, by }, out] = [list[i]!, outs[i]!];
+      const [{ x, of, by }, out] = [list[i]!, outs[i]!];
       const [one, other] = of;
-      if (by === 1 && !one.bias && !other) {
+      if (by === 1 && !one.bias && !one.after && !other) {
         contract(one.plan, x, one.weight, out, "add");
         continue;
       }

@@ -1,16 +1,23 @@
-import { logistic } from "../../device/gpu/function.ts";
+import { functions, logistic } from "../../device/gpu/function.ts";
 import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
 import { dotOf, isNibbles, sumLanes, THREADS } from "../einsum/few.wgsl.ts";
+import type { Mapping } from "../map/index.ts";
+import { values } from "../map/value.wgsl.ts";
 import { weightCodes } from "../packed/weight.wgsl.ts";
 
 // Several products of a few rows in one launch: workgroups of each product one after the other, and what each reads of a weight it
 // reads once, as in einsum/few.wgsl.ts. Where rows are to be normed, threads add up their squares as they go through them.
 
-/** A product of a class: its weights' formats (two where one gates the other), which of them have a bias, and whether it is added. */
+/**
+ * A product of a class: which of the inputs it is of, its weights' formats (two where one gates the other), which of them have a bias,
+ * what becomes of it, and whether it is added.
+ */
 export interface FewProduct {
+  readonly from: number;
   readonly formats: readonly PackedFormat[];
   readonly biases: readonly boolean[];
+  readonly after: { readonly by: Mapping; readonly rate: "none" | "inside" | "outside" } | undefined;
   readonly added: boolean;
 }
 
@@ -24,7 +31,8 @@ export interface FewClass {
   /** Threads that share a row of a weight, and rows of it that they have each (across). */
   readonly lanes: number;
   readonly each: number;
-  readonly normed: boolean;
+  /** Of each input, whether it is to be normed. */
+  readonly normed: readonly boolean[];
 }
 
 /** Threads side by side of a workgroup that goes down, each with four columns. */
@@ -40,17 +48,31 @@ export function fewShader(of: FewClass): Omit<Shader, "name"> {
   const { way, list, normed } = of;
   const weights = list.flatMap(({ formats }) => formats);
   const named = list.flatMap(({ biases }) => biases).map((there, i) => (there ? [`bias${i}`] : []));
+  const rates = list.flatMap(({ after }, i) => (after && after.rate !== "none" ? [`rate${i}`] : []));
+  const four = way === "across" ? "vec4f" : "f32";
   const each = (names: readonly string[]) => weights.flatMap((_, i) => names.map((name) => [`${name}${i}`, "u32"]));
   return {
     reads: {
-      a: way === "across" ? "vec4f" : "f32",
-      ...(normed ? { gain: way === "across" ? "vec4f" : "f32" } : {}),
+      ...Object.fromEntries(
+        normed.flatMap((gain, i) => [`a${i}`, ...(gain ? [`gain${i}`] : [])].map((name) => [name, four])),
+      ),
       ...Object.fromEntries(weights.map((_, i) => [`b${i}`, "u32"])),
-      ...Object.fromEntries(named.flat().map((name) => [name, "f32"])),
+      ...Object.fromEntries([...named.flat(), ...rates].map((name) => [name, "f32"])),
     },
     writes: Object.fromEntries(list.map((_, i) => [`c${i}`, "f32"])),
     numbers: {
-      ...{ rows: "u32", depth: "u32", eps: "f32", by: "f32" },
+      ...{ rows: "u32", by: "f32" },
+      ...Object.fromEntries(normed.flatMap((gain, i) => [[`depth${i}`, "u32"], ...(gain ? [[`eps${i}`, "f32"]] : [])])),
+      ...Object.fromEntries(
+        list.flatMap(({ after }, i) =>
+          after
+            ? [
+                [`times${i}`, "f32"],
+                [`per${i}`, "u32"],
+              ]
+            : [],
+        ),
+      ),
       ...Object.fromEntries(list.flatMap((_, i) => [`end${i}`, `columns${i}`].map((name) => [name, "u32"]))),
       ...Object.fromEntries(each(["words", "upper", "scales"])),
     } as Shader["numbers"],
@@ -65,7 +87,8 @@ interface Ways {
 }
 
 function code(of: FewClass, weights: readonly PackedFormat[], dialect: Ways): string {
-  const { way, list, rows, each, normed } = of;
+  const { way, list, rows, each } = of;
+  const normed = of.normed.some((one) => one);
   const most = Math.max(...list.map(({ formats }) => formats.length));
   // Going down, one row after the other is added up.
   const slots = way === "down" ? Number(normed) : rows * each * most + (normed ? rows : 0);
@@ -77,7 +100,7 @@ function code(of: FewClass, weights: readonly PackedFormat[], dialect: Ways): st
   });
   return /* wgsl */ `
 ${weightCodes(weights)}
-${list.some(({ formats }) => formats.length > 1) ? logistic : ""}
+${list.some(({ after }) => after) ? functions : list.some(({ formats }) => formats.length > 1) ? logistic : ""}
 ${slots ? `var<workgroup> found: array<f32, ${THREADS * slots}>;` : ""}
 ${way === "down" ? lines(most, (w) => `var<workgroup> fours${w}: array<vec4f, ${THREADS}>;`) : ""}
 ${bodies.join("\n")}
@@ -89,7 +112,7 @@ ${list.map((_, i) => `  if (id < p.end${i}) { product${i}(id${i ? ` - p.end${i -
 
 /** WGSL that puts a sum, and that of the gated product, where they belong: `row` and `column` say which. */
 function put(
-  { formats, biases, added }: FewProduct,
+  { formats, biases, added, after }: FewProduct,
   i: number,
   first: number,
   normed: boolean,
@@ -99,18 +122,25 @@ function put(
     (_, w) =>
       `${sums[w]}${normed ? " * r" : ""}${biases[w] ? ` + bias${first + w}[p.bias${first + w}_at + column]` : ""}`,
   );
-  const value = formats.length > 1 ? "x / (1.0 + expOf(-x)) * y" : "x";
+  const value = formats.length > 1 ? "x / (1.0 + expOf(-x)) * y" : after ? finished(after, i) : "x";
   const to = `c${i}[p.c${i}_at + row * p.columns${i} + column]`;
-  return `let x = ${whole[0]};
+  return `${after && after.rate !== "none" ? `let rate = expOf(rate${i}[p.rate${i}_at + column / p.per${i}]);` : ""}
+      let x = ${after?.rate === "inside" ? `rate * (${whole[0]})` : whole[0]};
       ${formats.length > 1 ? `let y = ${whole[1]};` : ""}
       ${to} = ${added ? `${to} + p.by * (${value})` : value};`;
 }
 
-const inverse = (squares: string) => `let r = 1.0 / sqrt(${squares} / f32(p.depth) + p.eps);`;
+/** WGSL of what becomes of x. */
+const finished = ({ by, rate }: NonNullable<FewProduct["after"]>, i: number) =>
+  `p.times${i} * (${values[by]})${rate === "outside" ? " * rate" : ""}`;
+
+const inverse = (squares: string, from: number) =>
+  `let r = 1.0 / sqrt(${squares} / f32(p.depth${from}) + p.eps${from});`;
 
 function across(of: FewClass, product: FewProduct, i: number, first: number, { subgroup, half }: Ways): string {
-  const { rows, lanes, each, normed } = of;
-  const { formats } = product;
+  const { rows, lanes, each } = of;
+  const { formats, from } = product;
+  const normed = of.normed[from]!;
   const both = formats.some(isNibbles);
   const sums = rows * each;
   const all = sums * formats.length;
@@ -118,12 +148,16 @@ function across(of: FewClass, product: FewProduct, i: number, first: number, { s
   const at = (w: number, r: number, j: number) => w * sums + r * each + j;
   const terms = (w: number, r: number, j: number, x: string, v: string) =>
     `      sum${at(w, r, j)} += ${dotOf(formats[w]!, half)(`${v}${w}_${j}`, `${x}${r}`)};`;
-  const step = (x: string, v: string, c: string) => `${normed ? `      let g${x} = gain[p.gain_at / 4 + ${c}];` : ""}
+  const step = (
+    x: string,
+    v: string,
+    c: string,
+  ) => `${normed ? `      let g${x} = gain${from}[p.gain${from}_at / 4 + ${c}];` : ""}
 ${lines(formats.length, (w) => lines(each, (j) => `      let ${v}${w}_${j} = four${first + w}(b${w}_${j}, ${c});`))}
 ${lines(
   rows,
-  (r) => `      ${normed ? `let raw${x}${r} = a[a${r} + ${c}];` : ""}
-      let ${x}${r} = ${normed ? `raw${x}${r} * g${x}` : `a[a${r} + ${c}]`};
+  (r) => `      ${normed ? `let raw${x}${r} = a${from}[at${r} + ${c}];` : ""}
+      let ${x}${r} = ${normed ? `raw${x}${r} * g${x}` : `a${from}[at${r} + ${c}]`};
       ${normed ? `sum${all + r} += dot(raw${x}${r}, raw${x}${r});` : ""}
 ${lines(formats.length, (w) => lines(each, (j) => terms(w, r, j, x, v)))}`,
 )}`;
@@ -138,10 +172,10 @@ ${lines(formats.length, (w) =>
     (j) => `  let b${w}_${j} = p.b${first + w}_at + min(first + ${j}, p.columns${i} - 1) * p.words${first + w};`,
   ),
 )}
-${lines(rows, (r) => `  let a${r} = (p.a_at + min(${r}u, p.rows - 1) * p.depth) / 4;`)}
+${lines(rows, (r) => `  let at${r} = (p.a${from}_at + min(${r}u, p.rows - 1) * p.depth${from}) / 4;`)}
 ${lines(slots, (k) => `  var sum${k} = 0.0;`)}
   if (inside) {
-    for (var step = lane; step < p.depth / ${both ? 8 : 4}; step += ${lanes}) {
+    for (var step = lane; step < p.depth${from} / ${both ? 8 : 4}; step += ${lanes}) {
       let i = ${both ? "8 * (step / 4) + step % 4" : "step"};
 ${step("x", "w", "i")}
 ${both ? step("y", "v", "(i + 4)") : ""}
@@ -155,7 +189,7 @@ ${sumLanes(lanes, slots, subgroup)}
     let column = first + k % ${each};
     if (column < p.columns${i} && row < p.rows) {
       let own = thread - lane;
-      ${normed ? inverse(`found[(${all} + row) * ${THREADS} + own]`) : ""}
+      ${normed ? inverse(`found[(${all} + row) * ${THREADS} + own]`, from) : ""}
       ${put(
         product,
         i,
@@ -169,8 +203,9 @@ ${sumLanes(lanes, slots, subgroup)}
 }
 
 function down(of: FewClass, product: FewProduct, i: number, first: number): string {
-  const { rows, normed } = of;
-  const { formats } = product;
+  const { rows } = of;
+  const { formats, from } = product;
+  const normed = of.normed[from]!;
   const deep = THREADS / SIDE;
   const list = (name: string, w: number) => Array.from({ length: rows }, (_, r) => `${name}${w}_${r}`).join(", ");
   return /* wgsl */ `
@@ -180,12 +215,12 @@ fn product${i}(id: u32, thread: u32) {
 ${lines(rows, (r) => lines(formats.length, (w) => `  var sum${w}_${r} = vec4f(0);`))}
 ${normed ? lines(rows, (r) => `  var squares${r} = 0.0;`) : ""}
   if (inside) {
-    for (var k = thread / ${SIDE}; k < p.depth; k += ${deep}) {
+    for (var k = thread / ${SIDE}; k < p.depth${from}; k += ${deep}) {
 ${lines(formats.length, (w) => `      let w${w} = four${first + w}(p.b${first + w}_at + k * p.words${first + w}, place);`)}
-      ${normed ? "let g = gain[p.gain_at + k];" : ""}
+      ${normed ? `let g = gain${from}[p.gain${from}_at + k];` : ""}
 ${lines(
   rows,
-  (r) => `      let x${r} = a[p.a_at + min(${r}u, p.rows - 1) * p.depth + k];
+  (r) => `      let x${r} = a${from}[p.a${from}_at + min(${r}u, p.rows - 1) * p.depth${from} + k];
       ${normed ? `squares${r} += x${r} * x${r};` : ""}
 ${lines(formats.length, (w) => `      sum${w}_${r} += x${r}${normed ? " * g" : ""} * w${w};`)}`,
 )}
@@ -207,7 +242,7 @@ ${lines(formats.length, (w) => `        fours${w}[thread] += fours${w}[thread + 
     let column = 4 * place + thread / ${SIDE};
     // The next rows of threads write the other three of the four columns.
     if (inside && row < p.rows && thread < ${4 * SIDE}) {
-      ${normed ? inverse(`found[thread % ${SIDE}]`) : ""}
+      ${normed ? inverse(`found[thread % ${SIDE}]`, from) : ""}
       ${put(
         product,
         i,

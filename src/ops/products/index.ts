@@ -6,34 +6,44 @@ import { type Plan, planOf } from "../einsum/plan.ts";
 import { addFlops } from "../flops.ts";
 import { gate } from "../gate/index.ts";
 import { kernel, recorderOf } from "../op.ts";
+import { type After, finish } from "./after.ts";
 
-/** What `einsum` is told of a product besides its first operand: a spec, a weight, and a bias where the result has one. */
+/** What `einsum` is told of a product besides its first operand: a spec, a weight, a bias where the result has one, and what becomes of it. */
 export type Factor<W extends Tensor | undefined = Tensor> = readonly [
   spec: string,
   weight: W,
   bias?: Tensor | undefined,
+  after?: After | undefined,
 ];
 
-/** A contraction with a weight, and the bias that is added. */
+/** A contraction with a weight, the bias that is added, and what becomes of the sum. */
 export interface Contraction {
   readonly plan: Plan;
   readonly weight: Tensor;
   readonly bias: Tensor | undefined;
+  readonly after: After | undefined;
 }
 
 /**
- * A result of a launch: its one contraction, or silu of the first number by number times the second. Where `by` is given, it is
- * added to what is there, so many times.
+ * A result of a launch: a contraction of `x`, which may be `Normed` and not yet in memory, or silu of the first number by number
+ * times the second. Where `by` is given, it is added to what is there, so many times.
  */
 export interface Product {
+  readonly x: Tensor;
   readonly of: readonly [Contraction, Contraction?];
   readonly by: number | undefined;
 }
 
-/** Fills each of `outs` with its product of `x`, which may be `Normed` and not yet in memory. */
-export type ProductsKernel = (x: Tensor, list: readonly Product[], outs: readonly Tensor[]) => void;
+/** Fills each of `outs` with its product. */
+export type ProductsKernel = (list: readonly Product[], outs: readonly Tensor[]) => void;
 
-const launch = kernel("products", { writes: [], updates: [2] });
+const launch = kernel("products", { writes: [], updates: [1] });
+
+/** A product of x that is asked for: of one factor, or silu of the product with the first times that with the second (SwiGLU's inner half). */
+export interface Asked {
+  readonly x: Tensor;
+  readonly of: readonly [Factor, Factor?];
+}
 
 /** What products give: nothing where a weight may be missing and is. */
 export type Results<F extends readonly Factor<Tensor | undefined>[]> = {
@@ -41,35 +51,44 @@ export type Results<F extends readonly Factor<Tensor | undefined>[]> = {
 };
 
 /**
- * Several products of one tensor, each `einsum` plus its bias: together they are launched once where a device can. One whose weight
- * is missing is undefined. Throws ShapeError.
+ * Several products, of one tensor or of several that have as many rows, each `einsum` plus its bias and what becomes of that:
+ * together they are launched once where a device can. Throws ShapeError.
  */
-export function products<const F extends readonly Factor<Tensor | undefined>[]>(x: Tensor, ...factors: F): Results<F> {
-  if (recorderOf([x, ...factors.flatMap(([, weight, bias]) => [weight, bias])]))
-    return factors.map(([spec, weight, bias]) => weight && addBias(einsum(spec, x, weight), bias)) as Results<F>;
-  const list = factors.map((factor) => (factor[1] ? contractionOf(x, factor as Factor) : undefined));
-  const outs = list.map((one) => one && new Tensor(x.device, one.plan.shape));
+export function productsOf<const L extends readonly (Asked | undefined)[]>(
+  ...list: L
+): { -readonly [I in keyof L]: L[I] extends Asked ? Tensor : Tensor | undefined } {
+  type Made = ReturnType<typeof productsOf<L>>;
   const there = list.filter((one) => one !== undefined);
-  launch(x.device)(
-    x,
-    there.map((one): Product => ({ of: [one], by: undefined })),
-    outs.filter((out) => out !== undefined),
-  );
-  return outs as Results<F>;
+  if (recorderOf(there.flatMap(({ x, of }) => [x, ...of.flatMap((f) => (f ? [f[1], f[2], f[3]?.rate] : []))])))
+    return list.map((one) => one && plain(one)) as Made;
+  const made = there.map(({ x, of: [one, other] }): Product => {
+    const first = contractionOf(x, one);
+    if (!other) return { x, of: [first], by: undefined };
+    const second = contractionOf(x, other);
+    if (`${first.plan.shape}` !== `${second.plan.shape}`)
+      throw new ShapeError(`gatedProduct: got [${second.plan.shape}], expected [${first.plan.shape}]`);
+    return { x, of: [first, second], by: undefined };
+  });
+  const [first] = made;
+  if (!first) return list.map(() => undefined) as Made;
+  const outs = made.map(({ of: [one] }) => new Tensor(first.x.device, one.plan.shape));
+  launch(first.x.device)(made, outs);
+  return list.map((one) => one && outs[there.indexOf(one)]) as Made;
+}
+
+function plain({ x, of }: Asked): Tensor {
+  const [a, b] = of.map((one) => one && finish(addBias(einsum(one[0], x, one[1]), one[2]), one[3]));
+  return b ? gate(a!, b) : a!;
+}
+
+/** The same of one tensor. One whose weight is missing is undefined. Throws ShapeError. */
+export function products<const F extends readonly Factor<Tensor | undefined>[]>(x: Tensor, ...factors: F): Results<F> {
+  return productsOf(...factors.map((one) => (one[1] ? { x, of: [one as Factor] as const } : undefined))) as Results<F>;
 }
 
 /** The inner half of SwiGLU: silu of one product of x, number by number times another. Throws ShapeError. */
 export function gatedProduct(x: Tensor, of: Factor, by: Factor): Tensor {
-  if (recorderOf([x, of[1], of[2], by[1], by[2]])) {
-    const [a, b] = [of, by].map(([spec, weight, bias]) => addBias(einsum(spec, x, weight), bias));
-    return gate(a!, b!);
-  }
-  const both = [contractionOf(x, of), contractionOf(x, by)] as const;
-  if (`${both[0].plan.shape}` !== `${both[1].plan.shape}`)
-    throw new ShapeError(`gatedProduct: got [${both[1].plan.shape}], expected [${both[0].plan.shape}]`);
-  const out = new Tensor(x.device, both[0].plan.shape);
-  launch(x.device)(x, [{ of: both, by: undefined }], [out]);
-  return out;
+  return productsOf({ x, of: [of, by] })[0];
 }
 
 /** What a result is added to in place, so many times. */
@@ -85,16 +104,18 @@ export function addProduct(x: Tensor, factor: Factor, residual: Residual | undef
   const one = contractionOf(x, factor);
   if (`${one.plan.shape}` !== `${into.shape}`)
     throw new ShapeError(`addProduct: got [${into.shape}], expected [${one.plan.shape}]`);
-  launch(x.device)(x, [{ of: [one], by }], [into]);
+  launch(x.device)([{ x, of: [one], by }], [into]);
   return into;
 }
 
-function contractionOf(x: Tensor, [spec, weight, bias]: Factor): Contraction {
+function contractionOf(x: Tensor, [spec, weight, bias, after]: Factor): Contraction {
   const plan = planOf(spec, x.shape, weight.shape);
   if (bias && `${bias.shape}` !== `${plan.shape.slice(1)}`)
     throw new ShapeError(
       `products: got a bias [${bias.shape}], expected [${plan.shape.slice(1)}], one row of "${spec}"`,
     );
+  if (after?.rate && after.rate.size !== plan.shape[1])
+    throw new ShapeError(`products: got rates [${after.rate.shape}], expected one for each of ${plan.shape[1]} heads`);
   addFlops(plan.flops);
-  return { plan, weight, bias };
+  return { plan, weight, bias, after };
 }

@@ -1,10 +1,11 @@
 import { dataOf } from "../../device/float.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { contractReference } from "../einsum/reference.ts";
+import { functions } from "../map/reference.ts";
 import type { Contraction, ProductsKernel } from "./index.ts";
 
-export const productsReference: ProductsKernel = (x, list, outs) => {
-  list.forEach(({ of: [one, other], by }, i) => {
+export const productsReference: ProductsKernel = (list, outs) => {
+  list.forEach(({ x, of: [one, other], by }, i) => {
     const y = dataOf(outs[i]!);
     const before = y.slice();
     contract(x, one, outs[i]!);
@@ -17,9 +18,17 @@ export const productsReference: ProductsKernel = (x, list, outs) => {
   });
 };
 
-function contract(x: Tensor, { plan, weight, bias }: Contraction, out: Tensor): void {
+function contract(x: Tensor, { plan, weight, bias, after }: Contraction, out: Tensor): void {
   contractReference(plan, x, weight, out, "set");
-  if (!bias) return;
   const [y, biases] = [dataOf(out), dataOf(bias)];
-  for (let i = 0; i < y.length; i++) y[i]! += biases[i % biases.length]!;
+  if (biases) for (let i = 0; i < y.length; i++) y[i]! += biases[i % biases.length]!;
+  if (!after) return;
+  const { by, times = 1, rate, inside } = after;
+  const rates = dataOf(rate);
+  const row = y.length / out.shape[0]!;
+  for (let i = 0; i < y.length; i++) {
+    const factor = rates ? Math.exp(rates[Math.floor(((i % row) * rates.length) / row)]!) : 1;
+    const value = functions[by](inside ? factor * y[i]! : y[i]!);
+    y[i] = times * (inside ? value : factor * value);
+  }
 }

@@ -1,10 +1,10 @@
 import type { Operand } from "../../device/gpu/launcher.ts";
 import { placeOf } from "../../device/gpu/launcher.ts";
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, WORDS } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { updateWebgpu } from "../add/webgpu.ts";
+import { combineWebgpu, updateWebgpu } from "../add/webgpu.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
 import { biasWebgpu } from "../bias/webgpu.ts";
 import { stepsAlong } from "../einsum/few.wgsl.ts";
@@ -12,12 +12,22 @@ import { FEW, lanesFor } from "../einsum/launch.wgsl.ts";
 import { lengthOf, loopsOf } from "../einsum/loops.wgsl.ts";
 import { contractWebgpu, weightOf } from "../einsum/webgpu.ts";
 import { gateWebgpu } from "../gate/webgpu.ts";
+import { mapWebgpu } from "../map/webgpu.ts";
+import { multiplyWebgpu } from "../multiply/webgpu.ts";
 import { Normed } from "../norm/normed.ts";
 import { apart } from "./apart.ts";
 import { columnsOf, type FewClass, fewShader } from "./few.wgsl.ts";
 import type { Contraction, Product, ProductsKernel } from "./index.ts";
 
-const separate = apart({ contract: contractWebgpu, bias: biasWebgpu, gate: gateWebgpu, update: updateWebgpu });
+const separate = apart({
+  contract: contractWebgpu,
+  bias: biasWebgpu,
+  gate: gateWebgpu,
+  update: updateWebgpu,
+  map: mapWebgpu,
+  multiply: multiplyWebgpu,
+  combine: combineWebgpu,
+});
 
 /** How a weight is gone through, what it is, and the step from one of its rows to the next, in words. */
 interface Weight extends ReturnType<typeof weightOf> {
@@ -56,41 +66,60 @@ function weightFor(
   return { weights: [{ ...found, way: across ? "across" : "down", words }], rows, columns, depth };
 }
 
-function readyOf(product: Product, out: Tensor, x: Tensor, binding: number): Ready | undefined {
-  const [first, second] = product.of;
+function readyOf(product: Product, out: Tensor, binding: number): Ready | undefined {
+  const { x, of } = product;
+  const [first, second] = of;
   const one = weightFor(first, x, binding);
   const other = second && weightFor(second, x, binding);
   if (!one || (second && one.weights[0]?.way !== other?.weights[0]?.way)) return undefined;
+  // What becomes of halves of a gated product is nobody's to ask for.
+  if (second && (first.after || second.after)) return undefined;
   return { ...one, product, out, weights: [...one.weights, ...(other?.weights ?? [])] };
 }
 
-/** Storage buffers of a product, and of what all share. */
-const buffersOf = ({ product, weights }: Ready) => weights.length + 1 + product.of.filter((one) => one?.bias).length;
-const SHARED = 2;
-/** Storage buffers of a launch at most: with more, its numbers are too many. */
-const MOST = 16;
+/** Storage buffers of a launch, and words of its numbers. */
+function needsOf(list: readonly Ready[]): { readonly buffers: number; readonly words: number } {
+  let [buffers, words] = [0, 2];
+  for (const x of inputsOf(list)) {
+    buffers += isLater(x) ? 2 : 1;
+    words += 2;
+  }
+  for (const { product, weights } of list) {
+    const { after } = product.of[0];
+    buffers += weights.length + 1 + product.of.filter((one) => one?.bias).length + (after?.rate ? 1 : 0);
+    words += 2 + 3 * weights.length + (after ? 2 : 0);
+  }
+  return { buffers, words: words + buffers };
+}
 
-export const productsWebgpu: ProductsKernel = (x, list, outs) => {
-  const device = x.device as WebgpuDevice;
+/** What the products are of, each once. */
+const inputsOf = (list: readonly Ready[]) => [...new Set(list.map(({ product }) => product.x))];
+
+export const productsWebgpu: ProductsKernel = (list, outs) => {
+  const [one] = outs;
+  if (!one) return;
+  const device = one.device as WebgpuDevice;
   const { bindings, binding } = device.traits;
   let open: Ready[] = [];
   const close = () => {
-    if (open.length) launch(device, x, open);
+    if (open.length) launch(device, open);
     open = [];
   };
   list.forEach((product, i) => {
     const out = outs[i]!;
     if (out.size === 0) return;
-    const ready = readyOf(product, out, x, binding);
+    const { x, of, by } = product;
+    const ready = readyOf(product, out, binding);
     // What is alone, and read as it lies, has a kernel already.
-    const plain = !isLater(x) && list.length === 1 && product.by === undefined && !product.of[1] && !product.of[0].bias;
+    const plain = !isLater(x) && list.length === 1 && by === undefined && !of[1] && !of[0].bias && !of[0].after;
     if (!ready || plain || !isAligned(x, ready)) {
-      separate(x, [product], [out]);
+      separate([product], [out]);
       return;
     }
-    const buffers = [...open, ready].reduce((sum, one) => sum + buffersOf(one), SHARED);
+    const { buffers, words } = needsOf([...open, ready]);
     const [first = ready] = open;
-    if (buffers > Math.min(bindings, MOST) || first.weights[0]!.way !== ready.weights[0]!.way) close();
+    const alike = first.weights[0]!.way === ready.weights[0]!.way && first.rows === ready.rows;
+    if (buffers > bindings || words > WORDS || !alike) close();
     open.push(ready);
   });
   close();
@@ -105,20 +134,29 @@ function isAligned(x: Tensor, { weights }: Ready): boolean {
   return (isLater(x) ? [x.x, x.gain] : [x]).every((t) => placeOf(t).at % 16 === 0);
 }
 
-function launch(device: WebgpuDevice, x: Tensor, list: readonly Ready[]): void {
-  const later = isLater(x) ? x : undefined;
-  const { rows, depth } = list[0]!;
-  const of = classOf(list, later !== undefined);
+function launch(device: WebgpuDevice, list: readonly Ready[]): void {
+  const inputs = inputsOf(list);
+  const of = classOf(list, inputs);
   const shader = shaderFor(of);
   const each = columnsOf(of);
-  const operands: Record<string, Operand | undefined> = { a: later?.x ?? x, gain: later?.gain };
-  const numbers: Record<string, number> = { rows, depth, eps: later?.eps ?? 0, by: 0 };
+  const operands: Record<string, Operand | undefined> = {};
+  const numbers: Record<string, number> = { rows: list[0]!.rows, by: 0 };
+  inputs.forEach((x, i) => {
+    const later = isLater(x) ? x : undefined;
+    operands[`a${i}`] = later?.x ?? x;
+    operands[`gain${i}`] = later?.gain;
+    numbers[`depth${i}`] = x.shape.at(-1)!;
+    numbers[`eps${i}`] = later?.eps ?? 0;
+  });
   let [end, weight] = [0, 0];
-  list.forEach(({ product, out, weights, columns }, i) => {
+  list.forEach(({ product, out, weights, columns, depth }, i) => {
+    const { after } = product.of[0];
+    numbers[`depth${inputs.indexOf(product.x)}`] = depth;
     operands[`c${i}`] = out;
+    operands[`rate${i}`] = after?.rate;
     end += Math.ceil(columns / each);
-    numbers[`end${i}`] = end;
-    numbers[`columns${i}`] = columns;
+    Object.assign(numbers, { [`end${i}`]: end, [`columns${i}`]: columns });
+    Object.assign(numbers, { [`times${i}`]: after?.times ?? 1, [`per${i}`]: columns / (after?.rate?.size ?? 1) });
     numbers.by = product.by ?? numbers.by!;
     weights.forEach(({ b, words, upper, scales }, w) => {
       operands[`b${weight}`] = b;
@@ -130,25 +168,26 @@ function launch(device: WebgpuDevice, x: Tensor, list: readonly Ready[]): void {
   device.launch(shader, {}, operands, numbers, groupsFor(end));
 }
 
-function classOf(list: readonly Ready[], normed: boolean): FewClass {
+function classOf(list: readonly Ready[], inputs: readonly Tensor[]): FewClass {
   const rows = 2 ** Math.ceil(Math.log2(list[0]!.rows));
   const steps = list.flatMap(({ weights, depth }) => weights.map(({ format }) => stepsAlong(format, depth)));
   const wide = rows <= 4 && list.every(({ columns, weights }) => columns >= 1024 && columns % 2 === 0 && !weights[1]);
   const { way } = list[0]!.weights[0]!;
   return {
-    ...{ way, rows, normed },
+    ...{ way, rows, normed: inputs.map(isLater) },
     lanes: way === "down" ? 1 : lanesFor(Math.min(...steps)),
     each: way === "across" && wide ? 2 : 1,
-    list: list.map(({ product, weights }) => ({
-      formats: weights.map(({ format }): PackedFormat => format),
-      biases: weights.map((_, w) => product.of[w]?.bias !== undefined),
-      added: product.by !== undefined,
-    })),
+    list: list.map(({ product, weights }) => {
+      const { after } = product.of[0];
+      return {
+        from: inputs.indexOf(product.x),
+        formats: weights.map(({ format }): PackedFormat => format),
+        biases: weights.map((_, w) => product.of[w]?.bias !== undefined),
+        after: after && { by: after.by, rate: after.rate ? (after.inside ? "inside" : "outside") : "none" },
+        added: product.by !== undefined,
+      };
+    }),
   };
 }
 
-function shaderFor(of: FewClass): Shader {
-  const { way, rows, lanes, each, normed, list } = of;
-  const key = `${way} ${rows} ${lanes} ${each} ${normed} ${list.map(({ formats, biases, added }) => `${formats} ${biases} ${added}`).join(";")}`;
-  return shaderOf("products", key, () => fewShader(of));
-}
+const shaderFor = (of: FewClass) => shaderOf("products", JSON.stringify(of), () => fewShader(of));
