@@ -3,7 +3,7 @@ if (location.hash.length > 1) {
   const asked = new URLSearchParams(location.hash.slice(1));
   const model = asked.get("model") ?? "deepseek-r1";
   const { dataset } = document.documentElement;
-  dataset.tab = asked.get("tab") ?? "";
+  dataset.tab = asked.get("tab") ?? "memory";
   asked.delete("tab");
   asked.delete("model");
   const headlines = JSON.parse(document.getElementById("headlines").textContent);

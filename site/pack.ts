@@ -29,28 +29,25 @@ export interface Rest {
 
 /**
  * Files by name. `index.html` is the page without all between `<!--rest-->` and `<!--/rest-->`, which is in `page.js` with the rest but
- * the worker, and that is `run.js`; it names both with a hash, so that no browser takes an older one that it kept. Its policy lets
- * it run what lies beside it, these parts, wasm, and workers of its own text, and ask servers for what a visitor gives the address of.
+ * the worker, and that is `run.js`; it names both with a hash, so that no browser takes an older one that it kept. The page's policy
+ * stands from when the first frame was drawn, before anything that is not the page's own is read: forty hashes before the headline cost
+ * a phone more than the headline. It lets the page run what lies beside it, these parts, wasm, and workers of its own text, and ask
+ * servers for what a visitor gives the address of.
  */
 export function packPage(page: string, { style, parts, first, worker }: Rest): Record<string, string> {
   const [before, html, after] = page.split(/<!--\/?rest-->\n/);
   if (after === undefined)
     throw new Error("site: got an index.html without <!--rest--> and <!--/rest-->, expected both");
   const rest = JSON.stringify({ html, style, opening, parts: Object.fromEntries(parts), first });
-  const hashes = [asked, headline, opening, unpack, ...parts.values()].map(
-    (text) => `'sha256-${hashOf(text).digest("base64")}'`,
-  );
+  const hashes = [opening, ...parts.values()].map((text) => `'sha256-${hashOf(text).digest("base64")}'`);
   const policy = `default-src 'none'; script-src 'self' 'wasm-unsafe-eval' ${hashes.join(" ")}; worker-src blob:; connect-src 'self' https: http://localhost:* http://127.0.0.1:*; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
   const beside = { page: pack(rest), run: pack(worker) };
   const named = Object.entries(beside).map(
     ([name, text]) => ` data-${name}="${hashOf(text).digest("hex").slice(0, 8)}"`,
   );
-  const scripts = `<script${named.join("")}>${unpack}</script>\n`;
+  const scripts = `<script id="unpack"${named.join("")} data-policy="${policy}">${unpack}</script>\n`;
   return {
-    "index.html": `${before}${scripts}${after}`.replace(
-      "<!--policy-->",
-      () => `<meta http-equiv="Content-Security-Policy" content="${policy}">`,
-    ),
+    "index.html": `${before}${scripts}${after}`,
     "page.js": beside.page,
     "run.js": beside.run,
   };

@@ -1,7 +1,7 @@
 // After the first answer was painted: the rest of the page, which lies packed in a script beside it, and then its own script, part by
 // part. A part is a script made of the same text as when the page was built, since the page's policy has its hash.
 {
-  const files = document.currentScript.dataset;
+  const { policy, ...files } = document.currentScript.dataset;
   /**
    * The text of `page.js` or `run.js`, as an answer. Each is a script that hands over a packed text: of what lies beside it a page
    * from a disk can read scripts alone. Rejects where the file is not there.
@@ -27,6 +27,8 @@
     document.head.append(script);
   };
   const read = async () => {
+    const meta = { httpEquiv: "Content-Security-Policy", content: policy };
+    document.head.append(Object.assign(document.createElement("meta"), meta));
     const { html, style, opening, parts, first } = await (await globalThis.unpack("page")).json();
     const exported = new Map();
     const require = (name) => {
@@ -40,6 +42,7 @@
     };
     document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
     document.body.insertAdjacentHTML("beforeend", html);
+    document.body.prepend(document.getElementById("skip"));
     run(opening);
     requestAnimationFrame(() => setTimeout(require, 0, first));
   };

@@ -11,6 +11,9 @@ const alias = { "biform/web": `${source}/web.ts`, "biform/run": `${source}/run.t
 /** Of the report's styles and the page's own, what the first answer needs. */
 const firstStyle = `<style>${ground}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
 
+/** No frame is drawn before the headline stands: one without it would be a frame lost. Browsers that do not know this draw when they like. */
+const expected = `<link rel="expect" href="#headline" blocking="render">`;
+
 /** Of the device on wasm what a page can use, and its threads' script in its own text: a page from a disk starts no worker of a file. */
 const deviceOfPage: Plugin = {
   name: "device-of-page",
@@ -114,7 +117,7 @@ function firstAnswers(): Plugin {
         const headlines = Object.fromEntries(Object.entries(answers).map(([name, { values }]) => [name, values[0]!]));
         // Functions, since a value may hold what `replace` takes for a pattern.
         return html
-          .replace("<!--first-style-->", () => `${firstStyle}\n<script>${asked}</script>`)
+          .replace("<!--first-style-->", () => `${firstStyle}\n${expected}\n<script>${asked}</script>`)
           .replace("<!--headline-->", () => asText(headlines["deepseek-r1"]!))
           .replace("<!--headlines-->", () => `${asJson("headlines", headlines)}\n<script>${headline}</script>`)
           .replace("<!--firsts-->", () => asJson("firsts", answers));

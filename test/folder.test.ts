@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { writeFolder } from "../src/file/atomic.ts";
+import { openGguf } from "../src/file/disk.ts";
 import { openFolder } from "../src/file/folder.ts";
 import { encodeSafetensors, safetensorsChunks } from "../src/file/safetensors.ts";
+import { openPlan } from "../src/plan/open.ts";
 import { FormatError } from "../src/tensor/error.ts";
 
 let dir = "";
@@ -120,6 +122,22 @@ describe("a folder that is not what it should be", () => {
     await writeFolder(dir, [config, index(map), shard("a.safetensors", x)]);
     expect(await refusal()).toMatch(says);
   });
+
+  test.each(["config.json", "model.safetensors.index.json", "a.safetensors", "b.gguf"])(
+    "of which %s was not fetched says so, and how it is",
+    async (name) => {
+      await writeFolder(dir, [config, index({ x: "a.safetensors" }), shard("a.safetensors", x)]);
+      const oid = `sha256:${"0".repeat(64)}`;
+      await writeFile(join(dir, name), `version https://git-lfs.github.com/spec/v1\noid ${oid}\nsize 12800\n`);
+      const says = new RegExp(
+        `${name}: got Git LFS's pointer to it, expected the file itself; fetch it with git lfs pull`,
+      );
+      const opened = name === "b.gguf" ? openGguf(join(dir, name)) : openFolder(dir);
+      await expect(opened).rejects.toThrow(says);
+      // A plan needs no weights, and reads the rest.
+      if (name !== "a.safetensors") await expect(openPlan(join(dir, name))).rejects.toThrow(says);
+    },
+  );
 
   test("a damaged shard is named", async () => {
     await writeFolder(dir, [config, index({ x: "a.safetensors" }), { name: "a.safetensors", chunks: ["rubbish!"] }]);

@@ -43,8 +43,31 @@ export function blobSource(name: string, blob: Blob): ByteSource {
   };
 }
 
-/** The whole of a source that must be small (a configuration, an index). Throws FormatError where it has more than `limit` bytes. */
+/** Git LFS's pointers are a few lines: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md */
+const [POINTER, POINTER_LIMIT] = ["version https://git-lfs.github.com/spec/", 1024];
+
+/** Whether Git LFS's pointer lies in the file's place: what a clone has where large files were not fetched. */
+export async function isPointer(source: ByteSource): Promise<boolean> {
+  if (source.size < POINTER.length || source.size >= POINTER_LIMIT) return false;
+  const bytes = new Uint8Array(POINTER.length);
+  await source.read(0, bytes);
+  return new TextDecoder().decode(bytes) === POINTER;
+}
+
+/** Throws FormatError where Git LFS's pointer lies in the file's place. */
+export async function refusePointer(source: ByteSource): Promise<void> {
+  if (await isPointer(source))
+    throw new FormatError(
+      `${source.name}: got Git LFS's pointer to it, expected the file itself; fetch it with git lfs pull, or from an address with /resolve/ in it`,
+    );
+}
+
+/**
+ * The whole of a source that must be small (a configuration, an index). Throws FormatError where it has more than `limit` bytes, or
+ * is Git LFS's pointer.
+ */
 export async function readWhole(source: ByteSource, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+  await refusePointer(source);
   if (source.size > limit)
     throw new FormatError(
       `${source.name}: got ${source.size} bytes, expected at most ${limit}; this is not the file it should be`,

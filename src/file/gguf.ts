@@ -1,6 +1,6 @@
 import { blocks, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { type ByteSource, memorySource } from "./bytes.ts";
+import { type ByteSource, memorySource, refusePointer } from "./bytes.ts";
 import { type Stored, storedBytes } from "./dtype.ts";
 import { clip, type Entry } from "./header.ts";
 import { type Found, type Metadata, readMetadata, unusable, type Value } from "./metadata.ts";
@@ -99,6 +99,7 @@ export async function readGguf(source: ByteSource): Promise<Gguf> {
 
 /** What the header says, checked as far as it goes by itself: tensors may have any type and end anywhere. Throws FormatError. */
 export async function walkHeader(source: ByteSource) {
+  await refusePointer(source);
   const scan = new Scanner(source);
   const magic = await scan.u32("the magic");
   if (magic !== MAGIC) scan.fail(`0x${magic.toString(16)}`, "the letters GGUF", 0);

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { FormatError } from "../tensor/error.ts";
-import type { ByteSource } from "./bytes.ts";
+import { type ByteSource, isPointer } from "./bytes.ts";
 import { fileSource } from "./disk.ts";
 import type { Listed } from "./dtype.ts";
 import { readJson } from "./folder.ts";
@@ -113,10 +113,5 @@ async function listFiles(shelf: Shelf, files: readonly string[]): Promise<Listin
 async function readHeader(shelf: Shelf, file: string) {
   if (!shelf.files.has(file)) return undefined;
   const source = await shelf.open(file);
-  if (source.size <= 1024) {
-    const bytes = new Uint8Array(source.size);
-    await source.read(0, bytes);
-    if (new TextDecoder().decode(bytes).startsWith("version https://git-lfs")) return undefined;
-  }
-  return readSafetensors(source);
+  return (await isPointer(source)) ? undefined : readSafetensors(source);
 }

@@ -1,7 +1,7 @@
 import { FormatError, ShapeError } from "../tensor/error.ts";
 import { dequantise, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { allocateBytes, type ByteSource, memorySource } from "./bytes.ts";
+import { allocateBytes, type ByteSource, memorySource, refusePointer } from "./bytes.ts";
 import {
   type Dtype,
   decode,
@@ -57,6 +57,7 @@ export function decodeSafetensors(bytes: Uint8Array, name = "safetensors"): Prom
 
 /** Opens safetensors over any source of bytes. Errors: FormatError naming file, byte and limit for anything that is not one. */
 export async function readSafetensors(source: ByteSource): Promise<TensorReader<Listed>> {
+  await refusePointer(source);
   const file = source.name;
   const first = new Uint8Array(Math.min(8, source.size));
   await source.read(0, first);

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Blueprint } from "../cost/blueprint.ts";
+import { memorySource } from "../file/bytes.ts";
 import { type Listing, listShelf } from "../file/listing.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
 import { RequestError, type RequestOptions } from "../file/request.ts";
@@ -8,7 +9,7 @@ import { parseJson } from "../tensor/json.ts";
 import { shipByFiles } from "./folder.ts";
 import { nearestPreset } from "./preset/preset.ts";
 import type { Reading } from "./read/config.ts";
-import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
+import { blueprintOfSource, CONFIG_LIMIT } from "./read/text.ts";
 
 /** A model on a hub, as users write it: ORG/NAME, ORG/NAME@REVISION, ORG/NAME:Q4_K_M, ORG/NAME/file.gguf. */
 export interface HubName {
@@ -117,7 +118,7 @@ async function openConfig(hub: Hub, reading: Reading): Promise<Blueprint | undef
     if (missing && !isUnknown(error)) return undefined;
     throw explain(hub, error, "config.json");
   }
-  return blueprintOfText(new TextDecoder().decode(bytes), address, reading);
+  return blueprintOfSource(memorySource(address, bytes), reading);
 }
 
 async function openGguf(hub: Hub, file: string, reading: Reading): Promise<Blueprint> {

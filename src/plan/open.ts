@@ -2,6 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Blueprint } from "../cost/blueprint.ts";
 import type { Config } from "../family/config.ts";
+import { memorySource } from "../file/bytes.ts";
 import { fileSource } from "../file/disk.ts";
 import { listFolder } from "../file/listing.ts";
 import { readRemote, remoteSource } from "../file/remote.ts";
@@ -12,7 +13,7 @@ import { hubNameOf, openHub } from "./hub.ts";
 import { nearestPreset, presetOf } from "./preset/preset.ts";
 import { blueprintOfConfig, type Reading } from "./read/config.ts";
 import { blueprintOfSpec, type Given } from "./read/spec.ts";
-import { blueprintOfSource, blueprintOfText, CONFIG_LIMIT } from "./read/text.ts";
+import { blueprintOfSource, CONFIG_LIMIT } from "./read/text.ts";
 
 /** What goes beside the name of what is planned. */
 export interface OpenOptions extends Given {
@@ -71,7 +72,7 @@ function keysOf({ width, heads, layers, vocabulary, intermediate, tied }: Given)
 
 async function openAddress(url: string, reading: Reading, options: RequestOptions): Promise<Blueprint> {
   if (/\.json([?#]|$)/i.test(url))
-    return blueprintOfText(new TextDecoder().decode(await readRemote(url, CONFIG_LIMIT, options)), url, reading);
+    return blueprintOfSource(memorySource(url, await readRemote(url, CONFIG_LIMIT, options)), reading);
   const source = await remoteSource(url, options);
   try {
     return await blueprintOfSource(source, reading);

@@ -1,6 +1,6 @@
 import type { Blueprint } from "../../cost/blueprint.ts";
 import type { Config } from "../../family/config.ts";
-import { type ByteSource, blobSource } from "../../file/bytes.ts";
+import { type ByteSource, blobSource, refusePointer } from "../../file/bytes.ts";
 import { MAGIC } from "../../file/gguf.ts";
 import { readOutline } from "../../file/outline.ts";
 import { joinOutlines } from "../../file/parts.ts";
@@ -61,6 +61,7 @@ export async function blueprintOfSource(
   reading: Reading = {},
   part: (file: string) => Promise<ByteSource | undefined> = async () => undefined,
 ): Promise<Blueprint> {
+  await refusePointer(source);
   const { name: file, size } = source;
   const head = new Uint8Array(Math.min(4, size));
   await source.read(0, head);
