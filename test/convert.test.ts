@@ -330,10 +330,10 @@ describe("the subspace that changes the output least", () => {
         const layers = await layersOf(drawn);
         const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
         const r = 2 * geometry.pairs * geometry.g;
-        const wanted = { method: "biform", r, selection: "high", balance: 1, context: 64 } as const;
+        const wanted = { method: "biform", r, selection: "high", balance: 1, biases: true, context: 64 } as const;
         const kept = Array.from({ length: geometry.pairs }, () => geometry.g);
         const converted = layers.map((layer, i) =>
-          convertLayer(layer, { ...wanted, c: fullSizes(layer, "biform", r).c }, { moment: moments[i], kept }),
+          convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, { moment: moments[i], kept }),
         );
         expect(await change(drawn, converted)).toBeLessThan(1e-6);
       }),

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +8,8 @@ import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts"
 import { readTarget } from "../src/cli/convert.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import type { Selection } from "../src/convert/select.ts";
+import type { ArchitectureName } from "../src/convert/target.ts";
+import { type WriteOptions, writeConversion } from "../src/convert/write.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import type { Config } from "../src/family/config.ts";
 import { load } from "../src/generate/load.ts";
@@ -28,9 +30,19 @@ const narrow = (preset: Preset, keys: Config = {}): Config => ({
   head_dim: 16,
   num_attention_heads: 4,
   num_key_value_heads: 2,
+  rms_norm_eps: 1e-5,
   ...keys,
 });
 const path = (name: string) => join(dir, name);
+
+/** Puts a NaN in front of a tensor. */
+async function damage(file: string, name: string): Promise<void> {
+  const bytes = await readFile(file);
+  const header = Number(bytes.readBigUInt64LE(0));
+  const { [name]: entry } = JSON.parse(bytes.toString("utf8", 8, 8 + header));
+  bytes.writeFloatLE(Number.NaN, 8 + header + entry.data_offsets[0]);
+  await writeFile(file, bytes);
+}
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "biform-convert-"));
@@ -40,6 +52,10 @@ beforeAll(async () => {
   await writeSampleFolder(path("qwen3"), narrow("qwen3"), sample);
   await writeSampleFolder(path("mla"), presetConfig("deepseek2", "tiny"), sample);
   await writeSampleFolder(path("mlp"), narrow("llama", { mlp_bias: true }), sample);
+  await writeSampleFolder(path("mqa"), narrow("llama", { num_key_value_heads: 1, tie_word_embeddings: true }), sample);
+  await writeSampleFolder(path("untied"), narrow("llama", { rms_norm_eps: 1e-6 }), sample);
+  await writeSampleFolder(path("damaged"), narrow("llama"), sample);
+  await damage(join(path("damaged"), "model.safetensors"), "model.layers.0.self_attn.k_proj.weight");
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
@@ -61,65 +77,138 @@ async function logitsOf(name: string): Promise<Map<string, ArrayLike<number>>> {
 const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
 
-async function convert(from: string, to: string, options: ConvertOptions) {
+async function convert(from: string, to: string, options: ConvertOptions, how: WriteOptions = {}) {
   const conversion = await Conversion.open(path(from), options);
-  return { price: await conversion.write(path(to)), notes: conversion.notes };
+  return { ...(await writeConversion(conversion, path(to), how)), notes: conversion.notes };
 }
 
-describe("a folder that stock engines read", () => {
+const configOf = async (name: string) => JSON.parse(await readFile(join(path(name), "config.json"), "utf8"));
+
+describe("a checkpoint that stock engines read is the same function", () => {
   test.each([
-    ["llama", "a plain Llama"],
-    ["biased", "one with biases on queries, keys, values and outputs"],
-    ["llama.gguf", "a GGUF file"],
-  ])("is the same function: %s, %s", async (from) => {
-    const to = `exact-${from}`;
-    const { price } = await convert(from, to, { wanted: exact });
-    expect(price.layers.every(({ lost }) => lost.at(-1)! < 1e-12)).toBe(true);
+    // Keys of one group need each frequency once, those of two each twice, which deepseek_v3 has no words for that all engines read.
+    ["mqa", "deepseek_v3", "shrunk"],
+    ["llama", "minicpm3", "shrunk"],
+    ["llama.gguf", "minicpm3", "shrunk"],
+    ["untied", "minicpm3", "shrunk"],
+    ["biased", "deepseek_v3", "constant"],
+    ["mlp", "biform", undefined],
+  ] as const)("%s: %s", async (from, architecture, still) => {
     const before = (await logitsOf(from)).get("grouped")!;
-    const after = await logitsOf(to);
-    expect([...after.keys()]).toEqual(["expanded", "absorbed"]);
-    // Numbers are float32 in the file, and the norm's constant is 4096 times as long as the rest: 2^-25 of the logits' size of 10.
-    for (const logits of after.values()) expect(farthest(before, logits)).toBeLessThan(2e-5);
-    const config = JSON.parse(await readFile(join(path(to), "config.json"), "utf8"));
-    expect(config).toMatchObject({ model_type: "deepseek_v3", attention_bias: true, first_k_dense_replace: 2 });
-    expect(config.q_lora_rank).toBe(from === "biased" ? 65 : null);
-    const { tokenizer, close } = await load(path(to), { device });
-    const original = await load(path(from), { device });
-    expect(tokenizer!.encode("a latent")).toEqual(original.tokenizer!.encode("a latent"));
-    close();
-    original.close();
+    const folder = `exact-${from.replace(".", "-")}`;
+    for (const to of [folder, `file-${from}.gguf`]) {
+      const { price, target } = await convert(from, to, { wanted: exact });
+      const expected = still === "constant" && to.endsWith(".gguf") ? "biform" : architecture;
+      expect(target.architecture).toBe(expected);
+      expect(price.layers.every(({ lost }) => lost.at(-1)! < 1e-12)).toBe(true);
+      const after = await logitsOf(to);
+      expect([...after.keys()]).toEqual(["expanded", "absorbed"]);
+      // Numbers are float32 in the file, and what fills a norm 4096 times as long as what must not move it: 2^-25 of logits of 10.
+      for (const logits of after.values()) expect(farthest(before, logits)).toBeLessThan(2e-5);
+      // A tokenizer that GGUF and folder say alike.
+      const loaded = await load(path(to), { device });
+      const original = await load(path(from), { device });
+      for (const one of ["a latent", " 12 Ünï\n\n<|end|>x"])
+        expect(loaded.tokenizer!.encode(one)).toEqual(original.tokenizer!.encode(one));
+      // GGUF files have no list of ends: more are known by name.
+      for (const end of original.end) expect(loaded.end).toContain(end);
+      expect(loaded.context).toBe(original.context);
+      loaded.close();
+      original.close();
+    }
+    const config = await configOf(folder);
+    expect(config.model_type).toBe(architecture);
+    if (still === "shrunk")
+      expect(config).toMatchObject({
+        attention_bias: false,
+        rms_norm_eps: 1e-6,
+        q_lora_rank: architecture === "minicpm3" ? 64 : null,
+      });
+    if (still === "constant")
+      expect(config).toMatchObject({ attention_bias: true, q_lora_rank: 65, rms_norm_eps: 1e-5 });
+    expect(await readFile(join(path(folder), "README.md"), "utf8")).toMatch(
+      architecture === "biform"
+        ? /deepseek_v3: mlp_bias: got biases/
+        : new RegExp(`It is .${architecture}. with all layers dense`),
+    );
   });
 
-  test("is smaller by each method, by what was said before", async () => {
+  test("16 bits and blocks round it, no more", async () => {
+    const before = (await logitsOf("mqa")).get("grouped")!;
+    const rounded: number[] = [];
+    for (const [to, type] of [
+      ["bf16", "BF16"],
+      ["bf16.gguf", "BF16"],
+      ["q8.gguf", "Q8_0"],
+    ] as const) {
+      await convert("mqa", to, { wanted: exact }, { type });
+      rounded.push(farthest(before, (await logitsOf(to)).get("absorbed")!));
+    }
+    for (const far of rounded) expect(far).toBeGreaterThan(1e-4);
+    for (const far of rounded) expect(far).toBeLessThan(0.4);
+    await expect(convert("mqa", "q8", { wanted: exact }, { type: "Q8_0" })).rejects.toThrow(
+      /--type: got Q8_0, expected F32 or BF16/,
+    );
+  });
+
+  test("what is asked for and would compute something else is refused by its line, before the work", async () => {
+    const refuse = (from: string, to: string, as: ArchitectureName) =>
+      expect(convert(from, to, { wanted: exact }, { as })).rejects;
+    await refuse("llama", "no", "deepseek_v3").toThrow(
+      /^deepseek_v3: rope_scaling: got frequencies that are no geometric series/,
+    );
+    await refuse("biased", "no", "minicpm3").toThrow(/^minicpm3: attention_bias: got biases/);
+    await refuse("biased", "no.gguf", "deepseek_v3").toThrow(/^deepseek_v3: attn_kv_a_mqa.bias: got biases/);
+    await refuse("mlp", "no", "deepseek_v3").toThrow(/^deepseek_v3: mlp_bias: got biases/);
+    expect(await readdir(dir)).not.toContain("no");
+    const { target } = await convert("mqa", "own", { wanted: exact }, { as: "biform" });
+    expect(target).toEqual({ architecture: "biform", gguf: false, still: undefined, refused: [] });
+    expect(farthest((await logitsOf("mqa")).get("grouped")!, (await logitsOf("own")).get("absorbed")!)).toBeLessThan(
+      2e-5,
+    );
+  });
+});
+
+describe("a folder that is smaller", () => {
+  test("by each method, by what was said before", async () => {
     const before = (await logitsOf("llama")).get("grouped")!;
     const changes: number[] = [];
-    for (const [method, c] of [
-      ["transmla", 49],
-      ["biform", 25],
-      ["transmla", 9],
+    for (const [method, c, biases, architecture] of [
+      ["transmla", 48, false, "deepseek_v3"],
+      ["biform", 24, false, "minicpm3"],
+      ["biform", 25, true, "deepseek_v3"],
+      ["transmla", 8, false, "deepseek_v3"],
     ] as const) {
-      const wanted = { ...exact, method, c, r: 16 };
-      const { price } = await convert("llama", `small-${c}`, { wanted, text, tokens: 128, length: 32, threads: 1 });
+      const wanted = { ...exact, method, c, r: 16, biases };
+      const to = `small-${c}`;
+      const { price, target } = await convert("llama", to, { wanted, text, tokens: 128, length: 32, threads: 1 });
+      expect(target.architecture).toBe(architecture);
       expect(price).toMatchObject({ before: 64, after: c + 16 });
-      const after = await logitsOf(`small-${c}`);
+      expect((await configOf(to)).kv_lora_rank).toBe(c);
+      const after = await logitsOf(to);
       changes.push(farthest(before, after.get("absorbed")!));
       expect(farthest(after.get("expanded")!, after.get("absorbed")!)).toBeLessThan(1e-9);
       // More rank never leaves out more.
       for (const { lost } of price.layers)
         for (let k = 1; k < lost.length; k++) expect(lost[k]!).toBeLessThanOrEqual(lost[k - 1]!);
     }
-    expect(changes[0]!).toBeLessThan(changes[2]!);
+    expect(changes[0]!).toBeLessThan(changes[3]!);
     const kept = (selection: Selection) =>
       convert("llama", `kept-${selection}`, {
-        wanted: { ...exact, method: "mha2mla", selection, c: 25, r: 16 },
+        wanted: { ...exact, method: "mha2mla", selection, c: 24, r: 16 },
         text,
         tokens: 64,
         length: 32,
         threads: 1,
       });
-    for (const selection of ["high", "low", "uniform"] as const) expect((await kept(selection)).price.after).toBe(41);
+    for (const selection of ["high", "low", "uniform"] as const) expect((await kept(selection)).price.after).toBe(40);
     // The heaviest pairs of each layer have other frequencies, which no stock config has words for.
-    await expect(kept("2-norm")).rejects.toThrow(/^rope_scaling: got other frequencies/);
+    const { target } = await kept("2-norm");
+    expect(target.architecture).toBe("biform");
+    expect(target.refused).toEqual([
+      expect.stringMatching(/^deepseek_v3: rope_scaling: got other frequencies in layer 1/),
+      expect.stringMatching(/^minicpm3: rope_scaling: got other frequencies in layer 1/),
+    ]);
     expect(await readdir(path("kept-high"))).toEqual([
       "README.md",
       "config.json",
@@ -128,8 +217,43 @@ describe("a folder that stock engines read", () => {
       "tokenizer_config.json",
     ]);
     expect(await readFile(join(path("kept-high"), "README.md"), "utf8")).toMatch(
-      /\| 64 \| 41 \(latent 25, turned key 16\) \|/,
+      /\| 64 \| 40 \(latent 24, turned key 16\) \|/,
     );
+  });
+});
+
+describe("a conversion that was stopped goes on", () => {
+  const text2 = {
+    wanted: { ...exact, method: "transmla", c: 20, r: 16 },
+    text,
+    tokens: 128,
+    length: 32,
+    threads: 1,
+  } as const;
+
+  test("from the layers that are finished, to the same bytes, and leaves nothing behind", async () => {
+    await convert("llama", "whole", text2);
+    const stop = new AbortController();
+    const watch = (what: string, done: number) => {
+      if (what === "converting" && done === 1) stop.abort();
+    };
+    await expect(convert("llama", "gone", text2, { signal: stop.signal, watch })).rejects.toThrow(/aborted/);
+    expect((await readdir(dir)).filter((name) => name.includes("gone"))).toEqual([".gone.layers"]);
+    const { found } = await convert("llama", "gone", text2);
+    expect(found).toBe(1);
+    expect((await readdir(dir)).filter((name) => name.includes("gone"))).toEqual(["gone"]);
+    for (const name of ["model.safetensors", "config.json", "README.md"])
+      expect(await readFile(join(path("gone"), name))).toEqual(await readFile(join(path("whole"), name)));
+  });
+
+  test("anew where it is another conversion", async () => {
+    const stop = new AbortController();
+    const watch = (what: string, done: number) => {
+      if (what === "converting" && done === 1) stop.abort();
+    };
+    await expect(convert("llama", "turned", text2, { signal: stop.signal, watch })).rejects.toThrow(/aborted/);
+    const { found } = await convert("llama", "turned", { ...text2, wanted: { ...text2.wanted, c: 21 } });
+    expect(found).toBe(0);
   });
 });
 
@@ -137,10 +261,10 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
   test.each([
     ["mla", exact, /layer 0: is MLA already/],
     ["qwen3", exact, /layer 0: norms each head's query and key/],
-    ["mlp", exact, /mlp_bias: got biases in the feed-forward halves/],
+    ["damaged", exact, /self_attn\.k_proj\.weight: got NaN, expected finite numbers/],
     ["llama", { ...exact, method: "transmla", c: 8, r: 12 }, /r: got 12, expected a divisor/],
     ["llama", { ...exact, method: "mha2mla", c: 8, r: 6 }, /r: got 6, expected a multiple of 4/],
-    ["llama", { ...exact, method: "mha2mla", c: 99, r: 8 }, /c: got 99, expected 2 to 57/],
+    ["llama", { ...exact, method: "mha2mla", c: 99, r: 8 }, /c: got 99, expected 1 to 56/],
   ] as const)("%s", async (from, wanted, message) => {
     await expect(convert(from, "refused", { wanted })).rejects.toThrow(message);
     expect(await readdir(dir)).not.toContain("refused");

@@ -98,14 +98,22 @@ export function ggufTensors(config: Config, { read }: Tensors, type: GgufType, l
   const family = findFamily(config);
   const model = family.model(config);
   const made = recast(parametersOf(model), family.sources(model, config), sources, read);
-  return [
-    ...[...tables].map(([name, data]) => ({ name, shape: [data.length], dtype: "F32", data }) as const),
-    ...made.map(({ name, shape, parameters, plain, data }) => {
-      const exact = plain || parameters.some((parameter) => parameter.endsWith(".wRoute"));
-      const dtype = exact ? "F32" : typeFor(type, shape);
-      return { name, shape, dtype, data };
-    }),
-  ];
+  return [...tableTensors(tables), ...made.map((tensor) => typedTensor(tensor, type))];
+}
+
+/** Tensors that are settings. */
+export function tableTensors(tables: ReadonlyMap<string, Float32Array>): GgufTensor[] {
+  return [...tables].map(([name, data]) => ({ name, shape: [data.length], dtype: "F32", data }));
+}
+
+/** A tensor in `type`, or the nearest whose blocks divide its rows; what is no matrix, routers and what is to be `exact` in float32. */
+export function typedTensor(
+  { name, shape, parameters, plain, data }: Recast,
+  type: GgufType,
+  exact: (parameter: string) => boolean = () => false,
+): GgufTensor {
+  const whole = plain || parameters.some((parameter) => parameter.endsWith(".wRoute") || exact(parameter));
+  return { name, shape, dtype: whole ? "F32" : typeFor(type, shape), data };
 }
 
 /** A type that the rows of a shape can have. */
@@ -139,6 +147,17 @@ export function ggufMetadata(
   layout: MlaLayout,
   name: string,
 ): Metadata {
+  return ggufHeader(config, tokenizerMetadata(vocabulary), type, layout, name);
+}
+
+/** The same with what is said of a tokenizer. Throws FormatError for a model that GGUF has no words for. */
+export function ggufHeader(
+  config: Config,
+  tokenizer: Metadata,
+  type: GgufType,
+  layout: MlaLayout,
+  name: string,
+): Metadata {
   const { architecture, entries } = describeGguf(config, layout);
   const own = Object.entries(entries).flatMap(([key, value]) =>
     value ? [[`${architecture}.${key}`, value] as const] : [],
@@ -150,6 +169,6 @@ export function ggufMetadata(
     ["general.file_type", { type: "u32", value: fileTypes[type] ?? 0 }],
     ["general.quantization_version", { type: "u32", value: 2 }],
     ...own,
-    ...tokenizerMetadata(vocabulary),
+    ...tokenizer,
   ]);
 }

@@ -2,12 +2,15 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { shownRanks } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
-import { methods } from "../convert/method.ts";
+import { methods, spareOf } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
+import { type ArchitectureName, architectures } from "../convert/target.ts";
+import { type Written, writeConversion, writtenTypes } from "../convert/write.ts";
 import { columns } from "../draw/column.ts";
 import { type CheckpointResult, holdBeside } from "../lab/beside.ts";
 import { checkpointTables } from "../lab/standing.ts";
 import { FormatError } from "../tensor/error.ts";
+import { interruptible } from "./interrupt.ts";
 import { positiveOption, wholeOption } from "./option.ts";
 import { inParts } from "./progress.ts";
 
@@ -24,7 +27,9 @@ interface Options {
   test?: string;
   testTokens: number;
   length: number;
-  type: "F32" | "BF16";
+  type: (typeof writtenTypes)[number];
+  as?: ArchitectureName;
+  biases?: true;
   threads?: number;
   dryRun?: true;
   json?: true;
@@ -32,15 +37,17 @@ interface Options {
 
 const help = `
 --to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
-latent of 128 numbers (one of them holds the norm that stock models have still) and one turned key of 64.
+latent of 128 numbers and one turned key of 64.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla and mha2mla are these papers' own recipes.
-What is written is deepseek_v3 with all layers dense, which transformers and Biform read; README.md in it has the figures.
+What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
+README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
 Examples:
   biform convert llama/ --to MLA --out llama-mla                               the same function
   biform convert llama/ --to MLA:c192:r64 --text book.txt --dry-run            what it would lose, layer by layer
   biform convert model.gguf --to MLA:c192:r64 --text book.txt --out small --test other.txt
+  biform convert llama/ --to MLA:c192:r64 --method transmla --text book.txt --out small.gguf --type Q8_0   for llama.cpp
   biform convert llama/ --to MLA:c128:r48 --method mha2mla --select uniform --out kept --json`;
 
 /** `biform convert`: a checkpoint of grouped heads becomes MLA. */
@@ -48,7 +55,7 @@ export function convertCommand(command: Command): void {
   command
     .argument("<model>", "a folder or a GGUF file")
     .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS")
-    .option("--out <dir>", "the folder to write")
+    .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
     .option("--fold <n>", "neighbouring frequencies that transmla takes for one", wholeOption("--fold"))
@@ -59,7 +66,11 @@ export function convertCommand(command: Command): void {
     .option("--length <n>", "tokens of a sequence", wholeOption("--length", 2), 512)
     .option("--test <file>", "text that tells perplexity, divergence and greedy agreement, before and after")
     .option("--test-tokens <n>", "tokens of it", wholeOption("--test-tokens"), 2048)
-    .addOption(new Option("--type <name>", "numbers of the matrices").choices(["F32", "BF16"]).default("F32"))
+    .addOption(new Option("--type <name>", "numbers of the matrices").choices(writtenTypes).default("F32"))
+    .addOption(
+      new Option("--as <name>", "the architecture, where not the first that computes this").choices(architectures),
+    )
+    .option("--biases", "let biform's latent leave out the mean of text: biases, which transformers alone reads")
     .option("--threads <n>", "threads", wholeOption("--threads"))
     .option("--dry-run", "only say what it would lose")
     .option("--json", "print JSON")
@@ -85,18 +96,34 @@ async function convert(path: string, options: Options): Promise<void> {
   if (!out && !dryRun) throw new FormatError("--out: got nothing, expected a folder to write; or add --dry-run");
   const start = performance.now();
   const display = inParts();
+  const interrupt = interruptible();
   let price: Price;
+  let written: Written | undefined;
   try {
     const watch = (what: string, done: number, total: number) => display.watch(`${path}: ${what}`, done, total);
     const conversion = await Conversion.open(path, await asked(options, watch));
-    price = dryRun ? await conversion.price() : await conversion.write(out!);
+    if (dryRun) price = await conversion.price();
+    else {
+      const { type, as } = options;
+      written = await writeConversion(conversion, out!, { type, as, signal: interrupt.signal, watch });
+      price = written.price;
+    }
+  } catch (error) {
+    if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error;
+    process.stderr.write("interrupted; the same command goes on from the layers that are finished\n");
+    process.exitCode = 130;
+    return;
   } finally {
+    interrupt.end();
     await display.finish();
   }
   const seconds = (performance.now() - start) / 1000;
   const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
-  if (options.json) console.log(JSON.stringify({ path, out: dryRun ? undefined : out, ...price, losses, seconds }));
-  else print(path, dryRun ? undefined : out, price, losses, seconds);
+  if (options.json) {
+    const { target, found } = written ?? {};
+    console.log(JSON.stringify({ path, out: dryRun ? undefined : out, ...price, target, found, losses, seconds }));
+  } else print(path, price, losses);
+  if (written && !options.json) tell(out!, written, seconds);
 }
 
 async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {
@@ -112,11 +139,11 @@ async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<
       fold: options.fold,
       balance: options.balance,
       context: options.context,
+      biases: options.biases,
     },
     text: texts.length ? texts.join("\n\n") : undefined,
     tokens: options.tokens,
     length: options.length,
-    type: options.type,
     threads: options.threads,
     watch,
   };
@@ -140,13 +167,7 @@ async function measure(path: string, out: string, options: Options): Promise<Che
   }
 }
 
-function print(
-  path: string,
-  out: string | undefined,
-  price: Price,
-  losses: readonly CheckpointResult[] | undefined,
-  seconds: number,
-): void {
+function print(path: string, price: Price, losses: readonly CheckpointResult[] | undefined): void {
   const { wanted, layers, before, after, notes } = price;
   const full = layers[0]!.lost.length - 1;
   const ranks = shownRanks(full);
@@ -159,14 +180,19 @@ function print(
       : "Left out of the latent's squared length, %, by its rank:",
   );
   const rows = layers.map(({ lost }, i) => [`${i}`, ...ranks.map((rank) => percent(lost[rank]!))]);
-  const cache = ["cache", ...ranks.map((rank) => `${rank + 1 + wanted.r}`)];
+  const cache = ["cache", ...ranks.map((rank) => `${rank + spareOf(wanted) + wanted.r}`)];
   const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];
-  console.log(columns(["layer", ...ranks.map((rank) => `c${rank + 1}`)], all).join("\n"));
+  console.log(columns(["layer", ...ranks.map((rank) => `c${rank + spareOf(wanted)}`)], all).join("\n"));
   console.log(
     `\nCache: ${before} numbers per token and layer before, ${after} after (${((100 * after) / before).toFixed(1)} %), ` +
       `${2 * after * layers.length} bytes per token at 16 bits.`,
   );
   if (losses) console.log(`\n${checkpointTables(losses).join("\n\n")}\n`);
   for (const note of notes) console.log(`note: ${note}`);
-  if (out) console.log(`${out}: written in ${seconds.toFixed(1)} s; its README.md says how it was made.`);
+}
+
+function tell(out: string, { target, found }: Written, seconds: number): void {
+  for (const reason of target.refused) console.log(`not ${reason}`);
+  if (found) console.log(`${found} layers were finished by an earlier run`);
+  console.log(`${out}: ${target.architecture}, written in ${seconds.toFixed(1)} s`);
 }

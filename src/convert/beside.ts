@@ -1,6 +1,8 @@
 import type { Opened } from "../checkpoint/open.ts";
+import { tokenizerEntries } from "../checkpoint/words.ts";
 import type { FolderFile } from "../file/atomic.ts";
 import { readSmall } from "../file/disk.ts";
+import type { Metadata } from "../file/metadata.ts";
 import { join, readdir } from "../tensor/node.ts";
 import { describeTokenizer } from "../tokenizer/ggml.ts";
 
@@ -28,4 +30,22 @@ export async function filesAlong(path: string, { gguf }: Opened): Promise<Folder
     json("tokenizer_config.json", { ...config, tokenizer_class: "PreTrainedTokenizerFast" }),
     ...(end.length ? [json("generation_config.json", { eos_token_id: end.length > 1 ? end : end[0] })] : []),
   ];
+}
+
+/** The same as entries of a GGUF file's metadata. Throws FormatError for a tokenizer that such files have no words for. */
+export async function entriesAlong(path: string, { gguf, model }: Opened): Promise<Metadata> {
+  if (gguf) return new Map([...gguf.metadata].filter(([key]) => key.startsWith("tokenizer.")));
+  const names = new Set(await readdir(path));
+  if (!names.has("tokenizer.json")) return new Map();
+  const read = async (name: string) =>
+    names.has(name) ? new TextDecoder().decode(await readSmall(join(path, name), LIMIT)) : undefined;
+  return tokenizerEntries(
+    {
+      file: join(path, "tokenizer.json"),
+      tokenizer: (await read("tokenizer.json"))!,
+      config: await read("tokenizer_config.json"),
+      template: await read("chat_template.jinja"),
+    },
+    model.vocabulary,
+  );
 }

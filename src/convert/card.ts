@@ -1,5 +1,6 @@
-import type { Config } from "../family/config.ts";
 import type { Price } from "./convert.ts";
+import { spareOf } from "./method.ts";
+import type { Target } from "./target.ts";
 
 /** Ranks that a table shows: eighths of the whole. */
 export function shownRanks(full: number): number[] {
@@ -18,29 +19,50 @@ const about = {
     "TransMLA (arXiv 2502.07864): positions gathered by principal components, the latent by balanced components on text",
 } as const;
 
+/** What each target is, and which engines compute it. */
+function aboutTarget({ architecture, still, refused }: Target): string {
+  const tried = refused.map((reason) => `\n- ${reason}`).join("");
+  const before = tried && `\n\nWhat was tried before it would compute something else:\n${tried}`;
+  if (architecture === "biform")
+    return `It is Biform's own format, since no architecture of other engines computes it; they refuse its name. \`biform run\`, \`chat\`, \`serve\` and \`plan\` open it.${before}`;
+  const held =
+    still === "shrunk"
+      ? `Its latent is normed as that architecture asks, and the model that it came from has no such norm: the latent is so small that the norm divides by its epsilon alone, the same number for every token, and its gains multiply that back. All norms have one epsilon, so that engines agree that read it in different places. Run it in float32 or bfloat16: in float16 what is so small is lost.`
+      : `Its latent is normed as that architecture asks, and the model that it came from has no such norm: one number of each latent is a constant (a bias of \`kv_a_proj_with_mqa\`, hence \`attention_bias\`), beside which all others are small, so that the norm divides by a constant; its gain is 0, and caches hold a 0 for it. transformers and Biform compute exactly this. vLLM (0.33) and llama.cpp have no biases there, and vLLM drops them without a word: it computes something else.`;
+  const unfolded =
+    architecture === "minicpm3"
+      ? " vLLM and llama.cpp keep whole keys and values for this architecture, transformers and Biform the latent."
+      : "";
+  return `It is \`${architecture}\` with all layers dense. ${held}${unfolded}${before}`;
+}
+
 /** The README.md of a converted checkpoint: how it was made, what it costs, and what reads it. */
-export function card(path: string, { wanted, layers, before, after, notes }: Price, config: Config): string {
+export function card(path: string, { wanted, layers, before, after, notes }: Price, target: Target): string {
   const { c, r, method } = wanted;
-  const lost = layers.map((layer) => layer.lost[Math.min(c - 1, layer.lost.length - 1)]!);
+  const lost = layers.map((layer) => layer.lost[Math.min(c - spareOf(wanted), layer.lost.length - 1)]!);
   const percent = (x: number) => `${(100 * x).toFixed(2)} %`;
   const worst = lost.indexOf(Math.max(...lost));
   const mean = lost.reduce((sum, x) => sum + x, 0) / lost.length;
+  const share =
+    method === "biform"
+      ? "share of what the latent's loss can change of the output"
+      : "share of keys' and values' squared length left out";
+  const name = path.split("/").at(-1);
   return `---
-library_name: transformers
-tags: [mla, biform]
+${target.architecture === "biform" ? "" : "library_name: transformers\n"}tags: [mla, biform]
 ---
 
-# ${path.split("/").at(-1)} as MLA
+# ${name} as MLA
 
-Made by \`biform convert\` from ${path.split("/").at(-1)}: ${about[method]}.
+Made by \`biform convert\` from ${name}: ${about[method]}.
 
 | | before | after |
 | --- | --- | --- |
 | cache, numbers per token and layer | ${before} | ${after} (latent ${c}, turned key ${r}) |
 | cache, bytes per token at 16 bits | ${2 * before * layers.length} | ${2 * after * layers.length} |
-| ${method === "biform" ? "share of what the latent's loss can change of the output" : "share of keys' and values' squared length left out"}, mean of layers | 0 | ${percent(mean)} |
+| ${share}, mean of layers | 0 | ${percent(mean)} |
 | the same, layer ${worst}, the most | 0 | ${percent(lost[worst]!)} |
 
-It is \`${config.model_type}\` with all layers dense. Its latent is normed as that architecture asks, and the model that it came from has no such norm: one number of each latent is a constant (a bias of \`kv_a_proj_with_mqa\`, hence \`attention_bias\`), beside which all others are small, so that the norm divides by a constant; its gain is 0, and caches hold a 0 for it. transformers and Biform compute exactly this. An engine that does not read the bias of \`kv_a_proj_with_mqa\` would compute something else: compare logits before you trust it.
+${aboutTarget(target)}
 ${notes.map((note) => `\nNote: ${note}.\n`).join("")}`;
 }

@@ -3,14 +3,14 @@ import { readWeights } from "../checkpoint/load.ts";
 import type { Opened } from "../checkpoint/open.ts";
 import { recast } from "../checkpoint/recast.ts";
 import { ReferenceDevice } from "../device/reference.ts";
-import type { Config } from "../family/config.ts";
-import { findFamily } from "../family/families.ts";
-import type { TensorToWrite } from "../file/safetensors.ts";
-import { parametersOf } from "../model/model.ts";
+import type { Sources } from "../family/source.ts";
+import { clip } from "../file/header.ts";
+import { type Model, parametersOf } from "../model/model.ts";
+import { FormatError } from "../tensor/error.ts";
 import { isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { type GroupedLayer, groupedLayer, readNumbers } from "./grouped.ts";
-import { type LatentLayer, latentAttention } from "./latent.ts";
+import { type GroupedLayer, groupedLayer, type Numbers64, readNumbers } from "./grouped.ts";
+import { type Factors, factorOf } from "./residual.ts";
 
 /** A layer of a checkpoint in float64, and the gains of the norm before its attention. */
 export interface ReadLayer {
@@ -18,16 +18,29 @@ export interface ReadLayer {
   readonly gains: Float64Array;
 }
 
-/** Reads one layer's attention and nothing else: what it takes is freed when it is forgotten. Throws FormatError. */
+/**
+ * Reads one layer's attention and nothing else: what it takes is freed when it is forgotten. Throws FormatError, naming the tensor
+ * where its numbers are none.
+ */
 export async function readLayer({ model, parameters, sources, tensors }: Opened, i: number): Promise<ReadLayer> {
   const norm = `layers.${i}.normAttention`;
   const own = parameters.filter(({ name }) => name === norm || name.startsWith(`layers.${i}.attention.`));
   const weights = await readWeights(tensors, own, sources, new ReferenceDevice());
-  const layer = groupedLayer(`${tensors.file}: layer ${i}`, model.layers[i]!.attention, await readNumbers(weights, i));
-  return { layer, gains: Float64Array.from(await weights.get(norm)!.read()) };
+  const numbers = await readNumbers(weights, i);
+  const gains = Float64Array.from(await weights.get(norm)!.read());
+  const check = (name: string, values: Float64Array) => {
+    const at = values.findIndex((x) => !Number.isFinite(x));
+    if (at >= 0)
+      throw new FormatError(
+        `${tensors.file}: ${clip(sources.get(name)!.tensors[0]!)}: got ${values[at]}, expected finite numbers; the checkpoint is damaged`,
+      );
+  };
+  check(norm, gains);
+  for (const [name, values] of numbers) check(`layers.${i}.attention.${name}`, values);
+  return { layer: groupedLayer(`${tensors.file}: layer ${i}`, model.layers[i]!.attention, numbers), gains };
 }
 
-/** Bits of a number in blocks, where the attention's matrices lie so in the file; undefined where they are floats. */
+/** The type of blocks that the attention's matrices lie in, where they do; undefined where they are floats. */
 export function quantisedAs({ tensors, sources }: Opened): string | undefined {
   for (const [name, source] of sources)
     if (/attention\.w[QKV]$/.test(name)) {
@@ -37,28 +50,41 @@ export function quantisedAs({ tensors, sources }: Opened): string | undefined {
   return undefined;
 }
 
+/** A tensor to be written: the parameters that lie in it, and how its numbers are made. */
+export interface MadeTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly parameters: readonly string[];
+  /** No matrix, whatever its shape. */
+  readonly plain: boolean;
+  data(): Promise<Float32Array>;
+}
+
+/** What is to be written, of which source. */
+export interface Writing {
+  readonly opened: Opened;
+  /** What is written, and where its parameters are to lie. */
+  readonly model: Model;
+  readonly targets: Sources;
+  /** What the parameters outside attention are multiplied by. */
+  readonly factors: Factors;
+  /** A layer's attention by parameter, asked for one layer after the other. */
+  make(layer: number): Promise<Numbers64>;
+}
+
 /**
- * The tensors of a folder with this config: attention from `make`, which is asked for one layer after the other, all else from the
- * source, moved and not changed. Throws FormatError for a parameter that the target has no place for.
+ * The tensors of a converted checkpoint: attention from `make`, all else from the source, moved and multiplied by its factor. Throws
+ * FormatError for a parameter that the target has no place for.
  */
-export function convertedTensors(
-  opened: Opened,
-  config: Config,
-  dtype: "F32" | "BF16",
-  make: (layer: number) => Promise<LatentLayer>,
-): TensorToWrite[] {
-  const family = findFamily(config);
-  const model = family.model(config);
-  const targets = family.sources(model, config);
+export function convertedTensors({ opened, model, targets, factors, make }: Writing): MadeTensor[] {
   const all = parametersOf(model);
   const others = all.filter(({ name }) => !/^layers\.\d+\.attention\./.test(name));
   const read = async (name: string) => Float32Array.from(await opened.tensors.read(name));
-  const moved = recast(others, opened.sources, targets, read).map(({ name, shape, data, plain }) => ({
-    name,
-    shape,
-    data,
-    dtype: plain || shape.length < 2 ? ("F32" as const) : dtype,
-  }));
+  const moved = recast(others, opened.sources, targets, read).map((tensor): MadeTensor => {
+    const factor = factorOf(tensor.parameters[0]!, factors);
+    const scaled = async () => (await tensor.data()).map((x) => x * factor);
+    return { ...tensor, data: factor === 1 ? tensor.data : scaled };
+  });
   const made = new Map<
     string,
     { shape: readonly number[]; layer: number; parts: { parameter: string; target: string }[] }
@@ -72,23 +98,25 @@ export function convertedTensors(
     made.set(tensors[0]!, known);
   }
   // Tensors are written layer by layer: the last layer is kept until another is asked for.
-  let last: { layer: number; numbers: Promise<ReadonlyMap<string, Float64Array>> } | undefined;
+  let last: { layer: number; numbers: Promise<Numbers64> } | undefined;
   const numbersOf = (layer: number) => {
-    if (last?.layer !== layer)
-      last = { layer, numbers: make(layer).then((converted) => latentAttention(converted).numbers) };
+    if (last?.layer !== layer) last = { layer, numbers: make(layer) };
     return last.numbers;
   };
-  const attention = [...made].map(([name, { shape, layer, parts }]) => ({
-    name,
-    shape,
-    dtype: shape.length < 2 ? ("F32" as const) : dtype,
-    async data() {
-      const numbers = await numbersOf(layer);
-      const file = new Float32Array(sizeOf(shape));
-      for (const { parameter, target } of parts)
-        arrange({ file, ours: Float32Array.from(numbers.get(parameter)!) }, targets.get(target)!, "write");
-      return file;
-    },
-  }));
+  const attention = [...made].map(
+    ([name, { shape, layer, parts }]): MadeTensor => ({
+      name,
+      shape,
+      parameters: parts.map(({ target }) => target),
+      plain: parts.some(({ target }) => targets.get(target)!.plain),
+      async data() {
+        const numbers = await numbersOf(layer);
+        const file = new Float32Array(sizeOf(shape));
+        for (const { parameter, target } of parts)
+          arrange({ file, ours: Float32Array.from(numbers.get(parameter)!) }, targets.get(target)!, "write");
+        return file;
+      },
+    }),
+  );
   return [...moved, ...attention];
 }

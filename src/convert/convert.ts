@@ -1,11 +1,8 @@
 import { type Opened, openModel } from "../checkpoint/open.ts";
-import { writeFolder } from "../file/atomic.ts";
-import { safetensorsChunks } from "../file/safetensors.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
 import { FormatError } from "../tensor/error.ts";
-import { filesAlong } from "./beside.ts";
-import { card } from "./card.ts";
-import { convertedTensors, quantisedAs, type ReadLayer, readLayer } from "./checkpoint.ts";
+import { createHash } from "../tensor/node.ts";
+import { quantisedAs, type ReadLayer, readLayer } from "./checkpoint.ts";
 import { refuseAttention } from "./grouped.ts";
 import { type LatentLayer, standardiseScale } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
@@ -22,19 +19,22 @@ import { PairLengths } from "./mhatomla.ts";
 import { momentsOf, readInputs, watchInputs } from "./moment.ts";
 import { cutIds } from "./perplexity.ts";
 import { replaceAttention } from "./replace.ts";
+import type { Finished } from "./shelf.ts";
 import { blindMoment, lostShares, weighedShares } from "./spectrum.ts";
-import { stockConfig, stockLayer } from "./stock.ts";
 import { choosePairs } from "./turning.ts";
 
 /** What a conversion is told, beside what it is to make. */
 export interface ConvertOptions {
-  readonly wanted: Omit<Wanted, "c" | "r"> & { readonly c?: number | undefined; readonly r?: number | undefined };
+  readonly wanted: Omit<Wanted, "c" | "r" | "biases"> & {
+    readonly c?: number | undefined;
+    readonly r?: number | undefined;
+    readonly biases?: boolean | undefined;
+  };
   /** Text that tells what keys and values are like; without it weights alone are looked at. */
   readonly text?: string | undefined;
   /** Tokens of it that are looked at, and how many at a time. */
   readonly tokens?: number | undefined;
   readonly length?: number | undefined;
-  readonly type?: "F32" | "BF16" | undefined;
   readonly threads?: number | undefined;
   /** Hears what is being done, of how much. */
   readonly watch?: ((what: string, done: number, total: number) => void) | undefined;
@@ -86,8 +86,11 @@ export class Conversion {
       if (reason) throw new FormatError(`${path}: layer ${i}: ${reason}`);
     }
     const first = await readLayer(opened, 0);
-    const full = fullSizes(first.layer, options.wanted.method, options.wanted.r);
-    const wanted = { ...options.wanted, c: options.wanted.c ?? full.c, r: options.wanted.r ?? full.r };
+    // Biases that the source has are its function's; none is added unless asked for, since not every engine reads them.
+    const biases = options.wanted.biases || opened.model.layers.some(({ attention }) => attention.sizes.bias);
+    const given = { ...options.wanted, biases: biases === true };
+    const full = fullSizes(first.layer, given);
+    const wanted = { ...given, c: given.c ?? full.c, r: given.r ?? full.r };
     checkWanted(path, first.layer, wanted);
     const conversion = new Conversion(path, opened, wanted, options);
     const type = quantisedAs(opened);
@@ -123,6 +126,12 @@ export class Conversion {
     } finally {
       loaded.close();
     }
+  }
+
+  /** All that is to be known of text and of all layers together, once. */
+  async #look(): Promise<void> {
+    await this.lookAtText();
+    await this.#chooseKept();
   }
 
   /** How many components of each frequency stay turned, by their worth to all layers together. */
@@ -169,7 +178,7 @@ export class Conversion {
           ? placePositions(read.layer, this.wanted, this.#moments?.[i] ?? moment)!.layer
           : convertLayer(
               read.layer,
-              { ...this.wanted, c: fullSizes(read.layer, method, this.wanted.r).c },
+              { ...this.wanted, c: fullSizes(read.layer, this.wanted).c },
               this.#text(i, moment),
             );
     return { ...read, whole, moment };
@@ -184,16 +193,19 @@ export class Conversion {
     };
   }
 
-  /** What each layer would lose by rank. Layer by layer: no more than one is in memory. */
-  async price(): Promise<Price> {
-    await this.lookAtText();
-    await this.#chooseKept();
+  /** What each layer would lose by rank, where that is not known yet. Layer by layer: no more than one is in memory. */
+  async price(known?: readonly LayerPrice[]): Promise<Price> {
     const { model } = this.opened;
-    const layers: LayerPrice[] = [];
-    for (const i of model.layers.keys()) {
+    const layers: LayerPrice[] = known ? [...known] : [];
+    for (const i of known ? [] : model.layers.keys()) {
+      await this.#look();
       const { whole, moment } = await this.#whole(i);
       layers.push({
-        lost: Array.from(this.wanted.method === "biform" ? weighedShares(whole, moment) : lostShares(whole, moment)),
+        lost: Array.from(
+          this.wanted.method === "biform"
+            ? weighedShares(whole, moment, this.wanted.biases)
+            : lostShares(whole, moment),
+        ),
       });
       this.#options.watch?.("pricing", i + 1, model.layers.length);
     }
@@ -207,44 +219,27 @@ export class Conversion {
     };
   }
 
-  /** One layer as stock models have it. */
-  async layer(i: number): Promise<LatentLayer> {
+  /** One layer converted, under no norm yet. */
+  async convert(i: number): Promise<Finished> {
+    await this.#look();
     const { layer, gains } = await readLayer(this.opened, i);
-    const converted = convertLayer(layer, this.wanted, this.#text(i, blindMoment(gains)));
-    return stockLayer(converted, gains);
+    return { layer: convertLayer(layer, this.wanted, this.#text(i, blindMoment(gains))), gains };
   }
 
-  /**
-   * Writes a folder that stock engines read: weights, config, tokenizer, template, settings, and a card that says how it was made. It
-   * appears whole or not at all. Errors: FormatError for what no stock config can say, DeviceError of the disk.
-   */
-  async write(out: string): Promise<Price> {
-    const price = await this.price();
-    const { opened, path } = this;
-    const { type = "F32", watch } = this.#options;
-    const count = opened.model.layers.length;
-    // Sizes, frequencies and biases are those of all layers: one that differs is found when it is made.
-    const first = await this.layer(0);
-    const config = { ...stockConfig(opened.model, [first], opened.config), torch_dtype: torch[type] };
-    const make = async (i: number) => {
-      const made = await this.layer(i);
-      stockConfig(opened.model, [first, made], opened.config);
-      watch?.("converting", i + 1, count);
-      return made;
-    };
-    const tensors = convertedTensors(opened, config, type, make);
-    const files = await filesAlong(path, opened);
-    await writeFolder(out, [
-      { name: "config.json", chunks: [`${JSON.stringify(config, null, 1)}\n`] },
-      ...files,
-      { name: "README.md", chunks: [card(path, price, config)] },
-      { name: "model.safetensors", chunks: safetensorsChunks("model.safetensors", tensors, { format: "pt" }) },
-    ]);
-    return price;
+  /** What tells this conversion from others: the source, by its config and the first bytes of every tensor, and all that was asked. */
+  async key(): Promise<string> {
+    const { tensors, config } = this.opened;
+    const { text, tokens, length } = this.#options;
+    const hash = createHash("sha256").update(JSON.stringify([config, this.wanted, text, tokens, length]));
+    for (const name of tensors.names) {
+      const { dtype, shape, begin, end } = tensors.entry(name);
+      const bytes = new Uint8Array(Math.min(64, end - begin));
+      await tensors.readBytes(name, 0, bytes);
+      hash.update(`${name} ${dtype} ${shape}`).update(bytes);
+    }
+    return hash.digest("hex");
   }
 }
-
-const torch = { F32: "float32", BF16: "bfloat16" } as const;
 
 /** The text's first ids as sequences. Throws FormatError where there are none. */
 export function textOf({ tokenizer, path }: LoadedModel, text: string, tokens: number, length: number): Int32Array[] {

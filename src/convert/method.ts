@@ -6,17 +6,22 @@ import { convertMha2mla } from "./mhatomla.ts";
 import { allPairs, keepPairs } from "./partial.ts";
 import { gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
-import { centre, compressCentred, Spectrum, sensitivityOf } from "./subspace.ts";
+import { aboutOf, compressCentred, Spectrum, sensitivityOf } from "./subspace.ts";
 import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
 export const methods = ["exact", "biform", "transmla", "mha2mla"] as const;
 
-/** What is asked for: the latent's rank as written, one number of which holds the norm still, and the shared key's turned dims. */
+/** What is asked for: the latent's rank as written, and the shared key's turned dims. */
 export interface Wanted {
   readonly method: (typeof methods)[number];
   readonly c: number;
+  /**
+   * Whether the result may have biases, as a source has that has them itself. Then one number of the latent is a constant, which holds
+   * its norm, and the latent need not hold the mean of text; without, every engine computes the result.
+   */
+  readonly biases: boolean;
   readonly r: number;
   readonly selection: Selection;
   readonly fold?: number | undefined;
@@ -25,21 +30,30 @@ export interface Wanted {
   readonly context: number;
 }
 
+/** Numbers of a latent that keep nothing of the layer: the constant. */
+export const spareOf = ({ biases }: Pick<Wanted, "biases">) => (biases ? 1 : 0);
+
 /** Ranks that a layer can have by a method: the largest latent, its constant included, and the turned dims. */
-export function fullSizes({ keyGroups: g, e, r, v }: GroupedLayer, method: Wanted["method"], turned?: number) {
-  if (method === "exact") return { c: g * (e - r) + g * v + 1, r: g * r };
+export function fullSizes(
+  { keyGroups: g, e, r, v }: GroupedLayer,
+  { method, r: turned, biases }: Pick<Wanted, "method" | "biases"> & { readonly r?: number | undefined },
+) {
+  const spare = spareOf({ biases });
+  if (method === "exact") return { c: g * (e - r) + g * v + spare, r: g * r };
   const kept = turned ?? (method === "transmla" ? e : g * r);
-  return { c: g * (e + v) - kept + 1, r: kept };
+  return { c: g * (e + v) - kept + spare, r: kept };
 }
 
 /** Throws FormatError, naming the rule, for sizes that a method cannot give a layer. */
-export function checkWanted(subject: string, layer: GroupedLayer, { method, c, r, fold }: Wanted): void {
+export function checkWanted(subject: string, layer: GroupedLayer, wanted: Wanted): void {
+  const { method, c, r, fold } = wanted;
   const { keyGroups: g, e } = layer;
-  const full = fullSizes(layer, method, r);
+  const full = fullSizes(layer, wanted);
   if (method === "exact") return;
-  if (c < 2 || c > full.c)
+  const least = 1 + spareOf(wanted);
+  if (c < least || c > full.c)
     throw new FormatError(
-      `${subject}: c: got ${c}, expected 2 to ${full.c}, which loses nothing more than turning does`,
+      `${subject}: c: got ${c}, expected ${least} to ${full.c}, which loses nothing more than turning does`,
     );
   if (method === "biform" && (r % 2 || r > g * layer.r))
     throw new FormatError(
@@ -104,11 +118,11 @@ export function turnComponents(layer: GroupedLayer, { moment, kept }: Seen, cont
 }
 
 /** The layer with the latent that changes its output least, by all that reads it. */
-function compressBySensitivity(layer: GroupedLayer, { c, context }: Wanted, seen: Seen): LatentLayer {
-  const whole = turnComponents(layer, seen, context);
-  const { mean, moment } = centre(whole, seen.moment!);
+function compressBySensitivity(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
+  const whole = turnComponents(layer, seen, wanted.context);
+  const { mean, moment } = aboutOf(whole, seen.moment!, wanted.biases);
   const spectrum = new Spectrum(moment, sensitivityOf(whole, seen.moment!).metric);
-  return compressCentred(whole, spectrum.of(c - 1), mean);
+  return compressCentred(whole, spectrum.of(wanted.c - spareOf(wanted)), mean);
 }
 
 /**
@@ -116,14 +130,15 @@ function compressBySensitivity(layer: GroupedLayer, { c, context }: Wanted, seen
  * Throws FormatError.
  */
 export function convertLayer(layer: GroupedLayer, wanted: Wanted, text: Seen): LatentLayer {
-  const { method, c, r, selection, balance } = wanted;
+  const { method, r, selection, balance } = wanted;
+  const rank = wanted.c - spareOf(wanted);
   if (method === "exact") return keepPairs(layer, allPairs(layer));
   if (method === "biform") return compressBySensitivity(layer, wanted, text);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
-    const how = { selection, ropeDims: r / g, ranks: text.ranks, factoring: "joint" as const, rank: (c - 1) / g };
+    const how = { selection, ropeDims: r / g, ranks: text.ranks, factoring: "joint" as const, rank: rank / g };
     return convertMha2mla(layer, how).layer;
   }
   const gathered = placePositions(layer, wanted, text.moment)!;
-  return compressLatent(gathered, text.second ?? text.moment!, { rank: c - 1, balance });
+  return compressLatent(gathered, text.second ?? text.moment!, { rank, balance });
 }

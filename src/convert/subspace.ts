@@ -1,6 +1,15 @@
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
-import { fillMatrix, type Matrix, multiply, multiplyTransposed, rowsOf, scaleRows, transpose } from "./matrix.ts";
+import {
+  fillMatrix,
+  type Matrix,
+  multiply,
+  multiplyTransposed,
+  rowsOf,
+  scaleMatrix,
+  scaleRows,
+  transpose,
+} from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 
 /** Maps to fewer numbers and back: `[rank, c]` and `[c, rank]`. */
@@ -119,6 +128,16 @@ export function centre(layer: LatentLayer, moment: Matrix): { readonly mean: Flo
     mean,
     moment: fillMatrix(c, c, (i, j) => whole.values[i * c + j]! / tokens - mean[i]! * mean[j]!),
   };
+}
+
+/**
+ * What a latent is compressed about: the mean of text, where a bias of the output may give it back, or else zero. Then the mean is a
+ * direction like any other, and takes about one of the rank.
+ */
+export function aboutOf(layer: LatentLayer, moment: Matrix, biases: boolean): ReturnType<typeof centre> {
+  if (biases) return centre(layer, moment);
+  const by = 1 / moment.values.at(-1)!;
+  return { mean: new Float64Array(layer.latent.rows), moment: scaleMatrix(momentOf(layer.latent, moment), by) };
 }
 
 /**

@@ -89,6 +89,8 @@ export const deepseekGguf = latentArchitecture({
     const { scores, normalised = false, groups = 1, perGroup = 1, factor = 1, perToken } = experts?.routing ?? {};
     const grouped = scores === "sigmoid" || groups > 1;
     return {
+      // 0 where queries have no rank: llama.cpp wants the key in all but a few numbers of layers.
+      "attention.q_lora_rank": u32(model.layers[0]!.attention.sizes.q),
       // The other mscale has no key and is taken for the same.
       "rope.scaling.yarn_log_multiplier": spread === undefined ? undefined : f32(0.1 * spread),
       leading_dense_block_count: u32(experts ? first : model.layers.length),

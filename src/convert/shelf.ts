@@ -1,0 +1,144 @@
+import { z } from "zod";
+import { writeAtomic } from "../file/atomic.ts";
+import { openSafetensors } from "../file/disk.ts";
+import { safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
+import { FormatError } from "../tensor/error.ts";
+import { basename, dirname, join, mkdir, readFile, resolve, rm, stat } from "../tensor/node.ts";
+import type { LatentLayer } from "./latent.ts";
+import { type Matrix, matrix } from "./matrix.ts";
+
+/** A converted layer, and the gains of the norm before its attention. */
+export interface Finished {
+  readonly layer: LatentLayer;
+  readonly gains: Float64Array;
+}
+
+/**
+ * Finished layers of a conversion on the disk, beside what is to be written, each a file that appears whole. A second run of the same
+ * conversion finds them and goes on; layers of another are removed.
+ */
+export class Shelf {
+  readonly #dir: string;
+  readonly #key: string;
+
+  private constructor(dir: string, key: string) {
+    this.#dir = dir;
+    this.#key = key;
+  }
+
+  /** The folder beside `out`. `key` tells the conversion from others. Errors: DeviceError of the disk. */
+  static async open(out: string, key: string): Promise<Shelf> {
+    const path = resolve(out);
+    const dir = join(dirname(path), `.${basename(path)}.layers`);
+    const known = await readFile(join(dir, "key"), "utf8").catch(() => undefined);
+    if (known !== key) {
+      await rm(dir, { recursive: true, force: true });
+      await mkdir(dir, { recursive: true });
+      await writeAtomic(join(dir, "key"), [key]);
+    }
+    return new Shelf(dir, key);
+  }
+
+  /** Whether a layer, or what is called `name`, is finished. */
+  async has(of: number | string): Promise<boolean> {
+    return (await stat(this.#path(of)).catch(() => undefined))?.isFile() ?? false;
+  }
+
+  /** Puts a finished layer there. Errors: DeviceError of the disk. */
+  async put(i: number, { layer, gains }: Finished): Promise<void> {
+    const path = this.#path(i);
+    const { tensors, text } = takeApart(layer);
+    const all: TensorToWrite[] = [...tensors, { name: "gains", shape: [gains.length], data: gains }];
+    await writeAtomic(path, safetensorsChunks(path, all, { layer: text, key: this.#key }));
+  }
+
+  /** A finished layer. Throws FormatError where its file is damaged. */
+  async get(i: number): Promise<Finished> {
+    const file = await openSafetensors(this.#path(i));
+    return { layer: await putTogether(file), gains: await numbers(file, "gains") };
+  }
+
+  /** Notes something beside the layers, as JSON. */
+  async note(name: string, value: unknown): Promise<void> {
+    await writeAtomic(this.#path(name), [JSON.stringify(value)]);
+  }
+
+  async noted<T>(name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+    const text = await readFile(this.#path(name), "utf8").catch(() => undefined);
+    if (text === undefined) return undefined;
+    return schema.safeParse(JSON.parse(text)).data;
+  }
+
+  /** Removes all of it, once what it was for is written. */
+  async clear(): Promise<void> {
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  #path(of: number | string): string {
+    return join(this.#dir, typeof of === "string" ? `${of}.json` : `layer-${String(of).padStart(3, "0")}.safetensors`);
+  }
+}
+
+const matrices = ["content", "rotary", "latent", "shared", "keys", "values", "output"] as const;
+
+const said = z.object({
+  d: z.int(),
+  h: z.int(),
+  n: z.int(),
+  v: z.int(),
+  scale: z.number(),
+  rotation: z.object({ layout: z.enum(["interleaved", "half"]), magnitude: z.number() }),
+  eps: z.number().optional(),
+  bottleneckEps: z.number().optional(),
+});
+
+function takeApart(layer: LatentLayer): { tensors: TensorToWrite[]; text: string } {
+  const { d, h, n, v, scale, rotation, norm, bottleneck, outputBias } = layer;
+  const vector = (name: string, data: Float64Array | undefined): TensorToWrite[] =>
+    data ? [{ name, shape: [data.length], data }] : [];
+  const of = (name: string, m: Matrix | undefined): TensorToWrite[] =>
+    m ? [{ name, shape: [m.rows, m.columns], data: m.values }] : [];
+  return {
+    tensors: [
+      ...matrices.flatMap((name) => of(name, layer[name])),
+      ...of("down", bottleneck?.down),
+      ...vector("downGain", bottleneck?.norm?.gain),
+      ...vector("gain", norm?.gain),
+      ...vector("outputBias", outputBias),
+      ...vector("frequencies", rotation.frequencies),
+    ],
+    text: JSON.stringify({
+      ...{ d, h, n, v, scale, eps: norm?.eps, bottleneckEps: bottleneck?.norm?.eps },
+      rotation: { layout: rotation.layout, magnitude: rotation.magnitude },
+    }),
+  };
+}
+
+async function putTogether(file: TensorReader): Promise<LatentLayer> {
+  const { rotation, eps, bottleneckEps, ...sizes } = said.parse(JSON.parse(file.metadata.layer ?? "{}"));
+  const norm = async (name: string, eps: number | undefined) =>
+    file.has(name) ? { gain: await numbers(file, name), eps: eps ?? 0 } : undefined;
+  const all: Partial<Record<(typeof matrices)[number], Matrix>> = {};
+  for (const name of matrices) all[name] = await matrixOf(file, name);
+  return {
+    ...sizes,
+    ...(all as Record<(typeof matrices)[number], Matrix>),
+    bottleneck: file.has("down")
+      ? { down: await matrixOf(file, "down"), norm: await norm("downGain", bottleneckEps) }
+      : undefined,
+    norm: await norm("gain", eps),
+    outputBias: file.has("outputBias") ? await numbers(file, "outputBias") : undefined,
+    rotation: { ...rotation, frequencies: await numbers(file, "frequencies") },
+  };
+}
+
+async function matrixOf(file: TensorReader, name: string): Promise<Matrix> {
+  const [rows = 0, columns = 0] = file.entry(name).shape;
+  return matrix(rows, columns, await numbers(file, name));
+}
+
+async function numbers(file: TensorReader, name: string): Promise<Float64Array<ArrayBuffer>> {
+  const values = await file.read(name);
+  if (values instanceof Float64Array) return values as Float64Array<ArrayBuffer>;
+  throw new FormatError(`${file.file}: ${name}: got other numbers than F64; remove the folder and convert again`);
+}
