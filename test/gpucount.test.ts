@@ -3,6 +3,7 @@ import { generate } from "../src/generate/generate.ts";
 import { rehearse } from "../src/generate/rehearse.ts";
 import { Session } from "../src/generate/session.ts";
 import { buildModel } from "../src/model/build.ts";
+import type { FeedForward, Routing } from "../src/model/model.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { openGpu } from "./fixture/gpu.ts";
@@ -14,26 +15,39 @@ afterAll(() => {
   if (typeof gpu !== "string") gpu.close();
 });
 
-/** Most launches of a layer and token by attention, over a cache long enough that its keys are gone through in pieces. */
-const most: readonly (readonly [name: string, spec: string, form: string, cache: CacheType, launches: number])[] = [
+/** Most launches of a layer and token by attention (and a dense half, or experts), over a cache long enough that its keys are gone through in pieces. */
+type Most = readonly [
+  name: string,
+  spec: string,
+  form: string,
+  cache: CacheType,
+  launches: number,
+  experts?: "experts",
+];
+const most: readonly Most[] = [
   ["Llama", "GQA2-128", "grouped", "f32", 8],
   ["Llama, 8-bit cache", "GQA2-128", "grouped", "q8", 8],
   ["Qwen3", "GQA2-128-QKNorm", "grouped", "f32", 8],
   ["DeepSeek-V2-Lite", "MLA", "absorbed", "f32", 10],
   ["MiniCPM3", "MLA-QLoRA", "absorbed", "f32", 11],
+  ["DeepSeek-V2-Lite with experts", "MLA", "absorbed", "f32", 12, "experts"],
+  ["DeepSeek-V3 with experts", "MLA-QLoRA", "absorbed", "f32", 13, "experts"],
   ["Kimi Linear's KDA", "KDA", "recurrent", "f32", 9],
   ["gated delta net", "GDN", "recurrent", "f32", 8],
 ];
 
 const sizes = { vocabulary: 300, width: 64, heads: 4 };
+const routing: Routing = { scores: "sigmoid", perToken: 2, groups: 1, perGroup: 1, normalised: true, factor: 1 };
+const feed: FeedForward = { kind: "experts", f: 32, x: 8, shared: 64, routing };
 const prompt = Int32Array.from({ length: 400 }, (_, i) => i % 300);
 
 if (typeof gpu === "string") test.skip(`launches on WebGPU, since ${gpu}`, () => {});
 else {
   describe("launches of a layer and decoded token on WebGPU", () => {
-    test.each(most)("%s: at most as many as asked", (_name, spec, form, cache, launches) => {
+    test.each(most)("%s: at most as many as asked", (_name, spec, form, cache, launches, experts) => {
       const of = (layers: number) => {
-        const model = buildModel(spec, { ...sizes, layers });
+        const dense = buildModel(spec, { ...sizes, layers });
+        const model = experts ? { ...dense, layers: dense.layers.map((layer) => ({ ...layer, feed })) } : dense;
         let found = 0;
         // Nothing runs: what would be launched is counted.
         void gpu.rehearse(() => {

@@ -1,10 +1,13 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
+import { addExperts } from "../src/ops/expert/few.ts";
 import { contractEach, group } from "../src/ops/expert/index.ts";
+import { Normed } from "../src/ops/norm/normed.ts";
 import { route } from "../src/ops/route/index.ts";
 import { Random } from "../src/tensor/random.ts";
-import type { Device } from "../src/tensor/tensor.ts";
+import type { Device, Tensor } from "../src/tensor/tensor.ts";
 import { tensor } from "../src/tensor/tensor.ts";
+import { long } from "./extent.ts";
 import { openGpu } from "./fixture/gpu.ts";
 import { packed } from "./fixture/packed.ts";
 import { openScope } from "./fixture/scope.ts";
@@ -83,6 +86,64 @@ else {
         const cut = await on(gpu).finally(() => Object.assign(traits, { binding }));
         expect([...cut[3]!.subarray(0, entries * b)]).toEqual([...got[3]!.subarray(0, entries * b)]);
       }),
+    );
+
+    const few = [
+      { format: "plain", t: 1, f: 20, shared: 12, scores: "softmax", normed: true },
+      { format: "plain", t: 3, f: 36, shared: 0, scores: "sigmoid", normed: false },
+      { format: "Q8_0", t: 2, f: 64, shared: 96, scores: "sigmoid", normed: true },
+      { format: "Q4_K", t: 1, f: 256, shared: 256, scores: "softmax", normed: true },
+      { format: "Q6_K", t: 8, f: 256, shared: 0, scores: "sigmoid", normed: true },
+    ] as const;
+    // A software GPU takes seconds to compile those with numbers of 4 bits.
+    test.each(long ? few : few.slice(0, 3))(
+      "$t tokens, the chosen of $format and the shared one in three launches",
+      (drawn) =>
+        openScope(gpu, async () => {
+          const { format, t, f, shared, scores, normed } = drawn;
+          const random = new Random(3);
+          const [x, d] = [7, format === "plain" ? 20 : 256];
+          const weight = async (letters: readonly string[], order: string, sizes: Record<string, number>) => {
+            const shape = letters.map((letter) => sizes[letter]!);
+            const size = shape.reduce((product, n) => product * n, 1);
+            if (format !== "plain") return packed(gpu, format, letters, { spec: "", order, sizes }, random);
+            const numbers = Float32Array.from(random.normals(size, 0.2));
+            return { t: tensor(gpu, shape, numbers), numbers };
+          };
+          const [a, b] = [1, 2].map(() => weight(["x", "d", "f"], "x f | d", { x, d, f }));
+          const [gate, up] = [await a!, await b!];
+          const down = await weight(["x", "f", "d"], "x d | f", { x, d, f });
+          const common = shared ? await weight(["f", "d"], "d | f", { d, f: shared }) : undefined;
+          const draw = (shape: readonly number[], at = 0) =>
+            Float32Array.from(random.normals(shape.reduce((n, m) => n * m, 1)).map((n) => at + n));
+          const [rows, gain, logits, bias] = [draw([t, d]), draw([d], 1), draw([t, x]), draw([x])];
+          const [inner, into] = [draw([t, shared]), draw([t, d])];
+          const choice = { scores, perToken: 3, groups: 1, perGroup: 1, normalised: true, factor: 1.5 };
+          const on = async (device: Device, of: (w: typeof gate) => Tensor) => {
+            const xs = tensor(device, [t, d], rows);
+            const residual = { into: tensor(device, [t, d], into), by: 0.5 };
+            const own = common && { inner: tensor(device, [t, shared], inner), down: of(common) };
+            const made = { gate: of(gate), up: of(up), down: of(down), shared: own };
+            const operands = {
+              x: normed ? Normed.of(xs, tensor(device, [d], gain), 1e-5) : xs,
+              logits: tensor(device, [t, x], logits),
+              bias: scores === "sigmoid" ? tensor(device, [x], bias) : undefined,
+            };
+            const before = device === gpu ? gpu.counts.launches : 0;
+            addExperts({ ...operands, choice, ...made }, residual);
+            if (device === gpu) expect(gpu.counts.launches - before).toBe(3);
+            return residual.into.read();
+          };
+          const reference = new ReferenceDevice();
+          const expected = await openScope(reference, () =>
+            on(reference, (w) => tensor(reference, w.t.shape, w.numbers)),
+          );
+          const got = await on(gpu, (w) => w.t);
+          const size = Math.max(...expected.map(Math.abs));
+          // Sums of d and of f products, each rounded, of numbers that are as large as the result where they add up.
+          for (let i = 0; i < got.length; i++)
+            expect(Math.abs(got[i]! - expected[i]!)).toBeLessThan(size * 64 * 2 ** -24);
+        }),
     );
 
     test.each([2, 60])("packed experts, %i tokens", (tokens) =>

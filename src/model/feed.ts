@@ -1,14 +1,13 @@
 import type { Parts } from "../attention/define.ts";
 import { add, update } from "../ops/add/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
-import { gatherRows, scatterAdd } from "../ops/embed/index.ts";
-import { contractEach, group } from "../ops/expert/index.ts";
+import { addExperts, chosenExperts, FEW } from "../ops/expert/few.ts";
 import { gate } from "../ops/gate/index.ts";
 import { copy } from "../ops/move/index.ts";
 import { recorderOf } from "../ops/op.ts";
-import { addProduct, gatedProduct, type Residual } from "../ops/products/index.ts";
+import { addProduct, gatedProduct, productsOf, type Residual } from "../ops/products/index.ts";
 import { route } from "../ops/route/index.ts";
-import { scope, Tensor, tensor } from "../tensor/tensor.ts";
+import { scope, Tensor } from "../tensor/tensor.ts";
 import type { FeedForward } from "./model.ts";
 
 /** Rows that go through half a block at once where no tape records: half as many take a tenth longer (LOG.md), twice as many hold more. */
@@ -27,15 +26,29 @@ export function addFeed(feed: FeedForward, p: Parts, x: Tensor, residual: Residu
     swiglu(p, "", x, residual);
     return;
   }
+  if (x.shape[0]! <= FEW && !recorderOf([x, p.wGate])) {
+    const { routing: choice, shared } = feed;
+    const of = (name: string) => ["t d, d f -> t f", p[`shared.${name}`]!] as const;
+    const [logits, inner] = productsOf(
+      { x, of: [["t d, d x -> t x", p.wRoute!]] },
+      shared ? { x, of: [of("wGate"), of("wUp")] } : undefined,
+    );
+    const common = inner && { inner, down: p["shared.wDown"]! };
+    addExperts({ x, logits, choice, bias: p.bRoute, ...expertsOf(p), shared: common }, residual);
+    return;
+  }
   // All that reads x goes before the first that adds, since x may be the norm of what is added to.
   const routed = experts(feed, p, x);
   if (feed.shared) swiglu(p, "shared.", x, residual);
   update(residual.into, 1, residual.by, routed);
 }
 
+const expertsOf = (p: Parts) => ({ gate: p.wGate!, up: p.wUp!, down: p.wDown! });
+
 function experts({ routing }: FeedForward & { kind: "experts" }, p: Parts, x: Tensor): Tensor {
   const weights = route(einsum("t d, d x -> t x", x, p.wRoute!), routing, p.bRoute);
-  return recorderOf([x, p.wGate]) ? everyExpert(p, x, weights) : chosenExperts(p, x, weights, routing.perToken);
+  if (recorderOf([x, p.wGate])) return everyExpert(p, x, weights);
+  return chosenExperts(expertsOf(p), x, weights, routing.perToken);
 }
 
 /** (silu(x wGate) * x wUp) wDown, or that added to the residual. Without a tape, a few rows at a time: in between they are several times as wide as x. */
@@ -69,21 +82,4 @@ function wholeSwiglu(p: Parts, prefix: string, x: Tensor, residual: Residual | u
 function everyExpert(p: Parts, x: Tensor, weights: Tensor): Tensor {
   const inner = gate(einsum("t d, x d f -> x t f", x, p.wGate!), einsum("t d, x d f -> x t f", x, p.wUp!));
   return einsum("x t f, x f d -> t d", einsum("x t f, t x -> x t f", inner, weights), p.wDown!);
-}
-
-/**
- * Elsewhere: each chosen expert sees the tokens that chose it, and no other expert's weights are read. A token's sum goes over
- * its experts in their order. Who goes where is found and stays on the device.
- */
-function chosenExperts(p: Parts, x: Tensor, weights: Tensor, perToken: number): Tensor {
-  const { device } = x;
-  return scope(device, () => {
-    const visits = group(weights, perToken);
-    const some = gatherRows(x, visits.rows);
-    const inner = gate(contractEach(some, p.wGate!, visits), contractEach(some, p.wUp!, visits));
-    const each = contractEach(einsum("n f, n -> n f", inner, visits.weights), p.wDown!, visits);
-    const sum = tensor(device, x.shape, new Float64Array(x.size));
-    scatterAdd(each, visits.rows, sum);
-    return sum;
-  });
 }

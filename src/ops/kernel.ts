@@ -7,6 +7,7 @@ import type { ShortKernel } from "./conv/short.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
 import type { ContractKernel } from "./einsum/index.ts";
 import type { GatherKernel, ScatterKernel } from "./embed/index.ts";
+import type { FewExpertsKernel } from "./expert/few.ts";
 import type { ContractEachKernel, GroupKernel } from "./expert/index.ts";
 import type { FactoredKernel } from "./factored/index.ts";
 import type { GateBackwardKernel, GateKernel } from "./gate/index.ts";
@@ -74,6 +75,7 @@ export interface Kernels {
 
 /** Kernels that are several ops in one: a device may bring them (see `fused` in op.ts). */
 export interface Fused {
+  readonly fewExperts: FewExpertsKernel;
   readonly gatedNorm: GatedNormKernel;
   readonly short: ShortKernel;
 }

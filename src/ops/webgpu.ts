@@ -9,7 +9,7 @@ import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
 import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
-import { contractEachWebgpu, groupWebgpu } from "./expert/webgpu.ts";
+import { contractEachWebgpu, fewExpertsWebgpu, groupWebgpu } from "./expert/webgpu.ts";
 import { factoredWebgpu } from "./factored/webgpu.ts";
 import { gateBackwardWebgpu, gateWebgpu } from "./gate/webgpu.ts";
 import type { Fused, Kernels } from "./kernel.ts";
@@ -45,6 +45,7 @@ const kernels: Kernels & Fused = {
   delta: deltaWebgpu,
   deltaBackward: deltaBackwardWebgpu,
   factored: factoredWebgpu,
+  fewExperts: fewExpertsWebgpu,
   gate: gateWebgpu,
   gateBackward: gateBackwardWebgpu,
   gatedNorm: gatedNormWebgpu,

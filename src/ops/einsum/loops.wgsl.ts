@@ -22,7 +22,7 @@ export interface Loops {
 export const KINDS = ["batch", "m", "n", "k"] as const;
 
 /** The loops of a plan. Those of a packed b follow from how its axes lie in storage. */
-export function loopsOf(plan: Plan, a: Tensor, b: Tensor): Loops {
+export function loopsOf(plan: Plan, a: Pick<Tensor, "shape">, b: Tensor): Loops {
   const { packing } = b;
   if (!packing) {
     const plain = (axis: Axis): Loop => (axis.b === 1 ? { ...axis, b: 0, column: 1 } : { ...axis, column: 0 });

@@ -1,13 +1,19 @@
 import { packedGeometry } from "../../device/gpu/geometry.ts";
+import { type Operand, placeOf } from "../../device/gpu/launcher.ts";
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { across } from "../einsum/few.wgsl.ts";
-import { acrossFor, describe, isAcross, isAligned, type Operands, tileFor } from "../einsum/launch.wgsl.ts";
+import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
+import { across, stepsAlong } from "../einsum/few.wgsl.ts";
+import { acrossFor, describe, isAcross, isAligned, lanesFor, type Operands, tileFor } from "../einsum/launch.wgsl.ts";
 import { countsOf, type Loops, loopsOf } from "../einsum/loops.wgsl.ts";
 import { planOf } from "../einsum/plan.ts";
 import { tile } from "../einsum/tile.wgsl.ts";
 import { weightOf } from "../einsum/webgpu.ts";
+import { Normed } from "../norm/normed.ts";
+import { listWebgpu } from "../route/webgpu.ts";
+import { addPlain, type FewExpertsKernel } from "./few.ts";
+import { columnsOf, type Half, innerShader, outerShader } from "./halves.wgsl.ts";
 import type { ContractEachKernel, GroupKernel } from "./index.ts";
 
 /** Threads of a workgroup. */
@@ -130,4 +136,111 @@ function launchVisits(device: WebgpuDevice, loops: Loops, operands: Operands, en
   const tiles = Math.min(rows, Math.ceil(rows / constants.ROWS) + batches);
   const groups = groupsFor(tiles * Math.ceil(columns / constants.COLUMNS));
   device.launch(tile, constants, { a, b, ends, c }, numbers, groups);
+}
+
+/** A matrix, or several of one shape, as halves of experts go through them: `step` words apart, whose rows are `words` apart. */
+interface Matrix extends ReturnType<typeof weightOf> {
+  readonly way: Half["way"];
+  readonly words: number;
+  readonly step: number;
+  readonly depth: number;
+  readonly columns: number;
+}
+
+/** The matrices of w `[x, depth, columns]`, if they lie one after the other and rows are whole vectors. */
+function matrixOf(w: Tensor, binding: number): Matrix | undefined {
+  const [, depth = 0, columns = 0] = w.shape;
+  const one = w.rows(0, 1);
+  const shape = [2, depth];
+  const { n, k } = loopsOf(planOf("t a, x a b -> t x b", shape, one.shape), { shape }, one);
+  const [along, column] = [k[0], n[0]];
+  const found = weightOf(w);
+  if (k.length !== 1 || n.length !== 1 || !along || !column || 4 * found.b.size > binding) return undefined;
+  const across = along.column === 1 && along.b === 0 && column.column === 0 && depth % 4 === 0;
+  const down = column.column === 1 && column.b === 0 && along.column === 0 && columns % 4 === 0;
+  if (!across && !down) return undefined;
+  const step = w.packing ? packedGeometry(one.shape, w.packing).bytes / 4 : one.size;
+  const way = across ? "across" : "down";
+  return { ...found, way, words: across ? column.b : along.b, step, depth, columns };
+}
+
+/** Three launches: the choice, inner halves of the chosen, and outer halves, the shared expert's among them. */
+export const fewExpertsWebgpu: FewExpertsKernel = (few, residual) => {
+  const { x, logits, choice, bias, shared } = few;
+  const device = residual.into.device as WebgpuDevice;
+  const { binding } = device.traits;
+  const [gate, up, down] = [few.gate, few.up, few.down].map((w) => matrixOf(w, binding));
+  const own = shared && matrixOf(oneOf(shared.down), binding);
+  const later = x instanceof Normed && !x.made ? x : undefined;
+  const read = later ? [later.x, later.gain] : [x];
+  const fits =
+    gate &&
+    up &&
+    down &&
+    gate.way === up.way &&
+    (!shared || own?.way === down.way) &&
+    (gate.way === "down" || read.every((t) => placeOf(t).at % 16 === 0));
+  if (!fits) {
+    addPlain(few, residual);
+    return;
+  }
+  const [t = 0] = x.shape;
+  const { perToken } = choice;
+  const [ids, weights] = [new Tensor(device, [t, perToken]), new Tensor(device, [t, perToken])];
+  listWebgpu(logits, choice, bias, weights, ids);
+  const inner = new Tensor(device, [t, perToken, gate.columns]);
+  const first = halfOf([gate, up], later !== undefined, false);
+  launchHalf(device, "expertInner", first, t * perToken, [gate, up], perToken, {
+    operands: { a: read[0], gain: later?.gain, ids, weights, c: inner },
+    numbers: { eps: later?.eps ?? 0 },
+  });
+  const second = halfOf(own ? [down, own] : [down], false, own !== undefined);
+  launchHalf(device, "expertOuter", second, t, own ? [down, own] : [down], perToken, {
+    operands: { a: inner, ids, other: shared?.inner, c: residual.into },
+    numbers: { by: residual.by, depth1: own?.depth ?? 0 },
+  });
+  for (const taken of [ids, weights, inner]) taken.free();
+};
+
+/** A matrix as the only one of several. */
+const oneOf = (w: Tensor): Tensor =>
+  w.packing
+    ? new Tensor(w.device, [1, ...w.shape], w, w.start, undefined, {
+        ...w.packing,
+        rows: [0, ...w.packing.rows.map((axis) => axis + 1)],
+        columns: w.packing.columns.map((axis) => axis + 1),
+      })
+    : w.reshape([1, ...w.shape]);
+
+function halfOf(list: readonly Matrix[], normed: boolean, shared: boolean): Half {
+  const { way } = list[0]!;
+  const steps = list.map(({ format, depth }) => stepsAlong(format, depth));
+  const lanes = way === "down" ? 1 : lanesFor(Math.min(...steps));
+  return { way, formats: list.map(({ format }) => format), lanes, normed, shared };
+}
+
+function launchHalf(
+  device: WebgpuDevice,
+  name: string,
+  half: Half,
+  entries: number,
+  list: readonly Matrix[],
+  perToken: number,
+  {
+    operands,
+    numbers,
+  }: { readonly operands: Record<string, Operand | undefined>; readonly numbers: Record<string, number> },
+): void {
+  const shader = shaderOf(name, JSON.stringify(half), () => (name === "expertInner" ? innerShader : outerShader)(half));
+  const { columns, depth } = list[0]!;
+  const blocks = Math.ceil(columns / columnsOf(half));
+  const all = entries * blocks;
+  const given: Record<string, number> = { ...numbers, all, blocks, per_token: perToken, columns, depth };
+  const bound = { ...operands };
+  for (const w of [0, 1]) {
+    const { b, words = 0, upper = 0, scales = 0, step = 0 } = list[w] ?? {};
+    bound[`b${w}`] = b;
+    Object.assign(given, { [`words${w}`]: words, [`upper${w}`]: upper, [`scales${w}`]: scales, [`step${w}`]: step });
+  }
+  device.launch(shader, {}, bound, given, groupsFor(all));
 }

@@ -2,7 +2,7 @@ import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { RouteKernel } from "./index.ts";
+import type { Choice, RouteKernel } from "./index.ts";
 
 /** Threads of a workgroup, which has one token. */
 const THREADS = 64;
@@ -19,7 +19,7 @@ const shader: Shader = {
   writes: { out: "f32" },
   numbers: { rows: "u32", factor: "f32" },
   code(constants) {
-    const { X, GROUPS, PER_GROUP, PER_TOKEN, SOFTMAX, BIAS, NORMALISED, SUBGROUP } = constants as Record<
+    const { X, GROUPS, PER_GROUP, PER_TOKEN, SOFTMAX, BIAS, NORMALISED, LISTED, SUBGROUP } = constants as Record<
       string,
       number
     >;
@@ -114,22 +114,37 @@ ${
   }
   // DeepSeek's own guard against a sum of 0.
   let factor = p.factor${NORMALISED ? " / (sum + 1e-20)" : ""};
-  for (var i = thread; i < ${X}; i += ${THREADS}) {
+  ${
+    LISTED
+      ? `for (var n = thread; n < ${PER_TOKEN}; n += ${THREADS}) {
+    ids[p.ids_at + row * ${PER_TOKEN} + n] = f32(chosen[n]);
+    out[p.out_at + row * ${PER_TOKEN} + n] = scores[chosen[n]] * factor;
+  }`
+      : `for (var i = thread; i < ${X}; i += ${THREADS}) {
     var weight = 0.0;
     for (var n = 0u; n < ${PER_TOKEN}; n++) { if (chosen[n] == i) { weight = scores[i] * factor; } }
     out[p.out_at + row * ${X} + i] = weight;
+  }`
   }
 }`;
   },
 };
 
-/** The same for more experts than the threads of a workgroup have memory for together: a row's scores lie in a buffer instead. */
-const wide: Shader = {
+/** The same as a list: the experts of each token in the order in which they are chosen, and their weights. */
+const listing: Shader = {
   ...shader,
-  name: "routeWide",
-  writes: { ...shader.writes, work: "f32" },
+  name: "routeList",
+  writes: { out: "f32", ids: "f32" },
+  code: (constants) => shader.code({ ...constants, LISTED: true }),
+};
+
+/** The same for more experts than the threads of a workgroup have memory for together: a row's scores lie in a buffer instead. */
+const widen = (of: Shader): Shader => ({
+  ...of,
+  name: `${of.name}Wide`,
+  writes: { ...of.writes, work: "f32" },
   code: (constants) =>
-    shader
+    of
       .code(constants)
       .replace(/var<workgroup> (scores|picked): .*\n/g, "")
       .replace("const OUT", "var<private> base: u32 = 0;\nconst OUT")
@@ -137,25 +152,34 @@ const wide: Shader = {
       .replaceAll("scores[", "work[base + ")
       .replaceAll("picked[", `work[base + ${constants.X} + `)
       .replaceAll("workgroupBarrier();", "storageBarrier();\n  $&"),
-};
+});
+const [wide, wideListing] = [widen(shader), widen(listing)];
 
-export const routeWebgpu: RouteKernel = (
-  logits,
-  { scores, perToken, groups, perGroup, normalised, factor },
-  bias,
-  out,
-) => {
+export const routeWebgpu: RouteKernel = (logits, choice, bias, out) => launch(logits, choice, bias, out, undefined);
+
+/** The choice as a list: `ids` and `out` `[rows, perToken]`. */
+export const listWebgpu = (logits: Tensor, choice: Choice, bias: Tensor | undefined, out: Tensor, ids: Tensor) =>
+  launch(logits, choice, bias, out, ids);
+
+function launch(
+  logits: Tensor,
+  { scores, perToken, groups, perGroup, normalised, factor }: Choice,
+  bias: Tensor | undefined,
+  out: Tensor,
+  ids: Tensor | undefined,
+): void {
   const device = out.device as WebgpuDevice;
   const [rows = 0, x = 0] = logits.shape;
   const constants = {
     ...{ X: x, GROUPS: groups, PER_GROUP: perGroup, PER_TOKEN: perToken },
     ...{ SOFTMAX: scores === "softmax", BIAS: bias !== undefined, NORMALISED: normalised === true },
   };
+  const operands = { logits, bias, out, ...(ids && { ids }) };
   if (8 * x <= device.traits.shared - BESIDE) {
-    device.launch(shader, constants, { logits, bias, out }, { rows, factor }, groupsFor(rows));
+    device.launch(ids ? listing : shader, constants, operands, { rows, factor }, groupsFor(rows));
     return;
   }
   const work = new Tensor(device, [rows, 2, x]);
-  device.launch(wide, constants, { logits, bias, out, work }, { rows, factor }, groupsFor(rows));
+  device.launch(ids ? wideListing : wide, constants, { ...operands, work }, { rows, factor }, groupsFor(rows));
   work.free();
-};
+}
