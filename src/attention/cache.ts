@@ -5,6 +5,7 @@ import { ShapeError } from "../tensor/error.ts";
 import { type CacheType, PAGE, type Page, type Paging, rowBytes } from "../tensor/page.ts";
 import { type Device, type Numbers, sizeOf, Tensor } from "../tensor/tensor.ts";
 import { cacheOf, type Parts, type Sizes, shapeOf, stateValues, type Variant } from "./define.ts";
+import { poolOf } from "./pool.ts";
 
 /** Whose cache it is: a variant at sizes. */
 export interface Remembered {
@@ -69,8 +70,6 @@ export class Cache {
   readonly #of: Remembered;
   readonly #parts: readonly Part[];
   readonly #pageBytes: number;
-  /** Where its pages lie, and those of its forks. */
-  #pool: object = {};
   #pages: Page[] = [];
   #length = 0;
 
@@ -134,7 +133,7 @@ export class Cache {
     try {
       while (this.#pages.length + fresh.length < Math.ceil(end / PAGE) + copies)
         fresh.push({
-          block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes, this.#pool),
+          block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes, poolOf(this.#of, this.type)),
           owners: 1,
         });
     } catch (error) {
@@ -184,7 +183,6 @@ export class Cache {
     const fork = new Cache(this.#device, this.#of, this.capacity, this.type);
     for (const [name, t] of Object.entries(this.state)) copy(t, fork.state[name]!);
     for (const page of this.#pages) page.owners++;
-    fork.#pool = this.#pool;
     fork.#pages = [...this.#pages];
     fork.#length = this.#length;
     return fork;

@@ -1,5 +1,5 @@
 import { webgpuKernel } from "../ops/webgpu.ts";
-import type { Block, Device, Span } from "../tensor/device.ts";
+import type { Device, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Packing } from "../tensor/packing.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -7,7 +7,7 @@ import { openAdapter, type Traits } from "./gpu/adapter.ts";
 import { packedGeometry } from "./gpu/geometry.ts";
 import { checkGuards, GUARD_BYTES, type Guarded, poisonFor } from "./gpu/guard.ts";
 import { Launcher, placeOf } from "./gpu/launcher.ts";
-import { type Arena, Buffers, Pieces, type Stretch } from "./gpu/memory.ts";
+import { type Arena, Buffers, Pools, type Stretch } from "./gpu/memory.ts";
 import { Queue } from "./gpu/queue.ts";
 
 /** How to open a WebGPU device. */
@@ -43,8 +43,7 @@ export class WebgpuDevice implements Device {
   readonly #buffers: Buffers;
   readonly #launcher: Launcher;
   readonly #poison: boolean;
-  readonly #pools = new WeakMap<object, Pieces>();
-  readonly #homes = new WeakMap<Block, Pieces>();
+  readonly #pools: Pools;
   /** Where all blocks lie of what is rehearsed: nothing is written there and nothing read. */
   readonly #stage: Arena;
   #launches = 0;
@@ -61,6 +60,7 @@ export class WebgpuDevice implements Device {
     this.#poison = poison;
     this.#queue = new Queue(device, traits.alignment);
     this.#buffers = new Buffers(device, Math.min(traits.buffer, 0xfffffffc));
+    this.#pools = new Pools(this.#buffers, Math.min(traits.binding, traits.buffer));
     this.#stage = { buffer: this.#buffers.take(16) };
     const fail = (error: DeviceError) => {
       this.#failure ??= error;
@@ -115,10 +115,13 @@ export class WebgpuDevice implements Device {
     const outer = this.#rehearsed;
     const [live, peak] = [this.liveBytes, this.peakBytes];
     const rehearsed: Promise<void>[] = [];
+    this.#queue.flush();
     this.#rehearsed = rehearsed;
     try {
       body();
+      this.#queue.flush();
     } finally {
+      this.#queue.take();
       this.#rehearsed = outer;
       [this.liveBytes, this.peakBytes] = [live, peak];
     }
@@ -134,7 +137,7 @@ export class WebgpuDevice implements Device {
     if (this.#rehearsed) return { arena: this.#stage, offset: 0, elements };
     this.liveBytes += 4 * elements;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
-    if (pool) return this.#allocatePiece(elements, pool);
+    if (pool) return this.#pools.take(elements, pool, (from, to) => void this.#queue.copy(from, 0, to, 0, from.size));
     const guard = this.#poison ? GUARD_BYTES : 0;
     const block: Stretch = { arena: { buffer: this.#buffers.take(4 * elements + guard) }, offset: 0, elements };
     if (guard) {
@@ -147,11 +150,7 @@ export class WebgpuDevice implements Device {
   release(block: Stretch): void {
     if (block.arena === this.#stage) return;
     this.liveBytes -= 4 * block.elements;
-    const home = this.#homes.get(block);
-    if (home) {
-      home.give(block.offset);
-      return;
-    }
+    if (this.#pools.give(block)) return;
     if (this.#poison) this.#checks.push({ buffer: block.arena.buffer, elements: block.elements });
     else this.#buffers.give(block.arena.buffer);
   }
@@ -213,31 +212,24 @@ export class WebgpuDevice implements Device {
     this.#check();
     this.#launches++;
     const [shader, constants] = call;
-    if (this.#rehearsed) this.#rehearsed.push(this.#launcher.prepare(shader, constants));
-    else this.#launcher.launch(...call);
+    if (this.#rehearsed) {
+      this.#queue.flush();
+      this.#rehearsed.push(this.#launcher.prepare(shader, constants));
+    } else this.#launcher.launch(...call);
   }
 
-  #allocatePiece(elements: number, pool: object): Stretch {
-    let pieces = this.#pools.get(pool);
-    if (!pieces) {
-      pieces = new Pieces(
-        this.#buffers.take(16 * elements),
-        4 * elements,
-        Math.min(this.traits.binding, this.traits.buffer),
-      );
-      this.#pools.set(pool, pieces);
-    }
-    const { arena } = pieces;
-    const offset = pieces.take((bytes) => {
-      const { buffer } = arena;
-      const larger = this.#buffers.take(bytes);
-      this.#queue.copy(buffer, 0, larger, 0, buffer.size);
-      this.#buffers.give(buffer);
-      arena.buffer = larger;
-    });
-    const block: Stretch = { arena, offset, elements };
-    this.#homes.set(block, pieces);
-    return block;
+  /** Holds a launch back until anything else is enqueued; `withheld` and `take` are for what comes next (see `Queue`). */
+  withhold(what: object, launch: () => void): void {
+    this.#check();
+    this.#queue.withhold(what, launch);
+  }
+
+  get withheld(): object | undefined {
+    return this.#queue.withheld;
+  }
+
+  take(): void {
+    this.#queue.take();
   }
 
   /** Copies bytes of the host to where they belong, in the order of what is enqueued. */

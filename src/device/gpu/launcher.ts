@@ -64,6 +64,7 @@ export class Launcher {
     groups: readonly number[],
   ): void {
     if (groups.some((n) => n === 0)) return;
+    this.#queue.flush();
     const program = this.#pipelines.programOf(shader, constants);
     const names = [...Object.keys(shader.reads), ...Object.keys(shader.writes)];
     const written = Object.keys(shader.writes).map((name) => bufferOf(operands[name]));

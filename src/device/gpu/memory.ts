@@ -80,7 +80,7 @@ export class Buffers {
 }
 
 /** Pieces of one size in one buffer, so that a kernel finds any of them by its number: what pages of caches are. */
-export class Pieces {
+class Pieces {
   readonly arena: Arena;
   /** Bytes of a piece. */
   readonly size: number;
@@ -99,6 +99,11 @@ export class Pieces {
     return Math.floor(this.arena.buffer.size / this.size);
   }
 
+  /** Whether all that were taken have been given back. */
+  get idle(): boolean {
+    return this.#free.length === this.#made;
+  }
+
   /**
    * Offset of a free piece. Where the buffer is full `grow` puts a larger one, of the bytes that it is told, in its place.
    * Throws DeviceError where the adapter has no larger one.
@@ -109,8 +114,8 @@ export class Pieces {
     if (this.#made === this.room) {
       if (this.#made >= this.#most)
         throw new DeviceError(
-          `webgpu cache: got a request for more than ${this.#most} pages of ${this.size} bytes, expected as many at most, ` +
-            "since the adapter's largest binding holds no more; use a shorter context or a smaller cache type",
+          `webgpu cache: got a request for more than ${this.#most} pages of ${this.size} bytes in a layer, expected as many at most, ` +
+            "since the adapter's largest binding holds no more; use a shorter context, fewer sequences or a smaller cache type",
         );
       grow(Math.min(this.#most, Math.max(4, 2 * this.#made)) * this.size);
     }
@@ -119,5 +124,52 @@ export class Pieces {
 
   give(offset: number): void {
     this.#free.push(offset);
+  }
+}
+
+/** Blocks of pools: those of one pool lie in one buffer, which is there as long as any of them is. */
+export class Pools {
+  readonly #buffers: Buffers;
+  readonly #most: number;
+  readonly #pieces = new WeakMap<object, Pieces>();
+  readonly #homes = new WeakMap<Block, { readonly pieces: Pieces; readonly pool: object }>();
+
+  /** `most`: bytes of one pool at most. */
+  constructor(buffers: Buffers, most: number) {
+    this.#buffers = buffers;
+    this.#most = most;
+  }
+
+  /** A block of a pool, all of whose blocks have as many elements; `copy` is told to move what a buffer holds to a larger one. Throws DeviceError. */
+  take(elements: number, pool: object, copy: (from: GPUBuffer, to: GPUBuffer) => void): Stretch {
+    let pieces = this.#pieces.get(pool);
+    if (!pieces) {
+      pieces = new Pieces(this.#buffers.take(16 * elements), 4 * elements, this.#most);
+      this.#pieces.set(pool, pieces);
+    }
+    const { arena } = pieces;
+    const offset = pieces.take((bytes) => {
+      const { buffer } = arena;
+      const larger = this.#buffers.take(bytes);
+      copy(buffer, larger);
+      this.#buffers.give(buffer);
+      arena.buffer = larger;
+    });
+    const block: Stretch = { arena, offset, elements };
+    this.#homes.set(block, { pieces, pool });
+    return block;
+  }
+
+  /** Takes a block back, if it is a pool's. */
+  give(block: Stretch): boolean {
+    const home = this.#homes.get(block);
+    if (!home) return false;
+    const { pieces, pool } = home;
+    pieces.give(block.offset);
+    if (pieces.idle) {
+      this.#pieces.delete(pool);
+      this.#buffers.give(pieces.arena.buffer);
+    }
+    return true;
   }
 }

@@ -17,6 +17,7 @@ export class Queue {
   readonly #bytes = new Uint8Array(RING);
   #used = 0;
   #count = 0;
+  #withheld: { readonly what: object; readonly launch: () => void } | undefined;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
 
@@ -29,7 +30,30 @@ export class Queue {
 
   /** Whether anything waits to be submitted. */
   get waiting(): boolean {
-    return this.#encoder !== undefined;
+    return this.#encoder !== undefined || this.#withheld !== undefined;
+  }
+
+  /** Holds a launch back until anything else is enqueued, which may take along what it stands for (`take`). */
+  withhold(what: object, launch: () => void): void {
+    this.flush();
+    this.#withheld = { what, launch };
+  }
+
+  /** What a launch that is held back stands for. */
+  get withheld(): object | undefined {
+    return this.#withheld?.what;
+  }
+
+  /** Forgets the launch that is held back: whoever calls this has taken its work along. */
+  take(): void {
+    this.#withheld = undefined;
+  }
+
+  /** Enqueues what is held back. */
+  flush(): void {
+    const held = this.#withheld;
+    this.#withheld = undefined;
+    held?.launch();
   }
 
   /** Bytes that `stage` takes of the ring for each of these pieces. */
@@ -71,11 +95,13 @@ export class Queue {
   }
 
   copy(from: GPUBuffer, fromAt: number, to: GPUBuffer, toAt: number, bytes: number): void {
+    this.flush();
     this.#end();
     this.#commands.copyBufferToBuffer(from, fromAt, to, toAt, bytes);
   }
 
   submit(): void {
+    this.flush();
     this.#end();
     if (!this.#encoder) return;
     const { queue } = this.#device;

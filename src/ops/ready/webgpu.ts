@@ -1,75 +1,85 @@
+import type { Operand } from "../../device/gpu/launcher.ts";
 import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
 import { normWebgpu } from "../norm/webgpu.ts";
 import { ropeWebgpu } from "../rope/webgpu.ts";
 import { apart } from "./apart.ts";
 import type { Finish, ReadyKernel } from "./index.ts";
+import { vectorCode, vectorNumbers, vectorReads } from "./vector.wgsl.ts";
 
 /** Threads of a workgroup, which has one vector. */
 const THREADS = 64;
 
+/**
+ * Vectors that are about to be made ready: the launch waits for what comes next, since that is mostly to store some of them, which
+ * then is one launch with this (ops/pages). Operands are where they lie: their tensors may be freed meanwhile.
+ */
+export class Held {
+  readonly list: readonly Finish[];
+  readonly outs: readonly Tensor[];
+  readonly layout: string;
+  readonly operands: Readonly<Record<string, Operand | undefined>>;
+  readonly numbers: Readonly<Record<string, number>>;
+  /** Vectors of all, and of each and those before it. */
+  readonly ends: readonly number[];
+
+  constructor(list: readonly Finish[], table: Tensor, layout: string, outs: readonly Tensor[]) {
+    [this.list, this.outs, this.layout] = [list, outs, layout];
+    const operands: Record<string, Operand | undefined> = { angles: placed(table) };
+    const numbers: Record<string, number> = { pairs: table.shape[2]! };
+    let end = 0;
+    this.ends = list.map(({ x, gain, eps }, i) => {
+      const width = x.shape.at(-1)!;
+      end += x.size / width;
+      operands[`x${i}`] = placed(x);
+      operands[`gain${i}`] = gain && placed(gain);
+      operands[`out${i}`] = placed(outs[i]!);
+      const heads = x.size / width / x.shape[0]!;
+      Object.assign(numbers, { [`end${i}`]: end, [`width${i}`]: width, [`heads${i}`]: heads });
+      Object.assign(numbers, { [`gains${i}`]: gain?.size ?? 1, [`eps${i}`]: eps });
+      return end;
+    });
+    [this.operands, this.numbers] = [operands, numbers];
+  }
+}
+
+const placed = ({ block, start, size }: Tensor): Operand => ({ block, start, size });
+
 /** Vectors of some tensors one tensor after the other, normed where it has gains, then turned where asked. */
 function shaderFor(list: readonly Finish[], layout: string): Shader {
-  const kinds = list.map(({ gain, turned }) => `${gain ? "n" : ""}${turned ? "t" : ""}`);
-  return shaderOf("ready", `${layout} ${kinds}`, () => {
-    const each = <T extends string>(names: (i: number) => readonly string[], type: T) =>
-      Object.fromEntries(list.flatMap((_, i) => names(i).map((name) => [name, type])));
+  const kinds = list.map(({ gain, turned }) => ({ gain: gain !== undefined, turned, kept: false }));
+  const key = kinds.map(({ gain, turned }) => `${gain ? "n" : ""}${turned ? "t" : ""}`);
+  return shaderOf("ready", `${layout} ${key}`, () => {
+    const each = <T extends string>(names: readonly string[], type: T) =>
+      Object.fromEntries(names.map((name) => [name, type]));
     return {
-      reads: {
-        angles: "f32",
-        ...each((i) => [`x${i}`, ...(list[i]!.gain ? [`gain${i}`] : [])], "f32"),
-      },
-      writes: each((i) => [`out${i}`], "f32"),
+      reads: { angles: "f32", ...each(kinds.flatMap(vectorReads), "f32") },
+      writes: each(
+        kinds.map((_, i) => `out${i}`),
+        "f32",
+      ),
       numbers: {
         pairs: "u32",
-        ...each((i) => [`end${i}`, `width${i}`, `heads${i}`, `gains${i}`], "u32"),
-        ...each((i) => [`eps${i}`], "f32"),
+        ...each(
+          kinds.flatMap((_, i) => vectorNumbers(i)),
+          "u32",
+        ),
+        ...each(
+          kinds.map((_, i) => `eps${i}`),
+          "f32",
+        ),
       },
-      code: ({ SUBGROUP }) => /* wgsl */ `${list.some(({ gain }) => gain) ? reductions(THREADS, SUBGROUP) : ""}
-${list.map((one, i) => vectorCode(one, i, layout)).join("\n")}
+      code: ({ SUBGROUP }) => /* wgsl */ `${kinds.some(({ gain }) => gain) ? reductions(THREADS, SUBGROUP) : ""}
+${kinds.map((one, i) => vectorCode(one, i, layout, THREADS)).join("\n")}
 ${mainOf(THREADS, SUBGROUP)}
   let id = line(group, groups);
-${list.map((_, i) => `  if (id < p.end${i}) { vector${i}(id${i ? ` - p.end${i - 1}` : ""}, thread); return; }`).join("\n")}
+${kinds.map((_, i) => `  if (id < p.end${i}) { vector${i}(id${i ? ` - p.end${i - 1}` : ""}, thread); return; }`).join("\n")}
 }`,
     };
   });
-}
-
-function vectorCode({ gain, turned }: Finish, i: number, layout: string): string {
-  return /* wgsl */ `
-fn number${i}(at: u32, k: u32, r: f32) -> f32 {
-  return x${i}[p.x${i}_at + at + k]${gain ? ` * r * gain${i}[p.gain${i}_at + (at + k) % p.gains${i}]` : ""};
-}
-fn vector${i}(id: u32, thread: u32) {
-  let at = id * p.width${i};
-${
-  gain
-    ? `  var squares = 0.0;
-  for (var k = thread; k < p.width${i}; k += ${THREADS}) { squares += x${i}[p.x${i}_at + at + k] * x${i}[p.x${i}_at + at + k]; }
-  let r = 1.0 / sqrt(sum_of(thread, squares) / f32(p.width${i}) + p.eps${i});`
-    : "  let r = 1.0;"
-}
-  let to = p.out${i}_at + at;
-${
-  turned
-    ? `  let still = p.width${i} - 2 * p.pairs;
-  for (var k = thread; k < still; k += ${THREADS}) { out${i}[to + k] = number${i}(at, k, r); }
-  let table = p.angles_at + id / p.heads${i} * 2 * p.pairs;
-  for (var pair = thread; pair < p.pairs; pair += ${THREADS}) {
-    let first = still + ${layout === "interleaved" ? "2 * pair" : "pair"};
-    let second = first + ${layout === "interleaved" ? "1" : "p.pairs"};
-    let cos = angles[table + pair];
-    let sin = angles[table + p.pairs + pair];
-    let u = number${i}(at, first, r);
-    let v = number${i}(at, second, r);
-    out${i}[to + first] = u * cos - v * sin;
-    out${i}[to + second] = u * sin + v * cos;
-  }`
-    : `  for (var k = thread; k < p.width${i}; k += ${THREADS}) { out${i}[to + k] = number${i}(at, k, r); }`
-}
-}`;
 }
 
 const separate = apart({ norm: normWebgpu, rope: ropeWebgpu });
@@ -81,18 +91,8 @@ export const readyWebgpu: ReadyKernel = (list, table, layout, outs) => {
     separate(list, table, layout, outs);
     return;
   }
-  const operands: Record<string, (typeof list)[number]["x"] | undefined> = { angles: table };
-  const numbers: Record<string, number> = { pairs: table.shape[2]! };
-  let end = 0;
-  list.forEach(({ x, gain, eps }, i) => {
-    const width = x.shape.at(-1)!;
-    end += x.size / width;
-    operands[`x${i}`] = x;
-    operands[`gain${i}`] = gain;
-    operands[`out${i}`] = outs[i];
-    const heads = x.size / width / x.shape[0]!;
-    Object.assign(numbers, { [`end${i}`]: end, [`width${i}`]: width, [`heads${i}`]: heads });
-    Object.assign(numbers, { [`gains${i}`]: gain?.size ?? 1, [`eps${i}`]: eps });
-  });
-  device.launch(shaderFor(list, layout), {}, operands, numbers, groupsFor(end));
+  const held = new Held(list, table, layout, outs);
+  device.withhold(held, () =>
+    device.launch(shaderFor(list, layout), {}, held.operands, held.numbers, groupsFor(held.ends.at(-1)!)),
+  );
 };

@@ -102,7 +102,7 @@ export function read(
 }
 
 /** The arena that all pages of a list lie in. Throws DeviceError. */
-function arenaOf(pages: readonly Page[]): Stretch["arena"] {
+export function arenaOf(pages: readonly Page[]): Stretch["arena"] {
   const { arena } = pages[0]!.block as Stretch;
   if (pages.some(({ block }) => (block as Stretch).arena !== arena))
     throw new DeviceError("internal: pages of one cache lie in several buffers, expected blocks of one pool");
