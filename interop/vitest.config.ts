@@ -8,7 +8,7 @@ export default defineConfig({
   ...config,
   test: {
     ...test,
-    include: ["interop/**/*.test.ts"],
+    include: ["interop/*.test.ts"],
     fileParallelism: false,
     // A file takes minutes: each test is told when it ends.
     reporters: ["verbose"],

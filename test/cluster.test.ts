@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bucketStore } from "../src/cluster/bucket.ts";
 import { Claim, readBeat } from "../src/cluster/claim.ts";
 import { collect } from "../src/cluster/collect.ts";
 import { type Data, describeFile } from "../src/cluster/data.ts";
@@ -12,7 +13,9 @@ import { type Engine, taskLine } from "../src/cluster/engine.ts";
 import { openEngine } from "../src/cluster/engines.ts";
 import { describeExperiment, findRun, openExperiment, writeExperiment } from "../src/cluster/experiment.ts";
 import { folderStore } from "../src/cluster/folder.ts";
+import { read as readJob } from "../src/cluster/kubernetes.ts";
 import { perform } from "../src/cluster/perform.ts";
+import { endsOf } from "../src/cluster/ray.ts";
 import { keepRecord, readRecord } from "../src/cluster/record.ts";
 import { read } from "../src/cluster/slurm.ts";
 import { recallSource } from "../src/data/recall.ts";
@@ -24,6 +27,7 @@ import type { CompareSettings } from "../src/lab/schedule.ts";
 import { Shelf } from "../src/lab/shelf.ts";
 import type { Device } from "../src/tensor/device.ts";
 import { optimiserDefaults } from "../src/train/optimiser.ts";
+import { openBucket } from "./fixture/bucket.ts";
 
 let scratch: string;
 let device: Device;
@@ -209,11 +213,12 @@ describe("a claim", () => {
     const store = folderStore(join(scratch, "dead"));
     const told: string[] = [];
     const take = (beat = quick.beat) => Claim.take(store, "run", (note) => told.push(note), { ...quick, beat });
+    const space = await readlink("/proc/self/ns/pid").catch(() => null);
     // A process of this machine that is gone needs no waiting for; nobody has this number.
-    await store.create("run/claim-1.json", JSON.stringify({ host: hostname(), pid: 2 ** 30 }));
+    await store.create("run/claim-1.json", JSON.stringify({ host: hostname(), space, pid: 2 ** 30 }));
     await (await take()).release();
-    expect(told).toEqual([expect.stringMatching(/taken over from process 1073741824/)]);
-    await store.create("far/claim-1.json", JSON.stringify({ host: "elsewhere", pid: 1 }));
+    const over = expect.stringMatching(/taken over from process 1073741824/);
+    expect(told).toEqual(space === null ? [expect.stringMatching(/waiting/), over] : [over]);
     const sleeper = await take(3600);
     const second = await take();
     expect(told.at(-1)).toMatch(/taken over from process/);
@@ -374,6 +379,82 @@ describe("an engine", () => {
   });
 });
 
+describe("a bucket", () => {
+  let bucket: Awaited<ReturnType<typeof openBucket>>;
+  beforeAll(async () => {
+    bucket = await openBucket();
+  });
+  afterAll(() => bucket.close());
+
+  test("keeps what a folder keeps", async () => {
+    const stores = [bucketStore("s3://runs/some/where", bucket.env), folderStore(join(scratch, "as-folder"))];
+    const seen = [];
+    for (const store of stores) {
+      const made = [await store.create("a/one.json", "1"), await store.create("a/one.json", "2")];
+      for (const name of ["a/two&.json", "a/b c.json", "a/deep/three.json", "b/one.json"])
+        await store.write(name, name);
+      await store.write("b/one.json", "last");
+      const text = async (name: string) => {
+        const bytes = await store.read(name);
+        return bytes && new TextDecoder().decode(bytes);
+      };
+      const lists = [await store.list("a/"), await store.list("a/t"), await store.list("none/")].map((names) =>
+        names.filter((name) => /\.json$/.test(name)).toSorted(),
+      );
+      seen.push({ made, lists, texts: [await text("a/one.json"), await text("b/one.json"), await text("a/none")] });
+    }
+    expect(seen[0]!.made).toEqual([true, false]);
+    expect(seen[0]!.lists[0]).toHaveLength(4);
+    expect(seen[0]).toEqual(seen[1]);
+  });
+
+  test("has a run that goes on from its checkpoint on another machine, and leaves only the record", async () => {
+    const one = { ...settings, seeds: 1, rates: [0.02], variants: ["MLA"] };
+    const store = bucketStore("s3://runs/study", bucket.env);
+    const laid = await layOut("bucket", one);
+    const stop = new AbortController();
+    let steps = 0;
+    const watch = () => ++steps === 4 && stop.abort();
+    const run = findRun(laid.opened, "0");
+    expect(await perform(laid.opened, run, { ...around(store, stop.signal), watch } as never)).toBe("interrupted");
+    const files = [...bucket.objects.keys()].filter((name) => name.includes("checkpoint/"));
+    expect(files.map((name) => name.split("/").at(-1)).toSorted()).toEqual([
+      "config.json",
+      "model.safetensors",
+      "optimiser.safetensors",
+      "training.json",
+    ]);
+    // Another store is another machine: it has nothing but the bucket.
+    const elsewhere = bucketStore("s3://runs/study", bucket.env);
+    const began: number[] = [];
+    const going = { ...around(elsewhere), watch: ({ step }: { step: number }) => began.push(step) };
+    expect(await perform(laid.opened, run, going as never)).toBe("done");
+    expect(began[0]).toBe(3);
+    await doRun(laid, "0");
+    const losses = async (from: typeof store) =>
+      (await collect(laid.opened, from)).variants.map(({ seeds }) => seeds.map(({ loss }) => loss));
+    expect(await losses(store)).toEqual(await losses(laid.store));
+    expect(
+      [...bucket.objects.keys()].filter((name) => name.startsWith("study/") && name.includes("checkpoint")),
+    ).toEqual([]);
+  });
+
+  test("that is not there, or asked for wrongly, is told", async () => {
+    const none = bucketStore("s3://none", bucket.env);
+    await expect(none.read("x")).resolves.toBeUndefined();
+    await expect(none.write("x", "")).rejects.toThrow(/s3:\/\/none: got 404 NoSuchBucket, expected it to PUT/);
+    await expect(bucketStore("s3://runs", { ...bucket.env, AWS_ACCESS_KEY_ID: "whoever" }).list("")).rejects.toThrow(
+      /got 403 AccessDenied/,
+    );
+    expect(() => bucketStore("s3://runs", {})).toThrow(/got no credentials, expected AWS_ACCESS_KEY_ID/);
+    expect(() => bucketStore("s3://../up", bucket.env)).toThrow(/expected s3:\/\/BUCKET/);
+    bucket.objects.set("torn/v/checkpoint.json", Buffer.from('{"id": "../..", "files": []}'));
+    await expect(bucketStore("s3://runs/torn", bucket.env).openFolder("v/checkpoint")).rejects.toThrow(
+      /got no list of a checkpoint's files/,
+    );
+  });
+});
+
 test("what Slurm says is read by its states", () => {
   const jobs = [{ id: "12", list: 0, keys: ["a", "b", "c", "d", "e", "f"] }];
   const lines = [
@@ -405,4 +486,66 @@ test("words reach a shell as they are, and the place of a run by its variable", 
   const line = taskLine({ biform: ["printf", "%s|"], file: words[0]!, where: words[1]!, words: [] }, 3, "PLACE");
   const { stdout } = await promisify(execFile)("sh", ["-c", line], { env: { ...process.env, PLACE: "7" } });
   expect(stdout).toBe(["compare", "--run", words[0], "list-3.7", "--out", words[1], ""].join("|"));
+});
+
+test("what a Ray job's log says of its runs is read, and nothing else in it", () => {
+  const log =
+    'biform ["a", 0, ""]\nnoise biform ["b", 0, ""]\nbiform ["b", 1, "no memory"]\nbiform [1]\nbiform ["c", 130, "saved"]\n';
+  expect([...endsOf(log)]).toEqual([
+    ["a", { code: 0, said: "" }],
+    ["b", { code: 1, said: "no memory" }],
+    ["c", { code: 130, said: "saved" }],
+  ]);
+});
+
+test("what Kubernetes says of an Indexed Job is read by its indices", () => {
+  const job = { id: "biform-x", list: 0, keys: ["a", "b", "c", "d", "e", "f"] };
+  const held = (state: string, pods = "") => {
+    const [waiting, running, failed] = [new Set<string>(), new Set<string>(), new Map<string, string>()];
+    readJob(job, state, pods, { waiting, running, failed });
+    return [[...waiting], [...running], [...failed.keys()]];
+  };
+  expect(held("0,2-3|4|", "1|Running\n5|Pending\n3|Succeeded\n")).toEqual([["f"], ["b"], ["e"]]);
+  expect(held("0-5||Complete")).toEqual([[], [], []]);
+  expect(held("0-2|3|Failed")).toEqual([[], [], ["d"]]);
+  expect(held("")).toEqual([[], [], []]);
+});
+
+test("engines refuse what they do not know", () => {
+  const task = { biform: ["biform"], file: "e.json", where: "/runs", words: [] };
+  const cases: [string, string[], RegExp][] = [
+    ["pbs", [], /--on: got pbs, expected processes:N, slurm, ray/],
+    ["processes:0", [], /expected processes:N with N of at least 1/],
+    ["processes:2", ["partition=x"], /expected no options for processes/],
+    ["slurm", ["array=0-9"], /got array, expected an option of sbatch other than/],
+    ["ray", ["cpus=3"], /got cpus=3, expected num_cpus/],
+    ["ray", ["resources=3"], /got resources=3, expected a JSON object/],
+    ["ray:host:10001", [], /expected the address of its jobs/],
+    ["kubernetes", [], /got no image/],
+    ["kubernetes", ["image=x"], /got no claim, expected a volume that all pods see, or a bucket/],
+    ["kubernetes", ["image=x", "claim=y", "color=z"], /got color, expected image/],
+  ];
+  for (const [word, options, message] of cases) expect(() => openEngine(word, options, task)).toThrow(message);
+});
+
+test("an engine that is not there is told with what to do", async () => {
+  const task = { biform: ["biform"], file: "e.json", where: "/runs", words: [] };
+  const jobs = [{ id: "1", list: 0, keys: ["a"] }];
+  const path = process.env.PATH;
+  process.env.PATH = scratch;
+  try {
+    await expect(openEngine("slurm", [], task).submit(0, ["a"])).rejects.toThrow(
+      /sbatch: got no such program, expected to call it; load Slurm/,
+    );
+    const kubernetes = openEngine("kubernetes", ["image=x", "claim=y"], task);
+    await expect(kubernetes.look(jobs)).rejects.toThrow(
+      /kubectl: got no such program, expected to call it; install kubectl/,
+    );
+  } finally {
+    process.env.PATH = path;
+  }
+  // Port 9 is discard's: nothing answers there.
+  await expect(openEngine("ray:http://127.0.0.1:9", [], task).look(jobs)).rejects.toThrow(
+    /expected Ray's jobs to answer; start Ray/,
+  );
 });

@@ -64,9 +64,9 @@ export function compareCommand(command: Command): void {
     .option("--collect <file>", "make the result of an experiment from whatever has finished")
     .option(
       "--out <where>",
-      "where runs leave what they find: a folder all machines see (default: beside the experiment)",
+      "where runs leave what they find: a folder all machines see, or s3://BUCKET/PREFIX (default: beside the experiment)",
     )
-    .option("--on <engine>", "do all runs on processes:N of this machine or on slurm")
+    .option("--on <engine>", "do all runs on processes:N of this machine, slurm, ray or kubernetes")
     .option(
       "--with <name=value...>",
       "options for the engine, such as partition=gpu; biform=WORDS is how it calls Biform",

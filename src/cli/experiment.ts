@@ -68,7 +68,7 @@ async function dataOf({ text, data, dataSeed: seed, pairs, tokenizer }: Options,
 /** Does the named runs here, one after the other. */
 export async function doRuns(options: Options, keys: readonly string[]): Promise<void> {
   const opened = await openExperiment(options.run!);
-  const store = openStore(whereOf(options, opened.file));
+  const store = await openStore(whereOf(options, opened.file));
   const runs = [];
   for (const key of keys) runs.push(findRun(opened, await resolveKey(store, key)));
   const device = await openDevice(opened.experiment.device, options.threads);
@@ -116,7 +116,7 @@ export async function doRuns(options: Options, keys: readonly string[]): Promise
 /** Hands all runs of an experiment to an engine, follows them, and gives what they found; undefined where it was left before. */
 export async function doAll(options: Options, file: string): Promise<Comparison | undefined> {
   const opened = await openExperiment(file);
-  const store = openStore(whereOf(options, file));
+  const store = await openStore(whereOf(options, file));
   const engine = openEngine(options.on!, options.with, {
     biform: [process.execPath, fileURLToPath(new URL("../../bin/biform.js", import.meta.url))],
     file: resolve(file),
@@ -173,7 +173,7 @@ function detailOf({ running, waiting, failed }: Held): string {
 
 /** The comparison of what has finished, as far as it has. */
 export async function collectAll(options: Options, file: string): Promise<Comparison> {
-  return collectRuns(await openExperiment(file), openStore(whereOf(options, file)));
+  return collectRuns(await openExperiment(file), await openStore(whereOf(options, file)));
 }
 
 async function collectRuns(opened: Opened, store: Store): Promise<Comparison> {

@@ -3,6 +3,7 @@
  * highest holds; its owner's beats move a second file. No clock of one machine is compared with that of another: who wants a claimed
  * run watches on its own clock whether the beats move.
  */
+import { readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
@@ -15,7 +16,7 @@ const PATIENCE = 12;
 /** Times that beats are looked for in that time. */
 const LOOKS = 20;
 
-const claimSchema = z.object({ host: z.string(), pid: z.int() });
+const claimSchema = z.object({ host: z.string(), space: z.string().nullable(), pid: z.int() });
 const beatSchema = z.object({
   beats: z.int(),
   step: z.int(),
@@ -32,6 +33,9 @@ export interface Pulse {
   readonly beat: number;
   readonly patience: number;
 }
+
+/** Among whose processes ours has its number; null where the system does not say. Two containers of one host have one name, and two of these. */
+const space = await readlink("/proc/self/ns/pid").catch(() => null);
 
 /** A run that is this process's to do, until it is released or taken over. */
 export class Claim {
@@ -65,7 +69,7 @@ export class Claim {
     if (number > 0) await expectDead(store, key, number, tell, patience);
     const made = await store.create(
       `${key}/claim-${number + 1}.json`,
-      JSON.stringify({ host: hostname(), pid: process.pid }),
+      JSON.stringify({ host: hostname(), space, pid: process.pid }),
     );
     if (!made)
       throw new DeviceError(
@@ -131,7 +135,8 @@ async function expectDead(
   if (before?.released) return;
   const owner = parse(claimSchema, await store.read(`${key}/claim-${number}.json`));
   const who = owner ? `process ${owner.pid} on ${owner.host}` : "a process that left no name";
-  if (!(owner?.host === hostname() && !isAlive(owner.pid))) {
+  const here = owner?.host === hostname() && owner.space === space && space !== null;
+  if (!(here && !isAlive(owner.pid))) {
     tell(`${key}: ${who} has begun it; waiting ${patience} s for a sign of life`);
     for (let look = 0; look < LOOKS; look++) {
       await wait((1000 * patience) / LOOKS);

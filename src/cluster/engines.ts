@@ -1,10 +1,12 @@
 import { ShapeError } from "../tensor/error.ts";
 import type { Call, Engine } from "./engine.ts";
+import { kubernetesEngine } from "./kubernetes.ts";
 import { processesEngine } from "./processes.ts";
+import { rayEngine } from "./ray.ts";
 import { slurmEngine } from "./slurm.ts";
 
 /**
- * The engine that a word names: `processes:4` or `slurm`; `options` are `name=value` or `name`, for the engine, but for `biform=WORDS`,
+ * The engine that a word names: `processes:4`, `slurm`, `ray` or `kubernetes`; `options` are `name=value` or `name`, for the engine, but for `biform=WORDS`,
  * which is how its machines call Biform. Throws ShapeError for what is not known.
  */
 export function openEngine(word: string, options: readonly string[], task: Call): Engine {
@@ -27,5 +29,9 @@ export function openEngine(word: string, options: readonly string[], task: Call)
     return processesEngine(count, call);
   }
   if (name === "slurm" && more === undefined) return slurmEngine(given, call);
-  throw new ShapeError(`--on: got ${word}, expected processes:N or slurm`);
+  if (name === "ray") return rayEngine(more, given, call);
+  // A pod has its own Biform, at no path of this machine.
+  if (name === "kubernetes" && more === undefined)
+    return kubernetesEngine(given, biform === task.biform ? { ...call, biform: ["biform"] } : call);
+  throw new ShapeError(`--on: got ${word}, expected processes:N, slurm, ray, ray:http://HOST:8265 or kubernetes`);
 }

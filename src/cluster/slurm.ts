@@ -1,5 +1,6 @@
 import { DeviceError, ShapeError } from "../tensor/error.ts";
 import { type Call, type Engine, type Held, type Job, taskLine } from "./engine.ts";
+import { placesOf } from "./place.ts";
 import { call } from "./shell.ts";
 
 /** Arrays have at most 1001 tasks unless a cluster says otherwise (MaxArraySize, slurm.conf(5)). */
@@ -101,7 +102,7 @@ export function read(jobs: readonly Job[], lines: readonly (readonly string[])[]
     if (!job) continue;
     // "CANCELLED by 1000"
     const word = state.split(" ")[0]!;
-    for (const place of placesOf(places)) {
+    for (const place of placesOf(places.replace(/^\[|(%\d+)?\]$/g, ""))) {
       const key = job.keys[place];
       if (key === undefined) continue;
       if (waitingStates.has(word)) waiting.add(key);
@@ -114,13 +115,4 @@ export function read(jobs: readonly Job[], lines: readonly (readonly string[])[]
     }
   }
   return { waiting, running, failed };
-}
-
-function placesOf(text: string): number[] {
-  const inner = /^\[([\d,-]+)(?:%\d+)?\]$/.exec(text)?.[1] ?? text;
-  return inner.split(",").flatMap((part) => {
-    const [from, to = from] = part.split("-").map(Number);
-    if (!Number.isSafeInteger(from) || !Number.isSafeInteger(to) || to! - from! > 1_000_000) return [];
-    return Array.from({ length: to! - from! + 1 }, (_, i) => from! + i);
-  });
 }

@@ -1,0 +1,103 @@
+// A real Ray with a head and two nodes on this host: an experiment as a Ray job, with a node killed in the middle.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { freePorts } from "./slurm.ts";
+import { begin, doOn, layOut, untilCheckpoint } from "./study.ts";
+
+const bin = join(import.meta.dirname, ".venv", "bin");
+const ray = process.env.BIFORM_RAY ?? join(bin, "ray");
+const lacks = !existsSync(ray)
+  ? "no Ray (npm run test:clusters installs it)"
+  : userInfo().uid === 0
+    ? undefined
+    : "nodes are namespaces of processes, which only root makes";
+if (lacks) console.log(`ray.test.ts is skipped: ${lacks}`);
+
+const dir = mkdtempSync(join(tmpdir(), "biform-ray-"));
+const minutes = (n: number) => 60_000 * n;
+const nodes = new Map<string, ChildProcess>();
+let address: string;
+
+/** A node as processes of their own: when their first ends, all end, as those of a machine without power. */
+function start(name: string, ...words: string[]): void {
+  const common = ["--block", "--disable-usage-stats", "--object-store-memory", "100000000"];
+  const child = spawn(
+    "unshare",
+    ["--pid", "--fork", "--kill-child", "--mount-proc", ray, "start", ...words, ...common],
+    {
+      stdio: "ignore",
+      env: { ...process.env, PATH: `${join(ray, "..")}:${process.env.PATH}`, RAY_TMPDIR: join(dir, "t") },
+    },
+  );
+  nodes.set(name, child);
+}
+
+beforeAll(async () => {
+  if (lacks) return;
+  const [port, dashboard] = (await freePorts(2)) as [number, number];
+  // No runs on the head, which also has the jobs' drivers.
+  start(
+    "head",
+    "--head",
+    "--port",
+    `${port}`,
+    "--dashboard-port",
+    `${dashboard}`,
+    "--num-cpus",
+    "0",
+    "--resources",
+    '{"head": 1}',
+  );
+  address = `http://127.0.0.1:${dashboard}`;
+  const answers = () =>
+    fetch(`${address}/api/version`).then(
+      (answer) => answer.ok,
+      () => false,
+    );
+  for (let tries = 0; !(await answers()); tries++) {
+    if (tries > 240) throw new Error("ray: got no answer of its jobs within four minutes");
+    await wait(1000);
+  }
+  for (const name of ["a", "b"]) start(name, "--address", `127.0.0.1:${port}`, "--num-cpus", "1");
+}, minutes(15));
+
+afterAll(() => {
+  for (const child of nodes.values()) child.kill("SIGKILL");
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test.skipIf(lacks)(
+  "runs end with the losses of one machine, bit for bit, though a node dies",
+  { timeout: minutes(60) },
+  async () => {
+    const { file, losses } = layOut(dir);
+    const out = join(dir, "killed");
+    const words = ["--on", `ray:${address}`, "--with", "num_cpus=1"];
+    const { losses: found, said } = await doOn(words, {
+      file,
+      out,
+      async disturb() {
+        await untilCheckpoint(out);
+        nodes.get("a")!.kill("SIGKILL");
+      },
+    });
+    expect(found).toEqual(losses);
+    expect(said).toMatch(/6 of 6 runs handed to ray/);
+  },
+);
+
+test.skipIf(lacks)("with --cancel Ctrl-C ends the job and what it started", { timeout: minutes(30) }, async () => {
+  const { file } = layOut(dir);
+  const out = join(dir, "cancelled");
+  const command = begin(["--run", file, "--out", out, "--threads", "1", "--on", `ray:${address}`, "--cancel"]);
+  await untilCheckpoint(out);
+  command.child.kill("SIGINT");
+  expect(await command.end).toBe(130);
+  const left = () => spawnSync("pgrep", ["-f", out], { encoding: "utf8" }).stdout.trim();
+  for (let tries = 0; tries < 120 && left() !== ""; tries++) await wait(1000);
+  expect(left()).toBe("");
+});
