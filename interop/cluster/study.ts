@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -58,12 +58,10 @@ export async function doOn(
 
 /** Waits until a run has a checkpoint, so that it is in its middle. */
 export async function untilCheckpoint(out: string): Promise<void> {
-  const found = () => {
-    try {
-      return readdirSync(out).some((key) => readdirSync(join(out, key)).includes("checkpoint"));
-    } catch {
-      return false;
-    }
-  };
+  const found = () =>
+    readdirSync(out, { withFileTypes: true }).some(
+      (key) => key.isDirectory() && readdirSync(join(out, key.name)).includes("checkpoint"),
+    );
+  while (!existsSync(out)) await wait(200);
   while (!found()) await wait(200);
 }
