@@ -57,6 +57,11 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "turn a checkpoint of grouped heads (Llama, Qwen) into MLA that stock engines read, and say what it costs",
     load: async () => (await import("./convert.ts")).convertCommand,
   },
+  heal: {
+    usage: "<model>",
+    about: "train a converted model on beside the one that it came from, until it says what that says",
+    load: async () => (await import("./heal.ts")).healCommand,
+  },
   plan: {
     usage: "[models...]",
     about: "how much context fits, how fast a model can be, and what engines keep: counted, on any machine",

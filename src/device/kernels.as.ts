@@ -9,6 +9,7 @@ export { conv, convBackward, convRuns } from "../ops/conv/kernel.as";
 export { deltaBackward, deltaHeads } from "../ops/delta/backward.as";
 export { deltaChunked } from "../ops/delta/kernel.as";
 export { deltaRecurrent } from "../ops/delta/recurrent.as";
+export { divergence, divergenceBackward, divergenceMean } from "../ops/divergence/kernel.as";
 export { contract } from "../ops/einsum/kernel.as";
 export { stream } from "../ops/einsum/stream.as";
 export { gatherRows, scatterRows } from "../ops/embed/kernel.as";

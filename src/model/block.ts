@@ -125,11 +125,13 @@ function eachRows(x: Tensor, ranges: readonly Range[], body: (rows: Tensor) => v
   for (const [from, to] of ranges) scope(x.device, () => body(from === 0 && to === x.shape[0] ? x : x.rows(from, to)));
 }
 
-function attendRows({ layer, norms, attention, eps, scale }: Block, x: Tensor, pass: Pass): Tensor {
+/** What attention adds to hidden states. */
+export function attendRows({ layer, norms, attention, eps, scale }: Block, x: Tensor, pass: Pass): Tensor {
   return scaleBranch(runAttention(layer.attention, attention, rmsNorm(x, norms.attention, eps), pass), scale);
 }
 
-function feedRows({ layer, norms, feed, eps, scale }: Block, x: Tensor): Tensor {
+/** What the feed-forward half adds to them. */
+export function feedRows({ layer, norms, feed, eps, scale }: Block, x: Tensor): Tensor {
   return scaleBranch(feedForward(layer.feed, feed, rmsNorm(x, norms.feed, eps)), scale);
 }
 

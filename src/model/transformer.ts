@@ -151,7 +151,7 @@ function rowsOf(x: Tensor, ranges: readonly (readonly [from: number, to: number]
 }
 
 /** A layer with its weights. */
-function blockOf(model: Model, weights: Weights, i: number): Block {
+export function blockOf(model: Model, weights: Weights, i: number): Block {
   const p = part(weights, `layers.${i}.`);
   return {
     layer: model.layers[i]!,

@@ -5,6 +5,7 @@ import type { BiasGradientKernel, BiasKernel } from "./bias/index.ts";
 import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
 import type { ShortKernel } from "./conv/short.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
+import type { DivergenceBackwardKernel, DivergenceKernel } from "./divergence/index.ts";
 import type { ContractKernel } from "./einsum/index.ts";
 import type { GatherKernel, ScatterKernel } from "./embed/index.ts";
 import type { FewExpertsKernel } from "./expert/few.ts";
@@ -50,6 +51,8 @@ export interface Kernels {
   readonly group: GroupKernel;
   readonly leaders: LeadersKernel;
   readonly loadPages: LoadKernel;
+  readonly divergence: DivergenceKernel;
+  readonly divergenceBackward: DivergenceBackwardKernel;
   readonly loss: LossKernel;
   readonly lossBackward: LossBackwardKernel;
   readonly map: MapKernel;

@@ -5,6 +5,7 @@ import { attendBackwardReference, attendEachReference, attendReference } from ".
 import { biasGradientReference, biasReference } from "./bias/reference.ts";
 import { convBackwardReference, convReference } from "./conv/reference.ts";
 import { deltaBackwardReference, deltaReference } from "./delta/reference.ts";
+import { divergenceBackwardReference, divergenceReference } from "./divergence/reference.ts";
 import { contractReference } from "./einsum/reference.ts";
 import { gatherReference, scatterReference } from "./embed/reference.ts";
 import { contractEachReference, groupReference } from "./expert/reference.ts";
@@ -48,6 +49,8 @@ const kernels: Omit<Kernels, "pack"> = {
   group: groupReference,
   leaders: leadersReference,
   loadPages: loadPagesReference,
+  divergence: divergenceReference,
+  divergenceBackward: divergenceBackwardReference,
   loss: lossReference,
   lossBackward: lossBackwardReference,
   map: mapReference,

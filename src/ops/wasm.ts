@@ -6,6 +6,7 @@ import { attendBackwardWasm, attendWasm } from "./attend/wasm.ts";
 import { biasGradientWasm, biasWasm } from "./bias/wasm.ts";
 import { convBackwardWasm, convWasm } from "./conv/wasm.ts";
 import { deltaBackwardWasm, deltaWasm } from "./delta/wasm.ts";
+import { divergenceBackwardWasm, divergenceWasm } from "./divergence/wasm.ts";
 import { contractWasm } from "./einsum/wasm.ts";
 import { gatherWasm, scatterWasm } from "./embed/wasm.ts";
 import { contractEachWasm, groupWasm } from "./expert/wasm.ts";
@@ -50,6 +51,8 @@ const kernels: Kernels = {
   group: groupWasm,
   leaders: leadersWasm,
   loadPages: loadPagesWasm,
+  divergence: divergenceWasm,
+  divergenceBackward: divergenceBackwardWasm,
   loss: lossWasm,
   lossBackward: lossBackwardWasm,
   map: mapWasm,

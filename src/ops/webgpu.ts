@@ -7,6 +7,7 @@ import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
 import { shortWebgpu } from "./conv/short.wgsl.ts";
 import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
+import { divergenceBackwardWebgpu, divergenceWebgpu } from "./divergence/webgpu.ts";
 import { contractWebgpu } from "./einsum/webgpu.ts";
 import { gatherWebgpu, scatterWebgpu } from "./embed/webgpu.ts";
 import { contractEachWebgpu, fewExpertsWebgpu, groupWebgpu } from "./expert/webgpu.ts";
@@ -53,6 +54,8 @@ const kernels: Kernels & Fused = {
   group: groupWebgpu,
   leaders: leadersWebgpu,
   loadPages: loadPagesWebgpu,
+  divergence: divergenceWebgpu,
+  divergenceBackward: divergenceBackwardWebgpu,
   loss: lossWebgpu,
   lossBackward: lossBackwardWebgpu,
   map: mapWebgpu,

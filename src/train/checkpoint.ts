@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { recoverFolder, writeFolder } from "../file/atomic.ts";
 import { openSafetensors } from "../file/disk.ts";
-import { openFolder, readJson } from "../file/folder.ts";
+import { readJson } from "../file/folder.ts";
 import { safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
 import type { Weights } from "../model/transformer.ts";
 import { FormatError } from "../tensor/error.ts";
 import { join, stat } from "../tensor/node.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { CourseSettings, Progress } from "./course.ts";
 import type { Optimiser } from "./optimiser.ts";
-import type { Progress, TrainSettings } from "./train.ts";
 
 const curve = z.object({ steps: z.array(z.int()), losses: z.array(z.number().nullable()) });
 const training = z.object({
@@ -19,13 +19,19 @@ const training = z.object({
 /** The files that a checkpoint folder is made of; a save replaces these and refuses to remove any other. */
 const own = ["config.json", "model.safetensors", "optimiser.safetensors", "training.json"];
 
+/** What a run was told, and the config of its model where that is a whole one. */
+interface Told {
+  readonly settings: CourseSettings;
+  readonly config?: object | undefined;
+}
+
 /**
- * Saves a run as a folder: config.json and model.safetensors as on the Hugging Face hub (names and layouts are Biform's own),
- * optimiser.safetensors and training.json to go on from. The whole folder appears at once. Throws DeviceError, FormatError.
+ * Saves a run as a folder: model.safetensors with what is trained, and a config.json where that is a whole model, as on the Hugging
+ * Face hub; optimiser.safetensors and training.json to go on from. The whole folder appears at once. Throws DeviceError, FormatError.
  */
 export async function saveCheckpoint(
   dir: string,
-  settings: TrainSettings,
+  { settings, config }: Told,
   weights: Weights,
   optimiser: Optimiser,
   progress: Progress,
@@ -38,7 +44,7 @@ export async function saveCheckpoint(
   await writeFolder(
     dir,
     [
-      { name: "config.json", chunks: [json(configOf(settings))] },
+      ...(config ? [{ name: "config.json", chunks: [json(config)] }] : []),
       {
         name: "model.safetensors",
         chunks: safetensorsChunks(join(dir, "model.safetensors"), tensors, { format: "pt" }),
@@ -56,13 +62,12 @@ export async function saveCheckpoint(
  */
 export async function loadCheckpoint(
   dir: string,
-  settings: TrainSettings,
+  settings: CourseSettings,
   weights: Weights,
   optimiser: Optimiser,
 ): Promise<Progress | undefined> {
   await recoverFolder(dir);
   if (!(await stat(dir).catch(() => undefined))) return undefined;
-  const folder = await openFolder(dir);
   const saved = await readJson(join(dir, "training.json"), 256_000_000, training);
   const [was, is] = [flat(saved.settings), flat(settings as unknown as Record<string, unknown>)];
   for (const key of new Set([...was.keys(), ...is.keys()]))
@@ -71,7 +76,7 @@ export async function loadCheckpoint(
         `${dir}: got a checkpoint with ${key} ${was.get(key) ?? "unset"}, expected ${is.get(key) ?? "unset"}; ` +
           "name another folder, or the settings it was made with",
       );
-  await fill(folder.tensors, [...weights]);
+  await fill(await openSafetensors(join(dir, "model.safetensors")), [...weights]);
   const moments = await openSafetensors(join(dir, "optimiser.safetensors"));
   await fill(
     moments,
@@ -100,27 +105,6 @@ async function fill(from: TensorReader, tensors: readonly (readonly [string, Ten
       );
     t.write((await from.read(name)) as ArrayLike<number>);
   }
-}
-
-function configOf(settings: TrainSettings) {
-  const { model, pattern, length } = settings;
-  return {
-    architectures: ["BiformForCausalLM"],
-    model_type: "biform",
-    attention: pattern,
-    vocab_size: model.vocabulary,
-    hidden_size: model.width,
-    num_hidden_layers: model.layers,
-    num_attention_heads: model.heads,
-    intermediate_size: model.intermediate ?? null,
-    tie_word_embeddings: model.tied ?? true,
-    attention_dims: model.dims ?? "scaled",
-    attention_scale: model.scale ?? 1,
-    rope_theta: model.base ?? 10000,
-    rms_norm_eps: 1e-6,
-    max_position_embeddings: length,
-    dtype: "float32",
-  };
 }
 
 function writable(name: string, t: Tensor): TensorToWrite {

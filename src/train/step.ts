@@ -11,7 +11,7 @@ import type { Optimiser } from "./optimiser.ts";
 const positions = new Map<string, Int32Array>();
 
 /** Positions of a batch, the same array each time, so that tables made for it are found again. */
-function positionsFor({ count, length }: Batch): Int32Array {
+export function positionsFor({ count, length }: Batch): Int32Array {
   const key = `${count}x${length}`;
   let found = positions.get(key);
   if (!found) {

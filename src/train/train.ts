@@ -1,70 +1,25 @@
 import type { Source } from "../data/source.ts";
-import { turn } from "../device/turn.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
 import { type Model, parametersOf, trainFlops } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Device } from "../tensor/tensor.ts";
-import { loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { type CourseResult, type CourseSettings, follow, type TrainHooks } from "./course.ts";
 import { initialWeights } from "./initial.ts";
-import { Optimiser, type OptimiserSettings } from "./optimiser.ts";
-import { rateAt } from "./schedule.ts";
 import { heldOutLoss, trainStep } from "./step.ts";
 
+export type { Curve, Progress, TrainHooks } from "./course.ts";
+
 /** All that decides a training run; two runs of equal settings are equal bit for bit. */
-export interface TrainSettings {
+export interface TrainSettings extends CourseSettings {
   readonly pattern: string;
   readonly model: ModelSettings;
-  readonly optimiser: OptimiserSettings;
-  readonly rate: number;
-  readonly warmup: number;
-  readonly floor: number;
-  readonly steps: number;
-  /** Rows per batch and tokens per row. */
-  readonly batch: number;
-  readonly length: number;
-  readonly seed: number;
-  /** Held-out loss is measured every so many steps, and after the last. */
-  readonly evaluateEvery: number;
-  readonly heldOutBatches: number;
-  /** The source's name: a checkpoint is not continued on other data. */
-  readonly source: string;
-}
-
-/** Losses after the listed steps; null where a loss was not finite. */
-export interface Curve {
-  readonly steps: number[];
-  readonly losses: (number | null)[];
-}
-
-/** Where a run stands. */
-export interface Progress {
-  step: number;
-  readonly training: Curve;
-  readonly heldOut: Curve;
-  /** Seconds spent in steps, and in those after the first five. */
-  seconds: number;
 }
 
 /** What a training run leaves: the model and its weights, which are the caller's to free, and how it went. */
-export interface TrainResult extends Progress {
+export interface TrainResult extends CourseResult {
   readonly model: Model;
   readonly weights: Weights;
-  /** Held-out loss after the last step, nats per token; null if the run diverged. */
-  readonly loss: number | null;
-  readonly tokensPerSecond: number;
-  /** Whether all steps were run; false after an interruption. */
-  readonly complete: boolean;
-}
-
-/** What a caller may want of a run besides its result. */
-export interface TrainHooks {
-  readonly signal?: AbortSignal;
-  /** Before the first step: 0, or where a checkpoint stood. */
-  readonly onStart?: (progress: Progress) => void;
-  readonly onStep?: (progress: Progress, loss: number) => void;
-  /** Where to save every `every` steps and on interruption, and to continue from; `kept` follows each time it was saved. */
-  readonly checkpoint?: { readonly dir: string; readonly every: number; readonly kept?: () => Promise<void> };
 }
 
 /** FLOPs of training on one token: three times those of a forward pass, since each product has two in its gradient. */
@@ -93,63 +48,48 @@ export async function train(
 ): Promise<TrainResult> {
   const model = buildModel(settings.pattern, { ...settings.model, vocabulary: source.vocabulary });
   const weights = initialWeights(model, device, settings.seed);
-  const optimiser = new Optimiser(device, parametersOf(model), settings.optimiser);
-  const { checkpoint, signal } = hooks;
-  const progress: Progress = (checkpoint && (await loadCheckpoint(checkpoint.dir, settings, weights, optimiser))) ?? {
-    step: 0,
-    training: { steps: [], losses: [] },
-    heldOut: { steps: [], losses: [] },
-    seconds: 0,
-  };
-  hooks.onStart?.(progress);
-  const { steps, batch, length } = settings;
-  const times: number[] = [];
-  let diverged = false;
-  while (progress.step < steps && !signal?.aborted && !diverged) {
-    const { step } = progress;
-    const tokens = source.batch(step, batch, length);
-    const start = performance.now();
-    const { loss, flops } = await trainStep(model, weights, optimiser, tokens, rateAt(settings, step));
-    times.push((performance.now() - start) / 1000);
-    progress.seconds += times.at(-1)!;
-    if (step === 0) checkFlops(flops, model, batch, length);
-    progress.step++;
-    progress.training.steps.push(progress.step);
-    progress.training.losses.push(Number.isFinite(loss) ? loss : null);
-    diverged = !Number.isFinite(loss);
-    if (progress.step % settings.evaluateEvery === 0 || progress.step === steps) await evaluate();
-    hooks.onStep?.(progress, loss);
-    if (
-      checkpoint &&
-      Number.isFinite(checkpoint.every) &&
-      (progress.step % checkpoint.every === 0 || progress.step === steps)
-    )
-      await save();
-    await turn();
-  }
-  if (signal?.aborted && checkpoint && progress.step < steps) await save();
-  optimiser.free();
-  times.sort((a, b) => a - b);
-  const middle = times[times.length >> 1] ?? progress.seconds / Math.max(1, progress.step);
+  const { batch: count, length, heldOutBatches: batches } = settings;
+  let checked = false;
+  const result = await follow(
+    settings,
+    {
+      weights,
+      parameters: parametersOf(model),
+      config: configOf(settings),
+      async step(batch, optimiser, rate) {
+        const { loss, flops } = await trainStep(model, weights, optimiser, batch, rate);
+        if (!checked) checkFlops(flops, model, count, length);
+        checked = true;
+        return loss;
+      },
+      heldOut: () => heldOutLoss(model, weights, source, { batches, count, length }),
+    },
+    source,
+    device,
+    hooks,
+  );
+  return { ...result, model, weights };
+}
+
+/** A checkpoint's config.json: names and layouts are Biform's own. */
+function configOf({ model, pattern, length }: TrainSettings) {
   return {
-    ...progress,
-    model,
-    weights,
-    loss: diverged ? null : (progress.heldOut.losses.at(-1) ?? null),
-    tokensPerSecond: (batch * length) / middle,
-    complete: diverged || progress.step >= steps,
+    architectures: ["BiformForCausalLM"],
+    model_type: "biform",
+    attention: pattern,
+    vocab_size: model.vocabulary,
+    hidden_size: model.width,
+    num_hidden_layers: model.layers,
+    num_attention_heads: model.heads,
+    intermediate_size: model.intermediate ?? null,
+    tie_word_embeddings: model.tied ?? true,
+    attention_dims: model.dims ?? "scaled",
+    attention_scale: model.scale ?? 1,
+    rope_theta: model.base ?? 10000,
+    rms_norm_eps: 1e-6,
+    max_position_embeddings: length,
+    dtype: "float32",
   };
-
-  async function save(): Promise<void> {
-    await saveCheckpoint(checkpoint!.dir, settings, weights, optimiser, progress);
-    await checkpoint!.kept?.();
-  }
-
-  async function evaluate(): Promise<void> {
-    const loss = await heldOutLoss(model, weights, source, { batches: settings.heldOutBatches, count: batch, length });
-    progress.heldOut.steps.push(progress.step);
-    progress.heldOut.losses.push(Number.isFinite(loss) ? loss : null);
-  }
 }
 
 /** The FLOPs that the definitions declare are those that ran, or the comparison would be of something else. */

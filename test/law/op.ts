@@ -5,6 +5,7 @@ import { attend, type Term } from "../../src/ops/attend/index.ts";
 import { addBias } from "../../src/ops/bias/index.ts";
 import { conv } from "../../src/ops/conv/index.ts";
 import { type Short, shorts } from "../../src/ops/conv/short.ts";
+import { divergence } from "../../src/ops/divergence/index.ts";
 import { einsum } from "../../src/ops/einsum/index.ts";
 import { gather, gatherRows } from "../../src/ops/embed/index.ts";
 import { attendFactored } from "../../src/ops/factored/index.ts";
@@ -521,6 +522,13 @@ export const differentiable: Readonly<Record<string, Op>> = {
     return {
       inputs: [operand("logits", [rows, vocabulary], random, 2)],
       run: ([logits]) => crossEntropy(logits!, targets),
+    };
+  }),
+  divergence: op(fc.record({ rows: rare, vocabulary: rare }), ({ rows, vocabulary }, random) => {
+    const wanted = operand("wanted", [rows, vocabulary], random, 2);
+    return {
+      inputs: [operand("logits", [rows, vocabulary], random, 2, 3)],
+      run: ([logits]) => divergence(onto(logits!.device, wanted), logits!),
     };
   }),
   add: op(fc.record({ shape: vectors, same: fc.boolean() }), ({ shape, same }, random) => ({

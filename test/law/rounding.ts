@@ -59,6 +59,11 @@ export function forwardErrors(node: TapeNode, scale: number): Errors {
       return dataOf(output).map((x, i) => unit * (16 + 2 * Math.abs(dataOf(a!)[i]!)) * Math.abs(x));
     case "crossEntropy":
       return unit * (Math.sqrt(width(a!)) + Math.sqrt(a!.shape[0]!) + 8) * (largest(a!) + Math.log(width(a!)));
+    // Gaps of both rows, as large as their largest numbers, in a sum whose weights come to 1.
+    case "divergence":
+      return (
+        unit * (Math.sqrt(width(a!)) + Math.sqrt(a!.shape[0]!) + 8) * (largest(a!) + largest(b!) + Math.log(width(a!)))
+      );
     case "attend":
     case "stick": {
       const { values, weights } = attention(node, scale);
@@ -146,6 +151,8 @@ export function backwardErrors(
     }
     case "crossEntropy":
       return [unit * (Math.sqrt(width(a!)) + 8) * (largest(a!) + 2) * top];
+    case "divergence":
+      return [0, unit * (Math.sqrt(width(a!)) + 8) * (largest(a!) + largest(b!) + 4) * top];
     case "attend":
     case "stick": {
       // dS = P (g v - D) scale for a query. Its weights sum to 1 over the keys, so dq takes the error once; what a key or a

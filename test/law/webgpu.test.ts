@@ -33,6 +33,7 @@ else {
       "ready",
       "rmsNorm",
       "crossEntropy",
+      "divergence",
       "addProduct",
       "squares",
       "shorts",

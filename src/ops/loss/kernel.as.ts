@@ -38,7 +38,8 @@ function mean(args: usize): void {
   store<f32>(address(args, slot.OUT), <f32>(total / whole(args, slot.COUNTED)));
 }
 
-function greatest(n: i32, x: usize): f32 {
+/** The largest of n numbers. */
+export function greatest(n: i32, x: usize): f32 {
   let s = f32x4.splat(-Infinity);
   let t = s;
   for (; n >= 8; n -= 8, x += 32) {
@@ -51,7 +52,7 @@ function greatest(n: i32, x: usize): f32 {
 }
 
 /** sum of e^(x - most). */
-function exponentials(n: i32, x: usize, most: f32): f32 {
+export function exponentials(n: i32, x: usize, most: f32): f32 {
   const m = f32x4.splat(most);
   let s = f32x4.splat(0);
   let t = s;
