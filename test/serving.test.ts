@@ -31,8 +31,8 @@ describe("predictions beside public measurements", () => {
     },
   );
 
-  test("the median is off by a third, and Hopper serving experts over many nodes by a fifth", () => {
-    expect(medianError(held)).toBeLessThan(1.36);
+  test("the median is off by half, and Hopper serving experts over many nodes by a tenth", () => {
+    expect(medianError(held)).toBeLessThan(1.53);
     const wide = held.filter(
       ({ point: { model, machine } }) => /deepseek-v3|kimi/.test(model) && /^\d{2,}xh\d00/.test(machine),
     );
@@ -46,7 +46,7 @@ describe("predictions beside public measurements", () => {
       const [, ratio] = /[Aa] quarter\D*(\d+\.\d+)/.exec(point.reason ?? "") ?? [];
       return ratio ? [[point, Number(ratio)] as const] : [];
     });
-    expect(said.length).toBe(4);
+    expect(said.length).toBe(9);
     for (const [point, ratio] of said)
       expect(predictServing({ ...point, batch: Math.round(point.batch / 4) }) / point.tokensPerSecond).toBeCloseTo(
         ratio,

@@ -2,7 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { type Blueprint, countParameters, draftOf } from "../src/cost/blueprint.ts";
 import { parametersRead, stepBytes, weightBytes } from "../src/cost/cost.ts";
-import { countByPart } from "../src/cost/part.ts";
+import { groupOf } from "../src/cost/group.ts";
+import { countByPart, productOf } from "../src/cost/part.ts";
+import { prefillOn } from "../src/cost/serve.ts";
+import { parseSplit } from "../src/cost/split.ts";
+import type { Dtype, WeightType } from "../src/cost/type.ts";
 import type { Config } from "../src/family/config.ts";
 import { plan } from "../src/plan/plan.ts";
 import { presetOf } from "../src/plan/preset/preset.ts";
@@ -320,6 +324,83 @@ describe("what is not known", () => {
     );
     expect(performance.now() - start).toBeLessThan(5000);
     expect(found.assumed!.join()).toMatch(/and others are not understood/);
+  });
+});
+
+describe("products of shipped weights", () => {
+  const of = (name: string, quantization_config: Config) => preset(name, { quantization_config });
+  const productsOf = (model: Blueprint) =>
+    (["attention", "feed", "expert", "head"] as const).map((part) => productOf(model, "file", part));
+  const group = (weights: number, input?: number, targets = ["Linear"]) => ({
+    targets,
+    weights: { num_bits: weights, type: "float" },
+    ...(input && { input_activations: { num_bits: input, type: "float" } }),
+  });
+  const groups = (...all: Config[]) => ({ quant_method: "compressed-tensors", config_groups: { ...all } });
+
+  test.each<[string, string, Config, Dtype[]]>([
+    ["DeepSeek's FP8", "deepseek-v3", fp8, ["float8", "float8", "float8", "bfloat16"]],
+    // Weights alone are narrow: they are widened as they are read.
+    ["MXFP4 by OpenAI", "gpt-oss-120b", mxfp4, ["bfloat16", "bfloat16", "bfloat16", "bfloat16"]],
+    ["AWQ", "qwen2.5-7b", awq, ["bfloat16", "bfloat16", "bfloat16", "bfloat16"]],
+    [
+      "NVFP4 without attention and head",
+      "deepseek-v3",
+      { quant_method: "modelopt", quant_algo: "NVFP4", ignore: ["lm_head", "model.layers.*.self_attn*"] },
+      ["bfloat16", "int4", "int4", "bfloat16"],
+    ],
+    [
+      "NVFP4 beside 16 bits",
+      "deepseek-v3",
+      { quant_method: "modelopt", quant_algo: "W4A16_NVFP4" },
+      ["bfloat16", "bfloat16", "bfloat16", "bfloat16"],
+    ],
+    ["8 by 8 bits", "llama-3.1-8b", groups(group(8, 8)), ["float8", "float8", "bfloat16", "float8"]],
+    ["4 by 8 bits", "llama-3.1-8b", groups(group(4, 8)), ["float8", "float8", "bfloat16", "float8"]],
+    ["4 bits alone", "llama-3.1-8b", groups(group(4)), ["bfloat16", "bfloat16", "bfloat16", "bfloat16"]],
+    [
+      "experts in 4 bits, all else in 8",
+      "deepseek-v3",
+      { ...groups(group(4, 4, ["re:.*mlp\\.experts\\..*"]), group(8, 8)), ignore: ["lm_head"] },
+      ["float8", "float8", "int4", "bfloat16"],
+    ],
+    [
+      "Quark's FP8",
+      "llama-3.1-8b",
+      {
+        quant_method: "quark",
+        global_quant_config: { weight: { dtype: "fp8_e4m3" }, input_tensors: { dtype: "fp8_e4m3" } },
+        exclude: ["lm_head"],
+      },
+      ["float8", "float8", "bfloat16", "bfloat16"],
+    ],
+  ])("%s: of the type that both operands have", (_, name, config, expected) => {
+    expect(productsOf(of(name, config))).toEqual(expected);
+  });
+
+  test("are of a weight's own type where none is narrow, and of the type that is asked for", () => {
+    expect(productsOf(preset("llama-3.1-8b", { dtype: "float32" }))).toEqual(Array(4).fill("float32"));
+    expect(productOf(of("deepseek-v3", fp8), "int4", "expert")).toBe("int4");
+  });
+
+  test("a prefill takes what products of that type take: FP8 as shipped as in float8, 4 bits alone as 16", () => {
+    const group = groupOf("h100");
+    const load = { context: 16_384, batch: 1, step: 1, cacheType: "bfloat16" } as const;
+    const seconds = (model: Blueprint, weightType: WeightType) =>
+      prefillOn(model, group, parseSplit("tp1"), { ...load, weightType }).seconds;
+    const eight = { quant_method: "fp8", activation_scheme: "dynamic" };
+    expect(seconds(of("llama-3.1-8b", eight), "file")).toBeCloseTo(seconds(of("llama-3.1-8b", eight), "float8"), 2);
+    expect(seconds(of("llama-3.1-8b", awq), "file")).toBeCloseTo(seconds(preset("llama-3.1-8b", {}), "bfloat16"), 2);
+    // Attention in 16 bits is what is left to pay where the rest is narrow.
+    const nvfp4 = { quant_method: "modelopt", quant_algo: "NVFP4" };
+    const [all, spared] = [nvfp4, { ...nvfp4, ignore: ["model.layers.*.self_attn*"] }];
+    const b200 = (config: Config) =>
+      prefillOn(of("deepseek-v3", config), groupOf("8xb200"), parseSplit("dp8"), {
+        ...load,
+        batch: 8,
+        weightType: "file",
+      }).seconds;
+    expect(b200(spared) / b200(all)).toBeGreaterThan(1.1);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { Machine, Rate } from "./crossover.ts";
+import type { Host } from "./host.ts";
 import type { Link } from "./link.ts";
 
 /**
@@ -26,6 +27,12 @@ export function achievable(machine: Machine): Machine {
     op: achieved.op,
   };
 }
+
+/** A host's rates as kernels find them. */
+export const achievableRates =
+  ({ rates }: Pick<Host, "rates">): Host["rates"] =>
+  (weights, cache) =>
+    achievable(rates(weights, cache));
 
 /** Seconds of so many bytes over a link, beside its latency. */
 export function linkSeconds({ bytes }: Pick<Link, "bytes">, sent: number): number {

@@ -2,7 +2,7 @@ import { type Costing, cacheValues, parameterCount } from "../attention/define.t
 import type { Keeping } from "../attention/keeping.ts";
 import { expertFlops, type FeedForward, type Model } from "../model/model.ts";
 import { ShapeError } from "../tensor/error.ts";
-import type { ByPart } from "./part.ts";
+import type { ByPart, Products } from "./part.ts";
 
 /** The feed-forward half of a layer in parameters: those that every token uses, and experts of which it visits some. */
 export interface Feed {
@@ -64,6 +64,8 @@ export interface Blueprint {
   /** Bytes of all weights as they are shipped, where files or a config say so, and of a parameter by part. */
   readonly weightBytes?: number | undefined;
   readonly widths?: ByPart | undefined;
+  /** The type that products with these weights are computed in, where it is not that of the numbers between them: activations become it, too. */
+  readonly products?: Products | undefined;
   /** The types that weights are shipped in, in a few words. */
   readonly shipped?: string | undefined;
   /** Where the sizes are from, for presets. */

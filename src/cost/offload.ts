@@ -3,18 +3,19 @@
  * run on its processor, at that memory's rate. What one computes the other waits for.
  */
 import { ShapeError } from "../tensor/error.ts";
-import { achievable, linkSeconds } from "./achieve.ts";
+import { achievableRates, linkSeconds } from "./achieve.ts";
 import { betweenBytes } from "./between.ts";
 import type { Blueprint, LayerKind } from "./blueprint.ts";
 import { activationBytes, cacheBytes, formsOf, type Span, type Types, waysOf } from "./cost.ts";
 import type { Machine, Rate } from "./crossover.ts";
+import type { Datasheet } from "./datasheet.ts";
 import { deviceMemory, type Group } from "./group.ts";
 import { hostOf } from "./host.ts";
 import type { Link } from "./link.ts";
 import { longestWithin } from "./longest.ts";
-import { countByPart, shippedWidths, weigh, widthsOf } from "./part.ts";
-import { partExperts, priceStep, type StepWork, stepWork } from "./step.ts";
-import { rateType } from "./time.ts";
+import { countByPart, eachPart, shippedWidths, weigh, widthsOf } from "./part.ts";
+import { type MixedMachine, partExperts, priceStep, type StepWork, stepWork } from "./step.ts";
+import { machineOf } from "./time.ts";
 
 /** What lies in the host's memory: routed experts, or so many of the last layers. */
 export type Offload = "experts" | { readonly layers: number };
@@ -88,9 +89,8 @@ export function offloadOn(
   const farBytes = (tokens: number) => there + cache(far, tokens);
   const longest = Math.min(longestWithin(nearBytes, room), longestWithin(farBytes, space));
   const [deviceBytes, hostBytes] = [nearBytes(load.context), farBytes(load.context)];
-  const rate = rateType(blueprint, weightType);
-  const gpu = achievable(hostOf(device).rates(rate, cacheType));
-  const cpu = sockets(achievable(hostOf(beside.processor).rates(rate, cacheType)), beside.sockets);
+  const machine = (of: Datasheet) => machineOf(achievableRates(hostOf(of)), blueprint, weightType, cacheType);
+  const [gpu, cpu] = [machine(device), sockets(machine(beside.processor), beside.sockets)];
   const take = (span: Span) => stepOn({ near, far, experts: experts > 0, span, load, gpu, cpu, link: device.host! });
   return {
     deviceBytes,
@@ -103,14 +103,16 @@ export function offloadOn(
 }
 
 /** Processors that each read their own memory. */
-function sockets(machine: Machine, many: number): Machine {
-  const { contract, attend } = machine;
+function sockets(machine: MixedMachine, many: number): MixedMachine {
+  const { contract, contracts, attend } = machine;
   const times = (rate: Rate) => ({ bytes: rate.bytes * many, flops: rate.flops * many });
+  const both = ({ few, many }: Machine["contract"]) => ({ few: times(few), many: times(many) });
   return {
     ...machine,
     // A processor starts no kernels over a bus.
     op: 0,
-    contract: { few: times(contract.few), many: times(contract.many) },
+    contract: both(contract),
+    contracts: contracts && eachPart((part) => both(contracts[part])),
     attend: { few: times(attend.few), many: times(attend.many), shared: times(attend.shared) },
   };
 }
@@ -137,8 +139,8 @@ interface Sharing extends Parts {
   readonly experts: boolean;
   readonly span: Span;
   readonly load: Types;
-  readonly gpu: Machine;
-  readonly cpu: Machine;
+  readonly gpu: MixedMachine;
+  readonly cpu: MixedMachine;
   readonly link: Link;
 }
 
@@ -177,5 +179,5 @@ function worksOf(part: Blueprint, span: Span, load: Types): StepWork[] {
     .map((way) => stepWork(part, way, span, load, activationBytes(load.weightType)));
 }
 
-const least = (works: StepWork[], machine: Machine) =>
+const least = (works: StepWork[], machine: MixedMachine) =>
   Math.min(...works.map((work) => priceStep(work, machine).seconds));

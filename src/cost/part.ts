@@ -1,6 +1,6 @@
 import { parameterCount } from "../attention/define.ts";
 import type { Blueprint } from "./blueprint.ts";
-import { dtypes, type WeightType } from "./type.ts";
+import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
 /** Parts of a model whose weights may be of different types. */
 export const parts = ["attention", "feed", "expert", "embedding", "head", "table", "norm"] as const;
@@ -10,10 +10,27 @@ export const parts = ["attention", "feed", "expert", "embedding", "head", "table
  */
 export type Part = (typeof parts)[number];
 
+/** Something of each part. */
+export const eachPart = <T>(of: (part: Part) => T): Record<Part, T> =>
+  Object.fromEntries(parts.map((part) => [part, of(part)])) as Record<Part, T>;
+
 /** A number for each part. */
 export type ByPart = Readonly<Record<Part, number>>;
 
 const counted = new WeakMap<Blueprint, ByPart>();
+
+/** The type that products are computed in, in parts where it is not that of the numbers between them. */
+export type Products = Readonly<Partial<Record<Part, Dtype>>>;
+
+/**
+ * The type of both operands of a part's products: that of the weights, whose like the other operand becomes; of weights as they are
+ * shipped what their format says of the other operand, else these weights are widened to 16 bits as they are read.
+ */
+export function productOf(blueprint: Blueprint, type: WeightType, part: Part): Dtype {
+  if (type !== "file") return type;
+  const wide = widthsOf(blueprint, type)[part] > 3;
+  return blueprint.products?.[part] ?? (wide ? "float32" : "bfloat16");
+}
 
 /** Parameters by part: together those that `countParameters` counts. */
 export function countByPart(blueprint: Blueprint): ByPart {

@@ -1,19 +1,20 @@
 /** How fast a group of devices serves a model in one layout: what each rank computes, and what all send each other. */
 import { cacheOf } from "../attention/define.ts";
-import { achievable } from "./achieve.ts";
+import { achievableRates } from "./achieve.ts";
 import { betweenBytes } from "./between.ts";
 import type { Blueprint } from "./blueprint.ts";
 import { activationBytes, bytesPerToken, formsOf, type Span, type Types, waysOf } from "./cost.ts";
-import type { Machine } from "./crossover.ts";
 import type { Datasheet } from "./datasheet.ts";
 import type { Group } from "./group.ts";
 import { hostOf } from "./host.ts";
 import type { CachedForm } from "./keep.ts";
 import { allReduceSeconds, allToAllSeconds, dispatchSeconds, ringOf, sendSeconds } from "./network.ts";
+import { parts, productOf } from "./part.ts";
 import { rankOf, stageShare } from "./rank.ts";
 import type { Split } from "./split.ts";
-import { type Price, priceStep, type Spread, type StepWork, stepWork } from "./step.ts";
-import { rateType } from "./time.ts";
+import { type MixedMachine, type Price, priceStep, type Spread, type StepWork, stepWork } from "./step.ts";
+import { machineOf } from "./time.ts";
+import { dtypes } from "./type.ts";
 
 /** What most of a step's time goes into. */
 export type Bound = "compute" | "memory" | "overhead" | "network";
@@ -35,17 +36,18 @@ export interface Load extends Types {
 /** Tokens that go through the stages of a pipeline together in a prefill (the default of vLLM and SGLang on such machines). */
 const PIECE = 8192;
 
-const devices = new WeakMap<Datasheet, Map<string, Machine>>();
+const devices = new WeakMap<Datasheet, Map<string, MixedMachine>>();
 
 /** One device as kernels find it. */
-function deviceOf(device: Datasheet, blueprint: Blueprint, { weightType, cacheType }: Types): Machine {
-  const rated = rateType(blueprint, weightType);
-  const known = devices.get(device) ?? new Map<string, Machine>();
+function deviceOf(device: Datasheet, blueprint: Blueprint, { weightType, cacheType }: Types): MixedMachine {
+  const products = weightType === "file" ? parts.map((part) => productOf(blueprint, weightType, part)) : weightType;
+  const key = `${cacheType} ${products}`;
+  const known = devices.get(device) ?? new Map<string, MixedMachine>();
   devices.set(device, known);
-  const found = known.get(rated + cacheType);
+  const found = known.get(key);
   if (found) return found;
-  const made = achievable(hostOf(device).rates(rated, cacheType));
-  known.set(rated + cacheType, made);
+  const made = machineOf(achievableRates(hostOf(device)), blueprint, weightType, cacheType);
+  known.set(key, made);
   return made;
 }
 
@@ -93,7 +95,7 @@ export function prefillOn(blueprint: Blueprint, group: Group, split: Split, load
 interface Step {
   readonly span: Span;
   readonly load: Load;
-  readonly machine: Machine;
+  readonly machine: MixedMachine;
   readonly peers: number;
   readonly prefill: boolean;
 }
@@ -192,7 +194,7 @@ function sendingSeconds(
     else {
       const sent = { tokens: tokens / tensor, chosen: feed.chosen, once: prefill };
       const ring = ringOf(group, expert);
-      const narrow = Math.min(bytes, load.weightType === "bfloat16" || load.weightType === "float16" ? 2 : 1);
+      const narrow = Math.min(bytes, Math.max(1, dtypes[productOf(blueprint, load.weightType, "expert")]));
       each += dispatchSeconds(group, ring, { ...sent, bytes: width * narrow });
       each += dispatchSeconds(group, ring, { ...sent, bytes: width * bytes });
     }

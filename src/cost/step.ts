@@ -3,7 +3,7 @@ import type { Blueprint, Feed } from "./blueprint.ts";
 import { attentionAt, formOf, type Span, type Types, visited, type Way } from "./cost.ts";
 import { fillSteps, type Machine, type Rate } from "./crossover.ts";
 import { keptAs } from "./keep.ts";
-import { type ByPart, widthsOf } from "./part.ts";
+import { type ByPart, type Part, widthsOf } from "./part.ts";
 import { dtypes } from "./type.ts";
 import { type AttentionWork, attentionWork, type Work } from "./work.ts";
 
@@ -12,6 +12,7 @@ const FEED_OPS = 8;
 
 /** Contraction of so many rows. */
 interface Contraction extends Work {
+  readonly part: Part;
   readonly rows: number;
 }
 
@@ -21,6 +22,11 @@ interface LayerWork {
   readonly attention?: AttentionWork;
   /** What every token uses, and the experts. */
   readonly feed: readonly Contraction[];
+}
+
+/** A machine whose contractions are faster in some parts of a model than in others, by the types of their operands. */
+export interface MixedMachine extends Machine {
+  readonly contracts?: Readonly<Record<Part, Machine["contract"]>> | undefined;
 }
 
 /** The work of one step. */
@@ -49,10 +55,12 @@ export function stepWork(
   const step = { ...span, cacheBytes: dtypes[types.cacheType], weightBytes: widths.attention, activationBytes };
   const head = logits && blueprint.width * blueprint.vocabulary;
   const tokens = batch * t;
+  const table = blueprint.tied ? "embedding" : "head";
   return {
     head: {
+      part: table,
       rows: batch * logits,
-      bytes: head * widths[blueprint.tied ? "embedding" : "head"],
+      bytes: head * widths[table],
       flops: 2 * batch * logits * head,
     },
     layers: blueprint.layers.map((kind) => {
@@ -73,13 +81,19 @@ function feedWork(
 ): Contraction[] {
   const { always, expert, experts, chosen, flops } = feed;
   const routed = 2 * chosen * expert;
-  const rest = { rows: tokens, bytes: always * widths.feed + extra * widths.norm, flops: tokens * (flops - routed) };
+  const rest: Contraction = {
+    part: "feed",
+    rows: tokens,
+    bytes: always * widths.feed + extra * widths.norm,
+    flops: tokens * (flops - routed),
+  };
   if (!experts) return [rest];
   const { devices, peers } = spread;
   const arriving = tokens * peers;
   return [
     rest,
     {
+      part: "expert",
       rows: (arriving * chosen) / experts,
       bytes: (visited(feed, arriving) * expert * widths.expert) / devices,
       flops: (arriving * routed) / devices,
@@ -89,7 +103,7 @@ function feedWork(
 
 /** The work of experts, and all else: they may be done by different machines. */
 export function partExperts({ head, layers }: StepWork): { readonly experts: StepWork; readonly rest: StepWork } {
-  const none = { rows: 0, bytes: 0, flops: 0 };
+  const none: Contraction = { part: "head", rows: 0, bytes: 0, flops: 0 };
   return {
     experts: { head: none, layers: layers.map(({ count, feed }) => ({ count, feed: feed.slice(1) })) },
     rest: { head, layers: layers.map(({ feed, ...layer }) => ({ ...layer, feed: feed.slice(0, 1) })) },
@@ -107,10 +121,11 @@ export interface Price {
 /** What a step takes on a machine, `times` times over added to what is there before. */
 export function priceStep(
   { head, layers }: StepWork,
-  machine: Machine,
+  machine: MixedMachine,
   { times = 1, before = { seconds: 0, compute: 0, memory: 0, overhead: 0 } }: { times?: number; before?: Price } = {},
 ): Price {
-  const { contract, attend, few, panel, tile, overlaps, op, widen = Number.POSITIVE_INFINITY } = machine;
+  const { attend, few, panel, tile, overlaps, op, widen = Number.POSITIVE_INFINITY } = machine;
+  const contractOf = (part: Part) => machine.contracts?.[part] ?? machine.contract;
   let { seconds, compute, memory, overhead } = before;
   const add = (count: number, rate: Rate, { bytes, flops, rows = 0 }: Work, filled = 1, narrow = 0) => {
     const reading = bytes / rate.bytes + (rate.rows ? rows / rate.rows : 0);
@@ -119,22 +134,23 @@ export function priceStep(
     memory += count * (reading + widening);
     seconds += count * (widening + (overlaps ? Math.max(reading, computing) : reading + computing));
   };
-  const addContraction = (count: number, rows: number, work: Work) => {
-    if (rows) add(count, rows <= few ? contract.few : contract.many, work, fillSteps(rows, few, tile) / rows);
+  const addContraction = (count: number, part: Part, rows: number, work: Work) => {
+    const { few: narrow, many } = contractOf(part);
+    if (rows) add(count, rows <= few ? narrow : many, work, fillSteps(rows, few, tile) / rows);
   };
-  addContraction(times, head.rows, { bytes: head.bytes, flops: head.flops });
+  addContraction(times, head.part, head.rows, { bytes: head.bytes, flops: head.flops });
   overhead += head.rows ? times * 2 * op : 0;
   for (const { count, attention, feed } of layers) {
     const many = times * count;
     if (attention) {
-      addContraction(many, attention.tokens, attention.project);
-      if (attention.unfold) add(many, contract.many, attention.unfold);
+      addContraction(many, "attention", attention.tokens, attention.project);
+      if (attention.unfold) add(many, contractOf("attention").many, attention.unfold);
       const { rows, heads, narrow } = attention;
       const rate = rows <= few ? attend.few : heads > 1 ? attend.many : attend.shared;
       add(many, rate, attention.attend, fillSteps(rows, few, panel) / rows, narrow);
       overhead += many * op * (attention.ops + FEED_OPS);
     }
-    for (const { rows, bytes, flops } of feed) addContraction(many, rows, { bytes, flops });
+    for (const { part, rows, bytes, flops } of feed) addContraction(many, part, rows, { bytes, flops });
   }
   return { seconds: seconds + overhead - before.overhead, compute, memory, overhead };
 }

@@ -1,10 +1,10 @@
 import type { Blueprint } from "./blueprint.ts";
-import { activationBytes, parameterBytes, type Span, type Types, type Way } from "./cost.ts";
+import { activationBytes, type Span, type Types, type Way } from "./cost.ts";
 import { crossoverChunk, crossoverContext, type Machine, predict, rivalsOf } from "./crossover.ts";
 import type { Host } from "./host.ts";
 import { keptOf } from "./keep.ts";
-import { widthsOf } from "./part.ts";
-import { type Price, priceStep, type StepWork, stepWork } from "./step.ts";
+import { eachPart, productOf, widthsOf } from "./part.ts";
+import { type MixedMachine, type Price, priceStep, type StepWork, stepWork } from "./step.ts";
 import { type Dtype, dtypes, type WeightType } from "./type.ts";
 
 /** Tokens beyond which nothing changes any more. */
@@ -21,15 +21,25 @@ export interface Timing {
 
 /** A machine and what it counts a number between two ops as. */
 export interface Running {
-  readonly machine: Machine;
+  readonly machine: MixedMachine;
   readonly activationBytes: number;
 }
 
-/** The type whose rates hold for weights: of a file's blocks, the type that is about as wide. */
-export function rateType(blueprint: Blueprint, type: WeightType): Dtype {
-  if (type !== "file") return type;
-  const bytes = parameterBytes(blueprint, type);
-  return bytes > 3 ? "float32" : bytes > 1.5 ? "bfloat16" : bytes > 0.75 ? "int8" : "int4";
+/** A machine that multiplies each part of a model in the type that this part's products are of. */
+export function machineOf(
+  rates: Host["rates"],
+  blueprint: Blueprint,
+  type: WeightType,
+  cacheType?: Dtype,
+): MixedMachine {
+  if (type !== "file") return rates(type, cacheType);
+  const products = eachPart((part) => productOf(blueprint, type, part));
+  const machines = new Map<Dtype, Machine>();
+  for (const product of Object.values(products))
+    if (!machines.has(product)) machines.set(product, rates(product, cacheType));
+  const attention = machines.get(products.attention)!;
+  if (machines.size === 1) return attention;
+  return { ...attention, contracts: eachPart((part) => machines.get(products[part])!.contract) };
 }
 
 /** How a host runs a model. Where reading and computing do not overlap, Biform's kernels run, which compute in float32. */
@@ -39,7 +49,7 @@ export function runningOn(
   type: WeightType,
   cacheType?: Dtype,
 ): Running {
-  const machine = host.rates(rateType(blueprint, type), cacheType);
+  const machine = machineOf(host.rates, blueprint, type, cacheType);
   return { machine, activationBytes: machine.overlaps ? activationBytes(type) : 4 };
 }
 
@@ -82,7 +92,7 @@ export function timingOf(
 /** Seconds of steps whose work is known, and the limit that binds. */
 export function priceSteps(
   steps: readonly { readonly work: StepWork; readonly times: number }[],
-  machine: Machine,
+  machine: MixedMachine,
 ): Timing {
   let before: Price | undefined;
   for (const { work, times } of steps) before = priceStep(work, machine, { times, ...(before && { before }) });

@@ -32,8 +32,11 @@ const point = z
     requests: many.optional(),
     step: many.optional(),
     accepted: z.number().positive().optional(),
-    weightType: dtype,
+    /** "file": as `quantization_config` says, or as the preset is shipped. */
+    weightType: z.union([dtype, z.literal("file")]),
     cacheType: dtype,
+    /** What the weights were shipped in, as a config says it. */
+    quantization_config: z.record(z.string(), z.unknown()).optional(),
     /** Measured, of all devices together: tokens read, or written. */
     tokensPerSecond: z.number().positive(),
     source: z.string(),
@@ -55,7 +58,9 @@ export function predictServing(at: ServingPoint): number {
   const { context, output = 0, batch, requests = batch, step = 1, accepted = step, weightType, cacheType, phase } = at;
   const preset = presetOf(at.model);
   if (!preset) throw new FormatError(`serving: got model "${at.model}", expected the name of a preset`);
-  const blueprint = blueprintOfConfig(preset.config, preset.name);
+  const { quantization_config } = at;
+  const config = quantization_config ? { ...preset.config, quantization_config } : preset.config;
+  const blueprint = blueprintOfConfig(config, preset.name);
   const group = groupOf(at.machine);
   const load = { context, batch, step, weightType, cacheType };
   if (at.offload) {
@@ -108,13 +113,14 @@ export function servingText(points: readonly ServingPoint[]): string {
       generate: `read ${context}, write ${output}`,
     }[phase];
     const proposed = step ? `, ${accepted} of ${step} accepted` : "";
-    const types = `${point.weightType} / ${point.cacheType}`;
+    const weights = point.quantization_config ? "mixed" : point.weightType === "file" ? "as shipped" : point.weightType;
+    const types = `${weights} / ${point.cacheType}`;
     const said = [point.source, point.assumed && `assumed: ${point.assumed}`, point.reason && `why: ${point.reason}`];
     return `| ${model} | ${machine}, ${layout ?? offload} | ${work} x ${batch}${proposed} | ${types} | ${compact(point.tokensPerSecond)} | ${compact(predicted)} | ${ratio.toFixed(2)} | ${said.filter(Boolean).join("; ")} |`;
   });
   return `# Predictions beside public measurements
 
-What \`biform plan\` predicts of groups of machines, held against what others published, as tokens per second of all devices together. ${held.length} points, ${within} of them within 2 times; the median is off by ${medianError(held).toFixed(2)} times. Nothing is fitted to any of them: datasheets, and one share for each kind of work (${achieved.compute} of arithmetic, ${achieved.memory} of memory, ${achieved.network} of links, ${achieved.op * 1e6} us to start a kernel, from the microbenchmarks that \`src/cost/achieve.ts\` names), and what kernels between contractions read and write (\`src/cost/between.ts\`). Not in it: uneven experts and routers that keep a token to some nodes, overlap of work and sending, an engine's scheduling. The points are in \`conformance/serving.json\`; \`test/serving.test.ts\` holds them, and a point that is off by more than 2 times has to say why.
+What \`biform plan\` predicts of groups of machines, held against what others published, as tokens per second of all devices together. ${held.length} points, ${within} of them within 2 times; the median is off by ${medianError(held).toFixed(2)} times. Nothing is fitted to any of them: datasheets, and one share for each kind of work (${achieved.compute} of arithmetic, ${achieved.memory} of memory, ${achieved.network} of links, ${achieved.op * 1e6} us to start a kernel, from the microbenchmarks that \`src/cost/achieve.ts\` names), what kernels between contractions read and write (\`src/cost/between.ts\`), and products in the type of each part's weights (\`productOf\` in \`src/cost/part.ts\`). Not in it: uneven experts and routers that keep a token to some nodes, overlap of work and sending, an engine's scheduling. The points are in \`conformance/serving.json\`; \`test/serving.test.ts\` holds them, and a point that is off by more than 2 times has to say why.
 
 | model | machine, layout | work x sequences | weights / cache | measured | predicted | times | source |
 |---|---|---|---|---|---|---|---|

@@ -53,19 +53,20 @@ const methods: Readonly<Record<string, (config: Config) => Scheme | undefined>> 
     const keys = fp8Keys(config);
     const size = keys.weight_block_size;
     // DeepSeek-V4: a byte of exponent for every 32 numbers of an expert.
-    const experts = keys.expert_dtype === "fp4" ? [{ named: ["experts"], width: mxfp4 }] : [];
+    const experts: Scheme["rules"] =
+      keys.expert_dtype === "fp4" ? [{ named: ["experts"], width: mxfp4, product: "float8" }] : [];
     // DeepSeek-V4.1, whose blocks are of 32 x 32: Engram's tables are as its matrices, with a byte of exponent for every 32 numbers.
     const table = experts.length && size?.[0] === 32 && size[1] === 32 ? perGroup(8, 32, 8) : undefined;
     return {
       about: `fp8${size ? ` in blocks of ${size[0]} x ${size[1]}` : ""}${experts.length ? ", experts fp4" : ""}`,
       table,
-      rules: [...experts, { width: size ? perBlock(8, size, 32) : perTensor(8) }],
+      rules: [...experts, { width: size ? perBlock(8, size, 32) : perTensor(8), product: "float8" }],
       spared: [...(keys.modules_to_not_convert ?? []), ...(keys.ignored_layers ?? [])],
     };
   },
   fbgemm_fp8: (config) => ({
     about: "fp8 by row",
-    rules: [{ width: perGroup(8, -1, 32) }],
+    rules: [{ width: perGroup(8, -1, 32), product: "float8" }],
     spared: readSpared(config),
   }),
   gptq(config) {

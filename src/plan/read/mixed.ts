@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Dtype } from "../../cost/type.ts";
 import type { Config } from "../../family/config.ts";
 import {
   bits,
@@ -27,10 +28,23 @@ const weightArgs = z.object({
   symmetric: z.boolean().nullish(),
   scale_dtype: z.string().max(40).nullish(),
 });
+/** What it says of what is multiplied with them; nothing where that stays as it is. */
+const inputArgs = z.object({ num_bits: bits, type: z.string().max(40).nullish() });
 const groups = z.record(
   z.string().max(200),
-  z.object({ targets: names.nullish(), weights: weightArgs.nullish(), format: z.string().max(80).nullish() }),
+  z.object({
+    targets: names.nullish(),
+    weights: weightArgs.nullish(),
+    input_activations: inputArgs.nullish(),
+    format: z.string().max(80).nullish(),
+  }),
 );
+
+/** The type of products of numbers of so many bits each. */
+function productOfBits(bits: number, float: boolean): Dtype | undefined {
+  if (bits <= 4) return float ? "int4" : undefined;
+  return bits <= 8 ? (float ? "float8" : "int8") : undefined;
+}
 
 const compressedKeys = reading({
   config_groups: groups,
@@ -41,7 +55,7 @@ const compressedKeys = reading({
 export function readCompressed(config: Config): Scheme | undefined {
   const keys = compressedKeys(config);
   const abouts: string[] = [];
-  const rules = Object.values(keys.config_groups).flatMap(({ targets, weights, format }) => {
+  const rules = Object.values(keys.config_groups).flatMap(({ targets, weights, input_activations: input, format }) => {
     if (!weights) return [];
     const { num_bits, type, strategy, group_size, block_structure, symmetric } = weights;
     const micro = (format ?? keys.format ?? "").startsWith("mx") || weights.scale_dtype === "torch.uint8";
@@ -54,7 +68,12 @@ export function readCompressed(config: Config): Scheme | undefined {
     const size = square ? ` in blocks of ${square[0]} x ${square[1]}` : grouped === whole ? "" : ` by ${group_size}`;
     abouts.push(`${num_bits}-bit ${type ?? "int"}${size}`);
     const named = targets?.filter((target) => target !== "Linear");
-    return [named?.length ? { named, width } : { width }];
+    // Numbers of two widths are multiplied in the wider type.
+    const product = input
+      ? productOfBits(Math.max(num_bits, input.num_bits), (input.type ?? "int") === "float")
+      : undefined;
+    const rule = { width, product };
+    return [named?.length ? { named, ...rule } : rule];
   });
   const all = rules.find((rule) => !("named" in rule))?.width;
   // Those that name their modules go before the one for all.
@@ -62,24 +81,25 @@ export function readCompressed(config: Config): Scheme | undefined {
   return { about: [...new Set(abouts)].join(", ") || "dense", rules: ordered, spared: keys.ignore ?? [], head: all };
 }
 
-/** ModelOpt's names of algorithms (its hf_quant_config.json). */
-const algorithms: Readonly<Record<string, Width>> = {
-  FP8: perTensor(8),
-  FP8_PER_CHANNEL_PER_TOKEN: perGroup(8, -1, 32),
-  FP8_PB_WO: perBlock(8, [128, 128], 32),
-  FP8_BLOCK: perBlock(8, [128, 128], 32),
-  MXFP8: perGroup(8, 32, 8),
-  NVFP4: nvfp4,
-  W4A16_NVFP4: nvfp4,
-  NVFP4_AWQ: nvfp4,
-  NVFP4_SVDQUANT: nvfp4,
-  MXFP4: mxfp4,
-  W4A8_MXFP4_FP8: mxfp4,
-  W4A16_AWQ: perGroup(4, 128, 16),
-  INT4_AWQ: perGroup(4, 128, 16),
-  W4A8_AWQ: perGroup(4, 128, 16),
-  INT8_SQ: perGroup(8, -1, 32),
-  W8A16: perGroup(8, -1, 32),
+/** ModelOpt's names of algorithms (its hf_quant_config.json): widths, and the type of products. */
+const algorithms: Readonly<Record<string, readonly [Width, Dtype?]>> = {
+  FP8: [perTensor(8), "float8"],
+  FP8_PER_CHANNEL_PER_TOKEN: [perGroup(8, -1, 32), "float8"],
+  // "WO": weights only.
+  FP8_PB_WO: [perBlock(8, [128, 128], 32)],
+  FP8_BLOCK: [perBlock(8, [128, 128], 32), "float8"],
+  MXFP8: [perGroup(8, 32, 8), "float8"],
+  NVFP4: [nvfp4, "int4"],
+  W4A16_NVFP4: [nvfp4],
+  NVFP4_AWQ: [nvfp4, "int4"],
+  NVFP4_SVDQUANT: [nvfp4, "int4"],
+  MXFP4: [mxfp4, "int4"],
+  W4A8_MXFP4_FP8: [mxfp4, "float8"],
+  W4A16_AWQ: [perGroup(4, 128, 16)],
+  INT4_AWQ: [perGroup(4, 128, 16)],
+  W4A8_AWQ: [perGroup(4, 128, 16), "float8"],
+  INT8_SQ: [perGroup(8, -1, 32), "int8"],
+  W8A16: [perGroup(8, -1, 32)],
 };
 
 const modeloptKeys = reading({
@@ -95,13 +115,18 @@ export function readModelopt(config: Config): Scheme | undefined {
   const spared = [...(keys.ignore ?? []), ...(keys.exclude_modules ?? [])];
   if (algo === undefined && config.config_groups) return readCompressed(config);
   if (algo !== "MIXED_PRECISION") {
-    const width = algorithms[algo ?? ""];
-    return width && { about: algo!, rules: [{ width }], spared, head: width };
+    const found = algorithms[algo ?? ""];
+    if (!found) return undefined;
+    const [width, product] = found;
+    return { about: algo!, rules: [{ width, product }], spared, head: width };
   }
   const layers = Object.entries(keys.quantized_layers ?? {});
   const byAlgo = Map.groupBy(layers, ([, layer]) => layer.quant_algo.toUpperCase());
   if ([...byAlgo.keys()].some((name) => !algorithms[name])) return undefined;
-  const rules = [...byAlgo].map(([name, all]) => ({ named: all.map(([layer]) => layer), width: algorithms[name]! }));
+  const rules = [...byAlgo].map(([name, all]) => {
+    const [width, product] = algorithms[name]!;
+    return { named: all.map(([layer]) => layer), width, product };
+  });
   return { about: [...byAlgo.keys()].join(" and "), rules, spared };
 }
 
@@ -111,7 +136,8 @@ const quarkWeight = z.object({
   group_size: group.nullish(),
   scale_format: z.string().max(40).nullish(),
 });
-const quarkGroup = z.object({ weight: z.union([quarkWeight, z.array(quarkWeight).min(1).max(8)]).nullish() });
+const quarkSteps = z.union([quarkWeight, z.array(quarkWeight).min(1).max(8)]).nullish();
+const quarkGroup = z.object({ weight: quarkSteps, input_tensors: quarkSteps });
 
 const quarkKeys = reading({
   global_quant_config: quarkGroup.nullish(),
@@ -121,22 +147,27 @@ const quarkKeys = reading({
 
 export function readQuark(config: Config): Scheme | undefined {
   const keys = quarkKeys(config);
-  const widthOf = ({ weight }: z.infer<typeof quarkGroup>): { about: string; width: Width } | undefined => {
-    // Of several steps the last is what is stored.
-    const stored = Array.isArray(weight) ? weight.at(-1) : weight;
-    const n = Number(/(\d+)/.exec(stored?.dtype ?? "")?.[1]);
+  // Of several steps the last is what is stored.
+  const lastOf = (steps: z.infer<typeof quarkSteps>) => (Array.isArray(steps) ? steps.at(-1) : steps);
+  const bitsOf = (dtype = "") => Number(/(\d+)/.exec(dtype)?.[1]);
+  const readGroup = ({ weight, input_tensors }: z.infer<typeof quarkGroup>) => {
+    const [stored, input] = [lastOf(weight), lastOf(input_tensors)];
+    const n = bitsOf(stored?.dtype);
     if (!stored || !(n >= 1 && n <= 32)) return undefined;
     const { qscheme, group_size: size, scale_format } = stored;
     const scale = scale_format === "e8m0" ? 8 : 16;
     const width =
       qscheme === "per_tensor" ? perTensor(n) : perGroup(n, qscheme === "per_group" ? (size ?? 32) : -1, scale);
-    return { about: stored.dtype, width };
+    const product = input
+      ? productOfBits(Math.max(n, bitsOf(input.dtype) || 16), /fp|float/i.test(input.dtype))
+      : undefined;
+    return { about: stored.dtype, width, product };
   };
-  const all = keys.global_quant_config ? widthOf(keys.global_quant_config) : undefined;
-  const some = Object.entries(keys.layer_quant_config ?? {}).map(([name, of]) => ({ named: [name], ...widthOf(of) }));
+  const all = keys.global_quant_config ? readGroup(keys.global_quant_config) : undefined;
+  const some = Object.entries(keys.layer_quant_config ?? {}).map(([name, of]) => ({ named: [name], ...readGroup(of) }));
   const rules = [
-    ...some.flatMap(({ named, width }) => (width ? [{ named, width }] : [])),
-    ...(all ? [{ width: all.width }] : []),
+    ...some.flatMap(({ named, width, product }) => (width ? [{ named, width, product }] : [])),
+    ...(all ? [{ width: all.width, product: all.product }] : []),
   ];
   const about = [...new Set([all?.about, ...some.map(({ about }) => about)].filter(Boolean))].join(" and ");
   return rules.length ? { about, rules, spared: keys.exclude ?? [], head: all?.width } : undefined;

@@ -1,5 +1,6 @@
 import { assume, type Blueprint } from "../../cost/blueprint.ts";
 import { type ByPart, countByPart, type Part, parts } from "../../cost/part.ts";
+import type { Dtype } from "../../cost/type.ts";
 import type { Config } from "../../family/config.ts";
 import { linearsOf } from "./linear.ts";
 import { schemeOf } from "./method.ts";
@@ -48,25 +49,43 @@ function quantise(
   const counts = countByPart(blueprint);
   const bytes = new Map<Part, number>(parts.map((part) => [part, counts[part] * rest]));
   const add = (part: Part, more: number) => bytes.set(part, bytes.get(part)! + more);
+  /** Parameters of a part by the type that their products are of. */
+  const products = new Map<Part, Map<Dtype | undefined, number>>();
+  const multiply = (part: Part, product: Dtype | undefined, parameters: number) => {
+    const some = products.get(part) ?? new Map<Dtype | undefined, number>();
+    products.set(part, some.set(product, (some.get(product) ?? 0) + parameters));
+  };
   const left = readWildcards(spared);
   const count = blueprint.layers.reduce((sum, layer) => sum + layer.count, 0);
   const named = rules.map((rule) => ({ ...rule, ...readWildcards(rule.named ?? []) }));
   for (const { part, names, parameters, layers, inner } of linearsOf(blueprint)) {
     const share = (wildcards: readonly Wildcard[]) => Math.min(1, countNamed(wildcards, names, count) / layers);
     let open = 1 - share(left.wildcards);
-    for (const { named: some, wildcards, width } of named) {
+    for (const { named: some, wildcards, width, product } of named) {
       const taken = some ? Math.min(open, share(wildcards)) : open;
       add(part, taken * parameters * (width(inner) - rest));
+      multiply(part, product, taken * parameters);
       open -= taken;
     }
+    multiply(part, undefined, (share(left.wildcards) + open) * parameters);
   }
   const isLeft = (name: string) => left.wildcards.some((wildcard) => wildcard.matches(name));
   const { width } = blueprint;
-  if (head && !isLeft("lm_head")) add("head", counts.head * (head(width) - rest));
+  if (head && !isLeft("lm_head")) {
+    add("head", counts.head * (head(width) - rest));
+    multiply("head", rules.find((rule) => !rule.named)?.product, counts.head);
+  }
   if (embedding) add("embedding", counts.embedding * (embedding(width) - rest));
   if (table) add("table", counts.table * (table(width) - rest));
   const unclear = [...left.unclear, ...named.flatMap((rule) => rule.unclear)];
-  const shipped = ship(blueprint, counts, (part) => (counts[part] ? bytes.get(part)! / counts[part] : rest), about);
+  // A part whose matrices are of several types is taken for what most of it is.
+  const most = (some: ReadonlyMap<Dtype | undefined, number>) =>
+    [...some].reduce((most, one) => (one[1] > most[1] ? one : most))[0];
+  const widthOf = (part: Part) => (counts[part] ? bytes.get(part)! / counts[part] : rest);
+  const shipped = {
+    ...ship(blueprint, counts, widthOf, about),
+    products: Object.fromEntries([...products].map(([part, some]) => [part, most(some)])),
+  };
   if (unclear.length === 0) return shipped;
   const shown = unclear.slice(0, 3).map((text) => JSON.stringify(text.slice(0, 60)));
   const told = `quantization_config: ${shown.join(", ")}${unclear.length > 3 ? " and others are" : " is"} not understood as names of modules`;

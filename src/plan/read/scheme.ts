@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Dtype } from "../../cost/type.ts";
 import { type Config, count } from "../../family/config.ts";
 import { readKeys } from "./settings.ts";
 
@@ -9,8 +10,15 @@ export type Width = (inner: number) => number;
 export interface Scheme {
   /** In a few words: "fp8 in blocks of 128 x 128". */
   readonly about: string;
-  /** The first whose names include a matrix says its width; without names, all that no other names. */
-  readonly rules: readonly { readonly named?: readonly string[]; readonly width: Width }[];
+  /**
+   * The first whose names include a matrix says its width; without names, all that no other names. `product`: the type that what is
+   * multiplied with them is made, too; without it weights are widened to 16 bits as they are read.
+   */
+  readonly rules: readonly {
+    readonly named?: readonly string[];
+    readonly width: Width;
+    readonly product?: Dtype | undefined;
+  }[];
   /** Modules that are left as they are. */
   readonly spared: readonly string[];
   /** Of the head, and of the embedding, where these are quantised too. */
