@@ -1,14 +1,17 @@
-// Contractions of a few rows of activations, more than one, with a packed weight of whole numbers: rows of both are rounded or
-// widened to 16 bits once, and then multiplied tile by tile. Each sum is what `dot` makes of its row alone, bit for bit.
+// Contractions of a few rows of activations, more than one, with a packed weight of whole numbers: activations are rounded once,
+// weights widened strip by strip where they must be, and both multiplied tile by tile. Each sum is what `dot` makes of its row
+// alone, bit for bit.
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
-import { Q4_1, Q4_K, Q6_K } from "../../tensor/format";
+import { Q4_1, Q4_K, Q6_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
 import { gather } from "./activate.as";
 import { align, alignedBytes, alignNone, numberBytes } from "./align.as";
 import { put } from "./few.as";
 import { ACTIVATED, ALIGNED, MOST, TILE } from "./size";
 import * as slot from "./slot";
-import { addBlocks2, addBlocks4, addHalves2, addHalves4, addRaised2, addRaised4, LANES, PANELS, RECORD } from "./tile.as";
+import {
+  addNibbles2, addNibbles4, addRaised2, addRaised4, addSixes2, addSixes4, addWhole2, addWhole4, LANES, PANELS, RECORD,
+} from "./tile.as";
 import { MINIMA, OUTER, SCALES, widen, WIDENED } from "./widen.as";
 
 /** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column], for m from 2 to MOST. */
@@ -29,19 +32,19 @@ export function packedTiles(args: usize, thread: i32): void {
     const to = min(from + run, each);
     for (let p = from; p < to; p += PANELS) {
       const panel = address(args, slot.WEIGHT) + <usize>(group * each + p) * bytes;
-      sumPanels(args, panel, min(PANELS, to - p), width, <usize>max(0, min(PANELS, to - p - PANELS)) * bytes, x, space);
+      sumPanels(args, panel, min(PANELS, to - p), width, x, space);
       putSums(args, group, p, min(PANELS, to - p), space + SUMS);
     }
   }
 }
 
-/** Sums of all rows of activations, behind the widened strip; those of a super-block alone, and over its minima. */
-const SUMS: usize = 256 * LANES;
+/** Sums of all rows of activations, behind the strip; those of a super-block alone, and over its minima. */
+const SUMS: usize = 128 * LANES;
 const BLOCK: usize = SUMS + MOST * LANES;
 const LOWER: usize = BLOCK + MOST * LANES;
 
 function alignRows(args: usize, group: i32, to: usize, spare: usize): void {
-  const width = whole(args, slot.COLUMNS);
+  const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS);
   const m = whole(args, slot.ROWS);
   const step = stride(args, slot.X_ELEMENT);
   let a = address(args, slot.X) + <usize>group * stride(args, slot.X_GROUP);
@@ -51,36 +54,54 @@ function alignRows(args: usize, group: i32, to: usize, spare: usize): void {
       gather(spare, a, step, width);
       x = spare;
     }
-    align(whole(args, slot.FORMAT), to + <usize>(i / TILE) * alignedBytes(width), i % TILE, x, width);
+    align(format, to + <usize>(i / TILE) * alignedBytes(format, width), i % TILE, x, width);
   }
-  if (m & 1) alignNone(to + <usize>(m / TILE) * alignedBytes(width), m % TILE, width);
+  if (m & 1) alignNone(format, to + <usize>(m / TILE) * alignedBytes(format, width), m % TILE, width);
 }
 
-/** Sums of `count` panels from `panel` on, for all rows of activations; `ahead` bytes of the weight are read soon. */
-function sumPanels(args: usize, panel: usize, count: i32, width: i32, ahead: usize, x: usize, space: usize): void {
+/** Bytes of a tile's panels that are read at once, front to back, before they are multiplied: half of a first-level cache. */
+const NEAR: usize = 16384;
+
+/**
+ * Reads a byte of each line from `from` to `to` of a panel, and of those up to `last` bytes behind it. Lines that are asked for together
+ * come together; those that are asked for between products keep the products waiting one by one.
+ */
+function fetch(panel: usize, from: usize, to: usize, last: usize, bytes: usize): void {
+  for (; from < to; from += 64) for (let apart: usize = 0; apart <= last; apart += bytes) load<u8>(panel + from + apart);
+}
+
+/** Sums of `count` panels from `panel` on, for all rows of activations. */
+function sumPanels(args: usize, panel: usize, count: i32, width: i32, x: usize, space: usize): void {
   const format = whole(args, slot.FORMAT), m = whole(args, slot.ROWS);
   const bytes = <usize>whole(args, slot.PANEL_BYTES);
-  let soon = panel + <usize>count * bytes;
-  const end = soon + ahead, portion = ahead / ((width + WIDENED - 1) / WIDENED) + 64;
+  // Panels that are not there are the last one again: nobody reads their sums.
+  const last = <usize>(count - 1) * bytes;
+  const second = min(bytes, last), third = min(2 * bytes, last);
   const all = <usize>(m + 1 & -2) * LANES;
   memory.fill(space + SUMS, 0, all);
+  const near = last + bytes <= NEAR, part = bytes * WIDENED / <usize>width;
+  if (near) fetch(panel, 0, last + bytes, 0, 1);
   for (let from = 0; from < width; from += WIDENED) {
-    const n = min(WIDENED, width - from);
+    const n = min(WIDENED, width - from), at = part * <usize>(from / WIDENED);
+    if (!near) fetch(panel, at, min(bytes, at + part), last, bytes);
     widen(format, panel, bytes, count, from, n, space);
-    // Fetched together while the tiles are computed, instead of one after the other when they are widened.
-    for (const stop = min(end, soon + portion); soon < stop; soon += 64) load<u8>(soon);
     if (format == Q4_K || format == Q6_K) memory.fill(space + BLOCK, 0, all);
     if (format == Q4_K) memory.fill(space + LOWER, 0, all);
     for (let i = 0; i < m; i += TILE) {
-      const numbers = x + <usize>(i / TILE) * alignedBytes(width);
-      const at = numbers + (<usize>from << 3), record = numbers + numberBytes(width) + <usize>(from >> 5) * RECORD;
-      strip(format, m - i > 2, n >> 5, space, at, record, <usize>i * LANES);
+      const numbers = x + <usize>(i / TILE) * alignedBytes(format, width);
+      const aligned = numbers + numberBytes(format, from), sum = space + SUMS + <usize>i * LANES;
+      const record = numbers + numberBytes(format, width) + <usize>(from >> 5) * RECORD;
+      if (format == Q8_0) {
+        const w = panel + <usize>(from >> 6) * 272;
+        if (m - i > 2) addWhole4(n >> 5, w, second, third, last, space + SCALES, aligned, record, sum);
+        else addWhole2(n >> 5, w, second, third, last, space + SCALES, aligned, record, sum);
+      } else strip(format, m - i > 2, n >> 5, space, aligned, record, <usize>i * LANES);
     }
     if (format == Q4_K || format == Q6_K) addSuper(space, m, format == Q4_K);
   }
 }
 
-/** One strip of columns for TILE rows of activations, or two (not `four`), whose sums lie `at` bytes behind the first. */
+/** One widened strip of columns for TILE rows of activations, or two (not `four`), whose sums lie `at` bytes behind the first. */
 function strip(format: i32, four: bool, blocks: i32, space: usize, x: usize, record: usize, at: usize): void {
   const scales = space + SCALES, minima = space + MINIMA;
   if (format == Q6_K) sixteens(four, space, x, record, space + BLOCK + at);
@@ -88,18 +109,19 @@ function strip(format: i32, four: bool, blocks: i32, space: usize, x: usize, rec
     const sum = space + (format == Q4_K ? BLOCK : SUMS) + at, g = space + (format == Q4_K ? LOWER : SUMS) + at;
     if (four) addRaised4(blocks, space, scales, minima, x, record, sum, g);
     else addRaised2(blocks, space, scales, minima, x, record, sum, g);
-  } else if (four) addBlocks4(blocks, space, scales, x, record, space + SUMS + at);
-  else addBlocks2(blocks, space, scales, x, record, space + SUMS + at);
+  } else if (four) addNibbles4(blocks, space, scales, x, record, space + SUMS + at);
+  else addNibbles2(blocks, space, scales, x, record, space + SUMS + at);
 }
 
 /** Blocks of 16 columns: of each half's four runs the first, then the others, as `widen` lays them. */
 function sixteens(four: bool, space: usize, x: usize, record: usize, sum: usize): void {
   let w = space, scales = space + SCALES;
-  for (let half: usize = 0; half < 2; half++, x += 1024, record += 4 * RECORD)
-    for (let part: usize = 0; part < 2; part++, w += 32 * LANES, scales += 4 * LANES) {
+  const half = numberBytes(Q6_K, 16);
+  for (let i = 0; i < 2; i++, x += 8 * half, record += 4 * RECORD)
+    for (let part: usize = 0; part < 2; part++, w += 16 * LANES, scales += 4 * LANES) {
       const start = record + 16 + (part << 4);
-      if (four) addHalves4(4, w, scales, x + (part << 7), start, record, sum);
-      else addHalves2(4, w, scales, x + (part << 7), start, record, sum);
+      if (four) addSixes4(4, w, scales, x + part * half, start, record, sum);
+      else addSixes2(4, w, scales, x + part * half, start, record, sum);
     }
 }
 
