@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Sizes } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
 import { gqa } from "../src/attention/variant/gqa.ts";
+import { multiply, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
 import { type GroupedLayer, groupedLayer, readNumbers } from "../src/convert/grouped.ts";
 import { type LatentLayer, projectLatent, standardiseScale } from "../src/convert/latent.ts";
@@ -12,8 +13,6 @@ import {
   frobenius,
   identity,
   type Matrix,
-  multiply,
-  multiplyTransposed,
   rowsOf,
   scaleRows,
   transpose,
@@ -264,7 +263,31 @@ describe("eigenvectors of a symmetric matrix", () => {
       const back = multiply(transpose(vectors), scaleRows(vectors, values));
       expect(distance(back, a)).toBeLessThanOrEqual(bound * frobenius(a));
       expect([...values].sort((x, y) => y - x)).toEqual([...values]);
+      // Where the first are asked for alone, they are those.
+      const first = eigenSymmetric(a, 2).vectors;
+      expect(first.rows).toBe(Math.min(2, n));
+      expect([...first.values]).toEqual([...vectors.values.subarray(0, first.values.length)]);
     });
+
+  test("by steps that a plain product agrees with, at sizes that fill no tile", () => {
+    for (const [m, n, k] of [
+      [1, 1, 1],
+      [5, 3, 300],
+      [4, 8, 257],
+      [7, 2, 2],
+    ] as const) {
+      const [a, b] = [
+        fillMatrix(m, k, () => random.normals(1, 1)[0]!),
+        fillMatrix(n, k, () => random.normals(1, 1)[0]!),
+      ];
+      const plain = fillMatrix(m, n, (i, j) => {
+        let sum = 0;
+        for (let at = 0; at < k; at++) sum += a.values[i * k + at]! * b.values[j * k + at]!;
+        return sum;
+      });
+      expect(distance(multiplyTransposed(a, b), plain)).toBeLessThan(k * Number.EPSILON * frobenius(a) * frobenius(b));
+    }
+  });
 
   test("are refused for what is not square or no number", () => {
     expect(() => eigenSymmetric(fillMatrix(2, 3, () => 1))).toThrow(/eigen: got 2 x 3/);

@@ -2,8 +2,9 @@ import type { Sizes } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
 import { mla } from "../attention/variant/mla.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import { multiply, multiplyTransposed } from "./double.ts";
 import type { Numbers64 } from "./grouped.ts";
-import { columnsOf, type Matrix, multiply, multiplyTransposed, scaleMatrix } from "./matrix.ts";
+import { columnsOf, type Matrix, scaleMatrix } from "./matrix.ts";
 
 /** The gain of a norm, and its epsilon. */
 interface Norm {

@@ -1,7 +1,8 @@
 import { FormatError } from "../tensor/error.ts";
+import { multiplyTransposed } from "./double.ts";
 import { type GroupedLayer, groupOf, pairRow, repeatKeys } from "./grouped.ts";
 import { type LatentLayer, projectLatent } from "./latent.ts";
-import { type Matrix, multiplyTransposed } from "./matrix.ts";
+import type { Matrix } from "./matrix.ts";
 import { foldBiases, keepPairs } from "./partial.ts";
 import { type Factoring, factorWeights } from "./reduce.ts";
 import { rankPairs, type Selection, selectPairs, selectRanked } from "./select.ts";

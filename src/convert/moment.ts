@@ -4,7 +4,8 @@ import { einsum } from "../ops/einsum/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { scope, type Tensor } from "../tensor/tensor.ts";
-import { fillMatrix, type Matrix, matrix, multiply, multiplyTransposed } from "./matrix.ts";
+import { multiply, multiplyTransposed } from "./double.ts";
+import { fillMatrix, type Matrix, matrix } from "./matrix.ts";
 
 /**
  * Runs a model over sequences of ids and shows what goes into each layer's attention: the normed hidden states `[tokens, d]`, which

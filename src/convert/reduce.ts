@@ -1,5 +1,6 @@
+import { multiplyTransposed } from "./double.ts";
 import { eigenSymmetric, leading } from "./eigen.ts";
-import { columnsOf, type Matrix, matrix, multiplyTransposed, rowsOf } from "./matrix.ts";
+import { columnsOf, type Matrix, matrix, rowsOf } from "./matrix.ts";
 
 /** How MHA2MLA factors keys without position and values: together, each for itself, one of them alone, or not at all. */
 export const factorings = ["joint", "split", "only_key", "only_value", "none"] as const;

@@ -1,8 +1,9 @@
 import { FormatError } from "../tensor/error.ts";
+import { multiply } from "./double.ts";
 import { eigenSymmetric } from "./eigen.ts";
 import { type GroupedLayer, groupOf, pairRow } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
-import { fillMatrix, type Matrix, matrix, multiply, rowsOf, stackRows } from "./matrix.ts";
+import { fillMatrix, type Matrix, matrix, rowsOf, stackRows } from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 
 /** How far positions are gathered: neighbouring frequencies taken for one, and how many of these are turned by each that stays. */

@@ -1,15 +1,7 @@
+import { multiply, multiplyTransposed } from "./double.ts";
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
-import {
-  fillMatrix,
-  type Matrix,
-  multiply,
-  multiplyTransposed,
-  rowsOf,
-  scaleMatrix,
-  scaleRows,
-  transpose,
-} from "./matrix.ts";
+import { fillMatrix, type Matrix, rowsOf, scaleMatrix, scaleRows, transpose } from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 
 /** Maps to fewer numbers and back: `[rank, c]` and `[c, rank]`. */

@@ -1,7 +1,8 @@
 import { FormatError } from "../tensor/error.ts";
+import { multiply, multiplyTransposed } from "./double.ts";
 import { eigenSymmetric, leading } from "./eigen.ts";
 import { type LatentLayer, projectLatent } from "./latent.ts";
-import { fillMatrix, type Matrix, multiply, multiplyTransposed, scaleRows, stackRows, transpose } from "./matrix.ts";
+import { fillMatrix, type Matrix, scaleRows, stackRows, transpose } from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 import { type Gathered, turnQueries } from "./rorope.ts";
 

@@ -1,5 +1,6 @@
+import { multiply } from "../../../convert/double.ts";
 import { type LatentLayer, standardiseScale, throughBottleneck } from "../../../convert/latent.ts";
-import { columnsOf, fillMatrix, type Matrix, multiply, rowsOf, scaleRows, stackRows } from "../../../convert/matrix.ts";
+import { columnsOf, fillMatrix, type Matrix, rowsOf, scaleRows, stackRows } from "../../../convert/matrix.ts";
 import { momentsOf, readInputs, watchInputs } from "../../../convert/moment.ts";
 import { replaceAttention } from "../../../convert/replace.ts";
 import { type Folding, gatherPositions } from "../../../convert/rorope.ts";
