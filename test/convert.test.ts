@@ -5,7 +5,7 @@ import type { Attention } from "../src/attention/layer.ts";
 import { gqa } from "../src/attention/variant/gqa.ts";
 import { multiply, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
-import { type GroupedLayer, groupedLayer, readNumbers } from "../src/convert/grouped.ts";
+import { type GroupedLayer, groupedLayer, pairRow, readNumbers } from "../src/convert/grouped.ts";
 import { type LatentLayer, projectLatent, standardiseScale } from "../src/convert/latent.ts";
 import {
   distance,
@@ -19,7 +19,7 @@ import {
 } from "../src/convert/matrix.ts";
 import { convertLayer, fullSizes } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
-import { momentsOf } from "../src/convert/moment.ts";
+import { inputsOf, momentsOf, readInputs, watchInputs } from "../src/convert/moment.ts";
 import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
 import { factorings, leftVectors } from "../src/convert/reduce.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
@@ -351,17 +351,71 @@ describe("the subspace that changes the output least", () => {
       fc.asyncProperty(geometries, async (geometry) => {
         const drawn = draw({ ...geometry, turns: true });
         const layers = await layersOf(drawn);
-        const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+        const inputs = await inputsOf(drawn.model, drawn.weights, [ids]);
         const r = 2 * geometry.pairs * geometry.g;
         const wanted = { method: "biform", r, selection: "high", balance: 1, biases: true, context: 64 } as const;
         const kept = Array.from({ length: geometry.pairs }, () => geometry.g);
         const converted = layers.map((layer, i) =>
-          convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, { moment: moments[i], kept }),
+          convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, { inputs: inputs[i]!, kept }),
         );
         expect(await change(drawn, converted)).toBeLessThan(1e-6);
       }),
       { numRuns: 10 },
     ));
+
+  test("counts each token as often as queries read it", async () => {
+    const drawn = draw({ g: 2, times: 2, pairs: 2, still: 2, v: 3, bias: "all", layout: "half", turns: true, seed: 4 });
+    const inputs = await inputsOf(drawn.model, drawn.weights, [ids, ids.slice(0, 5)]);
+    const moments = await momentsOf(drawn.model, drawn.weights, [ids, ids.slice(0, 5)]);
+    const layers = await layersOf(drawn);
+    const plain = moments.map(({ values }) => values.map(() => 0));
+    await watchInputs(drawn.model, drawn.weights, [ids, ids.slice(0, 5)], async (i, x) => {
+      const rows = await readInputs(x);
+      weightsOf(layers[i]!, rows).forEach((weight, t) => {
+        const row = rows.values.subarray(t * rows.columns, (t + 1) * rows.columns);
+        row.forEach((a, j) => {
+          row.forEach((b, k) => {
+            plain[i]![j * rows.columns + k]! += weight * a * b;
+          });
+        });
+      });
+    });
+    inputs.forEach(({ all, read }, i) => {
+      expect(farthest(all.values, moments[i]!.values)).toBe(0);
+      expect(farthest(read.values, plain[i]!)).toBeLessThan(1e-10);
+      expect(farthest(read.values, all.values)).toBeGreaterThan(0.1);
+    });
+  });
+
+  /** What all queries give each token, in the mean of heads, by softmax as it is written. */
+  function weightsOf(layer: GroupedLayer, rows: Matrix): Float64Array {
+    const { h, e, r, keyGroups, rotation, scale } = layer;
+    const [queries, keys] = [multiplyTransposed(rows, layer.query), multiplyTransposed(rows, layer.key)];
+    const turned = (of: Matrix, t: number, block: number) => {
+      const out = Array.from({ length: e }, (_, i) => of.values[t * of.columns + block * e + i]!);
+      for (let f = 0; f < r / 2; f++) {
+        const [i, j] = [pairRow(layer, f, 0), pairRow(layer, f, 1)];
+        const [x, y] = [out[i]!, out[j]!];
+        const [c, s] = [Math.cos(t * rotation.frequencies[f]!), Math.sin(t * rotation.frequencies[f]!)];
+        [out[i], out[j]] = [c * x - s * y, s * x + c * y];
+      }
+      return out;
+    };
+    const weights = new Float64Array(rows.rows);
+    for (let head = 0; head < h; head++)
+      for (let t = 0; t < rows.rows; t++) {
+        const q = turned(queries, t, head);
+        const scores = Array.from({ length: t + 1 }, (_, s) => {
+          const k = turned(keys, s, Math.floor((head * keyGroups) / h));
+          return Math.exp(scale * q.reduce((sum, x, i) => sum + x * k[i]!, 0));
+        });
+        const total = scores.reduce((a, b) => a + b);
+        scores.forEach((x, s) => {
+          weights[s]! += x / total / h;
+        });
+      }
+    return weights;
+  }
 
   test("the mean rotation is the one constant that is nearest to turning", () => {
     const frequencies = Float64Array.of(1, 0.3, 0.001);

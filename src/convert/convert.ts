@@ -11,12 +11,13 @@ import {
   convertLayer,
   fullSizes,
   placePositions,
+  type Seen,
   turnComponents,
   type Wanted,
   worthOf,
 } from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
-import { momentsOf, readInputs, watchInputs } from "./moment.ts";
+import { type Inputs, inputsOf, momentsOf, readInputs, watchInputs } from "./moment.ts";
 import { cutIds } from "./perplexity.ts";
 import { replaceAttention } from "./replace.ts";
 import type { Finished } from "./shelf.ts";
@@ -63,7 +64,7 @@ export class Conversion {
   readonly wanted: Wanted;
   readonly notes: string[] = [];
   readonly #options: ConvertOptions;
-  #moments: readonly Matrix[] | undefined;
+  #inputs: readonly Inputs[] | undefined;
   #second: readonly Matrix[] | undefined;
   #ranks: readonly Int32Array[] | undefined;
   #kept: readonly number[] | undefined;
@@ -107,12 +108,12 @@ export class Conversion {
   async lookAtText(): Promise<void> {
     const { text, tokens = 8192, length = 512, threads, watch } = this.#options;
     const { method, selection } = this.wanted;
-    if (!text || method === "exact" || this.#moments) return;
+    if (!text || method === "exact" || this.#inputs) return;
     const loaded = await load(this.path, { threads });
     try {
       const sequences = textOf(loaded, text, tokens, length);
       const counted = (what: string) => (done: number) => watch?.(what, done, sequences.length);
-      this.#moments = await momentsOf(loaded.model, loaded.weights, sequences, counted("looking at text"));
+      this.#inputs = await inputsOf(loaded.model, loaded.weights, sequences, counted("looking at text"));
       if (method === "mha2mla" && selection === "2-norm") this.#ranks = await this.#rankPairs(loaded, sequences);
       if (method === "transmla") {
         const between = await this.#gathered(loaded);
@@ -141,7 +142,7 @@ export class Conversion {
     const sums: Float64Array[] = [];
     for (const i of layers.keys()) {
       const { layer, gains } = await readLayer(this.opened, i);
-      worthOf(layer, this.#moments?.[i] ?? blindMoment(gains), this.wanted.context).forEach((worth, f) => {
+      worthOf(layer, this.#seen(i, gains).inputs, this.wanted.context).forEach((worth, f) => {
         sums[f] = worth.map((x, k) => x + (sums[f]?.[k] ?? 0));
       });
       this.#options.watch?.("choosing what stays turned", i + 1, layers.length);
@@ -161,32 +162,32 @@ export class Conversion {
     const layers: LatentLayer[] = [];
     for (const i of model.layers.keys()) {
       const { layer } = await readLayer(this.opened, i);
-      layers.push(standardiseScale(placePositions(layer, this.wanted, this.#moments![i])!.layer));
+      layers.push(standardiseScale(placePositions(layer, this.wanted, this.#inputs![i]!.all)!.layer));
     }
     return replaceAttention(model, weights, layers);
   }
 
   /** A layer as it would be before its latent is made smaller, and what text, or else its weights, say of its inputs. */
-  async #whole(i: number): Promise<ReadLayer & { readonly whole: LatentLayer; readonly moment: Matrix }> {
+  async #whole(i: number): Promise<ReadLayer & { readonly whole: LatentLayer; readonly seen: Seen }> {
     const read = await readLayer(this.opened, i);
-    const moment = this.#second?.[i] ?? this.#moments?.[i] ?? blindMoment(read.gains);
+    const seen = this.#seen(i, read.gains);
     const { method } = this.wanted;
     const whole =
       method === "biform"
-        ? turnComponents(read.layer, this.#text(i, moment), this.wanted.context)
+        ? turnComponents(read.layer, seen, this.wanted.context)
         : method === "transmla"
-          ? placePositions(read.layer, this.wanted, this.#moments?.[i] ?? moment)!.layer
-          : convertLayer(
-              read.layer,
-              { ...this.wanted, c: fullSizes(read.layer, this.wanted).c },
-              this.#text(i, moment),
-            );
-    return { ...read, whole, moment };
+          ? placePositions(read.layer, this.wanted, seen.inputs.all)!.layer
+          : convertLayer(read.layer, { ...this.wanted, c: fullSizes(read.layer, this.wanted).c }, seen);
+    return { ...read, whole, seen };
   }
 
-  #text(i: number, moment: Matrix) {
+  #seen(i: number, gains: ArrayLike<number>): Seen {
+    const blind = () => {
+      const moment = blindMoment(gains);
+      return { all: moment, read: moment };
+    };
     return {
-      moment: this.#moments?.[i] ?? moment,
+      inputs: this.#inputs?.[i] ?? blind(),
       second: this.#second?.[i],
       ranks: this.#ranks?.[i],
       kept: this.#kept,
@@ -199,12 +200,12 @@ export class Conversion {
     const layers: LayerPrice[] = known ? [...known] : [];
     for (const i of known ? [] : model.layers.keys()) {
       await this.#look();
-      const { whole, moment } = await this.#whole(i);
+      const { whole, seen } = await this.#whole(i);
       layers.push({
         lost: Array.from(
           this.wanted.method === "biform"
-            ? weighedShares(whole, moment, this.wanted.biases)
-            : lostShares(whole, moment),
+            ? weighedShares(whole, seen.inputs, this.wanted.biases)
+            : lostShares(whole, seen.second ?? seen.inputs.all),
         ),
       });
       this.#options.watch?.("pricing", i + 1, model.layers.length);
@@ -223,7 +224,7 @@ export class Conversion {
   async convert(i: number): Promise<Finished> {
     await this.#look();
     const { layer, gains } = await readLayer(this.opened, i);
-    return { layer: convertLayer(layer, this.wanted, this.#text(i, blindMoment(gains))), gains };
+    return { layer: convertLayer(layer, this.wanted, this.#seen(i, gains)), gains };
   }
 
   /** What tells this conversion from others: the source, by its config and the first bytes of every tensor, and all that was asked. */

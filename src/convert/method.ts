@@ -3,6 +3,7 @@ import type { GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
 import { convertMha2mla } from "./mhatomla.ts";
+import type { Inputs } from "./moment.ts";
 import { allPairs, keepPairs } from "./partial.ts";
 import { gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
@@ -85,7 +86,8 @@ export function placePositions(layer: GroupedLayer, wanted: Wanted, moment?: Mat
 
 /** What is known of a layer from text, or else from weights alone. */
 export interface Seen {
-  readonly moment?: Matrix | undefined;
+  readonly inputs: Inputs;
+  /** The moment of inputs in the model whose positions are gathered, for transmla. */
   readonly second?: Matrix | undefined;
   readonly ranks?: Int32Array | undefined;
   /** How many components of each frequency stay turned, in all layers alike: a stock config has one list. */
@@ -93,42 +95,39 @@ export interface Seen {
 }
 
 /** What each component of each frequency is worth to a layer, as shares of all: see `mixturesOf`. */
-export function worthOf(layer: GroupedLayer, moment: Matrix, context: number): Float64Array[] {
+export function worthOf(layer: GroupedLayer, inputs: Inputs, context: number): Float64Array[] {
   const mean = meanTurn(layer.rotation.frequencies, context);
-  const worth = mixturesOf(layer, moment, spreadOf(layer, moment), mean).map((mixture) => mixture.worth);
+  const worth = mixturesOf(layer, inputs, spreadOf(layer, inputs), mean).map((mixture) => mixture.worth);
   const total = worth.reduce((sum, of) => of.reduce((a, b) => a + b, sum), 0) || 1;
   return worth.map((of) => of.map((x) => x / total));
 }
 
 /** How far each head's values lie from their mean, after the output projection. */
-const spreadOf = (layer: GroupedLayer, moment: Matrix) =>
+const spreadOf = (layer: GroupedLayer, inputs: Inputs) =>
   sensitivityOf(
     keepPairs(
       layer,
       Array.from({ length: layer.keyGroups }, () => []),
     ),
-    moment,
+    inputs,
   ).spread;
 
 /** The layer with its chosen components turned, at full rank. */
-export function turnComponents(layer: GroupedLayer, { moment, kept }: Seen, context: number): LatentLayer {
+export function turnComponents(layer: GroupedLayer, { inputs, kept }: Seen, context: number): LatentLayer {
   const mean = meanTurn(layer.rotation.frequencies, context);
-  const mixtures = mixturesOf(layer, moment!, spreadOf(layer, moment!), mean);
+  const mixtures = mixturesOf(layer, inputs, spreadOf(layer, inputs), mean);
   return keepComponents(layer, mixtures, kept!, mean);
 }
 
 /** The layer with the latent that changes its output least, by all that reads it. */
 function compressBySensitivity(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
   const whole = turnComponents(layer, seen, wanted.context);
-  const { mean, moment } = aboutOf(whole, seen.moment!, wanted.biases);
-  const spectrum = new Spectrum(moment, sensitivityOf(whole, seen.moment!).metric);
+  const { mean, moment } = aboutOf(whole, seen.inputs.read, wanted.biases);
+  const spectrum = new Spectrum(moment, sensitivityOf(whole, seen.inputs).metric);
   return compressCentred(whole, spectrum.of(wanted.c - spareOf(wanted)), mean);
 }
 
-/**
- * A layer by a method. `moment` is of the layer's inputs, and for transmla `second` of those in the model whose positions are gathered.
- * Throws FormatError.
- */
+/** A layer by a method. Throws FormatError. */
 export function convertLayer(layer: GroupedLayer, wanted: Wanted, text: Seen): LatentLayer {
   const { method, r, selection, balance } = wanted;
   const rank = wanted.c - spareOf(wanted);
@@ -139,6 +138,6 @@ export function convertLayer(layer: GroupedLayer, wanted: Wanted, text: Seen): L
     const how = { selection, ropeDims: r / g, ranks: text.ranks, factoring: "joint" as const, rank: rank / g };
     return convertMha2mla(layer, how).layer;
   }
-  const gathered = placePositions(layer, wanted, text.moment)!;
-  return compressLatent(gathered, text.second ?? text.moment!, { rank, balance });
+  const gathered = placePositions(layer, wanted, text.inputs.all)!;
+  return compressLatent(gathered, text.second ?? text.inputs.all, { rank, balance });
 }

@@ -1,9 +1,14 @@
+import type { Parts } from "../attention/define.ts";
+import type { Attention } from "../attention/layer.ts";
+import { gradients } from "../grad/tape.ts";
 import type { Model } from "../model/model.ts";
 import { forward, type Weights } from "../model/transformer.ts";
+import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
+import { multiply as multiplyNumbers } from "../ops/multiply/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
-import { scope, type Tensor } from "../tensor/tensor.ts";
+import { scope, sizeOf, type Tensor, tensor } from "../tensor/tensor.ts";
 import { multiply, multiplyTransposed } from "./double.ts";
 import { fillMatrix, type Matrix, matrix } from "./matrix.ts";
 
@@ -45,29 +50,90 @@ export async function momentsOf(
   sequences: readonly Int32Array[],
   watch?: (sequences: number) => void,
 ): Promise<Matrix[]> {
-  const d = model.width;
-  const moments = model.layers.map(() => matrix(d + 1, d + 1));
+  const moments = model.layers.map(() => matrix(model.width + 1, model.width + 1));
+  await watchInputs(model, weights, sequences, (layer, x) => addMoment(moments[layer]!, x), watch);
+  return moments;
+}
+
+/** What text says of a layer's inputs: second moments as in `momentsOf`, of all tokens alike, and as often as they are read. */
+export interface Inputs {
+  readonly all: Matrix;
+  /**
+   * Each token counts by the weight that all queries of all heads give it, in the mean of heads. What is wrong about a key or a value
+   * is wrong as often as somebody looks at it, and some tokens, the first above all, get most of what is given.
+   */
+  readonly read: Matrix;
+}
+
+/** Both moments of every layer's inputs. */
+export async function inputsOf(
+  model: Model,
+  weights: Weights,
+  sequences: readonly Int32Array[],
+  watch?: (sequences: number) => void,
+): Promise<Inputs[]> {
+  const empty = () => matrix(model.width + 1, model.width + 1);
+  const inputs = model.layers.map(() => ({ all: empty(), read: empty() }));
   await watchInputs(
     model,
     weights,
     sequences,
     async (layer, x) => {
-      const into = moments[layer]!.values;
-      const tokens = x.shape[0]!;
-      // Both are asked for at once: what is enqueued is read after the scope is over.
-      const [products, rows] = [einsum("t i, t j -> i j", x, x).read(), x.read()];
-      const [products64, rows64] = await Promise.all([products, rows]);
-      for (let i = 0; i < d; i++) for (let j = 0; j < d; j++) into[i * (d + 1) + j]! += products64[i * d + j]!;
-      for (let t = 0; t < tokens; t++)
-        for (let j = 0; j < d; j++) {
-          into[j * (d + 1) + d]! += rows64[t * d + j]!;
-          into[d * (d + 1) + j]! += rows64[t * d + j]!;
-        }
-      into[d * (d + 1) + d]! += tokens;
+      const { all, read } = inputs[layer]!;
+      const received = weightsReceived(model.layers[layer]!.attention, attentionParts(weights, layer), x);
+      await Promise.all([addMoment(all, x), addMoment(read, x, received)]);
     },
     watch,
   );
-  return moments;
+  return inputs;
+}
+
+/** A layer's attention parameters by their own names. */
+function attentionParts(weights: Weights, layer: number): Parts {
+  const prefix = `layers.${layer}.attention.`;
+  const own = [...weights].filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, t]) => [name.slice(prefix.length), t]));
+}
+
+/** Adds the products of all numbers of inputs `[tokens, d]` and a 1, each token counted by its weight `[tokens, 1]`, 1 unless given. */
+async function addMoment({ values: into }: Matrix, x: Tensor, weight?: Tensor): Promise<void> {
+  const [tokens = 0, d = 0] = x.shape;
+  const weighed = weight ? multiplyNumbers(x, weight.reshape([tokens])) : x;
+  // All are asked for at once: what is enqueued is read after the scope is over.
+  const [products, rows, by] = await Promise.all([
+    einsum("t i, t j -> i j", weighed, x).read(),
+    weighed.read(),
+    weight?.read(),
+  ]);
+  const width = d + 1;
+  for (let i = 0; i < d; i++) for (let j = 0; j < d; j++) into[i * width + j]! += products[i * d + j]!;
+  for (let t = 0; t < tokens; t++) {
+    for (let j = 0; j < d; j++) {
+      into[j * width + d]! += rows[t * d + j]!;
+      into[d * width + j]! += rows[t * d + j]!;
+    }
+    into[d * width + d]! += by ? by[t]! : 1;
+  }
+}
+
+/**
+ * The weight that each token gets from all queries, in the mean of heads: a value of one number that all heads share has it as
+ * its gradient, where all outputs are added up. `[tokens, 1]`.
+ */
+export function weightsReceived({ variant, sizes, rotation, scale }: Attention, p: Parts, x: Tensor): Tensor {
+  const { device } = x;
+  const tokens = x.shape[0]!;
+  return scope(device, () => {
+    const at = { positions: positionsOf(0, tokens), rotation, batch: 1 };
+    const { q, k } = variant.project(p, x, at, sizes, undefined) as Parts;
+    const ones = (...shape: number[]) => tensor(device, shape, new Float64Array(sizeOf(shape)).fill(1));
+    const value = ones(tokens, 1);
+    const heads = tensor(device, [tokens, sizes.h, 1, 1], new Float64Array(tokens * sizes.h).fill(1 / sizes.h));
+    const view = { scale: scale ?? variant.scale(sizes) };
+    const found = gradients([value], () => einsum("t h v, t h v o -> o", attend(value, view, [q!, k!]), heads));
+    found.value.free();
+    return found.gradients[0]!;
+  });
 }
 
 /** Rows `[tokens, d]` in float64 with a 1 at the end of each. */

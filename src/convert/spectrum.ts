@@ -1,7 +1,7 @@
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
 import { fillMatrix, type Matrix } from "./matrix.ts";
-import { momentOf } from "./moment.ts";
+import { type Inputs, momentOf } from "./moment.ts";
 import { aboutOf, Spectrum, sensitivityOf } from "./subspace.ts";
 
 /** The share of a latent's squared length that each rank leaves out, at best: of rank k at place k. */
@@ -13,8 +13,8 @@ export function lostShares(layer: LatentLayer, moment: Matrix): Float64Array {
 }
 
 /** The share of the output's change by what the latent loses, of each rank: squared errors weighed by all that reads the latent. */
-export function weighedShares(layer: LatentLayer, moment: Matrix, biases: boolean): Float64Array {
-  const spectrum = new Spectrum(aboutOf(layer, moment, biases).moment, sensitivityOf(layer, moment).metric);
+export function weighedShares(layer: LatentLayer, inputs: Inputs, biases: boolean): Float64Array {
+  const spectrum = new Spectrum(aboutOf(layer, inputs.read, biases).moment, sensitivityOf(layer, inputs).metric);
   const ranks = Array.from({ length: layer.latent.rows + 1 }, (_, k) => spectrum.lost(k));
   return Float64Array.from(ranks, (x) => x / (ranks[0] || 1));
 }

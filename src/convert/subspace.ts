@@ -2,7 +2,7 @@ import { multiply, multiplyTransposed } from "./double.ts";
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
 import { fillMatrix, type Matrix, rowsOf, scaleMatrix, scaleRows, transpose } from "./matrix.ts";
-import { momentOf } from "./moment.ts";
+import { type Inputs, momentOf } from "./moment.ts";
 
 /** Maps to fewer numbers and back: `[rank, c]` and `[c, rank]`. */
 export interface Subspace {
@@ -77,12 +77,12 @@ export interface Sensitivity {
 /**
  * How much an error of the latent changes what the layer gives. Through values, dl becomes W_O W_UV dl. Through a score of query q,
  * ds = q · W_UK dl times the softmax scale, and the output moves by ds (v - o), of which `spread` is the mean square: so both are
- * squared numbers of the same output. `moment` is of the layer's inputs, `[d + 1, d + 1]`.
+ * squared numbers of the same output. Queries are those of all tokens, values count as often as they are read.
  */
-export function sensitivityOf(layer: LatentLayer, moment: Matrix): Sensitivity {
+export function sensitivityOf(layer: LatentLayer, { all, read }: Inputs): Sensitivity {
   const { h, n, v, d, content, keys, values, output, scale } = layer;
-  const tokens = moment.values.at(-1)!;
-  const centred = centre(layer, moment).moment;
+  const tokens = all.values.at(-1)!;
+  const centred = centre(layer, read).moment;
   const outputs = Array.from({ length: h }, (_, head) => {
     const own = fillMatrix(v, d, (i, j) => output.values[j * h * v + head * v + i]!);
     return multiplyTransposed(own, own);
@@ -95,7 +95,7 @@ export function sensitivityOf(layer: LatentLayer, moment: Matrix): Sensitivity {
     return trace;
   });
   const byScore = sumOverHeads(keys, h, (head) => {
-    const queries = momentOf(rowsOf(content, head * n, (head + 1) * n), moment);
+    const queries = momentOf(rowsOf(content, head * n, (head + 1) * n), all);
     const by = (scale ** 2 * spread[head]!) / tokens;
     return { ...queries, values: queries.values.map((x) => x * by) };
   });
@@ -106,7 +106,7 @@ export function sensitivityOf(layer: LatentLayer, moment: Matrix): Sensitivity {
   };
 }
 
-/** Mean and covariance of a layer's latent on text. */
+/** Mean and covariance of a layer's latent on text, of whose inputs `moment` is the second moment. */
 export function centre(layer: LatentLayer, moment: Matrix): { readonly mean: Float64Array; readonly moment: Matrix } {
   const { latent } = layer;
   const [c, width] = [latent.rows, latent.columns];

@@ -1,8 +1,8 @@
 import { eigenSymmetric } from "./eigen.ts";
 import { type GroupedLayer, groupOf, pairRow } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
-import { fillMatrix, type Matrix, matrix, stackRows } from "./matrix.ts";
-import { momentOf } from "./moment.ts";
+import { fillMatrix, type Matrix, matrix, rowsOf, scaleMatrix, stackRows } from "./matrix.ts";
+import { type Inputs, momentOf } from "./moment.ts";
 
 /** What is left of a rotation in the mean over distances: E cos and E sin of each pair's angle. */
 export interface MeanTurn {
@@ -41,18 +41,24 @@ export interface Mixture {
  * Components of each frequency's pairs over the groups of keys: RoRoPE's rotation, weighted by who asks. One mixture for both numbers
  * of a pair commutes with turning. `spread` is how much an error of a head's score moves the output (see `sensitivityOf`).
  */
-export function mixturesOf(layer: GroupedLayer, moment: Matrix, spread: ArrayLike<number>, mean: MeanTurn): Mixture[] {
+export function mixturesOf(
+  layer: GroupedLayer,
+  { all, read }: Inputs,
+  spread: ArrayLike<number>,
+  mean: MeanTurn,
+): Mixture[] {
   const { e, h, r, keyGroups: g, query, key, scale } = layer;
-  const tokens = moment.values.at(-1)!;
-  const [queries, keys] = [momentOf(query, moment), momentOf(key, moment)];
-  const number = (of: Matrix, a: number, b: number) => of.values[a * of.columns + b]! / tokens;
+  const perToken = (rows: Matrix, moment: Matrix) => scaleMatrix(momentOf(rows, moment), 1 / moment.values.at(-1)!);
+  const queries = Array.from({ length: h }, (_, head) => perToken(rowsOf(query, head * e, (head + 1) * e), all));
+  const keys = perToken(key, read);
+  const number = (of: Matrix, a: number, b: number) => of.values[a * of.columns + b]!;
   return Array.from({ length: r / 2 }, (_, f) => {
     const place = (block: number, second: 0 | 1) => block * e + pairRow(layer, f, second);
     const asked = new Float64Array(g);
     for (let head = 0; head < h; head++)
       for (const second of [0, 1] as const)
         asked[groupOf(head, h, g)]! +=
-          scale ** 2 * spread[head]! * number(queries, place(head, second), place(head, second));
+          scale ** 2 * spread[head]! * number(queries[head]!, place(0, second), place(0, second));
     const roots = asked.map((x) => Math.sqrt(Math.max(x, 1e-30)));
     const { values, vectors } = eigenSymmetric(
       fillMatrix(g, g, (i, j) => {
