@@ -76,6 +76,7 @@ export { fitsOn, smallestGroup } from "./plan/choose.ts";
 export { decodeCurves, memoryCurves, prefillCurves, roofsOf } from "./plan/curve.ts";
 export { startOf } from "./plan/engine/start.ts";
 export { groupRow } from "./plan/group.ts";
+export { machineRows } from "./plan/machine.ts";
 export { matchFamily, parseTarget, targets } from "./plan/match.ts";
 export { type PlanSettings, plan } from "./plan/plan.ts";
 export { type Preset, presetOf, presets } from "./plan/preset/preset.ts";

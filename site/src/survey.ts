@@ -2,21 +2,21 @@
 import {
   compact,
   context,
+  countParameters,
   deviceMemory,
   escapeHtml,
   type Group,
   groupRow,
   groups,
   hostOf,
+  machineRows,
   machines,
   type Plan,
-  plan,
   presets,
   smallestGroup,
   time,
   tokens,
 } from "biform/web";
-import { leastCache } from "./first.ts";
 import { showIn } from "./form.ts";
 import { settingsOf } from "./planned.ts";
 import { type Column, sortable } from "./sort.ts";
@@ -27,8 +27,10 @@ import type { State } from "./state.ts";
 const shared = 32_768;
 
 type Measure = State["survey"];
+type Machine = Plan["machines"][number];
 interface Row {
-  readonly plan: Plan;
+  readonly name: string;
+  readonly parameters: number;
   readonly values: readonly (number | null | undefined)[];
   /** The smallest of those that are sold, several of one among them, on which the model fits. */
   readonly group: Group | undefined;
@@ -36,15 +38,13 @@ interface Row {
   readonly there: number | null | undefined;
 }
 
-const measured: Readonly<
-  Record<Measure, (plan: Plan, machine: Plan["machines"][number]) => number | null | undefined>
-> = {
-  longest: (plan, { longestContext }) => {
-    const { form, dtype } = leastCache(plan);
-    return longestContext.find((row) => row.form === form && row.dtype === dtype)?.tokens;
+const measured: Readonly<Record<Measure, (machine: Machine, cacheType: string) => number | null | undefined>> = {
+  longest: ({ longestContext }, cacheType) => {
+    const forms = longestContext.filter(({ dtype }) => dtype === cacheType).map(({ tokens }) => tokens);
+    return forms.includes(null) ? null : forms.length > 0 ? Math.max(...(forms as number[])) : undefined;
   },
-  decode: (_, { decode, fits }) => (fits === false ? 0 : decode[0]?.tokensPerSecond),
-  prefill: (_, { prefill, fits }) => (fits === false ? 0 : prefill[0]?.seconds),
+  decode: ({ decode, fits }) => (fits === false ? 0 : decode[0]?.tokensPerSecond),
+  prefill: ({ prefill, fits }) => (fits === false ? 0 : prefill[0]?.seconds),
 };
 
 /** The same over several devices: in the layout that is best at it, of those that fit. */
@@ -73,13 +73,12 @@ export function showSurvey(state: State): void {
     const settings = { ...settingsOf(state, { maxContext: shared }), hosts, layouts: [] };
     const rows = presets.map(({ name }): Row => {
       const blueprint = presetBlueprint(name);
-      const planned = plan(blueprint, settings);
-      const values = planned.machines.map((machine) => measured[survey](planned, machine));
+      const values = machineRows(blueprint, settings).map((row) => measured[survey](row, settings.cacheType));
       const group = smallestGroup(blueprint, settings);
       const at = hosts.findIndex(({ name }) => name === group?.name);
       const several = group && at < 0 ? groupRow(blueprint, group, settings).layouts.filter(({ fits }) => fits) : [];
       const there = at >= 0 ? values[at] : several.length > 0 ? grouped[survey](several) : undefined;
-      return { plan: planned, values, group, there };
+      return { name, parameters: countParameters(blueprint).total, values, group, there };
     });
     const took = performance.now() - start;
     const numbers = rows.flatMap(({ values }) => values.filter((value): value is number => Boolean(value)));
@@ -90,11 +89,11 @@ export function showSurvey(state: State): void {
       return `background:color-mix(in srgb, var(--accent) ${Math.round(share * 45)}%, transparent)`;
     };
     const columns: Column<Row>[] = [
-      { head: "model", text: ({ plan }) => escapeHtml(plan.model.name), value: ({ plan }) => plan.model.name },
+      { head: "model", text: ({ name }) => escapeHtml(name), value: ({ name }) => name },
       {
         head: "parameters",
-        text: ({ plan }) => compact(plan.parameters.total),
-        value: ({ plan }) => plan.parameters.total,
+        text: ({ parameters }) => compact(parameters),
+        value: ({ parameters }) => parameters,
       },
       {
         head: "fits on",

@@ -10,9 +10,13 @@ import { spansOf, typesFrom } from "./asked.ts";
 import type { PlanSettings } from "./plan.ts";
 import type { Plan } from "./schema.ts";
 
-/** What does not depend on the machine is counted once: the work of every step, and the longest contexts of a room. */
+/**
+ * What each machine of the settings holds of a model, its longest contexts, and seconds of a prefill and of a decoding step in each
+ * form: the part of a plan that many machines need. Settings are as `plan` takes them, and checked there.
+ */
 export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan["machines"] {
   const { context, batch, step, accepted = step, weightType, cacheType } = settings;
+  // What does not depend on the machine is counted once: the work of every step, and the longest contexts of a room.
   const ways = waysOf(blueprint);
   const weights = weightBytes(blueprint, weightType);
   const smallest = Math.min(
