@@ -4,6 +4,7 @@ import type { Plan } from "../schema.ts";
 import { biformEngines } from "./biform.ts";
 import { type Engine, type EngineSettings, usual } from "./engine.ts";
 import { ikEngines } from "./ik.ts";
+import { isLacking } from "./lacking.ts";
 import { valuesOf } from "./layer.ts";
 import { llamaEngines } from "./llamacpp.ts";
 import { mlxEngines } from "./mlx.ts";
@@ -58,7 +59,7 @@ export function enginesOf(
 ): EngineRow[] {
   const count = blueprint.layers.reduce((sum, kind) => sum + kind.count, 0);
   return engines
-    .filter(({ covers }) => covers(blueprint))
+    .filter(({ engine, covers }) => covers(blueprint) && !isLacking(engine, blueprint))
     .flatMap((known) => {
       const { engine, version, keeps, source } = known;
       const settings = { ...usual, keyType: cacheType, valueType: cacheType, sequences: batch, ...start };
