@@ -21,8 +21,6 @@ const refused = new Set([
   "gemma4_v3",
   "gemma4_v4",
   "gemma4_v5",
-  "GigaChat3-10B-A1.8B",
-  "GigaChat3.1-10B-A1.8B",
   "google-gemma-4-31B-it",
   "google-gemma-4-31B-it-interleaved",
   "gptoss",

@@ -146,6 +146,8 @@ const kept = [
   "Mistral-Small-3.2-24B-Instruct-2506",
   "unsloth-mistral-Devstral-Small-2507",
   "meetkai-functionary-medium-v3.1",
+  "GigaChat3-10B-A1.8B",
+  "GigaChat3.1-10B-A1.8B",
   "unsloth-Apriel-1.5",
 ];
 

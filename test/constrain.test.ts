@@ -5,9 +5,12 @@ import { generate } from "../src/generate/generate.ts";
 import { Session } from "../src/generate/session.ts";
 import { type Constraint, Writer } from "../src/generate/writer.ts";
 import { buildModel } from "../src/model/build.ts";
+import { afterThoughts } from "../src/server/constrain/after.ts";
 import { type Constrainer, openConstrainer, type Writing } from "../src/server/constrain/constrainer.ts";
 import type { Form } from "../src/server/constrain/grammar.ts";
+import { untilFreed } from "../src/server/form.ts";
 import { parserFor } from "../src/server/parse/parser.ts";
+import { whenCalled } from "../src/server/when.ts";
 import { Random } from "../src/tensor/random.ts";
 import { ggufTokenizer } from "../src/tokenizer/ggml.ts";
 import { byteTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
@@ -534,4 +537,21 @@ describe("calls that a choice of tools asks for are calls to the parser of the s
     await expect(ask("{{ messages }}", tools)).rejects.toThrow(/tool_choice: got a template that does not say/);
     await expect(ask("<tool_call>", [])).rejects.toThrow(/got no tools/);
   });
+});
+
+test("what stands around a constraint passes on whether it is ready, and whether no token ends it", () => {
+  const slow: Constraint = { mask() {}, accept() {}, free() {}, ready: false, endless: true, done: true };
+  const of = ({ ready, endless, done }: Constraint) => [ready, endless, done];
+  const freed = untilFreed(slow);
+  expect(of(freed)).toEqual([false, true, true]);
+  freed.free();
+  expect(of(freed)).toEqual([true, false, false]);
+  const called = whenCalled(slow, 7);
+  expect(of(called)).toEqual([true, false, false]);
+  called.accept(7);
+  expect(of(called)).toEqual([false, true, true]);
+  const after = afterThoughts(slow, byteTokenizer, [], "}");
+  expect(of(after)).toEqual([true, false, false]);
+  after.accept("}".charCodeAt(0));
+  expect(of(after)).toEqual([false, true, true]);
 });

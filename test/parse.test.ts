@@ -70,6 +70,8 @@ const templates = {
   deepseek: `${mark("tool calls begin")} </think>`,
   python: "<|tool_call_start|> <|thought_end|>",
   llama: "<|python_tag|>",
+  gigachat: "<|function_call|>",
+  turn: "<|role_sep|>",
 } as const;
 
 const kyiv = { name: "weather", arguments: { city: "Kyiv" } };
@@ -176,6 +178,13 @@ const cases: readonly (readonly [template: keyof typeof templates, text: string,
     `Hm.\n\n${mark("tool calls begin")}${plain("weather", '{"city": "Kyiv"}')}${plain("time", "{}")}`,
     { content: "Hm.", calls: [kyiv, now] },
   ],
+  ["gigachat", 'Hm.<|function_call|>{"name": "time", "arguments": {}}', { content: "Hm.", calls: [now] }],
+  [
+    "turn",
+    'Hm.<|message_sep|>\n\nfunction call<|role_sep|>\n{"name": "weather", "arguments": {"city": "Kyiv"}}<|message_sep|>\n\n',
+    { content: "Hm.", calls: [kyiv] },
+  ],
+  ["turn", "A function call is one.", { content: "A function call is one." }],
   ["deepseek", mark("tool calls begin"), { content: mark("tool calls begin") }],
   [
     "python",

@@ -262,6 +262,36 @@ describe("a request", () => {
     await engine.close();
   });
 
+  test("whose end no token tells waits for its constraint between steps, holds up nobody, and ends there", async () => {
+    const engine = new Engine(speaker, { prefixes: 0 });
+    const [ids, plain] = [promptOf(20, 1), { ids: promptOf(30, 2), maxTokens: 40, temperature: 0 }];
+    const log: string[] = [];
+    let [accepted, known] = [0, 0];
+    const constraint = {
+      endless: true,
+      mask: () => void log.push(known >= accepted ? "masked" : "held the loop"),
+      accept: () => void accepted++,
+      get ready() {
+        return known >= accepted;
+      },
+      get done() {
+        log.push(known >= accepted ? "asked" : "held the loop");
+        return accepted === 3;
+      },
+      free() {},
+    };
+    const slow = answer(engine, { ids, temperature: 0, constraint });
+    const other = await answer(engine, plain);
+    expect(other.ids).toEqual((await alone(speaker, plain)).ids);
+    expect([accepted, ...log]).toEqual([1, "masked"]);
+    const beat = setInterval(() => known++, 5);
+    const { ids: written, finish } = await slow;
+    clearInterval(beat);
+    expect([finish, written]).toEqual(["end", (await alone(speaker, { ids, maxTokens: 3, temperature: 0 })).ids]);
+    expect(log).toEqual(["masked", "asked", "masked", "asked", "masked", "asked"]);
+    await engine.close();
+  });
+
   test("that goes away while its constraint is worked out is gone", async () => {
     const engine = new Engine(speaker, { prefixes: 0 });
     const gone = new AbortController();

@@ -139,6 +139,10 @@ export class Batch {
     const follow = (job: Job, entry: Entry, result: Result) => {
       const how = goOn(job, entry, result);
       if (how === undefined) return;
+      if (how === "held") {
+        this.#held.set(job, [entry, result]);
+        return;
+      }
       this.leave(job);
       ended.push([job, how]);
     };
@@ -289,7 +293,7 @@ export class Batch {
 const pagesOf = (tokens: number) => Math.ceil(tokens / PAGE);
 
 /** Goes on by a step's logits; an error is this sequence's alone. */
-function goOn(job: Job, entry: Entry, result: Result): Finish | Error | undefined {
+function goOn(job: Job, entry: Entry, result: Result): Finish | "held" | Error | undefined {
   try {
     return job.go(entry, result);
   } catch (error) {

@@ -134,8 +134,12 @@ export class Job {
     return { session, ids, logits: this.scoring ? "all" : last ? "last" : "none", few: this.#writer.leaders };
   }
 
-  /** Goes on by what a step gave for its entry. @returns why it ended, where it did. */
-  go({ ids, logits }: Entry, { numbers, few }: Result): Finish | undefined {
+  /**
+   * Goes on by what a step gave for its entry. @returns why it ended, where it did; "held" where that is not known yet, and it is to
+   * go on by the same once it is ready.
+   */
+  go({ ids, logits }: Entry, { numbers, few }: Result): Finish | "held" | undefined {
+    if (this.#writer.drawn) return this.#conclude();
     const { request, tokens } = this;
     const { length } = this.#session!;
     const rows = logits === "none" ? 0 : numbers.length / this.#vocabulary;
@@ -146,7 +150,17 @@ export class Job {
     if (length < tokens.length) return undefined;
     this.#tellPrompt();
     if (request.maxTokens === 0) return "length";
-    const step = few ? this.#writer.stepByLeaders(numbers) : this.#writer.step(row(rows - 1));
+    if (few) return this.#follow(this.#writer.stepByLeaders(numbers));
+    this.#writer.draw(row(rows - 1));
+    return this.#conclude();
+  }
+
+  #conclude(): Finish | "held" | undefined {
+    if (this.request.constraint?.endless && !this.ready) return "held";
+    return this.#follow(this.#writer.conclude());
+  }
+
+  #follow(step: Step): Finish | undefined {
     this.#tell(step);
     return step.finish;
   }

@@ -17,6 +17,8 @@ export interface Constraint {
   readonly done?: boolean;
   /** Whether it is known what may follow, where that is worked out elsewhere: `mask` waits for it, and holds the thread meanwhile. */
   readonly ready?: boolean;
+  /** Whether `done` waits like `mask` until the constraint is `ready`: no end token will say that nothing may follow. */
+  readonly endless?: boolean;
   /** Gives back what a library holds. */
   free(): void;
 }
@@ -69,6 +71,8 @@ export class Writer {
   readonly #draw: Sampler;
   readonly #decoder: TextStream | undefined;
   readonly #gate: Stopper;
+  /** The newest token, of which it is not told yet whether it is the last. */
+  #drawn: Omit<Step, "text" | "finish"> | undefined;
 
   /** `before`: all tokens before the first that is written. `context`: most tokens that can be run. */
   constructor(before: Int32Array, context: number, options: WriteOptions) {
@@ -100,10 +104,28 @@ export class Writer {
    * logits that are not numbers, ShapeError where bias and constraint leave nothing to follow.
    */
   step(logits: Numbers): Step {
+    this.draw(logits);
+    return this.conclude();
+  }
+
+  /** Draws the next token and no more: `conclude` writes it. For whoever is not to wait between them for an endless constraint. */
+  draw(logits: Numbers): void {
     const { constraint, logprobs } = this.#options;
     const id = this.#draw(this.#steer(logits), this.#seen.ids, this.#prompt);
     constraint?.accept(id);
-    return this.#write(id, logprobs === undefined ? undefined : scoreToken(logits, id, logprobs));
+    this.#drawn = { id, score: logprobs === undefined ? undefined : scoreToken(logits, id, logprobs) };
+  }
+
+  /** Whether a token was drawn that is not written yet. */
+  get drawn(): boolean {
+    return this.#drawn !== undefined;
+  }
+
+  /** Writes the token that was drawn. */
+  conclude(): Step {
+    const { id, score } = this.#drawn!;
+    this.#drawn = undefined;
+    return this.#write(id, score);
   }
 
   /** The same by the places and numbers `[2, k]` of the logits' `leaders`. */

@@ -65,7 +65,7 @@ export async function constrainAnswers(
 }
 
 /** A constraint that bounds nothing any more once it is freed: a step may still be at work for a request that has ended. */
-function untilFreed(constraint: Constraint): Constraint {
+export function untilFreed(constraint: Constraint): Constraint {
   let freed = false;
   return {
     mask(logits) {
@@ -76,6 +76,12 @@ function untilFreed(constraint: Constraint): Constraint {
     },
     get done() {
       return !freed && (constraint.done ?? false);
+    },
+    get ready() {
+      return freed || (constraint.ready ?? true);
+    },
+    get endless() {
+      return !freed && (constraint.endless ?? false);
     },
     free() {
       freed = true;

@@ -14,6 +14,12 @@ export function whenCalled(constraint: Constraint, begin: number): Constraint {
     get done() {
       return called && (constraint.done ?? false);
     },
+    get ready() {
+      return !called || (constraint.ready ?? true);
+    },
+    get endless() {
+      return called && (constraint.endless ?? false);
+    },
     free: () => constraint.free(),
   };
 }

@@ -44,6 +44,9 @@ export function afterThoughts(
     get done() {
       return !thinking && (constraint.done ?? false);
     },
+    get endless() {
+      return !thinking && (constraint.endless ?? false);
+    },
     free: () => constraint.free(),
   };
 }

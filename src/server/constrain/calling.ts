@@ -44,6 +44,12 @@ const listed = (open: string, close: string, end = '"}"'): Shape => ({
   call: (name, { json }) => `${textOf(`{"name": ${JSON.stringify(name)}, "arguments": `)} ${json()} ${end}`,
 });
 
+/** One call, which its template gives no second of. */
+const single = (open: string): Shape => ({
+  run: (call) => `${textOf(open)} ${call}`,
+  call: (name, { json }) => `${textOf(`{"name": ${JSON.stringify(name)}, "arguments": `)} ${json()} "}"`,
+});
+
 /** A run of calls under a name, with parameters that say whether they are text. */
 const invoked = (run: string): Shape => ({
   run: within(`<${bar}DSML${bar}${run}>\n`, `</${bar}DSML${bar}${run}>`),
@@ -103,6 +109,8 @@ const shapes: Readonly<Record<string, Shape>> = {
     call: (name, { each }) =>
       `${textOf(`<function name="${name}">`)} ${each((key, _, raw) => `${textOf(`<param name="${key}">`)} ${raw} ${textOf("</param>")}`, '""')} ${textOf("</function>")}`,
   },
+  gigachat: single("<|function_call|>"),
+  turn: single("<|message_sep|>\n\nfunction call<|role_sep|>\n"),
   tagged: {
     run: (call, repeated) => `${call} (${call})${repeated}`,
     call: (name, { json }) => `${textOf(`<function=${name}>`)} ${json()} ${textOf("</function>")}`,

@@ -70,6 +70,7 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
         get done() {
           return sequence.done;
         },
+        endless: task.end.length === 0,
         free() {
           if (open.delete(id)) worker.postMessage({ kind: "free", id } satisfies Order);
         },

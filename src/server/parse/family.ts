@@ -122,6 +122,26 @@ export const families: readonly Family[] = [
     read: readMarkup,
   },
   {
+    // GigaChat 3.1.
+    name: "gigachat",
+    known: ["<|function_call|>"],
+    open: "<|function_call|>",
+    close: "<|message_sep|>\n\n",
+    unclosed: true,
+    read: readJson,
+  },
+  {
+    // GigaChat 3: a call is a turn of its own behind that of the assistant, which a mark ends; marks hold their line ends.
+    name: "turn",
+    known: ["<|role_sep|>"],
+    before: ["<|message_sep|>\n\n"],
+    open: "function call<|role_sep|>\n",
+    close: "<|message_sep|>\n\n",
+    within: ["<|role_sep|>\n"],
+    unclosed: true,
+    read: readJson,
+  },
+  {
     // Functionary 3.1, and what Llama 3.1 calls custom tools.
     name: "tagged",
     known: ["<function=example_function_name>"],
