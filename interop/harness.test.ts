@@ -73,7 +73,7 @@ async function evaluate(client: string, path: string, server: Server, tasks: str
   const [model] = server.models;
   const out = join(folder, `${client}-${model}`);
   mkdirSync(out, { recursive: true });
-  const settings = `base_url=${server.url}${path},model=${model},num_concurrent=2,max_length=1024,max_retries=1`;
+  const settings = `base_url=${server.url}${path},model=${model},num_concurrent=2,max_length=1024,max_retries=1,timeout=3600`;
   const args = ["-m", "lm_eval", "run", "--model", client, "--model_args"];
   const backend = client === "local-completions" ? ",tokenizer_backend=remote" : "";
   args.push(
