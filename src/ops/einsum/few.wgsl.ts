@@ -28,21 +28,53 @@ export const stepsAlong = (format: PackedFormat, depth: number) => depth / (isNi
 export const dotOf = (format: PackedFormat, HALF: unknown) => (w: string, x: string) =>
   HALF && format !== "F32" ? `f32(dot(vec4h(${w}), vec4h(${x})))` : `dot(${w}, ${x})`;
 
+/** Sums of threads side by side: WGSL of the memory that they need, that adds them up, and that uses them. */
+export interface LaneSums {
+  readonly memory: string;
+  readonly add: string;
+  /** For each of so many sums, what `use` says of its number and its value, by one of the threads that share it. */
+  each(count: number, use: (k: string, value: string) => string): string;
+  /** A sum, in what `each` is given, of which slot `k` has one for each row: `row` is one of its numbers. */
+  at(first: number, k: string): string;
+}
+
 /**
- * WGSL that adds up `sum0`, `sum1`, ... of so many threads side by side: in `found` the first thread of theirs has them, once a
- * barrier is passed. Within a subgroup of at least `subgroup` threads they need no memory for it.
+ * `sum0`, `sum1`, ... of so many threads side by side. Within a subgroup of at least `subgroup` threads they need no memory to know of
+ * each other, and where that is all of them no barrier either, which a software GPU takes milliseconds for.
  */
-export function sumLanes(lanes: number, slots: number, subgroup: number): string {
+export function laneSums(lanes: number, slots: number, subgroup: number): LaneSums {
   const within = Math.min(lanes, Math.max(1, subgroup));
   const masks = Array.from({ length: Math.log2(within) }, (_, i) => 2 ** i);
-  return `${masks.map((mask) => lines(slots, (k) => `  sum${k} += subgroupShuffleXor(sum${k}, ${mask}u);`)).join("\n")}
+  const shuffles = masks
+    .map((mask) => lines(slots, (k) => `  sum${k} += subgroupShuffleXor(sum${k}, ${mask}u);`))
+    .join("\n");
+  if (within === lanes)
+    return {
+      memory: "",
+      add: `${shuffles}
+  let sums = array<f32, ${slots}>(${Array.from({ length: slots }, (_, k) => `sum${k}`).join(", ")});`,
+      each: (count, use) =>
+        Array.from(
+          { length: count },
+          (_, k) => `  if (lane == ${k % lanes}) {\n${use(`${k}u`, `sums[${k}]`)}\n  }`,
+        ).join("\n"),
+      at: (first, k) => `sums[${first} + ${k}]`,
+    };
+  const place = (k: string) => `found[(${k}) * ${THREADS} + thread - lane]`;
+  return {
+    memory: `var<workgroup> found: array<f32, ${THREADS * slots}>;`,
+    add: `${shuffles}
 ${lines(slots, (k) => `  found[${k * THREADS} + thread] = sum${k};`)}
   for (var half = ${lanes >> 1}u; half >= ${within}; half /= 2) {
     workgroupBarrier();
     if (lane < half) {
 ${lines(slots, (k) => `      found[${k * THREADS} + thread] += found[${k * THREADS} + thread + half];`)}
     }
-  }`;
+  }
+  workgroupBarrier();`,
+    each: (count, use) => `  for (var k = lane; k < ${count}; k += ${lanes}) {\n${use("k", place("k"))}\n  }`,
+    at: (first, k) => place(`${first} + ${k}`),
+  };
 }
 
 /**
@@ -59,12 +91,13 @@ export const across: Shader = {
     const sums = ROWS! * EACH!;
     const shared = THREADS / LANES!;
     const both = isNibbles(FORMAT);
+    const added = laneSums(LANES!, sums, Number(constants.SUBGROUP));
     const dot = dotOf(FORMAT as unknown as PackedFormat, constants.HALF);
     return /* wgsl */ `
 ${weightCode(FORMAT as unknown as PackedFormat)}
 ${loopCode(constants)}
 ${VISITS ? expertCode : ""}
-var<workgroup> found: array<f32, ${THREADS * sums}>;
+${added.memory}
 ${mainOf(THREADS, constants.SUBGROUP)}
   let lane = thread % ${LANES};
   let id = line(group, groups);
@@ -97,18 +130,17 @@ ${lines(EACH!, (j) => `      sum${r * EACH! + j} += ${dot(`w${j}`, `x${r}`)}${bo
 )}
     }
   }
-${sumLanes(LANES!, sums, Number(constants.SUBGROUP))}
-  workgroupBarrier();
+${added.add}
   if (!inside) { return; }
-  for (var i = lane; i < ${sums}; i += ${LANES}) {
-    let row = i / ${EACH};
-    let column = first + i % ${EACH};
+${added.each(
+  sums,
+  (k, sum) => `    let row = ${k} / ${EACH};
+    let column = first + ${k} % ${EACH};
     if (column < p.columns && row < p.rows) {
       let at = p.c_at + base.w + m_at(top + row).w + n_at(column).w;
-      let sum = found[i * ${THREADS} + thread - lane];
-      if (p.add != 0) { c[at] += sum; } else { c[at] = sum; }
-    }
-  }
+      if (p.add != 0) { c[at] += ${sum}; } else { c[at] = ${sum}; }
+    }`,
+)}
 }`;
   },
 };

@@ -1,3 +1,4 @@
+import type { Traits } from "../../device/gpu/adapter.ts";
 import { placeOf } from "../../device/gpu/launcher.ts";
 import { groupsFor } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
@@ -89,7 +90,7 @@ function launchWhole(device: WebgpuDevice, loops: Loops, operands: Operands, mod
       groupsFor(Math.ceil(size / GENERAL)),
     );
   } else if (rows <= FEW && isAcross(loops) && isAligned(loops, a)) {
-    const { shared, constants } = acrossFor(loops, format);
+    const { shared, constants } = acrossFor(device, loops, format);
     device.launch(across, constants, { a, b, c }, numbers, groupsFor(Math.ceil((batches * columns) / shared)));
   } else if (rows <= FEW && isDown(loops)) {
     const constants = { ...countsOf(loops), FORMAT: format, ROWS: roundUp(rows) };
@@ -132,10 +133,10 @@ const partsOf = (tiles: number, depth: number) =>
   Math.max(1, Math.min(8, Math.floor(ROOM / tiles), Math.floor(depth / SHARE)));
 
 /** Constants of `across`, and columns that a workgroup has. */
-export function acrossFor(loops: Loops, format: PackedFormat) {
+export function acrossFor({ traits }: WebgpuDevice, loops: Loops, format: PackedFormat) {
   const [rows, columns] = [roundUp(lengthOf(loops.m)), lengthOf(loops.n)];
   const steps = stepsAlong(format, lengthOf(loops.k));
-  const LANES = lanesFor(steps);
+  const LANES = lanesFor(steps, traits);
   // Rows of b that share what is read of a: where there are enough of them for all of a GPU.
   const EACH = columns >= 1024 && columns % 2 === 0 && rows <= 4 ? 2 : 1;
   return {
@@ -144,9 +145,13 @@ export function acrossFor(loops: Loops, format: PackedFormat) {
   };
 }
 
-/** Threads that share a row of so many steps: some for each, yet enough threads to have much on its way from memory. */
-export function lanesFor(steps: number): number {
-  return Math.min(powerOf2(steps), Math.max(8, Math.min(64, powerOf2(steps / 4))));
+/**
+ * Threads that share a row of so many steps: some for each, yet enough threads to have much on its way from memory. Where threads of
+ * a subgroup know of each other it is no more than these.
+ */
+export function lanesFor(steps: number, { subgroup }: Pick<Traits, "subgroup">): number {
+  const lanes = Math.min(powerOf2(steps), Math.max(8, Math.min(64, powerOf2(steps / 4))));
+  return subgroup ? Math.min(lanes, subgroup.least) : lanes;
 }
 
 /** Constants of a tile that suits the result. */

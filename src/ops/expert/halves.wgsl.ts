@@ -1,7 +1,7 @@
 import { logistic } from "../../device/gpu/function.ts";
 import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
-import { dotOf, isNibbles, sumLanes, THREADS } from "../einsum/few.wgsl.ts";
+import { dotOf, isNibbles, laneSums, THREADS } from "../einsum/few.wgsl.ts";
 import { weightCodes } from "../packed/weight.wgsl.ts";
 
 // Experts of a few tokens. Products go along the rows of a matrix ("across", LANES threads for each of its rows) or down its
@@ -83,12 +83,13 @@ function together(
   store: (value: (s: number) => string, squares: string) => string,
 ): string {
   const slots = sums.length + (squares ? 1 : 0);
-  if (way === "across")
-    return `${sumLanes(lanes, slots, subgroup)}
-  workgroupBarrier();
+  if (way === "across") {
+    const added = laneSums(lanes, slots, subgroup);
+    return `${added.add}
   if (inside && lane == 0) {
-    ${store((s) => `found[${s * THREADS} + thread]`, `found[${sums.length * THREADS} + thread]`)}
+    ${store((s) => added.at(s, "0"), added.at(sums.length, "0"))}
   }`;
+  }
   return `${sums.map((sum, i) => `fours[${i * THREADS} + thread] = ${sum};`).join("\n  ")}
   ${squares ? `found[thread] = ${squares};` : ""}
   for (var half = ${THREADS / SIDE / 2}u; half > 0; half /= 2) {
@@ -106,9 +107,9 @@ ${sums.map((_, i) => `      fours[${i * THREADS} + thread] += fours[${i * THREAD
   }`;
 }
 
-const memory = ({ way }: Half, sums: number, squares: boolean) =>
+const memory = ({ way, lanes }: Half, sums: number, squares: boolean, subgroup: number) =>
   way === "across"
-    ? `var<workgroup> found: array<f32, ${THREADS * (sums + (squares ? 1 : 0))}>;`
+    ? laneSums(lanes, sums + (squares ? 1 : 0), subgroup).memory
     : `var<workgroup> fours: array<vec4f, ${THREADS * sums}>;
 ${squares ? `var<workgroup> found: array<f32, ${THREADS}>;` : ""}`;
 
@@ -129,7 +130,7 @@ export function innerShader(half: Half): Omit<Shader, "name"> {
     },
     code: ({ SUBGROUP, HALF }) => /* wgsl */ `${weightCodes(half.formats)}
 ${logistic}
-${memory(half, 2, half.normed)}
+${memory(half, 2, half.normed, Number(SUBGROUP))}
 ${mainOf(THREADS, SUBGROUP)}
   let id = line(group, groups);
   if (id >= p.all) { return; }
@@ -168,7 +169,7 @@ export function outerShader(half: Half): Omit<Shader, "name"> {
       ...weightNumbers(2, ["words", "upper", "scales", "step"]),
     },
     code: ({ SUBGROUP, HALF }) => /* wgsl */ `${weightCodes(half.formats)}
-${memory(half, 1, false)}
+${memory(half, 1, false, Number(SUBGROUP))}
 ${mainOf(THREADS, SUBGROUP)}
   let id = line(group, groups);
   if (id >= p.all) { return; }

@@ -126,7 +126,7 @@ function launchVisits(device: WebgpuDevice, loops: Loops, operands: Operands, en
   const numbers = { ...describe(loops, operands, "set"), before };
   const { batches, rows, columns } = numbers;
   if (rows < SOME * ends.size && isAcross(loops) && isAligned(loops, a)) {
-    const { shared, constants } = acrossFor({ ...loops, m: [] }, format);
+    const { shared, constants } = acrossFor(device, { ...loops, m: [] }, format);
     const groups = groupsFor(rows * Math.ceil(columns / shared));
     device.launch(across, { ...constants, ...countsOf(loops), VISITS: true }, { a, b, ends, c }, numbers, groups);
     return;
@@ -189,12 +189,12 @@ export const fewExpertsWebgpu: FewExpertsKernel = (few, residual) => {
   const [ids, weights] = [new Tensor(device, [t, perToken]), new Tensor(device, [t, perToken])];
   listWebgpu(logits, choice, bias, weights, ids);
   const inner = new Tensor(device, [t, perToken, gate.columns]);
-  const first = halfOf([gate, up], later !== undefined, false);
+  const first = halfOf(device, [gate, up], later !== undefined, false);
   launchHalf(device, "expertInner", first, t * perToken, [gate, up], perToken, {
     operands: { a: read[0], gain: later?.gain, ids, weights, c: inner },
     numbers: { eps: later?.eps ?? 0 },
   });
-  const second = halfOf(own ? [down, own] : [down], false, own !== undefined);
+  const second = halfOf(device, own ? [down, own] : [down], false, own !== undefined);
   launchHalf(device, "expertOuter", second, t, own ? [down, own] : [down], perToken, {
     operands: { a: inner, ids, other: shared?.inner, c: residual.into },
     numbers: { by: residual.by, depth1: own?.depth ?? 0 },
@@ -212,10 +212,10 @@ const oneOf = (w: Tensor): Tensor =>
       })
     : w.reshape([1, ...w.shape]);
 
-function halfOf(list: readonly Matrix[], normed: boolean, shared: boolean): Half {
+function halfOf(device: WebgpuDevice, list: readonly Matrix[], normed: boolean, shared: boolean): Half {
   const { way } = list[0]!;
   const steps = list.map(({ format, depth }) => stepsAlong(format, depth));
-  const lanes = way === "down" ? 1 : lanesFor(Math.min(...steps));
+  const lanes = way === "down" ? 1 : lanesFor(Math.min(...steps), device.traits);
   return { way, formats: list.map(({ format }) => format), lanes, normed, shared };
 }
 

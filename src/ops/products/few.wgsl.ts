@@ -1,7 +1,7 @@
 import { functions, logistic } from "../../device/gpu/function.ts";
 import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
-import { dotOf, isNibbles, sumLanes, THREADS } from "../einsum/few.wgsl.ts";
+import { dotOf, isNibbles, laneSums, THREADS } from "../einsum/few.wgsl.ts";
 import type { Mapping } from "../map/index.ts";
 import { values } from "../map/value.wgsl.ts";
 import { weightCodes } from "../packed/weight.wgsl.ts";
@@ -90,8 +90,8 @@ function code(of: FewClass, weights: readonly PackedFormat[], dialect: Ways): st
   const { way, list, rows, each } = of;
   const normed = of.normed.some((one) => one);
   const most = Math.max(...list.map(({ formats }) => formats.length));
-  // Going down, one row after the other is added up.
-  const slots = way === "down" ? Number(normed) : rows * each * most + (normed ? rows : 0);
+  const slots = rows * each * most + (normed ? rows : 0);
+  const memory = way === "across" ? laneSums(of.lanes, slots, dialect.subgroup).memory : "";
   let weight = 0;
   const bodies = list.map((product, i) => {
     const first = weight;
@@ -101,7 +101,7 @@ function code(of: FewClass, weights: readonly PackedFormat[], dialect: Ways): st
   return /* wgsl */ `
 ${weightCodes(weights)}
 ${list.some(({ after }) => after) ? functions : list.some(({ formats }) => formats.length > 1) ? logistic : ""}
-${slots ? `var<workgroup> found: array<f32, ${THREADS * slots}>;` : ""}
+${way === "down" && normed ? `var<workgroup> found: array<f32, ${THREADS}>;` : memory}
 ${way === "down" ? lines(most, (w) => `var<workgroup> fours${w}: array<vec4f, ${THREADS}>;`) : ""}
 ${bodies.join("\n")}
 ${mainOf(THREADS, dialect.subgroup)}
@@ -145,6 +145,7 @@ function across(of: FewClass, product: FewProduct, i: number, first: number, { s
   const sums = rows * each;
   const all = sums * formats.length;
   const slots = all + (normed ? rows : 0);
+  const added = laneSums(lanes, slots, subgroup);
   const at = (w: number, r: number, j: number) => w * sums + r * each + j;
   const terms = (w: number, r: number, j: number, x: string, v: string) =>
     `      sum${at(w, r, j)} += ${dotOf(formats[w]!, half)(`${v}${w}_${j}`, `${x}${r}`)};`;
@@ -181,24 +182,23 @@ ${step("x", "w", "i")}
 ${both ? step("y", "v", "(i + 4)") : ""}
     }
   }
-${sumLanes(lanes, slots, subgroup)}
-  workgroupBarrier();
+${added.add}
   if (!inside) { return; }
-  for (var k = lane; k < ${sums}; k += ${lanes}) {
-    let row = k / ${each};
-    let column = first + k % ${each};
+${added.each(
+  sums,
+  (k, sum) => `    let row = ${k} / ${each};
+    let column = first + ${k} % ${each};
     if (column < p.columns${i} && row < p.rows) {
-      let own = thread - lane;
-      ${normed ? inverse(`found[(${all} + row) * ${THREADS} + own]`, from) : ""}
+      ${normed ? inverse(added.at(all, "row"), from) : ""}
       ${put(
         product,
         i,
         first,
         normed,
-        formats.map((_, w) => `found[(${w * sums} + k) * ${THREADS} + own]`),
+        formats.map((_, w) => (w ? added.at(sums, k) : sum)),
       )}
-    }
-  }
+    }`,
+)}
 }`;
 }
 

@@ -136,7 +136,7 @@ function isAligned(x: Tensor, { weights }: Ready): boolean {
 
 function launch(device: WebgpuDevice, list: readonly Ready[]): void {
   const inputs = inputsOf(list);
-  const of = classOf(list, inputs);
+  const of = classOf(device, list, inputs);
   const shader = shaderFor(of);
   const each = columnsOf(of);
   const operands: Record<string, Operand | undefined> = {};
@@ -168,14 +168,14 @@ function launch(device: WebgpuDevice, list: readonly Ready[]): void {
   device.launch(shader, {}, operands, numbers, groupsFor(end));
 }
 
-function classOf(list: readonly Ready[], inputs: readonly Tensor[]): FewClass {
+function classOf(device: WebgpuDevice, list: readonly Ready[], inputs: readonly Tensor[]): FewClass {
   const rows = 2 ** Math.ceil(Math.log2(list[0]!.rows));
   const steps = list.flatMap(({ weights, depth }) => weights.map(({ format }) => stepsAlong(format, depth)));
   const wide = rows <= 4 && list.every(({ columns, weights }) => columns >= 1024 && columns % 2 === 0 && !weights[1]);
   const { way } = list[0]!.weights[0]!;
   return {
     ...{ way, rows, normed: inputs.map(isLater) },
-    lanes: way === "down" ? 1 : lanesFor(Math.min(...steps)),
+    lanes: way === "down" ? 1 : lanesFor(Math.min(...steps), device.traits),
     each: way === "across" && wide ? 2 : 1,
     list: list.map(({ product, weights }) => {
       const { after } = product.of[0];
