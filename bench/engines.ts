@@ -66,14 +66,20 @@ export function engine(threads: number): Promise<Peer> {
   return Peer.start("Biform", process.execPath, [file("engine.ts"), `${threads}`]);
 }
 
+/** What computes: so many threads of the processor, or a GPU. */
+export type Where = number | "webgpu";
+
+const variablesOf = (where: Where) => (where === "webgpu" ? gpuVariables() : {});
+
 /** transformers.js on ONNX Runtime. */
-export function transformersjs(threads: number): Promise<Peer> {
-  return Peer.start("transformers.js", process.execPath, [installed("transformers.ts"), `${threads}`]);
+export function transformersjs(where: Where): Promise<Peer> {
+  const args = [installed("transformers.ts"), `${where}`];
+  return Peer.start("transformers.js", process.execPath, args, variablesOf(where));
 }
 
 /** Biform running a checkpoint, with a cache of bf16 unless told. */
-export function runner(threads: number, cache: "bf16" | "f32" = "bf16"): Promise<Peer> {
-  return Peer.start("Biform", process.execPath, [file("runner.ts"), `${threads}`, cache]);
+export function runner(where: Where, cache: "bf16" | "f32" = "bf16"): Promise<Peer> {
+  return Peer.start("Biform", process.execPath, [file("runner.ts"), `${where}`, cache], variablesOf(where));
 }
 
 /** Biform with one build of its kernels. */

@@ -1,7 +1,7 @@
 /**
  * One small Llama run by Biform (a GGUF file) and by transformers.js (the same weights as an ONNX file), in turns: time to
  * load, a prompt of 512, tokens written on at contexts 0 and 512. BENCH_TYPES=F32 makes it shorter; BENCH_SIZE is small unless
- * given (tiny has too few positions).
+ * given (tiny has positions for a shorter BENCH_PROMPT alone). BENCH_DEVICE=webgpu: both on the same GPU, a software one included.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -15,7 +15,9 @@ import type { Held, Peer, RunRequest, Took, Written } from "./peer.ts";
 import { median } from "./rounds.ts";
 import { type Line, type Plan, ratio, type Table } from "./section.ts";
 
-const { BENCH_SIZE: size = "small", BENCH_TYPES: chosen = "F32,Q8_0,Q4_0" } = process.env;
+const { BENCH_SIZE: size = "small", BENCH_TYPES: chosen = "F32,Q8_0,Q4_0", BENCH_DEVICE, BENCH_PROMPT } = process.env;
+const { BENCH_WRITTEN } = process.env;
+const gpu = BENCH_DEVICE === "webgpu";
 
 /** What transformers.js calls each type, and the file it then reads. */
 const dtypes: Readonly<Record<string, { readonly dtype: string; readonly file: string }>> = {
@@ -24,9 +26,11 @@ const dtypes: Readonly<Record<string, { readonly dtype: string; readonly file: s
   Q4_0: { dtype: "q4", file: "model_q4.onnx" },
 };
 /** Tokens of the prompt, and tokens written on at a time and then forgotten. */
-const [prompt, written] = [512, 32];
+const [prompt, written] = [Number(BENCH_PROMPT ?? 512), Number(BENCH_WRITTEN ?? 32)];
 /** The comparison: ids written after a prompt of so many. */
-const compared = { prompt: 100, tokens: 24 };
+const compared = { prompt: Math.min(100, prompt), tokens: Math.min(24, written) };
+/** What is asked of a GPU: so many times the other's tokens in a second. */
+const ASKED = 1.5;
 
 /** Rates of every type beside transformers.js, whose logits are compared first. */
 export async function transformers(plan: Plan): Promise<Table[]> {
@@ -36,15 +40,15 @@ export async function transformers(plan: Plan): Promise<Table[]> {
 }
 
 async function oneType({ rounds, threads, folder, report, versions }: Plan, type: string): Promise<Table> {
-  const t = Math.max(...threads);
+  const where = gpu ? "webgpu" : Math.max(...threads);
   const { dtype, file } = dtypes[type] ?? {};
   if (!dtype || !file) throw new Error(`bench: got the type ${type}, expected ${Object.keys(dtypes).join(", ")}`);
   const [gguf, exported] = [join(folder, `${type}.gguf`), join(folder, "llama")];
   make(gguf, type);
   const started = await startAll(
     [
-      { name: "transformers.js", start: () => transformersjs(t) },
-      { name: "Biform", start: () => runner(t, "f32") },
+      { name: "transformers.js", start: () => transformersjs(where) },
+      { name: "Biform", start: () => runner(where, "f32") },
     ],
     { report, versions },
   );
@@ -95,7 +99,7 @@ async function oneType({ rounds, threads, folder, report, versions }: Plan, type
       const speed = (all: readonly number[]) => ({ median: 1 / median(all), best: 1 / Math.min(...all) });
       const line = { engine: `${peer.name}, ${works[work]}`, ...speed(seconds[work]!) };
       const rival = other && { engine: other.peer.name, ...speed(other.seconds[work]!) };
-      lines.push(peer === other?.peer ? line : { ...line, ratios: ratio(line, rival) });
+      lines.push(peer === other?.peer ? line : { ...line, ratios: ratio(line, rival, gpu ? ASKED : undefined) });
     }
   const notes: string[] = [];
   for (const { peer, loadSeconds, said } of runs) {
@@ -108,7 +112,7 @@ async function oneType({ rounds, threads, folder, report, versions }: Plan, type
   rmSync(gguf);
   const last = lines.pop();
   return {
-    title: `Llama ${size}, ${type}, ${t}T`,
+    title: `Llama ${size}, ${type}, ${gpu ? "WebGPU" : `${where}T`}`,
     unit: "tokens/s",
     lines: last ? [...lines, { ...last, note: notes.join("\n  ") }] : [],
   };

@@ -1,7 +1,7 @@
 /**
- * @huggingface/transformers on the CPU (ONNX Runtime).
+ * @huggingface/transformers on ONNX Runtime, on the CPU or on a GPU by its WebGPU kernels.
  *
- *   node transformers.ts THREADS
+ *   node transformers.ts THREADS|webgpu
  * A checkpoint is a folder with config.json and onnx/model.onnx, onnx/model_q4.onnx or onnx/model_quantized.onnx;
  * it is opened as FOLDER:DTYPE. One `forward` per request, as `generate` makes it: with the cache of the one before, and
  * logits of the last position only.
@@ -23,13 +23,15 @@ async function open(path: string): Promise<Runner> {
   env.localModelPath = dirname(folder);
   const model = await AutoModelForCausalLM.from_pretrained(basename(folder), {
     dtype,
-    device: "cpu",
-    session_options: { intraOpNumThreads: Number(threads), interOpNumThreads: 1 },
+    device: threads === "webgpu" ? "webgpu" : "cpu",
+    session_options: threads === "webgpu" ? {} : { intraOpNumThreads: Number(threads), interOpNumThreads: 1 },
   });
   const row = (values: ArrayLike<number>) =>
     new Tensor("int64", BigInt64Array.from(Array.from(values, BigInt)), [1, values.length]);
   let length = 0;
   let past: Record<string, Tensor> | null = null;
+  // What was cached at the end of the last prompt: on a GPU nothing is cut off what lies there.
+  const kept = new Map<number, Record<string, Tensor> | null>();
   let logits = new Float32Array(0);
   return {
     get length() {
@@ -39,6 +41,7 @@ async function open(path: string): Promise<Runner> {
       return logits;
     },
     async append(ids) {
+      if (ids.length > 1) kept.clear();
       length += ids.length;
       const out = await model.forward({
         input_ids: row(ids),
@@ -48,14 +51,16 @@ async function open(path: string): Promise<Runner> {
       });
       const present = Object.entries(out).filter(([name]) => name.startsWith("present"));
       past = Object.fromEntries(present.map(([name, x]) => [name.replace("present", "past_key_values"), x]));
+      if (ids.length > 1) kept.set(length, past);
       logits = out.logits!.data as Float32Array<ArrayBuffer>;
       let next = 0;
       for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[next]!) next = i;
       return next;
     },
     truncate(to) {
-      const kept = Object.entries(past ?? {}).map(([name, x]) => [name, x.slice(null, null, [0, to], null)] as const);
-      past = to ? Object.fromEntries(kept) : null;
+      const found = to ? kept.get(to) : null;
+      if (found === undefined) throw new Error(`bench: got ${to} tokens to go back to, expected 0 or a prompt's end`);
+      past = found;
       length = to;
     },
   };
