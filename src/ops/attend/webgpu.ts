@@ -1,9 +1,10 @@
 import { groupsFor } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
+import { PAGE } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { type Forward, forwardShader, tilesOf } from "./gpu/forward.wgsl.ts";
 import { pieces as mergePieces, sticks } from "./gpu/pieces.wgsl.ts";
-import { read } from "./gpu/read.wgsl.ts";
+import { arenaOf, read } from "./gpu/read.wgsl.ts";
 import { foldedHeads, foursOf, lanesOf, masksOf, numbersOf, operandsOf, queriesOf, tileFor } from "./gpu/tile.wgsl.ts";
 import type { AttendCall, AttendEachKernel, AttendKernel } from "./index.ts";
 
@@ -11,7 +12,10 @@ import type { AttendCall, AttendEachKernel, AttendKernel } from "./index.ts";
 const BUSY = 512;
 const LEAST = 4;
 
-export const attendWebgpu: AttendKernel = (call, out, lse) => {
+export const attendWebgpu: AttendKernel = (call, out, lse) => run(call, out, lse, undefined);
+
+/** `lengths`: keys of each sequence where they differ; rows of sequences are then `s` apart. */
+function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: Int32Array | undefined): void {
   if (out.size === 0) return;
   const device = out.device as WebgpuDevice;
   const m = foldedHeads(call);
@@ -25,21 +29,23 @@ export const attendWebgpu: AttendKernel = (call, out, lse) => {
   });
   const tiles = tilesOf({ call, tile, m });
   const others = call.batch * (call.h / m) * tiles;
-  const { per, count } = piecesOf(call, others, 4 * tile.staged);
+  const longest = lengths ? Math.max(...lengths) : call.s;
+  const { per, count } = piecesOf({ ...call, s: longest }, others, 4 * tile.staged);
   const wide = values.reduce((sum, { e }) => sum + e, 0);
   const slots = call.stick?.remainder ? count + 1 : count;
   const parts = count > 1 ? new Tensor(device, [call.batch * call.t * call.h * slots, wide + 2]) : undefined;
   const queries = queriesOf(call);
-  const of: Forward = { call, tile, m, queries, keys, values, pieces: count > 1, lse: !parts && lse !== undefined };
+  const ends = { pieces: count > 1, lse: !parts && lse !== undefined };
+  const of: Forward = { call, tile, m, queries, keys, values, ...ends, each: lengths !== undefined };
   const { start, chosen, sinks } = masksOf(call);
   const rows = [...queries, ...keys, ...values.filter((value) => !keys.includes(value))];
-  const room = device.traits.bindings - (of.lse ? 2 : 1);
+  const room = device.traits.bindings - (of.lse ? 2 : 1) - (lengths ? 1 : 0);
   const reading = read(device, rows, { start, chosen, sinks: parts ? undefined : sinks }, room);
   const all = others * count;
   device.launch(
     forwardShader(of, reading),
     {},
-    { ...reading.operands, out: parts ?? out, ...(of.lse ? { lse } : {}) },
+    { ...reading.operands, lengths, out: parts ?? out, ...(of.lse ? { lse } : {}) },
     { ...reading.given, ...numbersOf(call), tiles, pieces: count, per, all },
     groupsFor(all),
   );
@@ -55,11 +61,64 @@ export const attendWebgpu: AttendKernel = (call, out, lse) => {
     device.launch(mergePieces, constants, { parts, sinks, out, lse }, { ...numbers, h: call.h }, groupsFor(merged));
   }
   parts.free();
-};
+}
 
 export const attendEachWebgpu: AttendEachKernel = (calls, outs) => {
-  calls.forEach((call, i) => void attendWebgpu(call, outs[i]!, undefined));
+  const one = togetherOf(calls, outs);
+  if (one) run(one.call, one.out, undefined, one.lengths);
+  else calls.forEach((call, i) => void attendWebgpu(call, outs[i]!, undefined));
 };
+
+/**
+ * Calls of several sequences as one, where each has as many queries, one after the other, and its keys lie on pages of one buffer: the
+ * tables of these stand one after the other, filled up to the longest.
+ */
+function togetherOf(calls: readonly AttendCall[], outs: readonly Tensor[]) {
+  const [first] = calls;
+  if (!first || calls.length === 1) return undefined;
+  const keysOf = ({ terms, values }: AttendCall) => [...terms.map(({ k }) => k), ...values.map(({ v }) => v)];
+  const list = calls.map(keysOf);
+  const [home] = list[0]!;
+  if (!home?.paging || calls.some(({ t, start, chosen }) => t !== first.t || start || chosen)) return undefined;
+  const arena = arenaOf(home.paging.pages);
+  // Of one sequence all keys lie on the same pages.
+  const alike = list.every((keys) => keys.every(({ paging }) => paging?.pages === keys[0]!.paging!.pages));
+  if (!alike || list.some(([key]) => arenaOf(key!.paging!.pages) !== arena)) return undefined;
+  const queries = first.terms.map((_, i) => side(calls.map(({ terms }) => terms[i]!.q)));
+  const out = side(outs);
+  if (!out || queries.some((q) => !q)) return undefined;
+  const lengths = Int32Array.from(calls, ({ s }) => s);
+  const most = Math.ceil(Math.max(...lengths) / PAGE);
+  const pages = list.flatMap(([key]) => {
+    const own = key!.paging!.pages;
+    return Array.from({ length: most }, (_, i) => own[i] ?? own[0]!);
+  });
+  const known = new Map<Tensor, Tensor>();
+  const joined = (x: Tensor): Tensor => {
+    const found = known.get(x);
+    if (found) return found;
+    const shape = [calls.length * most * PAGE, ...x.shape.slice(1)];
+    const made = new Tensor(x.device, shape, undefined, 0, { ...x.paging!, pages });
+    known.set(x, made);
+    return made;
+  };
+  const call: AttendCall = {
+    ...first,
+    batch: calls.length,
+    s: most * PAGE,
+    terms: first.terms.map((term, i) => ({ ...term, q: queries[i]!, k: joined(term.k) })),
+    values: first.values.map((value) => ({ ...value, v: joined(value.v) })),
+  };
+  return { call, out, lengths };
+}
+
+/** Views of one tensor that lie one after the other as one view of all of them. */
+function side(list: readonly Tensor[]): Tensor | undefined {
+  const [first] = list;
+  const { block, start, origin, shape } = first!;
+  if (list.some((x, i) => x.block !== block || x.start !== start + i * first!.size)) return undefined;
+  return new Tensor(first!.device, [list.length * shape[0]!, ...shape.slice(1)], origin, start);
+}
 
 /** Pieces of the keys where there is too little else to share out: keys of each, whole tiles of `block`, and how many. */
 function piecesOf({ s, chosen }: AttendCall, others: number, block: number) {

@@ -27,6 +27,8 @@ export interface Forward {
   /** Whether results are of pieces of the keys, which are merged later, and whether `lse` is wanted. */
   readonly pieces: boolean;
   readonly lse: boolean;
+  /** Whether sequences differ in length: `lengths` has that of each, and `s` is how many rows lie between their first ones. */
+  readonly each?: boolean | undefined;
 }
 
 /** Rows of a tile as queries and heads. Where keys are chosen all rows of a tile are of one query. */
@@ -76,10 +78,11 @@ export function stageCode(
  * maximum is kept as the softmax goes on (Milakov and Gimelshein 2018); a stick goes from the newest keys back.
  */
 export function forwardShader(of: Forward, reading: Reading): Shader {
-  const { call, tile, m, pieces, lse } = of;
+  const { call, tile, m, pieces, lse, each } = of;
   const { stick, chosen, sinks, start, causal, window, h, terms, values } = call;
   const key = JSON.stringify([
     reading.key,
+    !!each,
     tile,
     m,
     pieces,
@@ -93,7 +96,7 @@ export function forwardShader(of: Forward, reading: Reading): Shader {
     !!window,
   ]);
   return shaderOf("attend", `${key} ${terms.map(({ k }) => values.findIndex(({ v }) => v === k))}`, () => ({
-    reads: reading.reads,
+    reads: { ...reading.reads, ...(each ? { lengths: "i32" as const } : {}) },
     writes: { out: "f32", ...(lse ? { lse: "u32" } : {}) },
     numbers: { ...reading.numbers, ...callNumbers, tiles: "u32", pieces: "u32", per: "i32", all: "u32" },
     code: () => codeOf(of, reading),
@@ -121,8 +124,8 @@ function codeOf(of: Forward, reading: Reading): string {
     own,
   );
   const each = (code: (r: number) => string, by = "\n  ") => [0, 1, 2, 3].map(code).join(by);
-  const lower = window ? "max(first, i32(row_at(tile, folded, 0).query) + p.offset - p.window + 1)" : "first";
-  const upper = causal ? `min(i32(p.s), i32(row_at(tile, folded, ${rows - 1}).query) + p.offset + 1)` : "i32(p.s)";
+  const lower = window ? "max(first, i32(row_at(tile, folded, 0).query) + offset - p.window + 1)" : "first";
+  const upper = causal ? `min(length, i32(row_at(tile, folded, ${rows - 1}).query) + offset + 1)` : "length";
   const listed = chosen?.shape[1];
   const keyOf = (n: string) => (chosen ? `i32(chosen((b * p.t + query) * ${listed} + u32(${n})))` : n);
   const softmax = `var top = most;
@@ -202,12 +205,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let tile = number / p.pieces % p.tiles;
   let folded = number / p.pieces / p.tiles % ${h / m};
   let b = number / p.pieces / p.tiles / ${h / m};
+  let length = ${of.each ? "lengths[p.lengths_at + b]" : "i32(p.s)"};
+  let offset = length - i32(p.t);
   let rb = thread % ${own};
   let cb = thread / ${own} % ${staged};
   let part = thread / ${own * staged};
   var rows = array<Row, 4>();
   for (var r = 0u; r < 4; r++) { rows[r] = row_at(tile, folded, 4 * rb + r); }
-  let places = vec4i(${each((r) => `i32(rows[${r}].query)`, ", ")}) + p.offset;
+  let places = vec4i(${each((r) => `i32(rows[${r}].query)`, ", ")}) + offset;
   let first = ${start ? "max(0, i32(start(b)))" : "0"};
   ${chosen ? "let query = row_at(tile, folded, 0).query;" : ""}
   let begin = i32(piece) * p.per;
