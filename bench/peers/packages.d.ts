@@ -114,8 +114,8 @@ declare module "@huggingface/transformers" {
       name: string,
       options: {
         dtype: string;
-        device: "cpu";
-        session_options: { intraOpNumThreads: number; interOpNumThreads: number };
+        device: "cpu" | "webgpu";
+        session_options: { intraOpNumThreads?: number; interOpNumThreads?: number };
       },
     ): Promise<{ forward(inputs: Record<string, Tensor | DynamicCache | null>): Promise<Record<string, Tensor>> }>;
   };

@@ -31,6 +31,31 @@ ${mainOf(Number(THREADS), SUBGROUP)}${start(Number(THREADS))}
 }`,
 };
 
+/** Threads of a workgroup whose rows are subgroups' own, and rows from which on that is worth it: fewer go faster by all of a workgroup. */
+const [SIDE, MANY] = [128, 16];
+
+/** The same with a row for LANES threads of a subgroup: no memory of a workgroup, and no barrier. */
+const aside: Shader = {
+  ...forward,
+  name: "normAside",
+  code({ LANES, GAIN, GATE, SUBGROUP }) {
+    const masks = Array.from({ length: Math.log2(Number(LANES)) }, (_, i) => 2 ** i);
+    return /* wgsl */ `${mainOf(SIDE, SUBGROUP)}
+  let lane = thread % ${LANES};
+  let row = line(group, groups) * ${SIDE / Number(LANES)} + thread / ${LANES};
+  let at = min(row, p.rows - 1) * p.width;
+  var squares = 0.0;
+  for (var i = lane; i < p.width; i += ${LANES}) { squares += x[p.x_at + at + i] * x[p.x_at + at + i]; }
+${masks.map((mask) => `  squares += subgroupShuffleXor(squares, ${mask}u);`).join("\n")}
+  if (row >= p.rows) { return; }
+  let r = 1.0 / sqrt(squares / f32(p.width) + p.eps);
+  for (var i = lane; i < p.width; i += ${LANES}) {
+    out[p.out_at + at + i] = x[p.x_at + at + i] * r * ${gainOf(GAIN)}${GATE ? " * gate[p.gate_at + at + i]" : ""};
+  }
+}`;
+  },
+};
+
 /** dx = r (u - x r^2 mean(u x)), u = g gain; and every row's r, for the gains' gradient. */
 const backward: Shader = {
   name: "normBackward",
@@ -71,15 +96,23 @@ function sizesOf(x: Tensor, gain: Tensor | undefined, eps: number) {
   };
 }
 
-export const normWebgpu: NormKernel = (x, gain, eps, out) => {
-  const { constants, numbers, groups } = sizesOf(x, gain, eps);
-  (out.device as WebgpuDevice).launch(forward, constants, { x, gain, out }, numbers, groups);
-};
+export const normWebgpu: NormKernel = (x, gain, eps, out) => launch(x, gain, eps, undefined, out);
 
-export const gatedNormWebgpu: GatedNormKernel = (x, gain, eps, gate, out) => {
+export const gatedNormWebgpu: GatedNormKernel = (x, gain, eps, gate, out) => launch(x, gain, eps, gate, out);
+
+function launch(x: Tensor, gain: Tensor | undefined, eps: number, gate: Tensor | undefined, out: Tensor): void {
+  const device = out.device as WebgpuDevice;
   const { constants, numbers, groups } = sizesOf(x, gain, eps);
-  (out.device as WebgpuDevice).launch(forward, { ...constants, GATE: true }, { x, gain, gate, out }, numbers, groups);
-};
+  const operands = { x, gain, gate, out };
+  const { subgroup } = device.traits;
+  if (!subgroup || subgroup.least < 4 || numbers.rows < MANY) {
+    device.launch(forward, { ...constants, GATE: gate !== undefined }, operands, numbers, groups);
+    return;
+  }
+  const LANES = Math.min(subgroup.least, 32);
+  const own = { LANES, GAIN: constants.GAIN, GATE: gate !== undefined };
+  device.launch(aside, own, operands, numbers, groupsFor(Math.ceil(numbers.rows / (SIDE / LANES))));
+}
 
 export const normBackwardWebgpu: NormBackwardKernel = (x, gain, eps, g, dx, dgain) => {
   const { constants, numbers, groups } = sizesOf(x, gain, eps);
