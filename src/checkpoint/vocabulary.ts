@@ -59,13 +59,20 @@ export function inventVocabulary(size: number): Vocabulary {
   };
 }
 
-/** GPT-2's letters for the 256 bytes, in the order of its vocabulary: printable ones stand for themselves. */
+const isPrintable = (byte: number) =>
+  (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
+
+/** GPT-2's letter for each byte: printable ones stand for themselves, all others for letters from 256 on. */
+export function lettersOfBytes(): string[] {
+  let others = 256;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : others++));
+}
+
+/** The same in the order of GPT-2's vocabulary, printable ones first. */
 function byteLetters(): string[] {
-  const printable = (byte: number) =>
-    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
-  const bytes = Array.from({ length: 256 }, (_, byte) => byte);
-  const own = bytes.filter(printable).map((byte) => String.fromCharCode(byte));
-  return [...own, ...bytes.filter((byte) => !printable(byte)).map((_, i) => String.fromCharCode(256 + i))];
+  const letters = lettersOfBytes();
+  const rest = (printable: boolean) => letters.filter((_, byte) => isPrintable(byte) === printable);
+  return [...rest(true), ...rest(false)];
 }
 
 /** The files that a folder has beside its config for this vocabulary, as text. */

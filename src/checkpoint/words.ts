@@ -3,6 +3,7 @@ import { FormatError } from "../tensor/error.ts";
 import { ggufTokenizer } from "../tokenizer/ggml.ts";
 import { splits } from "../tokenizer/split.ts";
 import { parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { lettersOfBytes } from "./vocabulary.ts";
 
 /** A folder's two files of a tokenizer, as texts. */
 export interface TokenizerTexts {
@@ -168,4 +169,20 @@ function nameSplit(file: string, step: Step | null | undefined, whole: boolean):
   throw new FormatError(
     `${file}: pre_tokenizer: got a way to cut text that GGUF files have no name for, expected one of ${[...splits.keys()].slice(0, 8).join(", ")} and so on; write a folder`,
   );
+}
+
+/** The files of a tokenizer whose ids are the bytes of UTF-8, as models are trained on without one. */
+export function byteFiles(path: string): TokenizerTexts {
+  const level = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: true };
+  const model = {
+    type: "BPE",
+    vocab: Object.fromEntries(lettersOfBytes().map((letter, id) => [letter, id])),
+    merges: [],
+  };
+  return {
+    file: `${path}/tokenizer.json`,
+    tokenizer: JSON.stringify({ version: "1.0", added_tokens: [], pre_tokenizer: level, decoder: level, model }),
+    config: JSON.stringify({ tokenizer_class: "PreTrainedTokenizerFast", clean_up_tokenization_spaces: false }),
+    template: undefined,
+  };
 }

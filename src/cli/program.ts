@@ -62,6 +62,11 @@ const commands: Readonly<Record<string, Entry>> = {
     about: "train a converted model on beside the one that it came from, until it says what that says",
     load: async () => (await import("./heal.ts")).healCommand,
   },
+  export: {
+    usage: "<model>",
+    about: "write a model that was trained here as one that other engines load, where one computes just this",
+    load: async () => (await import("./export.ts")).exportCommand,
+  },
   plan: {
     usage: "[models...]",
     about: "how much context fits, how fast a model can be, and what engines keep: counted, on any machine",

@@ -1,19 +1,12 @@
 import { z } from "zod";
 import { cacheValues } from "../attention/define.ts";
-import { ggufHeader, tableTensors, typedTensor } from "../checkpoint/recast.ts";
 import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
-import { describeGguf } from "../family/header.ts";
-import { writeFolder } from "../file/atomic.ts";
-import type { Metadata } from "../file/metadata.ts";
-import { safetensorsChunks } from "../file/safetensors.ts";
-import { writeGguf } from "../file/writer.ts";
-import { FormatError } from "../tensor/error.ts";
 import { entriesAlong, filesAlong } from "./beside.ts";
 import { card } from "./card.ts";
 import { convertedTensors } from "./checkpoint.ts";
 import type { Conversion, Price } from "./convert.ts";
-import type { Numbers64 } from "./grouped.ts";
+import { nameOf, type WrittenType, writeCheckpoint } from "./files.ts";
 import { latentAttention } from "./latent.ts";
 import { Shelf } from "./shelf.ts";
 import {
@@ -26,10 +19,6 @@ import {
   targetFactors,
   targetLayer,
 } from "./target.ts";
-
-/** The types of matrices that are written; a folder takes the first two. */
-export const writtenTypes = ["F32", "BF16", "F16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K"] as const;
-type WrittenType = (typeof writtenTypes)[number];
 
 /** How a conversion is written. */
 export interface WriteOptions {
@@ -64,7 +53,7 @@ export async function writeConversion(
   out: string,
   { type = "F32", as, signal, watch }: WriteOptions = {},
 ): Promise<Written> {
-  const { opened } = conversion;
+  const { opened, path } = conversion;
   const { model } = opened;
   const gguf = out.endsWith(".gguf");
   const count = model.layers.length;
@@ -95,59 +84,18 @@ export async function writeConversion(
   const kept = findFamily(config).model(config).layers;
   const after = kept.reduce((sum, { attention }) => sum + cacheValues(attention.variant, attention.sizes), 0) / count;
   const price = { ...predicted, after };
-  const what = { conversion, target, config, price, make: async (i: number) => latentAttention(await made(i)).numbers };
-  if (target.gguf) await writeFile(out, what, type);
-  else await writeDirectory(out, what, type);
+  const factors = targetFactors(target, model);
+  const make = async (i: number) => latentAttention(await made(i)).numbers;
+  await writeCheckpoint(out, type, {
+    config,
+    tensors: (written, targets) => convertedTensors({ opened, model: written, targets, factors, make }),
+    card: card(path, price, target),
+    name: nameOf(path),
+    files: () => filesAlong(path, opened),
+    tokenizer: () => entriesAlong(path, opened),
+    // Numbers that are small for the norm's sake are beneath what blocks and float16 hold.
+    exact: (parameter) => target.still === "shrunk" && /\.attention\.(wDKV|wKR|wDQ)$/.test(parameter),
+  });
   await shelf.clear();
   return { price, target, config, found };
 }
-
-/** What is to be written, once it is known what that is. */
-interface What {
-  readonly conversion: Conversion;
-  readonly target: Target;
-  readonly config: Config;
-  readonly price: Price;
-  make(layer: number): Promise<Numbers64>;
-}
-
-async function writeDirectory(out: string, { conversion, target, price, make, ...what }: What, type: WrittenType) {
-  const { opened, path } = conversion;
-  if (type !== "F32" && type !== "BF16")
-    throw new FormatError(`--type: got ${type}, expected F32 or BF16 in a folder; name a .gguf file`);
-  const config: Config = { ...what.config, torch_dtype: { F32: "float32", BF16: "bfloat16" }[type] };
-  const family = findFamily(config);
-  const model = family.model(config);
-  const [targets, factors] = [family.sources(model, config), targetFactors(target, opened.model)];
-  const tensors = convertedTensors({ opened, model, targets, factors, make }).map(({ name, shape, plain, data }) => ({
-    name,
-    shape,
-    data,
-    dtype: plain || shape.length < 2 ? ("F32" as const) : type,
-  }));
-  await writeFolder(out, [
-    { name: "config.json", chunks: [`${JSON.stringify(config, null, 1)}\n`] },
-    ...(await filesAlong(path, opened)),
-    { name: "README.md", chunks: [card(path, price, target)] },
-    { name: "model.safetensors", chunks: safetensorsChunks("model.safetensors", tensors, { format: "pt" }) },
-  ]);
-}
-
-async function writeFile(out: string, { conversion, target, config, price, make }: What, type: WrittenType) {
-  const { opened, path } = conversion;
-  const { tables, sources: targets } = describeGguf(config, "absorbed");
-  const model = findFamily(config).model(config);
-  const factors = targetFactors(target, opened.model);
-  const tensors = convertedTensors({ opened, model, targets, factors, make });
-  const header = ggufHeader(config, await entriesAlong(path, opened), type, "absorbed", nameOf(path));
-  const about: Metadata = new Map([
-    ...header,
-    ["general.description", { type: "string", value: card(path, price, target) }],
-  ]);
-  // Numbers that are small for the norm's sake are beneath what blocks and float16 hold.
-  const small = (parameter: string) => target.still === "shrunk" && /\.attention\.(wDKV|wKR|wDQ)$/.test(parameter);
-  const typed = tensors.map((tensor) => typedTensor(tensor, type, small));
-  await writeGguf(out, about, [...tableTensors(tables), ...typed]);
-}
-
-const nameOf = (path: string) => path.split("/").filter(Boolean).at(-1) ?? path;

@@ -1,0 +1,140 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadModel } from "../src/checkpoint/load.ts";
+import { writeSampleFolder } from "../src/checkpoint/sample.ts";
+import { exportModel } from "../src/convert/export.ts";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { biform } from "../src/family/biform.ts";
+import { writeFolder } from "../src/file/atomic.ts";
+import { safetensorsChunks } from "../src/file/safetensors.ts";
+import { load } from "../src/generate/load.ts";
+import { Session } from "../src/generate/session.ts";
+import { formsOf, parametersOf } from "../src/model/model.ts";
+import { Random } from "../src/tensor/random.ts";
+import { sizeOf } from "../src/tensor/tensor.ts";
+
+let dir = "";
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-export-"));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+/** A checkpoint as `biform train` leaves it, of random weights, gains and biases among them. */
+async function trained(name: string, attention: string, more: object = {}): Promise<string> {
+  const config = {
+    architectures: ["BiformForCausalLM"],
+    model_type: "biform",
+    attention,
+    vocab_size: 256,
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    intermediate_size: 40,
+    tie_word_embeddings: true,
+    max_position_embeddings: 64,
+    ...more,
+  };
+  const random = new Random(7);
+  const tensors = parametersOf(biform.model(config)).map(({ name, shape }) => {
+    const gain = /norm|\.g[A-Z]/.test(name) ? 1 : 0;
+    return { name, shape, data: Float32Array.from(random.normals(sizeOf(shape), 0.3), (x) => x + gain) };
+  });
+  const path = join(dir, name);
+  await writeFolder(path, [
+    { name: "config.json", chunks: [JSON.stringify(config)] },
+    { name: "model.safetensors", chunks: safetensorsChunks("x", tensors, { format: "pt" }) },
+  ]);
+  return path;
+}
+
+const device = new ReferenceDevice();
+const ids = Int32Array.from(new TextEncoder().encode("a latent"));
+
+async function logitsOf(path: string, form?: string): Promise<Float64Array> {
+  const { model, weights } = await loadModel(path, device);
+  const session = new Session(model, weights, { context: ids.length });
+  const logits = Float64Array.from(await session.append(ids, form === undefined ? {} : { form }).read());
+  session.free();
+  return logits;
+}
+
+const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+
+describe("a model that was trained here", () => {
+  test.each([
+    ["MHA", "llama", "llama"],
+    ["GQA2-128", "llama", "llama"],
+    ["MQA", "llama", "llama"],
+    ["GQA2-128-QKNorm", "qwen3", "qwen3"],
+    ["MLA", "deepseek_v3", "deepseek2"],
+    ["MLA-QLoRA", "deepseek_v3", "deepseek2"],
+  ])("%s is %s, the same in every form", async (spec, architecture, gguf) => {
+    const path = await trained(spec, spec, { tie_word_embeddings: spec !== "MLA" });
+    const expected = await logitsOf(path);
+    for (const out of [join(dir, `${spec}-out`), join(dir, `${spec}.gguf`)]) {
+      expect((await exportModel(path, out)).architecture).toBe(architecture);
+      const { model } = await loadModel(out, device);
+      // Sums of some hundred products in another order: rounding of float64.
+      for (const form of formsOf(model)) expect(farthest(expected, await logitsOf(out, form))).toBeLessThan(1e-10);
+      const { tokenizer, context, config, close } = await load(out, { device });
+      expect(tokenizer!.encode("ä b")).toEqual(Int32Array.from(new TextEncoder().encode("ä b")));
+      expect(tokenizer!.decode([0xc3, 0xa4])).toBe("ä");
+      expect([context, config.model_type]).toEqual([64, architecture]);
+      close();
+    }
+    expect((await readFile(join(dir, `${spec}.gguf`))).includes(`general.architecture`)).toBe(true);
+    expect((await readFile(join(dir, `${spec}.gguf`))).includes(gguf)).toBe(true);
+    expect(await readdir(join(dir, `${spec}-out`))).toEqual([
+      "README.md",
+      "config.json",
+      "model.safetensors",
+      "tokenizer.json",
+      "tokenizer_config.json",
+    ]);
+  });
+
+  test.each([
+    [
+      "GLA2",
+      /llama: layers\.0\.variant got "GLA", which would be "GQA"; qwen3: .*; deepseek_v3: layers\.0\.variant got "GLA", which would be "MLA"/,
+    ],
+    ["[MLA,MHA]", /deepseek_v3: layers\.1\.variant got "GQA", which would be "MLA"/],
+    ["GQA2-128-PR", /llama: layers\.0\.sizes\.n got 6, which would be 0/],
+    ["GQA2-128-W32", /llama: layers\.0\.window got 32, which would be nothing/],
+    ["MHA-NoPE", /llama: layers\.0\.sizes\.n got 8, which would be 0/],
+    ["MLA-NoPE", /deepseek_v3: layers\.0\.frequencies\.0 got nothing, which would be 1/],
+    ["MLA-PlainLatent", /deepseek_v3: layers\.0\.sizes\.with got {"plainLatent":true}, which would be nothing/],
+    ["MLA-OLoRA", /deepseek_v3: layers\.0\.sizes\.o got 11, which would be 0/],
+  ])("%s is none of other engines', by name, and is written as Biform's own", async (spec, message) => {
+    const path = await trained(spec, spec);
+    const out = join(dir, "refused");
+    await expect(exportModel(path, out)).rejects.toThrow(message);
+    expect(await readdir(dir)).not.toContain("refused");
+    const file = join(dir, "own.gguf");
+    expect((await exportModel(path, file, { as: "biform" })).architecture).toBe("biform");
+    expect(await logitsOf(file)).toEqual(await logitsOf(path));
+  });
+
+  test("what is stock already is none", async () => {
+    await writeSampleFolder(join(dir, "own"), { ...biform.read({ ...ownOf("MHA") }) }, { seed: 1, type: "F32" });
+    await exportModel(join(dir, "own"), join(dir, "stock"));
+    await expect(exportModel(join(dir, "stock"), join(dir, "again"))).rejects.toThrow(
+      /got "llama", expected a model in Biform's own format/,
+    );
+    await expect(exportModel(join(dir, "own"), join(dir, "no"), { as: "deepseek_v3" })).rejects.toThrow(
+      /a model that deepseek_v3 does not compute/,
+    );
+  });
+});
+
+const ownOf = (attention: string) => ({
+  model_type: "biform",
+  attention,
+  vocab_size: 300,
+  hidden_size: 32,
+  num_hidden_layers: 1,
+  num_attention_heads: 4,
+});
