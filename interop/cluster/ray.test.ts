@@ -23,7 +23,16 @@ const nodes = new Map<string, ChildProcess>();
 let address: string;
 
 /** A node as processes of their own: when their first ends, all end, as those of a machine without power. */
-function start(name: string, ...words: string[]): void {
+async function start(name: string, ...words: string[]): Promise<void> {
+  // Told its agents' ports, a node does not wait for their files, and give up, where the machine is slow.
+  const ports = await freePorts(4);
+  const agents = [
+    "dashboard-agent-grpc-port",
+    "dashboard-agent-listen-port",
+    "metrics-export-port",
+    "runtime-env-agent-port",
+  ];
+  words.push(...agents.map((agent, i) => `--${agent}=${ports[i]}`));
   const common = ["--block", "--disable-usage-stats", "--object-store-memory", "100000000"];
   const child = spawn(
     "unshare",
@@ -62,7 +71,7 @@ beforeAll(async () => {
     if (tries > 240) throw new Error("ray: got no answer of its jobs within four minutes");
     await wait(1000);
   }
-  for (const name of ["a", "b"]) start(name, "--address", `127.0.0.1:${port}`, "--num-cpus", "1");
+  for (const name of ["a", "b"]) await start(name, "--address", `127.0.0.1:${port}`, "--num-cpus", "1");
 }, minutes(15));
 
 afterAll(() => {

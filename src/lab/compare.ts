@@ -3,9 +3,10 @@ import type { Device } from "../tensor/tensor.ts";
 import type { Progress } from "../train/train.ts";
 import { type Matched, match } from "./match.ts";
 import type { Pace } from "./pace.ts";
+import { looksOf, unresolved } from "./resolve.ts";
 import type { VariantResult } from "./result.ts";
 import { performRun, type RunRecord } from "./run.ts";
-import { type CompareSettings, flopsPace, forecast, runsOf, totalForecast } from "./schedule.ts";
+import { type CompareSettings, flopsPace, forecast, forecastOf, runsOf } from "./schedule.ts";
 import type { Shelf } from "./shelf.ts";
 import { bestRate, summarise } from "./summary.ts";
 
@@ -42,31 +43,41 @@ export async function compare(
   const matched = match(settings.variants, { ...settings.model, vocabulary }, settings.goal);
   const pace = new Map(matched.map((m) => [m.pattern, paces?.get(m.pattern) ?? flopsPace(m, settings.goal)]));
   const learnt = { text: bytesPerToken !== undefined };
-  const total = totalForecast(settings, matched, pace, learnt);
-  let done = 0;
+  const looks = looksOf(settings.seeds, settings.until);
   const records = new Map<Matched, RunRecord[]>(matched.map((m) => [m, []]));
-  for (const run of runsOf(settings, matched)) {
-    const { matched: m, seed, sweep } = run;
-    const kept = records.get(m)!;
-    const rate = sweep ?? bestRate(kept, settings.rates);
-    const name = `${m.pattern}, seed ${seed}, rate ${rate}`;
-    let record = await shelf.get(name);
-    const { training, after } = forecast(settings, run, pace.get(m.pattern)!, learnt);
-    if (!record) {
-      const data = source(seed);
-      const tell = (progress: Progress, loss?: number) =>
-        watch({ spec: m.pattern, seed, done: (done + training(progress.step)) / total, progress, loss });
-      record = await performRun(settings, { matched: m, seed, rate }, data, device, {
-        signal,
-        checkpoint: { dir: shelf.folder(name), every: Number.POSITIVE_INFINITY },
-        onStart: tell,
-        onStep: tell,
-      });
-      if (!record) return undefined;
-      await shelf.put(name, record);
+  const finish = () => summarise(records, settings, source(1), looks.length);
+  let [done, total, open, before] = [0, 0, matched, 0];
+  for (const seeds of looks) {
+    const runs = runsOf({ ...settings, seeds }, open, before + 1);
+    total += forecastOf(settings, runs, pace, learnt);
+    for (const run of runs) {
+      const { matched: m, seed, sweep } = run;
+      const kept = records.get(m)!;
+      const rate = sweep ?? bestRate(kept, settings.rates);
+      const name = `${m.pattern}, seed ${seed}, rate ${rate}`;
+      let record = await shelf.get(name);
+      const { training, after } = forecast(settings, run, pace.get(m.pattern)!, learnt);
+      if (!record) {
+        const data = source(seed);
+        const tell = (progress: Progress, loss?: number) =>
+          watch({ spec: m.pattern, seed, done: (done + training(progress.step)) / total, progress, loss });
+        record = await performRun(settings, { matched: m, seed, rate }, data, device, {
+          signal,
+          checkpoint: { dir: shelf.folder(name), every: Number.POSITIVE_INFINITY },
+          onStart: tell,
+          onStep: tell,
+        });
+        if (!record) return undefined;
+        await shelf.put(name, record);
+      }
+      kept.push(record);
+      done += training(m.steps) + after;
     }
-    kept.push(record);
-    done += training(m.steps) + after;
+    before = seeds;
+    const { until } = settings;
+    const undecided = until ? unresolved(finish(), until) : [];
+    if (undecided.length === 0) break;
+    open = matched.filter((m, i) => i === 0 || undecided.includes(m.pattern));
   }
-  return summarise(records, settings, source(1));
+  return finish();
 }

@@ -7,11 +7,15 @@ import { type TrainSettings, trainFlopsPerToken, trainWork } from "../train/trai
 import { sampleTokens } from "./continuation.ts";
 import type { Goal, Matched } from "./match.ts";
 import type { Pace } from "./pace.ts";
+import type { Until } from "./resolve.ts";
 
 /** All that decides a comparison. */
 export interface CompareSettings {
   readonly variants: readonly string[];
+  /** Seeds of each variant; with `until`, at the first look. */
   readonly seeds: number;
+  /** Adds seeds to the pairs that are not told apart yet. */
+  readonly until?: Until | undefined;
   readonly model: Omit<ModelSettings, "vocabulary">;
   readonly goal: Goal;
   readonly optimiser: OptimiserSettings;
@@ -35,13 +39,17 @@ export interface Run {
 
 /**
  * Seed by seed, so that an interruption leaves pairs. Where there are several rates, all of them are tried with the first seed,
- * and the others take the best.
+ * and the others take the best. With `from`, what comes to the seeds before it.
  */
-export function runsOf({ rates, seeds }: CompareSettings, matched: readonly Matched[]): Run[] {
+export function runsOf(
+  { rates, seeds }: Pick<CompareSettings, "rates" | "seeds">,
+  matched: readonly Matched[],
+  from = 1,
+): Run[] {
   const swept = rates.length > 1;
   const runs: Run[] = [];
-  if (swept) for (const m of matched) for (const sweep of rates) runs.push({ matched: m, seed: 1, sweep });
-  for (let seed = swept ? 2 : 1; seed <= seeds; seed++) for (const m of matched) runs.push({ matched: m, seed });
+  if (swept && from === 1) for (const m of matched) for (const sweep of rates) runs.push({ matched: m, seed: 1, sweep });
+  for (let seed = Math.max(from, swept ? 2 : 1); seed <= seeds; seed++) for (const m of matched) runs.push({ matched: m, seed });
   return runs;
 }
 
@@ -96,7 +104,17 @@ export function totalForecast(
   paces: ReadonlyMap<string, Pace>,
   learnt: Learnt,
 ): number {
-  return runsOf(settings, matched).reduce((sum, run) => {
+  return forecastOf(settings, runsOf(settings, matched), paces, learnt);
+}
+
+/** What some runs will take together. */
+export function forecastOf(
+  settings: CompareSettings,
+  runs: readonly Run[],
+  paces: ReadonlyMap<string, Pace>,
+  learnt: Learnt,
+): number {
+  return runs.reduce((sum, run) => {
     const { training, after } = forecast(settings, run, paces.get(run.matched.pattern)!, learnt);
     return sum + training(run.matched.steps) + after;
   }, 0);

@@ -4,22 +4,28 @@ import type { Source } from "../data/source.ts";
 import { modelSize } from "../model/model.ts";
 import { trainFlopsPerToken } from "../train/train.ts";
 import { cachePerLayer, type Matched } from "./match.ts";
+import { levelOf } from "./resolve.ts";
 import type { VariantResult } from "./result.ts";
 import type { RunRecord } from "./run.ts";
 import type { CompareSettings } from "./schedule.ts";
 import { meanInterval, pairedDifference } from "./statistics.ts";
 
-/** The results of variants in their order, the first of them the reference; each has one finished run at least. */
+/**
+ * The results of variants in their order, the first of them the reference; each has one finished run at least. Differences hold with
+ * 95 % over so many looks.
+ */
 export function summarise(
   records: ReadonlyMap<Matched, readonly RunRecord[]>,
   settings: CompareSettings,
   source: Source,
+  looks = 1,
 ): VariantResult[] {
+  const level = levelOf(looks);
   const results = [...records].map(([m, runs]) => summary(m, runs, settings, source));
   return results.map((result, i) =>
     i === 0
       ? result
-      : { ...result, versus: { spec: results[0]!.spec, ...pairedDifference(result.seeds, results[0]!.seeds) } },
+      : { ...result, versus: { spec: results[0]!.spec, ...pairedDifference(result.seeds, results[0]!.seeds, level) } },
   );
 }
 

@@ -3,7 +3,7 @@ import { compact, context, decimals, loss } from "../draw/quantity.ts";
 import { clip, tableWidth, toAscii, wrapNote } from "../draw/text.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
-import { fastest, rank, type Standing } from "./verdict.ts";
+import { fastest, looksAt, rank, type Standing } from "./verdict.ts";
 
 const gap = 2;
 const nameLines = 3;
@@ -96,7 +96,7 @@ export function table(result: Comparison): string {
     const [first, ...more] = breakName(names[index]!, nameWidth);
     lines.push(line(first!, row), ...more.map((part) => line(part, blank)));
   });
-  return `${[...lines, "", ...legend(standings, best), ...budget(result)].join("\n")}\n`;
+  return `${[...lines, "", ...legend(standings, best, looksAt(result.settings)), ...budget(result)].join("\n")}\n`;
 }
 
 /** How many steps there were, where the machine decided it. */
@@ -108,7 +108,7 @@ function budget({ settings: { steps, fitted_to_seconds: seconds } }: Comparison)
   );
 }
 
-function legend(standings: readonly Standing[], best: VariantResult | undefined): string[] {
+function legend(standings: readonly Standing[], best: VariantResult | undefined, looks: number): string[] {
   const counts = standings.map(({ variant }) => variant.seeds.length);
   const seeds =
     Math.min(...counts) === Math.max(...counts) ? `${counts[0]}` : `${Math.min(...counts)} to ${Math.max(...counts)}`;
@@ -118,5 +118,6 @@ function legend(standings: readonly Standing[], best: VariantResult | undefined)
     notes.push("~ not shown to differ: its difference to the lowest, paired by seed, lies within its 95 % interval");
   if (Math.max(...counts) > 1) notes.push(`± half of the 95 % interval of the mean over ${seeds} seeds (Student's t)`);
   else notes.push("one seed: no interval, so no difference can be told from noise; use --seeds 3");
+  if (looks > 1) notes.push(`differences hold with 95 % over all ${looks} looks at which seeds might have been added`);
   return notes.flatMap((note) => wrapNote(note, "  "));
 }

@@ -3,6 +3,7 @@
  * its paired interval leaves zero out, and what a run of this size cannot show stands beside what it shows.
  */
 import { compact, decimals, loss, scientific } from "../draw/quantity.ts";
+import { levelOf } from "./resolve.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "./statistics.ts";
 
@@ -27,17 +28,23 @@ export interface Verdict {
 }
 
 /** Places every variant against the one of lowest mean loss, by differences over the same seeds. */
-export function rank({ variants }: Comparison): Ranking {
+export function rank({ variants, settings }: Comparison): Ranking {
+  const level = levelOf(looksAt(settings));
   const finished = variants.filter(({ loss }) => loss.mean !== null);
   const best = finished.reduce<VariantResult | undefined>(
     (least, variant) => (least && least.loss.mean! <= variant.loss.mean! ? least : variant),
     undefined,
   );
   const standings = variants.map((variant) => {
-    const difference = pairedDifference(variant.seeds, best?.seeds ?? []);
+    const difference = pairedDifference(variant.seeds, best?.seeds ?? [], level);
     return { variant, difference, separated: variant !== best && exceeds(difference) };
   });
   return { best, standings };
+}
+
+/** Times that the numbers were looked at while seeds were added: differences hold with 95 % over all of them. */
+export function looksAt({ looks }: Comparison["settings"]): number {
+  return typeof looks === "number" && Number.isInteger(looks) && looks >= 1 ? looks : 1;
 }
 
 /** The fastest entry at the longest context (or prompt) it was measured at; undefined if none was. */
@@ -161,6 +168,11 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
   else if (pairs > 0)
     said.push(
       `Each interval holds with 95 % on its own, over ${seeds} seeds. With ${pairs} differences to the best, at least one stands out by chance in up to ${Math.min(100, 5 * pairs)} of 100 such runs, and the best is chosen by the same numbers it is judged by.`,
+    );
+  const looks = looksAt(result.settings);
+  if (looks > 1)
+    said.push(
+      `Seeds were added while pairs were not told apart, up to ${looks} looks: intervals of differences are widened to hold with 95 % over all of them (Bonferroni).`,
     );
   const ratios = variants.flatMap(({ tokens, parameters }) => (tokens && parameters ? [tokens / parameters] : []));
   if (ratios.length > 0) {
