@@ -5,6 +5,7 @@ import { openDevice } from "../device/open.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { compare } from "../lab/compare.ts";
 import { match } from "../lab/match.ts";
+import { undecidedNotes } from "../lab/resolve.ts";
 import { type Comparison, comparisonSchema } from "../lab/result.ts";
 import type { RunRecord } from "../lab/run.ts";
 import { Shelf } from "../lab/shelf.ts";
@@ -38,6 +39,17 @@ export function compareCommand(command: Command): void {
       )
       .option("--seeds <n>", "training seeds per variant, on paired batches", wholeOption("--seeds"), 3),
   )
+    .option("--until <when>", "resolved: add seeds for variants that are not told from the first one")
+    .option(
+      "--most-seeds <n>",
+      "with --until: seeds of a variant at the most (default 16)",
+      wholeOption("--most-seeds"),
+    )
+    .option(
+      "--difference <x>",
+      "with --until: the smallest difference of interest, nats per token; smaller ones need no seeds",
+      positiveOption("--difference"),
+    )
     .option("--match <what>", "parameters, flops, parameters,flops or none: what to make equal", "parameters,flops")
     .option(
       "--max-cache <n>",
@@ -83,6 +95,7 @@ Examples:
   biform compare --text shakespeare.txt --variants "MLA,GQA2-128,GQA1-256-PR" --minutes 60 --json result.json
   biform compare --variants "[GQA2-128*3,MLA],MLA" --rate 0.001,0.003,0.01
   biform compare llama/ llama-mla/ llama-small/ --text test.txt --needles 512,2048 --contexts 1024 --json c.json
+  biform compare --variants MHA,MLA --seeds 4 --until resolved --most-seeds 20 --difference 0.01 --steps 2000
   biform compare --variants MHA,MLA --seeds 8 --steps 2000 --experiment study.json
   biform compare --run study.json v1-MLA-s3
   biform compare --run study.json --on slurm --with partition=cpu cpus-per-task=4 --html study.html
@@ -171,6 +184,8 @@ async function run(options: CompareOptions): Promise<void> {
     // What follows the last step belongs to no step, and a run that diverged has fewer.
     display.update({ ...standing, done: 1, loss: undefined });
     await display.finish();
+    for (const note of settings.until ? undecidedNotes(variants, settings.seeds, settings.until) : [])
+      process.stderr.write(`${note}\n`);
     await write(options, {
       machine: machineFacts(device),
       settings: {

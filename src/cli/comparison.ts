@@ -3,6 +3,7 @@ import { splitSpecs } from "../attention/spec.ts";
 import type { Source } from "../data/source.ts";
 import type { Effort } from "../lab/fit.ts";
 import type { Goal, Matching } from "../lab/match.ts";
+import { looksOf, type Until } from "../lab/resolve.ts";
 import type { Comparison } from "../lab/result.ts";
 import type { CompareSettings } from "../lab/schedule.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
@@ -16,6 +17,9 @@ export interface CompareOptions extends Options {
   match: string;
   maxCache?: number;
   contexts: number[];
+  until?: string;
+  mostSeeds?: number;
+  difference?: number;
   needles?: number[];
   evaluations: number;
   heldOut: number;
@@ -117,6 +121,7 @@ function settingsOf(options: CompareOptions, variants: readonly string[]): Compa
   return {
     variants,
     seeds: options.seeds,
+    until: untilOf(options),
     model: modelOf(options),
     goal: {
       match: matching as Set<Matching>,
@@ -131,6 +136,25 @@ function settingsOf(options: CompareOptions, variants: readonly string[]): Compa
     floor: 0.1,
     ...effortsOf(options)[0]!,
   };
+}
+
+/** When seeds are enough, where that is decided by what they say. Throws ShapeError. */
+function untilOf({ until, mostSeeds: most = 16, difference, seeds, minutes, demo }: CompareOptions): Until | undefined {
+  if (until === undefined) {
+    if (difference !== undefined)
+      throw new ShapeError("--difference: got it without --until, expected --until resolved");
+    return undefined;
+  }
+  if (until !== "resolved") throw new ShapeError(`--until: got "${until}", expected resolved`);
+  if (minutes !== undefined || demo)
+    throw new ShapeError(
+      "--until: got a budget in time too, expected --steps, --tokens or --budget: seeds follow from what they say",
+    );
+  if (seeds < 2 || most < seeds)
+    throw new ShapeError(
+      `--seeds: got ${seeds} with --most-seeds ${most}, expected 2 or more, which say how much seeds differ, and no more than the most`,
+    );
+  return { most, difference };
 }
 
 /** The settings as a result has them; `about` is what does not stand in them. */
@@ -158,6 +182,9 @@ export function describe(
     length: goal.length,
     batch: goal.batch,
     seeds: settings.seeds,
+    ...(settings.until
+      ? { looks: looksOf(settings.seeds, settings.until).length, most_seeds: settings.until.most }
+      : {}),
     optimiser: settings.optimiser.kind,
     rates: [...settings.rates],
     warmup: settings.warmup,

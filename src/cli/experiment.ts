@@ -6,11 +6,20 @@ import { type Data, describeFile } from "../cluster/data.ts";
 import { drive, resolveKey, type Scene } from "../cluster/drive.ts";
 import type { Held } from "../cluster/engine.ts";
 import { openEngine } from "../cluster/engines.ts";
-import { describeExperiment, findRun, type Opened, openExperiment, writeExperiment } from "../cluster/experiment.ts";
+import {
+  describeExperiment,
+  extendExperiment,
+  findRun,
+  type Opened,
+  openExperiment,
+  seedsOf,
+  writeExperiment,
+} from "../cluster/experiment.ts";
 import { perform } from "../cluster/perform.ts";
 import type { Store } from "../cluster/store.ts";
 import { openStore } from "../cluster/stores.ts";
 import { openDevice } from "../device/open.ts";
+import { looksOf, undecidedNotes, unresolved } from "../lab/resolve.ts";
 import type { Comparison } from "../lab/result.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { trainWork } from "../train/train.ts";
@@ -113,9 +122,33 @@ export async function doRuns(options: Options, keys: readonly string[]): Promise
   }
 }
 
-/** Hands all runs of an experiment to an engine, follows them, and gives what they found; undefined where it was left before. */
+/**
+ * Has an engine do all runs of an experiment, and those that its first ones show to be needed, and gives what they found; undefined
+ * where it was left before.
+ */
 export async function doAll(options: Options, file: string): Promise<Comparison | undefined> {
-  const opened = await openExperiment(file);
+  for (;;) {
+    const opened = await openExperiment(file);
+    const found = await doListed(options, opened);
+    const { settings, experiment } = opened;
+    if (!found || !settings.until) return found;
+    const undecided = unresolved(found.variants, settings.until);
+    const next = looksOf(settings.seeds, settings.until).find((seeds) => seeds > seedsOf(experiment));
+    if (undecided.length === 0 || next === undefined) {
+      for (const note of undecidedNotes(found.variants, settings.seeds, settings.until))
+        process.stderr.write(`${note}\n`);
+      return found;
+    }
+    process.stderr.write(
+      `${undecided.join(", ")}: not told from ${found.variants[0]!.spec} yet; up to ${next} seeds\n`,
+    );
+    await writeExperiment(file, extendExperiment(opened, undecided, next));
+  }
+}
+
+/** Hands the runs that stand in an experiment to an engine and follows them; undefined where it was left before. */
+async function doListed(options: Options, opened: Opened): Promise<Comparison | undefined> {
+  const { file } = opened;
   const store = await openStore(whereOf(options, file));
   const engine = openEngine(options.on!, options.with, {
     biform: [process.execPath, fileURLToPath(new URL("../../bin/biform.js", import.meta.url))],

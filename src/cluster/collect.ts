@@ -1,5 +1,6 @@
 /** The report of an experiment from whatever has finished. */
 import type { Matched } from "../lab/match.ts";
+import { looksOf } from "../lab/resolve.ts";
 import type { VariantResult } from "../lab/result.ts";
 import type { RunRecord } from "../lab/run.ts";
 import { summarise } from "../lab/summary.ts";
@@ -70,7 +71,7 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
       `${file}: got no finished run in ${store.where}, expected one at least; see \`biform compare --run\``,
     );
   return {
-    variants: summarise(records, settings, opened.source(1)),
+    variants: summarise(records, settings, opened.source(1), looksOf(settings.seeds, settings.until).length),
     places: [...places.values()],
     versions: Object.fromEntries(versions),
     missing,

@@ -7,7 +7,7 @@ import type { Source } from "../data/source.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { readJson } from "../file/folder.ts";
 import { type Matched, match } from "../lab/match.ts";
-import { type CompareSettings, runsOf } from "../lab/schedule.ts";
+import { type CompareSettings, type Run, runsOf } from "../lab/schedule.ts";
 import { modelSize } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { access, createHash, dirname, resolve } from "../tensor/node.ts";
@@ -60,7 +60,14 @@ const experiment = z.strictObject({
   rates: z.array(positive).min(1).describe("Peak learning rates; with several, each variant keeps its best"),
   warmup: z.int().nonnegative(),
   floor: z.number().nonnegative().describe("Last rate, of the peak"),
-  seeds: whole,
+  seeds: whole.describe("Of each variant; with until, at the first look"),
+  until: z
+    .strictObject({
+      most: whole.describe("Seeds of a variant at the most"),
+      difference: positive.optional().describe("The smallest of interest, nats per token"),
+    })
+    .optional()
+    .describe("Runs are added for variants that are not told from the first one, at looks planned beforehand"),
   evaluations: whole,
   heldOutBatches: whole,
   contexts: z.array(whole),
@@ -120,7 +127,8 @@ export function describeExperiment(
   vocabulary: number,
   about: Pick<Experiment, "versions" | "command" | "date" | "device" | "data">,
 ): Experiment {
-  const { model, goal, optimiser, rates, warmup, floor, seeds, evaluations, heldOutBatches, contexts } = settings;
+  const { model, goal, optimiser, rates, warmup, floor, seeds, until, evaluations, heldOutBatches, contexts } =
+    settings;
   const matched = match(settings.variants, { ...model, vocabulary }, goal);
   const { width, heads, layers, intermediate, tied = true, dims = "scaled", base = 10000 } = model;
   return {
@@ -133,6 +141,7 @@ export function describeExperiment(
     warmup,
     floor,
     seeds,
+    until: until && { ...until },
     evaluations,
     heldOutBatches,
     contexts: [...contexts],
@@ -143,13 +152,34 @@ export function describeExperiment(
       intermediate: m.settings.intermediate,
       scale: m.settings.scale,
     })),
-    runs: runsOf(settings, matched).map(({ matched: m, seed, sweep }) => ({
-      key: keyOf(settings.variants.indexOf(m.pattern), m.pattern, seed, sweep),
-      variant: m.pattern,
-      seed,
-      rate: sweep ?? (rates.length > 1 ? "best" : rates[0]!),
-    })),
+    runs: entriesOf(settings, runsOf(settings, matched)),
   };
+}
+
+/** The same experiment with the runs that bring these variants and the first one to so many seeds. */
+export function extendExperiment(
+  { experiment, settings, matched }: Opened,
+  specs: readonly string[],
+  seeds: number,
+): Experiment {
+  const { runs } = experiment;
+  const more = [...matched.values()].filter((m, i) => i === 0 || specs.includes(m.pattern));
+  const entries = entriesOf(settings, runsOf({ ...settings, seeds }, more, seedsOf(experiment) + 1));
+  return { ...experiment, runs: [...runs, ...entries] };
+}
+
+/** Seeds that the experiment's runs go up to. */
+export function seedsOf({ runs }: Experiment): number {
+  return runs.reduce((most, { seed }) => Math.max(most, seed), 0);
+}
+
+function entriesOf({ rates, variants }: CompareSettings, runs: readonly Run[]): RunEntry[] {
+  return runs.map(({ matched: m, seed, sweep }) => ({
+    key: keyOf(variants.indexOf(m.pattern), m.pattern, seed, sweep),
+    variant: m.pattern,
+    seed,
+    rate: sweep ?? (rates.length > 1 ? "best" : rates[0]!),
+  }));
 }
 
 /** Writes an experiment, atomically; refuses to write over another one, whose runs would then belong to nothing. */
@@ -213,10 +243,11 @@ export function findRun({ file, experiment: { runs } }: Opened, key: string): Ru
 }
 
 function settingsOf(read: Experiment): CompareSettings {
-  const { model, goal, optimiser, rates, warmup, floor, seeds, evaluations, heldOutBatches, contexts } = read;
+  const { model, goal, optimiser, rates, warmup, floor, seeds, until, evaluations, heldOutBatches, contexts } = read;
   return {
     variants: read.variants.map(({ spec }) => spec),
     seeds,
+    until,
     model,
     goal: { ...goal, match: new Set(goal.match) },
     optimiser,
@@ -229,8 +260,8 @@ function settingsOf(read: Experiment): CompareSettings {
   };
 }
 
-/** What decides results, hashed: not when and by which words the file was written, nor which of its runs are asked for. */
-function idOf({ command: _, date: __, runs: ___, seeds: ____, ...deciding }: Experiment): string {
+/** What decides results, hashed: not when and by which words the file was written, nor how many seeds are asked for. */
+function idOf({ command: _, date: __, runs: ___, seeds: ____, until: _____, ...deciding }: Experiment): string {
   return createHash("sha256")
     .update(JSON.stringify(sorted(deciding)))
     .digest("hex")

@@ -50,3 +50,20 @@ export function seedsFor(difference: number, differences: readonly number[], loo
     if ((studentQuantile(seeds - 1, levelOf(looks)) * deviation) / Math.sqrt(seeds) <= difference) return seeds;
   return 10_000;
 }
+
+/** What to say of pairs that the most seeds did not tell apart: a sentence each, with the seeds that would. */
+export function undecidedNotes(results: readonly VariantResult[], seeds: number, until: Until): string[] {
+  const [first] = results;
+  return unresolved(results, until).map((spec) => {
+    const { seeds: own } = results.find((result) => result.spec === spec)!;
+    const others = new Map(first!.seeds.map(({ seed, loss }) => [seed, loss]));
+    const differences = own.flatMap(({ seed, loss }) => {
+      const other = others.get(seed) ?? null;
+      return loss === null || other === null ? [] : [loss - other];
+    });
+    const { difference } = until;
+    const needed = difference && seedsFor(difference, differences, looksOf(seeds, until).length);
+    const then = needed ? `; to tell a difference of ${difference} takes about ${needed}` : "";
+    return `${spec}: not told from ${first!.spec} with ${differences.length} seeds${then}`;
+  });
+}

@@ -48,8 +48,10 @@ export function runsOf(
 ): Run[] {
   const swept = rates.length > 1;
   const runs: Run[] = [];
-  if (swept && from === 1) for (const m of matched) for (const sweep of rates) runs.push({ matched: m, seed: 1, sweep });
-  for (let seed = Math.max(from, swept ? 2 : 1); seed <= seeds; seed++) for (const m of matched) runs.push({ matched: m, seed });
+  if (swept && from === 1)
+    for (const m of matched) for (const sweep of rates) runs.push({ matched: m, seed: 1, sweep });
+  for (let seed = Math.max(from, swept ? 2 : 1); seed <= seeds; seed++)
+    for (const m of matched) runs.push({ matched: m, seed });
   return runs;
 }
 
