@@ -49,7 +49,7 @@ beforeAll(async () => {
   if (lacks) return;
   const [port, dashboard] = (await freePorts(2)) as [number, number];
   // No runs on the head, which also has the jobs' drivers.
-  start(
+  await start(
     "head",
     "--head",
     "--port",
