@@ -898,6 +898,107 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     }
   });
 
+  test("opens from a folder that is dropped, and from one at an address", async () => {
+    const dir = join(folder, "dropped");
+    await writeSampleFolder(dir, presetConfig("deepseek2", "tiny"), { seed: 2, type: "F32" });
+    const page = await open("#tab=run");
+    await page.setInputFiles("#run-folder", dir);
+    const expected = await answer(page);
+    await page.click("#run-make");
+    await says(page, "#run-about", /answers/);
+    // As a hand does: what is dropped is a folder of the disk.
+    const hand = await page.context().newCDPSession(page);
+    const data = { items: [], files: [dir], dragOperationsMask: 1 };
+    for (const type of ["dragEnter", "dragOver", "drop"] as const)
+      await hand.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+    await says(page, "#run-about", /^dropped: 2 layers/);
+    expect(await answer(page)).toBe(expected);
+    const headers = {
+      "access-control-allow-origin": "*",
+      "access-control-allow-headers": "range",
+      "access-control-expose-headers": "content-range, etag",
+      etag: '"1"',
+    };
+    const names = readdirSync(dir);
+    const far = createServer((request, response) => {
+      if (request.method === "OPTIONS") return void response.writeHead(204, headers).end();
+      const name = names.find((one) => request.url === `/checkpoint/${one}`);
+      if (!name) return void response.writeHead(404, headers).end();
+      ranged(readFileSync(join(dir, name)), headers)(request, response);
+    });
+    await new Promise<void>((listens) => far.listen(0, "127.0.0.1", listens));
+    const other = await browser.newContext();
+    contexts.push(other);
+    try {
+      const away = await other.newPage();
+      await away.goto(`${server.url}#tab=run`);
+      await away.locator("html[data-ready]").waitFor();
+      await away.fill("#run-address", `http://127.0.0.1:${(far.address() as AddressInfo).port}/checkpoint`);
+      await away.click("#run-fetch button");
+      await says(away, "#run-about", /2 layers/);
+      expect(await answer(away)).toBe(expected);
+    } finally {
+      await other.close();
+      far.closeAllConnections();
+      far.close();
+    }
+  });
+
+  test("says what to do where a GPU's memory ends, and goes on with a model that fits", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext()).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=run`);
+      await page.locator("html[data-ready]").waitFor();
+      await page.selectOption("#run-device", "webgpu");
+      await page.click("#run-make");
+      await says(page, "#run-about", /on the GPU/);
+      // The next device has no room for what it is asked for, as drivers tell it: later, by an event.
+      await page.workers()[0]!.evaluate(() => {
+        const { createBuffer } = GPUDevice.prototype;
+        GPUDevice.prototype.createBuffer = function (descriptor) {
+          GPUDevice.prototype.createBuffer = createBuffer;
+          const error = new GPUOutOfMemoryError("Out of memory");
+          setTimeout(() => this.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error })));
+          return createBuffer.call(this, descriptor);
+        };
+      });
+      await page.click("#run-make");
+      await says(page, "#run-problem", /Out of memory.*use a smaller model, batch or context/);
+      await page.click("#run-make");
+      await says(page, "#run-about", /on the GPU/);
+      await ask(page, "Who is there?", 3);
+      await idle(page);
+      expect(await text(page, "run-problem")).toBe("");
+    } finally {
+      await gpu.close();
+    }
+  });
+
+  test("writes on after the page was frozen in the background, and in two tabs at once", async () => {
+    const path = join(folder, "twice.gguf");
+    await writeSampleGguf(path, presetConfig("deepseek2", "tiny"), { seed: 2, type: "F32" });
+    const page = await open("#tab=run");
+    await page.setInputFiles("#run-file", path);
+    const expected = await answer(page);
+    const other = await page.context().newPage();
+    await other.goto(`${server.url}#tab=run`);
+    await other.locator("html[data-ready]").waitFor();
+    await other.setInputFiles("#run-file", path);
+    await page.click("#run-clear");
+    const both = await Promise.all([answer(page), answer(other)]);
+    expect(both).toEqual([expected, expected]);
+    await page.click("#run-clear");
+    const hand = await page.context().newCDPSession(page);
+    await ask(page, "Who is there?", 12);
+    await hand.send("Page.setWebLifecycleState", { state: "frozen" });
+    await other.waitForTimeout(500);
+    await hand.send("Page.setWebLifecycleState", { state: "active" });
+    await idle(page);
+    expect(await page.locator("#run-text").textContent()).toBe(expected);
+  });
+
   test("has its forms chosen by what the page measures, which it keeps", async () => {
     const page = await open("#tab=run");
     await page.click("#run-make");
