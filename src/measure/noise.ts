@@ -29,9 +29,12 @@ export function noiseParams(device: Device, { variant, sizes }: Attention): Part
   );
 }
 
-/** A cache of so many tokens. The caller frees it. Throws DeviceError where memory is full. */
+/**
+ * A cache of so many tokens, in memory of its own: as a layer's of a model those of one layer would share a buffer, and a few of
+ * them need not fit one. The caller frees it. Throws DeviceError where memory is full.
+ */
 export function fillCache(device: Device, attention: Attention, tokens: number, type: CacheType): Cache {
-  const cache = new Cache(device, attention, Number.POSITIVE_INFINITY, type);
+  const cache = new Cache(device, { ...attention }, Number.POSITIVE_INFINITY, type);
   const most = Math.min(tokens, 1024);
   try {
     scope(device, () => {
