@@ -8,15 +8,3 @@ export const long = process.env.BIFORM_LONG === "1";
 export function share(all: number): number {
   return long ? all : Math.ceil(all / 12);
 }
-
-/**
- * How long a target is fuzzed that has a time: for so many seconds, and at least so many cases, so that a slow machine tries fewer
- * and fails by none; or all cases. The same seeds in the same order, whatever the time.
- */
-export function fuzzing({ all, least }: { all: number; least: number }): {
-  cases?: number;
-  least?: number;
-  milliseconds?: number;
-} {
-  return long ? { cases: all } : { least, milliseconds: 25_000 };
-}

@@ -4,6 +4,7 @@ import type { Attention } from "../attention/layer.ts";
 import { expandedCache } from "../attention/unfold.ts";
 import { chooseForm, type Machine, predict, type StepSizes } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
+import type { Device } from "../tensor/device.ts";
 import { type CacheType, numberBytes } from "../tensor/page.ts";
 
 /** Tokens times layers that ran in each form: in steps of several tokens, and of one. */
@@ -71,9 +72,9 @@ export type Keep = "declared" | "unfolded" | "faster";
 
 /** What decides between the two. */
 export interface Room {
-  /** Most tokens, and bytes there are for all of them. */
+  /** Most tokens, and where their cache lies. */
   readonly context: number;
-  readonly bytes: number;
+  readonly device: Device;
   readonly type: CacheType;
   readonly machine: Machine;
 }
@@ -82,9 +83,9 @@ export interface Room {
  * The same model with keys and values in the cache of layers that unfold: of all, or of those that decode faster so at the full
  * context, as long as they fit.
  */
-export function keepForms(model: Model, keep: Keep, { context, bytes, type, machine }: Room): Model {
+export function keepForms(model: Model, keep: Keep, { context, device, type, machine }: Room): Model {
   if (keep === "declared" || (keep === "faster" && !Number.isFinite(context))) return model;
-  let left = bytes;
+  let left = device.freeBytes;
   if (keep === "faster") for (const { attention } of model.layers) left -= declaredBytes(attention, context, type);
   const layers = model.layers.map((layer) => {
     const variant = expandedCache(layer.attention.variant);

@@ -41,8 +41,8 @@ export class Session {
   /** Throws DeviceError where the context's cache is larger than what memory is left; nothing is allocated then. */
   constructor(given: Model, weights: Weights, options: SessionOptions = {}) {
     const { context = Number.POSITIVE_INFINITY, cache = "f32", machine = commonMachine, keep = "declared" } = options;
-    const bytes = weights.get("embed")!.device.freeBytes;
-    const model = keepForms(given, keep, { context, bytes, type: cache, machine });
+    const { device } = weights.get("embed")!;
+    const model = keepForms(given, keep, { context, device, type: cache, machine });
     const homes = layerDevices(model, weights);
     const devices = [...new Set([...weights.values()].map((t) => t.device))];
     this.context = context;

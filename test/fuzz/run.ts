@@ -22,8 +22,7 @@ const CASE_LIMIT = 600_000;
 const HEAP_LIMIT = 512;
 
 /**
- * Reads hurt files in a thread of its own: `cases` of them, or as many as the time allows and at least `least`, however long these
- * take. Case i is made from seed + i alone.
+ * Reads hurt files in a thread of its own: `cases` of them, or as many as the time allows. Case i is made from seed + i alone.
  *
  * @returns how many there were, and the first failure: an untyped error, a broken promise, a case without end, or one that
  * takes all memory.
@@ -32,14 +31,12 @@ export function fuzz({
   target,
   seed,
   cases = Number.POSITIVE_INFINITY,
-  least = 0,
   milliseconds = Number.POSITIVE_INFINITY,
   watch,
 }: {
   target: TargetName;
   seed: number;
   cases?: number;
-  least?: number;
   milliseconds?: number;
   watch?: (news: News) => void;
 }): Promise<News> {
@@ -61,7 +58,7 @@ export function fuzz({
     const timer = setInterval(() => {
       const now = performance.now();
       if (now - heard > CASE_LIMIT) end({ ...last, failure: `seed ${begun[0]}: no end after ${CASE_LIMIT / 1000} s` });
-      else if (now - start > milliseconds && last.cases >= least) end(last);
+      else if (now - start > milliseconds) end(last);
     }, 100);
     worker.on("message", (news: News) => {
       heard = performance.now();
