@@ -1,3 +1,4 @@
+import { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { inventVocabulary } from "../src/checkpoint/vocabulary.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
@@ -11,6 +12,7 @@ import type { Form } from "../src/server/constrain/grammar.ts";
 import { untilFreed } from "../src/server/form.ts";
 import { parserFor } from "../src/server/parse/parser.ts";
 import { whenCalled } from "../src/server/when.ts";
+import { DeviceError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 import { ggufTokenizer } from "../src/tokenizer/ggml.ts";
 import { byteTokenizer, type Tokenizer } from "../src/tokenizer/tokenizer.ts";
@@ -438,6 +440,44 @@ describe("what cannot be heeded is refused by name", () => {
     held.push(await open(9));
     for (const constraint of held) constraint.free();
   });
+});
+
+/** The number of a new thread: they are counted. */
+function nextThread(): number {
+  const worker = new Worker("0", { eval: true });
+  const { threadId } = worker;
+  void worker.terminate();
+  return threadId;
+}
+
+test("a thread is kept for the next grammar, for that of another vocabulary too; one that is at work is not", async () => {
+  const bytes: Writing = { tokenizer: byteTokenizer, vocabulary: 256, end: new Set() };
+  const some = await openConstrainer(bytes);
+  for (let i = 1; i <= 8; i++) (await some.constrain({ kind: "regex", pattern: `b{${i}}` })).free();
+  const before = nextThread();
+  for (let i = 9; i <= 20; i++) {
+    const constraint = await some.constrain({ kind: "regex", pattern: `b{${i}}` });
+    expect(write(constraint, bytes, 1)).toBe("b".repeat(i));
+  }
+  some.close();
+  const other = await openConstrainer({
+    tokenizer: bpe.tokenizer,
+    vocabulary: bpe.tokenizer.vocabulary,
+    end: new Set(bpe.end),
+  });
+  expect(nextThread() - before).toBe(1);
+  // What was begun under a grammar that has gone is over, and says so; its thread is another's, in which its number is another text's.
+  const form: Form = { kind: "grammar", grammar: 'root ::= "{1}"' };
+  const left = await other.constrain(form);
+  other.close();
+  const last = await openConstrainer(bytes);
+  const text = await last.constrain(form);
+  left.accept(bpe.tokenizer.encode("{")[0]!);
+  expect(() => left.mask(new Float32Array(bpe.tokenizer.vocabulary))).toThrow(DeviceError);
+  left.free();
+  expect(write(text, bytes, 1)).toBe("{1}");
+  expect(nextThread() - before).toBe(2);
+  last.close();
 });
 
 test("with thoughts, the constraint begins after them", async () => {

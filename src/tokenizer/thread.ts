@@ -22,21 +22,15 @@ export interface Wait {
 const ASKING_MS = 5_000;
 
 /**
- * Starts the file of this name beside `base` in a thread with bounds of its own, which sees `data` and nothing of the environment but
- * where modules lie as Node has read them once: without these, reading its own takes as long as all that it does.
+ * Starts the file of this name beside `base` in a thread with bounds of its own, which sees nothing of the environment but where modules
+ * lie as Node has read them once: without these, reading its own takes as long as all that it does.
  */
-export async function startBounded(
-  name: string,
-  base: string,
-  { memory, stack }: Bounds,
-  data?: unknown,
-): Promise<Worker> {
+export async function startBounded(name: string, base: string, { memory, stack }: Bounds): Promise<Worker> {
   if (!Thread) throw new DeviceError("thread: got no Node, expected it; what is bounded elsewhere runs without one");
   const { NODE_COMPILE_CACHE: read } = process.env;
   const worker = new Thread(new URL(`${name}.${base.endsWith(".ts") ? "ts" : "js"}`, base), {
     execArgv: [],
     env: read === undefined ? {} : { NODE_COMPILE_CACHE: read },
-    workerData: data,
     resourceLimits: { maxOldGenerationSizeMb: memory, maxYoungGenerationSizeMb: 32, stackSizeMb: stack },
   });
   // One that was ended may still report an error, for which nobody waits.

@@ -11,6 +11,9 @@ import { pieceOf } from "./vocabulary.ts";
 const MASK_LIMIT = 5_000;
 /** Of the seconds of work that a grammar may take, how many times as many may pass on a machine that is busy. */
 const PATIENCE = 6;
+/** Seconds in which a thread is to have forgotten a grammar, and bytes that its library may have then, to be kept for the next. */
+const CLEARING = 0.1;
+const KEPT_BYTES = 128 * 2 ** 20;
 
 /** A thread that holds one compiled grammar, for any number of sequences. */
 export interface Thread {
@@ -23,17 +26,51 @@ export interface Thread {
   close(): void;
 }
 
+/** A thread without a grammar, for the next one: starting one takes longer than compiling most. */
+let spare: Promise<Worker | undefined> | undefined;
+
+async function takeWorker(): Promise<Worker> {
+  const kept = spare;
+  spare = undefined;
+  const worker = await kept;
+  // One that has ended meanwhile has no number.
+  if (worker && worker.threadId >= 0) return worker;
+  return startBounded("./work", import.meta.url, { memory: 256, stack: 16 });
+}
+
+/** Keeps a thread for the next grammar, where there is none yet and it forgets its own at once. */
+function keepWorker(worker: Worker): void {
+  if (spare) {
+    void worker.terminate();
+    return;
+  }
+  const order: Order = { kind: "clear" };
+  const wait = { seconds: CLEARING, patience: PATIENCE * CLEARING, missing: "none cleared" };
+  const cleared = awaitMessage<Answer>(worker, wait, () => worker.postMessage(order)).then(
+    (answer) => answer.kind === "cleared" && answer.bytes <= KEPT_BYTES,
+    () => false,
+  );
+  const kept = cleared.then((fit) => {
+    if (fit) return worker;
+    void worker.terminate();
+    if (spare === kept) spare = undefined;
+    return undefined;
+  });
+  spare = kept;
+}
+
 /**
- * Compiles a grammar in a thread of its own: it is a program from a stranger, which may take any time and memory, and stops nobody
- * else, in so many seconds. The thread works out what may follow a token while the model runs, so that masks cost hardly anything.
+ * Compiles a grammar in a thread that has no other: it is a program from a stranger, which may take any time and memory, and stops
+ * nobody else, in so many seconds. The thread works out what may follow a token while the model runs, so that masks cost hardly
+ * anything. Closed in good order, it is kept for the next grammar.
  *
  * Errors: FormatError for a grammar that the library does not take, or that takes too much time or memory; DeviceError where the machine
  * gives it no time.
  */
 export async function startThread(task: Task, seconds: number): Promise<Thread> {
-  const worker = await startBounded("./work", import.meta.url, { memory: 256, stack: 16 }, task);
+  const worker = await takeWorker();
   try {
-    await awaitCompiled(worker, seconds);
+    await awaitCompiled(worker, task, seconds);
   } catch (error) {
     void worker.terminate();
     throw error;
@@ -41,28 +78,32 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
   let last = 0;
   let alive = true;
   const open = new Set<number>();
+  // Once it has ended here it may be another's.
   const end = () => {
+    if (alive) void worker.terminate();
     alive = false;
-    void worker.terminate();
   };
-  const ended = new Promise<void>((resolve) => {
-    worker.on("exit", () => {
-      alive = false;
-      resolve();
-    });
-  });
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const exit = () => {
+    alive = false;
+    resolve();
+  };
+  worker.once("exit", exit);
+  const tell = (order: Order) => {
+    if (alive) worker.postMessage(order);
+  };
   return {
     start() {
       const id = last++;
       open.add(id);
       const shared = new Int32Array(new SharedArrayBuffer(4 * (HEAD + Math.ceil(task.size / 32))));
-      worker.postMessage({ kind: "open", id, shared } satisfies Order);
+      tell({ kind: "open", id, shared });
       const sequence = new Sequence(task, shared, () => alive, end);
       return {
         mask: (logits) => sequence.mask(logits),
         accept(token) {
           sequence.expect(token);
-          worker.postMessage({ kind: "accept", id, token } satisfies Order);
+          tell({ kind: "accept", id, token });
         },
         get ready() {
           return sequence.ready;
@@ -72,7 +113,7 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
         },
         endless: task.end.length === 0,
         free() {
-          if (open.delete(id)) worker.postMessage({ kind: "free", id } satisfies Order);
+          if (open.delete(id)) tell({ kind: "free", id });
         },
       };
     },
@@ -80,22 +121,25 @@ export async function startThread(task: Task, seconds: number): Promise<Thread> 
       return open.size;
     },
     ended,
-    close: end,
+    close() {
+      if (!alive) return;
+      exit();
+      worker.off("exit", exit);
+      keepWorker(worker);
+    },
   };
 }
 
-/** Waits until a thread has compiled its grammar. */
-async function awaitCompiled(worker: Worker, seconds: number): Promise<void> {
+/** Waits until a thread has compiled a grammar. */
+async function awaitCompiled(worker: Worker, task: Task, seconds: number): Promise<void> {
   const refuse = (got: string) =>
     new FormatError(`constraint: got ${got.slice(0, 300)}, expected a grammar that can be compiled; make it simpler`);
-  const answer = await awaitMessage<Answer>(worker, {
-    seconds,
-    patience: PATIENCE * seconds,
-    missing: "none compiled",
-  }).catch((error) => {
+  const order: Order = { kind: "compile", task };
+  const wait = { seconds, patience: PATIENCE * seconds, missing: "none compiled" };
+  const answer = await awaitMessage<Answer>(worker, wait, () => worker.postMessage(order)).catch((error) => {
     throw error instanceof DeviceError ? error : refuse(error.message);
   });
-  if (answer.kind !== "ready") throw refuse(`"${answer.reason}"`);
+  if (answer.kind === "failed") throw refuse(`"${answer.reason}"`);
 }
 
 /** What a thread tells of one sequence, waited for where it is asked. */
