@@ -426,7 +426,10 @@ describe("what cannot be heeded is refused by name", () => {
     const hasty = await openConstrainer({ tokenizer: byteTokenizer, vocabulary: 256, end: new Set() }, { seconds: 2 });
     const classes = Array.from({ length: 600 }, (_, i) => `"${i}" [a-z${i % 10}]{${10_000 - i}}`);
     const grammar = `root ::= ${classes.join(" ")}`;
-    await expect(hasty.constrain({ kind: "grammar", grammar })).rejects.toThrow(/got none compiled in 2 s/);
+    // A machine that gives the thread no time says that instead.
+    await expect(hasty.constrain({ kind: "grammar", grammar })).rejects.toThrow(
+      /got none compiled in 2 s|s to work in within \d+ s, expected 2 s/,
+    );
     (await hasty.constrain({ kind: "regex", pattern: "fine" })).free();
     hasty.close();
   });
