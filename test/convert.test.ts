@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Sizes } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
 import { gqa } from "../src/attention/variant/gqa.ts";
+import { adjustRanks, compressByCovariance, covarianceSpectrum, shareRanks } from "../src/convert/care.ts";
 import { multiply, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
 import { type GroupedLayer, groupedLayer, pairRow, readNumbers } from "../src/convert/grouped.ts";
@@ -15,6 +16,7 @@ import {
   type Matrix,
   rowsOf,
   scaleRows,
+  stackRows,
   transpose,
 } from "../src/convert/matrix.ts";
 import { convertLayer, fullSizes } from "../src/convert/method.ts";
@@ -385,6 +387,11 @@ describe("the subspace that changes the output least", () => {
       expect(farthest(read.values, plain[i]!)).toBeLessThan(1e-10);
       expect(farthest(read.values, all.values)).toBeGreaterThan(0.1);
     });
+    // Without text each counts once; an input as long as it is short counts by its inverse square.
+    for (const { weight, sharpness } of inputs) {
+      expect(weight).toBeGreaterThan(0);
+      for (const one of sharpness) expect(one > 0.1 && one <= 1.2).toBe(true);
+    }
   });
 
   /** What all queries give each token, in the mean of heads, by softmax as it is written. */
@@ -416,6 +423,45 @@ describe("the subspace that changes the output least", () => {
       }
     return weights;
   }
+
+  test("shares ranks so that they add up, and each goes where it explains most", () => {
+    const explained = [Float64Array.of(9, 4, 1, 1, 0, 0), Float64Array.of(5, 5, 5, 5, 5, 5), Float64Array.of(1, 0, 0)];
+    expect(shareRanks(explained, 2, (i, at) => explained[i]![at]!)).toEqual([1, 4, 1]);
+    // By CARE: 4 of 6 and 5 of 25 and nothing of nothing are left; then 1 of 2, 1 of 1.
+    expect(adjustRanks(explained, 2)).toEqual([4, 1, 1]);
+    expect(adjustRanks(explained, 3)).toEqual([4, 3, 2]);
+  });
+
+  test("by CARE is the truncated singular value decomposition that covariance weighs", () =>
+    fc.assert(
+      fc.asyncProperty(geometries, async (geometry) => {
+        const drawn = draw({ ...geometry, pairs: 2, still: 0, turns: true });
+        const layers = await layersOf(drawn);
+        const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+        const layer = gatherPositions(layers[0]!, moments[0]!, { fold: 1, collapse: 1 }).layer;
+        const c = layer.latent.rows;
+        const spectrum = covarianceSpectrum(layer, moments[0]!);
+        // C as it is shrunk, and its root by eigenvectors.
+        const plain = multiplyTransposed(multiply(layer.latent, moments[0]!), layer.latent);
+        const trace = Array.from({ length: c }, (_, i) => plain.values[i * (c + 1)]!).reduce((a, b) => a + b);
+        const { values, vectors } = eigenSymmetric(
+          fillMatrix(c, c, (i, j) => plain.values[i * c + j]! + (i === j ? (0.1 * trace) / c : 0)),
+        );
+        const root = multiply(transpose(vectors), scaleRows(vectors, values.map(Math.sqrt)));
+        const unfold = (of: LatentLayer) => stackRows(of.keys, of.values);
+        const whole = multiply(unfold(layer), root);
+        const singular = eigenSymmetric(multiplyTransposed(transpose(whole), transpose(whole))).values;
+        for (const rank of [1, Math.ceil(c / 2), c]) {
+          const { down, up } = spectrum.of(rank);
+          const small = compressByCovariance(layer, moments[0]!, rank);
+          expect(distance(small.latent, multiply(down, layer.latent))).toBe(0);
+          const error = distance(whole, multiply(multiply(unfold(layer), multiply(up, down)), root)) ** 2;
+          const tail = singular.slice(rank).reduce((a, b) => a + Math.max(0, b), 0);
+          expect(Math.abs(error - tail)).toBeLessThan(1e-7 * singular[0]! * c);
+        }
+      }),
+      { numRuns: 6 },
+    ));
 
   test("the mean rotation is the one constant that is nearest to turning", () => {
     const frequencies = Float64Array.of(1, 0.3, 0.001);

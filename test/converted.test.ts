@@ -222,6 +222,52 @@ describe("a folder that is smaller", () => {
   });
 });
 
+describe("a budget", () => {
+  const look = { text, tokens: 128, length: 32, threads: 1 } as const;
+
+  test("is shared between turned dims and latent, the same in all layers", async () => {
+    const { price, target } = await convert("llama", "third", {
+      wanted: { ...exact, method: "biform" },
+      budget: 24,
+      ...look,
+    });
+    const { c, r } = price.wanted;
+    expect([c + r, r % 2, price.after]).toEqual([24, 0, 24]);
+    expect(r).toBeGreaterThan(0);
+    expect((await configOf("third")).kv_lora_rank).toBe(c);
+    expect(target.architecture).not.toBe("biform");
+  });
+
+  test.each([
+    ["biform", 24],
+    ["care", 36],
+  ] as const)("is shared between layers by %s, which no stock config says", async (method, budget) => {
+    const wanted = { ...exact, method };
+    const to = `own-${method}`;
+    const { price, target } = await convert("llama", to, { wanted, budget, byLayer: true, ...look });
+    const { c, r } = price.wanted;
+    const ranks = price.ranks!;
+    expect(ranks.reduce((a, b) => a + b)).toBe(c * ranks.length);
+    expect([c + r, price.after]).toEqual([budget, budget]);
+    expect(new Set(ranks).size).toBeGreaterThan(1);
+    expect(target.architecture).toBe("biform");
+    expect(target.refused[0]).toMatch(/^deepseek_v3: kv_lora_rank/);
+    const after = await logitsOf(to);
+    expect(farthest(after.get("expanded")!, after.get("absorbed")!)).toBeLessThan(1e-9);
+  });
+
+  test("is refused where nothing can be made of it", async () => {
+    const open = (options: ConvertOptions) => Conversion.open(path("llama"), options);
+    await expect(open({ wanted: { ...exact, method: "biform" }, budget: 65 })).rejects.toThrow(
+      /budget: got 65 numbers, expected 4 to 64/,
+    );
+    await expect(open({ wanted: { ...exact, method: "transmla" }, budget: 40, byLayer: true })).rejects.toThrow(
+      /--by-layer: got transmla, expected biform or care/,
+    );
+    await expect(open({ wanted: { ...exact, method: "care" }, budget: 12 })).rejects.toThrow(/c: got -4/);
+  });
+});
+
 describe("a conversion that was stopped goes on", () => {
   const text2 = {
     wanted: { ...exact, method: "transmla", c: 20, r: 16 },

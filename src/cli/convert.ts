@@ -23,6 +23,8 @@ interface Options {
   fold?: number;
   balance: number;
   context: number;
+  budget?: number;
+  byLayer?: true;
   text?: string[];
   tokens: number;
   test?: string;
@@ -40,7 +42,7 @@ const help = `
 --to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
 latent of 128 numbers and one turned key of 64.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
-changes the output least; transmla and mha2mla are these papers' own recipes.
+changes the output least; transmla, mha2mla and care are these papers' own recipes.
 What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
 README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
@@ -49,6 +51,8 @@ Examples:
   biform convert llama/ --to MLA:c192:r64 --text book.txt --dry-run            what it would lose, layer by layer
   biform convert model.gguf --to MLA:c192:r64 --text book.txt --out small --test other.txt
   biform convert llama/ --to MLA:c192:r64 --method transmla --text book.txt --out small.gguf --type Q8_0   for llama.cpp
+  biform convert llama/ --to MLA --budget 128 --text book.txt --out third          a third of 384 numbers, shared as text says
+  biform convert llama/ --to MLA --budget 128 --by-layer --text book.txt --out own  and each layer with a rank of its own
   biform convert llama/ --to MLA:c128:r48 --method mha2mla --select uniform --out kept --json`;
 
 /** `biform convert`: a checkpoint of grouped heads becomes MLA. */
@@ -62,6 +66,12 @@ export function convertCommand(command: Command): void {
     .option("--fold <n>", "neighbouring frequencies that transmla takes for one", wholeOption("--fold"))
     .option("--balance <x>", "how long transmla's keys are beside values", positiveOption("--balance"), 1)
     .option("--context <n>", "tokens that biform takes turns over", wholeOption("--context"), 2048)
+    .option(
+      "--budget <n>",
+      "numbers of a token in the cache of a layer, instead of sizes: biform shares them",
+      wholeOption("--budget"),
+    )
+    .option("--by-layer", "let layers have latents of different ranks, as biform and care find them worth")
     .option("--text <file...>", "text that says what keys and values are like")
     .option("--tokens <n>", "tokens of it to look at", wholeOption("--tokens"), 8192)
     .option("--length <n>", "tokens of a sequence", wholeOption("--length", 2), 512)
@@ -129,7 +139,8 @@ async function convert(path: string, options: Options): Promise<void> {
 
 async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {
   const { c, r } = readTarget(options.to);
-  const method = options.method ?? (c === undefined && r === undefined ? "exact" : "biform");
+  const sized = c !== undefined || r !== undefined || options.budget !== undefined;
+  const method = options.method ?? (sized ? "biform" : "exact");
   const texts = await Promise.all((options.text ?? []).map(readText));
   return {
     wanted: {
@@ -142,6 +153,8 @@ async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<
       context: options.context,
       biases: options.biases,
     },
+    budget: options.budget,
+    byLayer: options.byLayer,
     text: texts.length ? texts.join("\n\n") : undefined,
     tokens: options.tokens,
     length: options.length,
@@ -168,18 +181,24 @@ async function measure(path: string, out: string, options: Options): Promise<Che
   }
 }
 
+const lengths = "Left out of the latent's squared length, %";
+const measures: Readonly<Record<(typeof methods)[number], string>> = {
+  exact: lengths,
+  biform: "What the latent's loss changes of the output, % of all it could",
+  transmla: lengths,
+  mha2mla: lengths,
+  care: "Left out of keys' and values' squared length, %",
+};
+
 function print(path: string, price: Price, losses: readonly CheckpointResult[] | undefined): void {
-  const { wanted, layers, before, after, notes } = price;
+  const { wanted, layers, ranks: own, before, after, notes } = price;
   const full = layers[0]!.lost.length - 1;
   const ranks = shownRanks(full);
   const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
   const mean = (rank: number) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length;
   console.log(`${path}: ${wanted.method}, latent ${wanted.c}, turned key ${wanted.r}\n`);
-  console.log(
-    wanted.method === "biform"
-      ? "What the latent's loss changes of the output, % of all it could, by its rank:"
-      : "Left out of the latent's squared length, %, by its rank:",
-  );
+  if (own) console.log(`Latents by layer: ${own.join(", ")}\n`);
+  console.log(`${measures[wanted.method]}, by its rank:`);
   const rows = layers.map(({ lost }, i) => [`${i}`, ...ranks.map((rank) => percent(lost[rank]!))]);
   const cache = ["cache", ...ranks.map((rank) => `${rank + spareOf(wanted) + wanted.r}`)];
   const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];

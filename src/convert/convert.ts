@@ -2,18 +2,22 @@ import { type Opened, openModel } from "../checkpoint/open.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
-import { quantisedAs, type ReadLayer, readLayer } from "./checkpoint.ts";
-import { refuseAttention } from "./grouped.ts";
+import { adjustRanks, shareRanks } from "./care.ts";
+import { quantisedAs, readLayer } from "./checkpoint.ts";
+import { type GroupedLayer, refuseAttention } from "./grouped.ts";
 import { type LatentLayer, standardiseScale } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
 import {
   checkWanted,
   convertLayer,
   fullSizes,
+  gathers,
   placePositions,
   type Seen,
-  turnComponents,
+  spareOf,
+  spectrumOf,
   type Wanted,
+  wholeLayer,
   worthOf,
 } from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
@@ -21,7 +25,7 @@ import { type Inputs, inputsOf, momentsOf, readInputs, watchInputs } from "./mom
 import { cutIds } from "./perplexity.ts";
 import { replaceAttention } from "./replace.ts";
 import type { Finished } from "./shelf.ts";
-import { blindMoment, lostShares, weighedShares } from "./spectrum.ts";
+import { blindMoment, lengthsOf, lostShares } from "./spectrum.ts";
 import { choosePairs } from "./turning.ts";
 
 /** What a conversion is told, beside what it is to make. */
@@ -31,6 +35,10 @@ export interface ConvertOptions {
     readonly r?: number | undefined;
     readonly biases?: boolean | undefined;
   };
+  /** Instead of c, or of c and r: numbers that a token leaves in the cache of a layer, in the mean of layers. */
+  readonly budget?: number | undefined;
+  /** Whether layers have ranks of their own, which no stock config has words for. */
+  readonly byLayer?: boolean | undefined;
   /** Text that tells what keys and values are like; without it weights alone are looked at. */
   readonly text?: string | undefined;
   /** Tokens of it that are looked at, and how many at a time. */
@@ -43,6 +51,8 @@ export interface ConvertOptions {
 
 /** What a layer loses by rank. */
 export interface LayerPrice {
+  /** What all ranks together explain, in units of the method that compare layers. */
+  readonly whole: number;
   /** Share of the squared length of keys without position and values that each rank leaves out, from rank 0 on. */
   readonly lost: readonly number[];
 }
@@ -51,6 +61,8 @@ export interface LayerPrice {
 export interface Price {
   readonly wanted: Wanted;
   readonly layers: readonly LayerPrice[];
+  /** The latent's rank in each layer, where these differ. */
+  readonly ranks?: readonly number[] | undefined;
   /** Numbers that a token leaves in the cache of a layer, before and after. */
   readonly before: number;
   readonly after: number;
@@ -61,19 +73,26 @@ export interface Price {
 export class Conversion {
   readonly opened: Opened;
   readonly path: string;
-  readonly wanted: Wanted;
   readonly notes: string[] = [];
   readonly #options: ConvertOptions;
+  #wanted: Wanted;
   #inputs: readonly Inputs[] | undefined;
   #second: readonly Matrix[] | undefined;
   #ranks: readonly Int32Array[] | undefined;
+  #worths: readonly (readonly Float64Array[])[] | undefined;
   #kept: readonly number[] | undefined;
+  #layerRanks: readonly number[] | undefined;
 
   private constructor(path: string, opened: Opened, wanted: Wanted, options: ConvertOptions) {
     this.path = path;
     this.opened = opened;
-    this.wanted = wanted;
+    this.#wanted = wanted;
     this.#options = options;
+  }
+
+  /** What is made: sizes that follow from text are those of a whole cache until text is looked at. */
+  get wanted(): Wanted {
+    return this.#wanted;
   }
 
   /**
@@ -91,8 +110,14 @@ export class Conversion {
     const biases = options.wanted.biases || opened.model.layers.some(({ attention }) => attention.sizes.bias);
     const given = { ...options.wanted, biases: biases === true };
     const full = fullSizes(first.layer, given);
-    const wanted = { ...given, c: given.c ?? full.c, r: given.r ?? full.r };
-    checkWanted(path, first.layer, wanted);
+    const { budget, byLayer } = options;
+    const c = given.c ?? (budget === undefined ? full.c : budget - full.r);
+    const wanted = { ...given, c, r: full.r };
+    const chooses = budget !== undefined && given.r === undefined && given.method === "biform";
+    if (chooses) checkBudget(path, first.layer, budget);
+    else checkWanted(path, first.layer, wanted);
+    if (byLayer && given.method !== "biform" && given.method !== "care")
+      throw new FormatError(`--by-layer: got ${given.method}, expected biform or care; it has one rank for all layers`);
     const conversion = new Conversion(path, opened, wanted, options);
     const type = quantisedAs(opened);
     if (type)
@@ -115,7 +140,7 @@ export class Conversion {
       const counted = (what: string) => (done: number) => watch?.(what, done, sequences.length);
       this.#inputs = await inputsOf(loaded.model, loaded.weights, sequences, counted("looking at text"));
       if (method === "mha2mla" && selection === "2-norm") this.#ranks = await this.#rankPairs(loaded, sequences);
-      if (method === "transmla") {
+      if (gathers(method)) {
         const between = await this.#gathered(loaded);
         this.#second = await momentsOf(
           between.model,
@@ -139,15 +164,61 @@ export class Conversion {
   async #chooseKept(): Promise<void> {
     if (this.wanted.method !== "biform" || this.#kept) return;
     const { layers } = this.opened.model;
-    const sums: Float64Array[] = [];
+    const worths: Float64Array[][] = [];
     for (const i of layers.keys()) {
       const { layer, gains } = await readLayer(this.opened, i);
-      worthOf(layer, this.#seen(i, gains).inputs, this.wanted.context).forEach((worth, f) => {
-        sums[f] = worth.map((x, k) => x + (sums[f]?.[k] ?? 0));
-      });
+      const { inputs } = this.#seen(i, gains);
+      worths.push(comparable(worthOf(layer, inputs, this.wanted.context), inputs, this.#inputs !== undefined));
       this.#options.watch?.("choosing what stays turned", i + 1, layers.length);
     }
-    this.#kept = choosePairs(sums, this.wanted.r / 2);
+    this.#worths = worths;
+    if (this.#chooses) await this.#chooseTurned(this.#options.budget!);
+    this.#kept = this.#keptOf(this.wanted.r);
+  }
+
+  /** Whether r is to be found. */
+  get #chooses(): boolean {
+    const { budget, wanted } = this.#options;
+    return budget !== undefined && wanted.r === undefined && this.wanted.method === "biform";
+  }
+
+  /** What stays turned in r dims, by the worth to all layers together. */
+  #keptOf(r: number): number[] {
+    const sums = this.#worths!.reduce<Float64Array[]>(
+      (sums, worths) => worths.map((worth, f) => worth.map((x, k) => x + (sums[f]?.[k] ?? 0))),
+      [],
+    );
+    return choosePairs(sums, r / 2);
+  }
+
+  /** Shares a budget between turned dims and latent as what both leave out adds up to least, in some of the layers. */
+  async #chooseTurned(budget: number): Promise<void> {
+    const count = this.opened.model.layers.length;
+    const some = Array.from({ length: Math.min(SAMPLE, count) }, (_, i) =>
+      Math.floor(((i + 0.5) * count) / Math.min(SAMPLE, count)),
+    );
+    const read = await Promise.all(some.map((i) => readLayer(this.opened, i)));
+    const candidates = turnedDims(budget, read[0]!.layer);
+    let least = Number.POSITIVE_INFINITY;
+    for (const [done, r] of candidates.entries()) {
+      const wanted = { ...this.wanted, r, c: budget - r };
+      const kept = this.#keptOf(r);
+      let lost = 0;
+      some.forEach((i, at) => {
+        const { layer, gains } = read[at]!;
+        const seen = { ...this.#seen(i, gains), kept };
+        this.#worths![i]!.forEach((worth, f) => {
+          for (let k = kept[f]!; k < worth.length; k++) lost += worth[k]!;
+        });
+        const spectrum = spectrumOf(wholeLayer(layer, wanted, seen), wanted, seen);
+        lost += spectrum.lost(wanted.c - spareOf(wanted)) * seen.inputs.weight;
+      });
+      if (lost < least) {
+        least = lost;
+        this.#wanted = wanted;
+      }
+      this.#options.watch?.("sharing the budget", done + 1, candidates.length);
+    }
   }
 
   async #rankPairs({ model, weights }: LoadedModel, sequences: readonly Int32Array[]) {
@@ -162,29 +233,16 @@ export class Conversion {
     const layers: LatentLayer[] = [];
     for (const i of model.layers.keys()) {
       const { layer } = await readLayer(this.opened, i);
-      layers.push(standardiseScale(placePositions(layer, this.wanted, this.#inputs![i]!.all)!.layer));
+      layers.push(standardiseScale(placePositions(layer, this.wanted, this.#inputs![i]!.all).layer));
     }
     return replaceAttention(model, weights, layers);
-  }
-
-  /** A layer as it would be before its latent is made smaller, and what text, or else its weights, say of its inputs. */
-  async #whole(i: number): Promise<ReadLayer & { readonly whole: LatentLayer; readonly seen: Seen }> {
-    const read = await readLayer(this.opened, i);
-    const seen = this.#seen(i, read.gains);
-    const { method } = this.wanted;
-    const whole =
-      method === "biform"
-        ? turnComponents(read.layer, seen, this.wanted.context)
-        : method === "transmla"
-          ? placePositions(read.layer, this.wanted, seen.inputs.all)!.layer
-          : convertLayer(read.layer, { ...this.wanted, c: fullSizes(read.layer, this.wanted).c }, seen);
-    return { ...read, whole, seen };
   }
 
   #seen(i: number, gains: ArrayLike<number>): Seen {
     const blind = () => {
       const moment = blindMoment(gains);
-      return { all: moment, read: moment };
+      const { h } = this.opened.model.layers[i]!.attention.sizes;
+      return { all: moment, read: moment, weight: 1, sharpness: new Float64Array(h).fill(1) };
     };
     return {
       inputs: this.#inputs?.[i] ?? blind(),
@@ -195,43 +253,67 @@ export class Conversion {
   }
 
   /** What each layer would lose by rank, where that is not known yet. Layer by layer: no more than one is in memory. */
-  async price(known?: readonly LayerPrice[]): Promise<Price> {
+  async price(known?: Pick<Price, "layers" | "ranks"> & { readonly wanted: Pick<Wanted, "c" | "r"> }): Promise<Price> {
     const { model } = this.opened;
-    const layers: LayerPrice[] = known ? [...known] : [];
+    const layers: LayerPrice[] = known ? [...known.layers] : [];
+    if (known) this.#wanted = { ...this.#wanted, c: known.wanted.c, r: known.wanted.r };
+    this.#layerRanks = known?.ranks;
+    const explained: Float64Array[] = [];
     for (const i of known ? [] : model.layers.keys()) {
       await this.#look();
-      const { whole, seen } = await this.#whole(i);
-      layers.push({
-        lost: Array.from(
-          this.wanted.method === "biform"
-            ? weighedShares(whole, seen.inputs, this.wanted.biases)
-            : lostShares(whole, seen.second ?? seen.inputs.all),
-        ),
-      });
+      const { layer, gains } = await readLayer(this.opened, i);
+      const seen = this.#seen(i, gains);
+      const whole = wholeLayer(layer, this.wanted, seen);
+      const { method } = this.wanted;
+      const own =
+        method === "biform" || method === "care"
+          ? spectrumOf(whole, this.wanted, seen).explained
+          : lengthsOf(whole, seen.second ?? seen.inputs.all);
+      explained.push(own);
+      const lost = lostShares(own);
+      layers.push({ whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
       this.#options.watch?.("pricing", i + 1, model.layers.length);
     }
+    if (this.#options.byLayer && !known) this.#layerRanks = this.#shareRanks(explained, layers);
     const { g, e, v } = model.layers[0]!.attention.sizes;
     return {
       wanted: this.wanted,
       layers,
+      ranks: this.#layerRanks,
       before: g * (e + v),
       after: this.wanted.c + this.wanted.r,
       notes: this.notes,
     };
   }
 
+  /** Ranks of layers that add up to the wanted one's, constants included. */
+  #shareRanks(explained: readonly Float64Array[], layers: readonly LayerPrice[]): number[] {
+    const spare = spareOf(this.wanted);
+    const rank = this.wanted.c - spare;
+    const text = this.#inputs !== undefined;
+    const gain = (i: number, at: number) => {
+      const { whole, lost } = layers[i]!;
+      // Without text nothing says what a layer's error counts for beside another's: each counts alike.
+      return (lost[at]! - lost[at + 1]!) * (text ? whole : 1);
+    };
+    const ranks = this.wanted.method === "care" ? adjustRanks(explained, rank) : shareRanks(explained, rank, gain);
+    return ranks.map((own) => own + spare);
+  }
+
   /** One layer converted, under no norm yet. */
   async convert(i: number): Promise<Finished> {
     await this.#look();
     const { layer, gains } = await readLayer(this.opened, i);
-    return { layer: convertLayer(layer, this.wanted, this.#seen(i, gains)), gains };
+    const wanted = { ...this.wanted, c: this.#layerRanks?.[i] ?? this.wanted.c };
+    return { layer: convertLayer(layer, wanted, this.#seen(i, gains)), gains };
   }
 
   /** What tells this conversion from others: the source, by its config and the first bytes of every tensor, and all that was asked. */
   async key(): Promise<string> {
     const { tensors, config } = this.opened;
-    const { text, tokens, length } = this.#options;
-    const hash = createHash("sha256").update(JSON.stringify([config, this.wanted, text, tokens, length]));
+    const { text, tokens, length, wanted, budget, byLayer } = this.#options;
+    const asked = [config, wanted, budget, byLayer, text, tokens, length];
+    const hash = createHash("sha256").update(JSON.stringify(asked));
     for (const name of tensors.names) {
       const { dtype, shape, begin, end } = tensors.entry(name);
       const bytes = new Uint8Array(Math.min(64, end - begin));
@@ -240,6 +322,32 @@ export class Conversion {
     }
     return hash.digest("hex");
   }
+}
+
+/** Layers that a budget's share of turned dims is chosen by, and the shares that are tried. */
+const SAMPLE = 6;
+const SHARES = [1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 2 / 3] as const;
+
+/** Turned dims that are tried for a budget: even numbers that leave the latent something, and that the layer can give. */
+function turnedDims(budget: number, { keyGroups: g, r, e, v }: GroupedLayer): number[] {
+  const most = Math.min(budget - 2, g * r);
+  const least = Math.max(0, budget - g * (e + v));
+  const tried = SHARES.map((share) => Math.min(most, Math.max(least, Math.round((share * budget) / 4) * 4)));
+  return [...new Set(tried.map((x) => x - (x % 2)))];
+}
+
+/** Throws FormatError for a budget that leaves nothing of the cache out, or too little in. */
+function checkBudget(subject: string, { keyGroups: g, e, v }: GroupedLayer, budget: number): void {
+  const whole = g * (e + v);
+  if (budget < 4 || budget > whole)
+    throw new FormatError(`${subject}: budget: got ${budget} numbers, expected 4 to ${whole}, the layer's whole cache`);
+}
+
+/** Worths that compare layers: by what errors of each count for, where text says so, or else as shares of the layer's own. */
+function comparable(worths: readonly Float64Array[], { weight }: Inputs, text: boolean): Float64Array[] {
+  const total = worths.reduce((sum, of) => of.reduce((a, b) => a + b, sum), 0);
+  const by = text ? weight : 1 / (total || 1);
+  return worths.map((of) => of.map((x) => x * by));
 }
 
 /** The text's first ids as sequences. Throws FormatError where there are none. */

@@ -4,7 +4,7 @@ import { mla } from "../attention/variant/mla.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import { multiply, multiplyTransposed } from "./double.ts";
 import type { Numbers64 } from "./grouped.ts";
-import { columnsOf, type Matrix, scaleMatrix } from "./matrix.ts";
+import { columnsOf, type Matrix, scaleMatrix, stackRows, transpose } from "./matrix.ts";
 
 /** The gain of a norm, and its epsilon. */
 interface Norm {
@@ -57,6 +57,12 @@ export function standardiseScale(layer: LatentLayer): LatentLayer {
     rotary: scaleMatrix(layer.rotary, factor),
     scale,
   };
+}
+
+/** Wᵀ W of what a latent unfolds to, W = [keys; values] of all heads: `[c, c]`. */
+export function unfoldMetric({ keys, values }: LatentLayer): Matrix {
+  const all = transpose(stackRows(keys, values));
+  return multiplyTransposed(all, all);
 }
 
 /** What every key and value is of the hidden state, bias aside: `[h n, d]` and `[h v, d]`. */

@@ -1,18 +1,22 @@
 import { FormatError } from "../tensor/error.ts";
+import { compressByCovariance, covarianceSpectrum } from "./care.ts";
 import type { GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
 import { convertMha2mla } from "./mhatomla.ts";
 import type { Inputs } from "./moment.ts";
 import { allPairs, keepPairs } from "./partial.ts";
-import { gatherPositions } from "./rorope.ts";
+import { type Gathered, gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
 import { aboutOf, compressCentred, Spectrum, sensitivityOf } from "./subspace.ts";
 import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
-export const methods = ["exact", "biform", "transmla", "mha2mla"] as const;
+export const methods = ["exact", "biform", "transmla", "mha2mla", "care"] as const;
+
+/** Those that gather positions by RoRoPE. */
+export const gathers = (method: Wanted["method"]) => method === "transmla" || method === "care";
 
 /** What is asked for: the latent's rank as written, and the shared key's turned dims. */
 export interface Wanted {
@@ -41,7 +45,7 @@ export function fullSizes(
 ) {
   const spare = spareOf({ biases });
   if (method === "exact") return { c: g * (e - r) + g * v + spare, r: g * r };
-  const kept = turned ?? (method === "transmla" ? e : g * r);
+  const kept = turned ?? (gathers(method) ? e : g * r);
   return { c: g * (e + v) - kept + spare, r: kept };
 }
 
@@ -64,7 +68,7 @@ export function checkWanted(subject: string, layer: GroupedLayer, wanted: Wanted
     throw new FormatError(
       `${subject}: r: got ${r}, expected a multiple of ${2 * g} up to ${g * layer.r}: as many turned pairs of each of ${g} key heads`,
     );
-  if (method === "transmla") {
+  if (gathers(method)) {
     if (layer.r !== e)
       throw new FormatError(`${subject}: got ${layer.r} turned dims of ${e}, expected all; use mha2mla`);
     if (!r || e % r || (e / 2) % (fold ?? e / r) || (fold ?? e / r) % (e / r))
@@ -74,14 +78,10 @@ export function checkWanted(subject: string, layer: GroupedLayer, wanted: Wanted
   }
 }
 
-/** Positions taken care of: MLA of full rank by the method. `moment` is of the layer's inputs, for those that look at text. */
-export function placePositions(layer: GroupedLayer, wanted: Wanted, moment?: Matrix) {
-  const { method, r } = wanted;
-  if (method !== "transmla") return undefined;
-  if (!moment)
-    throw new FormatError("transmla: got no text, expected some: it looks at what keys are on text; add --text");
+/** Positions gathered in r dims by RoRoPE: MLA of full rank. `moment` is of the layer's inputs. */
+export function placePositions(layer: GroupedLayer, { r, fold }: Wanted, moment: Matrix): Gathered {
   const collapse = layer.e / r;
-  return gatherPositions(layer, moment, { fold: wanted.fold ?? collapse, collapse });
+  return gatherPositions(layer, moment, { fold: fold ?? collapse, collapse });
 }
 
 /** What is known of a layer from text, or else from weights alone. */
@@ -94,12 +94,10 @@ export interface Seen {
   readonly kept?: readonly number[] | undefined;
 }
 
-/** What each component of each frequency is worth to a layer, as shares of all: see `mixturesOf`. */
+/** What each component of each frequency is worth to a layer: see `mixturesOf`. */
 export function worthOf(layer: GroupedLayer, inputs: Inputs, context: number): Float64Array[] {
   const mean = meanTurn(layer.rotation.frequencies, context);
-  const worth = mixturesOf(layer, inputs, spreadOf(layer, inputs), mean).map((mixture) => mixture.worth);
-  const total = worth.reduce((sum, of) => of.reduce((a, b) => a + b, sum), 0) || 1;
-  return worth.map((of) => of.map((x) => x / total));
+  return mixturesOf(layer, inputs, spreadOf(layer, inputs), mean).map(({ worth }) => worth);
 }
 
 /** How far each head's values lie from their mean, after the output projection. */
@@ -119,25 +117,36 @@ export function turnComponents(layer: GroupedLayer, { inputs, kept }: Seen, cont
   return keepComponents(layer, mixtures, kept!, mean);
 }
 
-/** The layer with the latent that changes its output least, by all that reads it. */
-function compressBySensitivity(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
-  const whole = turnComponents(layer, seen, wanted.context);
-  const { mean, moment } = aboutOf(whole, seen.inputs.read, wanted.biases);
-  const spectrum = new Spectrum(moment, sensitivityOf(whole, seen.inputs).metric);
-  return compressCentred(whole, spectrum.of(wanted.c - spareOf(wanted)), mean);
+/** A layer as it is before its latent is made smaller. */
+export function wholeLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
+  const { method, context } = wanted;
+  if (method === "biform") return turnComponents(layer, seen, context);
+  if (gathers(method)) return placePositions(layer, wanted, seen.inputs.all).layer;
+  return convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, seen);
+}
+
+/** What each rank of a whole layer's latent explains: of the output's change by biform, of what the latent unfolds to by CARE. */
+export function spectrumOf(whole: LatentLayer, { method, biases }: Wanted, { inputs, second }: Seen): Spectrum {
+  if (method === "care") return covarianceSpectrum(whole, second ?? inputs.all);
+  const { moment } = aboutOf(whole, inputs.read, biases);
+  return new Spectrum(moment, sensitivityOf(whole, inputs).metric);
 }
 
 /** A layer by a method. Throws FormatError. */
-export function convertLayer(layer: GroupedLayer, wanted: Wanted, text: Seen): LatentLayer {
-  const { method, r, selection, balance } = wanted;
+export function convertLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
+  const { method, r, selection, balance, biases } = wanted;
+  const { inputs, second = inputs.all } = seen;
   const rank = wanted.c - spareOf(wanted);
   if (method === "exact") return keepPairs(layer, allPairs(layer));
-  if (method === "biform") return compressBySensitivity(layer, wanted, text);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
-    const how = { selection, ropeDims: r / g, ranks: text.ranks, factoring: "joint" as const, rank: rank / g };
+    const how = { selection, ropeDims: r / g, ranks: seen.ranks, factoring: "joint" as const, rank: rank / g };
     return convertMha2mla(layer, how).layer;
   }
-  const gathered = placePositions(layer, wanted, text.inputs.all)!;
-  return compressLatent(gathered, text.second ?? text.inputs.all, { rank, balance });
+  if (method === "transmla")
+    return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance });
+  const whole = wholeLayer(layer, wanted, seen);
+  if (method === "care") return compressByCovariance(whole, second, rank);
+  const { mean } = aboutOf(whole, inputs.read, biases);
+  return compressCentred(whole, spectrumOf(whole, wanted, seen).of(rank), mean);
 }

@@ -8,19 +8,20 @@ import { einsum } from "../ops/einsum/index.ts";
 import { multiply as multiplyNumbers } from "../ops/multiply/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
+import { Random } from "../tensor/random.ts";
 import { scope, sizeOf, type Tensor, tensor } from "../tensor/tensor.ts";
 import { multiply, multiplyTransposed } from "./double.ts";
 import { fillMatrix, type Matrix, matrix } from "./matrix.ts";
 
 /**
- * Runs a model over sequences of ids and shows what goes into each layer's attention: the normed hidden states `[tokens, d]`, which
- * are freed afterwards. One sequence at a time.
+ * Runs a model over sequences of ids and shows what goes into each layer's attention: the normed hidden states `[tokens, d]`, and the
+ * hidden states themselves, which are freed afterwards. One sequence at a time.
  */
 export async function watchInputs(
   model: Model,
   weights: Weights,
   sequences: readonly Int32Array[],
-  see: (layer: number, x: Tensor) => Promise<void>,
+  see: (layer: number, x: Tensor, hidden: Tensor) => Promise<void>,
   watch?: (sequences: number) => void,
 ): Promise<void> {
   const { device } = weights.get("norm")!;
@@ -31,7 +32,7 @@ export async function watchInputs(
       const watched = (hidden: Tensor) => {
         const i = layer++;
         if (i >= model.layers.length) return;
-        waiting.push(see(i, rmsNorm(hidden, weights.get(`layers.${i}.normAttention`)!, model.eps)));
+        waiting.push(see(i, rmsNorm(hidden, weights.get(`layers.${i}.normAttention`)!, model.eps), hidden));
       };
       return forward(model, weights, ids, { positions: positionsOf(0, ids.length), rows: [[0, 1]], watch: watched });
     }).free();
@@ -63,6 +64,16 @@ export interface Inputs {
    * is wrong as often as somebody looks at it, and some tokens, the first above all, get most of what is given.
    */
   readonly read: Matrix;
+  /**
+   * What an error of the layer's output counts for by its square: the mean over tokens of 1 / the squared length of the hidden state
+   * that it is added to, since norms divide by that. 1 where there is no text.
+   */
+  readonly weight: number;
+  /**
+   * `[h]`: the mean over a head's queries of the sum of squared weights, 1 where each looks at one token alone. Errors of scores that
+   * have nothing to do with each other add up by their squares: this is how much of them reaches the output. 1 where there is no text.
+   */
+  readonly sharpness: Float64Array;
 }
 
 /** Both moments of every layer's inputs. */
@@ -73,19 +84,42 @@ export async function inputsOf(
   watch?: (sequences: number) => void,
 ): Promise<Inputs[]> {
   const empty = () => matrix(model.width + 1, model.width + 1);
-  const inputs = model.layers.map(() => ({ all: empty(), read: empty() }));
+  const inputs = model.layers.map(({ attention }) => ({
+    all: empty(),
+    read: empty(),
+    weight: 0,
+    sharpness: new Float64Array(attention.sizes.h),
+  }));
+  const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
   await watchInputs(
     model,
     weights,
     sequences,
-    async (layer, x) => {
-      const { all, read } = inputs[layer]!;
-      const received = weightsReceived(model.layers[layer]!.attention, attentionParts(weights, layer), x);
-      await Promise.all([addMoment(all, x), addMoment(read, x, received)]);
+    async (layer, x, hidden) => {
+      const own = inputs[layer]!;
+      const { received, signed } = lookAt(model.layers[layer]!.attention, attentionParts(weights, layer), x);
+      const adding = [addMoment(own.all, x), addMoment(own.read, x, received)];
+      const [rows, sums] = await Promise.all([hidden.read(), signed.read(), ...adding]);
+      own.weight += inverseSquares(rows!, model.width) / tokens;
+      const h = own.sharpness.length;
+      sums!.forEach((y, at) => {
+        own.sharpness[Math.floor(at / SIGNS) % h]! += (y * y) / SIGNS / tokens;
+      });
     },
     watch,
   );
   return inputs;
+}
+
+/** Sum over rows of 1 / their squared length. */
+function inverseSquares(rows: ArrayLike<number>, width: number): number {
+  let total = 0;
+  for (let at = 0; at < rows.length; at += width) {
+    let square = 0;
+    for (let i = at; i < at + width; i++) square += rows[i]! ** 2;
+    total += 1 / Math.max(square, Number.MIN_VALUE);
+  }
+  return total;
 }
 
 /** A layer's attention parameters by their own names. */
@@ -116,23 +150,37 @@ async function addMoment({ values: into }: Matrix, x: Tensor, weight?: Tensor): 
   }
 }
 
+/** Values of random signs that tell squared weights: of w, the mean square of w's sums with them is the sum of squares of w. */
+const SIGNS = 16;
+
+/** What queries do with a layer's tokens. */
+interface Looks {
+  /** `[tokens, 1]`: the weight that each token gets from all queries, in the mean of heads. */
+  readonly received: Tensor;
+  /** `[tokens, h, SIGNS]`: sums of each query's weights with random signs. */
+  readonly signed: Tensor;
+}
+
 /**
- * The weight that each token gets from all queries, in the mean of heads: a value of one number that all heads share has it as
- * its gradient, where all outputs are added up. `[tokens, 1]`.
+ * How a layer's queries look at its inputs. What a token gets is the gradient of a value of one number that all heads share, where all
+ * outputs are added up.
  */
-export function weightsReceived({ variant, sizes, rotation, scale }: Attention, p: Parts, x: Tensor): Tensor {
+export function lookAt({ variant, sizes: z, rotation, scale }: Attention, p: Parts, x: Tensor): Looks {
   const { device } = x;
   const tokens = x.shape[0]!;
   return scope(device, () => {
     const at = { positions: positionsOf(0, tokens), rotation, batch: 1 };
-    const { q, k } = variant.project(p, x, at, sizes, undefined) as Parts;
-    const ones = (...shape: number[]) => tensor(device, shape, new Float64Array(sizeOf(shape)).fill(1));
-    const value = ones(tokens, 1);
-    const heads = tensor(device, [tokens, sizes.h, 1, 1], new Float64Array(tokens * sizes.h).fill(1 / sizes.h));
-    const view = { scale: scale ?? variant.scale(sizes) };
-    const found = gradients([value], () => einsum("t h v, t h v o -> o", attend(value, view, [q!, k!]), heads));
-    found.value.free();
-    return found.gradients[0]!;
+    const { q, k } = variant.project(p, x, at, z, undefined) as Parts;
+    const view = { scale: scale ?? variant.scale(z) };
+    const filled = (shape: readonly number[], by: number) =>
+      tensor(device, shape, new Float64Array(sizeOf(shape)).fill(by));
+    const [value, heads] = [filled([tokens, 1], 1), filled([tokens, z.h, 1, 1], 1 / z.h)];
+    const { gradients: found } = gradients([value], () =>
+      einsum("t h v, t h v o -> o", attend(value, view, [q!, k!]), heads),
+    );
+    const random = new Random(tokens);
+    const signs = tensor(device, [tokens, SIGNS], random.normals(tokens * SIGNS, 1).map(Math.sign));
+    return { received: found[0]!, signed: attend(signs, view, [q!, k!]) };
   });
 }
 

@@ -1,22 +1,19 @@
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
 import { fillMatrix, type Matrix } from "./matrix.ts";
-import { type Inputs, momentOf } from "./moment.ts";
-import { aboutOf, Spectrum, sensitivityOf } from "./subspace.ts";
+import { momentOf } from "./moment.ts";
 
-/** The share of a latent's squared length that each rank leaves out, at best: of rank k at place k. */
-export function lostShares(layer: LatentLayer, moment: Matrix): Float64Array {
-  const { values } = eigenSymmetric(momentOf(layer.latent, moment));
-  const lost = new Float64Array(values.length + 1);
-  for (let k = values.length - 1; k >= 0; k--) lost[k] = lost[k + 1]! + Math.max(0, values[k]!);
-  return lost.map((x) => x / (lost[0]! || 1));
+/** What each rank of a latent holds of its squared length at best, largest first. */
+export function lengthsOf(layer: LatentLayer, moment: Matrix): Float64Array {
+  return eigenSymmetric(momentOf(layer.latent, moment), 0).values.map((x) => Math.max(0, x));
 }
 
-/** The share of the output's change by what the latent loses, of each rank: squared errors weighed by all that reads the latent. */
-export function weighedShares(layer: LatentLayer, inputs: Inputs, biases: boolean): Float64Array {
-  const spectrum = new Spectrum(aboutOf(layer, inputs.read, biases).moment, sensitivityOf(layer, inputs).metric);
-  const ranks = Array.from({ length: layer.latent.rows + 1 }, (_, k) => spectrum.lost(k));
-  return Float64Array.from(ranks, (x) => x / (ranks[0] || 1));
+/** What all ranks explain, and the share of it that each number of ranks leaves out: of k ranks at place k. */
+export function lostShares(explained: ArrayLike<number>): { readonly whole: number; readonly shares: Float64Array } {
+  const lost = new Float64Array(explained.length + 1);
+  for (let k = explained.length - 1; k >= 0; k--) lost[k] = lost[k + 1]! + explained[k]!;
+  const whole = lost[0]!;
+  return { whole, shares: lost.map((x) => x / (whole || 1)) };
 }
 
 /**

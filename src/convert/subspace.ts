@@ -70,16 +70,19 @@ function sumOverHeads(unfold: Matrix, h: number, inner: (head: number) => Matrix
 export interface Sensitivity {
   /** `[c, c]`: squared error of a head's output for an error of the latent, through scores and through values. */
   readonly metric: Matrix;
-  /** Of each head, how far values lie from their mean, after the output projection: what an error of a score multiplies. */
+  /**
+   * Of each head, how far values lie from their mean, after the output projection, and how much of errors of single scores reaches it:
+   * what a squared error of a score multiplies.
+   */
   readonly spread: Float64Array;
 }
 
 /**
  * How much an error of the latent changes what the layer gives. Through values, dl becomes W_O W_UV dl. Through a score of query q,
- * ds = q · W_UK dl times the softmax scale, and the output moves by ds (v - o), of which `spread` is the mean square: so both are
- * squared numbers of the same output. Queries are those of all tokens, values count as often as they are read.
+ * ds = q · W_UK dl times the softmax scale, and the output moves by its weight times ds (v - o), of which `spread` is the mean square:
+ * so both are squared numbers of the same output. Queries are those of all tokens, values count as often as they are read.
  */
-export function sensitivityOf(layer: LatentLayer, { all, read }: Inputs): Sensitivity {
+export function sensitivityOf(layer: LatentLayer, { all, read, sharpness }: Inputs): Sensitivity {
   const { h, n, v, d, content, keys, values, output, scale } = layer;
   const tokens = all.values.at(-1)!;
   const centred = centre(layer, read).moment;
@@ -92,7 +95,7 @@ export function sensitivityOf(layer: LatentLayer, { all, read }: Inputs): Sensit
     const covariance = momentOf(own, centred);
     let trace = 0;
     for (let i = 0; i < covariance.values.length; i++) trace += covariance.values[i]! * outputs[head]!.values[i]!;
-    return trace;
+    return sharpness[head]! * trace;
   });
   const byScore = sumOverHeads(keys, h, (head) => {
     const queries = momentOf(rowsOf(content, head * n, (head + 1) * n), all);

@@ -40,7 +40,11 @@ export interface Written {
   readonly found: number;
 }
 
-const prices = z.array(z.object({ lost: z.array(z.number()) }));
+const prices = z.object({
+  wanted: z.object({ c: z.int(), r: z.int() }),
+  layers: z.array(z.object({ whole: z.number(), lost: z.array(z.number()) })),
+  ranks: z.array(z.int()).optional(),
+});
 
 /**
  * Writes a converted checkpoint, a GGUF file where `out` ends so and else a folder: weights, config, tokenizer, template, settings, and a card that says how it was made. It appears whole
@@ -59,7 +63,7 @@ export async function writeConversion(
   const count = model.layers.length;
   const shelf = await Shelf.open(out, await conversion.key());
   const predicted = await conversion.price(await shelf.noted("price", prices));
-  await shelf.note("price", predicted.layers);
+  await shelf.note("price", predicted);
   let found = 0;
   const outlines: Outline[] = [];
   for (let i = 0; i < count; i++) {

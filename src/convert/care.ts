@@ -1,0 +1,73 @@
+import { multiply } from "./double.ts";
+import { type LatentLayer, unfoldMetric } from "./latent.ts";
+import { fillMatrix, type Matrix } from "./matrix.ts";
+import { momentOf } from "./moment.ts";
+import { Spectrum } from "./subspace.ts";
+
+/** How much of the mean diagonal is added to a covariance before its root is taken, as in FutureMLS-Lab/CARE (src/lora_qkv.py). */
+const SHRINK = 0.1;
+
+/**
+ * CARE's factorisation (arXiv 2603.17946): with C the second moment of what the unfolding W = [W_UK; W_UV] meets on text, shrunk towards
+ * a multiple of the identity, W is taken as the truncated singular value decomposition of W C^(1/2), times C^(-1/2). So it is the W' of
+ * its rank with the least ||(W - W') C^(1/2)||, which is the case G = Wᵀ W of `Spectrum`: what is explained are squared singular values.
+ * `moment` is of the layer's inputs. The paper treats keys and values apart as well as together; here they share the latent, as in MLA.
+ */
+export function covarianceSpectrum(layer: LatentLayer, moment: Matrix): Spectrum {
+  return new Spectrum(shrink(momentOf(layer.latent, moment), SHRINK), unfoldMetric(layer));
+}
+
+/** The layer with the latent of this rank that CARE's factorisation gives. */
+export function compressByCovariance(layer: LatentLayer, moment: Matrix, rank: number): LatentLayer {
+  const { down, up } = covarianceSpectrum(layer, moment).of(rank);
+  return {
+    ...layer,
+    latent: multiply(down, layer.latent),
+    keys: multiply(layer.keys, up),
+    values: multiply(layer.values, up),
+  };
+}
+
+function shrink(moment: Matrix, by: number): Matrix {
+  const n = moment.rows;
+  let trace = 0;
+  for (let i = 0; i < n; i++) trace += moment.values[i * n + i]!;
+  return fillMatrix(n, n, (i, j) => moment.values[i * n + j]! + (i === j ? (by * trace) / n : 0));
+}
+
+/**
+ * CARE's adjusted ranks: one rank after the other goes where the next squared singular value is the largest share of what is still
+ * left out. `explained` are those of each layer, largest first; `rank` of them go to a layer in the mean, half as many at least and
+ * twice as many at most.
+ */
+export function adjustRanks(explained: readonly Float64Array[], rank: number): number[] {
+  const tails = explained.map((of) => {
+    const tail = Float64Array.from(of);
+    for (let i = tail.length - 2; i >= 0; i--) tail[i]! += tail[i + 1]!;
+    return tail;
+  });
+  return shareRanks(explained, rank, (layer, at) => explained[layer]![at]! / (tails[layer]![at]! || 1));
+}
+
+/** Ranks that add up to `rank` a layer, each next one given where `gain` is largest: between half and twice the mean, and no more than there are. */
+export function shareRanks(
+  explained: readonly Float64Array[],
+  rank: number,
+  gain: (layer: number, rank: number) => number,
+): number[] {
+  const least = Math.max(1, Math.ceil(rank / 2));
+  const ranks = explained.map(({ length }) => Math.min(least, length));
+  let left = rank * ranks.length - ranks.reduce((a, b) => a + b, 0);
+  for (; left > 0; left--) {
+    let best = -1;
+    let most = -1;
+    ranks.forEach((at, layer) => {
+      if (at >= Math.min(2 * rank, explained[layer]!.length)) return;
+      const by = gain(layer, at);
+      if (by > most) [best, most] = [layer, by];
+    });
+    if (best < 0) break;
+    ranks[best]!++;
+  }
+  return ranks;
+}
