@@ -23,6 +23,7 @@ import { convertLayer, fullSizes } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { inputsOf, momentsOf, readInputs, watchInputs } from "../src/convert/moment.ts";
 import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
+import { compressQueries, querySpectrum } from "../src/convert/query.ts";
 import { factorings, leftVectors } from "../src/convert/reduce.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
 import { gatherPositions } from "../src/convert/rorope.ts";
@@ -431,6 +432,22 @@ describe("the subspace that changes the output least", () => {
     expect(adjustRanks(explained, 2)).toEqual([4, 1, 1]);
     expect(adjustRanks(explained, 3)).toEqual([4, 3, 2]);
   });
+
+  test("of queries is exact at the model's width, and loses what it said, less than any neighbour", () =>
+    fc.assert(
+      fc.asyncProperty(geometries, async (geometry) => {
+        const drawn = draw({ ...geometry, turns: true });
+        const inputs = await inputsOf(drawn.model, drawn.weights, [ids]);
+        const whole = (await layersOf(drawn)).map((layer) => foldBiases(keepPairs(layer, allPairs(layer))));
+        const d = drawn.model.width;
+        const converted = whole.map((layer, i) => compressQueries(layer, inputs[i]!, d));
+        expect(converted.every(({ bottleneck }) => bottleneck?.down.rows === d)).toBe(true);
+        expect(await change(drawn, converted)).toBeLessThan(1e-6);
+        const spectrum = querySpectrum(whole[0]!, inputs[0]!);
+        for (let rank = 1; rank <= d; rank++) expect(spectrum.lost(rank)).toBeLessThanOrEqual(spectrum.lost(rank - 1));
+      }),
+      { numRuns: 8 },
+    ));
 
   test("by CARE is the truncated singular value decomposition that covariance weighs", () =>
     fc.assert(

@@ -222,6 +222,29 @@ describe("a folder that is smaller", () => {
   });
 });
 
+describe("a bottleneck of queries", () => {
+  test.each(["biform", "transmla"] as const)("of the rank that a spec asks for, by %s", async (method) => {
+    const wanted = { ...exact, method, c: 48, r: 16, q: 24 };
+    const to = `queries-${method}`;
+    const { target } = await convert("llama", to, { wanted, text, tokens: 128, length: 32, threads: 1 });
+    expect(target.architecture).not.toBe("biform");
+    expect((await configOf(to)).q_lora_rank).toBe(24);
+    const after = await logitsOf(to);
+    expect(farthest(after.get("expanded")!, after.get("absorbed")!)).toBeLessThan(1e-9);
+  });
+
+  test("is refused where a method has none, or none of that rank", async () => {
+    const open = (wanted: ConvertOptions["wanted"], of = "llama") => Conversion.open(path(of), { wanted });
+    await expect(open({ ...exact, method: "care", c: 48, r: 16, q: 24 })).rejects.toThrow(
+      /q: got care, expected biform/,
+    );
+    await expect(open({ ...exact, method: "biform", c: 48, r: 16, q: 65 })).rejects.toThrow(
+      /q: got 65, expected 1 to 64/,
+    );
+    await expect(open({ ...exact, method: "biform", c: 48, r: 16, q: 8 }, "biased")).rejects.toThrow(/q: got biases/);
+  });
+});
+
 describe("a budget", () => {
   const look = { text, tokens: 128, length: 32, threads: 1 } as const;
 

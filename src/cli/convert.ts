@@ -59,7 +59,7 @@ Examples:
 export function convertCommand(command: Command): void {
   command
     .argument("<model>", "a folder or a GGUF file")
-    .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS")
+    .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck")
     .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
@@ -90,8 +90,8 @@ export function convertCommand(command: Command): void {
 }
 
 /** Sizes of a spec. Throws FormatError. */
-export function readTarget(spec: string): { readonly c: number | undefined; readonly r: number | undefined } {
-  const match = /^MLA((?::[cr]\d+)*)$/.exec(spec.trim());
+export function readTarget(spec: string): Readonly<Record<"c" | "r" | "q", number | undefined>> {
+  const match = /^MLA((?::[crq]\d+)*)$/.exec(spec.trim());
   if (!match)
     throw new FormatError(`--to: got ${JSON.stringify(spec)}, expected MLA, or MLA with sizes such as MLA:c128:r64`);
   const sizes = match[1]!.split(":").filter(Boolean);
@@ -99,7 +99,7 @@ export function readTarget(spec: string): { readonly c: number | undefined; read
     const found = sizes.find((size) => size.startsWith(letter));
     return found === undefined ? undefined : Number(found.slice(1));
   };
-  return { c: of("c"), r: of("r") };
+  return { c: of("c"), r: of("r"), q: of("q") };
 }
 
 async function convert(path: string, options: Options): Promise<void> {
@@ -138,8 +138,8 @@ async function convert(path: string, options: Options): Promise<void> {
 }
 
 async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {
-  const { c, r } = readTarget(options.to);
-  const sized = c !== undefined || r !== undefined || options.budget !== undefined;
+  const { c, r, q } = readTarget(options.to);
+  const sized = [c, r, q, options.budget].some((size) => size !== undefined);
   const method = options.method ?? (sized ? "biform" : "exact");
   const texts = await Promise.all((options.text ?? []).map(readText));
   return {
@@ -147,6 +147,7 @@ async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<
       method,
       c,
       r,
+      q,
       selection: options.select,
       fold: options.fold,
       balance: options.balance,

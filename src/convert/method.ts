@@ -6,6 +6,7 @@ import type { Matrix } from "./matrix.ts";
 import { convertMha2mla } from "./mhatomla.ts";
 import type { Inputs } from "./moment.ts";
 import { allPairs, keepPairs } from "./partial.ts";
+import { compressQueries } from "./query.ts";
 import { type Gathered, gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
 import { aboutOf, compressCentred, Spectrum, sensitivityOf } from "./subspace.ts";
@@ -28,6 +29,8 @@ export interface Wanted {
    */
   readonly biases: boolean;
   readonly r: number;
+  /** Rank of a bottleneck of queries; none unless given. */
+  readonly q?: number | undefined;
   readonly selection: Selection;
   readonly fold?: number | undefined;
   readonly balance: number;
@@ -60,6 +63,17 @@ export function checkWanted(subject: string, layer: GroupedLayer, wanted: Wanted
     throw new FormatError(
       `${subject}: c: got ${c}, expected ${least} to ${full.c}, which loses nothing more than turning does`,
     );
+  if (wanted.q !== undefined) {
+    const most = method === "transmla" ? layer.h * e : layer.d;
+    if (method !== "biform" && method !== "transmla")
+      throw new FormatError(`${subject}: q: got ${method}, expected biform or transmla; it leaves queries as they are`);
+    if (wanted.biases)
+      throw new FormatError(
+        `${subject}: q: got biases, expected none; a constant holds their norm, which takes the whole input`,
+      );
+    if (wanted.q < 1 || wanted.q > most)
+      throw new FormatError(`${subject}: q: got ${wanted.q}, expected 1 to ${most}, which loses nothing`);
+  }
   if (method === "biform" && (r % 2 || r > g * layer.r))
     throw new FormatError(
       `${subject}: r: got ${r}, expected an even number up to ${g * layer.r}, the turned dims of all key heads`,
@@ -134,7 +148,7 @@ export function spectrumOf(whole: LatentLayer, { method, biases }: Wanted, { inp
 
 /** A layer by a method. Throws FormatError. */
 export function convertLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
-  const { method, r, selection, balance, biases } = wanted;
+  const { method, r, q, selection, balance, biases } = wanted;
   const { inputs, second = inputs.all } = seen;
   const rank = wanted.c - spareOf(wanted);
   if (method === "exact") return keepPairs(layer, allPairs(layer));
@@ -144,9 +158,10 @@ export function convertLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): L
     return convertMha2mla(layer, how).layer;
   }
   if (method === "transmla")
-    return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance });
+    return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance, queryRank: q });
   const whole = wholeLayer(layer, wanted, seen);
   if (method === "care") return compressByCovariance(whole, second, rank);
   const { mean } = aboutOf(whole, inputs.read, biases);
-  return compressCentred(whole, spectrumOf(whole, wanted, seen).of(rank), mean);
+  const small = compressCentred(whole, spectrumOf(whole, wanted, seen).of(rank), mean);
+  return q === undefined ? small : compressQueries(small, inputs, q);
 }
