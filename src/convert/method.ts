@@ -9,7 +9,7 @@ import { allPairs, keepPairs } from "./partial.ts";
 import { compressQueries } from "./query.ts";
 import { type Gathered, gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
-import { aboutOf, compressCentred, Spectrum, sensitivityOf } from "./subspace.ts";
+import { aboutOf, compressCentred, Spectrum, sensitivityOf, spreadOf } from "./subspace.ts";
 import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
@@ -111,23 +111,19 @@ export interface Seen {
 /** What each component of each frequency is worth to a layer: see `mixturesOf`. */
 export function worthOf(layer: GroupedLayer, inputs: Inputs, context: number): Float64Array[] {
   const mean = meanTurn(layer.rotation.frequencies, context);
-  return mixturesOf(layer, inputs, spreadOf(layer, inputs), mean).map(({ worth }) => worth);
+  return mixturesOf(layer, inputs, spreadsOf(layer, inputs), mean).map(({ worth }) => worth);
 }
 
-/** How far each head's values lie from their mean, after the output projection. */
-const spreadOf = (layer: GroupedLayer, inputs: Inputs) =>
-  sensitivityOf(
-    keepPairs(
-      layer,
-      Array.from({ length: layer.keyGroups }, () => []),
-    ),
-    inputs,
-  ).spread;
+/** What errors of each head's scores count for, before anything is changed. */
+const spreadsOf = (layer: GroupedLayer, inputs: Inputs) => {
+  const none = Array.from({ length: layer.keyGroups }, () => []);
+  return spreadOf(keepPairs(layer, none), inputs);
+};
 
 /** The layer with its chosen components turned, at full rank. */
 export function turnComponents(layer: GroupedLayer, { inputs, kept }: Seen, context: number): LatentLayer {
   const mean = meanTurn(layer.rotation.frequencies, context);
-  const mixtures = mixturesOf(layer, inputs, spreadOf(layer, inputs), mean);
+  const mixtures = mixturesOf(layer, inputs, spreadsOf(layer, inputs), mean);
   return keepComponents(layer, mixtures, kept!, mean);
 }
 

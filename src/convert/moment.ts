@@ -10,8 +10,8 @@ import { rmsNorm } from "../ops/norm/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { Random } from "../tensor/random.ts";
 import { scope, sizeOf, type Tensor, tensor } from "../tensor/tensor.ts";
-import { multiply, multiplyTransposed } from "./double.ts";
-import { fillMatrix, type Matrix, matrix } from "./matrix.ts";
+import { multiplyTransposed } from "./double.ts";
+import { fillMatrix, type Matrix, matrix, rowsOf } from "./matrix.ts";
 
 /**
  * Runs a model over sequences of ids and shows what goes into each layer's attention: the normed hidden states `[tokens, d]`, and the
@@ -191,7 +191,14 @@ export async function readInputs(x: Tensor): Promise<Matrix> {
   return fillMatrix(tokens, d + 1, (i, j) => (j < d ? values[i * d + j]! : 1));
 }
 
-/** W M Wᵀ: the second moment of what rows with a bias give. */
+/** W M Wᵀ: the second moment of what rows with a bias give, of a moment, which is symmetric. */
 export function momentOf(rows: Matrix, moment: Matrix): Matrix {
-  return multiplyTransposed(multiply(rows, moment), rows);
+  return multiplyTransposed(multiplyTransposed(rows, moment), rows);
+}
+
+/** The same of each head's rows, nothing between heads. */
+export function momentsOfHeads(rows: Matrix, moment: Matrix, h: number): Matrix[] {
+  const met = multiplyTransposed(rows, moment);
+  const of = (all: Matrix, head: number) => rowsOf(all, (head * rows.rows) / h, ((head + 1) * rows.rows) / h);
+  return Array.from({ length: h }, (_, head) => multiplyTransposed(of(met, head), of(rows, head)));
 }

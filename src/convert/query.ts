@@ -2,7 +2,7 @@ import { multiply, multiplyTransposed } from "./double.ts";
 import type { LatentLayer } from "./latent.ts";
 import { columnsOf, fillMatrix, type Matrix, matrix, rowsOf, scaleMatrix, transpose } from "./matrix.ts";
 import { type Inputs, momentOf } from "./moment.ts";
-import { centre, Spectrum, sensitivityOf } from "./subspace.ts";
+import { centre, Spectrum, spreadOf } from "./subspace.ts";
 
 /**
  * Queries through a bottleneck of this rank, the one that changes the layer's output least: an error dx of the input moves a head's score by
@@ -29,7 +29,7 @@ export function compressQueries(layer: LatentLayer, inputs: Inputs, rank: number
 /** What each rank of a bottleneck of queries explains. */
 export function querySpectrum(layer: LatentLayer, inputs: Inputs): Spectrum {
   const { d, h, n, scale, content, rotary, keys, shared } = layer;
-  const { spread } = sensitivityOf(layer, inputs);
+  const spread = spreadOf(layer, inputs);
   const perToken = (rows: Matrix) => scaleMatrix(momentOf(rows, inputs.read), 1 / inputs.read.values.at(-1)!);
   // What all keys have in common adds one number to all scores of a query, but where it is turned.
   const [held, turned] = [centre(layer, inputs.read).moment, meanOfPairs(perToken(shared))];

@@ -2,7 +2,7 @@ import { multiply, multiplyTransposed } from "./double.ts";
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
 import { fillMatrix, type Matrix, rowsOf, scaleMatrix, scaleRows, transpose } from "./matrix.ts";
-import { type Inputs, momentOf } from "./moment.ts";
+import { type Inputs, momentOf, momentsOfHeads } from "./moment.ts";
 
 /** Maps to fewer numbers and back: `[rank, c]` and `[c, rank]`. */
 export interface Subspace {
@@ -82,31 +82,42 @@ export interface Sensitivity {
  * ds = q · W_UK dl times the softmax scale, and the output moves by its weight times ds (v - o), of which `spread` is the mean square:
  * so both are squared numbers of the same output. Queries are those of all tokens, values count as often as they are read.
  */
-export function sensitivityOf(layer: LatentLayer, { all, read, sharpness }: Inputs): Sensitivity {
-  const { h, n, v, d, content, keys, values, output, scale } = layer;
+export function sensitivityOf(layer: LatentLayer, inputs: Inputs): Sensitivity {
+  const { all } = inputs;
+  const { h, content, keys, values, scale } = layer;
   const tokens = all.values.at(-1)!;
-  const centred = centre(layer, read).moment;
-  const outputs = Array.from({ length: h }, (_, head) => {
-    const own = fillMatrix(v, d, (i, j) => output.values[j * h * v + head * v + i]!);
-    return multiplyTransposed(own, own);
-  });
-  const spread = Float64Array.from({ length: h }, (_, head) => {
-    const own = rowsOf(values, head * v, (head + 1) * v);
-    const covariance = momentOf(own, centred);
-    let trace = 0;
-    for (let i = 0; i < covariance.values.length; i++) trace += covariance.values[i]! * outputs[head]!.values[i]!;
-    return sharpness[head]! * trace;
-  });
-  const byScore = sumOverHeads(keys, h, (head) => {
-    const queries = momentOf(rowsOf(content, head * n, (head + 1) * n), all);
-    const by = (scale ** 2 * spread[head]!) / tokens;
-    return { ...queries, values: queries.values.map((x) => x * by) };
-  });
+  const outputs = outputMetrics(layer);
+  const spread = spreadOf(layer, inputs, outputs);
+  const queries = momentsOfHeads(content, all, h);
+  const byScore = sumOverHeads(keys, h, (head) => scaleMatrix(queries[head]!, (scale ** 2 * spread[head]!) / tokens));
   const byValue = sumOverHeads(values, h, (head) => outputs[head]!);
   return {
     metric: { ...byScore, values: byScore.values.map((x, i) => x + byValue.values[i]!) },
     spread,
   };
+}
+
+/** Of each head, what an error of its values does to the output: W_Oᵀ W_O `[v, v]`. */
+function outputMetrics({ h, v, d, output }: LatentLayer): Matrix[] {
+  return Array.from({ length: h }, (_, head) => {
+    const own = fillMatrix(v, d, (i, j) => output.values[j * h * v + head * v + i]!);
+    return multiplyTransposed(own, own);
+  });
+}
+
+/** What a squared error of a score multiplies, of each head: see `Sensitivity`. */
+export function spreadOf(
+  layer: LatentLayer,
+  { read, sharpness }: Inputs,
+  outputs = outputMetrics(layer),
+): Float64Array {
+  const { h, values } = layer;
+  const covariances = momentsOfHeads(values, centre(layer, read).moment, h);
+  return Float64Array.from(covariances, (covariance, head) => {
+    let trace = 0;
+    for (let i = 0; i < covariance.values.length; i++) trace += covariance.values[i]! * outputs[head]!.values[i]!;
+    return sharpness[head]! * trace;
+  });
 }
 
 /** Mean and covariance of a layer's latent on text, of whose inputs `moment` is the second moment. */

@@ -1,8 +1,8 @@
 import { eigenSymmetric } from "./eigen.ts";
 import { type GroupedLayer, groupOf, pairRow } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
-import { fillMatrix, type Matrix, matrix, rowsOf, scaleMatrix, stackRows } from "./matrix.ts";
-import { type Inputs, momentOf } from "./moment.ts";
+import { fillMatrix, type Matrix, matrix, scaleMatrix, stackRows } from "./matrix.ts";
+import { type Inputs, momentOf, momentsOfHeads } from "./moment.ts";
 
 /** What is left of a rotation in the mean over distances: E cos and E sin of each pair's angle. */
 export interface MeanTurn {
@@ -48,9 +48,9 @@ export function mixturesOf(
   mean: MeanTurn,
 ): Mixture[] {
   const { e, h, r, keyGroups: g, query, key, scale } = layer;
-  const perToken = (rows: Matrix, moment: Matrix) => scaleMatrix(momentOf(rows, moment), 1 / moment.values.at(-1)!);
-  const queries = Array.from({ length: h }, (_, head) => perToken(rowsOf(query, head * e, (head + 1) * e), all));
-  const keys = perToken(key, read);
+  const tokens = all.values.at(-1)!;
+  const queries = momentsOfHeads(query, all, h);
+  const keys = scaleMatrix(momentOf(key, read), 1 / read.values.at(-1)!);
   const number = (of: Matrix, a: number, b: number) => of.values[a * of.columns + b]!;
   return Array.from({ length: r / 2 }, (_, f) => {
     const place = (block: number, second: 0 | 1) => block * e + pairRow(layer, f, second);
@@ -58,7 +58,7 @@ export function mixturesOf(
     for (let head = 0; head < h; head++)
       for (const second of [0, 1] as const)
         asked[groupOf(head, h, g)]! +=
-          scale ** 2 * spread[head]! * number(queries[head]!, place(0, second), place(0, second));
+          (scale ** 2 * spread[head]! * number(queries[head]!, place(0, second), place(0, second))) / tokens;
     const roots = asked.map((x) => Math.sqrt(Math.max(x, 1e-30)));
     const { values, vectors } = eigenSymmetric(
       fillMatrix(g, g, (i, j) => {
