@@ -2,6 +2,7 @@ import { multiply } from "./double.ts";
 import { type LatentLayer, unfoldMetric } from "./latent.ts";
 import { fillMatrix, type Matrix } from "./matrix.ts";
 import { momentOf } from "./moment.ts";
+import { shareRanks } from "./share.ts";
 import { Spectrum } from "./subspace.ts";
 
 /** How much of the mean diagonal is added to a covariance before its root is taken, as in FutureMLS-Lab/CARE (src/lora_qkv.py). */
@@ -47,27 +48,4 @@ export function adjustRanks(explained: readonly Float64Array[], rank: number): n
     return tail;
   });
   return shareRanks(explained, rank, (layer, at) => explained[layer]![at]! / (tails[layer]![at]! || 1));
-}
-
-/** Ranks that add up to `rank` a layer, each next one given where `gain` is largest: between half and twice the mean, and no more than there are. */
-export function shareRanks(
-  explained: readonly Float64Array[],
-  rank: number,
-  gain: (layer: number, rank: number) => number,
-): number[] {
-  const least = Math.max(1, Math.ceil(rank / 2));
-  const ranks = explained.map(({ length }) => Math.min(least, length));
-  let left = rank * ranks.length - ranks.reduce((a, b) => a + b, 0);
-  for (; left > 0; left--) {
-    let best = -1;
-    let most = -1;
-    ranks.forEach((at, layer) => {
-      if (at >= Math.min(2 * rank, explained[layer]!.length)) return;
-      const by = gain(layer, at);
-      if (by > most) [best, most] = [layer, by];
-    });
-    if (best < 0) break;
-    ranks[best]!++;
-  }
-  return ranks;
 }

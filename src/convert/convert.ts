@@ -2,9 +2,18 @@ import { type Opened, openModel } from "../checkpoint/open.ts";
 import { type LoadedModel, load } from "../generate/load.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
-import { adjustRanks, shareRanks } from "./care.ts";
+import {
+  checkBudget,
+  comparable,
+  lostBy,
+  ranksByLayer,
+  type Sampled,
+  sampleOf,
+  sumWorths,
+  turnedDims,
+} from "./budget.ts";
 import { quantisedAs, readLayer } from "./checkpoint.ts";
-import { type GroupedLayer, refuseAttention } from "./grouped.ts";
+import { refuseAttention } from "./grouped.ts";
 import { type LatentLayer, standardiseScale } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
 import {
@@ -14,7 +23,6 @@ import {
   gathers,
   placePositions,
   type Seen,
-  spareOf,
   spectrumOf,
   type Wanted,
   wholeLayer,
@@ -22,7 +30,7 @@ import {
 } from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
 import { type Inputs, inputsOf, momentsOf, readInputs, watchInputs } from "./moment.ts";
-import { cutIds } from "./perplexity.ts";
+import { textOf } from "./perplexity.ts";
 import { replaceAttention } from "./replace.ts";
 import type { Finished } from "./shelf.ts";
 import { blindMoment, lengthsOf, lostShares } from "./spectrum.ts";
@@ -173,7 +181,7 @@ export class Conversion {
     }
     this.#worths = worths;
     if (this.#chooses) await this.#chooseTurned(this.#options.budget!);
-    this.#kept = this.#keptOf(this.wanted.r);
+    this.#kept = choosePairs(sumWorths(this.#worths!), this.wanted.r / 2);
   }
 
   /** Whether r is to be found. */
@@ -182,43 +190,21 @@ export class Conversion {
     return budget !== undefined && wanted.r === undefined && this.wanted.method === "biform";
   }
 
-  /** What stays turned in r dims, by the worth to all layers together. */
-  #keptOf(r: number): number[] {
-    const sums = this.#worths!.reduce<Float64Array[]>(
-      (sums, worths) => worths.map((worth, f) => worth.map((x, k) => x + (sums[f]?.[k] ?? 0))),
-      [],
-    );
-    return choosePairs(sums, r / 2);
-  }
-
   /** Shares a budget between turned dims and latent as what both leave out adds up to least, in some of the layers. */
   async #chooseTurned(budget: number): Promise<void> {
-    const count = this.opened.model.layers.length;
-    const some = Array.from({ length: Math.min(SAMPLE, count) }, (_, i) =>
-      Math.floor(((i + 0.5) * count) / Math.min(SAMPLE, count)),
-    );
-    const read = await Promise.all(some.map((i) => readLayer(this.opened, i)));
-    const candidates = turnedDims(budget, read[0]!.layer);
-    let least = Number.POSITIVE_INFINITY;
-    for (const [done, r] of candidates.entries()) {
-      const wanted = { ...this.wanted, r, c: budget - r };
-      const kept = this.#keptOf(r);
-      let lost = 0;
-      some.forEach((i, at) => {
-        const { layer, gains } = read[at]!;
-        const seen = { ...this.#seen(i, gains), kept };
-        this.#worths![i]!.forEach((worth, f) => {
-          for (let k = kept[f]!; k < worth.length; k++) lost += worth[k]!;
-        });
-        const spectrum = spectrumOf(wholeLayer(layer, wanted, seen), wanted, seen);
-        lost += spectrum.lost(wanted.c - spareOf(wanted)) * seen.inputs.weight;
-      });
-      if (lost < least) {
-        least = lost;
-        this.#wanted = wanted;
-      }
-      this.#options.watch?.("sharing the budget", done + 1, candidates.length);
+    const some: Sampled[] = [];
+    for (const i of sampleOf(this.opened.model.layers.length)) {
+      const { layer, gains } = await readLayer(this.opened, i);
+      some.push({ layer, seen: this.#seen(i, gains), worths: this.#worths![i]! });
     }
+    const sums = sumWorths(this.#worths!);
+    const tried = turnedDims(budget, some[0]!.layer).map((r, done, all) => {
+      const wanted = { ...this.wanted, r, c: budget - r };
+      const lost = lostBy(wanted, choosePairs(sums, r / 2), some);
+      this.#options.watch?.("sharing the budget", done + 1, all.length);
+      return { wanted, lost };
+    });
+    this.#wanted = tried.reduce((best, one) => (one.lost < best.lost ? one : best)).wanted;
   }
 
   async #rankPairs({ model, weights }: LoadedModel, sequences: readonly Int32Array[]) {
@@ -274,7 +260,8 @@ export class Conversion {
       layers.push({ whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
       this.#options.watch?.("pricing", i + 1, model.layers.length);
     }
-    if (this.#options.byLayer && !known) this.#layerRanks = this.#shareRanks(explained, layers);
+    if (this.#options.byLayer && !known)
+      this.#layerRanks = ranksByLayer(this.wanted, explained, this.#inputs && layers.map(({ whole }) => whole));
     const { g, e, v } = model.layers[0]!.attention.sizes;
     return {
       wanted: this.wanted,
@@ -284,20 +271,6 @@ export class Conversion {
       after: this.wanted.c + this.wanted.r,
       notes: this.notes,
     };
-  }
-
-  /** Ranks of layers that add up to the wanted one's, constants included. */
-  #shareRanks(explained: readonly Float64Array[], layers: readonly LayerPrice[]): number[] {
-    const spare = spareOf(this.wanted);
-    const rank = this.wanted.c - spare;
-    const text = this.#inputs !== undefined;
-    const gain = (i: number, at: number) => {
-      const { whole, lost } = layers[i]!;
-      // Without text nothing says what a layer's error counts for beside another's: each counts alike.
-      return (lost[at]! - lost[at + 1]!) * (text ? whole : 1);
-    };
-    const ranks = this.wanted.method === "care" ? adjustRanks(explained, rank) : shareRanks(explained, rank, gain);
-    return ranks.map((own) => own + spare);
   }
 
   /** One layer converted, under no norm yet. */
@@ -322,41 +295,4 @@ export class Conversion {
     }
     return hash.digest("hex");
   }
-}
-
-/** Layers that a budget's share of turned dims is chosen by, and the shares that are tried. */
-const SAMPLE = 6;
-const SHARES = [1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 2 / 3] as const;
-
-/** Turned dims that are tried for a budget: even numbers that leave the latent something, and that the layer can give. */
-function turnedDims(budget: number, { keyGroups: g, r, e, v }: GroupedLayer): number[] {
-  const most = Math.min(budget - 2, g * r);
-  const least = Math.max(0, budget - g * (e + v));
-  const tried = SHARES.map((share) => Math.min(most, Math.max(least, Math.round((share * budget) / 4) * 4)));
-  return [...new Set(tried.map((x) => x - (x % 2)))];
-}
-
-/** Throws FormatError for a budget that leaves nothing of the cache out, or too little in. */
-function checkBudget(subject: string, { keyGroups: g, e, v }: GroupedLayer, budget: number): void {
-  const whole = g * (e + v);
-  if (budget < 4 || budget > whole)
-    throw new FormatError(`${subject}: budget: got ${budget} numbers, expected 4 to ${whole}, the layer's whole cache`);
-}
-
-/** Worths that compare layers: by what errors of each count for, where text says so, or else as shares of the layer's own. */
-function comparable(worths: readonly Float64Array[], { weight }: Inputs, text: boolean): Float64Array[] {
-  const total = worths.reduce((sum, of) => of.reduce((a, b) => a + b, sum), 0);
-  const by = text ? weight : 1 / (total || 1);
-  return worths.map((of) => of.map((x) => x * by));
-}
-
-/** The text's first ids as sequences. Throws FormatError where there are none. */
-export function textOf({ tokenizer, path }: LoadedModel, text: string, tokens: number, length: number): Int32Array[] {
-  if (!tokenizer)
-    throw new FormatError(`${path}: got no tokenizer, expected one to read text with; add tokenizer.json`);
-  // No token is longer than some letters: what is certain to be behind the last is not looked at.
-  const sequences = cutIds(tokenizer.encode(text.slice(0, 24 * tokens)), tokens, length);
-  if (!sequences.length)
-    throw new FormatError(`text: got fewer than ${length} tokens, expected at least so many; give more`);
-  return sequences;
 }
