@@ -19,9 +19,9 @@ import {
   stackRows,
   transpose,
 } from "../src/convert/matrix.ts";
-import { convertLayer, fullSizes } from "../src/convert/method.ts";
+import { convertLayer, fullSizes, spectrumOf, wholeLayer } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
-import { inputsOf, momentsOf, readInputs, watchInputs } from "../src/convert/moment.ts";
+import { type Inputs, inputsOf, momentOf, momentsOf, readInputs, watchInputs } from "../src/convert/moment.ts";
 import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
 import { compressQueries, querySpectrum } from "../src/convert/query.ts";
 import { factorings, leftVectors } from "../src/convert/reduce.ts";
@@ -29,7 +29,7 @@ import { replaceAttention } from "../src/convert/replace.ts";
 import { gatherPositions } from "../src/convert/rorope.ts";
 import { rankPairs, selectPairs } from "../src/convert/select.ts";
 import { shareRanks } from "../src/convert/share.ts";
-import { Spectrum } from "../src/convert/subspace.ts";
+import { Spectrum, sensitivityOf } from "../src/convert/subspace.ts";
 import { compressLatent } from "../src/convert/transmla.ts";
 import { choosePairs, meanTurn } from "../src/convert/turning.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
@@ -373,9 +373,10 @@ describe("the subspace that changes the output least", () => {
     const moments = await momentsOf(drawn.model, drawn.weights, [ids, ids.slice(0, 5)]);
     const layers = await layersOf(drawn);
     const plain = moments.map(({ values }) => values.map(() => 0));
+    const squares = layers.map(({ h }) => new Float64Array(h));
     await watchInputs(drawn.model, drawn.weights, [ids, ids.slice(0, 5)], async (i, x) => {
       const rows = await readInputs(x);
-      weightsOf(layers[i]!, rows).forEach((weight, t) => {
+      weightsOf(layers[i]!, rows, squares[i]!).forEach((weight, t) => {
         const row = rows.values.subarray(t * rows.columns, (t + 1) * rows.columns);
         row.forEach((a, j) => {
           row.forEach((b, k) => {
@@ -389,15 +390,18 @@ describe("the subspace that changes the output least", () => {
       expect(farthest(read.values, plain[i]!)).toBeLessThan(1e-10);
       expect(farthest(read.values, all.values)).toBeGreaterThan(0.1);
     });
-    // Without text each counts once; an input as long as it is short counts by its inverse square.
-    for (const { weight, sharpness } of inputs) {
+    inputs.forEach(({ weight, sharpness }, i) => {
       expect(weight).toBeGreaterThan(0);
-      for (const one of sharpness) expect(one > 0.1 && one <= 1.2).toBe(true);
-    }
+      // Sixteen signs tell a mean of squares to about a third; what they are taken for lies between 1 / tokens and 1.
+      sharpness.forEach((one, head) => {
+        const exact = squares[i]![head]!;
+        expect(Math.abs(one - exact)).toBeLessThan(0.35 * exact);
+      });
+    });
   });
 
-  /** What all queries give each token, in the mean of heads, by softmax as it is written. */
-  function weightsOf(layer: GroupedLayer, rows: Matrix): Float64Array {
+  /** What all queries give each token, in the mean of heads, by softmax as it is written; squares are added by head, per token of 17. */
+  function weightsOf(layer: GroupedLayer, rows: Matrix, squares: Float64Array): Float64Array {
     const { h, e, r, keyGroups, rotation, scale } = layer;
     const [queries, keys] = [multiplyTransposed(rows, layer.query), multiplyTransposed(rows, layer.key)];
     const turned = (of: Matrix, t: number, block: number) => {
@@ -421,10 +425,41 @@ describe("the subspace that changes the output least", () => {
         const total = scores.reduce((a, b) => a + b);
         scores.forEach((x, s) => {
           weights[s]! += x / total / h;
+          squares[head]! += (x / total) ** 2 / (ids.length + 5);
         });
       }
     return weights;
   }
+
+  test("weighs the latent as it is read, and scores by how sharply heads look", async () => {
+    const drawn = draw({
+      g: 2,
+      times: 2,
+      pairs: 2,
+      still: 0,
+      v: 3,
+      bias: undefined,
+      layout: "half",
+      turns: true,
+      seed: 6,
+    });
+    const [inputs] = (await inputsOf(drawn.model, drawn.weights, [ids])) as [Inputs];
+    const [layer] = (await layersOf(drawn)) as [GroupedLayer];
+    const wanted = { method: "biform", c: 4, r: 4, selection: "high", balance: 1, biases: false, context: 64 } as const;
+    const explained = (seen: Inputs) => {
+      const known = { inputs: seen, kept: [1, 1] };
+      const whole = wholeLayer(layer, wanted, known);
+      const moment = momentOf(whole.latent, seen.read);
+      const { metric } = sensitivityOf(whole, seen);
+      const trace = metric.values.reduce((sum, x, i) => sum + x * moment.values[i]!, 0) / seen.read.values.at(-1)!;
+      const found = spectrumOf(whole, wanted, known).lost(0);
+      expect(Math.abs(found - trace)).toBeLessThan(1e-6 * trace);
+      return found;
+    };
+    const once = explained(inputs);
+    expect(explained({ ...inputs, read: inputs.all })).not.toBeCloseTo(once, 3);
+    expect(explained({ ...inputs, sharpness: inputs.sharpness.map(() => 1) })).toBeGreaterThan(1.01 * once);
+  });
 
   test("shares ranks so that they add up, and each goes where it explains most", () => {
     const explained = [Float64Array.of(9, 4, 1, 1, 0, 0), Float64Array.of(5, 5, 5, 5, 5, 5), Float64Array.of(1, 0, 0)];
