@@ -511,6 +511,7 @@ describe("the subspace that changes the output least", () => {
           const error = distance(whole, multiply(multiply(unfold(layer), multiply(up, down)), root)) ** 2;
           const tail = singular.slice(rank).reduce((a, b) => a + Math.max(0, b), 0);
           expect(Math.abs(error - tail)).toBeLessThan(1e-7 * singular[0]! * c);
+          expect(Math.abs(spectrum.lost(rank) - tail)).toBeLessThan(1e-7 * singular[0]! * c);
         }
       }),
       { numRuns: 6 },
