@@ -138,11 +138,8 @@ export class Batch {
     const ended: [Job, Finish | Error][] = [];
     const follow = (job: Job, entry: Entry, result: Result) => {
       const how = goOn(job, entry, result);
-      if (how === undefined) return;
-      if (how === "held") {
-        this.#held.set(job, [entry, result]);
-        return;
-      }
+      if (how === "held") this.#held.set(job, [entry, result]);
+      if (how === "held" || how === undefined) return;
       this.leave(job);
       ended.push([job, how]);
     };
