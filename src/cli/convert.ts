@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { shownRanks } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
@@ -6,11 +7,12 @@ import { writtenTypes } from "../convert/files.ts";
 import { methods, spareOf } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
 import { type ArchitectureName, architectures } from "../convert/target.ts";
-import { type Written, writeConversion } from "../convert/write.ts";
+import { type WriteOptions, type Written, writeConversion } from "../convert/write.ts";
 import { columns } from "../draw/column.ts";
 import { type CheckpointResult, holdBeside } from "../lab/beside.ts";
 import { checkpointTables } from "../lab/standing.ts";
 import { FormatError } from "../tensor/error.ts";
+import { aside, type Certificate, certificateTable, certify } from "../verify/certify.ts";
 import { interruptible } from "./interrupt.ts";
 import { positiveOption, wholeOption } from "./option.ts";
 import { inParts } from "./progress.ts";
@@ -34,6 +36,7 @@ interface Options {
   as?: ArchitectureName;
   biases?: true;
   threads?: number;
+  certify?: true;
   dryRun?: true;
   json?: true;
 }
@@ -47,7 +50,7 @@ What is written is the first of deepseek_v3, minicpm3 and Biform's own format th
 README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
 Examples:
-  biform convert llama/ --to MLA --out llama-mla                               the same function
+  biform convert llama/ --to MLA --out llama-mla --certify                     the same function, and the proof
   biform convert llama/ --to MLA:c192:r64 --text book.txt --dry-run            what it would lose, layer by layer
   biform convert model.gguf --to MLA:c192:r64 --text book.txt --out small --test other.txt
   biform convert llama/ --to MLA:c192:r64 --method transmla --text book.txt --out small.gguf --type Q8_0   for llama.cpp
@@ -83,6 +86,10 @@ export function convertCommand(command: Command): void {
     )
     .option("--biases", "let biform's latent leave out the mean of text: biases, which transformers alone reads")
     .option("--threads <n>", "threads", wholeOption("--threads"))
+    .option(
+      "--certify",
+      "run what is written, and the other kind of file, in engines at hand, and say how far they are off",
+    )
     .option("--dry-run", "only say what it would lose")
     .option("--json", "print JSON")
     .addHelpText("after", help)
@@ -110,13 +117,16 @@ async function convert(path: string, options: Options): Promise<void> {
   const interrupt = interruptible();
   let price: Price;
   let written: Written | undefined;
+  let certificate: Certificate | undefined;
   try {
     const watch = (what: string, done: number, total: number) => display.watch(`${path}: ${what}`, done, total);
     const conversion = await Conversion.open(path, await asked(options, watch));
     if (dryRun) price = await conversion.price();
     else {
       const { type, as } = options;
-      written = await writeConversion(conversion, out!, { type, as, signal: interrupt.signal, watch });
+      const how = { type, as, signal: interrupt.signal, watch };
+      if (options.certify) [written, certificate] = await writeCertified(conversion, out!, how);
+      else written = await writeConversion(conversion, out!, how);
       price = written.price;
     }
   } catch (error) {
@@ -132,9 +142,26 @@ async function convert(path: string, options: Options): Promise<void> {
   const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
   if (options.json) {
     const { target, found } = written ?? {};
-    console.log(JSON.stringify({ path, out: dryRun ? undefined : out, ...price, target, found, losses, seconds }));
+    console.log(
+      JSON.stringify({ path, out: dryRun ? undefined : out, ...price, target, found, losses, certificate, seconds }),
+    );
   } else print(path, price, losses);
+  if (certificate && !options.json) console.log(`${certificateTable(certificate)}\n`);
   if (written && !options.json) tell(out!, written, seconds);
+}
+
+/** Writes, and runs what was written beside the same as the other kind of file, which is removed again. */
+function writeCertified(conversion: Conversion, out: string, how: WriteOptions): Promise<[Written, Certificate]> {
+  return aside(async (dir) => {
+    const also = join(dir, out.endsWith(".gguf") ? "as-folder" : "as-file.gguf");
+    const written = await writeConversion(conversion, out, { ...how, also });
+    const paths = written.hindered === undefined ? [out, also] : [out];
+    const watch = (what: string) => how.watch?.(what, 0, 1);
+    const certificate = await certify(conversion.path, paths, { watch });
+    const { hindered: silent } = written;
+    const rows = silent === undefined ? certificate.rows : [...certificate.rows, { engine: "none", of: also, silent }];
+    return [written, { ...certificate, rows }];
+  });
 }
 
 async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {

@@ -7,7 +7,7 @@ import type { Sources } from "../family/source.ts";
 import { clip } from "../file/header.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { isQuant } from "../tensor/quant.ts";
+import { blocks, isQuant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { type GroupedLayer, groupedLayer, type Numbers64, readNumbers } from "./grouped.ts";
 import { type Factors, factorOf } from "./residual.ts";
@@ -40,12 +40,12 @@ export async function readLayer({ model, parameters, sources, tensors }: Opened,
   return { layer: groupedLayer(`${tensors.file}: layer ${i}`, model.layers[i]!.attention, numbers), gains };
 }
 
-/** The type of blocks that the attention's matrices lie in, where they do; undefined where they are floats. */
+/** The type of blocks that the attention's matrices lie in and its bits a number, where they do; undefined where they are floats. */
 export function quantisedAs({ tensors, sources }: Opened): string | undefined {
   for (const [name, source] of sources)
     if (/attention\.w[QKV]$/.test(name)) {
       const { dtype } = tensors.entry(source.tensors[0]!);
-      if (isQuant(dtype)) return dtype;
+      if (isQuant(dtype)) return `${dtype} (${(8 * blocks[dtype].bytes) / blocks[dtype].elements} bits a number)`;
     }
   return undefined;
 }

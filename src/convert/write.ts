@@ -2,6 +2,7 @@ import { z } from "zod";
 import { cacheValues } from "../attention/define.ts";
 import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
+import { DeviceError, FormatError } from "../tensor/error.ts";
 import { entriesAlong, filesAlong } from "./beside.ts";
 import { card } from "./card.ts";
 import { convertedTensors } from "./checkpoint.ts";
@@ -26,6 +27,8 @@ export interface WriteOptions {
   readonly type?: WrittenType | undefined;
   /** The architecture, where not the first that computes just this. */
   readonly as?: ArchitectureName | undefined;
+  /** A second place, for the other kind of file; what hinders it is told and hinders nothing. */
+  readonly also?: string | undefined;
   /** Ends the work between two layers, which a second run then goes on from. */
   readonly signal?: AbortSignal | undefined;
   readonly watch?: ((what: string, done: number, total: number) => void) | undefined;
@@ -38,6 +41,8 @@ export interface Written {
   readonly config: Config;
   /** Layers that an earlier run had finished. */
   readonly found: number;
+  /** Why the second place was not written. */
+  readonly hindered?: string | undefined;
 }
 
 const prices = z.object({
@@ -47,25 +52,53 @@ const prices = z.object({
 });
 
 /**
- * Writes a converted checkpoint, a GGUF file where `out` ends so and else a folder: weights, config, tokenizer, template, settings, and a card that says how it was made. It appears whole
- * or not at all; layers that are finished are kept beside it until then, and a second run goes on from them.
+ * Writes a converted checkpoint, a GGUF file where `out` ends so and else a folder: weights, config, tokenizer, template, settings, and
+ * a card that says how it was made. It appears whole or not at all; layers that are finished are kept beside it until then, and a
+ * second run goes on from them.
  *
  * Errors: FormatError for what the asked architecture cannot say, DeviceError of the disk, the signal's reason.
  */
 export async function writeConversion(
   conversion: Conversion,
   out: string,
-  { type = "F32", as, signal, watch }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<Written> {
-  const { opened, path } = conversion;
-  const { model } = opened;
-  const gguf = out.endsWith(".gguf");
-  const count = model.layers.length;
+  const { type = "F32", as, also } = options;
   const shelf = await Shelf.open(out, await conversion.key());
   const predicted = await conversion.price(await shelf.noted("price", prices));
   await shelf.note("price", predicted);
-  let found = 0;
+  const { outlines, found } = await finishLayers(conversion, shelf, out, options);
+  const finished = { conversion, shelf, outlines, predicted };
+  const written = await writeFinished(finished, out, type, as);
+  const hindered = also && (await writeFinished(finished, also, "F32").then(() => undefined, told));
+  await shelf.clear();
+  return { ...written, found, hindered };
+}
+
+/** What a user can be told of an error; throws any other on. */
+function told(error: unknown): string {
+  if (error instanceof FormatError || error instanceof DeviceError) return error.message;
+  throw error;
+}
+
+/** All layers of a conversion, on the disk. */
+interface FinishedLayers {
+  readonly conversion: Conversion;
+  readonly shelf: Shelf;
+  readonly outlines: readonly Outline[];
+  readonly predicted: Price;
+}
+
+async function finishLayers(
+  conversion: Conversion,
+  shelf: Shelf,
+  out: string,
+  { as, signal, watch }: WriteOptions,
+): Promise<Pick<FinishedLayers, "outlines"> & { readonly found: number }> {
+  const { model, config } = conversion.opened;
+  const count = model.layers.length;
   const outlines: Outline[] = [];
+  let found = 0;
   for (let i = 0; i < count; i++) {
     signal?.throwIfAborted();
     const known = await shelf.has(i);
@@ -75,19 +108,32 @@ export async function writeConversion(
     outlines.push(outlineOf(finished.layer));
     // What is asked for and cannot be is told before the work on the others.
     if (i === 0 && as)
-      chooseTarget({ model, layers: model.layers.map(() => outlines[0]!), source: opened.config }, gguf, as);
+      chooseTarget({ model, layers: model.layers.map(() => outlines[0]!), source: config }, isFile(out), as);
     watch?.("converting", i + 1, count);
   }
+  return { outlines, found };
+}
+
+const isFile = (out: string) => out.endsWith(".gguf");
+
+async function writeFinished(
+  { conversion, shelf, outlines, predicted }: FinishedLayers,
+  out: string,
+  type: WrittenType,
+  as?: ArchitectureName,
+): Promise<Omit<Written, "found">> {
+  const { opened, path } = conversion;
+  const { model } = opened;
   const wanted = { model, layers: outlines, source: opened.config };
-  const target = chooseTarget(wanted, gguf, as);
+  const target = chooseTarget(wanted, isFile(out), as);
   const made = async (i: number) => {
     const { layer, gains } = await shelf.get(i);
     return targetLayer(target, layer, gains, model);
   };
   const config = targetConfig(target, wanted, await made(0));
   const kept = findFamily(config).model(config).layers;
-  const after = kept.reduce((sum, { attention }) => sum + cacheValues(attention.variant, attention.sizes), 0) / count;
-  const price = { ...predicted, after };
+  const cached = kept.reduce((sum, { attention }) => sum + cacheValues(attention.variant, attention.sizes), 0);
+  const price = { ...predicted, after: cached / kept.length };
   const factors = targetFactors(target, model);
   const make = async (i: number) => latentAttention(await made(i)).numbers;
   await writeCheckpoint(out, type, {
@@ -100,6 +146,5 @@ export async function writeConversion(
     // Numbers that are small for the norm's sake are beneath what blocks and float16 hold.
     exact: (parameter) => target.still === "shrunk" && /\.attention\.(wDKV|wKR|wDQ)$/.test(parameter),
   });
-  await shelf.clear();
-  return { price, target, config, found };
+  return { price, target, config };
 }

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from "node:child_process";
+
+/** What an engine found of a checkpoint, beside its version. */
+export interface Answer {
+  readonly version: string;
+  /** What it took the checkpoint for: a class, an architecture. */
+  readonly taken: string;
+  readonly runs: readonly {
+    readonly numbers: string;
+    readonly form?: string | undefined;
+    readonly logits: Float64Array;
+  }[];
+  /** Numbers that a token leaves in its cache, all layers together, as far as it tells. */
+  readonly cache?: number | undefined;
+}
+
+/** Why there is no answer: the engine is not here, or it ended without one. */
+export interface Silence {
+  readonly silent: string;
+}
+
+/** What a program says of itself at its end, as one line of JSON; logits are float32 in base64. */
+interface Said {
+  readonly version: string;
+  readonly taken: string;
+  readonly cache?: number;
+  readonly runs?: readonly { readonly numbers: string; readonly logits: string }[];
+}
+
+/** The longest that an engine may take. */
+const LIMIT_MS = 1_800_000;
+
+/**
+ * Runs a program of another engine in a process of its own, which may end as it likes. Its last line is what it found; where there is
+ * none, the last of what it wrote on standard error says why.
+ */
+export async function askProgram(
+  command: string,
+  words: readonly string[],
+  cwd: string | undefined,
+): Promise<Answer | Silence> {
+  const { out, err, code } = await run(spawn(command, words, { cwd, stdio: ["ignore", "pipe", "pipe"] }));
+  const line = out.trimEnd().split("\n").at(-1) ?? "";
+  if (code !== 0 || !line.startsWith("{")) {
+    const lines = err.split("\n").filter((line) => line.trim() && !/^Node\.js v|^Loading weights/.test(line.trim()));
+    const why = (lines.at(-1) ?? `it ended with ${code}`).trim();
+    const missing = /No module named '(\w+)'/.exec(why)?.[1];
+    return { silent: missing ? `${missing} is not installed for ${command}` : why.slice(0, 200) };
+  }
+  const { version, taken, cache, runs = [] } = JSON.parse(line) as Said;
+  return { version, taken, cache, runs: runs.map(({ numbers, logits }) => ({ numbers, logits: decode(logits) })) };
+}
+
+function decode(text: string): Float64Array {
+  const bytes = Uint8Array.from(Buffer.from(text, "base64"));
+  return Float64Array.from(new Float32Array(bytes.buffer));
+}
+
+function run(child: ChildProcess): Promise<{ out: string; err: string; code: string | number }> {
+  return new Promise((resolve) => {
+    const parts = { out: [] as Buffer[], err: [] as Buffer[] };
+    child.stdout!.on("data", (part: Buffer) => parts.out.push(part));
+    child.stderr!.on("data", (part: Buffer) => parts.err.push(part));
+    const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
+    const end = (code: string | number, more = "") => {
+      clearTimeout(timer);
+      const text = (of: Buffer[]) => Buffer.concat(of).toString("utf8");
+      resolve({ out: text(parts.out), err: text(parts.err) + more, code });
+    };
+    child.on("error", (error) => end(1, error.message));
+    child.on("close", (code, signal) => end(code ?? signal ?? 1));
+  });
+}

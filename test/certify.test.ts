@@ -1,0 +1,106 @@
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { presetConfig } from "../src/checkpoint/preset.ts";
+import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
+import { Conversion } from "../src/convert/convert.ts";
+import { writeConversion } from "../src/convert/write.ts";
+import { certificateTable, certify } from "../src/verify/certify.ts";
+import { askProgram } from "../src/verify/engine/program.ts";
+import { askTransformers, askVllm } from "../src/verify/engine/python.ts";
+
+let dir = "";
+const path = (name: string) => join(dir, name);
+const narrow = {
+  ...presetConfig("llama", "tiny"),
+  hidden_size: 64,
+  intermediate_size: 96,
+  head_dim: 16,
+  num_attention_heads: 4,
+  num_key_value_heads: 1,
+};
+const python = process.env.BIFORM_PYTHON;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-certified-"));
+  await writeSampleFolder(path("llama"), narrow, { seed: 3, type: "F32" });
+  process.env.BIFORM_PYTHON = path("nowhere");
+});
+afterAll(async () => {
+  process.env.BIFORM_PYTHON = python ?? "python3";
+  await rm(dir, { recursive: true, force: true });
+});
+
+/** A stand-in for an interpreter: it prints a line and ends with a code. */
+async function speaker(name: string, line: string, code = 0): Promise<string> {
+  await writeFile(
+    path(name),
+    `#!/bin/sh\necho "Loading weights" >&2\necho '${line}'\necho "ValueError: it is so" >&2\nexit ${code}\n`,
+  );
+  await chmod(path(name), 0o755);
+  return path(name);
+}
+
+describe("a certificate", () => {
+  test("holds what was written beside the original in every form, and names the engines that are not here", async () => {
+    const wanted = { method: "exact", selection: "high", balance: 1, context: 64 } as const;
+    const conversion = await Conversion.open(path("llama"), { wanted });
+    const { hindered } = await writeConversion(conversion, path("mla"), { also: path("mla.gguf") });
+    expect(hindered).toBeUndefined();
+    const certificate = await certify(path("llama"), [path("mla")], { tokens: 6 });
+    const own = certificate.rows.filter(({ engine }) => engine === "Biform");
+    expect(own.map(({ numbers, form }) => `${numbers} ${form}`)).toEqual([
+      "float64 grouped",
+      "float64 expanded",
+      "float64 absorbed",
+      "float32 expanded",
+      "float32 absorbed",
+    ]);
+    for (const { difference, greedy, cache } of own) {
+      expect(difference).toBeLessThan(4e-6);
+      expect([greedy, cache]).toEqual([6, 128]);
+    }
+    const silent = certificate.rows.filter((row) => row.silent);
+    expect(silent.map(({ engine }) => engine)).toEqual(["transformers", "vLLM"]);
+    expect(silent[0]!.silent).toMatch(/ENOENT/);
+    const table = certificateTable(certificate);
+    expect(table).toMatch(/mla +Biform +float64 absorbed +\d\.\de-\d+ +6 of 6 +128 +deepseek_v3/);
+    expect(table).toMatch(/vLLM on mla: .*ENOENT/);
+  });
+
+  test("shows what is another function", async () => {
+    await writeSampleFolder(path("other"), narrow, { seed: 4, type: "F32" });
+    const { rows } = await certify(path("llama"), [path("other")], { tokens: 6 });
+    const [, other] = rows.filter(({ engine }) => engine === "Biform");
+    expect(other!.difference).toBeGreaterThan(0.1);
+    expect(other!.greedy).toBeLessThan(6);
+    await writeSampleGguf(path("wide.gguf"), { ...narrow, vocab_size: 600 }, { seed: 4, type: "F32" });
+    const wide = await certify(path("llama"), [path("wide.gguf")], { tokens: 6 });
+    expect(wide.rows.find(({ of, engine }) => engine === "Biform" && of.endsWith("wide.gguf"))!.silent).toMatch(
+      /it gives 3600 logits, not 3072/,
+    );
+  });
+});
+
+describe("another engine's program", () => {
+  test("answers in its last line", async () => {
+    const logits = Buffer.from(Float32Array.of(1, 2.5).buffer).toString("base64");
+    const line = JSON.stringify({ version: "e 1", taken: "A", cache: 7, runs: [{ numbers: "float32", logits }] });
+    process.env.BIFORM_PYTHON = await speaker("good", line);
+    const answer = {
+      version: "e 1",
+      taken: "A",
+      cache: 7,
+      runs: [{ numbers: "float32", logits: Float64Array.of(1, 2.5) }],
+    };
+    expect(await askTransformers("x", [1])).toEqual(answer);
+    expect(await askVllm("x")).toEqual(answer);
+  });
+
+  test.each([
+    ["that ends without an answer", "nothing", 0, "ValueError: it is so"],
+    ["that fails", '{"version": "1"}', 3, "ValueError: it is so"],
+  ])("%s is told by what it said last", async (_, line, code, silent) => {
+    expect(await askProgram(await speaker(`bad${code}`, line, code), [], undefined)).toEqual({ silent });
+  });
+});
