@@ -211,3 +211,42 @@ describe("biform compare of checkpoints", () => {
     expect((await biform(dir, ["compare", "--needles", "64"])).stderr).toMatch(/--needles: got it without checkpoints/);
   });
 });
+
+test("what one conversion has seen of a text serves the next, which is then what it would be alone", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "biform-seen-"));
+  const config = {
+    ...presetConfig("llama", "tiny"),
+    hidden_size: 32,
+    head_dim: 16,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+  };
+  await writeSampleFolder(join(dir, "llama"), { ...config, intermediate_size: 48 }, { seed: 3, type: "F32" });
+  const text = "the price of a latent is what it leaves out of keys and values. ".repeat(10);
+  const looks: string[] = [];
+  const open = (method: "biform" | "transmla", c: number, seen?: Map<string, unknown>) =>
+    Conversion.open(join(dir, "llama"), {
+      wanted: { method, c, r: 8, selection: "high", balance: 1, context: 64 },
+      text,
+      tokens: 64,
+      length: 32,
+      threads: 1,
+      seen,
+      watch: (what, done) => void (done === 1 && what.startsWith("looking") && looks.push(`${method} ${c}: ${what}`)),
+    });
+  const seen = new Map<string, unknown>();
+  for (const [method, c] of [
+    ["biform", 16],
+    ["transmla", 16],
+    ["transmla", 9],
+  ] as const) {
+    const [shared, alone] = [await open(method, c, seen), await open(method, c)];
+    const layer = await shared.convert(0);
+    const told = looks.length;
+    expect(layer).toEqual(await alone.convert(0));
+    looks.splice(told);
+  }
+  // One look for all, and one at the model whose positions are gathered.
+  expect(looks).toEqual(["biform 16: looking at text", "transmla 16: looking at text without far turns"]);
+  await rm(dir, { recursive: true, force: true });
+});

@@ -3,12 +3,14 @@ import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { shownRanks } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
+import { priceLines } from "../convert/curve.ts";
 import { writtenTypes } from "../convert/files.ts";
 import { methods, spareOf } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
 import { type ArchitectureName, architectures } from "../convert/target.ts";
 import { type WriteOptions, type Written, writeConversion } from "../convert/write.ts";
 import { columns } from "../draw/column.ts";
+import { writeAtomic } from "../file/atomic.ts";
 import { type CheckpointResult, holdBeside } from "../lab/beside.ts";
 import { checkpointTables } from "../lab/standing.ts";
 import { FormatError } from "../tensor/error.ts";
@@ -38,6 +40,7 @@ interface Options {
   threads?: number;
   certify?: true;
   dryRun?: true;
+  picture?: string;
   json?: true;
 }
 
@@ -91,6 +94,7 @@ export function convertCommand(command: Command): void {
       "run what is written, and the other kind of file, in engines at hand, and say how far they are off",
     )
     .option("--dry-run", "only say what it would lose")
+    .option("--picture <file>", "draw what is lost against the cache, as SVG")
     .option("--json", "print JSON")
     .addHelpText("after", help)
     .action(convert);
@@ -139,6 +143,11 @@ async function convert(path: string, options: Options): Promise<void> {
     await display.finish();
   }
   const seconds = (performance.now() - start) / 1000;
+  if (options.picture) {
+    const { svgText } = await import("../draw/file.ts");
+    const { pricePicture } = await import("../convert/picture.ts");
+    await writeAtomic(options.picture, [svgText(760, (canvas) => pricePicture(price, canvas))]);
+  }
   const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
   if (options.json) {
     const { target, found } = written ?? {};
@@ -231,6 +240,7 @@ function print(path: string, price: Price, losses: readonly CheckpointResult[] |
   const cache = ["cache", ...ranks.map((rank) => `${rank + spareOf(wanted) + wanted.r}`)];
   const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];
   console.log(columns(["layer", ...ranks.map((rank) => `c${rank + spareOf(wanted)}`)], all).join("\n"));
+  console.log(`\n${priceLines(price).join("\n")}`);
   console.log(
     `\nCache: ${before} numbers per token and layer before, ${after} after (${((100 * after) / before).toFixed(1)} %), ` +
       `${2 * after * layers.length} bytes per token at 16 bits.`,

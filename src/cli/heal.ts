@@ -40,7 +40,7 @@ export function healCommand(command: Command): void {
     .option("--minutes <n>", "budget: minutes, measured beforehand (default 60)", positiveOption("--minutes"))
     .option("--batch <n>", "rows per step", wholeOption("--batch"), 4)
     .option("--length <n>", "tokens per row", wholeOption("--length", 2), 256)
-    .option("--rate <x>", "peak learning rate (default 0.001 for layers, 0.0002 else)", positiveOption("--rate"))
+    .option("--rate <x>", "peak learning rate (default 0.0002 for layers, 0.0001 else)", positiveOption("--rate"))
     .option("--seed <n>", "seed of the batches", wholeOption("--seed", 0), 1)
     .option("--held-out <n>", "batches per held-out evaluation", wholeOption("--held-out"), 4)
     .option("--evaluations <n>", "held-out evaluations", wholeOption("--evaluations"), 5)
@@ -53,7 +53,7 @@ export function healCommand(command: Command): void {
 }
 
 /** Peak learning rates by goal. */
-const rates = { layers: 1e-3, logits: 2e-4, text: 2e-4 } as const;
+const rates = { layers: 2e-4, logits: 1e-4, text: 1e-4 } as const;
 
 async function run(student: string, options: Options): Promise<void> {
   const { text: texts, train: part, heldOut: heldOutBatches, json, ...rest } = options;

@@ -1,5 +1,5 @@
 import { type Opened, openModel } from "../checkpoint/open.ts";
-import { type LoadedModel, load } from "../generate/load.ts";
+import type { LoadedModel } from "../generate/load.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
 import {
@@ -30,8 +30,8 @@ import {
 } from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
 import { type Inputs, inputsOf, momentsOf, readInputs, watchInputs } from "./moment.ts";
-import { textOf } from "./perplexity.ts";
 import { replaceAttention } from "./replace.ts";
+import { lookerAt } from "./sequence.ts";
 import type { Finished } from "./shelf.ts";
 import { blindMoment, lengthsOf, lostShares } from "./spectrum.ts";
 import { choosePairs } from "./turning.ts";
@@ -53,6 +53,8 @@ export interface ConvertOptions {
   readonly tokens?: number | undefined;
   readonly length?: number | undefined;
   readonly threads?: number | undefined;
+  /** What conversions of this checkpoint have seen of texts, for the next of them: one look serves all sizes of a method. */
+  readonly seen?: Map<string, unknown> | undefined;
   /** Hears what is being done, of how much. */
   readonly watch?: ((what: string, done: number, total: number) => void) | undefined;
 }
@@ -137,28 +139,28 @@ export class Conversion {
     return conversion;
   }
 
-  /** Looks at the text, where there is one: second moments of all layers' inputs. Throws as `load`. */
+  /** Looks at the text, where there is one: moments of all layers' inputs. Throws as `load`. */
   async lookAtText(): Promise<void> {
-    const { text, tokens = 8192, length = 512, threads, watch } = this.#options;
-    const { method, selection } = this.wanted;
+    const { text, tokens = 8192, length = 512, threads, watch, seen = new Map<string, unknown>() } = this.#options;
+    const { method, selection, r, fold } = this.wanted;
     if (!text || method === "exact" || this.#inputs) return;
-    const loaded = await load(this.path, { threads });
+    const { path } = this;
+    const { look, close } = lookerAt({ path, threads, text, tokens, length, seen });
     try {
-      const sequences = textOf(loaded, text, tokens, length);
-      const counted = (what: string) => (done: number) => watch?.(what, done, sequences.length);
-      this.#inputs = await inputsOf(loaded.model, loaded.weights, sequences, counted("looking at text"));
-      if (method === "mha2mla" && selection === "2-norm") this.#ranks = await this.#rankPairs(loaded, sequences);
-      if (gathers(method)) {
-        const between = await this.#gathered(loaded);
-        this.#second = await momentsOf(
-          between.model,
-          between.weights,
-          sequences,
-          counted("looking at text without far turns"),
-        ).finally(between.free);
-      }
+      this.#inputs = await look("inputs", ({ model, weights }, sequences) =>
+        inputsOf(model, weights, sequences, (done) => watch?.("looking at text", done, sequences.length)),
+      );
+      if (method === "mha2mla" && selection === "2-norm")
+        this.#ranks = await look("pairs", (whole, sequences) => this.#rankPairs(whole, sequences));
+      if (gathers(method))
+        this.#second = await look(`gathered ${r} ${fold}`, async (whole, sequences) => {
+          const between = await this.#gathered(whole);
+          return momentsOf(between.model, between.weights, sequences, (done) =>
+            watch?.("looking at text without far turns", done, sequences.length),
+          ).finally(between.free);
+        });
     } finally {
-      loaded.close();
+      close();
     }
   }
 

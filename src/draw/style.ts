@@ -3,7 +3,7 @@
  * Universal Design", 2008), told apart under the common colour-vision deficiencies, darkened on white and lightened on black
  * until every line has a contrast of at least 3 to its paper (WCAG 2.2, 1.4.11); black is for the first variant, the reference.
  */
-export const ground = `
+export const palette = `
 :root {
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1c1f23; --soft: #5a626b; --line: #d9dde2; --panel: #f5f6f8; --accent: #0060a0;
@@ -15,7 +15,10 @@ export const ground = `
     --v0: #d5d9de; --v1: #4aa3e6; --v2: #ff8b45; --v3: #2fc596; --v4: #e48cc6; --v5: #e3c33c; --v6: #8ad0f7; --v7: #b39df0;
   }
 }
-* { box-sizing: border-box; }
+`;
+
+/** The ground of a page. */
+export const ground = `${palette}* { box-sizing: border-box; }
 body {
   margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif;

@@ -174,7 +174,7 @@ function settingsOf(options: HealOptions, source: Source, steps: number): Course
     // What a conversion has found is not to be drawn towards zero.
     optimiser: { ...optimiserDefaults, decay: 0 },
     rate,
-    warmup: Math.ceil(steps / 20),
+    warmup: Math.ceil(steps / 10),
     floor: 0.05,
     steps,
     batch,

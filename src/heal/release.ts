@@ -3,6 +3,7 @@ import type { Numbers64 } from "../convert/grouped.ts";
 import { type LatentLayer, latentAttention } from "../convert/latent.ts";
 import { fillMatrix, frobenius, type Matrix } from "../convert/matrix.ts";
 import { holdNorms, type Still, wholeBottleneck } from "../convert/still.ts";
+import { balanceLayer } from "./balance.ts";
 
 /** An attention as it is trained, its numbers, and the way back to what its checkpoint has. */
 export interface Released {
@@ -16,16 +17,19 @@ export interface Released {
  * The same attention without norms that are there in name alone: conversions keep those that stock models put on latents from changing
  * anything (`holdNorms`), by a constant in the latent or by a latent so small that epsilon is all they divide by. An optimiser that
  * changes each number by about its rate would make noise of numbers so small, and move the norm besides. A norm that is none of these
- * stays, and is trained. `gains` are those of the norm before attention.
+ * stays, and is trained. Both sides of inner products are then alike in size (`balanceLayer`). `gains` are those of the norm before attention.
  */
 export function releaseNorms(attention: Attention, numbers: Numbers64, gains: ArrayLike<number>): Released {
   const asItIs = { attention, numbers, hold: (trained: Numbers64) => trained };
-  if (attention.variant.name !== "MLA" || !numbers.has("gKV")) return asItIs;
+  const { variant, sizes } = attention;
+  const known = Object.keys(sizes.with ?? {}).every((feature) => feature === "plainLatent" || feature === "queryBias");
+  if (variant.name !== "MLA" || !known) return asItIs;
   const layer = readLatent(attention, numbers);
   const latent = releaseLatent(layer, gains);
-  if (!latent) return asItIs;
+  // A bottleneck without a norm is multiplied out where a layer becomes an attention.
+  if (!latent || (layer.bottleneck && !layer.bottleneck.norm)) return asItIs;
   const { still } = latent;
-  const released = releaseQueries(latent.layer, gains);
+  const released = balanceLayer(releaseQueries(latent.layer, gains));
   const { attention: own, numbers: freed } = latentAttention(released);
   // Biases of queries bring a bottleneck of their own; that of an architecture without queries that have none is made here.
   const whole = still === "shrunk" && layer.bottleneck && !released.bottleneck;
@@ -34,7 +38,8 @@ export function releaseNorms(attention: Attention, numbers: Numbers64, gains: Ar
     numbers: freed,
     hold(trained, now) {
       const made = readLatent(own, trained);
-      return latentAttention(holdNorms(whole ? wholeBottleneck(made) : made, now, still)).numbers;
+      const bare = whole ? wholeBottleneck(made) : made;
+      return latentAttention(still ? holdNorms(bare, now, still) : bare).numbers;
     },
   };
 }
@@ -93,17 +98,18 @@ function heldBy({ rows, columns, values }: Matrix, eps: number, gains: ArrayLike
   return longest ** 2 / rows < fixed * 2 ** -20 ? { root: Math.sqrt(fixed), count } : undefined;
 }
 
-/** The layer without the norm of its latent, and what held that; undefined where nothing does. */
+/** The layer without a norm on its latent, and what held that where there was one; undefined for a norm that does something. */
 function releaseLatent(
   layer: LatentLayer,
   gains: ArrayLike<number>,
-): { readonly layer: LatentLayer; readonly still: Still } | undefined {
+): { readonly layer: LatentLayer; readonly still: Still | undefined } | undefined {
   const { latent, norm, keys, values } = layer;
-  const held = heldBy(latent, norm!.eps, gains);
-  if (!held || (held.count < latent.rows && norm!.gain[held.count] !== 0)) return undefined;
+  if (!norm) return { layer, still: undefined };
+  const held = heldBy(latent, norm.eps, gains);
+  if (!held || (held.count < latent.rows && norm.gain[held.count] !== 0)) return undefined;
   const { count, root } = held;
   const first = (m: Matrix) => fillMatrix(m.rows, count, (i, j) => m.values[i * m.columns + j]!);
-  const by = (i: number) => norm!.gain[i]! / root;
+  const by = (i: number) => norm.gain[i]! / root;
   const rows = fillMatrix(count, latent.columns, (i, j) => latent.values[i * latent.columns + j]! * by(i));
   return {
     still: count < latent.rows ? "constant" : "shrunk",
