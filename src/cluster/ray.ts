@@ -1,3 +1,5 @@
+import { request as httpRequest, type RequestOptions } from "node:http";
+import { request as httpsRequest } from "node:https";
 import { z } from "zod";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
 import { type Call, type Engine, type Job, taskWords } from "./engine.ts";
@@ -138,27 +140,25 @@ function parseObject(name: string, value: string): unknown {
 }
 
 /** Asks Ray's jobs; undefined for a status that is expected to say no. */
-async function ask(root: string, path: string, init: RequestInit, absent: readonly number[] = []): Promise<unknown> {
+async function ask(
+  root: string,
+  path: string,
+  { method = "GET", body = "" }: Asked,
+  absent: readonly number[] = [],
+): Promise<unknown> {
   const headers: Record<string, string> = { "Content-Type": "application/json" };
   const more = z.record(z.string(), z.string()).safeParse(JSON.parse(process.env.RAY_JOB_HEADERS ?? "{}"));
   if (more.success) Object.assign(headers, more.data);
-  let answer: Response;
-  try {
-    answer = await fetch(root + path, { ...init, headers, signal: AbortSignal.timeout(60_000) });
-  } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : error;
+  const { status, text } = await send(root + path, { method, headers }, body).catch((error: Error) => {
     throw new DeviceError(
-      `${root}: got ${cause}, expected Ray's jobs to answer; start Ray with its dashboard, or name its address: --on ray:http://HOST:8265`,
-      {
-        cause: error,
-      },
+      `${root}: got ${error.message || error}, expected Ray's jobs to answer; start Ray with its dashboard, or name its address: --on ray:http://HOST:8265`,
+      { cause: error },
     );
-  }
-  if (absent.includes(answer.status)) return undefined;
-  const text = await answer.text();
-  if (!answer.ok || text.length > LIMIT)
+  });
+  if (absent.includes(status)) return undefined;
+  if (status < 200 || status > 299)
     throw new DeviceError(
-      `${root}: got ${answer.status} (${text.trim().split("\n").at(-1)?.slice(0, 200)}), expected Ray to take ${path}`,
+      `${root}: got ${status} (${text.trim().split("\n").at(-1)?.slice(0, 200)}), expected Ray to take ${path}`,
     );
   if (text === "") return undefined;
   try {
@@ -168,4 +168,29 @@ async function ask(root: string, path: string, init: RequestInit, absent: readon
       cause: error,
     });
   }
+}
+
+interface Asked {
+  readonly method?: "GET" | "POST";
+  readonly body?: string;
+}
+
+/** A request by `node:http`: Node's `fetch` marks its requests as a browser does (Sec-Fetch-Mode), and Ray 2.60 takes no job from browsers. */
+function send(address: string, options: RequestOptions, body: string): Promise<{ status: number; text: string }> {
+  const request = address.startsWith("https:") ? httpsRequest : httpRequest;
+  return new Promise((done, fail) => {
+    const sent = request(address, { ...options, timeout: 60_000 }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8");
+      answer.on("data", (more: string) => {
+        text += more;
+        if (text.length > LIMIT) sent.destroy(new Error(`more than ${LIMIT} characters`));
+      });
+      answer.on("end", () => done({ status: answer.statusCode ?? 0, text }));
+      answer.on("error", fail);
+    });
+    sent.on("timeout", () => sent.destroy(new Error("no answer within a minute")));
+    sent.on("error", fail);
+    sent.end(body);
+  });
 }
