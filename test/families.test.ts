@@ -644,6 +644,7 @@ describe("a config", () => {
       "minicpm3",
       "kimi_linear",
       "bailing_hybrid",
+      "biform",
     ]);
   });
 });

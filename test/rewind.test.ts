@@ -174,7 +174,7 @@ test("a step that fails midway, wherever memory ends, leaves the session as it w
   await write(session, 30);
   const expected = await run(session.fork(), text.subarray(30, 32));
   let failed = 0;
-  for (let at = 1; ; at += 7) {
+  for (let at = 1; ; at += 5) {
     const fork = session.fork();
     device.countdown = at;
     let error: unknown;

@@ -32,7 +32,7 @@ const commands: Readonly<Record<string, Entry>> = {
     load: async () => (await import("./serve.ts")).serveCommand,
   },
   compare: {
-    usage: "[checkpoints...]",
+    usage: "[names...]",
     about:
       "train several variants at a matched budget with several seeds, or hold checkpoints beside the first of them",
     load: async () => (await import("./compare.ts")).compareCommand,
