@@ -349,6 +349,8 @@ describe("an engine", () => {
     expect(submitted.flat()).toEqual(all);
     const other = { ...engine, name: "other" };
     await expect(drive(laid.opened, laid.store, other, onlooker())).rejects.toThrow(/handed to fake, expected other/);
+    await laid.store.write("jobs.json", '{"engine": "fa');
+    await expect(drive(laid.opened, laid.store, engine, onlooker())).rejects.toThrow(/jobs.json: got a damaged file/);
   });
 
   test("of processes starts a killed one anew and tells the last words of one that fails", async () => {

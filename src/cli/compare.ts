@@ -18,11 +18,11 @@ import { fitTask } from "./budget.ts";
 import { compareCheckpoints } from "./checkpoints.ts";
 import { type CompareOptions, demo, describe, readTask } from "./comparison.ts";
 import { collectAll, doAll, doRuns, type ExperimentOptions, layOut } from "./experiment.ts";
-import { interruptible } from "./interrupt.ts";
 import { commandText, listOption, machineFacts, positiveOption, wholeOption } from "./option.ts";
-import { type Progress, progress, type Standing } from "./progress.ts";
+import type { Progress, Standing } from "./progress.ts";
 import { sharedOptions } from "./setting.ts";
 import { versions } from "./version.ts";
+import { underWatch } from "./watch.ts";
 
 /** `biform compare`: several variants, one budget, several seeds; a table, and a report. */
 export function compareCommand(command: Command): void {
@@ -153,64 +153,60 @@ async function run(options: CompareOptions): Promise<void> {
   for (const note of task.notes) process.stderr.write(`${note}\n`);
   const { variants: wanted, seeds } = task.settings;
   const device = await openDevice(options.device, options.threads);
-  const interrupt = interruptible();
-  const { signal } = interrupt;
-  const display = progress({ title: `${wanted.length} variants, ${seeds} seeds, ${task.source(1).name}`, total: 1 });
+  const title = `${wanted.length} variants, ${seeds} seeds, ${task.source(1).name}`;
   try {
-    // Both before steps are chosen, so that a demo knows what is left of its time.
-    const agreement = await agreements(wanted, options, device, display);
-    const later = options.html === undefined ? 0 : await loadReport();
-    display.update({ done: 0, label: "a few steps of each variant, for the time that they take" });
-    const { settings, paces } = await fitTask(task, device, { state: options.state, later, signal });
-    const matched = match(wanted, task.model, settings.goal);
-    const steps = new Map(matched.map((m) => [m.pattern, m.steps]));
-    const shelf = new Shelf<RunRecord>(options.state, task.key);
-    let standing: Standing = { done: 0, label: "" };
-    const variants = await compare(settings, task.source, device, {
-      signal,
-      shelf,
-      paces,
-      watch({ spec, seed, done, progress: { step }, loss }) {
-        const detail = `step ${step} of ${steps.get(spec)}`;
-        standing = { done, label: `${spec}, seed ${seed}`, loss, detail };
-        display.update(standing);
-      },
+    await underWatch({ title, total: 1 }, async (display, signal) => {
+      // Both before steps are chosen, so that a demo knows what is left of its time.
+      const agreement = await agreements(wanted, options, device, display);
+      const later = options.html === undefined ? 0 : await loadReport();
+      display.update({ done: 0, label: "a few steps of each variant, for the time that they take" });
+      const { settings, paces } = await fitTask(task, device, { state: options.state, later, signal });
+      const matched = match(wanted, task.model, settings.goal);
+      const steps = new Map(matched.map((m) => [m.pattern, m.steps]));
+      const shelf = new Shelf<RunRecord>(options.state, task.key);
+      let standing: Standing = { done: 0, label: "" };
+      const variants = await compare(settings, task.source, device, {
+        signal,
+        shelf,
+        paces,
+        watch({ spec, seed, done, progress: { step }, loss }) {
+          const detail = `step ${step} of ${steps.get(spec)}`;
+          standing = { done, label: `${spec}, seed ${seed}`, loss, detail };
+          display.update(standing);
+        },
+      });
+      if (!variants) {
+        await display.finish("interrupted; run the same command to go on from here");
+        process.exitCode = 130;
+        return;
+      }
+      // What follows the last step belongs to no step, and a run that diverged has fewer.
+      display.update({ ...standing, done: 1, loss: undefined });
+      await display.finish();
+      for (const note of settings.until ? undecidedNotes(variants, settings.seeds, settings.until) : [])
+        process.stderr.write(`${note}\n`);
+      await write(options, {
+        machine: machineFacts(device),
+        settings: {
+          ...describe(settings, {
+            data: task.source(1).name,
+            data_seed: options.dataSeed,
+            steps: matched[0]!.steps,
+            pairs: options.data === "recall" && !options.text ? options.pairs : undefined,
+          }),
+          ...(task.seconds !== undefined ? { fitted_to_seconds: task.seconds } : {}),
+        },
+        versions: versions(),
+        command: commandText(),
+        date: started.slice(0, 10),
+        started,
+        finished: new Date().toISOString(),
+        variants,
+        agreement,
+      });
+      await shelf.clear();
     });
-    if (!variants) {
-      await display.finish("interrupted; run the same command to go on from here");
-      process.exitCode = 130;
-      return;
-    }
-    // What follows the last step belongs to no step, and a run that diverged has fewer.
-    display.update({ ...standing, done: 1, loss: undefined });
-    await display.finish();
-    for (const note of settings.until ? undecidedNotes(variants, settings.seeds, settings.until) : [])
-      process.stderr.write(`${note}\n`);
-    await write(options, {
-      machine: machineFacts(device),
-      settings: {
-        ...describe(settings, {
-          data: task.source(1).name,
-          data_seed: options.dataSeed,
-          steps: matched[0]!.steps,
-          pairs: options.data === "recall" && !options.text ? options.pairs : undefined,
-        }),
-        ...(task.seconds !== undefined ? { fitted_to_seconds: task.seconds } : {}),
-      },
-      versions: versions(),
-      command: commandText(),
-      date: started.slice(0, 10),
-      started,
-      finished: new Date().toISOString(),
-      variants,
-      agreement,
-    });
-    await shelf.clear();
-  } catch (error) {
-    await display.finish("stopped");
-    throw error;
   } finally {
-    interrupt.end();
     device.close();
   }
 }

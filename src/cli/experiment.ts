@@ -12,6 +12,7 @@ import {
   findRun,
   type Opened,
   openExperiment,
+  type RunEntry,
   seedsOf,
   writeExperiment,
 } from "../cluster/experiment.ts";
@@ -21,13 +22,13 @@ import { openStore } from "../cluster/stores.ts";
 import { openDevice } from "../device/open.ts";
 import { looksOf, undecidedNotes, unresolved } from "../lab/resolve.ts";
 import type { Comparison } from "../lab/result.ts";
+import { trainSettings } from "../lab/schedule.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { trainWork } from "../train/train.ts";
 import { type CompareOptions, describe, type Task } from "./comparison.ts";
-import { interruptible } from "./interrupt.ts";
 import { commandText, machineFacts } from "./option.ts";
-import { progress } from "./progress.ts";
 import { versions } from "./version.ts";
+import { underWatch } from "./watch.ts";
 
 /** Options of a comparison that is a file. */
 export interface ExperimentOptions {
@@ -78,46 +79,41 @@ async function dataOf({ text, data, dataSeed: seed, pairs, tokenizer }: Options,
 export async function doRuns(options: Options, keys: readonly string[]): Promise<void> {
   const opened = await openExperiment(options.run!);
   const store = await openStore(whereOf(options, opened.file));
-  const runs = [];
+  const runs: RunEntry[] = [];
   for (const key of keys) runs.push(findRun(opened, await resolveKey(store, key)));
   const device = await openDevice(opened.experiment.device, options.threads);
-  const interrupt = interruptible();
-  const display = progress({ title: opened.file, total: runs.length });
   try {
-    for (const [done, run] of runs.entries()) {
-      const { steps } = opened.matched.get(run.variant)!;
-      const every = Math.max(1, Math.ceil(steps / 10));
-      const { evaluations, heldOutBatches } = opened.settings;
-      const work = { steps, evaluateEvery: Math.max(1, Math.ceil(steps / evaluations)), heldOutBatches };
-      const outcome = await perform(opened, run, {
-        store,
-        device,
-        versions: versions(),
-        machine: machineFacts(device),
-        signal: interrupt.signal,
-        every,
-        tell: (note) => process.stderr.write(`${note}\n`),
-        watch: ({ step }, loss) =>
-          display.update({
-            done: done + trainWork(work, step) / trainWork(work, steps),
-            label: run.key,
-            detail: `step ${step} of ${steps}`,
-            loss,
-          }),
-      });
-      if (outcome === "interrupted") {
-        await display.finish(`interrupted; run the same command to go on with ${run.key}`);
-        process.exitCode = 130;
-        return;
+    await underWatch({ title: opened.file, total: runs.length }, async (display, signal) => {
+      for (const [done, run] of runs.entries()) {
+        const matched = opened.matched.get(run.variant)!;
+        const work = trainSettings(opened.settings, matched, { seed: run.seed, rate: 0, source: "" });
+        const { steps } = work;
+        const outcome = await perform(opened, run, {
+          store,
+          device,
+          versions: versions(),
+          machine: machineFacts(device),
+          signal,
+          every: Math.max(1, Math.ceil(steps / 10)),
+          tell: (note) => process.stderr.write(`${note}\n`),
+          watch: ({ step }, loss) =>
+            display.update({
+              done: done + trainWork(work, step) / trainWork(work, steps),
+              label: run.key,
+              detail: `step ${step} of ${steps}`,
+              loss,
+            }),
+        });
+        if (outcome === "interrupted") {
+          await display.finish(`interrupted; run the same command to go on with ${run.key}`);
+          process.exitCode = 130;
+          return;
+        }
+        if (outcome === "was done") process.stderr.write(`${run.key}: was done before, in ${store.where}\n`);
       }
-      if (outcome === "was done") process.stderr.write(`${run.key}: was done before, in ${store.where}\n`);
-    }
-    await display.finish();
-  } catch (error) {
-    await display.finish("stopped");
-    throw error;
+      await display.finish();
+    });
   } finally {
-    interrupt.end();
     device.close();
   }
 }
@@ -156,12 +152,10 @@ async function doListed(options: Options, opened: Opened): Promise<Comparison | 
     where: store.where,
     words: options.threads === undefined ? [] : ["--threads", String(options.threads)],
   });
-  const interrupt = interruptible();
-  const { runs } = opened.experiment;
-  const display = progress({ title: `${file} on ${engine.name}`, total: runs.length });
-  try {
+  const title = `${file} on ${engine.name}`;
+  return underWatch({ title, total: opened.experiment.runs.length }, async (display, signal) => {
     const done = await drive(opened, store, engine, {
-      signal: interrupt.signal,
+      signal,
       cancels: options.cancel === true,
       tell: (note) => process.stderr.write(`${note}\n`),
       watch: (scene) => display.update({ done: doneOf(scene), label: labelOf(scene), detail: detailOf(scene.held) }),
@@ -177,13 +171,8 @@ async function doListed(options: Options, opened: Opened): Promise<Comparison | 
       return undefined;
     }
     await display.finish();
-    return await collectRuns(opened, store);
-  } catch (error) {
-    await display.finish("stopped");
-    throw error;
-  } finally {
-    interrupt.end();
-  }
+    return collectRuns(opened, store);
+  });
 }
 
 /** Finished runs, and the parts of those at work. */

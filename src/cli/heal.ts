@@ -3,10 +3,9 @@ import { goals } from "../heal/goal.ts";
 import { type Healed, type HealOptions, heal } from "../heal/heal.ts";
 import { parts } from "../heal/student.ts";
 import { FormatError } from "../tensor/error.ts";
-import { interruptible } from "./interrupt.ts";
 import { positiveOption, wholeOption } from "./option.ts";
-import { progress } from "./progress.ts";
 import { versions } from "./version.ts";
+import { underWatch } from "./watch.ts";
 
 interface Options extends Omit<HealOptions, "student" | "texts" | "part" | "evaluations" | "heldOutBatches"> {
   text: string[];
@@ -61,16 +60,12 @@ async function run(student: string, options: Options): Promise<void> {
     throw new FormatError("budget: got --steps and --minutes, expected one of them");
   const minutes = options.steps === undefined ? (options.minutes ?? 60) : undefined;
   const rate = options.rate ?? rates[options.goal];
-  const interrupt = interruptible();
-  const display = progress({
-    title: `${student} towards ${options.goal === "text" ? "text" : options.teacher}`,
-    total: 1,
-  });
-  try {
+  const title = `${student} towards ${options.goal === "text" ? "text" : options.teacher}`;
+  await underWatch({ title, total: 1 }, async (display, signal) => {
     const healed = await heal(
       { ...rest, student, texts, part, heldOutBatches, minutes, rate },
       {
-        signal: interrupt.signal,
+        signal,
         onPrepare: (label) => display.update({ done: 0, label }),
         onStep({ step }, steps, loss) {
           display.update({ done: step / steps, label: `${options.goal}`, detail: `step ${step} of ${steps}`, loss });
@@ -81,12 +76,7 @@ async function run(student: string, options: Options): Promise<void> {
     if (json) console.log(JSON.stringify({ student, out: options.out, ...healed, versions: versions() }));
     else print(healed, options.out);
     if (!healed.complete) process.exitCode = 130;
-  } catch (error) {
-    await display.finish("stopped");
-    throw error;
-  } finally {
-    interrupt.end();
-  }
+  });
 }
 
 function print({ original, before, heldOut, tokensPerStep, complete }: Healed, out: string): void {

@@ -12,11 +12,10 @@ import type { Device } from "../tensor/device.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
 import { type Progress as Standing, type TrainSettings, train, trainWork } from "../train/train.ts";
-import { interruptible } from "./interrupt.ts";
 import { machineFacts, wholeOption } from "./option.ts";
-import { progress } from "./progress.ts";
 import { baseNotes, modelOf, type Options, optimiserOf, sharedOptions, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
+import { underWatch } from "./watch.ts";
 
 interface TrainOptions extends Options {
   attention: string;
@@ -56,62 +55,57 @@ async function run(options: TrainOptions): Promise<void> {
   const model = buildModel(attention, first.model);
   for (const note of baseNotes([model], options)) process.stderr.write(`${note}\n`);
   const device = await openDevice(options.device, options.threads);
-  const interrupt = interruptible();
-  const { signal } = interrupt;
-  const display = progress({ title: `${attention} on ${source.name}`, total: 1 });
   try {
-    const steps = given ?? (await stepsWithin(options, source, device, signal));
-    const settings = settingsOf(options, source, steps);
-    process.stderr.write(`${attention}: ${modelSize(model)} parameters, ${steps} steps\n`);
-    const tell = ({ step }: Standing, loss?: number) =>
-      display.update({
-        done: trainWork(settings, step) / trainWork(settings, steps),
-        label: attention,
-        detail: `step ${step} of ${steps}`,
-        loss,
+    await underWatch({ title: `${attention} on ${source.name}`, total: 1 }, async (display, signal) => {
+      const steps = given ?? (await stepsWithin(options, source, device, signal));
+      const settings = settingsOf(options, source, steps);
+      process.stderr.write(`${attention}: ${modelSize(model)} parameters, ${steps} steps\n`);
+      const tell = ({ step }: Standing, loss?: number) =>
+        display.update({
+          done: trainWork(settings, step) / trainWork(settings, steps),
+          label: attention,
+          detail: `step ${step} of ${steps}`,
+          loss,
+        });
+      const result = await train(settings, source, device, {
+        signal,
+        ...(out ? { checkpoint: { dir: out, every: options.saveEvery } } : {}),
+        onStart: tell,
+        onStep: tell,
       });
-    const result = await train(settings, source, device, {
-      signal,
-      ...(out ? { checkpoint: { dir: out, every: options.saveEvery } } : {}),
-      onStart: tell,
-      onStep: tell,
+      const again = out ? `; run the same command to go on from ${out}` : "";
+      await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${again}`);
+      // Only text is worth writing on: rows of recall have a least length besides.
+      const sample =
+        source.bytesPerToken === undefined
+          ? undefined
+          : await writeSample(result.model, result.weights, source, options.length);
+      const bits =
+        result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
+      if (options.json) {
+        const { model, weights: _, ...rest } = result;
+        console.log(
+          JSON.stringify({
+            spec: options.attention,
+            parameters: modelSize(model),
+            ...rest,
+            bitsPerByte: bits,
+            sample: sample?.text,
+            machine: machineFacts(device),
+            versions: versions(),
+          }),
+        );
+      } else {
+        console.log(
+          `held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`,
+        );
+        console.log(`${Math.round(result.tokensPerSecond)} tokens/s`);
+        if (sample) console.log(`\n${sample.prompt} >>> ${sample.text}`);
+        if (options.out) console.log(`\ncheckpoint: ${options.out}`);
+      }
+      if (!result.complete) process.exitCode = 130;
     });
-    const again = out ? `; run the same command to go on from ${out}` : "";
-    await display.finish(result.complete ? undefined : `interrupted at step ${result.step}${again}`);
-    // Only text is worth writing on: rows of recall have a least length besides.
-    const sample =
-      source.bytesPerToken === undefined
-        ? undefined
-        : await writeSample(result.model, result.weights, source, options.length);
-    const bits =
-      result.loss !== null && source.bytesPerToken ? result.loss / Math.LN2 / source.bytesPerToken : undefined;
-    if (options.json) {
-      const { model, weights: _, ...rest } = result;
-      console.log(
-        JSON.stringify({
-          spec: options.attention,
-          parameters: modelSize(model),
-          ...rest,
-          bitsPerByte: bits,
-          sample: sample?.text,
-          machine: machineFacts(device),
-          versions: versions(),
-        }),
-      );
-    } else {
-      console.log(
-        `held-out loss ${result.loss?.toFixed(4) ?? "not measured"} nats per token${bits ? `, ${bits.toFixed(4)} bits per byte` : ""}`,
-      );
-      console.log(`${Math.round(result.tokensPerSecond)} tokens/s`);
-      if (sample) console.log(`\n${sample.prompt} >>> ${sample.text}`);
-      if (options.out) console.log(`\ncheckpoint: ${options.out}`);
-    }
-    if (!result.complete) process.exitCode = 130;
-  } catch (error) {
-    await display.finish("stopped");
-    throw error;
   } finally {
-    interrupt.end();
     device.close();
   }
 }

@@ -8,7 +8,7 @@ import { hostname } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
 import { DeviceError } from "../tensor/error.ts";
-import type { Store } from "./store.ts";
+import { parseStored, type Store } from "./store.ts";
 
 /** Seconds between beats, and how many of them may fail to come before a claim counts as given up. */
 const BEAT = 5;
@@ -111,7 +111,7 @@ export class Claim {
 /** The latest beat of a run; undefined where nobody has begun it. */
 export async function readBeat(store: Store, key: string): Promise<Beat | undefined> {
   const number = await lastClaim(store, key);
-  return number === 0 ? undefined : parse(beatSchema, await store.read(beatName(key, number)));
+  return number === 0 ? undefined : parseStored(beatSchema, await store.read(beatName(key, number)));
 }
 
 const beatName = (key: string, number: number) => `${key}/beat-${number}.json`;
@@ -130,10 +130,10 @@ async function expectDead(
   tell: (note: string) => void,
   patience: number,
 ): Promise<void> {
-  const last = () => store.read(beatName(key, number)).then((bytes) => parse(beatSchema, bytes));
+  const last = () => store.read(beatName(key, number)).then((bytes) => parseStored(beatSchema, bytes));
   const before = await last();
   if (before?.released) return;
-  const owner = parse(claimSchema, await store.read(`${key}/claim-${number}.json`));
+  const owner = parseStored(claimSchema, await store.read(`${key}/claim-${number}.json`));
   const who = owner ? `process ${owner.pid} on ${owner.host}` : "a process that left no name";
   const here = owner?.host === hostname() && owner.space === space && space !== null;
   if (!(here && !isAlive(owner.pid))) {
@@ -157,14 +157,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
-}
-
-function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array | undefined): T | undefined {
-  if (!bytes) return undefined;
-  try {
-    return schema.safeParse(JSON.parse(new TextDecoder().decode(bytes))).data;
-  } catch {
-    return undefined;
   }
 }

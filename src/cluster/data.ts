@@ -3,9 +3,9 @@ import { z } from "zod";
 import { recallSource } from "../data/recall.ts";
 import { type Source, seeded } from "../data/source.ts";
 import { storySource } from "../data/story.ts";
-import { openText } from "../data/text.ts";
+import { type NamedText, readTexts, textSource } from "../data/text.ts";
 import { FormatError } from "../tensor/error.ts";
-import { createHash, readFile, relative, resolve } from "../tensor/node.ts";
+import { createHash, relative, resolve } from "../tensor/node.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 
 const file = z.strictObject({
@@ -32,7 +32,7 @@ type DataFile = z.infer<typeof file>;
 
 /** A file as an experiment in `folder` names it. Throws FormatError where it cannot be read. */
 export async function describeFile(path: string, folder: string): Promise<DataFile> {
-  const bytes = await read(path);
+  const [{ bytes }] = (await readTexts([path])) as [NamedText];
   return { path: relative(folder, resolve(path)), bytes: bytes.length, sha256: hash(bytes) };
 }
 
@@ -47,26 +47,21 @@ export async function openData(
 ): Promise<(seed: number) => Source> {
   if (data.kind === "story") return seeded(storySource(data.seed));
   if (data.kind === "recall") return seeded(recallSource(data.seed, { pairs: data.pairs }));
-  for (const wanted of [...data.files, ...(data.tokenizer ? [data.tokenizer] : [])]) {
-    const path = at(wanted.path);
-    const bytes = await read(path);
-    if (hash(bytes) !== wanted.sha256)
-      throw new FormatError(
-        `${path}: got other text (${bytes.length} bytes), expected the ${wanted.bytes} bytes that the experiment was laid out with; copy that file here`,
-      );
-  }
+  const texts = await readKnown(data.files, at);
+  if (data.tokenizer) await readKnown([data.tokenizer], at);
   const tokenizer = data.tokenizer ? await loadTokenizer(at(data.tokenizer.path)) : undefined;
-  const paths = data.files.map(({ path }) => at(path));
-  return seeded(await openText(paths, { seed: data.seed, length, tokenizer }));
+  return seeded(textSource(texts, { seed: data.seed, length, tokenizer }));
 }
 
-async function read(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const reason = error instanceof Error && "code" in error ? error.code : error;
-    throw new FormatError(`${path}: got ${reason}, expected a readable file; check the path`, { cause: error });
-  }
+/** Files of an experiment, each the one that it was laid out with. */
+async function readKnown(files: readonly DataFile[], at: (path: string) => string): Promise<NamedText[]> {
+  const texts = await readTexts(files.map(({ path }) => at(path)));
+  for (const [i, { name, bytes }] of texts.entries())
+    if (hash(bytes) !== files[i]!.sha256)
+      throw new FormatError(
+        `${name}: got other text (${bytes.length} bytes), expected the ${files[i]!.bytes} bytes that the experiment was laid out with; copy that file here`,
+      );
+  return texts;
 }
 
 const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");

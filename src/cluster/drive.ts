@@ -5,7 +5,7 @@ import { FormatError } from "../tensor/error.ts";
 import { type Beat, readBeat } from "./claim.ts";
 import type { Engine, Held, Job } from "./engine.ts";
 import type { Opened, RunEntry } from "./experiment.ts";
-import type { Store } from "./store.ts";
+import { parseStored, type Store } from "./store.ts";
 
 const jobsSchema = z.object({
   engine: z.string(),
@@ -50,15 +50,16 @@ export async function drive(opened: Opened, store: Store, engine: Engine, onlook
   const finished = new Set<string>();
   const tries = new Map<string, number>();
   const failed = new Map<string, string>();
+  await findFinished(store, runs, finished);
   for (;;) {
-    await findFinished(store, runs, finished);
     const open = jobs.filter(({ keys }) => keys.some((key) => !finished.has(key)));
     const held = await engine.look(open);
     const owned = new Set([...held.waiting, ...held.running]);
     await findFinished(store, runs, finished);
     for (const [key, reason] of held.failed) if (!finished.has(key) && !owned.has(key)) failed.set(key, reason);
+    const untried = untriedOf(runs, finished);
     const ready = runs.filter(
-      ({ key, ...run }) => !finished.has(key) && !owned.has(key) && isReady(run, runs, finished),
+      ({ key, rate, variant }) => !finished.has(key) && !owned.has(key) && !(rate === "best" && untried.has(variant)),
     );
     const next = ready.filter(({ key }) => !failed.has(key) && (tries.get(key) ?? 0) < TRIES);
     for (const { key } of ready)
@@ -115,8 +116,7 @@ const listName = (list: number) => `lists/${list}.json`;
 export async function resolveKey(store: Store, word: string): Promise<string> {
   const [, list, place] = /^list-(\d{1,9})\.(\d{1,9})$/.exec(word) ?? [];
   if (list === undefined) return word;
-  const bytes = await store.read(listName(Number(list)));
-  const keys = bytes ? z.array(z.string()).safeParse(JSON.parse(new TextDecoder().decode(bytes))).data : undefined;
+  const keys = parseStored(z.array(z.string()), await store.read(listName(Number(list))));
   const key = keys?.[Number(place)];
   if (key === undefined)
     throw new FormatError(
@@ -125,14 +125,9 @@ export async function resolveKey(store: Store, word: string): Promise<string> {
   return key;
 }
 
-/** Whether what a run waits for is done: the rates of its variant's first seed, where it takes the best. */
-function isReady(
-  { rate, variant }: Omit<RunEntry, "key">,
-  runs: readonly RunEntry[],
-  finished: ReadonlySet<string>,
-): boolean {
-  if (rate !== "best") return true;
-  return runs.every((run) => run.variant !== variant || run.rate === "best" || finished.has(run.key));
+/** Variants of which a rate is still to be tried: the runs that take their best one wait. */
+function untriedOf(runs: readonly RunEntry[], finished: ReadonlySet<string>): Set<string> {
+  return new Set(runs.filter(({ key, rate }) => rate !== "best" && !finished.has(key)).map(({ variant }) => variant));
 }
 
 async function findFinished(store: Store, runs: readonly RunEntry[], finished: Set<string>): Promise<void> {
@@ -159,8 +154,8 @@ const jobsName = "jobs.json";
 async function readJobs(store: Store, engine: Engine): Promise<Job[]> {
   const bytes = engine.lasting ? await store.read(jobsName) : undefined;
   if (!bytes) return [];
-  const { success, data } = jobsSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
-  if (!success)
+  const data = parseStored(jobsSchema, bytes);
+  if (!data)
     throw new FormatError(
       `${store.where}/${jobsName}: got a damaged file, expected the jobs handed over; remove it once none of them runs`,
     );

@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /** Where the runs of an experiment leave what they found: a folder that all machines see, or a bucket. */
 
 /** Names are paths with "/", whatever keeps them. */
@@ -18,4 +20,14 @@ export interface Store {
   keepFolder(name: string): Promise<void>;
   /** Forgets it. */
   dropFolder(name: string): Promise<void>;
+}
+
+/** What a kept file says; undefined where there is none, or it is torn or of another shape. */
+export function parseStored<T>(schema: z.ZodType<T>, bytes: Uint8Array | undefined): T | undefined {
+  if (!bytes) return undefined;
+  try {
+    return schema.safeParse(JSON.parse(new TextDecoder().decode(bytes))).data;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,7 @@
 import { arrange } from "../checkpoint/arrangement.ts";
 import { readWeights } from "../checkpoint/load.ts";
 import type { Opened } from "../checkpoint/open.ts";
-import { recast } from "../checkpoint/recast.ts";
+import { type Recast, recast } from "../checkpoint/recast.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import type { Sources } from "../family/source.ts";
 import { clip } from "../file/header.ts";
@@ -50,16 +50,6 @@ export function quantisedAs({ tensors, sources }: Opened): string | undefined {
   return undefined;
 }
 
-/** A tensor to be written: the parameters that lie in it, and how its numbers are made. */
-export interface MadeTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly parameters: readonly string[];
-  /** No matrix, whatever its shape. */
-  readonly plain: boolean;
-  data(): Promise<Float32Array>;
-}
-
 /** What is to be written, of which source. */
 export interface Writing {
   readonly opened: Opened;
@@ -76,11 +66,11 @@ export interface Writing {
  * The tensors of a converted checkpoint: attention from `make`, all else from the source, moved and multiplied by its factor. Throws
  * FormatError for a parameter that the target has no place for.
  */
-export function convertedTensors({ opened, model, targets, factors, make }: Writing): MadeTensor[] {
+export function convertedTensors({ opened, model, targets, factors, make }: Writing): Recast[] {
   const all = parametersOf(model);
   const others = all.filter(({ name }) => !/^layers\.\d+\.attention\./.test(name));
   const read = async (name: string) => Float32Array.from(await opened.tensors.read(name));
-  const moved = recast(others, opened.sources, targets, read).map((tensor): MadeTensor => {
+  const moved = recast(others, opened.sources, targets, read).map((tensor): Recast => {
     const factor = factorOf(tensor.parameters[0]!, factors);
     const scaled = async () => (await tensor.data()).map((x) => x * factor);
     return { ...tensor, data: factor === 1 ? tensor.data : scaled };
@@ -104,7 +94,7 @@ export function convertedTensors({ opened, model, targets, factors, make }: Writ
     return last.numbers;
   };
   const attention = [...made].map(
-    ([name, { shape, layer, parts }]): MadeTensor => ({
+    ([name, { shape, layer, parts }]): Recast => ({
       name,
       shape,
       parameters: parts.map(({ target }) => target),

@@ -1,4 +1,4 @@
-import { ggufHeader, tableTensors, typedTensor } from "../checkpoint/recast.ts";
+import { ggufHeader, type Recast, tableTensors, typedTensor } from "../checkpoint/recast.ts";
 import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
 import { describeGguf } from "../family/header.ts";
@@ -9,7 +9,6 @@ import { safetensorsChunks } from "../file/safetensors.ts";
 import { writeGguf } from "../file/writer.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import type { MadeTensor } from "./checkpoint.ts";
 
 /** The types of matrices that are written; a folder takes the first two. */
 export const writtenTypes = ["F32", "BF16", "F16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K"] as const;
@@ -19,7 +18,7 @@ export type WrittenType = (typeof writtenTypes)[number];
 export interface Checkpoint {
   readonly config: Config;
   /** The tensors of that model, where its parameters are to lie. */
-  tensors(model: Model, targets: Sources): MadeTensor[];
+  tensors(model: Model, targets: Sources): Recast[];
   /** README.md of a folder, the description of a GGUF file. */
   readonly card: string;
   readonly name: string;

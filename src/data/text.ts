@@ -30,6 +30,11 @@ const LIMIT = 1_000_000_000;
  * Errors: FormatError for a file that cannot be read, is above 1 GB, empty or not UTF-8, and where all are too short for one row.
  */
 export async function openText(paths: readonly string[], settings: TextSettings): Promise<Source> {
+  return textSource(await readTexts(paths), settings);
+}
+
+/** Text files in memory. Throws FormatError for one that cannot be read, and where all are above 1 GB. */
+export async function readTexts(paths: readonly string[]): Promise<NamedText[]> {
   if (paths.length === 0) throw new FormatError("text: got no files, expected at least one; name a text file");
   const files: NamedText[] = [];
   let total = 0;
@@ -40,7 +45,7 @@ export async function openText(paths: readonly string[], settings: TextSettings)
       throw new FormatError(`${path}: got ${total} bytes of text so far, expected at most ${LIMIT}; use a part of it`);
     files.push({ name: path, bytes });
   }
-  return textSource(files, settings);
+  return files;
 }
 
 /**

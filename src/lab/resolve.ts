@@ -3,7 +3,7 @@
  * often, so each look's interval is wider: of K planned looks each may err in 5 / K of 100 experiments, all together in 5 (Bonferroni).
  */
 import type { VariantResult } from "./result.ts";
-import { exceeds, halfWidth, meanInterval, studentQuantile } from "./statistics.ts";
+import { exceeds, halfWidth, meanInterval, pairedDifferences, studentQuantile } from "./statistics.ts";
 
 /** When a comparison has enough seeds. */
 export interface Until {
@@ -56,11 +56,7 @@ export function undecidedNotes(results: readonly VariantResult[], seeds: number,
   const [first] = results;
   return unresolved(results, until).map((spec) => {
     const { seeds: own } = results.find((result) => result.spec === spec)!;
-    const others = new Map(first!.seeds.map(({ seed, loss }) => [seed, loss]));
-    const differences = own.flatMap(({ seed, loss }) => {
-      const other = others.get(seed) ?? null;
-      return loss === null || other === null ? [] : [loss - other];
-    });
+    const differences = pairedDifferences(own, first!.seeds);
     const { difference } = until;
     const needed = difference && seedsFor(difference, differences, looksOf(seeds, until).length);
     const then = needed ? `; to tell a difference of ${difference} takes about ${needed}` : "";

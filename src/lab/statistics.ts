@@ -68,12 +68,16 @@ export function meanInterval(values: readonly number[], level = 0.95): Interval 
  * Seeds of which either arm diverged are left out; without a common seed the mean is NaN.
  */
 export function pairedDifference(a: readonly SeedLoss[], b: readonly SeedLoss[], level = 0.95): Interval {
+  return meanInterval(pairedDifferences(a, b), level);
+}
+
+/** a - b for each seed that both have and neither diverged with. */
+export function pairedDifferences(a: readonly SeedLoss[], b: readonly SeedLoss[]): number[] {
   const other = new Map(b.map(({ seed, loss }) => [seed, loss]));
-  const differences = a.flatMap(({ seed, loss }) => {
+  return a.flatMap(({ seed, loss }) => {
     const paired = other.get(seed) ?? null;
     return loss === null || paired === null ? [] : [loss - paired];
   });
-  return meanInterval(differences, level);
 }
 
 /** Whether an interval of differences leaves zero out. Where there is no interval nothing can be told: false. */

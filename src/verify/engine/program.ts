@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 
 /** What an engine found of a checkpoint, beside its version. */
 export interface Answer {
@@ -39,7 +39,7 @@ export async function askProgram(
   words: readonly string[],
   cwd: string | undefined,
 ): Promise<Answer | Silence> {
-  const { out, err, code } = await run(spawn(command, words, { cwd, stdio: ["ignore", "pipe", "pipe"] }));
+  const { out, err, code } = await run(command, words, cwd);
   const line = out.trimEnd().split("\n").at(-1) ?? "";
   if (code !== 0 || !line.startsWith("{")) {
     const lines = err.split("\n").filter((line) => line.trim() && !/^Node\.js v|^Loading weights/.test(line.trim()));
@@ -56,18 +56,14 @@ function decode(text: string): Float64Array {
   return Float64Array.from(new Float32Array(bytes.buffer));
 }
 
-function run(child: ChildProcess): Promise<{ out: string; err: string; code: string | number }> {
-  return new Promise((resolve) => {
-    const parts = { out: [] as Buffer[], err: [] as Buffer[] };
-    child.stdout!.on("data", (part: Buffer) => parts.out.push(part));
-    child.stderr!.on("data", (part: Buffer) => parts.err.push(part));
-    const timer = setTimeout(() => child.kill("SIGKILL"), LIMIT_MS);
-    const end = (code: string | number, more = "") => {
-      clearTimeout(timer);
-      const text = (of: Buffer[]) => Buffer.concat(of).toString("utf8");
-      resolve({ out: text(parts.out), err: text(parts.err) + more, code });
-    };
-    child.on("error", (error) => end(1, error.message));
-    child.on("close", (code, signal) => end(code ?? signal ?? 1));
+/** Logits of a checkpoint are megabytes of text. */
+function run(command: string, words: readonly string[], cwd: string | undefined) {
+  const options = { cwd, timeout: LIMIT_MS, killSignal: "SIGKILL", maxBuffer: Number.POSITIVE_INFINITY } as const;
+  return new Promise<{ out: string; err: string; code: string | number }>((resolve) => {
+    const child = execFile(command, words, options, (error, out, err) => {
+      const begun = typeof error?.code !== "string";
+      resolve({ out, err: begun ? err : err + error.message, code: error ? (error.code ?? error.signal ?? 1) : 0 });
+    });
+    child.stdin!.end();
   });
 }
