@@ -24,5 +24,5 @@ export const OUT_ELEMENT = 14;
 export const ADD = 15;
 /** Panels of a piece (packedDots). */
 export const RUN = 16;
-/** Rows of activations that a thread keeps packed (packedProduct). */
+/** Rows of activations that a thread keeps packed (packedProduct) or rounded (packedTiles). */
 export const STRIP = 17;

@@ -1,6 +1,6 @@
-// Contractions of a few rows of activations, more than one, with a packed weight of whole numbers: activations are rounded once,
-// weights widened strip by strip where they must be, and both multiplied tile by tile. Each sum is what `dot` makes of its row
-// alone, bit for bit.
+// Contractions of rows of activations, more than one, with a packed weight of whole numbers: activations are rounded once, weights
+// widened strip by strip where they must be, and both multiplied tile by tile. Each sum is what `dot` makes of its row alone, bit
+// for bit, so that a prompt's pieces may have any length.
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { Q4_1, Q4_K, Q6_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
@@ -14,26 +14,31 @@ import {
 } from "./tile.as";
 import { MINIMA, OUTER, SCALES, widen, WIDENED } from "./widen.as";
 
-/** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column], for m from 2 to MOST. */
+/** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. Pieces are panels for STRIP rows. */
 export function packedTiles(args: usize, thread: i32): void {
   const width = whole(args, slot.COLUMNS);
   const bytes = <usize>whole(args, slot.PANEL_BYTES);
   const groups = whole(args, slot.GROUPS);
+  const rows = whole(args, slot.ROWS), most = whole(args, slot.STRIP);
+  const all = groups * ((rows + most - 1) / most);
   const each = (whole(args, slot.INNER) + 3) >> 2;
   const run = whole(args, slot.RUN);
   const pieces = (each + run - 1) / run;
   const space = scratch(thread), x = space + ALIGNED;
   let ready = -1;
-  for (let t = first(groups * pieces); t < groups * pieces; t = next()) {
-    const group = t / pieces;
-    if (ready < 0 || (ready != group && stride(args, slot.X_GROUP) != 0)) alignRows(args, group, x, space + ACTIVATED);
-    ready = group;
-    const from = (t - group * pieces) * run;
+  for (let t = first(all * pieces); t < all * pieces; t = next()) {
+    const at = t / pieces, group = at % groups;
+    const row = (at / groups) * most, m = min(most, rows - row);
+    // The same rows meet another group, or others.
+    const kept = ready >= 0 && ready / groups == at / groups && (ready == at || stride(args, slot.X_GROUP) == 0);
+    if (!kept) alignRows(args, group, row, m, x, space + ACTIVATED);
+    ready = at;
+    const from = (t - at * pieces) * run;
     const to = min(from + run, each);
     for (let p = from; p < to; p += PANELS) {
       const panel = address(args, slot.WEIGHT) + <usize>(group * each + p) * bytes;
-      sumPanels(args, panel, min(PANELS, to - p), width, x, space);
-      putSums(args, group, p, min(PANELS, to - p), space + SUMS);
+      sumPanels(args, panel, min(PANELS, to - p), width, m, x, space);
+      putSums(args, group, row, m, p, min(PANELS, to - p), space + SUMS);
     }
   }
 }
@@ -43,11 +48,11 @@ const SUMS: usize = 128 * LANES;
 const BLOCK: usize = SUMS + MOST * LANES;
 const LOWER: usize = BLOCK + MOST * LANES;
 
-function alignRows(args: usize, group: i32, to: usize, spare: usize): void {
+/** `m` rows of activations from `row` on. */
+function alignRows(args: usize, group: i32, row: i32, m: i32, to: usize, spare: usize): void {
   const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS);
-  const m = whole(args, slot.ROWS);
   const step = stride(args, slot.X_ELEMENT);
-  let a = address(args, slot.X) + <usize>group * stride(args, slot.X_GROUP);
+  let a = address(args, slot.X) + <usize>group * stride(args, slot.X_GROUP) + <usize>row * stride(args, slot.X_ROW);
   for (let i = 0; i < m; i++, a += stride(args, slot.X_ROW)) {
     let x = a;
     if (step != 4) {
@@ -70,9 +75,9 @@ function fetch(panel: usize, from: usize, to: usize, last: usize, bytes: usize):
   for (; from < to; from += 64) for (let apart: usize = 0; apart <= last; apart += bytes) load<u8>(panel + from + apart);
 }
 
-/** Sums of `count` panels from `panel` on, for all rows of activations. */
-function sumPanels(args: usize, panel: usize, count: i32, width: i32, x: usize, space: usize): void {
-  const format = whole(args, slot.FORMAT), m = whole(args, slot.ROWS);
+/** Sums of `count` panels from `panel` on, for `m` rows of activations. */
+function sumPanels(args: usize, panel: usize, count: i32, width: i32, m: i32, x: usize, space: usize): void {
+  const format = whole(args, slot.FORMAT);
   const bytes = <usize>whole(args, slot.PANEL_BYTES);
   // Panels that are not there are the last one again: nobody reads their sums.
   const last = <usize>(count - 1) * bytes;
@@ -138,15 +143,15 @@ function addSuper(space: usize, m: i32, raised: bool): void {
   }
 }
 
-/** Writes the sums of `count` panels, for all rows of activations. */
-function putSums(args: usize, group: i32, panel: i32, count: i32, sums: usize): void {
+/** Writes the sums of `count` panels, for `m` rows of activations from `row` on. */
+function putSums(args: usize, group: i32, row: i32, m: i32, panel: i32, count: i32, sums: usize): void {
   const step = stride(args, slot.OUT_ELEMENT), below = stride(args, slot.OUT_ROW);
-  const m = whole(args, slot.ROWS), inner = whole(args, slot.INNER), add = whole(args, slot.ADD);
-  let row = panel << 2;
-  let to = address(args, slot.OUT) + <usize>group * stride(args, slot.OUT_GROUP) + <usize>row * step;
+  const inner = whole(args, slot.INNER), add = whole(args, slot.ADD);
+  let lane = panel << 2;
+  let to = address(args, slot.OUT) + <usize>group * stride(args, slot.OUT_GROUP) + <usize>row * below + <usize>lane * step;
   const plain = step == 4 && !add;
-  for (const end = sums + (<usize>count << 4); sums < end; sums += 16, row += 4, to += step << 2) {
-    const rows = min(4, inner - row);
+  for (const end = sums + (<usize>count << 4); sums < end; sums += 16, lane += 4, to += step << 2) {
+    const rows = min(4, inner - lane);
     let out = to;
     const last = sums + <usize>m * LANES;
     if (plain && rows == 4) for (let at = sums; at < last; at += LANES, out += below) v128.store(out, v128.load(at));

@@ -14,7 +14,7 @@ import * as slot from "./slot.ts";
 
 /**
  * Rows of activations up to which products are summed straight from the packed weight, where unpacking it costs about 8 such
- * rows; weights of whole numbers go on up to MOST, where tiles of 16-bit numbers still take 0.6 to 0.8 of the time of unpacking.
+ * rows. Weights of whole numbers are summed so for any number of rows.
  */
 const FEW = 8;
 /** Multiplications below which one thread is faster than two. */
@@ -194,10 +194,10 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   const width = 4 * (geometry.columns + 8);
   const rounds = exact && codeOf(format) >= Q8_0;
   const few = across && !careful && !rounds && width <= SPARE;
-  const numbers = Math.ceil(m.size / TILE) * 10 * geometry.columns;
-  if (few && codeOf(format) >= Q8_0 && m.size > 1 && m.size <= MOST && numbers <= ACTIVATED - ALIGNED) {
+  if (few && codeOf(format) >= Q8_0 && m.size > 1) {
     // Panels that are one tile belong to one piece.
     args[slot.RUN] = Math.ceil(run / TOGETHER) * TOGETHER;
+    args[slot.STRIP] = rowsAtOnce(m.size, geometry.columns);
     return { kernel: "packedTiles", ...launch };
   }
   if (few && m.size <= FEW && m.size * width <= ACTIVATED) return { kernel: "packedDots", ...launch };
@@ -210,6 +210,14 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   if (m.size <= FEW && (m.size + 1) * 16 * STRIP + m.size * 16 * each <= ACTIVATED)
     return { kernel: "packedSums", ...launch };
   return undefined;
+}
+
+/** Rows of activations that a thread keeps rounded: as many as there is room for, in strips of one length. */
+function rowsAtOnce(rows: number, columns: number): number {
+  const room = TILE * Math.floor((ACTIVATED - ALIGNED) / (10 * columns));
+  const most = Math.min(MOST, room);
+  const strips = Math.ceil(rows / most);
+  return TILE * Math.ceil(rows / strips / TILE);
 }
 
 /** The weight cut along its outermost row axis into pieces of about SLAB numbers. */
