@@ -140,7 +140,7 @@ test("the longest context is the inverse of the steps: one token more does not f
   for (const log of file.logs) {
     const parts = partsOfLog(log);
     for (const room of [bytesAt(parts, 1), bytesAt(parts, 5000), 1.37 * bytesAt(parts, 70_000)]) {
-      const tokens = longestIn(parts, room);
+      const tokens = longestIn(parts)(room);
       if (tokens === Number.POSITIVE_INFINITY) {
         expect(bytesAt(parts, 2 ** 40)).toBeLessThanOrEqual(room);
         continue;

@@ -48,10 +48,11 @@ export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan[
   const crossovers = new Map<string, Plan["machines"][number]["crossover"]>();
   const crossover = (running: Running) => {
     const { contract, attend, few, op, overlaps } = running.machine;
-    const rates = [contract.few, contract.many, attend.few, attend.many, attend.shared];
-    if (few || op || !overlaps || rates.some(({ bytes, rows }) => rows || bytes !== rates[0]!.bytes))
+    const [product, attending] = [contract.few, attend.few];
+    const isPlain = contract.many === product && attend.many === attending && attend.shared === attending;
+    if (few || op || !overlaps || !isPlain || product.bytes !== attending.bytes || product.rows || attending.rows)
       return crossoverOf(blueprint, settings, running);
-    const balance = `${rates.map(({ flops, bytes }) => flops / bytes)} ${running.activationBytes}`;
+    const balance = `${product.flops / product.bytes} ${attending.flops / product.bytes} ${running.activationBytes}`;
     if (!crossovers.has(balance)) crossovers.set(balance, crossoverOf(blueprint, settings, running));
     return crossovers.get(balance);
   };

@@ -66,6 +66,7 @@ export function enginesOf(
       const parts = partsOf(known, blueprint, settings);
       if (!parts) return [];
       const computeBytes = known.compute?.(blueprint, settings);
+      const longest = longestIn(parts);
       const { fixed, perToken } = lineOf(parts);
       const values = known.rows(blueprint).reduce((sum, row) => sum + row.count * valuesOf(row), 0);
       return {
@@ -79,7 +80,7 @@ export function enginesOf(
         bytes: bytesAt(parts, context),
         computeBytes,
         longestContext: rooms.map(({ machine, room }) => {
-          const tokens = longestIn(parts, Math.max(0, room - (computeBytes ?? 0)));
+          const tokens = longest(Math.max(0, room - (computeBytes ?? 0)));
           return { machine, tokens: Number.isFinite(tokens) ? tokens : null };
         }),
       };

@@ -1,4 +1,4 @@
-import { longestWithin } from "../../cost/longest.ts";
+import { longestOf } from "../../cost/longest.ts";
 
 /** One thing that an engine allocates: cells of so many bytes, of which there are the more the longer the sequences are. */
 export interface Part {
@@ -24,7 +24,9 @@ const FULL = 2 ** 48;
 
 /** Bytes of everything where each sequence has so many tokens: a step function, pages and padding included. */
 export function bytesAt(parts: readonly Part[], tokens: number): number {
-  return parts.reduce((sum, { bytes, cells }) => sum + bytes * cells(tokens), 0);
+  let sum = 0;
+  for (const { bytes, cells } of parts) sum += bytes * cells(tokens);
+  return sum;
 }
 
 /** What does not grow, and what grows by the token; the steps of pages and padding lie on or above this line. */
@@ -38,10 +40,9 @@ export function lineOf(parts: readonly Part[]): Line {
   };
 }
 
-/** The most tokens of each sequence that fit into `room` bytes: the inverse of the steps themselves, not of the line. Infinity where no length fills it. */
-export function longestIn(parts: readonly Part[], room: number): number {
-  return longestWithin((tokens) => bytesAt(parts, tokens), room);
-}
+/** Finds the most tokens of each sequence that fit into a room of bytes: the inverse of the steps themselves, not of the line. Infinity where no length fills it. */
+export const longestIn = (parts: readonly Part[]): ((room: number) => number) =>
+  longestOf((tokens) => bytesAt(parts, tokens));
 
 /** The least multiple of `unit` that is not below `count`. */
 export const padTo = (count: number, unit: number) => unit * Math.ceil(count / unit);

@@ -69,8 +69,9 @@ const keys = {
   mlp_only_layers: indices.nullish(),
   moe_layers: indices.nullish(),
 } as const;
-const schema = z.object(keys);
-export type Settings = z.infer<typeof schema>;
+export type Settings = z.infer<z.ZodObject<typeof keys>>;
+/** Keys that every config must have. */
+const required: ReadonlySet<string> = new Set(["vocab_size", "hidden_size", "num_hidden_layers"] satisfies Key[]);
 type Key = keyof Settings;
 
 /** Other names of the same, the first that a config has counts. */
@@ -102,13 +103,23 @@ const synonyms: Partial<Record<Key, readonly string[]>> = {
   decoder_sparse_step: ["interleave_moe_layer_step", "moe_layer_interval"],
 };
 
+const order = Object.keys(keys) as Key[];
+const allNames = Object.fromEntries(order.map((key) => [key, [key, ...(synonyms[key] ?? [])]])) as unknown as Readonly<
+  Record<Key, readonly string[]>
+>;
+
 /** The names under which a key may stand. */
-export const namesOf = (key: keyof Settings): readonly string[] => [key, ...(synonyms[key] ?? [])];
+export const namesOf = (key: keyof Settings): readonly string[] => allNames[key];
 
 /** The key under which a config has what `key` stands for. */
 function found(config: Config, key: Key): string | undefined {
-  const there = namesOf(key).filter((name) => config[name] !== undefined);
-  return there.find((name) => config[name] !== null) ?? there[0];
+  let first: string | undefined;
+  for (const name of allNames[key]) {
+    const value = config[name];
+    if (value !== undefined && value !== null) return name;
+    if (value === null) first ??= name;
+  }
+  return first;
 }
 
 /**
@@ -118,25 +129,24 @@ function found(config: Config, key: Key): string | undefined {
  */
 export function settingsOf(config: Config, defaults: Config = {}): Settings {
   const values: Record<string, unknown> = {};
-  for (const key of Object.keys(keys) as Key[]) {
+  for (const key of order) {
     const name = found(config, key);
-    const value = name === undefined ? undefined : config[name];
-    values[key] = value ?? defaults[key] ?? value;
+    const own = name === undefined ? undefined : config[name];
+    const value = own ?? defaults[key] ?? own;
+    // Of fifty keys a config has some fifteen: what is not there is checked where it has to be.
+    const result = value === undefined && !required.has(key) ? undefined : keys[key].safeParse(value);
+    if (result?.success === false) throw refuse(name ?? key, value, wantedBy(result.error.issues[0]!));
+    values[key] = result?.data;
   }
-  const result = schema.safeParse(values);
-  if (!result.success) {
-    const issue = result.error.issues[0]!;
-    const key = String(issue.path[0]) as Key;
-    throw refuse(found(config, key) ?? key, values[key], wantedBy(issue));
-  }
-  return watch(result.data, config);
+  return watch(values as Settings, config);
 }
 
 /** What settings are of: the values, and the config whose keys are marked as they are asked for. */
 interface Watched {
   readonly values: Settings;
   readonly config: Config;
-  readonly asked: Set<Key>;
+  /** 1 for each key that was asked for. */
+  readonly asked: Uint8Array;
 }
 const source = Symbol("values and config of settings");
 
@@ -144,12 +154,12 @@ const source = Symbol("values and config of settings");
 const watched: object = Object.create(
   null,
   Object.fromEntries(
-    (Object.keys(keys) as Key[]).map((key) => {
+    order.map((key, at) => {
       const names = namesOf(key);
       const get = function (this: { readonly [source]: Watched }) {
         const { values, config, asked } = this[source];
-        if (!asked.has(key)) {
-          asked.add(key);
+        if (!asked[at]) {
+          asked[at] = 1;
           mark(config, names);
         }
         return values[key];
@@ -160,7 +170,9 @@ const watched: object = Object.create(
 );
 
 const watch = (values: Settings, config: Config): Settings =>
-  Object.create(watched, { [source]: { value: { values, config, asked: new Set() } satisfies Watched } }) as Settings;
+  Object.create(watched, {
+    [source]: { value: { values, config, asked: new Uint8Array(order.length) } satisfies Watched },
+  }) as Settings;
 
 /** Settings with some others in place of a config's own. What is not asked for stays unread, which it would not in a copy. */
 export function change(s: Settings, others: Partial<Settings>): Settings {
