@@ -155,6 +155,29 @@ def pooled(row, measure, ranks=1, **kind):
     return specs
 
 
+def choosing(ranks=1, kind=torch.bfloat16, **checkpoints):
+    """vllm/models/qwen4_exp (nvidia/qsa.py, indexer_qsa.py, ple_layer.py, common/qsa_cache.py): Qwen3.8-Flash-Next."""
+    heads, dim, taps, kept = 48 // ranks, 128, 3, max(1, 2 // ranks)
+    channels = (2 * 16 + 48) * dim // ranks
+    state = 2 * channels * taps + 4 * heads * dim * dim
+    row = kind.itemsize * 2 * 256 * kept
+    block = 16 * -(-state // (16 * row))
+    mode = {"block_size": block, "mamba_cache_mode": "align", "page_size_padded": block * row, **checkpoints}
+    table = {"shapes": ((4 * 2560, 9),), "dtypes": (torch.bfloat16,), "tp_replicated": True}
+    specs = {"1.table": kinds.MambaSpec(**table, **mode)}
+    for i in range(48):
+        if i % 4 < 3:
+            types_ = (torch.bfloat16, torch.float32)
+            specs[f"{i}"] = kinds.MambaSpec(shapes=((channels, taps), (heads, dim, dim)), dtypes=types_, **mode)
+            continue
+        one = {"num_kv_heads": 1, "dtype": torch.bfloat16}
+        sizes = {"num_kv_heads": kept, "head_size": 256, "head_size_v": 256, "dtype": kind}
+        specs[f"{i}"] = kinds.FullAttentionSpec(block_size=block, **sizes)
+        specs[f"{i}.index"] = kinds.MLAAttentionSpec(block_size=block, head_size=128, tokens_per_state=4, **one)
+        specs[f"{i}.ring"] = kinds.CircularBufferSpec(block_size=4, head_size=140, head_size_v=0, **one)
+    return specs
+
+
 def windowed(layers, whole, window, heads, dim):
     """Layers that see a window and, where `whole` says so, layers that see everything."""
     sizes = {"block_size": 16, "num_kv_heads": heads, "head_size": dim, "head_size_v": dim, "dtype": torch.bfloat16}
@@ -198,6 +221,11 @@ plain, packed = {"dtype": torch.bfloat16}, {"dtype": torch.uint8, "cache_dtype_s
 tell("glm-5.3-flash", " on FlashKDA", 131072, pooled(1024, 1024, **plain))
 tell("glm-5.3-flash", " on FlashKDA", 131072, pooled(656, 512, **packed), "float8", "vLLM, FlashMLA")
 tell("glm-5.3-flash", " on FlashKDA", 131072, pooled(656, 512, 8, **packed), "float8", "vLLM, FlashMLA", 8)
+exported = {"num_prefill_checkpoint_blocks": 1, "prefill_checkpoint_alignment": 64}
+tell("qwen3.8-flash-next", " on Triton", 131072, choosing())
+tell("qwen3.8-flash-next", " on FlashInfer", 131072, choosing(**exported))
+tell("qwen3.8-flash-next", " on Triton", 262144, choosing(kind=torch.uint8), "float8")
+tell("qwen3.8-flash-next", " on FlashInfer", 131072, choosing(8, **exported), ranks=8)
 tell("deepseek-v3.2", "", 163840, indexed(61, range(61), 64, latent, scaled))
 tell("gpt-oss-120b", "", 131072, windowed(36, lambda i: i % 2, 128, 8, 64))
 tell("gemma-3-27b", "", 131072, windowed(62, lambda i: (i + 1) % 6 == 0, 1024, 16, 128))

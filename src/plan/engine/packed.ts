@@ -178,11 +178,11 @@ export function sharedParts(
   );
 }
 
-/** How vLLM packs the layers of GLM-5.3-Flash. */
+/** How vLLM packs layers of pooled index keys beside layers with a state. */
 export interface PooledFormat {
-  /** Bytes of a latent, and of the row that a page of states is measured by. */
-  readonly row: number;
-  readonly measure: number;
+  /** Bytes of a layer's row on one rank, and of the row that a page of states is measured by. */
+  readonly row: (layer: LayerRows) => number;
+  readonly measure: (layer: LayerRows) => number;
   /** Tokens by which the block grows. */
   readonly step: number;
   /** States that are kept of a prompt that is being read, beside those of its prefix and its end. */
@@ -191,8 +191,9 @@ export interface PooledFormat {
 
 /**
  * GLM-5.3-Flash (vllm-project/vllm#57346, `_get_kv_cache_groups_glm5_next`, and in 0.33 `_get_packed_kv_cache_groups`, which both come
- * to this): a block is of so many tokens that a page of rows holds a state, and has all layers' pages of latents and of pooled index
- * keys; states are cut into groups of as many layers as fit into a block, and the open pool of an index takes one block more.
+ * to this) and Qwen3.8-Flash-Next: a block is of so many tokens that a page of rows holds a state, and has all layers' pages of rows
+ * and of pooled index keys; states are cut into groups of as many layers as fit into a block, and the open pool of an index takes one
+ * block more. The convolution over a layer's table of n-grams is a state of its own, whole on every rank, in groups of its own.
  */
 export function pooledParts(
   all: readonly LayerRows[],
@@ -204,14 +205,17 @@ export function pooledParts(
   const rows = shareRows(all, tensor);
   const attending = rows.filter(({ keys }) => keys > 0);
   const states = rows.filter(({ memory }) => memory > 0);
-  const [latent, state] = [attending[0], states[0]];
-  const every = latent?.keeping?.indexEvery;
-  if (!latent || !state || !every) return undefined;
-  const needed = 4 * state.memory + (2 * state.tail * (state.taps + drafts)) / state.taps;
-  const block = padTo(Math.ceil(needed / measure), step);
+  const [first, state] = [attending[0], states.toSorted((a, b) => a.memory - b.memory)[0]];
+  const every = first?.keeping?.indexEvery;
+  if (!first || !state || !every) return undefined;
+  const tables = all.filter(({ memory }) => memory > state.memory * tensor);
+  const widest = 2 * Math.max(0, ...tables.map(({ memory }) => memory - state.memory * tensor));
+  const needed = Math.max(4 * state.memory + (2 * state.tail * (state.taps + drafts)) / state.taps, widest);
+  const block = padTo(Math.ceil(needed / measure(first)), step);
   const counted = (list: readonly LayerRows[]) => list.reduce((sum, { count }) => sum + count, 0);
-  const bytes = counted(attending) * block * (row + indexBytes(latent.index) / every);
-  const groups = Math.ceil(counted(states) / Math.floor(bytes / (block * measure)));
+  const bytes = counted(attending) * block * (row(first) + indexBytes(first.index) / every);
+  const fitting = Math.floor(bytes / (block * measure(first)));
+  const groups = Math.ceil(counted(states) / fitting) + Math.ceil(counted(tables) / fitting);
   return [
     {
       what: "cache",

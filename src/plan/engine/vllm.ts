@@ -71,6 +71,22 @@ const reusing = (version: string, keeps: string, format: SharedFormat): Engine =
   rows: layout("latents"),
   parts: (rows, settings) => sharedParts(rows, settings, format, flashIndex),
 });
+/** Qwen3.8-Flash-Next in vLLM 0.33, by the kernel that reads prompts in layers with a state. */
+const choosing = (version: string, more: string, checkpoints: number): Engine => ({
+  engine: "vLLM",
+  version,
+  keeps: `keys and values, and index keys of four tokens in 16 bits whatever the cache's type; states in pages of rows${more}`,
+  source:
+    "vllm/models/qwen4_exp (nvidia/qsa.py, nvidia/ple_layer.py, common/qsa_cache.py) and vllm/v1/core/kv_cache_planning.py",
+  covers: ({ architecture }) => /^qwen4_exp/.test(architecture),
+  rows: layout("latents"),
+  parts(rows, settings) {
+    const number = plainBytes(settings.keyType);
+    if (number === undefined || number > 2 || settings.valueType !== settings.keyType) return undefined;
+    const row = ({ keys, values }: LayerRows) => (keys + values) * number;
+    return pooledParts(rows, settings, { row, measure: row, step: BLOCK, checkpoints }, (index) => 2 * index);
+  },
+});
 const isOf = (names: readonly string[]) => (blueprint: Blueprint) =>
   hasLatents(blueprint) && names.includes(blueprint.architecture);
 const asPadded = "keys and values of every head, values padded to the width of keys";
@@ -172,7 +188,7 @@ export const vllmEngines: readonly Engine[] = [
     rows: layout("latents"),
     parts: (rows, settings) => {
       const row = flashRow(ROPELESS, 64);
-      return pooledParts(rows, settings, { row, measure: row, step: 256, checkpoints: 0 }, flashIndex);
+      return pooledParts(rows, settings, { row: () => row, measure: () => row, step: 256, checkpoints: 0 }, flashIndex);
     },
   },
   {
@@ -187,7 +203,7 @@ export const vllmEngines: readonly Engine[] = [
       const number = plainBytes(settings.keyType);
       if (number !== 2 || settings.valueType !== settings.keyType) return undefined;
       const row = number * ROPELESS;
-      return pooledParts(rows, settings, { row, measure: row, step: 128, checkpoints: 1 }, flashIndex);
+      return pooledParts(rows, settings, { row: () => row, measure: () => row, step: 128, checkpoints: 1 }, flashIndex);
     },
   },
   {
@@ -203,10 +219,12 @@ export const vllmEngines: readonly Engine[] = [
       pooledParts(
         rows,
         settings,
-        { row: flashRow(ROPELESS, 64), measure: ROPELESS, step: 128, checkpoints: 1 },
+        { row: () => flashRow(ROPELESS, 64), measure: () => ROPELESS, step: 128, checkpoints: 1 },
         flashIndex,
       ),
   },
+  choosing("0.33, Triton", "", 0),
+  choosing("0.33, FlashInfer", ", one more for a prompt that is being read", 1),
   {
     ...vllm,
     version: "since 2026-09",
