@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { gather } from "../src/ops/embed/index.ts";
@@ -161,6 +161,36 @@ describe("packed weights", () => {
       results.push(results1);
     }
     for (const other of results.slice(1)) expect(other).toEqual(results[0]);
+  });
+
+  test("one whose reading fails while the rows before are packed gives all back, once nothing is under way", async () => {
+    const device = crews[1]!;
+    const before = device.liveBytes;
+    const packing = { format: "F16", rows: [0], columns: [1] } as const;
+    const t = packedTensor(device, [3000, 512], packing);
+    const at = Int32Array.from({ length: 3000 }, (_, i) => i);
+    let [reads, under] = [0, 0];
+    const read = async (_: number, into: Uint8Array) => {
+      under++;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      into.fill(60);
+      under--;
+      if (++reads === 2) throw new Error("gone");
+    };
+    await expect(pack(t, { read, at })).rejects.toThrow("gone");
+    expect([reads, under]).toEqual([2, 0]);
+    t.free();
+    // The same where packing fails and the next rows are still coming.
+    const other = packedTensor(device, [3000, 512], packing);
+    const launch = vi.spyOn(device, "launch").mockImplementation(() => {
+      throw new Error("trapped");
+    });
+    reads = 2;
+    await expect(pack(other, { read, at })).rejects.toThrow("trapped");
+    launch.mockRestore();
+    expect([reads, under]).toEqual([4, 0]);
+    other.free();
+    expect(device.liveBytes).toBe(before);
   });
 
   test.each<[format: PackedFormat, what: string, poke: (bytes: DataView) => void, expected: number]>([

@@ -25,10 +25,14 @@ export function rowNumbers(source: Source): Int32Array {
   const { count, block, from, to, order }: Rows = rows ?? { count: 1, block: out, from: 0, to: out };
   const kept = to - from;
   const each = count * kept;
-  return Int32Array.from({ length: slices * each }, (_, i) => {
-    const [slice, head, row] = [Math.floor(i / each), Math.floor((i % each) / kept), i % kept];
-    return slice * out + head * block + from + (order ? order[row]! : row);
-  });
+  const numbers = new Int32Array(slices * each);
+  let at = 0;
+  for (let slice = 0; slice < slices; slice++)
+    for (let head = 0; head < count; head++) {
+      const first = slice * out + head * block + from;
+      for (let row = 0; row < kept; row++) numbers[at++] = first + (order ? order[row]! : row);
+    }
+  return numbers;
 }
 
 /** What a file holds of our number. */

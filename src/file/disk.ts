@@ -1,6 +1,5 @@
-import type { FileHandle } from "node:fs/promises";
 import { DeviceError, FormatError } from "../tensor/error.ts";
-import { join, open, readdir, stat } from "../tensor/node.ts";
+import { closeSync, constants, fstatSync, join, openSync, readdir, read as readInto, stat } from "../tensor/node.ts";
 import { writeAtomic } from "./atomic.ts";
 import { type ByteSource, readWhole, tooShort } from "./bytes.ts";
 import type { Listed } from "./dtype.ts";
@@ -59,14 +58,15 @@ export async function fileSource(path: string): Promise<ByteSource> {
     name: path,
     size: first.size,
     async read(offset, into) {
-      const file = await explain(path, () => open(path, "r"));
+      // Waiting for these would take longer than reading a MiB. A pipe that has taken the file's place opens at once, too.
+      const file = explainSync(path, () => openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)));
       try {
-        const now = await file.stat();
+        const now = explainSync(path, () => fstatSync(file));
         if (now.size !== first.size || now.mtimeMs !== first.mtimeMs || now.ino !== first.ino)
           throw new FormatError(`${path}: got a file that changed while it was being read; open it again`);
         await fill(path, file, offset, into, first.size);
       } finally {
-        await file.close();
+        closeSync(file);
       }
     },
   };
@@ -87,12 +87,18 @@ export async function diskFiles(dir: string): Promise<Files> {
   return { name: dir, names, open: (name) => fileSource(join(dir, name)) };
 }
 
-async function fill(path: string, file: FileHandle, offset: number, into: Uint8Array, size: number): Promise<void> {
+async function fill(path: string, file: number, offset: number, into: Uint8Array, size: number): Promise<void> {
   for (let done = 0; done < into.length; ) {
     const length = Math.min(into.length - done, 1 << 28);
-    const { bytesRead } = await explain(path, () => file.read(into, done, length, offset + done));
-    if (bytesRead === 0) throw tooShort(path, offset, into.length, Math.min(size, offset + done));
-    done += bytesRead;
+    const got = await explain(
+      path,
+      () =>
+        new Promise<number>((resolve, reject) => {
+          readInto(file, into, done, length, offset + done, (error, bytes) => (error ? reject(error) : resolve(bytes)));
+        }),
+    );
+    if (got === 0) throw tooShort(path, offset, into.length, Math.min(size, offset + done));
+    done += got;
   }
 }
 
@@ -115,10 +121,22 @@ async function explain<T>(path: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (!(error instanceof Error && "code" in error)) throw error;
-    const refusal = refusals[String(error.code)];
-    if (refusal)
-      throw new FormatError(`${path}: got ${refusal}, expected a readable file; check the path`, { cause: error });
-    throw new DeviceError(`${path}: got ${error.code} while reading; check the disk`, { cause: error });
+    throw explained(path, error);
   }
+}
+
+function explainSync<T>(path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw explained(path, error);
+  }
+}
+
+function explained(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && "code" in error)) return error;
+  const refusal = refusals[String(error.code)];
+  if (refusal)
+    return new FormatError(`${path}: got ${refusal}, expected a readable file; check the path`, { cause: error });
+  return new DeviceError(`${path}: got ${error.code} while reading; check the disk`, { cause: error });
 }

@@ -3,6 +3,7 @@
  * disk: there these names are undefined, and what calls them is never called.
  */
 import type * as NodeCrypto from "node:crypto";
+import type * as NodeDescriptors from "node:fs";
 import type * as NodeFiles from "node:fs/promises";
 import type * as NodeSystem from "node:os";
 import type * as NodePath from "node:path";
@@ -11,6 +12,7 @@ import type * as NodeThreads from "node:worker_threads";
 const builtin = (name: string): unknown => globalThis.process?.getBuiltinModule?.(name) ?? {};
 
 export const { createHash, randomBytes } = builtin("node:crypto") as typeof NodeCrypto;
+export const { closeSync, constants, fstatSync, openSync, read } = builtin("node:fs") as typeof NodeDescriptors;
 export const { access, mkdir, open, readdir, readFile, realpath, rename, rm, stat } = builtin(
   "node:fs/promises",
 ) as typeof NodeFiles;

@@ -28,9 +28,13 @@ export async function pack(tensor: Tensor, source: FileRows): Promise<void> {
   if (at.length !== rows)
     throw new ShapeError(`pack: got ${at.length} rows of a file, expected ${rows} for [${tensor.shape}]`);
   if (at.length === 0 || columns === 0) return;
-  const last = at.reduce((most, row) => Math.max(most, row), 0);
-  const blocks = Math.ceil(columns / SCALED) * (Math.floor(last / SCALED) + 1);
-  const needed = tensor.packing!.format === "F8_E4M3" ? blocks : 0;
+  const needed = tensor.packing!.format === "F8_E4M3" ? scalesFor(at, columns) : 0;
   if (scales.length < needed) throw new ShapeError(`F8_E4M3: got ${scales.length} scales, expected ${needed}`);
   await launch(tensor.device)(tensor, { ...source, scales: scales.subarray(0, needed) });
+}
+
+/** Scales up to those of the last of these rows. */
+function scalesFor(at: Int32Array, columns: number): number {
+  const last = at.reduce((most, row) => Math.max(most, row), 0);
+  return Math.ceil(columns / SCALED) * (Math.floor(last / SCALED) + 1);
 }

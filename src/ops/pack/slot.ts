@@ -23,3 +23,5 @@ export const SCALES = 11;
 export const PER_ROW = 12;
 /** Where to say that a number needs care. */
 export const ANSWER = 13;
+/** Zeros as long as a row of the file and its scales, for lanes of a last panel that have no row. */
+export const ZEROS = 14;

@@ -6,7 +6,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { FileRows, PackKernel } from "./index.ts";
 import * as slot from "./slot.ts";
 
-/** Bytes of a file that are in memory at once, unless four rows and those between them take more. */
+/** Bytes of a file that are read at a time, unless four rows and those between them take more. */
 const STAGED = 1 << 20;
 
 export const packWasm: PackKernel = async (tensor, source) => {
@@ -16,28 +16,37 @@ export const packWasm: PackKernel = async (tensor, source) => {
   else if (await interleave(tensor, source)) (tensor.packing as Panels).careful = true;
 };
 
-/** Reads rows to a staging buffer and has them interleaved from there. @returns whether a number needs care. */
+/** Reads rows to a staging buffer and has them interleaved from there, while the next are read. @returns whether a number needs care. */
 async function interleave(tensor: Tensor, { read, at, scales = new Float32Array() }: FileRows): Promise<boolean> {
   const { format } = tensor.packing!;
   const device = tensor.device as WasmDevice;
   const { groups, inner, columns, panel } = geometryOf(tensor.shape, tensor.packing!);
   const bytes = rowBytes(format, columns);
+  const perRow = Math.ceil(columns / SCALED);
   const pieces = spans(at, groups, inner, Math.floor(STAGED / bytes));
-  const most = Math.max(...pieces.map(({ low, high }) => high - low + 1)) * bytes;
-  // A word for the answer, the numbers of the rows, the scales, the rows.
-  const staging = new Tensor(device, [16 + at.length + scales.length + Math.ceil(most / 4) + 4]);
+  const most = upTo(Math.max(...pieces.map(({ low, high }) => high - low + 1)) * bytes);
+  // A word for the answer, the numbers of the rows, the scales, zeros in place of a row, the rows of two pieces.
+  const [numbers, scale, zeros] = [upTo(4 * at.length), upTo(4 * scales.length), upTo(bytes + 4 * perRow)];
+  const staging = new Tensor(device, [(64 + numbers + scale + zeros + 2 * most) / 4]);
+  const answer = addressOf(staging);
+  const [numbersAt, scalesAt, zerosAt] = [answer + 64, answer + 64 + numbers, answer + 64 + numbers + scale];
+  const rowsAt = (i: number) => zerosAt + zeros + (i % 2) * most;
+  const fetch = (i: number): Promise<void> | undefined => {
+    const piece = pieces[i];
+    return piece && read(piece.low * bytes, device.bytes(rowsAt(i), (piece.high - piece.low + 1) * bytes));
+  };
+  let coming = fetch(0);
   try {
-    const [answer, numbers] = [addressOf(staging), addressOf(staging) + 64];
-    const scalesAt = numbers + 4 * at.length;
-    const rowsAt = scalesAt + 4 * scales.length;
-    new Int32Array(device.bytes(numbers, 4 * at.length).buffer, numbers, at.length).set(at);
+    new Int32Array(device.bytes(numbersAt, 4 * at.length).buffer, numbersAt, at.length).set(at);
     device.floats.set(scales, scalesAt / 4);
     device.floats[answer / 4] = 0;
-    for (const { first, end, low, high } of pieces) {
-      await read(low * bytes, device.bytes(rowsAt, (high - low + 1) * bytes));
+    device.bytes(zerosAt, zeros).fill(0);
+    for (const [i, { first, end, low }] of pieces.entries()) {
+      await coming;
+      coming = fetch(i + 1);
       const args: number[] = [];
       args[slot.TO] = storageOf(tensor) + first * panel;
-      args[slot.FROM] = rowsAt;
+      args[slot.FROM] = rowsAt(i);
       args[slot.FORMAT] = codeOf(format);
       args[slot.COLUMNS] = columns;
       args[slot.PANEL_BYTES] = panel;
@@ -46,17 +55,23 @@ async function interleave(tensor: Tensor, { read, at, scales = new Float32Array(
       args[slot.END] = end;
       args[slot.INNER] = inner;
       args[slot.LOW] = low;
-      args[slot.NUMBERS] = numbers;
+      args[slot.NUMBERS] = numbersAt;
       args[slot.SCALES] = scalesAt;
-      args[slot.PER_ROW] = Math.ceil(columns / SCALED);
+      args[slot.PER_ROW] = perRow;
       args[slot.ANSWER] = answer;
+      args[slot.ZEROS] = zerosAt;
       device.launch("repack", args, end - first < 8 ? 1 : undefined);
     }
     return device.floats[answer / 4] !== 0;
   } finally {
+    // What is still being read lies in the staging buffer.
+    await coming?.catch(() => {});
     staging.free();
   }
 }
+
+/** Bytes up to the end of their cache line. */
+const upTo = (bytes: number) => Math.ceil(bytes / 64) * 64;
 
 /** Runs of panels whose rows lie within `most` rows of the file, or single ones: panels `first` to `end`, rows `low` to `high`. */
 function spans(at: Int32Array, groups: number, inner: number, most: number) {
@@ -64,12 +79,18 @@ function spans(at: Int32Array, groups: number, inner: number, most: number) {
   const each = Math.ceil(inner / LANES);
   let open: (typeof list)[number] | undefined;
   for (let panel = 0; panel < groups * each; panel++) {
-    const [group, row] = [Math.floor(panel / each), (panel % each) * LANES];
-    const rows = at.subarray(group * inner + row, group * inner + Math.min(row + LANES, inner));
-    const [low, high] = [Math.min(...rows), Math.max(...rows)];
-    if (open && Math.max(open.high, high) - Math.min(open.low, low) < most)
-      Object.assign(open, { end: panel + 1, low: Math.min(open.low, low), high: Math.max(open.high, high) });
-    else {
+    const row = (panel % each) * LANES;
+    const start = Math.floor(panel / each) * inner;
+    let [low, high] = [Number.POSITIVE_INFINITY, -1];
+    for (let i = start + row; i < start + Math.min(row + LANES, inner); i++) {
+      low = Math.min(low, at[i]!);
+      high = Math.max(high, at[i]!);
+    }
+    if (open && Math.max(open.high, high) - Math.min(open.low, low) < most) {
+      open.end = panel + 1;
+      open.low = Math.min(open.low, low);
+      open.high = Math.max(open.high, high);
+    } else {
       open = { first: panel, end: panel + 1, low, high };
       list.push(open);
     }
