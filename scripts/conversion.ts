@@ -79,9 +79,6 @@ async function cell(id: string, make: () => Promise<object>): Promise<void> {
   process.stderr.write(`${id}: ${seconds} s\n`);
 }
 
-/** What conversions have seen of the texts that they look at: see `ConvertOptions`. */
-const seen: NonNullable<ConvertOptions["seen"]> = new Map();
-
 /** The original, and what it says of each text. */
 interface Ground {
   readonly loaded: LoadedModel;
@@ -121,7 +118,9 @@ async function conversionOf(method: string, size: number, look: string): Promise
   const sizes = r === undefined ? {} : { c: size - r, r };
   const wanted = { method, selection: "high", balance: 1, context: 2048, ...sizes } as ConvertOptions["wanted"];
   const budget = r === undefined ? size : undefined;
-  return Conversion.open(path!, { wanted, budget, text: await textOf(look), tokens: LOOK, length: 512, seen });
+  // What conversions have seen of a text serves all sizes of all methods.
+  const seen = join(values.scratch, look);
+  return Conversion.open(path!, { wanted, budget, text: await textOf(look), tokens: LOOK, length: 512, look: seen });
 }
 
 /** The original with a conversion's layers; what is made is freed afterwards. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Sizes } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
 import { gqa } from "../src/attention/variant/gqa.ts";
-import { adjustRanks, compressByCovariance, covarianceSpectrum } from "../src/convert/care.ts";
+import { adjustRanks, compressBySpectrum, covarianceSpectrum } from "../src/convert/care.ts";
 import { multiply, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
 import { type GroupedLayer, groupedLayer, pairRow, readNumbers } from "../src/convert/grouped.ts";
@@ -19,17 +19,19 @@ import {
   stackRows,
   transpose,
 } from "../src/convert/matrix.ts";
-import { convertLayer, fullSizes, spectrumOf, wholeLayer } from "../src/convert/method.ts";
+import { convertLayer, explainedBy, fullSizes, measuresOf, wholeLayer } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
-import { type Inputs, inputsOf, momentOf, momentsOf, readInputs, watchInputs } from "../src/convert/moment.ts";
+import { type Inputs, inputsOf, momentOf, momentsOf, readInputs } from "../src/convert/moment.ts";
 import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
+import { portraitOf } from "../src/convert/portrait.ts";
 import { compressQueries, querySpectrum } from "../src/convert/query.ts";
 import { factorings, leftVectors } from "../src/convert/reduce.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
 import { gatherPositions } from "../src/convert/rorope.ts";
 import { rankPairs, selectPairs } from "../src/convert/select.ts";
 import { shareRanks } from "../src/convert/share.ts";
-import { Spectrum, sensitivityOf } from "../src/convert/subspace.ts";
+import { collect, showInputs, stackOf, walkLayers } from "../src/convert/stack.ts";
+import { explainedAlone, Spectrum } from "../src/convert/subspace.ts";
 import { compressLatent } from "../src/convert/transmla.ts";
 import { choosePairs, meanTurn } from "../src/convert/turning.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
@@ -101,6 +103,12 @@ async function layersOf({ model, weights }: Drawn): Promise<GroupedLayer[]> {
   return all;
 }
 
+/** What text says of each layer, all at once. */
+const momentsIn = ({ model, weights }: Drawn, sequences: Int32Array[]) =>
+  collect(momentsOf(stackOf(model, weights), sequences));
+const inputsIn = async ({ model, weights }: Drawn, sequences: Int32Array[]) =>
+  (await collect(inputsOf(stackOf(model, weights), sequences))) as Inputs[];
+
 /** Logits of all tokens, in pieces, in a form. */
 async function logits(model: Model, weights: Weights, form?: string): Promise<Float64Array> {
   const session = new Session(model, weights, { context: ids.length });
@@ -170,7 +178,7 @@ describe("positions gathered", () => {
       fc.asyncProperty(geometries, async (geometry) => {
         const drawn = draw({ ...geometry, ...whole, g: 1 });
         const layers = await layersOf(drawn);
-        const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+        const moments = await momentsIn(drawn, [ids]);
         const converted = layers.map((layer, i) => {
           const gathered = gatherPositions(layer, moments[i]!, { fold: 1, collapse: 1 });
           const [rank, queryRank] = [gathered.layer.latent.rows, layer.query.rows];
@@ -184,7 +192,7 @@ describe("positions gathered", () => {
   test("do not depend on the latent's basis: full rank with balanced keys changes nothing more", async () => {
     const drawn = draw({ g: 2, times: 2, v: 8, bias: "all", layout: "half", seed: 5, ...whole });
     const layers = await layersOf(drawn);
-    const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+    const moments = await momentsIn(drawn, [ids]);
     const gathered = layers.map((layer, i) => gatherPositions(layer, moments[i]!, { fold: 2, collapse: 2 }));
     const apart = replaceAttention(
       drawn.model,
@@ -334,7 +342,7 @@ describe("the subspace that changes the output least", () => {
   test("loses what it said, less than principal components and less than any neighbour", () => {
     for (const n of [2, 5, 9]) {
       const [moment, metric] = [positive(n), positive(n)];
-      const spectrum = new Spectrum(moment, metric);
+      const spectrum = Spectrum.between(moment, metric);
       for (let rank = 0; rank <= n; rank++) {
         const best = spectrum.of(rank);
         const error = errorOf(moment, metric, best);
@@ -355,7 +363,7 @@ describe("the subspace that changes the output least", () => {
       fc.asyncProperty(geometries, async (geometry) => {
         const drawn = draw({ ...geometry, turns: true });
         const layers = await layersOf(drawn);
-        const inputs = await inputsOf(drawn.model, drawn.weights, [ids]);
+        const inputs = await inputsIn(drawn, [ids]);
         const r = 2 * geometry.pairs * geometry.g;
         const wanted = { method: "biform", r, selection: "high", balance: 1, biases: true, context: 64 } as const;
         const kept = Array.from({ length: geometry.pairs }, () => geometry.g);
@@ -369,22 +377,24 @@ describe("the subspace that changes the output least", () => {
 
   test("counts each token as often as queries read it", async () => {
     const drawn = draw({ g: 2, times: 2, pairs: 2, still: 2, v: 3, bias: "all", layout: "half", turns: true, seed: 4 });
-    const inputs = await inputsOf(drawn.model, drawn.weights, [ids, ids.slice(0, 5)]);
-    const moments = await momentsOf(drawn.model, drawn.weights, [ids, ids.slice(0, 5)]);
+    const inputs = await inputsIn(drawn, [ids, ids.slice(0, 5)]);
+    const moments = await momentsIn(drawn, [ids, ids.slice(0, 5)]);
     const layers = await layersOf(drawn);
     const plain = moments.map(({ values }) => values.map(() => 0));
     const squares = layers.map(({ h }) => new Float64Array(h));
-    await watchInputs(drawn.model, drawn.weights, [ids, ids.slice(0, 5)], async (i, x) => {
-      const rows = await readInputs(x);
-      weightsOf(layers[i]!, rows, squares[i]!).forEach((weight, t) => {
-        const row = rows.values.subarray(t * rows.columns, (t + 1) * rows.columns);
-        row.forEach((a, j) => {
-          row.forEach((b, k) => {
-            plain[i]![j * rows.columns + k]! += weight * a * b;
+    for await (const step of walkLayers(stackOf(drawn.model, drawn.weights), [ids, ids.slice(0, 5)]))
+      await showInputs(step, async (x) => {
+        const i = step.layer;
+        const rows = await readInputs(x);
+        weightsOf(layers[i]!, rows, squares[i]!).forEach((weight, t) => {
+          const row = rows.values.subarray(t * rows.columns, (t + 1) * rows.columns);
+          row.forEach((a, j) => {
+            row.forEach((b, k) => {
+              plain[i]![j * rows.columns + k]! += weight * a * b;
+            });
           });
         });
       });
-    });
     inputs.forEach(({ all, read }, i) => {
       expect(farthest(all.values, moments[i]!.values)).toBe(0);
       expect(farthest(read.values, plain[i]!)).toBeLessThan(1e-10);
@@ -443,18 +453,26 @@ describe("the subspace that changes the output least", () => {
       turns: true,
       seed: 6,
     });
-    const [inputs] = (await inputsOf(drawn.model, drawn.weights, [ids])) as [Inputs];
+    const [inputs] = (await inputsIn(drawn, [ids])) as [Inputs];
     const [layer] = (await layersOf(drawn)) as [GroupedLayer];
     const wanted = { method: "biform", c: 4, r: 4, selection: "high", balance: 1, biases: false, context: 64 } as const;
     const explained = (seen: Inputs) => {
-      const known = { inputs: seen, kept: [1, 1] };
-      const whole = wholeLayer(layer, wanted, known);
-      const moment = momentOf(whole.latent, seen.read);
-      const { metric } = sensitivityOf(whole, seen);
-      const trace = metric.values.reduce((sum, x, i) => sum + x * moment.values[i]!, 0) / seen.read.values.at(-1)!;
-      const found = spectrumOf(whole, wanted, known).lost(0);
-      expect(Math.abs(found - trace)).toBeLessThan(1e-6 * trace);
-      return found;
+      const known = { portrait: portraitOf(layer, seen), kept: [1, 1] };
+      const { metric, moment } = measuresOf(layer, known, wanted);
+      // Of the model's own hidden states the same, whatever coordinates the layer is looked at in.
+      const plain = momentOf(wholeLayer(layer, wanted, { inputs: seen, kept: [1, 1] }).latent, seen.read);
+      const tokens = seen.read.values.at(-1)!;
+      expect(
+        farthest(
+          plain.values,
+          moment.values.map((x) => x * tokens),
+        ),
+      ).toBeLessThan(1e-9 * tokens);
+      const trace = metric.values.reduce((sum, x, i) => sum + x * plain.values[i]!, 0) / tokens;
+      const { spectrum } = explainedBy(layer, wanted, { inputs: seen, kept: [1, 1] })!;
+      expect(Math.abs(spectrum.lost(0) - trace)).toBeLessThan(1e-6 * trace);
+      expect(farthest(spectrum.explained, explainedAlone(moment, metric))).toBeLessThan(1e-9 * trace);
+      return spectrum.lost(0);
     };
     const once = explained(inputs);
     expect(explained({ ...inputs, read: inputs.all })).not.toBeCloseTo(once, 3);
@@ -473,13 +491,15 @@ describe("the subspace that changes the output least", () => {
     fc.assert(
       fc.asyncProperty(geometries, async (geometry) => {
         const drawn = draw({ ...geometry, turns: true });
-        const inputs = await inputsOf(drawn.model, drawn.weights, [ids]);
+        const inputs = await inputsIn(drawn, [ids]);
         const whole = (await layersOf(drawn)).map((layer) => foldBiases(keepPairs(layer, allPairs(layer))));
         const d = drawn.model.width;
-        const converted = whole.map((layer, i) => compressQueries(layer, inputs[i]!, d));
+        const converted = whole.map((layer, i) =>
+          compressQueries(layer, inputs[i]!, new Float64Array(layer.h).fill(1), d),
+        );
         expect(converted.every(({ bottleneck }) => bottleneck?.down.rows === d)).toBe(true);
         expect(await change(drawn, converted)).toBeLessThan(1e-6);
-        const spectrum = querySpectrum(whole[0]!, inputs[0]!);
+        const spectrum = querySpectrum(whole[0]!, inputs[0]!, new Float64Array(whole[0]!.h).fill(1));
         for (let rank = 1; rank <= d; rank++) expect(spectrum.lost(rank)).toBeLessThanOrEqual(spectrum.lost(rank - 1));
       }),
       { numRuns: 8 },
@@ -490,7 +510,7 @@ describe("the subspace that changes the output least", () => {
       fc.asyncProperty(geometries, async (geometry) => {
         const drawn = draw({ ...geometry, pairs: 2, still: 0, turns: true });
         const layers = await layersOf(drawn);
-        const moments = await momentsOf(drawn.model, drawn.weights, [ids]);
+        const moments = await momentsIn(drawn, [ids]);
         const layer = gatherPositions(layers[0]!, moments[0]!, { fold: 1, collapse: 1 }).layer;
         const c = layer.latent.rows;
         const spectrum = covarianceSpectrum(layer, moments[0]!);
@@ -506,7 +526,7 @@ describe("the subspace that changes the output least", () => {
         const singular = eigenSymmetric(multiplyTransposed(transpose(whole), transpose(whole))).values;
         for (const rank of [1, Math.ceil(c / 2), c]) {
           const { down, up } = spectrum.of(rank);
-          const small = compressByCovariance(layer, moments[0]!, rank);
+          const small = compressBySpectrum(layer, spectrum, rank);
           expect(distance(small.latent, multiply(down, layer.latent))).toBe(0);
           const error = distance(whole, multiply(multiply(unfold(layer), multiply(up, down)), root)) ** 2;
           const tail = singular.slice(rank).reduce((a, b) => a + Math.max(0, b), 0);

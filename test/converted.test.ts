@@ -56,6 +56,10 @@ beforeAll(async () => {
   await writeSampleFolder(path("untied"), narrow("llama", { rms_norm_eps: 1e-6 }), sample);
   await writeSampleFolder(path("damaged"), narrow("llama"), sample);
   await damage(join(path("damaged"), "model.safetensors"), "model.layers.0.self_attn.k_proj.weight");
+  await writeSampleFolder(path("foreign"), narrow("llama"), sample);
+  await writeFile(join(path("foreign"), "config.json"), JSON.stringify({ ...narrow("llama"), model_type: "gpt_oss" }));
+  await writeSampleFolder(path("qwen2"), narrow("llama", { attention_bias: true }), sample);
+  await writeFile(join(path("qwen2"), "config.json"), JSON.stringify(narrow("llama")));
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
@@ -334,6 +338,9 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
     ["llama", { ...exact, method: "transmla", c: 8, r: 12 }, /r: got 12, expected a divisor/],
     ["llama", { ...exact, method: "mha2mla", c: 8, r: 6 }, /r: got 6, expected a multiple of 4/],
     ["llama", { ...exact, method: "mha2mla", c: 99, r: 8 }, /c: got 99, expected 1 to 56/],
+    // Biases that a config does not speak of would be left out without a word.
+    ["qwen2", exact, /got 8 tensors that the config has no place for \(model\.layers\.0\.self_attn\.[kqvo]_proj\.bias/],
+    ["foreign", exact, /model_type: got "gpt_oss"/],
   ] as const)("%s", async (from, wanted, message) => {
     await expect(convert(from, "refused", { wanted })).rejects.toThrow(message);
     expect(await readdir(dir)).not.toContain("refused");

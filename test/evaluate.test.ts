@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -224,28 +224,31 @@ test("what one conversion has seen of a text serves the next, which is then what
   await writeSampleFolder(join(dir, "llama"), { ...config, intermediate_size: 48 }, { seed: 3, type: "F32" });
   const text = "the price of a latent is what it leaves out of keys and values. ".repeat(10);
   const looks: string[] = [];
-  const open = (method: "biform" | "transmla", c: number, seen?: Map<string, unknown>) =>
+  const open = (method: "biform" | "transmla", c: number, look?: string) =>
     Conversion.open(join(dir, "llama"), {
       wanted: { method, c, r: 8, selection: "high", balance: 1, context: 64 },
       text,
       tokens: 64,
       length: 32,
       threads: 1,
-      seen,
+      look,
       watch: (what, done) => void (done === 1 && what.startsWith("looking") && looks.push(`${method} ${c}: ${what}`)),
     });
-  const seen = new Map<string, unknown>();
+  const look = join(dir, "seen");
   for (const [method, c] of [
     ["biform", 16],
     ["transmla", 16],
     ["transmla", 9],
   ] as const) {
-    const [shared, alone] = [await open(method, c, seen), await open(method, c)];
+    const [shared, alone] = [await open(method, c, look), await open(method, c)];
     const layer = await shared.convert(0);
     const told = looks.length;
     expect(layer).toEqual(await alone.convert(0));
     looks.splice(told);
+    await Promise.all([shared.close(), alone.close()]);
   }
+  // What the caller said where stays.
+  expect(await readdir(dir)).toContain(".seen.look");
   // One look for all, and one at the model whose positions are gathered.
   expect(looks).toEqual(["biform 16: looking at text", "transmla 16: looking at text without far turns"]);
   await rm(dir, { recursive: true, force: true });

@@ -8,11 +8,12 @@ import { svgText } from "../src/draw/file.ts";
 const price: Price = {
   wanted: { method: "biform", c: 4, r: 4, biases: true, selection: "high", balance: 1, context: 64 },
   layers: [
-    { lost: Array.from({ length: 9 }, (_, k) => (k === 8 ? 0 : 2 ** -k)), whole: 1 },
-    { lost: [1, 0.3, 0.1, 0.01, 0, 0, 0, 0, 0], whole: 1 },
+    { layer: 0, lost: Array.from({ length: 9 }, (_, k) => (k === 8 ? 0 : 2 ** -k)), whole: 1 },
+    { layer: 1, lost: [1, 0.3, 0.1, 0.01, 0, 0, 0, 0, 0], whole: 1 },
   ],
   before: 12,
   after: 8,
+  depth: 2,
   notes: [],
 };
 

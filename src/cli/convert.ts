@@ -122,9 +122,10 @@ async function convert(path: string, options: Options): Promise<void> {
   let price: Price;
   let written: Written | undefined;
   let certificate: Certificate | undefined;
+  let conversion: Conversion | undefined;
   try {
     const watch = (what: string, done: number, total: number) => display.watch(`${path}: ${what}`, done, total);
-    const conversion = await Conversion.open(path, await asked(options, watch));
+    conversion = await Conversion.open(path, await asked(options, watch, interrupt.signal));
     if (dryRun) price = await conversion.price();
     else {
       const { type, as } = options;
@@ -132,6 +133,7 @@ async function convert(path: string, options: Options): Promise<void> {
       if (options.certify) [written, certificate] = await writeCertified(conversion, out!, how);
       else written = await writeConversion(conversion, out!, how);
       price = written.price;
+      await conversion.close(true);
     }
   } catch (error) {
     if (!interrupt.signal.aborted || error !== interrupt.signal.reason) throw error;
@@ -139,6 +141,7 @@ async function convert(path: string, options: Options): Promise<void> {
     process.exitCode = 130;
     return;
   } finally {
+    await conversion?.close();
     interrupt.end();
     await display.finish();
   }
@@ -173,7 +176,7 @@ function writeCertified(conversion: Conversion, out: string, how: WriteOptions):
   });
 }
 
-async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<ConvertOptions> {
+async function asked(options: Options, watch: ConvertOptions["watch"], signal: AbortSignal): Promise<ConvertOptions> {
   const { c, r, q } = readTarget(options.to);
   const sized = [c, r, q, options.budget].some((size) => size !== undefined);
   const method = options.method ?? (sized ? "biform" : "exact");
@@ -196,7 +199,10 @@ async function asked(options: Options, watch: ConvertOptions["watch"]): Promise<
     tokens: options.tokens,
     length: options.length,
     threads: options.threads,
+    // Beside what is written, so that a second run of the same command finds it.
+    look: options.dryRun ? undefined : options.out,
     watch,
+    signal,
   };
 }
 
@@ -228,7 +234,7 @@ const measures: Readonly<Record<(typeof methods)[number], string>> = {
 };
 
 function print(path: string, price: Price, losses: readonly CheckpointResult[] | undefined): void {
-  const { wanted, layers, ranks: own, before, after, notes } = price;
+  const { wanted, layers, ranks: own, before, after, depth, notes } = price;
   const full = layers[0]!.lost.length - 1;
   const ranks = shownRanks(full);
   const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
@@ -236,14 +242,14 @@ function print(path: string, price: Price, losses: readonly CheckpointResult[] |
   console.log(`${path}: ${wanted.method}, latent ${wanted.c}, turned key ${wanted.r}\n`);
   if (own) console.log(`Latents by layer: ${own.join(", ")}\n`);
   console.log(`${measures[wanted.method]}, by its rank:`);
-  const rows = layers.map(({ lost }, i) => [`${i}`, ...ranks.map((rank) => percent(lost[rank]!))]);
+  const rows = layers.map(({ layer, lost }) => [`${layer}`, ...ranks.map((rank) => percent(lost[rank]!))]);
   const cache = ["cache", ...ranks.map((rank) => `${rank + spareOf(wanted) + wanted.r}`)];
   const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];
   console.log(columns(["layer", ...ranks.map((rank) => `c${rank + spareOf(wanted)}`)], all).join("\n"));
   console.log(`\n${priceLines(price).join("\n")}`);
   console.log(
     `\nCache: ${before} numbers per token and layer before, ${after} after (${((100 * after) / before).toFixed(1)} %), ` +
-      `${2 * after * layers.length} bytes per token at 16 bits.`,
+      `${2 * after * depth} bytes per token at 16 bits.`,
   );
   if (losses) console.log(`\n${checkpointTables(losses).join("\n\n")}\n`);
   for (const note of notes) console.log(`note: ${note}`);

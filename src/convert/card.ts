@@ -38,7 +38,7 @@ function aboutTarget({ architecture, still, refused }: Target): string {
 }
 
 /** The README.md of a converted checkpoint: how it was made, what it costs, and what reads it. */
-export function card(path: string, { wanted, layers, before, after, notes }: Price, target: Target): string {
+export function card(path: string, { wanted, layers, before, after, depth, notes }: Price, target: Target): string {
   const { c, r, method } = wanted;
   const lost = layers.map((layer) => layer.lost[Math.min(c - spareOf(wanted), layer.lost.length - 1)]!);
   const percent = (x: number) => `${(100 * x).toFixed(2)} %`;
@@ -60,9 +60,9 @@ Made by \`biform convert\` from ${name}: ${about[method]}.
 | | before | after |
 | --- | --- | --- |
 | cache, numbers per token and layer | ${before} | ${after} (latent ${c}, turned key ${r}) |
-| cache, bytes per token at 16 bits | ${2 * before * layers.length} | ${2 * after * layers.length} |
+| cache, bytes per token at 16 bits | ${2 * before * depth} | ${2 * after * depth} |
 | ${share}, mean of layers | 0 | ${percent(mean)} |
-| the same, layer ${worst}, the most | 0 | ${percent(lost[worst]!)} |
+| the same, layer ${layers[worst]!.layer}, the most | 0 | ${percent(lost[worst]!)} |
 
 ${aboutTarget(target)}
 ${notes.map((note) => `\nNote: ${note}.\n`).join("")}`;

@@ -15,12 +15,12 @@ const SHRINK = 0.1;
  * `moment` is of the layer's inputs. The paper treats keys and values apart as well as together; here they share the latent, as in MLA.
  */
 export function covarianceSpectrum(layer: LatentLayer, moment: Matrix): Spectrum {
-  return new Spectrum(shrink(momentOf(layer.latent, moment), SHRINK), unfoldMetric(layer));
+  return Spectrum.between(shrink(momentOf(layer.latent, moment), SHRINK), unfoldMetric(layer));
 }
 
-/** The layer with the latent of this rank that CARE's factorisation gives. */
-export function compressByCovariance(layer: LatentLayer, moment: Matrix, rank: number): LatentLayer {
-  const { down, up } = covarianceSpectrum(layer, moment).of(rank);
+/** The layer with the latent of this rank that CARE's factorisation gives, of whose spectrum. */
+export function compressBySpectrum(layer: LatentLayer, spectrum: Spectrum, rank: number): LatentLayer {
+  const { down, up } = spectrum.of(rank);
   return {
     ...layer,
     latent: multiply(down, layer.latent),

@@ -58,7 +58,9 @@ export interface Writing {
   readonly targets: Sources;
   /** What the parameters outside attention are multiplied by. */
   readonly factors: Factors;
-  /** A layer's attention by parameter, asked for one layer after the other. */
+  /** Those that are converted. */
+  readonly layers: readonly number[];
+  /** The attention of one of them by parameter, asked for one layer after the other. */
   make(layer: number): Promise<Numbers64>;
 }
 
@@ -66,9 +68,14 @@ export interface Writing {
  * The tensors of a converted checkpoint: attention from `make`, all else from the source, moved and multiplied by its factor. Throws
  * FormatError for a parameter that the target has no place for.
  */
-export function convertedTensors({ opened, model, targets, factors, make }: Writing): Recast[] {
+export function convertedTensors({ opened, model, targets, factors, layers, make }: Writing): Recast[] {
   const all = parametersOf(model);
-  const others = all.filter(({ name }) => !/^layers\.\d+\.attention\./.test(name));
+  /** The converted layer that a parameter is of the attention of. */
+  const own = (name: string) => {
+    const [, layer, parameter] = /^layers\.(\d+)\.attention\.(.+)$/.exec(name) ?? [];
+    return parameter && layers.includes(Number(layer)) ? { layer: Number(layer), parameter } : undefined;
+  };
+  const others = all.filter(({ name }) => !own(name));
   const read = async (name: string) => Float32Array.from(await opened.tensors.read(name));
   const moved = recast(others, opened.sources, targets, read).map((tensor): Recast => {
     const factor = factorOf(tensor.parameters[0]!, factors);
@@ -80,11 +87,12 @@ export function convertedTensors({ opened, model, targets, factors, make }: Writ
     { shape: readonly number[]; layer: number; parts: { parameter: string; target: string }[] }
   >();
   for (const { name } of all) {
-    const [, layer, parameter] = /^layers\.(\d+)\.attention\.(.+)$/.exec(name) ?? [];
-    if (!layer) continue;
+    const found = own(name);
+    if (!found) continue;
+    const { layer, parameter } = found;
     const { tensors, shape } = targets.get(name)!;
-    const known = made.get(tensors[0]!) ?? { shape, layer: Number(layer), parts: [] };
-    known.parts.push({ parameter: parameter!, target: name });
+    const known = made.get(tensors[0]!) ?? { shape, layer, parts: [] };
+    known.parts.push({ parameter, target: name });
     made.set(tensors[0]!, known);
   }
   // Tensors are written layer by layer: the last layer is kept until another is asked for.

@@ -1,5 +1,6 @@
+import { cacheValues } from "../attention/define.ts";
+import { checkTensors } from "../checkpoint/load.ts";
 import { type Opened, openModel } from "../checkpoint/open.ts";
-import type { LoadedModel } from "../generate/load.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
 import {
@@ -13,27 +14,12 @@ import {
   turnedDims,
 } from "./budget.ts";
 import { quantisedAs, readLayer } from "./checkpoint.ts";
-import { refuseAttention } from "./grouped.ts";
-import { type LatentLayer, standardiseScale } from "./latent.ts";
-import type { Matrix } from "./matrix.ts";
-import {
-  checkWanted,
-  convertLayer,
-  fullSizes,
-  gathers,
-  placePositions,
-  type Seen,
-  spectrumOf,
-  type Wanted,
-  wholeLayer,
-  worthOf,
-} from "./method.ts";
-import { PairLengths } from "./mhatomla.ts";
-import { type Inputs, inputsOf, momentsOf, readInputs, watchInputs } from "./moment.ts";
-import { replaceAttention } from "./replace.ts";
-import { lookerAt } from "./sequence.ts";
-import type { Finished } from "./shelf.ts";
-import { blindMoment, lengthsOf, lostShares } from "./spectrum.ts";
+import { type Geometry, geometryOf, refuseAttention } from "./grouped.ts";
+import { Look } from "./look.ts";
+import { checkAlike, checkWanted, convertLayer, fullSizes, type Wanted, wholeLayer, worthOf } from "./method.ts";
+import { ownCoordinates } from "./portrait.ts";
+import { type Finished, Shelf } from "./shelf.ts";
+import { lengthsOf, lostShares } from "./spectrum.ts";
 import { choosePairs } from "./turning.ts";
 
 /** What a conversion is told, beside what it is to make. */
@@ -53,14 +39,21 @@ export interface ConvertOptions {
   readonly tokens?: number | undefined;
   readonly length?: number | undefined;
   readonly threads?: number | undefined;
-  /** What conversions of this checkpoint have seen of texts, for the next of them: one look serves all sizes of a method. */
-  readonly seen?: Map<string, unknown> | undefined;
+  /**
+   * A path; beside it, in `.NAME.look`, stays what is seen of the text, some width² numbers for each layer: for a second run, or other
+   * sizes. The caller removes it. Unless given it is a temporary folder, until `close`.
+   */
+  readonly look?: string | undefined;
   /** Hears what is being done, of how much. */
   readonly watch?: ((what: string, done: number, total: number) => void) | undefined;
+  /** Ends looking and pricing between two layers. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a layer loses by rank. */
 export interface LayerPrice {
+  /** Which of the model's layers it is. */
+  readonly layer: number;
   /** What all ranks together explain, in units of the method that compare layers. */
   readonly whole: number;
   /** Share of the squared length of keys without position and values that each rank leaves out, from rank 0 on. */
@@ -70,12 +63,15 @@ export interface LayerPrice {
 /** A conversion before it is made: what it would be, what it would lose, and what its cache would be. */
 export interface Price {
   readonly wanted: Wanted;
+  /** Of those that are converted. */
   readonly layers: readonly LayerPrice[];
-  /** The latent's rank in each layer, where these differ. */
+  /** The latent's rank in each of them, where these differ. */
   readonly ranks?: readonly number[] | undefined;
-  /** Numbers that a token leaves in the cache of a layer, before and after. */
+  /** Numbers that a token leaves in the cache of a layer, before and after, in the mean of all layers. */
   readonly before: number;
   readonly after: number;
+  /** Layers of the whole model. */
+  readonly depth: number;
   readonly notes: readonly string[];
 }
 
@@ -84,18 +80,26 @@ export class Conversion {
   readonly opened: Opened;
   readonly path: string;
   readonly notes: string[] = [];
+  /** The layers that are converted; all others stay as they are, and `notes` say why. */
+  readonly layers: readonly number[];
   readonly #options: ConvertOptions;
   #wanted: Wanted;
-  #inputs: readonly Inputs[] | undefined;
-  #second: readonly Matrix[] | undefined;
-  #ranks: readonly Int32Array[] | undefined;
-  #worths: readonly (readonly Float64Array[])[] | undefined;
+  #look: Promise<Look> | undefined;
+  /** The same from its first moment on, which may be all that there is. */
+  #opened: Look | undefined;
   #kept: readonly number[] | undefined;
-  #layerRanks: readonly number[] | undefined;
+  #ranks: readonly number[] | undefined;
 
-  private constructor(path: string, opened: Opened, wanted: Wanted, options: ConvertOptions) {
+  private constructor(
+    path: string,
+    opened: Opened,
+    layers: readonly number[],
+    wanted: Wanted,
+    options: ConvertOptions,
+  ) {
     this.path = path;
     this.opened = opened;
+    this.layers = layers;
     this.#wanted = wanted;
     this.#options = options;
   }
@@ -111,184 +115,157 @@ export class Conversion {
    */
   static async open(path: string, options: ConvertOptions): Promise<Conversion> {
     const opened = await openModel(path);
-    for (const [i, { attention }] of opened.model.layers.entries()) {
-      const reason = refuseAttention(attention);
-      if (reason) throw new FormatError(`${path}: layer ${i}: ${reason}`);
-    }
-    const first = await readLayer(opened, 0);
+    const { model, tensors, sources, ignores } = opened;
+    const reasons = model.layers.map(({ attention }) => refuseAttention(attention));
+    const own = [...reasons.keys()].filter((i) => reasons[i] === undefined);
+    if (!own.length) throw new FormatError(`${path}: layer 0: ${reasons[0]}`);
+    checkTensors(tensors, sources, ignores);
+    const geometry = (i: number): Geometry => geometryOf(model.layers[i]!.attention);
+    const first = geometry(own[0]!);
     // Biases that the source has are its function's; none is added unless asked for, since not every engine reads them.
-    const biases = options.wanted.biases || opened.model.layers.some(({ attention }) => attention.sizes.bias);
+    const biases = options.wanted.biases || own.some((i) => model.layers[i]!.attention.sizes.bias);
     const given = { ...options.wanted, biases: biases === true };
-    const full = fullSizes(first.layer, given);
+    const full = fullSizes(first, given);
     const { budget, byLayer } = options;
     const c = given.c ?? (budget === undefined ? full.c : budget - full.r);
     const wanted = { ...given, c, r: full.r };
     const chooses = budget !== undefined && given.r === undefined && given.method === "biform";
-    if (chooses) checkBudget(path, first.layer, budget);
-    else checkWanted(path, first.layer, wanted);
+    for (const i of own) {
+      const subject = `${path}: layer ${i}`;
+      checkAlike(subject, geometry(i), first, wanted);
+      if (chooses) checkBudget(subject, first, budget);
+      else checkWanted(subject, first, wanted);
+    }
     if (byLayer && given.method !== "biform" && given.method !== "care")
       throw new FormatError(`--by-layer: got ${given.method}, expected biform or care; it has one rank for all layers`);
-    const conversion = new Conversion(path, opened, wanted, options);
-    const type = quantisedAs(opened);
-    if (type)
-      conversion.notes.push(
-        `${path} holds attention in ${type}: what is converted are its numbers as they stand, rounded once already; a checkpoint in BF16 gives a better one`,
-      );
-    if (!options.text && wanted.method !== "exact")
-      conversion.notes.push("no text was given: weights alone say what is worth keeping, which costs quality");
+    const conversion = new Conversion(path, opened, own, wanted, options);
+    conversion.#note(reasons);
     return conversion;
   }
 
-  /** Looks at the text, where there is one: moments of all layers' inputs. Throws as `load`. */
-  async lookAtText(): Promise<void> {
-    const { text, tokens = 8192, length = 512, threads, watch, seen = new Map<string, unknown>() } = this.#options;
-    const { method, selection, r, fold } = this.wanted;
-    if (!text || method === "exact" || this.#inputs) return;
-    const { path } = this;
-    const { look, close } = lookerAt({ path, threads, text, tokens, length, seen });
-    try {
-      this.#inputs = await look("inputs", ({ model, weights }, sequences) =>
-        inputsOf(model, weights, sequences, (done) => watch?.("looking at text", done, sequences.length)),
+  /** Says what a user should know: layers that stay, and why; numbers that are rounded already; no text. */
+  #note(reasons: readonly (string | undefined)[]): void {
+    const { notes, path, opened } = this;
+    for (const [reason, all] of Map.groupBy(reasons.keys(), (i) => reasons[i]))
+      if (reason) notes.push(`layers ${all.join(", ")} stay as they are: each ${reason}`);
+    const type = quantisedAs(opened);
+    if (type)
+      notes.push(
+        `${path} holds attention in ${type}: what is converted are its numbers as they stand, rounded once already; a checkpoint in BF16 gives a better one`,
       );
-      if (method === "mha2mla" && selection === "2-norm")
-        this.#ranks = await look("pairs", (whole, sequences) => this.#rankPairs(whole, sequences));
-      if (gathers(method))
-        this.#second = await look(`gathered ${r} ${fold}`, async (whole, sequences) => {
-          const between = await this.#gathered(whole);
-          return momentsOf(between.model, between.weights, sequences, (done) =>
-            watch?.("looking at text without far turns", done, sequences.length),
-          ).finally(between.free);
-        });
-    } finally {
-      close();
-    }
+    if (!this.#options.text && this.wanted.method !== "exact")
+      notes.push("no text was given: weights alone say what is worth keeping, which costs quality");
+  }
+
+  #watch(what: string, done: number, total: number): void {
+    this.#options.watch?.(what, done, total);
+    this.#options.signal?.throwIfAborted();
   }
 
   /** All that is to be known of text and of all layers together, once. */
-  async #look(): Promise<void> {
-    await this.lookAtText();
-    await this.#chooseKept();
+  #known(): Promise<Look> {
+    this.#look ??= this.#find();
+    return this.#look;
+  }
+
+  async #find(): Promise<Look> {
+    const { opened, path, layers } = this;
+    const { text, tokens = 8192, length = 512, threads, look: beside } = this.#options;
+    const key = await this.#keyOf([text, tokens, length, layers]);
+    const watch = (what: string, done: number, total: number) => this.#watch(what, done, total);
+    const look = await Look.open({ opened, path, layers, text, tokens, length, threads, look: beside, key, watch });
+    this.#opened = look;
+    await look.read(this.wanted);
+    if (this.wanted.method === "biform") await this.#chooseKept(look);
+    return look;
   }
 
   /** How many components of each frequency stay turned, by their worth to all layers together. */
-  async #chooseKept(): Promise<void> {
-    if (this.wanted.method !== "biform" || this.#kept) return;
-    const { layers } = this.opened.model;
-    const worths: Float64Array[][] = [];
-    for (const i of layers.keys()) {
-      const { layer, gains } = await readLayer(this.opened, i);
-      const { inputs } = this.#seen(i, gains);
-      worths.push(comparable(worthOf(layer, inputs, this.wanted.context), inputs, this.#inputs !== undefined));
-      this.#options.watch?.("choosing what stays turned", i + 1, layers.length);
+  async #chooseKept(look: Look): Promise<void> {
+    const { context } = this.wanted;
+    const chooses = this.#options.budget !== undefined && this.#options.wanted.r === undefined;
+    const some = chooses ? sampleOf(this.layers) : [];
+    const sampled: Sampled[] = [];
+    let sums: Float64Array[] = [];
+    for (const [done, i] of this.layers.entries()) {
+      const read = await readLayer(this.opened, i);
+      const portrait = await look.portrait(i, read);
+      const worths = comparable(worthOf(read.layer, portrait, context), portrait, this.#options.text !== undefined);
+      sums = sumWorths(sums, worths);
+      if (some.includes(i)) sampled.push({ layer: ownCoordinates(read.layer), portrait, worths });
+      this.#watch("choosing what stays turned", done + 1, this.layers.length);
     }
-    this.#worths = worths;
-    if (this.#chooses) await this.#chooseTurned(this.#options.budget!);
-    this.#kept = choosePairs(sumWorths(this.#worths!), this.wanted.r / 2);
-  }
-
-  /** Whether r is to be found. */
-  get #chooses(): boolean {
-    const { budget, wanted } = this.#options;
-    return budget !== undefined && wanted.r === undefined && this.wanted.method === "biform";
+    if (chooses) this.#chooseTurned(this.#options.budget!, sums, sampled);
+    this.#kept = choosePairs(sums, this.wanted.r / 2);
   }
 
   /** Shares a budget between turned dims and latent as what both leave out adds up to least, in some of the layers. */
-  async #chooseTurned(budget: number): Promise<void> {
-    const some: Sampled[] = [];
-    for (const i of sampleOf(this.opened.model.layers.length)) {
-      const { layer, gains } = await readLayer(this.opened, i);
-      some.push({ layer, seen: this.#seen(i, gains), worths: this.#worths![i]! });
-    }
-    const sums = sumWorths(this.#worths!);
-    const tried = turnedDims(budget, some[0]!.layer).map((r, done, all) => {
+  #chooseTurned(budget: number, sums: readonly Float64Array[], sampled: readonly Sampled[]): void {
+    const tried = turnedDims(budget, sampled[0]!.layer).map((r, done, all) => {
       const wanted = { ...this.wanted, r, c: budget - r };
-      const lost = lostBy(wanted, choosePairs(sums, r / 2), some);
-      this.#options.watch?.("sharing the budget", done + 1, all.length);
+      const lost = lostBy(wanted, choosePairs(sums, r / 2), sampled);
+      this.#watch("sharing the budget", done + 1, all.length);
       return { wanted, lost };
     });
     this.#wanted = tried.reduce((best, one) => (one.lost < best.lost ? one : best)).wanted;
   }
 
-  async #rankPairs({ model, weights }: LoadedModel, sequences: readonly Int32Array[]) {
-    const lengths: PairLengths[] = [];
-    for (const i of model.layers.keys()) lengths.push(new PairLengths((await readLayer(this.opened, i)).layer));
-    await watchInputs(model, weights, sequences, async (i, x) => lengths[i]!.add(await readInputs(x)));
-    return lengths.map((each) => each.rank());
-  }
-
-  /** The model whose positions are gathered and nothing else. */
-  async #gathered({ model, weights }: LoadedModel) {
-    const layers: LatentLayer[] = [];
-    for (const i of model.layers.keys()) {
-      const { layer } = await readLayer(this.opened, i);
-      layers.push(standardiseScale(placePositions(layer, this.wanted, this.#inputs![i]!.all).layer));
-    }
-    return replaceAttention(model, weights, layers);
-  }
-
-  #seen(i: number, gains: ArrayLike<number>): Seen {
-    const blind = () => {
-      const moment = blindMoment(gains);
-      const { h } = this.opened.model.layers[i]!.attention.sizes;
-      return { all: moment, read: moment, weight: 1, sharpness: new Float64Array(h).fill(1) };
-    };
-    return {
-      inputs: this.#inputs?.[i] ?? blind(),
-      second: this.#second?.[i],
-      ranks: this.#ranks?.[i],
-      kept: this.#kept,
-    };
-  }
-
   /** What each layer would lose by rank, where that is not known yet. Layer by layer: no more than one is in memory. */
   async price(known?: Pick<Price, "layers" | "ranks"> & { readonly wanted: Pick<Wanted, "c" | "r"> }): Promise<Price> {
-    const { model } = this.opened;
     const layers: LayerPrice[] = known ? [...known.layers] : [];
     if (known) this.#wanted = { ...this.#wanted, c: known.wanted.c, r: known.wanted.r };
-    this.#layerRanks = known?.ranks;
+    this.#ranks = known?.ranks;
     const explained: Float64Array[] = [];
-    for (const i of known ? [] : model.layers.keys()) {
-      await this.#look();
-      const { layer, gains } = await readLayer(this.opened, i);
-      const seen = this.#seen(i, gains);
-      const whole = wholeLayer(layer, this.wanted, seen);
-      const { method } = this.wanted;
+    for (const [done, i] of known ? [] : this.layers.entries()) {
+      const look = await this.#known();
+      const read = await readLayer(this.opened, i);
+      const seen = await look.seen(i, read, this.wanted, this.#kept);
+      const found = await look.explained(i, read, this.wanted, seen);
       const own =
-        method === "biform" || method === "care"
-          ? spectrumOf(whole, this.wanted, seen).explained
-          : lengthsOf(whole, seen.second ?? seen.inputs.all);
+        found?.spectrum.explained ??
+        lengthsOf(wholeLayer(read.layer, this.wanted, seen), seen.second ?? seen.inputs.all);
       explained.push(own);
       const lost = lostShares(own);
-      layers.push({ whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
-      this.#options.watch?.("pricing", i + 1, model.layers.length);
+      layers.push({ layer: i, whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
+      this.#watch("pricing", done + 1, this.layers.length);
     }
     if (this.#options.byLayer && !known)
-      this.#layerRanks = ranksByLayer(this.wanted, explained, this.#inputs && layers.map(({ whole }) => whole));
-    const { g, e, v } = model.layers[0]!.attention.sizes;
-    return {
-      wanted: this.wanted,
-      layers,
-      ranks: this.#layerRanks,
-      before: g * (e + v),
-      after: this.wanted.c + this.wanted.r,
-      notes: this.notes,
-    };
+      this.#ranks = ranksByLayer(
+        this.wanted,
+        explained,
+        this.#options.text ? layers.map(({ whole }) => whole) : undefined,
+      );
+    return { wanted: this.wanted, layers, ranks: this.#ranks, ...this.#caches(), notes: this.notes };
+  }
+
+  /** Numbers that a token leaves in a layer, before and after, in the mean of layers. */
+  #caches(): Pick<Price, "before" | "after" | "depth"> {
+    const { wanted, layers } = this;
+    const all = this.opened.model.layers.map(({ attention: { variant, sizes } }) => cacheValues(variant, sizes));
+    const made = all.map((own, i) => (layers.includes(i) ? wanted.c + wanted.r : own));
+    const mean = (of: readonly number[]) => of.reduce((a, b) => a + b, 0) / of.length;
+    return { before: mean(all), after: mean(made), depth: all.length };
   }
 
   /** One layer converted, under no norm yet. */
   async convert(i: number): Promise<Finished> {
-    await this.#look();
-    const { layer, gains } = await readLayer(this.opened, i);
-    const wanted = { ...this.wanted, c: this.#layerRanks?.[i] ?? this.wanted.c };
-    return { layer: convertLayer(layer, wanted, this.#seen(i, gains)), gains };
+    const look = await this.#known();
+    const read = await readLayer(this.opened, i);
+    const wanted = { ...this.wanted, c: this.#ranks?.[this.layers.indexOf(i)] ?? this.wanted.c };
+    const seen = await look.seen(i, read, wanted, this.#kept);
+    const explained = await look.explained(i, read, wanted, seen);
+    return { layer: convertLayer(read.layer, wanted, seen, explained), gains: read.gains };
   }
 
   /** What tells this conversion from others: the source, by its config and the first bytes of every tensor, and all that was asked. */
-  async key(): Promise<string> {
-    const { tensors, config } = this.opened;
+  key(): Promise<string> {
     const { text, tokens, length, wanted, budget, byLayer } = this.#options;
-    const asked = [config, wanted, budget, byLayer, text, tokens, length];
-    const hash = createHash("sha256").update(JSON.stringify(asked));
+    return this.#keyOf([wanted, budget, byLayer, text, tokens, length]);
+  }
+
+  async #keyOf(asked: unknown): Promise<string> {
+    const { tensors, config } = this.opened;
+    const hash = createHash("sha256").update(JSON.stringify([config, asked]));
     for (const name of tensors.names) {
       const { dtype, shape, begin, end } = tensors.entry(name);
       const bytes = new Uint8Array(Math.min(64, end - begin));
@@ -296,5 +273,12 @@ export class Conversion {
       hash.update(`${name} ${dtype} ${shape}`).update(bytes);
     }
     return hash.digest("hex");
+  }
+
+  /** Removes what was kept for the while; `all`: also where the caller said where, since nothing more is to come of it. */
+  async close(all = false): Promise<void> {
+    await this.#opened?.close();
+    const { look } = this.#options;
+    if (all && look !== undefined) await Shelf.remove(look, "look");
   }
 }

@@ -20,7 +20,7 @@ export function curvesOf({ layers, wanted }: Price): Curve[] {
     name,
     points: ranks.map((rank) => [rank + spareOf(wanted) + wanted.r, Math.max(LEAST, lost(rank))]),
   });
-  const own = layers.map(({ lost }, i) => curve(`layer ${i}`, (rank) => lost[rank]!));
+  const own = layers.map(({ layer, lost }) => curve(`layer ${layer}`, (rank) => lost[rank]!));
   return [...own, curve("mean", (rank) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length)];
 }
 

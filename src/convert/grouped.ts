@@ -5,6 +5,15 @@ import { FormatError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fillMatrix, type Matrix } from "./matrix.ts";
 
+/** Sizes of a layer of grouped heads, and the frequencies that it turns by. */
+export type Geometry = Pick<GroupedLayer, "d" | "h" | "keyGroups" | "valueGroups" | "e" | "r" | "v" | "rotation">;
+
+/** The same of an attention, before anything is read. */
+export function geometryOf({ sizes: { d, h, g, e, v }, rotation }: Attention): Geometry {
+  // What is turned, not what could be: NoPE layers keep their dims and turn none.
+  return { d, h, keyGroups: g, valueGroups: g, e, r: 2 * rotation.frequencies.length, v, rotation };
+}
+
 /**
  * A layer of grouped heads in float64. Every projection of the hidden state has its bias as one more column, which the hidden state
  * meets with a 1: so whatever is done to rows is done to biases as well.
@@ -57,24 +66,16 @@ export function refuseAttention({ variant, sizes, rotation, window }: Attention)
 export function groupedLayer(subject: string, attention: Attention, p: Numbers64): GroupedLayer {
   const reason = refuseAttention(attention);
   if (reason) throw new FormatError(`${subject}: ${reason}`);
-  const { sizes: z, rotation } = attention;
+  const { sizes: z } = attention;
   const { d, h, g, e, v } = z;
   const wO = p.get("wO")!;
   return {
-    d,
-    h,
-    keyGroups: g,
-    valueGroups: g,
-    e,
-    // What is turned, not what could be: NoPE layers keep their dims and turn none.
-    r: 2 * rotation.frequencies.length,
-    v,
+    ...geometryOf(attention),
     query: projection(p.get("wQ")!, p.get("bQ"), d, h * e),
     key: projection(p.get("wK")!, p.get("bK"), d, g * e),
     value: projection(p.get("wV")!, p.get("bV"), d, g * v),
     output: fillMatrix(d, h * v, (i, j) => wO[j * d + i]!),
     outputBias: p.get("bO"),
-    rotation,
     scale: attention.scale ?? attention.variant.scale(z),
   };
 }

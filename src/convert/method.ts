@@ -1,15 +1,16 @@
 import { FormatError } from "../tensor/error.ts";
-import { compressByCovariance, covarianceSpectrum } from "./care.ts";
-import type { GroupedLayer } from "./grouped.ts";
+import { compressBySpectrum, covarianceSpectrum } from "./care.ts";
+import type { Geometry, GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
 import { convertMha2mla } from "./mhatomla.ts";
 import type { Inputs } from "./moment.ts";
 import { allPairs, keepPairs } from "./partial.ts";
+import { ownCoordinates, type Portrait, portraitOf } from "./portrait.ts";
 import { compressQueries } from "./query.ts";
 import { type Gathered, gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
-import { aboutOf, compressCentred, Spectrum, sensitivityOf, spreadOf } from "./subspace.ts";
+import { aboutOf, compressCentred, metricOf, Spectrum } from "./subspace.ts";
 import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
@@ -43,7 +44,7 @@ export const spareOf = ({ biases }: Pick<Wanted, "biases">) => (biases ? 1 : 0);
 
 /** Ranks that a layer can have by a method: the largest latent, its constant included, and the turned dims. */
 export function fullSizes(
-  { keyGroups: g, e, r, v }: GroupedLayer,
+  { keyGroups: g, e, r, v }: Geometry,
   { method, r: turned, biases }: Pick<Wanted, "method" | "biases"> & { readonly r?: number | undefined },
 ) {
   const spare = spareOf({ biases });
@@ -52,8 +53,21 @@ export function fullSizes(
   return { c: g * (e + v) - kept + spare, r: kept };
 }
 
+/** Throws FormatError where a layer is not like the first of those that are converted, and a method makes all of them alike. */
+export function checkAlike(subject: string, own: Geometry, first: Geometry, { method }: Wanted): void {
+  const sizes = ({ h, keyGroups, e, r, v }: Geometry) =>
+    `${h} heads in ${keyGroups} groups of ${e} + ${v} numbers, ${r} turned`;
+  const frequencies = ({ rotation }: Geometry) => `${rotation.frequencies}`;
+  if (method === "exact") return;
+  if (sizes(own) !== sizes(first) || frequencies(own) !== frequencies(first))
+    throw new FormatError(
+      `${subject}: got ${sizes(own)}, expected as in the first that is converted, ${sizes(first)}, with the same frequencies; ` +
+        "one choice of turned dims is made for all, so use exact",
+    );
+}
+
 /** Throws FormatError, naming the rule, for sizes that a method cannot give a layer. */
-export function checkWanted(subject: string, layer: GroupedLayer, wanted: Wanted): void {
+export function checkWanted(subject: string, layer: Geometry, wanted: Wanted): void {
   const { method, c, r, fold } = wanted;
   const { keyGroups: g, e } = layer;
   const full = fullSizes(layer, wanted);
@@ -101,6 +115,8 @@ export function placePositions(layer: GroupedLayer, { r, fold }: Wanted, moment:
 /** What is known of a layer from text, or else from weights alone. */
 export interface Seen {
   readonly inputs: Inputs;
+  /** For biform, of this layer. */
+  readonly portrait?: Portrait | undefined;
   /** The moment of inputs in the model whose positions are gathered, for transmla. */
   readonly second?: Matrix | undefined;
   readonly ranks?: Int32Array | undefined;
@@ -108,43 +124,71 @@ export interface Seen {
   readonly kept?: readonly number[] | undefined;
 }
 
-/** What each component of each frequency is worth to a layer: see `mixturesOf`. */
-export function worthOf(layer: GroupedLayer, inputs: Inputs, context: number): Float64Array[] {
-  const mean = meanTurn(layer.rotation.frequencies, context);
-  return mixturesOf(layer, inputs, spreadsOf(layer, inputs), mean).map(({ worth }) => worth);
+/** What is asked of a layer by biform, whatever its latent's rank. */
+interface Turned {
+  readonly portrait: Portrait;
+  readonly kept: readonly number[];
 }
 
-/** What errors of each head's scores count for, before anything is changed. */
-const spreadsOf = (layer: GroupedLayer, inputs: Inputs) => {
-  const none = Array.from({ length: layer.keyGroups }, () => []);
-  return spreadOf(keepPairs(layer, none), inputs);
-};
+/** What each component of each frequency is worth to a layer: see `mixturesOf`. */
+export function worthOf(layer: GroupedLayer, portrait: Portrait, context: number): Float64Array[] {
+  const mean = meanTurn(layer.rotation.frequencies, context);
+  return mixturesOf(layer, portrait, mean).map(({ worth }) => worth);
+}
 
 /** The layer with its chosen components turned, at full rank. */
-export function turnComponents(layer: GroupedLayer, { inputs, kept }: Seen, context: number): LatentLayer {
+export function turnComponents(layer: GroupedLayer, { portrait, kept }: Turned, context: number): LatentLayer {
   const mean = meanTurn(layer.rotation.frequencies, context);
-  const mixtures = mixturesOf(layer, inputs, spreadsOf(layer, inputs), mean);
-  return keepComponents(layer, mixtures, kept!, mean);
+  return keepComponents(layer, mixturesOf(layer, portrait, mean), kept, mean);
 }
+
+/** The latent of a layer with its chosen components turned: moment about what it is compressed about, and metric of its errors. */
+export function measuresOf(
+  layer: GroupedLayer,
+  turned: Turned,
+  { context, biases }: Pick<Wanted, "context" | "biases">,
+) {
+  const own = turnComponents(ownCoordinates(layer), turned, context);
+  return { ...aboutOf(own, turned.portrait.held, biases), metric: metricOf(own, turned.portrait) };
+}
+
+const turnedBy = (layer: GroupedLayer, { inputs, portrait, kept }: Seen): Turned => ({
+  portrait: portrait ?? portraitOf(layer, inputs),
+  kept: kept!,
+});
 
 /** A layer as it is before its latent is made smaller. */
 export function wholeLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
   const { method, context } = wanted;
-  if (method === "biform") return turnComponents(layer, seen, context);
+  if (method === "biform") return turnComponents(layer, turnedBy(layer, seen), context);
   if (gathers(method)) return placePositions(layer, wanted, seen.inputs.all).layer;
   return convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, seen);
 }
 
-/** What each rank of a whole layer's latent explains: of the output's change by biform, of what the latent unfolds to by CARE. */
-export function spectrumOf(whole: LatentLayer, { method, biases }: Wanted, { inputs, second }: Seen): Spectrum {
-  if (method === "care") return covarianceSpectrum(whole, second ?? inputs.all);
-  const { moment } = aboutOf(whole, inputs.read, biases);
-  return new Spectrum(moment, sensitivityOf(whole, inputs).metric);
+/** What a layer's latent is about and what each of its ranks explains: the output's change by biform, what it unfolds to by CARE. */
+export interface Explained {
+  readonly spectrum: Spectrum;
+  readonly mean?: Float64Array | undefined;
 }
 
-/** A layer by a method. Throws FormatError. */
-export function convertLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
-  const { method, r, q, selection, balance, biases } = wanted;
+/** By the methods that have a spectrum of their own; undefined of others. */
+export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Explained | undefined {
+  const { method } = wanted;
+  if (method === "care")
+    return { spectrum: covarianceSpectrum(wholeLayer(layer, wanted, seen), seen.second ?? seen.inputs.all) };
+  if (method !== "biform") return undefined;
+  const { moment, metric, mean } = measuresOf(layer, turnedBy(layer, seen), wanted);
+  return { spectrum: Spectrum.between(moment, metric), mean };
+}
+
+/** A layer by a method; `explained` where it is known already. Throws FormatError. */
+export function convertLayer(
+  layer: GroupedLayer,
+  wanted: Wanted,
+  seen: Seen,
+  explained = explainedBy(layer, wanted, seen),
+): LatentLayer {
+  const { method, r, q, selection, balance } = wanted;
   const { inputs, second = inputs.all } = seen;
   const rank = wanted.c - spareOf(wanted);
   if (method === "exact") return keepPairs(layer, allPairs(layer));
@@ -156,8 +200,8 @@ export function convertLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): L
   if (method === "transmla")
     return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance, queryRank: q });
   const whole = wholeLayer(layer, wanted, seen);
-  if (method === "care") return compressByCovariance(whole, second, rank);
-  const { mean } = aboutOf(whole, inputs.read, biases);
-  const small = compressCentred(whole, spectrumOf(whole, wanted, seen).of(rank), mean);
-  return q === undefined ? small : compressQueries(small, inputs, q);
+  const { spectrum, mean } = explained!;
+  if (method === "care") return compressBySpectrum(whole, spectrum, rank);
+  const small = compressCentred(whole, spectrum.of(rank), mean!);
+  return q === undefined ? small : compressQueries(small, inputs, turnedBy(layer, seen).portrait.spread, q);
 }

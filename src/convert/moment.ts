@@ -1,59 +1,27 @@
 import type { Parts } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
 import { gradients } from "../grad/tape.ts";
-import type { Model } from "../model/model.ts";
-import { forward, type Weights } from "../model/transformer.ts";
 import { attend } from "../ops/attend/index.ts";
 import { einsum } from "../ops/einsum/index.ts";
 import { multiply as multiplyNumbers } from "../ops/multiply/index.ts";
-import { rmsNorm } from "../ops/norm/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { Random } from "../tensor/random.ts";
 import { scope, sizeOf, type Tensor, tensor } from "../tensor/tensor.ts";
 import { multiplyTransposed } from "./double.ts";
 import { fillMatrix, type Matrix, matrix, rowsOf } from "./matrix.ts";
+import { type Stack, showInputs, walkLayers } from "./stack.ts";
 
 /**
- * Runs a model over sequences of ids and shows what goes into each layer's attention: the normed hidden states `[tokens, d]`, and the
- * hidden states themselves, which are freed afterwards. One sequence at a time.
+ * Each layer's second moment over all tokens, `[d + 1, d + 1]`, one layer after the other: sums of products of any two numbers of the
+ * normed hidden state, the last of them a 1 for biases. Of y = W x it follows without another look at the text: W M Wᵀ.
  */
-export async function watchInputs(
-  model: Model,
-  weights: Weights,
-  sequences: readonly Int32Array[],
-  see: (layer: number, x: Tensor, hidden: Tensor) => Promise<void>,
-  watch?: (sequences: number) => void,
-): Promise<void> {
-  const { device } = weights.get("norm")!;
-  for (const [done, ids] of sequences.entries()) {
-    const waiting: Promise<void>[] = [];
-    scope(device, () => {
-      let layer = 0;
-      const watched = (hidden: Tensor) => {
-        const i = layer++;
-        if (i >= model.layers.length) return;
-        waiting.push(see(i, rmsNorm(hidden, weights.get(`layers.${i}.normAttention`)!, model.eps), hidden));
-      };
-      return forward(model, weights, ids, { positions: positionsOf(0, ids.length), rows: [[0, 1]], watch: watched });
-    }).free();
-    await Promise.all(waiting);
-    watch?.(done + 1);
+export async function* momentsOf(stack: Stack, sequences: readonly Int32Array[]): AsyncGenerator<Matrix> {
+  const width = stack.model.width + 1;
+  for await (const step of walkLayers(stack, sequences)) {
+    const moment = matrix(width, width);
+    await showInputs(step, (x) => addMoment(moment, x));
+    yield moment;
   }
-}
-
-/**
- * Each layer's second moment over all tokens, `[d + 1, d + 1]`: sums of products of any two numbers of the normed hidden state, the
- * last of them a 1 for biases. Of y = W x it follows without another look at the text: W M Wᵀ.
- */
-export async function momentsOf(
-  model: Model,
-  weights: Weights,
-  sequences: readonly Int32Array[],
-  watch?: (sequences: number) => void,
-): Promise<Matrix[]> {
-  const moments = model.layers.map(() => matrix(model.width + 1, model.width + 1));
-  await watchInputs(model, weights, sequences, (layer, x) => addMoment(moments[layer]!, x), watch);
-  return moments;
 }
 
 /** What text says of a layer's inputs: second moments as in `momentsOf`, of all tokens alike, and as often as they are read. */
@@ -76,39 +44,35 @@ export interface Inputs {
   readonly sharpness: Float64Array;
 }
 
-/** Both moments of every layer's inputs. */
-export async function inputsOf(
-  model: Model,
-  weights: Weights,
+/** What text says of every layer's inputs, one layer after the other; undefined of those that are not asked for, which have no grouped heads. */
+export async function* inputsOf(
+  stack: Stack,
   sequences: readonly Int32Array[],
-  watch?: (sequences: number) => void,
-): Promise<Inputs[]> {
-  const empty = () => matrix(model.width + 1, model.width + 1);
-  const inputs = model.layers.map(({ attention }) => ({
-    all: empty(),
-    read: empty(),
-    weight: 0,
-    sharpness: new Float64Array(attention.sizes.h),
-  }));
+  asked: (layer: number) => boolean = () => true,
+): AsyncGenerator<Inputs | undefined> {
+  const { width } = stack.model;
   const tokens = sequences.reduce((sum, { length }) => sum + length, 0);
-  await watchInputs(
-    model,
-    weights,
-    sequences,
-    async (layer, x, hidden) => {
-      const own = inputs[layer]!;
-      const { received, signed } = lookAt(model.layers[layer]!.attention, attentionParts(weights, layer), x);
-      const adding = [addMoment(own.all, x), addMoment(own.read, x, received)];
+  for await (const step of walkLayers(stack, sequences)) {
+    const { attention } = step.block.layer;
+    if (!asked(step.layer)) {
+      yield undefined;
+      continue;
+    }
+    const { h } = attention.sizes;
+    const [all, read] = [matrix(width + 1, width + 1), matrix(width + 1, width + 1)];
+    const sharpness = new Float64Array(h);
+    let weight = 0;
+    await showInputs(step, async (x, hidden) => {
+      const { received, signed } = lookAt(attention, step.block.attention, x);
+      const adding = [addMoment(all, x), addMoment(read, x, received)];
       const [rows, sums] = await Promise.all([hidden.read(), signed.read(), ...adding]);
-      own.weight += inverseSquares(rows!, model.width) / tokens;
-      const h = own.sharpness.length;
+      weight += inverseSquares(rows!, width) / tokens;
       sums!.forEach((y, at) => {
-        own.sharpness[Math.floor(at / SIGNS) % h]! += (y * y) / SIGNS / tokens;
+        sharpness[Math.floor(at / SIGNS) % h]! += (y * y) / SIGNS / tokens;
       });
-    },
-    watch,
-  );
-  return inputs;
+    });
+    yield { all, read, weight, sharpness };
+  }
 }
 
 /** Sum over rows of 1 / their squared length. */
@@ -120,13 +84,6 @@ function inverseSquares(rows: ArrayLike<number>, width: number): number {
     total += 1 / Math.max(square, Number.MIN_VALUE);
   }
   return total;
-}
-
-/** A layer's attention parameters by their own names. */
-function attentionParts(weights: Weights, layer: number): Parts {
-  const prefix = `layers.${layer}.attention.`;
-  const own = [...weights].filter(([name]) => name.startsWith(prefix));
-  return Object.fromEntries(own.map(([name, t]) => [name.slice(prefix.length), t]));
 }
 
 /** Adds the products of all numbers of inputs `[tokens, d]` and a 1, each token counted by its weight `[tokens, 1]`, 1 unless given. */

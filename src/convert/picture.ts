@@ -9,7 +9,7 @@ import { curvesOf, LEAST, shareAt } from "./curve.ts";
 
 /** Predicted error against the numbers that a token leaves in a layer, and bytes of all layers: each layer thin, their mean thick. */
 export function pricePicture(price: Price, canvas: Canvas): SVGSVGElement {
-  const { layers, before, after } = price;
+  const { layers, before, after, depth } = price;
   const curves = curvesOf(price);
   const height = 360;
   const most = Math.max(before, curves[0]!.points.at(-1)![0]);
@@ -18,7 +18,7 @@ export function pricePicture(price: Price, canvas: Canvas): SVGSVGElement {
   const mean = curves.at(-1)!;
   const chosen = mean.points.findLast(([numbers]) => numbers <= after) ?? mean.points[0]!;
   const late = pixels(x, chosen[0]) > x.length / 2;
-  const inBytes = (numbers: number) => bytes(2 * numbers * layers.length);
+  const inBytes = (numbers: number) => bytes(2 * numbers * depth);
   const worst = curves.slice(0, -1).toSorted((a, b) => shareAt(b, after) - shareAt(a, after))[0]!;
   const marks = [
     ...curves

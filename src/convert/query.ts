@@ -2,16 +2,21 @@ import { multiply, multiplyTransposed } from "./double.ts";
 import type { LatentLayer } from "./latent.ts";
 import { columnsOf, fillMatrix, type Matrix, matrix, rowsOf, scaleMatrix, transpose } from "./matrix.ts";
 import { type Inputs, momentOf } from "./moment.ts";
-import { centre, Spectrum, spreadOf } from "./subspace.ts";
+import { centre, Spectrum } from "./subspace.ts";
 
 /**
  * Queries through a bottleneck of this rank, the one that changes the layer's output least: an error dx of the input moves a head's score by
  * dx · W_Qᵀ k, so that the metric of inputs is the sum over heads of W_Qᵀ K W_Q times the head's spread, K the second moment of what its
  * queries meet; the turned key's is the same whatever turns it. Biases of queries stay behind the bottleneck. Exact at the rank d.
  */
-export function compressQueries(layer: LatentLayer, inputs: Inputs, rank: number): LatentLayer {
+export function compressQueries(
+  layer: LatentLayer,
+  inputs: Inputs,
+  spread: ArrayLike<number>,
+  rank: number,
+): LatentLayer {
   const { d, content, rotary } = layer;
-  const { down, up } = querySpectrum(layer, inputs).of(rank);
+  const { down, up } = querySpectrum(layer, inputs, spread).of(rank);
   const behind = (rows: Matrix) => {
     const made = multiply(columnsOf(rows, 0, d), up);
     return fillMatrix(rows.rows, down.rows + 1, (i, j) =>
@@ -26,10 +31,9 @@ export function compressQueries(layer: LatentLayer, inputs: Inputs, rank: number
   };
 }
 
-/** What each rank of a bottleneck of queries explains. */
-export function querySpectrum(layer: LatentLayer, inputs: Inputs): Spectrum {
+/** What each rank of a bottleneck of queries explains; `spread` as in a layer's portrait. */
+export function querySpectrum(layer: LatentLayer, inputs: Inputs, spread: ArrayLike<number>): Spectrum {
   const { d, h, n, scale, content, rotary, keys, shared } = layer;
-  const spread = spreadOf(layer, inputs);
   const perToken = (rows: Matrix) => scaleMatrix(momentOf(rows, inputs.read), 1 / inputs.read.values.at(-1)!);
   // What all keys have in common adds one number to all scores of a query, but where it is turned.
   const [held, turned] = [centre(layer, inputs.read).moment, meanOfPairs(perToken(shared))];
@@ -49,7 +53,7 @@ export function querySpectrum(layer: LatentLayer, inputs: Inputs): Spectrum {
   }
   const width = d + 1;
   const { values } = inputs.all;
-  return new Spectrum(
+  return Spectrum.between(
     fillMatrix(d, d, (i, j) => values[i * width + j]! / values.at(-1)!),
     metric,
   );

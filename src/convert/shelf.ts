@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { writeAtomic } from "../file/atomic.ts";
+import { makeFolder, writeAtomic } from "../file/atomic.ts";
 import { openSafetensors } from "../file/disk.ts";
 import { safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
 import { FormatError } from "../tensor/error.ts";
-import { basename, dirname, join, mkdir, readFile, resolve, rm, stat } from "../tensor/node.ts";
+import { basename, dirname, join, readFile, resolve, rm, stat } from "../tensor/node.ts";
 import type { LatentLayer } from "./latent.ts";
 import { type Matrix, matrix } from "./matrix.ts";
 
@@ -26,17 +26,25 @@ export class Shelf {
     this.#key = key;
   }
 
-  /** The folder beside `out`. `key` tells the conversion from others. Errors: DeviceError of the disk. */
-  static async open(out: string, key: string): Promise<Shelf> {
-    const path = resolve(out);
-    const dir = join(dirname(path), `.${basename(path)}.layers`);
+  /**
+   * The folder of that kind beside `out`. `key` tells what is in it from what else may have been there, which is removed. Errors:
+   * DeviceError of the disk.
+   */
+  static async open(out: string, key: string, kind: "layers" | "look" = "layers"): Promise<Shelf> {
+    const dir = folderOf(out, kind);
     const known = await readFile(join(dir, "key"), "utf8").catch(() => undefined);
     if (known !== key) {
+      await makeFolder(dirname(dir));
       await rm(dir, { recursive: true, force: true });
-      await mkdir(dir, { recursive: true });
+      await makeFolder(dir);
       await writeAtomic(join(dir, "key"), [key]);
     }
     return new Shelf(dir, key);
+  }
+
+  /** Removes what may be there of an earlier run. */
+  static async remove(out: string, kind: "layers" | "look"): Promise<void> {
+    await rm(folderOf(out, kind), { recursive: true, force: true });
   }
 
   /** Whether a layer, or what is called `name`, is finished. */
@@ -58,6 +66,27 @@ export class Shelf {
     return { layer: await putTogether(file), gains: await numbers(file, "gains") };
   }
 
+  /** Puts matrices of a layer there, under a name of what they are. Errors: DeviceError of the disk. */
+  async keep(name: string, i: number, all: Readonly<Record<string, Matrix>>): Promise<void> {
+    const path = this.#path(`${name}-${i}`, "safetensors");
+    const tensors = Object.entries(all).map(([name, { rows, columns, values }]) => ({
+      name,
+      shape: [rows, columns],
+      data: values,
+    }));
+    await writeAtomic(path, safetensorsChunks(path, tensors, {}));
+  }
+
+  /** Matrices of a layer by their names, where they are there. Throws FormatError where their file is damaged. */
+  async kept(name: string, i: number): Promise<Readonly<Record<string, Matrix>> | undefined> {
+    const path = this.#path(`${name}-${i}`, "safetensors");
+    if (!(await stat(path).catch(() => undefined))) return undefined;
+    const file = await openSafetensors(path);
+    const all: Record<string, Matrix> = {};
+    for (const name of file.names) all[name] = await matrixOf(file, name);
+    return all;
+  }
+
   /** Notes something beside the layers, as JSON. */
   async note(name: string, value: unknown): Promise<void> {
     await writeAtomic(this.#path(name), [JSON.stringify(value)]);
@@ -74,9 +103,15 @@ export class Shelf {
     await rm(this.#dir, { recursive: true, force: true });
   }
 
-  #path(of: number | string): string {
-    return join(this.#dir, typeof of === "string" ? `${of}.json` : `layer-${String(of).padStart(3, "0")}.safetensors`);
+  #path(of: number | string, kind = typeof of === "string" ? "json" : "safetensors"): string {
+    return join(this.#dir, `${typeof of === "string" ? of : `layer-${String(of).padStart(3, "0")}`}.${kind}`);
   }
+}
+
+/** The folder of that kind beside a path. */
+function folderOf(out: string, kind: "layers" | "look"): string {
+  const path = resolve(out);
+  return join(dirname(path), `.${basename(path)}.${kind}`);
 }
 
 const matrices = ["content", "rotary", "latent", "shared", "keys", "values", "output"] as const;

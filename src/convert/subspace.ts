@@ -1,8 +1,9 @@
 import { multiply, multiplyTransposed } from "./double.ts";
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
-import { fillMatrix, type Matrix, rowsOf, scaleMatrix, scaleRows, transpose } from "./matrix.ts";
-import { type Inputs, momentOf, momentsOfHeads } from "./moment.ts";
+import { columnsOf, fillMatrix, type Matrix, rowsOf, scaleMatrix, scaleRows, transpose } from "./matrix.ts";
+import { momentOf } from "./moment.ts";
+import type { Portrait } from "./portrait.ts";
 
 /** Maps to fewer numbers and back: `[rank, c]` and `[c, rank]`. */
 export interface Subspace {
@@ -10,40 +11,53 @@ export interface Subspace {
   readonly up: Matrix;
 }
 
+/** The root of a metric, kept from zero, and its inverse, each a matrix `[c, c]` times any rotation from the left. */
+function rootsOf(metric: Matrix) {
+  const { values, vectors } = eigenSymmetric(metric);
+  // A direction that nothing reads: kept from infinity, its share of the error is of the order of rounding.
+  const least = 1e-9 * Math.max(values[0]!, Number.MIN_VALUE);
+  const roots = values.map((x) => Math.sqrt(Math.max(x, least)));
+  const inverses = roots.map((x) => 1 / x);
+  return { root: scaleRows(vectors, roots), back: () => transpose(scaleRows(vectors, inverses)) };
+}
+
+const clipped = (values: Float64Array) => values.map((x) => Math.max(0, x));
+
+/** What each further rank explains, as `Spectrum` has it, without its subspaces. */
+export const explainedAlone = (moment: Matrix, metric: Matrix): Float64Array =>
+  clipped(eigenSymmetric(momentOf(rootsOf(metric).root, moment), 0).values);
+
 /** What text and a metric say of which directions of a latent are worth keeping. */
 export class Spectrum {
   /** What each further rank explains, largest first: their sum is E lᵀ G l. */
   readonly explained: Float64Array;
-  readonly #vectors: Matrix;
-  readonly #root: Matrix;
-  readonly #back: Matrix;
+  /** Of the full rank: a smaller one is its first rows and columns. */
+  readonly whole: Subspace;
+
+  constructor(explained: Float64Array, whole: Subspace) {
+    this.explained = explained;
+    this.whole = whole;
+  }
 
   /**
    * The best subspaces of every rank at once: P = up down of rank k with the least E (l - P l)ᵀ G (l - P l), for vectors l of the
    * second moment `moment` and a metric G, both `[c, c]`. With S the root of G: eigenvectors U of S M S, down = Uᵀ S, up = S⁻¹ U.
    * PCA is the case G = I (TransMLA, CARE), a truncated SVD of weights W the case G = I, M = W Wᵀ (MHA2MLA).
    */
-  constructor(moment: Matrix, metric: Matrix) {
-    const { values, vectors } = eigenSymmetric(metric);
-    // A direction that nothing reads: kept from infinity, its share of the error is of the order of rounding.
-    const least = 1e-9 * Math.max(values[0]!, Number.MIN_VALUE);
-    const roots = values.map((x) => Math.sqrt(Math.max(x, least)));
-    this.#root = scaleRows(vectors, roots);
-    this.#back = transpose(
-      scaleRows(
-        vectors,
-        roots.map((x) => 1 / x),
-      ),
-    );
-    const seen = eigenSymmetric(momentOf(this.#root, moment));
-    this.explained = seen.values.map((x) => Math.max(0, x));
-    this.#vectors = seen.vectors;
+  static between(moment: Matrix, metric: Matrix): Spectrum {
+    const { root, back } = rootsOf(metric);
+    const { values, vectors } = eigenSymmetric(momentOf(root, moment));
+    return new Spectrum(clipped(values), {
+      down: multiply(vectors, root),
+      up: multiplyTransposed(back(), vectors),
+    });
   }
 
   /** The best subspace of this rank. */
   of(rank: number): Subspace {
-    const kept = rowsOf(this.#vectors, 0, Math.min(rank, this.#vectors.rows));
-    return { down: multiply(kept, this.#root), up: multiplyTransposed(this.#back, kept) };
+    const { down, up } = this.whole;
+    const kept = Math.min(rank, down.rows);
+    return { down: rowsOf(down, 0, kept), up: columnsOf(up, 0, kept) };
   }
 
   /** What a rank leaves unexplained. */
@@ -66,58 +80,21 @@ function sumOverHeads(unfold: Matrix, h: number, inner: (head: number) => Matrix
   return { rows: c, columns: c, values: out };
 }
 
-/** A layer's weights of errors, per token of text: how much of each head's output a wrong score turns, and both metrics. */
-export interface Sensitivity {
-  /** `[c, c]`: squared error of a head's output for an error of the latent, through scores and through values. */
-  readonly metric: Matrix;
-  /**
-   * Of each head, how far values lie from their mean, after the output projection, and how much of errors of single scores reaches it:
-   * what a squared error of a score multiplies.
-   */
-  readonly spread: Float64Array;
-}
-
 /**
- * How much an error of the latent changes what the layer gives. Through values, dl becomes W_O W_UV dl. Through a score of query q,
- * ds = q · W_UK dl times the softmax scale, and the output moves by its weight times ds (v - o), of which `spread` is the mean square:
- * so both are squared numbers of the same output. Queries are those of all tokens, values count as often as they are read.
+ * How much an error of the latent changes what the layer gives, as a metric `[c, c]`, of a layer in its own coordinates. Through values,
+ * dl becomes W_O W_UV dl. Through a score of query q, ds = q · W_UK dl times the softmax scale, and the output moves by its weight times
+ * ds (v - o), of which `spread` is the mean square: so both are squared numbers of the same output. Queries are those of all tokens,
+ * values count as often as they are read.
  */
-export function sensitivityOf(layer: LatentLayer, inputs: Inputs): Sensitivity {
-  const { all } = inputs;
-  const { h, content, keys, values, scale } = layer;
-  const tokens = all.values.at(-1)!;
-  const outputs = outputMetrics(layer);
-  const spread = spreadOf(layer, inputs, outputs);
-  const queries = momentsOfHeads(content, all, h);
-  const byScore = sumOverHeads(keys, h, (head) => scaleMatrix(queries[head]!, (scale ** 2 * spread[head]!) / tokens));
+export function metricOf(layer: LatentLayer, { queries, outputs, spread }: Portrait): Matrix {
+  const { h, n, content, keys, values, scale } = layer;
+  const e = queries[0]!.rows;
+  const byScore = sumOverHeads(keys, h, (head) => {
+    const asks = columnsOf(rowsOf(content, head * n, (head + 1) * n), 0, e);
+    return scaleMatrix(momentOf(asks, queries[head]!), scale ** 2 * spread[head]!);
+  });
   const byValue = sumOverHeads(values, h, (head) => outputs[head]!);
-  return {
-    metric: { ...byScore, values: byScore.values.map((x, i) => x + byValue.values[i]!) },
-    spread,
-  };
-}
-
-/** Of each head, what an error of its values does to the output: W_Oᵀ W_O `[v, v]`. */
-function outputMetrics({ h, v, d, output }: LatentLayer): Matrix[] {
-  return Array.from({ length: h }, (_, head) => {
-    const own = fillMatrix(v, d, (i, j) => output.values[j * h * v + head * v + i]!);
-    return multiplyTransposed(own, own);
-  });
-}
-
-/** What a squared error of a score multiplies, of each head: see `Sensitivity`. */
-export function spreadOf(
-  layer: LatentLayer,
-  { read, sharpness }: Inputs,
-  outputs = outputMetrics(layer),
-): Float64Array {
-  const { h, values } = layer;
-  const covariances = momentsOfHeads(values, centre(layer, read).moment, h);
-  return Float64Array.from(covariances, (covariance, head) => {
-    let trace = 0;
-    for (let i = 0; i < covariance.values.length; i++) trace += covariance.values[i]! * outputs[head]!.values[i]!;
-    return sharpness[head]! * trace;
-  });
+  return { ...byScore, values: byScore.values.map((x, i) => x + byValue.values[i]!) };
 }
 
 /** Mean and covariance of a layer's latent on text, of whose inputs `moment` is the second moment. */

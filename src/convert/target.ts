@@ -42,7 +42,8 @@ export const outlineOf = (layer: LatentLayer): Outline => ({
 /** A model, its converted layers, and the config that it came from. */
 export interface Wanted {
   readonly model: Model;
-  readonly layers: readonly Outline[];
+  /** Undefined where a layer stays as it is. */
+  readonly layers: readonly (Outline | undefined)[];
   readonly source: Config;
 }
 
@@ -59,15 +60,23 @@ export function chooseTarget(wanted: Wanted, gguf: boolean, asked?: Architecture
       continue;
     }
     const still =
-      architecture === "biform" ? undefined : wanted.layers.some(({ biased }) => biased) ? "constant" : "shrunk";
+      architecture === "biform" ? undefined : wanted.layers.some((layer) => layer?.biased) ? "constant" : "shrunk";
     return { architecture, gguf, still, refused };
   }
   throw new FormatError(refused[0]!);
 }
 
 /** Why an architecture computes another function than these layers; undefined where it computes just this one. */
-function refuse(architecture: ArchitectureName, { model, layers, source }: Wanted, gguf: boolean): string | undefined {
+function refuse(
+  architecture: ArchitectureName,
+  { model, layers: given, source }: Wanted,
+  gguf: boolean,
+): string | undefined {
   if (architecture === "biform") return undefined;
+  const left = given.indexOf(undefined);
+  if (left >= 0)
+    return `model_type: got ${model.layers[left]!.attention.variant.name} that stays as it is in layer ${left}, expected MLA in all; the config has no words for both`;
+  const layers = given as readonly Outline[];
   const first = layers[0]!;
   const h = first.attention.sizes.h;
   const [, r, n, v] = first.sizes;
@@ -140,7 +149,7 @@ export function targetConfig(
 ): Config {
   const kept = Object.fromEntries(carried.flatMap((key) => (source[key] === undefined ? [] : [[key, source[key]]])));
   if (architecture === "biform") {
-    const made = layers.map(({ attention }, i) => ({ ...model.layers[i]!, attention }));
+    const made = model.layers.map((layer, i) => ({ ...layer, attention: layers[i]?.attention ?? layer.attention }));
     const { max_position_embeddings, bos_token_id, eos_token_id } = kept;
     return JSON.parse(
       JSON.stringify(ownConfig({ ...model, layers: made }, { max_position_embeddings, bos_token_id, eos_token_id })),

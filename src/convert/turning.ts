@@ -1,8 +1,8 @@
 import { eigenSymmetric } from "./eigen.ts";
 import { type GroupedLayer, groupOf, pairRow } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
-import { fillMatrix, type Matrix, matrix, scaleMatrix, stackRows } from "./matrix.ts";
-import { type Inputs, momentOf, momentsOfHeads } from "./moment.ts";
+import { fillMatrix, type Matrix, matrix, stackRows } from "./matrix.ts";
+import type { Portrait } from "./portrait.ts";
 
 /** What is left of a rotation in the mean over distances: E cos and E sin of each pair's angle. */
 export interface MeanTurn {
@@ -39,18 +39,10 @@ export interface Mixture {
 
 /**
  * Components of each frequency's pairs over the groups of keys: RoRoPE's rotation, weighted by who asks. One mixture for both numbers
- * of a pair commutes with turning. `spread` is how much an error of a head's score moves the output (see `sensitivityOf`).
+ * of a pair commutes with turning.
  */
-export function mixturesOf(
-  layer: GroupedLayer,
-  { all, read }: Inputs,
-  spread: ArrayLike<number>,
-  mean: MeanTurn,
-): Mixture[] {
-  const { e, h, r, keyGroups: g, query, key, scale } = layer;
-  const tokens = all.values.at(-1)!;
-  const queries = momentsOfHeads(query, all, h);
-  const keys = scaleMatrix(momentOf(key, read), 1 / read.values.at(-1)!);
+export function mixturesOf(layer: GroupedLayer, { held, queries, spread }: Portrait, mean: MeanTurn): Mixture[] {
+  const { e, h, r, keyGroups: g, scale } = layer;
   const number = (of: Matrix, a: number, b: number) => of.values[a * of.columns + b]!;
   return Array.from({ length: r / 2 }, (_, f) => {
     const place = (block: number, second: 0 | 1) => block * e + pairRow(layer, f, second);
@@ -58,11 +50,11 @@ export function mixturesOf(
     for (let head = 0; head < h; head++)
       for (const second of [0, 1] as const)
         asked[groupOf(head, h, g)]! +=
-          (scale ** 2 * spread[head]! * number(queries[head]!, place(0, second), place(0, second))) / tokens;
+          scale ** 2 * spread[head]! * number(queries[head]!, place(0, second), place(0, second));
     const roots = asked.map((x) => Math.sqrt(Math.max(x, 1e-30)));
     const { values, vectors } = eigenSymmetric(
       fillMatrix(g, g, (i, j) => {
-        const both = number(keys, place(i, 0), place(j, 0)) + number(keys, place(i, 1), place(j, 1));
+        const both = number(held, place(i, 0), place(j, 0)) + number(held, place(i, 1), place(j, 1));
         return roots[i]! * roots[j]! * both;
       }),
     );

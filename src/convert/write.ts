@@ -47,7 +47,7 @@ export interface Written {
 
 const prices = z.object({
   wanted: z.object({ c: z.int(), r: z.int() }),
-  layers: z.array(z.object({ whole: z.number(), lost: z.array(z.number()) })),
+  layers: z.array(z.object({ layer: z.int(), whole: z.number(), lost: z.array(z.number()) })),
   ranks: z.array(z.int()).optional(),
 });
 
@@ -72,6 +72,7 @@ export async function writeConversion(
   const written = await writeFinished(finished, out, type, as);
   const hindered = also && (await writeFinished(finished, also, "F32").then(() => undefined, told));
   await shelf.clear();
+  await conversion.close();
   return { ...written, found, hindered };
 }
 
@@ -85,7 +86,8 @@ function told(error: unknown): string {
 interface FinishedLayers {
   readonly conversion: Conversion;
   readonly shelf: Shelf;
-  readonly outlines: readonly Outline[];
+  /** Of each layer, undefined where it stays as it is. */
+  readonly outlines: readonly (Outline | undefined)[];
   readonly predicted: Price;
 }
 
@@ -96,20 +98,22 @@ async function finishLayers(
   { as, signal, watch }: WriteOptions,
 ): Promise<Pick<FinishedLayers, "outlines"> & { readonly found: number }> {
   const { model, config } = conversion.opened;
-  const count = model.layers.length;
-  const outlines: Outline[] = [];
+  const outlines: (Outline | undefined)[] = model.layers.map(() => undefined);
   let found = 0;
-  for (let i = 0; i < count; i++) {
+  for (const [done, i] of conversion.layers.entries()) {
     signal?.throwIfAborted();
     const known = await shelf.has(i);
     const finished = known ? await shelf.get(i) : await conversion.convert(i);
     if (known) found++;
     else await shelf.put(i, finished);
-    outlines.push(outlineOf(finished.layer));
+    const outline = outlineOf(finished.layer);
+    outlines[i] = outline;
     // What is asked for and cannot be is told before the work on the others.
-    if (i === 0 && as)
-      chooseTarget({ model, layers: model.layers.map(() => outlines[0]!), source: config }, isFile(out), as);
-    watch?.("converting", i + 1, count);
+    if (done === 0 && as) {
+      const layers = outlines.map((_, i) => (conversion.layers.includes(i) ? outline : undefined));
+      chooseTarget({ model, layers, source: config }, isFile(out), as);
+    }
+    watch?.("converting", done + 1, conversion.layers.length);
   }
   return { outlines, found };
 }
@@ -130,7 +134,7 @@ async function writeFinished(
     const { layer, gains } = await shelf.get(i);
     return targetLayer(target, layer, gains, model);
   };
-  const config = targetConfig(target, wanted, await made(0));
+  const config = targetConfig(target, wanted, await made(conversion.layers[0]!));
   const kept = findFamily(config).model(config).layers;
   const cached = kept.reduce((sum, { attention }) => sum + cacheValues(attention.variant, attention.sizes), 0);
   const price = { ...predicted, after: cached / kept.length };
@@ -138,7 +142,8 @@ async function writeFinished(
   const make = async (i: number) => latentAttention(await made(i)).numbers;
   await writeCheckpoint(out, type, {
     config,
-    tensors: (written, targets) => convertedTensors({ opened, model: written, targets, factors, make }),
+    tensors: (written, targets) =>
+      convertedTensors({ opened, model: written, targets, factors, layers: conversion.layers, make }),
     card: card(path, price, target),
     name: nameOf(path),
     files: () => filesAlong(path, opened),

@@ -129,6 +129,11 @@ export async function recoverFolder(path: string): Promise<void> {
   }
 }
 
+/** Makes a folder and those that it is in, where they are not there. Errors: DeviceError where the system refuses. */
+export async function makeFolder(path: string): Promise<void> {
+  await guard(path, 0, () => mkdir(path, { recursive: true }));
+}
+
 const STALE_MS = 3_600_000;
 
 /** A free name beside `target`. What killed processes left behind there, an hour old or more, is removed. */
@@ -195,6 +200,7 @@ const remedies: Readonly<Record<string, string>> = {
   EACCES: "no right to write there: choose another folder",
   EPERM: "no right to write there: choose another folder",
   ENOENT: "the folder does not exist: create it first",
+  EEXIST: "a file of that name is there: choose another folder",
   ENOTDIR: "a part of the path is a file: choose another folder",
   ENAMETOOLONG: "the name is too long: choose a shorter one",
 };

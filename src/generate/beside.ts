@@ -1,13 +1,16 @@
 import { z } from "zod";
+import type { Opened } from "../checkpoint/open.ts";
+import type { Config } from "../family/config.ts";
 import { type ByteSource, readWhole } from "../file/bytes.ts";
 import type { Files } from "../file/files.ts";
 import { readJson } from "../file/folder.ts";
 import type { Gguf } from "../file/gguf.ts";
+import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
 import { describedTokenizer, describeTokenizer } from "../tokenizer/ggml.ts";
 import { chooseTemplate, openTemplate, refusedTemplate, type Template } from "../tokenizer/template.ts";
-import { parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { byteTokenizer, parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { expectedOf, type Sampling } from "./sampling.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
@@ -81,6 +84,18 @@ export function metadataBeside({ file, metadata }: Gguf): Beside {
     notes: [],
   };
 }
+
+/** A checkpoint's tokenizer alone; one of bytes where a model trained here needs no other. Errors: FormatError naming the file. */
+export async function tokenizerBeside({ gguf, files, config, model }: Opened): Promise<Tokenizer | undefined> {
+  if (!gguf) return (await readTokenizer(files!)) ?? bytesOf(config, model);
+  const { file, metadata } = gguf;
+  if (!metadata.has("tokenizer.ggml.model")) return bytesOf(config, model);
+  return describedTokenizer(file, describeTokenizer(file, metadata));
+}
+
+/** The tokenizer of a model that was trained here on bytes. */
+export const bytesOf = (config: Config, model: Model): Tokenizer | undefined =>
+  config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined;
 
 /** The ids that a configuration names as ends, one or several. What is no id is left out, and `notes` get to know. */
 export function endsOf(file: string, config: Readonly<Record<string, unknown>>, notes: string[]): number[] {

@@ -9,8 +9,8 @@ import type { Weights } from "../model/transformer.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Device } from "../tensor/tensor.ts";
 import type { Template } from "../tokenizer/template.ts";
-import { byteTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import { endsOf, filesBeside, metadataBeside } from "./beside.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { bytesOf, endsOf, filesBeside, metadataBeside } from "./beside.ts";
 import { rehearse, standIns } from "./rehearse.ts";
 import type { Sampling } from "./sampling.ts";
 import type { SessionOptions } from "./session.ts";
@@ -85,8 +85,7 @@ export async function load(given: string | File | Files, options: LoadOptions = 
   const notes = [...opened.notes, ...beside.notes];
   const ends = [...beside.end, ...endsOf(path, config, notes)];
   for (const note of notes) warn?.(note);
-  const tokenizer =
-    beside.tokenizer ?? (config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined);
+  const tokenizer = beside.tokenizer ?? bytesOf(config, model);
   if (tokenizer && tokenizer.vocabulary > model.vocabulary)
     throw new FormatError(
       `${path}: got a tokenizer of ${tokenizer.vocabulary} tokens and an embedding of ${model.vocabulary}, expected the ` +

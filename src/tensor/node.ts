@@ -16,6 +16,6 @@ export const { closeSync, constants, fstatSync, openSync, read } = builtin("node
 export const { access, mkdir, open, readdir, readFile, realpath, rename, rm, stat } = builtin(
   "node:fs/promises",
 ) as typeof NodeFiles;
-export const { cpus, homedir } = builtin("node:os") as typeof NodeSystem;
+export const { cpus, homedir, tmpdir } = builtin("node:os") as typeof NodeSystem;
 export const { basename, dirname, join, relative, resolve } = builtin("node:path") as typeof NodePath;
 export const { Worker, parentPort } = builtin("node:worker_threads") as Partial<typeof NodeThreads>;

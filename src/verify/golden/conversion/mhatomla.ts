@@ -3,9 +3,10 @@ import type { LatentLayer } from "../../../convert/latent.ts";
 import { unfoldLayer } from "../../../convert/latent.ts";
 import { type Matrix, pickRows } from "../../../convert/matrix.ts";
 import { convertMha2mla, PairLengths } from "../../../convert/mhatomla.ts";
-import { readInputs, watchInputs } from "../../../convert/moment.ts";
+import { readInputs } from "../../../convert/moment.ts";
 import { type Factoring, factorings } from "../../../convert/reduce.ts";
 import { type Selection, selections } from "../../../convert/select.ts";
+import { showInputs, stackOf, walkLayers } from "../../../convert/stack.ts";
 import { FormatError } from "../../../tensor/error.ts";
 import { type Conversion, sequencesOf, whole } from "./conversion.ts";
 
@@ -77,7 +78,8 @@ async function ranksOf(
   }
   const lengths = layers.map((layer) => new PairLengths(perHead ? repeatKeys(layer) : layer));
   const ids = sequencesOf(tensors, tensors.has("calibration_ids") ? "calibration_ids" : "input_ids");
-  await watchInputs(model, weights, ids, async (i, x) => lengths[i]!.add(await readInputs(x)));
+  for await (const step of walkLayers(stackOf(model, weights), ids))
+    await showInputs(step, async (x) => lengths[step.layer]!.add(await readInputs(x)));
   return lengths.map((each) => each.rank());
 }
 

@@ -1,9 +1,9 @@
 import { multiply } from "../../../convert/double.ts";
 import { type LatentLayer, standardiseScale, throughBottleneck } from "../../../convert/latent.ts";
 import { columnsOf, fillMatrix, type Matrix, rowsOf, scaleRows, stackRows } from "../../../convert/matrix.ts";
-import { momentsOf, readInputs, watchInputs } from "../../../convert/moment.ts";
-import { replaceAttention } from "../../../convert/replace.ts";
+import { momentsOf, readInputs } from "../../../convert/moment.ts";
 import { type Folding, gatherPositions } from "../../../convert/rorope.ts";
+import { collect, showInputs, stackOf, walkLayers, withAttention } from "../../../convert/stack.ts";
 import { addNorms, compressLatent, LatentLengths } from "../../../convert/transmla.ts";
 import { FormatError } from "../../../tensor/error.ts";
 import { type Conversion, sequencesOf, whole } from "./conversion.ts";
@@ -16,12 +16,13 @@ export async function convertByTransmla(conversion: Conversion): Promise<void> {
   const e = layers[0]!.e;
   if (args.qk_mqa_dim !== undefined && whole(args, "qk_mqa_dim") * folding.collapse !== e)
     throw new FormatError(`manifest.json: args.qk_mqa_dim: got ${args.qk_mqa_dim}, expected ${e / folding.collapse}`);
-  const first = await momentsOf(model, weights, text);
+  const stack = stackOf(model, weights);
+  const first = await collect(momentsOf(stack, text));
   const gathered = layers.map((layer, i) => gatherPositions(layer, first[i]!, folding));
   const whole64 = gathered.map(({ layer }) => standardiseScale(layer));
   await conversion.run(whole64, { prefill: "logits_partial_rope" });
-  const between = replaceAttention(model, weights, whole64);
-  const second = await momentsOf(between.model, between.weights, text).finally(between.free);
+  const between = withAttention(stack, async (i) => whole64[i]);
+  const second = await collect(momentsOf(between, text));
   const how = {
     queryRank: optional(args, "q_lora_rank"),
     balance: typeof args.balance_kv_ratio === "number" ? args.balance_kv_ratio : undefined,
@@ -45,10 +46,9 @@ async function normed(
 ): Promise<LatentLayer[]> {
   const ones = layers.map((layer) => addNorms(layer, model.eps, { latent: 1, query: 1 }));
   const lengths = layers.map((layer) => new LatentLengths(layer, model.eps));
-  const between = replaceAttention(model, weights, ones);
-  await watchInputs(between.model, between.weights, text, async (i, x) => lengths[i]!.add(await readInputs(x))).finally(
-    between.free,
-  );
+  const between = withAttention(stackOf(model, weights), async (i) => ones[i]);
+  for await (const step of walkLayers(between, text))
+    await showInputs(step, async (x) => lengths[step.layer]!.add(await readInputs(x)));
   return layers.map((layer, i) => addNorms(layer, model.eps, lengths[i]!.mean()));
 }
 

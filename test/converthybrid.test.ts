@@ -1,0 +1,174 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { loadModel } from "../src/checkpoint/load.ts";
+import { openModel } from "../src/checkpoint/open.ts";
+import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
+import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
+import { inputsOf } from "../src/convert/moment.ts";
+import { collect, fileStack, stackOf, walkLayers } from "../src/convert/stack.ts";
+import { writeConversion } from "../src/convert/write.ts";
+import { ReferenceDevice } from "../src/device/reference.ts";
+import { WasmDevice } from "../src/device/wasm.ts";
+import type { Config } from "../src/family/config.ts";
+import { Session } from "../src/generate/session.ts";
+import { formsOf } from "../src/model/model.ts";
+import { forward } from "../src/model/transformer.ts";
+import { positionsOf } from "../src/ops/rope/index.ts";
+
+// Checkpoints of which some layers are converted and others are not, and layers that are read one after the other.
+
+const exact = { method: "exact", selection: "high", balance: 1, context: 64 } as const;
+const text = "the price of a latent is what it leaves out of keys and values; the rest is order. ".repeat(8);
+const ids = Int32Array.from(new TextEncoder().encode("a latent is"));
+
+/** A model that was trained here, of bytes. */
+const own = (attention: string, more: Config = {}): Config => ({
+  architectures: ["BiformForCausalLM"],
+  model_type: "biform",
+  attention,
+  attention_dims: "exact",
+  vocab_size: 272,
+  hidden_size: 32,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  intermediate_size: 40,
+  tie_word_embeddings: true,
+  max_position_embeddings: 64,
+  ...more,
+});
+
+let dir = "";
+const path = (name: string) => join(dir, name);
+const hybrids: Readonly<Record<string, Config>> = {
+  windows: own("[GQA2-16-W8,GQA2-16,GQA2-16-W8]"),
+  linear: own("[GDN,GQA2-16,GDN]"),
+  sinks: own("[GQA2-16,GQA2-(16+8)-S2-Sink,GQA2-16]"),
+  latent: own("[GQA2-16,MLA:c16:r8:n8,GQA2-16]"),
+  uneven: own("[GQA2-16,MHA-16,GQA2-16]"),
+  all: own("[GQA2-16-W8]"),
+};
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "biform-hybrid-"));
+  for (const [name, config] of Object.entries(hybrids))
+    await writeSampleFolder(path(name), config, { seed: 3, type: "F32" });
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+const device = new ReferenceDevice();
+async function logitsOf(name: string): Promise<Float64Array[]> {
+  const { model, weights } = await loadModel(path(name), device, { weights: "plain" });
+  const all: Float64Array[] = [];
+  for (const form of formsOf(model)) {
+    const session = new Session(model, weights, { context: ids.length });
+    all.push(Float64Array.from(await session.append(ids, { form }).read()));
+    session.free();
+  }
+  return all;
+}
+const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+
+async function convert(from: string, to: string, options: ConvertOptions) {
+  const conversion = await Conversion.open(path(from), options);
+  return { ...(await writeConversion(conversion, path(to))), notes: conversion.notes };
+}
+
+describe("layers that are no grouped heads stay as they are, and it is said", () => {
+  test.each([
+    ["windows", [1], /layers 0, 2 stay as they are: each has a window of 8 tokens/],
+    ["linear", [1], /layers 0, 2 stay as they are: each is GDN, expected grouped heads/],
+    ["latent", [0, 2], /layers 1 stay as they are: each is MLA already/],
+    ["sinks", [0, 2], /layers 1 stay as they are: each is S2/],
+  ] as const)("%s", async (name, layers, note) => {
+    const before = (await logitsOf(name))[0]!;
+    const { price, target, notes } = await convert(name, `${name}-mla`, { wanted: exact });
+    expect(price.layers.map(({ layer }) => layer)).toEqual(layers);
+    expect(notes.join("\n")).toMatch(note);
+    // No stock config has words for both kinds.
+    expect(target.architecture).toBe("biform");
+    expect(target.refused[0]).toMatch(/^deepseek_v3: model_type: got \w+ that stays as it is in layer \d/);
+    const { model } = await openModel(path(`${name}-mla`));
+    const source = (await openModel(path(name))).model;
+    for (const [i, { attention }] of model.layers.entries())
+      expect(attention.variant.name).toBe(
+        layers.includes(i as never) ? "MLA" : source.layers[i]!.attention.variant.name,
+      );
+    for (const after of await logitsOf(`${name}-mla`)) expect(farthest(before, after)).toBeLessThan(2e-5);
+    expect(await readFile(join(path(`${name}-mla`), "README.md"), "utf8")).toMatch(note);
+  });
+
+  test("also where the others become smaller, by text", async () => {
+    const wanted = { ...exact, method: "biform", c: 12, r: 8 } as const;
+    const { price } = await convert("linear", "small", { wanted, text, tokens: 64, length: 32, threads: 1 });
+    expect(price.layers.map(({ layer }) => layer)).toEqual([1]);
+    const { attention } = (await openModel(path("small"))).model.layers[1]!;
+    expect([attention.sizes.c, attention.sizes.r]).toEqual([12, 8]);
+    const [before, after] = [await logitsOf("linear"), await logitsOf("small")];
+    expect(farthest(before[0]!, after[0]!)).toBeGreaterThan(1e-3);
+  });
+
+  test("is refused where nothing is left to convert, and where one choice does not fit all layers", async () => {
+    await expect(convert("all", "no", { wanted: exact })).rejects.toThrow(
+      /layer 0: has a window of 8 tokens, whose cache does not grow/,
+    );
+    const wanted = { ...exact, method: "biform", c: 8, r: 8 } as const;
+    await expect(convert("uneven", "no", { wanted })).rejects.toThrow(
+      /layer 1: got 4 heads in 4 groups of 16 \+ 16 numbers, 16 turned, expected as in the first that is converted, 4 heads in 2 groups/,
+    );
+    // Exactly, each layer has sizes of its own.
+    const { target } = await convert("uneven", "each", { wanted: exact });
+    expect(target.architecture).toBe("biform");
+    expect(farthest((await logitsOf("uneven"))[0]!, (await logitsOf("each"))[0]!)).toBeLessThan(2e-5);
+    expect((await readdir(dir)).filter((name) => name.includes("no"))).toEqual([]);
+  });
+});
+
+describe("a checkpoint that is read layer by layer", () => {
+  test.each(["folder", "linear", "q8.gguf"])(
+    "shows the same inputs as one in memory, bit for bit: %s",
+    async (name) => {
+      const config = own("[GQA2-16]", { num_hidden_layers: 2, hidden_size: 64 });
+      if (name === "folder") await writeSampleFolder(path(name), config, { seed: 5, type: "BF16" });
+      if (name === "q8.gguf") await writeSampleGguf(path(name), config, { seed: 5, type: "Q8_0" });
+      const wasm = await WasmDevice.open({ threads: 1 });
+      const opened = await openModel(path(name));
+      const { model, weights } = await loadModel(path(name), wasm, { weights: "packed" });
+      const sequences = [ids, ids.slice(2, 9)];
+      const seen = model.layers.map((): number[] => []);
+      for (const sequence of sequences) {
+        const waiting: Promise<void>[] = [];
+        let layer = 0;
+        const watch = (hidden: { read(): Promise<ArrayLike<number>> }) => {
+          const i = layer++;
+          if (i < model.layers.length)
+            waiting.push(hidden.read().then((rows) => void seen[i]!.push(...Array.from(rows))));
+        };
+        forward(model, weights, sequence, { positions: positionsOf(0, sequence.length), watch }).free();
+        await Promise.all(waiting);
+      }
+      const before = wasm.liveBytes;
+      let most = 0;
+      for await (const { layer, hidden } of walkLayers(fileStack(opened, wasm), sequences)) {
+        const rows: number[] = [];
+        for (const x of hidden) rows.push(...Array.from(await x.read()));
+        expect(rows).toEqual(seen[layer]);
+        most = Math.max(most, wasm.liveBytes - before);
+      }
+      // Afterwards nothing is left, and never is more there than one layer and what goes in.
+      expect(wasm.liveBytes).toBe(before);
+      const layers = before - [weights.get("embed")!, weights.get("norm")!].reduce((sum, t) => sum + bytesOf(t), 0);
+      expect(most).toBeLessThan(layers / model.layers.length + 18 * model.width * 4 + 64 * 1024);
+      const asked = (layer: number) => model.layers[layer]!.attention.variant.name === "GQA";
+      const [whole, apart] = [stackOf(model, weights), fileStack(opened, wasm)].map((stack) =>
+        collect(inputsOf(stack, sequences, asked)),
+      );
+      expect(await apart).toEqual(await whole);
+      wasm.close();
+    },
+  );
+});
+
+const bytesOf = ({ shape }: { shape: readonly number[] }) => 4 * shape.reduce((a, b) => a * b, 1);
