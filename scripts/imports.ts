@@ -10,7 +10,7 @@ export const files: readonly string[] = globSync("**/*.ts", { cwd: root }).toSor
 /** Each folder may import those before it, and itself; "." are the entries of the package, which give names from anywhere. */
 export const order =
   "draw < tensor < device < ops < grad < attention < model < cost < family < file, tokenizer < checkpoint < " +
-  "generate, train < convert < heal < measure < verify < lab < cluster < plan < batch < server < cli < .";
+  "generate, train < convert < heal < measure < verify < lab < cluster < torch < plan < batch < server < cli < .";
 
 /** The folders of `order`, lowest first; those of one layer do not import each other. */
 export const layers: readonly (readonly string[])[] = order.split(" < ").map((layer) => layer.split(", "));

@@ -53,6 +53,10 @@ test.each([
   [["make-model", "x", "--type", "Q8_0"], /type: got Q8_0, expected F32, F16 or BF16 in a folder/],
   [["make-model", "x", "--seed", "-1"], /--seed: got "-1"/],
   [["make-model", "missing/x.gguf"], /missing/],
+  [["export", "torch", "MLX", "out"], /got "MLX"/],
+  [["export", "torch", "MLA", "text.txt"], /text\.txt: got a file, expected a folder or nothing/],
+  [["export", "torch", "MLA", "."], /got a folder with .* in it, expected an empty one/],
+  [["export", "runs"], /--out: got nothing/],
   [["nonsense"], /unknown command/],
 ] as const)("biform %j says in a line what is wrong", async (args, message) => {
   const { status, stderr } = await biform(...args);

@@ -1,9 +1,11 @@
 import { type Command, Option } from "commander";
 import { type Exported, exported, exportModel } from "../convert/export.ts";
 import { type WrittenType, writtenTypes } from "../convert/files.ts";
+import { ShapeError } from "../tensor/error.ts";
+import { torchCommand } from "./torch.ts";
 
 interface Options {
-  out: string;
+  out?: string;
   as?: Exported;
   type: WrittenType;
   json?: true;
@@ -12,8 +14,11 @@ interface Options {
 /** `biform export`: a model trained here becomes a checkpoint of a stock architecture. */
 export function exportCommand(command: Command): void {
   command
+    // What stands behind torch is torch's.
+    .enablePositionalOptions()
+    .usage("[options] <model>")
     .argument("<model>", "a checkpoint folder of biform train")
-    .requiredOption("--out <path>", "the folder to write, or a file ending in .gguf")
+    .option("--out <path>", "the folder to write, or a file ending in .gguf (required)")
     .addOption(new Option("--as <name>", "the architecture, where not the first that computes this").choices(exported))
     .addOption(new Option("--type <name>", "numbers of the matrices").choices(writtenTypes).default("F32"))
     .option("--json", "print JSON")
@@ -28,12 +33,20 @@ Examples:
   biform train --attention MLA --text book.txt --minutes 10 --out runs/mla
   biform export runs/mla --out mla                     a folder for transformers, vLLM
   biform export runs/mla --out mla.gguf --type BF16    a file for llama.cpp
-  biform export runs/gla --as biform --out gla.gguf --json`,
+  biform export runs/gla --as biform --out gla.gguf --json
+  biform export torch MLA mla                          the same model in PyTorch (biform export torch --help)`,
     )
     .action(run);
+  torchCommand(
+    command.command("torch").description("write a model as a package of Python, from the definition of its attention"),
+  );
 }
 
 async function run(path: string, { out, as, type, json }: Options): Promise<void> {
+  if (out === undefined)
+    throw new ShapeError(
+      `--out: got nothing, expected the folder or the .gguf file that ${path} is written to; add --out PATH`,
+    );
   const { architecture, refused } = await exportModel(path, out, { as, type });
   if (json) console.log(JSON.stringify({ path, out, architecture, type, refused }));
   else {

@@ -20,7 +20,7 @@ const ignorable = new Set(
   finetuning_task prefix bad_words_ids suppress_tokens begin_suppress_tokens exponential_decay_length_penalty
   max_length min_length do_sample early_stopping num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p
   repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences output_scores
-  model_max_length max_window_layers unsloth_fixed unsloth_version biform`.split(/\s+/),
+  model_max_length max_window_layers unsloth_fixed unsloth_version biform python`.split(/\s+/),
 );
 
 /** Keys that say nothing about the numbers a forward pass gives: bookkeeping, generation settings, training settings. */

@@ -11,22 +11,20 @@ import { type Device, sizeOf, tensor } from "../tensor/tensor.ts";
  */
 export function initialWeights(model: Model, device: Device, seed: number): Weights {
   const weights = new Map();
-  parametersOf(model).forEach((parameter, i) => {
-    const { name, shape } = parameter;
-    const random = new Random((Math.imul(seed, 0x9e3779b1) ^ Math.imul(i + 1, 0x85ebca6b)) >>> 0);
-    const size = shape.reduce((product, n) => product * n, 1);
-    const kind = kindOf(parameter);
-    const own = ownInitial(parameter, model);
-    const values = own
-      ? Float64Array.from({ length: size }, () => own(random))
-      : kind === "gain"
-        ? new Float64Array(size).fill(1)
-        : kind === "bias"
-          ? new Float64Array(size)
-          : random.normals(size, deviation(parameter, model));
-    weights.set(name, tensor(device, shape, values));
-  });
+  for (const [i, parameter] of parametersOf(model).entries())
+    weights.set(parameter.name, tensor(device, parameter.shape, drawParameter(model, parameter, i, seed)));
   return weights;
+}
+
+/** The numbers that the i-th of a model's parameters starts with. */
+export function drawParameter(model: Model, parameter: Parameter, i: number, seed: number): Float64Array {
+  const random = new Random((Math.imul(seed, 0x9e3779b1) ^ Math.imul(i + 1, 0x85ebca6b)) >>> 0);
+  const size = sizeOf(parameter.shape);
+  const own = ownInitial(parameter, model);
+  if (own) return Float64Array.from({ length: size }, () => own(random));
+  const kind = kindOf(parameter);
+  if (kind === "gain") return new Float64Array(size).fill(1);
+  return kind === "bias" ? new Float64Array(size) : random.normals(size, deviation(parameter, model));
 }
 
 /** How an attention's variant starts this parameter, where it says so. */
