@@ -1,7 +1,10 @@
 import type { Command } from "commander";
+import { openExperiment } from "../cluster/experiment.ts";
 import { buildModel } from "../model/build.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { stat } from "../tensor/node.ts";
-import { exportFresh, exportTrained } from "../torch/export.ts";
+import { exportExperiment } from "../torch/experiment.ts";
+import { exportFresh, exportTrained, type Written } from "../torch/export.ts";
 import { positiveOption, wholeOption } from "./option.ts";
 
 interface Options {
@@ -14,6 +17,7 @@ interface Options {
   ropeBase: number;
   vocabulary: number;
   seed: number;
+  runs?: string;
   json?: true;
 }
 
@@ -22,7 +26,7 @@ export function torchCommand(command: Command): void {
   command
     .argument(
       "<what>",
-      "a variant's name or a pattern of layers; or a checkpoint that Biform reads, a folder or a GGUF file",
+      "a variant's name or a pattern of layers; a checkpoint that Biform reads, a folder or a GGUF file; or an experiment of biform compare, a .json file",
     )
     .argument("<folder>", "the folder to write, empty or not there yet; its name is the package's")
     .option("--width <n>", "of a new model: hidden width", wholeOption("--width"), 128)
@@ -34,6 +38,7 @@ export function torchCommand(command: Command): void {
     .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written", "scaled")
     .option("--rope-base <x>", "rotary base", positiveOption("--rope-base"), 10000)
     .option("--seed <n>", "of the weights", wholeOption("--seed"), 1)
+    .option("--runs <where>", "of an experiment: where its runs leave what they found (default: FILE.runs beside it)")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -45,22 +50,27 @@ Examples:
   biform export torch MLA mla                                       a new model, weights from a seed
   biform export torch "[KDA*3,MLA]" hybrid --width 1024 --layers 24
   biform export torch runs/mla mla                                  what biform train left
-  biform export torch model.gguf llama --json`,
+  biform export torch model.gguf llama --json
+  biform export torch study.json study-torch                        all runs of an experiment, to be trained there`,
     )
     .action(run);
 }
 
 async function run(what: string, folder: string, options: Options): Promise<void> {
-  const { width, heads, layers, intermediate, vocabulary, untied, dims, ropeBase: base, seed, json } = options;
-  const there = await stat(what).catch(() => undefined);
-  const written = there
-    ? await exportTrained(what, folder)
-    : await exportFresh(
-        buildModel(what, { vocabulary, width, heads, layers, intermediate, tied: !untied, dims, base }),
-        folder,
-        seed,
-      );
-  if (json) console.log(JSON.stringify({ what, folder, ...written }));
+  const written = await write(what, folder, options);
+  if (options.json) console.log(JSON.stringify({ what, folder, ...written }));
   else
     console.log(`${folder}: ${written.kinds.map((kind) => `${kind}.py`).join(", ")}; ${written.parameters} parameters`);
+}
+
+async function write(what: string, folder: string, options: Options): Promise<Written> {
+  if (what.endsWith(".json"))
+    return exportExperiment(await openExperiment(what), folder, options.runs ?? what.replace(/\.json$/, ".runs"));
+  if (options.runs)
+    throw new ShapeError(`--runs: got ${what}, expected an experiment for it, a .json file; leave it out`);
+  if (await stat(what).catch(() => undefined)) return exportTrained(what, folder);
+  const { width, heads, layers, intermediate, vocabulary, untied, dims, ropeBase: base, seed } = options;
+  if (dims !== "scaled" && dims !== "exact") throw new ShapeError(`--dims: got "${dims}", expected scaled or exact`);
+  const sizes = { vocabulary, width, heads, layers, intermediate, tied: !untied, dims, base };
+  return exportFresh(buildModel(what, sizes), folder, seed);
 }

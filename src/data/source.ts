@@ -24,6 +24,8 @@ export interface Source {
    * where tokens are no text.
    */
   readonly bytesPerToken: number | undefined;
+  /** What training rows are windows of, where they are: for engines that draw the same windows themselves. */
+  readonly tokens?: Int32Array | undefined;
   /** The shortest and longest rows this source can give, in tokens. */
   readonly lengths: { readonly least: number; readonly most: number };
   /** The training batch of a step (0, 1, ...). Throws ShapeError for a length the source cannot give. */

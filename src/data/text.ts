@@ -80,6 +80,7 @@ export function textSource(files: readonly NamedText[], settings: TextSettings):
     name: files.map((file) => file.name.replace(/^.*[\\/]/, "")).join(" + "),
     vocabulary: tokenizer?.vocabulary ?? byteTokenizer.vocabulary,
     bytesPerToken: heldBytes / held.length,
+    tokens: train,
     lengths: { least: 1, most },
     batch(step, count, length) {
       check(length);

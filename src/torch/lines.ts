@@ -1,10 +1,9 @@
 /** The kernels of the device that writes: each puts down the Python that gives what the kernel gives. */
 import type { Fused, Kernels } from "../ops/kernel.ts";
-import type { Mapping } from "../ops/map/index.ts";
-import type { After } from "../ops/products/after.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { ALL, NEW } from "./letters.ts";
+import { ALL } from "./letters.ts";
+import { bracket, contraction, finished, functions, withBias } from "./product.ts";
 import type { Scribe } from "./scribe.ts";
 import { type Value, wordOf } from "./value.ts";
 
@@ -16,78 +15,9 @@ function made(out: Tensor, args: readonly Value[], write: Value["write"], more: 
   return { shape: out.shape, axes: first.axes, tokens: first.tokens, args, write, kind: "wrap", ...more };
 }
 
-const bracket = (text: string, value: Value) => (value.loose ? `(${text})` : text);
 /** Words behind a call's arguments, those that are missing left out. */
 const also = (words: Readonly<Record<string, string | undefined>>) =>
   Object.entries(words).flatMap(([name, text]) => (text === undefined ? [] : [`${name}=${text}`]));
-
-/** The contraction as torch's einsum takes it: B counts sequences wherever tokens are counted. */
-function contraction(spec: string, out: readonly number[], a: Value, b: Value): Value {
-  const [left = "", right = ""] = spec.split("->").map((part) => part.trim());
-  const [la = "", lb = ""] = left.split(",").map((part) => part.trim());
-  const tokens = a.tokens || b.tokens;
-  const letters = right.split(" ");
-  const lead = (value: Value, text: string) => (value.tokens ? `B ${text}` : text);
-  const said = `${lead(a, la)}, ${lead(b, lb)} -> ${tokens ? "B " : ""}${right}`;
-  return {
-    shape: out,
-    axes: tokens ? letters.slice(1) : letters,
-    tokens,
-    args: [a, b],
-    write: ([x, y]) => `einsum("${said}", ${x}, ${y})`,
-    kind: "product",
-    hint: hintOf(a, b, letters),
-  };
-}
-
-/** What a product is called where it needs a name: what it is made of and where it goes, qn over c being qc and x wQ being xQ. */
-function hintOf(a: Value, b: Value, letters: readonly string[]): string | undefined {
-  const word = wordOf(a);
-  if (word === "x") return /^self\.w/.test(wordOf(b) ?? "") ? `x${wordOf(b)!.slice(6)}` : undefined;
-  return word && `${word[0]}${letters.at(-1)}`;
-}
-
-function withBias(scribe: Scribe, product: Value, bias: Tensor | undefined): Value {
-  if (!bias) return product;
-  return {
-    ...product,
-    args: [product, scribe.read(bias)],
-    write: ([x, b]) => `${x} + ${b}`,
-    kind: "wrap",
-    loose: true,
-  };
-}
-
-const functions: Readonly<Record<Mapping, (x: string, loose: boolean | undefined) => string>> = {
-  sigmoid: (x) => `sigmoid(${x})`,
-  silu: (x) => `silu(${x})`,
-  softplus: (x) => `softplus(${x})`,
-  logSigmoid: (x) => `logsigmoid(${x})`,
-  relu: (x) => `relu(${x})`,
-  tanh: (x) => `tanh(${x})`,
-  exp: (x, loose) => `${loose ? `(${x})` : x}.exp()`,
-};
-
-/** What becomes of a product: a function of it times a factor, with a rate for each head outside or inside of that. */
-function finished(scribe: Scribe, y: Value, after: After | undefined): Value {
-  if (!after) return y;
-  const { by, times = 1, rate, inside } = after;
-  const args = rate ? [y, scribe.read(rate)] : [y];
-  const heads = "[..., None]".repeat(Math.max(0, y.axes.length - 1));
-  const factor = times === 1 ? "" : times === -1 ? "-" : `${scribe.words.factor(times)} * `;
-  return {
-    ...y,
-    args,
-    kind: "wrap",
-    hint: undefined,
-    loose: factor !== "" || (rate !== undefined && !inside),
-    write([x, a]) {
-      const weight = a && `${a}.exp()${heads}`;
-      const text = functions[by](weight && inside ? `${weight} * ${bracket(x!, y)}` : x!, y.loose);
-      return `${factor}${weight && !inside ? `${weight} * ` : ""}${text}`;
-    },
-  };
-}
 
 function refuse(what: string): never {
   throw new DeviceError(`torch: got ${what}, which has no words in Python; add them to src/torch/lines.ts`);
@@ -305,6 +235,3 @@ function behind(key: Value): Value {
   while (value.kind !== "name" && value.args.length === 1) value = value.args[0]!;
   return value;
 }
-
-/** Rows of new tokens and of all, for whoever makes what definitions are written down with. */
-export const rows = { new: NEW, all: ALL } as const;
