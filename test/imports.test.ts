@@ -24,7 +24,7 @@ test("imports point one way", () => {
     if (from === to) return false;
     if (apart[from]) return !apart[from].includes(to);
     // Text to learn from is for those who train, compare and command.
-    if (to === "data") return !["train", "heal", "lab", "cluster", "plan", "cli", "."].includes(from);
+    if (to === "data") return !["train", "heal", "lab", "cluster", "torch", "plan", "cli", "."].includes(from);
     // A device is its memory and its kernels: it takes its column of every op (and the wasm module the parts that are compiled).
     if (from === "device" && to === "ops")
       return !(target.endsWith(".as") ? file.endsWith(".as.ts") : isColumn(target, file));
