@@ -1,6 +1,6 @@
 /**
- * Tries experiments on the engines that people have: Slurm where Debian's packages are installed, Ray from PyPI, and Kubernetes' published
- * schemas. None of them is a dependency of Biform: what PyPI has is installed in interop/cluster/.venv first.
+ * Tries experiments on the engines that people have: Slurm where Debian's packages are installed, Ray and a server of S3's from PyPI, and Kubernetes'
+ * published schemas. None of them is a dependency of Biform: what PyPI has is installed in interop/cluster/.venv first.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const run = (command: string) => spawnSync(command, { cwd: root, stdio: "inherit
 /** Installs what is missing or older than what asks for it. */
 function install(): boolean {
   if (age(".venv/installed") > age("requirements.txt")) return true;
-  console.log("clusters: Ray and Kubernetes' schemas are not installed, or in other versions; some minutes");
+  console.log("clusters: Ray, moto and Kubernetes' schemas are not installed, or in other versions; some minutes");
   const steps = [
     ...(existsSync(join(root, here, ".venv")) ? [] : [`python3 -m venv ${here}/.venv`]),
     `${here}/.venv/bin/python -m pip install --quiet --requirement ${here}/requirements.txt`,

@@ -40,6 +40,7 @@ export { type Host, hostOf, hostOfMeasured } from "./cost/host.ts";
 export { layOut } from "./cost/layout.ts";
 export { machineOf, machines } from "./cost/machine.ts";
 export { type PaperRow, paperRows } from "./cost/paper.ts";
+export { copyingSource } from "./data/copying.ts";
 export { recallSource } from "./data/recall.ts";
 export type { Batch, Source } from "./data/source.ts";
 export { storySource } from "./data/story.ts";

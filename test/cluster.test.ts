@@ -1,15 +1,17 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { bucketStore } from "../src/cluster/bucket.ts";
 import { Claim, readBeat } from "../src/cluster/claim.ts";
 import { collect } from "../src/cluster/collect.ts";
 import { type Data, describeFile } from "../src/cluster/data.ts";
 import { drive, resolveKey, type Scene } from "../src/cluster/drive.ts";
-import { type Engine, taskLine } from "../src/cluster/engine.ts";
+import { type Engine, nothingHeld, taskLine } from "../src/cluster/engine.ts";
 import { openEngine } from "../src/cluster/engines.ts";
 import { describeExperiment, findRun, openExperiment, writeExperiment } from "../src/cluster/experiment.ts";
 import { folderStore } from "../src/cluster/folder.ts";
@@ -186,9 +188,37 @@ describe("an experiment", () => {
     );
     const record = (await readRecord(laid.store, "v0-MHA-s1", laid.opened.id))!;
     await keepRecord(laid.store, { ...record, key: "v1-MLA-s2", versions: { biform: "9" } });
-    await expect(collect(laid.opened, laid.store)).rejects.toThrow(/v1-MLA-s2: got a run by biform 9, expected 0/);
+    const newer = await collect(laid.opened, laid.store);
+    expect(newer.missing).toEqual(found.missing);
+    expect(newer.damaged[1]).toMatch(/v1-MLA-s2: got a run by biform 9, expected 0, which laid the experiment out/);
     const empty = folderStore(join(scratch, "nothing"));
     await expect(collect(laid.opened, empty)).rejects.toThrow(/got no finished run/);
+  });
+
+  test("is not gone on with by another version", async () => {
+    const { opened, store } = await layOut("version", { ...settings, rates: [0.02] });
+    const other = { ...around(store), versions: { biform: "9" } };
+    await expect(perform(opened, findRun(opened, "0"), other)).rejects.toThrow(
+      /v0-MHA-s1: got biform 9 here, expected 0, which laid the experiment out/,
+    );
+    expect(await store.list("")).toEqual([]);
+  });
+
+  test("whose checkpoint is torn says which file it is, and keeps the run free", async () => {
+    const laid = await layOut("tornpoint", { ...settings, seeds: 1, rates: [0.02], variants: ["MHA"] });
+    const stop = new AbortController();
+    let steps = 0;
+    const stopping = { ...around(laid.store, stop.signal), watch: () => ++steps === 4 && stop.abort() };
+    expect(await perform(laid.opened, findRun(laid.opened, "0"), stopping as never)).toBe("interrupted");
+    const kept = join(laid.store.where, "v0-MHA-s1", "checkpoint");
+    const weights = await readFile(join(kept, "model.safetensors"));
+    await writeFile(join(kept, "model.safetensors"), weights.subarray(0, weights.length >> 1));
+    await expect(doRun(laid, "0")).rejects.toThrow(/model\.safetensors: .*got/);
+    await writeFile(join(kept, "model.safetensors"), weights);
+    await writeFile(join(kept, "training.json"), '{"settings": {');
+    await expect(doRun(laid, "0")).rejects.toThrow(/training\.json: /);
+    await rm(kept, { recursive: true });
+    expect(await doRun(laid, "0")).toBe("done");
   });
 });
 
@@ -237,6 +267,32 @@ describe("a claim", () => {
     expect(got).toHaveLength(1);
     for (const claim of got) await claim.release();
   });
+
+  test("asks no clock that machines could set differently", async () => {
+    const store = folderStore(join(scratch, "clocks"));
+    const now = vi.spyOn(Date, "now").mockImplementation(() => {
+      throw new Error("a clock was asked");
+    });
+    try {
+      const claim = await Claim.take(store, "run", () => {}, quick);
+      claim.stand(1, 2, 0.5);
+      await claim.release();
+      await (await Claim.take(store, "run", () => {}, quick)).release();
+    } finally {
+      now.mockRestore();
+    }
+    const written = await Promise.all((await store.list("run/")).map((name) => store.read(name)));
+    expect(written.map((bytes) => new TextDecoder().decode(bytes)).join("")).not.toMatch(/20\d\d-\d\d|\d{13}/);
+  });
+
+  test("that is torn is nobody's once no beat comes", async () => {
+    const store = folderStore(join(scratch, "tornclaim"));
+    await store.write("run/claim-1.json", '{"host": "');
+    await store.write("run/beat-1.json", "");
+    const told: string[] = [];
+    await (await Claim.take(store, "run", (note) => told.push(note), quick)).release();
+    expect(told.at(-1)).toMatch(/taken over from a process that left no name, which gave no sign of life/);
+  });
 });
 
 describe("an engine", () => {
@@ -265,7 +321,7 @@ describe("an engine", () => {
           if (end === "failed") failed.set(key, "it said no");
         }
         open = [];
-        return { waiting: new Set(), running: new Set(), failed };
+        return { ...nothingHeld(), failed };
       },
       async cancel() {
         open = [];
@@ -332,6 +388,46 @@ describe("an engine", () => {
     expect((await collect(laid.opened, laid.store)).missing).toEqual(["v1-MLA-s1", "v0-MHA-s2"]);
   });
 
+  test("whose runs end well and leave nothing here is not asked again: their folder is not shared", async () => {
+    const laid = await layOut("unshared", { ...settings, rates: [0.02], variants: ["MHA"] });
+    const { engine, submitted } = fake(laid, () => "lost");
+    const keys = laid.opened.experiment.runs.map(({ key }) => key);
+    const elsewhere: Engine = {
+      ...engine,
+      look: async () => ({ ...nothingHeld(), ended: new Set(submitted.flat()) }),
+    };
+    await expect(drive(laid.opened, laid.store, elsewhere, { ...onlooker(), patience: 0.05 })).rejects.toThrow(
+      /got 2 runs that failed \(v0-MHA-s1: fake says that it ended well, but its result is not in .*unshared\.runs: is that shared/,
+    );
+    expect(submitted.flat()).toEqual(keys);
+    // One that is only seen late is no failure.
+    const late: Engine = { ...elsewhere, lasting: false };
+    const seen = drive(laid.opened, laid.store, late, { ...onlooker(), seconds: 0.02, patience: 60 });
+    for (const key of keys) await finish(laid, key);
+    expect(await seen).toBe(true);
+  });
+
+  test("that refuses a partition is told in its own words, and nothing is thought handed over", async () => {
+    const laid = await layOut("partition", { ...settings, rates: [0.02], variants: ["MHA"] });
+    const bin = join(scratch, "bin");
+    await mkdir(bin);
+    const complaint =
+      "sbatch: error: invalid partition specified: none\nsbatch: error: Batch job submission failed: Invalid partition name specified";
+    await writeFile(join(bin, "sbatch"), `#!/bin/sh\necho "${complaint}" >&2\nexit 1\n`, { mode: 0o755 });
+    const task = { biform: ["biform"], file: "e.json", where: laid.store.where, words: [] };
+    const path = process.env.PATH;
+    process.env.PATH = `${bin}:${path}`;
+    try {
+      const engine = openEngine("slurm", ["partition=none"], task);
+      await expect(drive(laid.opened, laid.store, engine, onlooker())).rejects.toThrow(
+        /sbatch: got .*Invalid partition name specified, expected it to do --parsable; nothing is lost/,
+      );
+    } finally {
+      process.env.PATH = path;
+    }
+    expect(await laid.store.read("jobs.json")).toBeUndefined();
+  });
+
   test("that holds runs gets none of them twice from whoever looks later", async () => {
     const laid = await layOut("attached", { ...settings, rates: [0.02] });
     const { engine, submitted } = fake(laid, () => "done");
@@ -339,7 +435,7 @@ describe("an engine", () => {
     const all = laid.opened.experiment.runs.map(({ key }) => key);
     const holding: Engine = {
       ...engine,
-      look: async () => ({ waiting: new Set(submitted.flat()), running: new Set(), failed: new Map() }),
+      look: async () => ({ ...nothingHeld(), waiting: new Set(submitted.flat()) }),
     };
     const leaving = onlooker(stop.signal);
     const watch = () => stop.abort();
@@ -366,7 +462,8 @@ describe("an engine", () => {
          writeFileSync(${JSON.stringify(mark)}, "");
          process.kill(process.pid, "SIGKILL");
        }
-       if (key === "v1-MLA-s2") { console.error("first\\nno memory"); process.exit(1); }
+       if (key === "v0-MHA-s2") { console.error("first\\nno room"); process.exit(1); }
+       if (key === "v1-MLA-s2") { throw new RangeError("no memory"); }
        mkdirSync(process.argv[7] + "/" + key, { recursive: true });
        copyFileSync(${JSON.stringify(records)} + "/" + key + "/record.json", process.argv[7] + "/" + key + "/record.json");`,
     );
@@ -374,9 +471,9 @@ describe("an engine", () => {
     const task = { biform: [process.execPath, script], file: "e.json", where: laid.store.where, words: [] };
     const engine = openEngine("processes:2", [], task);
     await expect(drive(laid.opened, laid.store, engine, { ...onlooker(), seconds: 0.02 })).rejects.toThrow(
-      /got 1 runs that failed \(v1-MLA-s2: it ended with 1: no memory\)/,
+      /got 2 runs that failed \(v0-MHA-s2: it ended with 1: no room; v1-MLA-s2: it ended with 1: RangeError: no memory\)/,
     );
-    expect((await collect(laid.opened, laid.store)).missing).toEqual(["v1-MLA-s2"]);
+    expect((await collect(laid.opened, laid.store)).missing).toEqual(["v0-MHA-s2", "v1-MLA-s2"]);
     expect(await readFile(mark, "utf8")).toBe("");
   });
 });
@@ -448,6 +545,14 @@ describe("a bucket", () => {
     await expect(bucketStore("s3://runs", { ...bucket.env, AWS_ACCESS_KEY_ID: "whoever" }).list("")).rejects.toThrow(
       /got 403 AccessDenied/,
     );
+    const skewed = createServer((_, response) =>
+      response.writeHead(403).end("<Error><Code>RequestTimeTooSkewed</Code></Error>"),
+    );
+    await new Promise<void>((done) => skewed.listen(0, "127.0.0.1", done));
+    const endpoint = `http://127.0.0.1:${(skewed.address() as AddressInfo).port}`;
+    const late = bucketStore("s3://runs", { ...bucket.env, AWS_ENDPOINT_URL: endpoint }).read("x");
+    await expect(late).rejects.toThrow(/got 403 RequestTimeTooSkewed, expected it to GET; set this machine's clock/);
+    skewed.close();
     expect(() => bucketStore("s3://runs", {})).toThrow(/got no credentials, expected AWS_ACCESS_KEY_ID/);
     expect(() => bucketStore("s3://../up", bucket.env)).toThrow(/expected s3:\/\/BUCKET/);
     bucket.objects.set("torn/v/checkpoint.json", Buffer.from('{"id": "../..", "files": []}'));
@@ -469,8 +574,8 @@ test("what Slurm says is read by its states", () => {
     ["12_99", "RUNNING", "0:0"],
     [""],
   ];
-  const { waiting, running, failed } = read(jobs, lines);
-  expect([[...waiting], [...running]]).toEqual([["e", "f"], ["b"]]);
+  const { waiting, running, ended, failed } = read(jobs, lines);
+  expect([[...waiting], [...running], [...ended]]).toEqual([["e", "f"], ["b"], ["a"]]);
   expect([...failed]).toEqual([
     ["c", "Slurm says FAILED (exit 1:0); its words are in slurm-12-2.txt"],
     ["d", "Slurm says CANCELLED by 1000 (exit 0:0); its words are in slurm-12-3.txt"],
@@ -503,14 +608,15 @@ test("what a Ray job's log says of its runs is read, and nothing else in it", ()
 test("what Kubernetes says of an Indexed Job is read by its indices", () => {
   const job = { id: "biform-x", list: 0, keys: ["a", "b", "c", "d", "e", "f"] };
   const held = (state: string, pods = "") => {
-    const [waiting, running, failed] = [new Set<string>(), new Set<string>(), new Map<string, string>()];
-    readJob(job, state, pods, { waiting, running, failed });
-    return [[...waiting], [...running], [...failed.keys()]];
+    const sorting = nothingHeld();
+    readJob(job, state, pods, sorting);
+    const { waiting, running, ended, failed } = sorting;
+    return [[...waiting], [...running], [...ended], [...failed.keys()]];
   };
-  expect(held("0,2-3|4|", "1|Running\n5|Pending\n3|Succeeded\n")).toEqual([["f"], ["b"], ["e"]]);
-  expect(held("0-5||Complete")).toEqual([[], [], []]);
-  expect(held("0-2|3|Failed")).toEqual([[], [], ["d"]]);
-  expect(held("")).toEqual([[], [], []]);
+  expect(held("0,2-3|4|", "1|Running\n5|Pending\n3|Succeeded\n")).toEqual([["f"], ["b"], ["a", "c", "d"], ["e"]]);
+  expect(held("0-5||Complete")).toEqual([[], [], job.keys, []]);
+  expect(held("0-2|3|Failed")).toEqual([[], [], ["a", "b", "c"], ["d"]]);
+  expect(held("")).toEqual([[], [], [], []]);
 });
 
 test("engines refuse what they do not know", () => {

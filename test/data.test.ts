@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { copyingSource } from "../src/data/copying.ts";
 import { recallSource } from "../src/data/recall.ts";
 import type { Batch, Source } from "../src/data/source.ts";
 import { stepRandom } from "../src/data/source.ts";
@@ -35,6 +36,8 @@ const sources: { name: string; make: (seed: number) => Source }[] = [
   },
   { name: "recall", make: (seed) => recallSource(seed) },
   { name: "wide recall", make: (seed) => recallSource(seed, { vocabulary: 1000, pairs: 5, queries: 13 }) },
+  { name: "copying", make: (seed) => copyingSource(seed, { items: 12 }) },
+  { name: "wide copying", make: (seed) => copyingSource(seed, { vocabulary: 500, items: 7 }) },
   { name: "stories", make: (seed) => storySource(seed) },
 ];
 
@@ -227,6 +230,33 @@ describe("text", () => {
       expect(source.decode(source.batch(7, 1, 256).ids)).toMatch(/^[\x20-\x7e\n]{256}$/);
     },
   );
+});
+
+describe("copying", () => {
+  test("scores the symbols again and nothing else, at whatever length", () => {
+    fc.assert(
+      fc.property(seed, step, fc.integer({ min: 1, max: 20 }), fc.nat(9), (s, at, items, filler) => {
+        const length = 2 * items + filler;
+        const { ids, targets } = copyingSource(s, { vocabulary: 40, items }).batch(at, 1, length);
+        const told = ids.subarray(filler, filler + items);
+        expect(told.every((id) => id > 0)).toBe(true);
+        expect([...ids.subarray(0, filler), ids[filler + items]].every((id) => id === 0)).toBe(true);
+        expect([...targets.subarray(filler + items)]).toEqual([...told]);
+        expect([...ids.subarray(filler + items + 1)]).toEqual([...told.subarray(0, -1)]);
+        expect(targets.subarray(0, filler + items).every((target) => target < 0)).toBe(true);
+      }),
+    );
+  });
+
+  test("refuses sizes that do not fit", () => {
+    expect(() => copyingSource(0, { vocabulary: 2 })).toThrow(
+      /got vocabulary 2, expected a whole number of at least 3/,
+    );
+    expect(() => copyingSource(0, { items: 0 })).toThrow(ShapeError);
+    expect(() => copyingSource(0, { items: 8 }).batch(0, 1, 15)).toThrow(/rows of 15 tokens, expected at least 16/);
+    expect(() => copyingSource(0, {}).decode([64])).toThrow(/got the id 64/);
+    expect(copyingSource(0, {}).decode([3, 0])).toBe("s3 |");
+  });
 });
 
 describe("recall", () => {

@@ -31,6 +31,8 @@ const given: CompareOptions = {
   device: "wasm",
   dataSeed: 1,
   pairs: 8,
+  items: 16,
+  vocabulary: 64,
   dims: "scaled",
   ropeBase: 10000,
   optimiser: "adamw",

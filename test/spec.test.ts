@@ -151,11 +151,18 @@ test.each(
     [8192, 8.4e4],
   ].slice(0, long ? 4 : 2),
 )("the least rotary base for %i tokens is about %d", (length, base) => {
-  const found = leastBase(length, 128);
+  const found = leastBase(length, 128)!;
   expect(Math.abs(found / base - 1)).toBeLessThan(0.1);
   expect(baseHolds(found, length, 128)).toBe(true);
   expect(baseHolds(base / 2, length, 128)).toBe(false);
   expect(leastBase(length, 64, 64)).toBe(1);
+});
+
+test("where one pair alone is turned no rotary base is enough, and that is said and not searched for", () => {
+  expect(leastBase(48, 2)).toBeUndefined();
+  expect(leastBase(48, 2, 1)).toBeUndefined();
+  expect(leastBase(2, 2)).toBe(1);
+  expect(leastBase(48, 4)).toBeGreaterThan(1);
 });
 
 test("a pattern repeats over the layers", () => {

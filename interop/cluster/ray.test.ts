@@ -22,6 +22,22 @@ const minutes = (n: number) => 60_000 * n;
 const nodes = new Map<string, ChildProcess>();
 let address: string;
 
+/** Ray's own limits, which a machine that does much else does not keep (ray_config_def.h, node.py). */
+const patience = {
+  RAY_agent_register_timeout_ms: "900000",
+  RAY_worker_register_timeout_seconds: "600",
+  RAY_gcs_server_port_wait_time_s: "600",
+  RAY_gcs_rpc_server_connect_timeout_s: "600",
+  RAY_gcs_rpc_server_reconnect_timeout_s: "600",
+  RAY_gcs_server_request_timeout_seconds: "600",
+  RAY_health_check_timeout_ms: "60000",
+  RAY_health_check_failure_threshold: "10",
+  RAY_DASHBOARD_STARTUP_TIMEOUT_S: "600",
+};
+
+/** Times that a node is started: it gives up where its first process is not registered within 30 s, whatever it is told. */
+const STARTS = 10;
+
 /** A node as processes of their own: when their first ends, all end, as those of a machine without power. */
 async function start(name: string, ...words: string[]): Promise<void> {
   // Told its agents' ports, a node does not wait for their files, and give up, where the machine is slow.
@@ -34,15 +50,27 @@ async function start(name: string, ...words: string[]): Promise<void> {
   ];
   words.push(...agents.map((agent, i) => `--${agent}=${ports[i]}`));
   const common = ["--block", "--disable-usage-stats", "--object-store-memory", "100000000"];
-  const child = spawn(
-    "unshare",
-    ["--pid", "--fork", "--kill-child", "--mount-proc", ray, "start", ...words, ...common],
-    {
-      stdio: "ignore",
-      env: { ...process.env, PATH: `${join(ray, "..")}:${process.env.PATH}`, RAY_TMPDIR: join(dir, "t") },
-    },
-  );
-  nodes.set(name, child);
+  const begin = (tries: number) => {
+    const child = spawn(
+      "unshare",
+      ["--pid", "--fork", "--kill-child", "--mount-proc", ray, "start", ...words, ...common],
+      {
+        stdio: "ignore",
+        env: {
+          ...process.env,
+          ...patience,
+          PATH: `${join(ray, "..")}:${process.env.PATH}`,
+          RAY_TMPDIR: join(dir, "t"),
+        },
+      },
+    );
+    nodes.set(name, child);
+    // One that was killed ended by a signal.
+    child.on("exit", (code) => {
+      if (code !== null && tries < STARTS) begin(tries + 1);
+    });
+  };
+  begin(1);
 }
 
 beforeAll(async () => {

@@ -16,7 +16,7 @@ const study =
 /** Losses by variant and seed, as a result has them. */
 export type Losses = readonly (readonly [spec: string, seeds: readonly (number | null)[]])[];
 
-function lossesOf(file: string): Losses {
+export function lossesOf(file: string): Losses {
   const { variants } = JSON.parse(readFileSync(file, "utf8")) as {
     variants: { spec: string; seeds: { loss: number | null }[] }[];
   };

@@ -66,6 +66,7 @@ export function compareCommand(command: Command): void {
     .option("--held-out <n>", "batches per held-out evaluation", wholeOption("--held-out"), 8)
     .option("--json <file>", "write the result as JSON")
     .option("--html <file>", "write a self-contained report")
+    .option("--picture <file>", "draw right answers, or loss where data are text, against cache, as SVG")
     .option("--state <dir>", "where an interrupted comparison is kept", "runs")
     .option("--schema", "print the JSON Schema of the result and stop")
     .option(
@@ -192,7 +193,6 @@ async function run(options: CompareOptions): Promise<void> {
             data: task.source(1).name,
             data_seed: options.dataSeed,
             steps: matched[0]!.steps,
-            pairs: options.data === "recall" && !options.text ? options.pairs : undefined,
           }),
           ...(task.seconds !== undefined ? { fitted_to_seconds: task.seconds } : {}),
         },
@@ -219,12 +219,13 @@ async function loadReport(): Promise<number> {
 }
 
 /** Writes the files that are asked for, and the table. */
-async function write({ json, html }: CompareOptions, result: Comparison): Promise<void> {
+async function write({ json, html, picture }: CompareOptions, result: Comparison): Promise<void> {
   if (json) await writeAtomic(json, [`${JSON.stringify(result, null, 2)}\n`]);
   if (html) {
     const { report } = await import("../lab/report.ts");
     await writeAtomic(html, [report(result)]);
   }
+  if (picture) await draw(picture, result);
   console.log(table(result));
   for (const { spec, forms = [], float64, float32 } of result.agreement ?? [])
     console.log(
@@ -232,6 +233,22 @@ async function write({ json, html }: CompareOptions, result: Comparison): Promis
     );
   if (json) console.log(`result: ${json}`);
   if (html) console.log(`report: ${html}`);
+  if (picture) console.log(`picture: ${picture}`);
+}
+
+/** Draws what the variants are worth against their cache. */
+async function draw(file: string, result: Comparison): Promise<void> {
+  const [{ svgText }, { accuracyAgainstCache, lossAgainstCache }] = [
+    await import("../draw/file.ts"),
+    await import("../lab/scatter.ts"),
+  ];
+  const task = result.variants.some(({ accuracy }) => accuracy);
+  const text = svgText(760, (canvas) => {
+    const svg = (task ? accuracyAgainstCache : lossAgainstCache)(result, canvas);
+    if (!svg) throw new ShapeError("--picture: got runs that all diverged, expected one that did not");
+    return svg;
+  });
+  await writeAtomic(file, [text]);
 }
 
 async function agreements(wanted: readonly string[], options: CompareOptions, device: Device, display: Progress) {

@@ -25,6 +25,7 @@ export interface CompareOptions extends Options {
   heldOut: number;
   json?: string;
   html?: string;
+  picture?: string;
   state: string;
   demo?: true;
   schema?: true;
@@ -69,7 +70,9 @@ export async function readTask(options: CompareOptions): Promise<Task> {
   const variants = splitSpecs(options.variants);
   if (new Set(variants).size !== variants.length)
     throw new ShapeError(`--variants: got "${options.variants}", expected each once`);
-  const { name, vocabulary } = source(1);
+  const { name, vocabulary, heldOut } = source(1);
+  // Rows that the data cannot fill are refused before anything is measured.
+  heldOut(1, 1, options.length);
   const model = { ...modelOf(options), vocabulary };
   const notes = baseNotes(
     variants.map((pattern) => buildModel(pattern, model)),
@@ -82,7 +85,7 @@ export async function readTask(options: CompareOptions): Promise<Task> {
   const key = {
     ...settings,
     goal: { ...goal, match: [...goal.match], budget },
-    data: [name, options.dataSeed, options.pairs, options.tokenizer],
+    data: [name, options.dataSeed, options.tokenizer],
     version: versions().biform,
     // Another device rounds otherwise.
     ...(options.device === "wasm" ? {} : { device: options.device }),
@@ -160,15 +163,7 @@ function untilOf({ until, mostSeeds: most = 16, difference, seeds, minutes, demo
 /** The settings as a result has them; `about` is what does not stand in them. */
 export function describe(
   { model, goal, ...settings }: CompareSettings,
-  {
-    pairs,
-    ...about
-  }: {
-    readonly data: string;
-    readonly data_seed: number;
-    readonly steps: number;
-    readonly pairs?: number | undefined;
-  },
+  about: { readonly data: string; readonly data_seed: number; readonly steps: number },
 ) {
   return {
     ...about,
@@ -194,6 +189,5 @@ export function describe(
     held_out_batches: settings.heldOutBatches,
     contexts: [...settings.contexts],
     ...(goal.maxCache ? { max_cache: goal.maxCache } : {}),
-    ...(pairs ? { pairs } : {}),
   } satisfies Comparison["settings"];
 }

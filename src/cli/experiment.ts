@@ -27,6 +27,7 @@ import { ShapeError } from "../tensor/error.ts";
 import { trainWork } from "../train/train.ts";
 import { type CompareOptions, describe, type Task } from "./comparison.ts";
 import { commandText, machineFacts } from "./option.ts";
+import { taskOf } from "./setting.ts";
 import { versions } from "./version.ts";
 import { underWatch } from "./watch.ts";
 
@@ -66,13 +67,12 @@ export async function layOut(options: Options, task: Task): Promise<void> {
   );
 }
 
-async function dataOf({ text, data, dataSeed: seed, pairs, tokenizer }: Options, folder: string): Promise<Data> {
-  if (text) {
-    const files = [];
-    for (const path of text) files.push(await describeFile(path, folder));
-    return { kind: "text", seed, files, tokenizer: tokenizer ? await describeFile(tokenizer, folder) : undefined };
-  }
-  return data === "recall" ? { kind: "recall", seed, pairs } : { kind: "story", seed };
+async function dataOf(options: Options, folder: string): Promise<Data> {
+  const { text, dataSeed: seed, tokenizer } = options;
+  if (!text) return taskOf(options);
+  const files = [];
+  for (const path of text) files.push(await describeFile(path, folder));
+  return { kind: "text", seed, files, tokenizer: tokenizer ? await describeFile(tokenizer, folder) : undefined };
 }
 
 /** Does the named runs here, one after the other. */
@@ -224,7 +224,6 @@ function comparisonOf({ experiment, settings, file, source }: Opened, found: Col
         data: source(1).name,
         data_seed: data.seed,
         steps: experiment.variants[0]!.steps,
-        pairs: data.kind === "recall" ? data.pairs : undefined,
       }),
       experiment: file,
     },

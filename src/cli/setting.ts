@@ -1,7 +1,6 @@
 import type { Command } from "commander";
-import { recallSource } from "../data/recall.ts";
 import { type Source, seeded } from "../data/source.ts";
-import { storySource } from "../data/story.ts";
+import { openTask, type Task } from "../data/task.ts";
 import { openText } from "../data/text.ts";
 import type { DeviceName } from "../device/open.ts";
 import type { Model } from "../model/model.ts";
@@ -18,6 +17,9 @@ export interface Options {
   tokenizer?: string;
   dataSeed: number;
   pairs: number;
+  queries?: number;
+  items: number;
+  vocabulary: number;
   width: number;
   heads: number;
   layers: number;
@@ -44,10 +46,13 @@ export interface Options {
 export function sharedOptions(command: Command): Command {
   return command
     .option("--text <file...>", "text files to learn from, in bytes unless --tokenizer is given")
-    .option("--data <name>", "without --text: recall (associative recall) or story (a story grammar)", "story")
+    .option("--data <name>", "without --text: recall (associative recall), copying or story (a story grammar)", "story")
     .option("--tokenizer <file>", "a tokenizer.json for --text")
     .option("--data-seed <n>", "seed of the data", wholeOption("--data-seed", 0), 1)
     .option("--pairs <n>", "key-value pairs of --data recall", wholeOption("--pairs"), 8)
+    .option("--queries <n>", "keys asked for by --data recall (default: as many as pairs)", wholeOption("--queries"))
+    .option("--items <n>", "symbols of --data copying", wholeOption("--items"), 16)
+    .option("--vocabulary <n>", "token ids of --data recall and copying", wholeOption("--vocabulary"), 64)
     .option("--width <n>", "hidden width", wholeOption("--width"), 128)
     .option("--heads <n>", "query heads", wholeOption("--heads"), 8)
     .option("--layers <n>", "layers", wholeOption("--layers"), 4)
@@ -91,11 +96,13 @@ export function baseNotes(models: readonly Model[], { length, ropeBase }: Option
     }
   return [...widths.values()]
     .filter(([rotary, plain]) => !baseHolds(ropeBase, length, rotary, plain))
-    .map(
-      ([rotary, plain]) =>
-        `note: --rope-base ${ropeBase} is less than ${length} tokens need with ${rotary} rotary dims beside ${plain}: ` +
-        `${leastBase(length, rotary, plain)} (kexue.fm/archives/10122)`,
-    );
+    .map(([rotary, plain]) => {
+      const dims = `${rotary} rotary dims beside ${plain}`;
+      const least = leastBase(length, rotary, plain);
+      if (least === undefined)
+        return `note: ${length} tokens are more than ${dims} tell by any --rope-base (kexue.fm/archives/10122)`;
+      return `note: --rope-base ${ropeBase} is less than ${length} tokens need with ${dims}: ${least} (kexue.fm/archives/10122)`;
+    });
 }
 
 /** The optimiser that the options describe. Throws ShapeError. */
@@ -114,12 +121,19 @@ export async function sourceOf(options: Options): Promise<(seed: number) => Sour
   return seeded(await openSource(options));
 }
 
-async function openSource({ text, data, dataSeed: seed, length, pairs, tokenizer }: Options): Promise<Source> {
+/** What is made where no text is given. Throws ShapeError for a name that is none. */
+export function taskOf({ data, dataSeed: seed, pairs, queries, items, vocabulary }: Options): Task {
+  if (data === "story") return { kind: "story", seed };
+  if (data === "recall") return { kind: "recall", seed, pairs, queries, vocabulary };
+  if (data === "copying") return { kind: "copying", seed, items, vocabulary };
+  throw new ShapeError(`--data: got "${data}", expected recall, copying or story; for files use --text`);
+}
+
+async function openSource(options: Options): Promise<Source> {
+  const { text, dataSeed: seed, length, tokenizer } = options;
   if (text) return openText(text, { seed, length, tokenizer: tokenizer ? await loadTokenizer(tokenizer) : undefined });
   if (tokenizer) throw new ShapeError("--tokenizer: got no --text, expected text files for it; add --text FILE");
-  if (data === "story") return storySource(seed);
-  if (data === "recall") return recallSource(seed, { pairs });
-  throw new ShapeError(`--data: got "${data}", expected recall or story; for files use --text`);
+  return openTask(taskOf(options));
 }
 
 /** Steps for the budget options; undefined where it is given in FLOPs or minutes. Throws ShapeError where two are given. */

@@ -59,8 +59,13 @@ export function bucketStore(where: string, env: Environment = process.env): Stor
     }
     if (answer.ok || taken.includes(answer.status)) return answer;
     const code = /<Code>([\w.]{1,80})<\/Code>/.exec((await answer.text()).slice(0, 4000))?.[1];
+    // A signature has a time in it, and services take none that is far from their own.
+    const remedy =
+      code === "RequestTimeTooSkewed"
+        ? "set this machine's clock"
+        : "check the bucket's name, its rights and the region";
     throw new DeviceError(
-      `${where}: got ${answer.status}${code ? ` ${code}` : ""}, expected it to ${request.method ?? "GET"}; check the bucket's name, its rights and the region`,
+      `${where}: got ${answer.status}${code ? ` ${code}` : ""}, expected it to ${request.method ?? "GET"}; ${remedy}`,
     );
   }
 

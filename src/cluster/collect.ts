@@ -34,10 +34,11 @@ const AT_ONCE = 32;
 
 /**
  * Puts the finished runs together. Reading changes nothing, so it can be done as often as one likes, while runs go on.
- * Throws FormatError where nothing has finished, or the versions of what has differ.
+ * A run by another version of biform than the one that laid the experiment out is none of it. Throws FormatError where nothing has
+ * finished.
  */
 export async function collect(opened: Opened, store: Store): Promise<Collected> {
-  const { experiment, id, settings, matched, file } = opened;
+  const { experiment, settings, matched, file } = opened;
   const records = new Map<Matched, RunRecord[]>([...matched.values()].map((m) => [m, []]));
   const places = new Map<string, Place>();
   const versions = new Map<string, string>();
@@ -45,7 +46,7 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
   const { runs } = experiment;
   for (let from = 0; from < runs.length; from += AT_ONCE) {
     const some = runs.slice(from, from + AT_ONCE);
-    const read = await Promise.all(some.map(({ key }) => readRecord(store, key, id).catch(asDamaged)));
+    const read = await Promise.all(some.map(({ key }) => readOwn(opened, store, key).catch(asDamaged)));
     for (const [i, { key, variant }] of some.entries()) {
       const found = read[i];
       if (typeof found === "string") damaged.push(found);
@@ -55,14 +56,8 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
       }
       records.get(matched.get(variant)!)!.push(found.record);
       count(places, found);
-      for (const [name, version] of Object.entries(found.versions)) {
-        const other = versions.get(name) ?? version;
-        if (name === "biform" && other !== version)
-          throw new FormatError(
-            `${file}: ${key}: got a run by biform ${version}, expected ${other} as the others; do it again with that version`,
-          );
-        versions.set(name, other);
-      }
+      for (const [name, version] of Object.entries(found.versions))
+        if (!versions.has(name)) versions.set(name, version);
     }
   }
   for (const [m, kept] of records) if (kept.length === 0) records.delete(m);
@@ -79,6 +74,17 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
   };
 }
 
+/** A finished run of this experiment. Throws FormatError for one by another version of biform. */
+async function readOwn({ experiment, id }: Opened, store: Store, key: string): Promise<Finished | undefined> {
+  const found = await readRecord(store, key, id);
+  const [by, wanted] = [found?.versions.biform, experiment.versions.biform];
+  if (by !== undefined && by !== wanted)
+    throw new FormatError(
+      `${store.where}: ${key}: got a run by biform ${by}, expected ${wanted}, which laid the experiment out; remove it and do it again with that version`,
+    );
+  return found;
+}
+
 /** Counts a run where it was trained. */
 function count(places: Map<string, Place>, { engine, machine }: Finished): void {
   const place = JSON.stringify([engine, machine]);
@@ -86,7 +92,7 @@ function count(places: Map<string, Place>, { engine, machine }: Finished): void 
   places.get(place)!.runs++;
 }
 
-/** A record that is torn or of another experiment is told, and keeps no other from being counted. */
+/** A record that is torn, of another experiment or of another version is told, and keeps no other from being counted. */
 function asDamaged(error: unknown): string {
   if (error instanceof FormatError) return error.message;
   throw error;

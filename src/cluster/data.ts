@@ -1,13 +1,13 @@
 /** What an experiment's models learn from: generated from a seed, or texts that are told by their hashes. */
 import { z } from "zod";
-import { recallSource } from "../data/recall.ts";
 import { type Source, seeded } from "../data/source.ts";
-import { storySource } from "../data/story.ts";
+import { openTask } from "../data/task.ts";
 import { type NamedText, readTexts, textSource } from "../data/text.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash, relative, resolve } from "../tensor/node.ts";
 import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 
+const [seed, whole] = [z.int().nonnegative(), z.int().positive()];
 const file = z.strictObject({
   path: z.string().min(1).describe("From the experiment's file on, or absolute"),
   bytes: z.int().nonnegative(),
@@ -15,11 +15,18 @@ const file = z.strictObject({
 });
 
 export const dataSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("story"), seed: z.int().nonnegative() }),
-  z.strictObject({ kind: z.literal("recall"), seed: z.int().nonnegative(), pairs: z.int().positive() }),
+  z.strictObject({ kind: z.literal("story"), seed }),
+  z.strictObject({
+    kind: z.literal("recall"),
+    seed,
+    pairs: whole,
+    queries: whole.optional(),
+    vocabulary: whole.optional(),
+  }),
+  z.strictObject({ kind: z.literal("copying"), seed, items: whole, vocabulary: whole.optional() }),
   z.strictObject({
     kind: z.literal("text"),
-    seed: z.int().nonnegative(),
+    seed,
     files: z.array(file).min(1),
     tokenizer: file.optional(),
   }),
@@ -45,8 +52,7 @@ export async function openData(
   length: number,
   at: (path: string) => string,
 ): Promise<(seed: number) => Source> {
-  if (data.kind === "story") return seeded(storySource(data.seed));
-  if (data.kind === "recall") return seeded(recallSource(data.seed, { pairs: data.pairs }));
+  if (data.kind !== "text") return seeded(openTask(data));
   const texts = await readKnown(data.files, at);
   if (data.tokenizer) await readKnown([data.tokenizer], at);
   const tokenizer = data.tokenizer ? await loadTokenizer(at(data.tokenizer.path)) : undefined;

@@ -29,10 +29,14 @@ export interface Onlooker {
   /** Whether jobs are cancelled when the signal comes; else they go on where the engine outlasts this process. */
   readonly cancels: boolean;
   readonly seconds?: number | undefined;
+  /** Seconds that a result may take to be seen here after its run ended: folders over networks show new files late. */
+  readonly patience?: number | undefined;
 }
 
 /** Times that a run is handed over anew after the engine gave it up for a reason that is not the run's. */
 const TRIES = 3;
+/** Seconds after which Linux asks an NFS server anew what a folder holds (nfs(5), acdirmax). */
+const PATIENCE = 60;
 /** Runs at work whose beats are read at each look. */
 const SHOWN = 8;
 /** Questions to a store at a time: a shared folder answers slowly, and many at once. */
@@ -45,10 +49,12 @@ const AT_ONCE = 32;
  */
 export async function drive(opened: Opened, store: Store, engine: Engine, onlooker: Onlooker): Promise<boolean> {
   const { runs } = opened.experiment;
-  const { signal, watch, tell, cancels, seconds = 2 } = onlooker;
+  const { signal, watch, tell, cancels, seconds = 2, patience = PATIENCE } = onlooker;
   const jobs = await readJobs(store, engine);
   const finished = new Set<string>();
   const tries = new Map<string, number>();
+  /** When runs that were handed over here were first said to have ended, whose results are not to be seen. */
+  const missed = new Map<string, number>();
   const failed = new Map<string, string>();
   await findFinished(store, runs, finished);
   for (;;) {
@@ -56,6 +62,17 @@ export async function drive(opened: Opened, store: Store, engine: Engine, onlook
     const held = await engine.look(open);
     const owned = new Set([...held.waiting, ...held.running]);
     await findFinished(store, runs, finished);
+    const now = performance.now();
+    for (const key of held.ended) {
+      if (finished.has(key) || owned.has(key) || !tries.has(key)) continue;
+      if (!missed.has(key)) missed.set(key, now);
+      if (now - missed.get(key)! < 1000 * patience) owned.add(key);
+      else
+        failed.set(
+          key,
+          `${engine.name} says that it ended well, but its result is not in ${store.where}: is that shared with the machine that did it?`,
+        );
+    }
     for (const [key, reason] of held.failed) if (!finished.has(key) && !owned.has(key)) failed.set(key, reason);
     const untried = untriedOf(runs, finished);
     const ready = runs.filter(

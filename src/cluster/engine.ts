@@ -8,11 +8,25 @@ export interface Job {
   readonly keys: readonly string[];
 }
 
-/** What an engine says of its jobs' runs: those it still has, at work or waiting, and those it gave up with its reason. */
+/** What an engine says of its jobs' runs: those it still has, at work or waiting, those that ended well, and those it gave up with its reason. */
 export interface Held {
   readonly waiting: ReadonlySet<string>;
   readonly running: ReadonlySet<string>;
+  readonly ended: ReadonlySet<string>;
   readonly failed: ReadonlyMap<string, string>;
+}
+
+/** What an engine says, while it is being read. */
+export interface Sorting extends Held {
+  readonly waiting: Set<string>;
+  readonly running: Set<string>;
+  readonly ended: Set<string>;
+  readonly failed: Map<string, string>;
+}
+
+/** Nothing yet of any run. */
+export function nothingHeld(): Sorting {
+  return { waiting: new Set(), running: new Set(), ended: new Set(), failed: new Map() };
 }
 
 /** An engine; what it throws is a DeviceError that says what it refused. */

@@ -1,5 +1,5 @@
 import { ShapeError } from "../tensor/error.ts";
-import { type Call, type Engine, type Job, taskLine } from "./engine.ts";
+import { type Call, type Engine, type Job, nothingHeld, type Sorting, taskLine } from "./engine.ts";
 import { placesOf } from "./place.ts";
 import { call } from "./shell.ts";
 
@@ -39,7 +39,7 @@ export function kubernetesEngine(options: ReadonlyMap<string, string>, task: Cal
       return made.trim().replace(/^job\.batch\//, "");
     },
     async look(jobs) {
-      const held = { waiting: new Set<string>(), running: new Set<string>(), failed: new Map<string, string>() };
+      const held = nothingHeld();
       for (const job of jobs) {
         const state = await kubectl([
           "get",
@@ -72,7 +72,7 @@ export function read(
   { keys }: Job,
   state: string,
   pods: string,
-  { waiting, running, failed }: { waiting: Set<string>; running: Set<string>; failed: Map<string, string> },
+  { waiting, running, ended: well, failed }: Sorting,
 ): void {
   const [done = "", lost = "", conditions = ""] = state.trim().split("|");
   if (state.trim() === "") return;
@@ -80,6 +80,7 @@ export function read(
   const ended = new Set([...placesOf(done), ...placesOf(lost)]);
   for (const place of placesOf(lost))
     if (keys[place]) failed.set(keys[place], `its pods failed ${RETRIES + 1} times; see kubectl logs`);
+  for (const place of placesOf(done)) if (keys[place]) well.add(keys[place]);
   const atWork = new Set(
     pods.split("\n").flatMap((line) => (/\|Running$/.test(line) ? [Number(line.split("|")[0])] : [])),
   );

@@ -30,12 +30,18 @@ export type Outcome = "done" | "was done" | "interrupted";
 /**
  * Does a run, from its checkpoint on where there is one. Nothing is run twice: what is finished stays, and what somebody else is
  * at work on is refused.
- * Throws FormatError where the run has to wait for others or its files are of another experiment, DeviceError where it is taken.
+ * Throws FormatError where the run has to wait for others, its files are of another experiment or this is another version than the one
+ * that laid it out, DeviceError where it is taken.
  */
 export async function perform(opened: Opened, run: RunEntry, around: Around): Promise<Outcome> {
   const { store, device, tell, watch, every } = around;
   const { key, seed } = run;
   if (await readRecord(store, key, opened.id)) return "was done";
+  const [own, wanted] = [around.versions.biform, opened.experiment.versions.biform];
+  if (own !== wanted)
+    throw new FormatError(
+      `${opened.file}: ${key}: got biform ${own} here, expected ${wanted}, which laid the experiment out; do the run with that version`,
+    );
   const rate = run.rate === "best" ? await findRate(opened, run, store) : run.rate;
   const matched = opened.matched.get(run.variant)!;
   const claim = await Claim.take(store, key, tell, around.pulse);

@@ -15,6 +15,7 @@ interface Task {
 export function processesEngine(count: number, call: Call): Engine {
   const waiting = new Map<string, Task>();
   const running = new Map<string, ChildProcess>();
+  const ended = new Set<string>();
   const failed = new Map<string, string>();
   let ending = false;
 
@@ -46,9 +47,11 @@ export function processesEngine(count: number, call: Call): Engine {
     };
     child.on("error", (error) => end(error.message, false));
     child.on("close", (code, signal) => {
-      if (code === 0) return end(undefined, false);
-      const said = last.trim().split("\n").at(-1) ?? "";
-      end(signal ? `its process was ended by ${signal}` : `it ended with ${code}: ${said}`, signal !== null);
+      if (code === 0) {
+        ended.add(key);
+        return end(undefined, false);
+      }
+      end(signal ? `its process was ended by ${signal}` : `it ended with ${code}: ${reasonOf(last)}`, signal !== null);
     });
   };
 
@@ -59,13 +62,14 @@ export function processesEngine(count: number, call: Call): Engine {
     async submit(list, keys) {
       for (const key of keys) {
         failed.delete(key);
+        ended.delete(key);
         waiting.set(key, { words: taskWords(call, key), tries: 0 });
       }
       startNext();
       return String(list);
     },
     async look() {
-      return { waiting: new Set(waiting.keys()), running: new Set(running.keys()), failed: new Map(failed) };
+      return { waiting: new Set(waiting.keys()), running: new Set(running.keys()), ended, failed: new Map(failed) };
     },
     async cancel() {
       ending = true;
@@ -75,4 +79,11 @@ export function processesEngine(count: number, call: Call): Engine {
       await Promise.all(ended);
     },
   };
+}
+
+/** The line that says why a process ended: its last one, or of a crash the error's. */
+function reasonOf(said: string): string {
+  const lines = said.trim().split("\n");
+  const crashed = /^Node\.js v/.test(lines.at(-1)!);
+  return (crashed ? lines.findLast((line) => /^\w*Error\b/.test(line)) : undefined) ?? lines.at(-1)!;
 }

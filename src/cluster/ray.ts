@@ -2,7 +2,7 @@ import { request as httpRequest, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { z } from "zod";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
-import { type Call, type Engine, type Job, taskWords } from "./engine.ts";
+import { type Call, type Engine, type Job, nothingHeld, type Sorting, taskWords } from "./engine.ts";
 
 /** Where Ray's head listens for jobs unless told otherwise (Ray Jobs REST API). */
 const ADDRESS = "http://127.0.0.1:8265";
@@ -71,7 +71,7 @@ export function rayEngine(address: string | undefined, options: ReadonlyMap<stri
       return answer.data.submission_id;
     },
     async look(jobs) {
-      const held = { waiting: new Set<string>(), running: new Set<string>(), failed: new Map<string, string>() };
+      const held = nothingHeld();
       for (const job of jobs) await lookAt(root, job, held);
       return held;
     },
@@ -82,11 +82,7 @@ export function rayEngine(address: string | undefined, options: ReadonlyMap<stri
 }
 
 /** Ray says of a job, and not of its tasks, whether it is at work; those tell in its log how they ended. */
-async function lookAt(
-  root: string,
-  { id, keys }: Job,
-  { running, failed }: { running: Set<string>; failed: Map<string, string> },
-): Promise<void> {
+async function lookAt(root: string, { id, keys }: Job, { running, ended: well, failed }: Sorting): Promise<void> {
   const path = `/api/jobs/${encodeURIComponent(id)}`;
   const found = jobSchema.safeParse(await ask(root, path, {}, [404]));
   // A head that began anew knows none of its old jobs: their runs are lost, and go on from their checkpoints.
@@ -98,7 +94,8 @@ async function lookAt(
     const end = ended.get(key);
     if (end) {
       // 130: it was told to end, and saved.
-      if (end.code !== 0 && end.code !== 130) failed.set(key, `it ended with ${end.code}: ${end.said}`);
+      if (end.code === 0) well.add(key);
+      else if (end.code !== 130) failed.set(key, `it ended with ${end.code}: ${end.said}`);
     } else if (status === "PENDING" || status === "RUNNING") running.add(key);
     else if (status === "FAILED" && ended.size === 0)
       failed.set(key, `Ray says: ${(message ?? "the job failed").trim().split("\n").at(-1)}`);

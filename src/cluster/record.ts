@@ -14,6 +14,7 @@ const record = z.object({
   seed: z.int().positive(),
   rate,
   loss: z.number().nullable(),
+  accuracy: z.number().min(0).max(1).optional(),
   training: curve,
   heldOut: curve,
   tokensPerSecond: rate,

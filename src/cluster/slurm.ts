@@ -1,5 +1,5 @@
 import { DeviceError, ShapeError } from "../tensor/error.ts";
-import { type Call, type Engine, type Held, type Job, taskLine } from "./engine.ts";
+import { type Call, type Engine, type Held, type Job, nothingHeld, taskLine } from "./engine.ts";
 import { placesOf } from "./place.ts";
 import { call } from "./shell.ts";
 
@@ -22,7 +22,7 @@ const waitingStates = new Set([
 ]);
 const runningStates = new Set(["RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"]);
 /** States that are the machine's or the limit's doing: the run goes on from its checkpoint if it is handed over again. */
-const lostStates = new Set(["NODE_FAIL", "PREEMPTED", "TIMEOUT", "BOOT_FAIL", "COMPLETED", "REVOKED"]);
+const lostStates = new Set(["NODE_FAIL", "PREEMPTED", "TIMEOUT", "BOOT_FAIL", "REVOKED"]);
 
 /** Slurm: job arrays through sbatch, their states through sacct (or squeue where accounting is off). Options are sbatch's own. */
 export function slurmEngine(options: ReadonlyMap<string, string>, task: Call): Engine {
@@ -94,7 +94,7 @@ const unless = (known: RegExp) => (error: unknown) => {
  * told to save before its limit ends with 130, and is no failure.
  */
 export function read(jobs: readonly Job[], lines: readonly (readonly string[])[]): Held {
-  const [waiting, running, failed] = [new Set<string>(), new Set<string>(), new Map<string, string>()];
+  const held = nothingHeld();
   const byId = new Map(jobs.map((job) => [job.id, job]));
   for (const [name = "", state = "", exit = ""] of lines) {
     const [, id = "", places = ""] = /^(\d+)_(.+)$/.exec(name) ?? [];
@@ -105,14 +105,15 @@ export function read(jobs: readonly Job[], lines: readonly (readonly string[])[]
     for (const place of placesOf(places.replace(/^\[|(%\d+)?\]$/g, ""))) {
       const key = job.keys[place];
       if (key === undefined) continue;
-      if (waitingStates.has(word)) waiting.add(key);
-      else if (runningStates.has(word)) running.add(key);
+      if (waitingStates.has(word)) held.waiting.add(key);
+      else if (runningStates.has(word)) held.running.add(key);
+      else if (word === "COMPLETED") held.ended.add(key);
       else if (!lostStates.has(word) && !exit.startsWith("130:"))
-        failed.set(
+        held.failed.set(
           key,
           `Slurm says ${state}${exit ? ` (exit ${exit})` : ""}; its words are in slurm-${id}-${place}.txt`,
         );
     }
   }
-  return { waiting, running, failed };
+  return held;
 }

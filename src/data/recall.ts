@@ -20,8 +20,10 @@ export interface RecallSizes {
  * `length` of a row must be at least 2 * pairs + queries; what is longer is filler between the queries.
  * Errors: ShapeError for sizes that do not fit. Source: Arora et al., "Zoology" (2023), arXiv 2312.04927, section 3.
  */
-export function recallSource(seed: number, sizes: Partial<RecallSizes> = {}): Source {
-  const { vocabulary = 64, pairs = 8, queries = pairs } = sizes;
+export function recallSource(
+  seed: number,
+  { vocabulary = 64, pairs = 8, queries = pairs }: { readonly [size in keyof RecallSizes]?: number | undefined } = {},
+): Source {
   const keys = Math.floor((vocabulary - 1) / 2);
   for (const [name, n] of Object.entries({ vocabulary, pairs, queries }))
     if (!Number.isSafeInteger(n) || n < 1)

@@ -75,6 +75,11 @@ export function tickTime(seconds: number): string {
   return seconds < 1 ? time(seconds) : `${Number(seconds.toPrecision(3))} s`;
 }
 
+/** A share in hundredths: 99.3 %. */
+export function percent(share: number | null): string {
+  return share === null ? "–" : `${(100 * share).toFixed(1)} %`;
+}
+
 /** A power of ten in one line: 3.1e-15. */
 export function scientific(value: number): string {
   return value === 0 ? "0" : value.toExponential(1);

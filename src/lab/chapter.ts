@@ -1,9 +1,21 @@
 /** What a report on a comparison says, as HTML: words first, then pictures, then every fact. Made in a browser or on a server. */
 
 import { escapeHtml, facts, figure, grid, nameHtml, section, stackLines } from "../draw/html.ts";
-import { bytes, compact, context, decimals, duration, loss, scientific, whole, withSign } from "../draw/quantity.ts";
-import { differences, lossAgainstCache, lossCurves } from "./picture.ts";
+import {
+  bytes,
+  compact,
+  context,
+  decimals,
+  duration,
+  loss,
+  percent,
+  scientific,
+  whole,
+  withSign,
+} from "../draw/quantity.ts";
+import { differences, lossCurves } from "./picture.ts";
 import type { Comparison, VariantResult } from "./result.ts";
+import { accuracyAgainstCache, lossAgainstCache } from "./scatter.ts";
 import { halfWidth } from "./statistics.ts";
 import { decodeTime, memoryAgainstContext } from "./tradeoff.ts";
 import { fastest, rank, verdict } from "./verdict.ts";
@@ -36,10 +48,7 @@ function overview(result: Comparison): string {
           whole(variant.cacheValuesPerTokenPerLayer),
           variant.cacheBytes === undefined ? "" : `${bytes(variant.cacheBytes)}/token`,
         ),
-        stackLines(
-          intervalText(variant.loss, 4),
-          variant.bitsPerByte ? `${loss(variant.bitsPerByte.mean, 3)} bits/byte` : "",
-        ),
+        stackLines(intervalText(variant.loss, 4), besideLoss(variant)),
         variant === best ? "lowest" : against,
         compact(variant.trainFlops),
         compact(variant.train.tokensPerSecond),
@@ -63,6 +72,12 @@ function overview(result: Comparison): string {
   return `${grid("All variants side by side", heads, rows)}<p class="soft">${note}</p>`;
 }
 
+/** The same loss as others count it, or of a task the share of right answers. */
+function besideLoss({ bitsPerByte, accuracy }: VariantResult): string {
+  if (bitsPerByte) return `${loss(bitsPerByte.mean, 3)} bits/byte`;
+  return accuracy ? `${percent(accuracy.mean)} right` : "";
+}
+
 function quality(result: Comparison, document: Document): string {
   const { best } = rank(result);
   const figures = [
@@ -71,6 +86,13 @@ function quality(result: Comparison, document: Document): string {
       "Loss against cache",
       "Lower left is better. Bars: 95 % interval of each mean. Runs are paired by seed, so two variants can differ although their bars overlap: the differences tell. Points of equal cache stand side by side.",
       (canvas) => lossAgainstCache(result, canvas),
+      result.variants.length >= MANY,
+    ),
+    figure(
+      document,
+      "Right answers against cache",
+      "Upper left is better. Bars: 95 % interval of each mean over the seeds, as far as shares go.",
+      (canvas) => accuracyAgainstCache(result, canvas),
       result.variants.length >= MANY,
     ),
     figure(

@@ -1,105 +1,11 @@
-/** The pictures of what a variant is worth: its loss. Each is undefined where the result holds nothing to draw. */
+/** Pictures of losses: how they differ and how they fell. Each is undefined where the result holds nothing to draw. */
 import * as Plot from "@observablehq/plot";
-import { type Axis, around, decades, pixels, powers, round, tickDigits, valueAt } from "../draw/axis.ts";
-import {
-  axisX,
-  axisY,
-  type Canvas,
-  draw,
-  endLabels,
-  lineHeight,
-  margins,
-  scale,
-  short,
-  textWidth,
-} from "../draw/canvas.ts";
+import { type Axis, around, round, tickDigits } from "../draw/axis.ts";
+import { axisX, axisY, type Canvas, draw, endLabels, margins, scale, short, textWidth } from "../draw/canvas.ts";
 import { colour, dash, symbol } from "../draw/colour.ts";
-import { type Box, place, spread } from "../draw/label.ts";
-import { bytes, loss, withSign } from "../draw/quantity.ts";
+import { loss, withSign } from "../draw/quantity.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { rank } from "./verdict.ts";
-
-/** Where a state of fixed size is among the variants, caches are compared at this many tokens instead of per token. */
-const LONG = 4096;
-
-/** Loss against cache bytes: a point per variant with the interval of its mean. */
-export function lossAgainstCache({ variants }: Comparison, canvas: Canvas): SVGSVGElement | undefined {
-  const inBytes = variants.every(({ cacheBytes }) => cacheBytes !== undefined);
-  const long = inBytes && variants.some(({ stateBytes }) => stateBytes);
-  const unit = long ? `at ${LONG} tokens, state included` : "per token";
-  const shown = variants.flatMap(({ spec, loss, cacheBytes, stateBytes, cacheValuesPerTokenPerLayer }, index) => {
-    const size = long ? LONG * cacheBytes! + stateBytes! : inBytes ? cacheBytes! : cacheValuesPerTokenPerLayer;
-    const { mean } = loss;
-    if (mean === null || size <= 0) return [];
-    return [{ index, spec, name: short(spec), size, mean, low: loss.low ?? mean, high: loss.high ?? mean }];
-  });
-  if (shown.length === 0) return undefined;
-  // Many variants get room for their names, and stand so near each other that the axis stays true.
-  const crowd = Math.max(0, shown.length - 9);
-  const height = 340 + 16 * crowd;
-  const length = canvas.width - 68;
-  const free = Math.min(0.36 * length, 12 + Math.max(...shown.map(({ name }) => textWidth(name))));
-  const x = decades(
-    shown.map(({ size }) => size),
-    free,
-    length,
-  );
-  const y = around(
-    shown.flatMap(({ low, high }) => [low, high]),
-    0.12,
-    height - 84,
-  );
-  // Variants of equal cache would cover each other: they stand side by side instead, as near as can be told apart.
-  const across = spread(
-    shown.map(({ size }) => pixels(x, size)),
-    crowd ? 4 : 15,
-    8,
-    x.length - 8,
-  );
-  const down = (value: number) => y.length - pixels(y, value);
-  const points = shown.map(({ name, low, high, mean }, at) => {
-    const box: Box = { left: across[at]! - 6, right: across[at]! + 6, top: down(high) - 4, bottom: down(low) + 4 };
-    return { x: across[at]!, y: down(mean), box, width: textWidth(name) };
-  });
-  const places = place(points, lineHeight, { left: 0, right: x.length, top: 0, bottom: y.length });
-  const marks = shown.flatMap(({ index, spec, name, size, low, high, mean }, at) => {
-    const [left, centre, right] = [-4, 0, 4].map((shift) => valueAt(x, across[at]! + shift));
-    const [label, stroke] = [places[at]!, colour(index)];
-    const told = `${spec}: loss ${loss(mean, 4)}, ${inBytes ? bytes(size) : `${size} values`} ${unit}`;
-    return [
-      Plot.ruleX([centre], { x: centre!, y1: low, y2: high, stroke, strokeWidth: 2 }),
-      ...(low < high ? [Plot.ruleY([low, high], { x1: left!, x2: right!, stroke, strokeWidth: 2 })] : []),
-      Plot.dot([mean], { x: centre!, y: mean, r: 5, symbol: symbol(index), fill: stroke, title: () => told }),
-      Plot.text([name], {
-        x: valueAt(x, label.x),
-        y: valueAt(y, y.length - label.y),
-        text: () => name,
-        textAnchor: label.anchor,
-        fontWeight: 600,
-        fill: "currentColor",
-        stroke: "var(--paper)",
-        strokeWidth: 3,
-      }),
-    ];
-  });
-  const [ticks, losses] = [powers(x, x.length / 60), round(y, 45)];
-  const name = inBytes ? `cache ${unit}, all layers →` : "cache values per token and layer →";
-  const words = {
-    title: `Held-out loss against cache ${unit}`,
-    description: "A point per variant; the bar is the 95 % interval of its mean over the seeds. Lower left is better.",
-  };
-  return draw(canvas, words, {
-    height,
-    ...margins,
-    x: scale(x),
-    y: scale(y),
-    marks: [
-      ...axisY(y, "↑ held-out loss, nats per token", (value) => loss(value, tickDigits(losses)), losses),
-      ...axisX(name, inBytes ? bytes : String, ticks),
-      ...marks,
-    ],
-  });
-}
 
 /** Each variant's loss minus the best one's, paired by seed, with its interval: what the verdict rests on. */
 export function differences(result: Comparison, canvas: Canvas): SVGSVGElement | undefined {

@@ -22,10 +22,17 @@ const curve = z
   .refine(({ steps, losses }) => steps.length === losses.length, "as many losses as steps")
   .describe("Loss in nats per token after each of the listed steps");
 
+const share = z
+  .number()
+  .min(0)
+  .max(1)
+  .describe("Held-out targets that are the likeliest of all ids, of all that are counted; where the data are a task");
+
 const seed = z.strictObject({
   seed: z.int(),
   loss: z.number().nullable().describe("Held-out loss after the last step, nats per token; null: diverged"),
   bitsPerByte: z.number().optional(),
+  accuracy: share.optional(),
   training: curve.optional(),
   heldOut: curve.optional(),
 });
@@ -54,6 +61,7 @@ const variant = z.strictObject({
   seeds: z.array(seed).min(1),
   loss: interval.describe("Held-out loss over the seeds, nats per token"),
   bitsPerByte: interval.optional(),
+  accuracy: interval.optional().describe("Over the seeds; ends may lie beyond 0 and 1"),
   versus: interval
     .extend({ spec: z.string() })
     .optional()

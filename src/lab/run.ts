@@ -2,6 +2,7 @@
 import type { Source } from "../data/source.ts";
 import { measure, type Speeds } from "../measure/measure.ts";
 import type { Device } from "../tensor/tensor.ts";
+import { heldOutAccuracy } from "../train/step.ts";
 import { type Curve, type TrainHooks, train } from "../train/train.ts";
 import { writeSample } from "./continuation.ts";
 import type { Matched } from "./match.ts";
@@ -12,6 +13,8 @@ export interface RunRecord {
   readonly seed: number;
   readonly rate: number;
   readonly loss: number | null;
+  /** The share of held-out targets that are the likeliest, where the data are a task and no text. */
+  readonly accuracy?: number | undefined;
   readonly training: Curve;
   readonly heldOut: Curve;
   readonly tokensPerSecond: number;
@@ -37,15 +40,18 @@ export async function performRun(
   const { model, weights, loss, training, heldOut, tokensPerSecond } = result;
   try {
     if (!result.complete) return undefined;
+    const { batch: count, length, heldOutBatches: batches } = run;
+    const accuracy =
+      source.bytesPerToken === undefined && loss !== null
+        ? await heldOutAccuracy(model, weights, source, { batches, count, length })
+        : undefined;
     const first = seed === 1;
     const sample =
-      first && source.bytesPerToken !== undefined
-        ? await writeSample(model, weights, source, settings.goal.length)
-        : null;
+      first && source.bytesPerToken !== undefined ? await writeSample(model, weights, source, length) : null;
     const { contexts, rounds } = settings;
     const speeds = first ? await measure(model, weights, contexts, { rounds, signal: hooks.signal }) : null;
     if (hooks.signal.aborted && speeds) return undefined;
-    return { seed, rate, loss, training: thin(training, 200), heldOut, tokensPerSecond, sample, speeds };
+    return { seed, rate, loss, accuracy, training: thin(training, 200), heldOut, tokensPerSecond, sample, speeds };
   } finally {
     for (const t of weights.values()) t.free();
   }

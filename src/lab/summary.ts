@@ -45,6 +45,7 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
   const bits = (loss: number) => loss / Math.LN2 / perByte!;
   const losses = records.flatMap((r) => (r.loss === null ? [] : [r.loss]));
   const whole = losses.length === records.length;
+  const accuracies = records.flatMap(({ accuracy }) => (accuracy === undefined ? [] : [accuracy]));
   const nothing = { mean: null, low: null, high: null };
   const speeds = records.find((r) => r.speeds)?.speeds;
   const { g, h, n, r, v, c, q, o, d } = m.model.layers[0]!.attention.sizes;
@@ -67,11 +68,13 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
       seed: record.seed,
       loss: record.loss,
       ...(perByte && record.loss !== null ? { bitsPerByte: bits(record.loss) } : {}),
+      ...(record.accuracy === undefined ? {} : { accuracy: record.accuracy }),
       training: record.training,
       heldOut: record.heldOut,
     })),
     loss: whole ? meanInterval(losses) : nothing,
     ...(perByte ? { bitsPerByte: whole ? meanInterval(losses.map(bits)) : nothing } : {}),
+    ...(accuracies.length === records.length ? { accuracy: meanInterval(accuracies) } : {}),
     train: { tokensPerSecond: rates[rates.length >> 1]! },
     prefill: speeds?.prefill ?? [],
     decode: speeds?.decode ?? [],

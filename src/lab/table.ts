@@ -1,5 +1,5 @@
 /** The table a terminal shows at the end of a comparison: plain text, at most 100 columns, a legend below. */
-import { compact, context, decimals, loss } from "../draw/quantity.ts";
+import { compact, context, decimals, loss, percent } from "../draw/quantity.ts";
 import { clip, tableWidth, toAscii, wrapNote } from "../draw/text.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { halfWidth } from "./statistics.ts";
@@ -49,6 +49,7 @@ export function table(result: Comparison): string {
   const prefills = result.variants.map(({ prefill }) => fastest(prefill, ({ tokens }) => tokens));
   const decodes = result.variants.map(({ decode }) => fastest(decode, ({ context }) => context));
   const withBits = result.variants.some(({ bitsPerByte }) => bitsPerByte !== undefined);
+  const withAccuracy = result.variants.some(({ accuracy }) => accuracy !== undefined);
   const rows = standings.map((standing, index) => {
     const { variant } = standing;
     const [prefill, decode] = [prefills[index], decodes[index]];
@@ -57,6 +58,7 @@ export function table(result: Comparison): string {
       compact(variant.cacheValuesPerTokenPerLayer),
       lossCell(standing, best, digits),
       ...(withBits ? [variant.bitsPerByte ? loss(variant.bitsPerByte.mean, 3) : "–"] : []),
+      ...(withAccuracy ? [percent(variant.accuracy?.mean ?? null).replace(" %", "")] : []),
       compact(variant.train.tokensPerSecond),
       prefill ? compact(prefill.tokensPerSecond) : "–",
       decode ? compact(decode.tokensPerSecond) : "–",
@@ -68,6 +70,7 @@ export function table(result: Comparison): string {
     ["cache", "/token", "/layer"],
     ["", "loss", "nats/token"],
     ...(withBits ? [["", "bits", "/byte"]] : []),
+    ...(withAccuracy ? [["", "right", "%"]] : []),
     ["", "train", "tok/s"],
     ["prefill", "tok/s", atLength(prefills.map((entry) => entry?.tokens))],
     ["decode", "tok/s", atLength(decodes.map((entry) => entry?.context))],

@@ -5,7 +5,8 @@ import { forward, type Weights } from "../model/transformer.ts";
 import { countFlops } from "../ops/flops.ts";
 import { crossEntropy } from "../ops/loss/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
-import { scope } from "../tensor/tensor.ts";
+import type { Numbers } from "../tensor/device.ts";
+import { scope, type Tensor } from "../tensor/tensor.ts";
 import type { Optimiser } from "./optimiser.ts";
 
 const positions = new Map<string, Int32Array>();
@@ -24,8 +25,11 @@ export function positionsFor({ count, length }: Batch): Int32Array {
 
 /** Mean loss of a batch in nats per counted token, recorded where a tape runs. */
 export function lossOf(model: Model, weights: Weights, batch: Batch) {
-  const run = { positions: positionsFor(batch), batch: batch.count };
-  return crossEntropy(forward(model, weights, batch.ids, run), batch.targets);
+  return crossEntropy(logitsOf(model, weights, batch), batch.targets);
+}
+
+function logitsOf(model: Model, weights: Weights, batch: Batch): Tensor {
+  return forward(model, weights, batch.ids, { positions: positionsFor(batch), batch: batch.count });
 }
 
 /** One step of training in place: the loss before it, read back last so that the device never waits, and the FLOPs of its gradients. */
@@ -46,6 +50,36 @@ export async function trainStep(
   const [loss = Number.NaN] = await value.read();
   value.free();
   return { loss, flops };
+}
+
+/** The share of counted held-out targets that are the likeliest of all ids, over the same batches as the loss. */
+export async function heldOutAccuracy(
+  model: Model,
+  weights: Weights,
+  source: Source,
+  { batches, count, length }: { batches: number; count: number; length: number },
+): Promise<number> {
+  const { device } = weights.get("embed")!;
+  let right = 0;
+  let counted = 0;
+  for (const batch of source.heldOut(batches, count, length)) {
+    const logits = scope(device, () => logitsOf(model, weights, batch));
+    const numbers = await logits.read();
+    logits.free();
+    batch.targets.forEach((target, row) => {
+      if (target < 0) return;
+      counted++;
+      const [from, to] = [row * model.vocabulary, (row + 1) * model.vocabulary];
+      if (likeliest(numbers.subarray(from, to)) === target) right++;
+    });
+  }
+  return right / counted;
+}
+
+function likeliest(logits: Numbers): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+  return best;
 }
 
 /** Mean held-out loss in nats per counted token, over the same batches on every call. */

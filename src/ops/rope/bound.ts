@@ -1,11 +1,13 @@
 /**
  * The least rotary base, to three digits, with which closeness of meaning raises a score at every distance below `length`: with r
  * rotary dims beside n plain ones and base b, sum over pairs of cos(m b^(-2i/r)) plus n / 2 is at least 0 for all m < length.
- * 1 where half the dims or more are plain, since then it always is. Larger bases may fail again: what holds is no interval.
+ * 1 where half the dims or more are plain, since then it always is; undefined where no base does, since the quickest pair is alone
+ * and turns a radian a token whatever the base. Larger bases may fail again: what holds is no interval.
  * Source: kexue.fm/archives/10122; Xu et al., "Base of RoPE Bounds Context Length" (arXiv 2405.14591).
  */
-export function leastBase(length: number, rotary: number, plain = 0): number {
+export function leastBase(length: number, rotary: number, plain = 0): number | undefined {
   if (plain >= rotary) return 1;
+  if (!baseHolds(Number.POSITIVE_INFINITY, length, rotary, plain)) return undefined;
   for (let digit = 100, power = 0.01; ; ) {
     const base = Number((digit * power).toPrecision(3));
     if (baseHolds(base, length, rotary, plain)) return base;

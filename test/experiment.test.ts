@@ -1,0 +1,78 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { parseComparison } from "../src/lab/result.ts";
+import { biform as commanded } from "./fixture/command.ts";
+
+// An experiment through the front door: laid out, done here and by processes, and put together.
+
+const scratch = mkdtempSync(join(tmpdir(), "biform-experiment-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const biform = (...words: string[]) => commanded(scratch, words);
+const study = (
+  "--variants MHA,MLA --seeds 2 --steps 4 --width 16 --heads 2 --layers 1 --batch 2 --evaluations 1 " +
+  "--held-out 2 --data copying --items 3 --vocabulary 9 --length 8 --contexts 8"
+).split(" ");
+
+/** What decides nothing but the time it took is left out. */
+function losses(name: string) {
+  const { variants } = parseComparison(JSON.parse(readFileSync(join(scratch, name), "utf8")));
+  return variants.map(({ spec, seeds, accuracy }) => ({ spec, seeds, accuracy }));
+}
+
+test("is laid out, done run by run and by processes, and collected: losses are those of a comparison, bit for bit", async () => {
+  const laid = await biform("compare", ...study, "--experiment", "study.json");
+  expect(laid).toEqual({ status: 0, stdout: "", stderr: "study.json: 4 runs, v0-MHA-s1, v1-MLA-s1, v0-MHA-s2, ...\n" });
+  const none = await biform("compare", "--collect", "study.json");
+  expect(none.status).toBe(1);
+  expect(none.stderr).toMatch(/study\.json: got no finished run in .*study\.runs, expected one at least/);
+
+  // By its key and by its place, one after the other.
+  expect((await biform("compare", "--run", "study.json", "v1-MLA-s2", "0", "--threads", "1")).status).toBe(0);
+  const again = await biform("compare", "--run", "study.json", "v1-MLA-s2", "--threads", "1");
+  expect(again.status).toBe(0);
+  expect(again.stderr).toMatch(/v1-MLA-s2: was done before, in .*study\.runs/);
+  const some = await biform("compare", "--collect", "study.json", "--json", "some.json");
+  expect(some.stderr).toContain("2 of 4 runs have finished; v1-MLA-s1, v0-MHA-s2 have not");
+  expect(losses("some.json").map(({ seeds }) => seeds.map(({ seed }) => seed))).toEqual([[1], [2]]);
+
+  const whole = await biform(
+    ...["compare", "--run", "study.json", "--on", "processes:2", "--threads", "1"],
+    ...["--json", "whole.json", "--picture", "whole.svg"],
+  );
+  expect(whole.stderr).toContain("2 of 4 runs handed to processes");
+  expect(whole).toMatchObject({ status: 0, stdout: expect.stringMatching(/ right [\s\S]*picture: whole\.svg/) });
+  await biform("compare", ...study, "--threads", "1", "--json", "local.json");
+  expect(losses("whole.json")).toEqual(losses("local.json"));
+  for (const { accuracy } of losses("local.json")) expect(accuracy!.mean).toBeGreaterThanOrEqual(0);
+  expect(readFileSync(join(scratch, "whole.svg"), "utf8")).toMatch(/<svg[\s\S]*right answers, %[\s\S]*MLA/);
+});
+
+test.each([
+  [["--experiment", "other.json", "--minutes", "1"], /--experiment: got a budget in minutes or a demo/],
+  [["--run", "study.json"], /--run: got no keys, expected those of the runs/],
+  [["--run", "study.json", "v7-MHA-s1"], /got run v7-MHA-s1, expected 0 to 3 or a key such as v0-MHA-s1/],
+  [["--run", "study.json", "4"], /got run 4, expected 0 to 3/],
+  [["--run", "study.json", "0", "--on", "slurm"], /--run: got 0 and --on/],
+  [["--run", "nothing.json", "0"], /nothing\.json/],
+  [["--run", "torn.json", "0"], /torn\.json/],
+  [["--run", "newer.json", "0"], /newer\.json: .*format/],
+  [["--collect", "study.json", "--run", "study.json"], /got --run and --collect, expected one/],
+  [["--on", "processes:2"], /--on: got processes:2 without --experiment FILE or --run FILE/],
+  [["--run", "study.json", "--on", "pbs"], /--on: got pbs, expected processes:N, slurm, ray/],
+  [["--collect", "study.json", "--out", "s3://UP"], /s3:\/\//],
+  [["--data", "copying", "--items", "0"], /--items: got "0"/],
+  [["--data", "copying", "--items", "80"], /copying: got rows of 128 tokens, expected at least 160/],
+  [["--data", "copying", "--vocabulary", "2"], /copying: got vocabulary 2, expected a whole number of at least 3/],
+] as const)("compare %j says in a line what is wrong", async (words, message) => {
+  await biform("compare", ...study, "--experiment", "study.json");
+  const text = readFileSync(join(scratch, "study.json"), "utf8");
+  writeFileSync(join(scratch, "torn.json"), text.slice(0, text.length >> 1));
+  writeFileSync(join(scratch, "newer.json"), text.replace("biform experiment 1", "biform experiment 2"));
+  const { status, stderr } = await biform("compare", ...words);
+  expect(stderr).toMatch(message);
+  expect(status).toBe(1);
+  expect(stderr).not.toMatch(/^\s+at /m);
+});
