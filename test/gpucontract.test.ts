@@ -13,7 +13,7 @@ afterAll(() => {
 
 /** Contractions at sizes that the law of einsum does not draw: one for each kernel and way to read, with borders that fill no tile. */
 const cases = [
-  { what: "large tiles", spec: "t d, d w -> t w", sizes: { t: 1000, d: 20, w: 1030 } },
+  { what: "large tiles", spec: "b t d, b d w -> b t w", sizes: { b: 16, t: 130, d: 20, w: 133 } },
   { what: "sums in parts", spec: "t d, t w -> d w", sizes: { t: 1100, d: 40, w: 70 } },
   { what: "few rows along rows of b", spec: "t d, w d -> t w", sizes: { t: 3, d: 100, w: 1026 } },
   { what: "few rows of each head", spec: "t h d, h w d -> t h w", sizes: { t: 2, h: 3, d: 36, w: 10 } },

@@ -6,13 +6,14 @@ import { buildModel } from "../src/model/build.ts";
 import type { FeedForward, Routing } from "../src/model/model.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 import { initialWeights } from "../src/train/initial.ts";
-import { openGpu } from "./fixture/gpu.ts";
+import { openGpu, uncompiled } from "./fixture/gpu.ts";
 
 // What a token costs a GPU beside its arithmetic: launches, submissions, reads and shaders to wait for, counted. The table is that
 // of bench/README.md.
 const gpu = await openGpu({ poison: false });
+const counting = await openGpu({ poison: false, gpu: await uncompiled() });
 afterAll(() => {
-  if (typeof gpu !== "string") gpu.close();
+  for (const each of [gpu, counting]) if (typeof each !== "string") each.close();
 });
 
 /** Most launches of a layer and token by attention (and a dense half, or experts), over a cache long enough that its keys are gone through in pieces. */
@@ -40,7 +41,8 @@ const routing: Routing = { scores: "sigmoid", perToken: 2, groups: 1, perGroup: 
 const feed: FeedForward = { kind: "experts", f: 32, x: 8, shared: 64, routing };
 const prompt = Int32Array.from({ length: 400 }, (_, i) => i % 300);
 
-if (typeof gpu === "string") test.skip(`launches on WebGPU, since ${gpu}`, () => {});
+if (typeof gpu === "string" || typeof counting === "string")
+  test.skip(`launches on WebGPU, since ${[gpu, counting].find((each) => typeof each === "string")}`, () => {});
 else {
   describe("launches of a layer and decoded token on WebGPU", () => {
     test.each(most)("%s: at most as many as asked", (_name, spec, form, cache, half, launches) => {
@@ -50,12 +52,12 @@ else {
           half === "experts" ? { ...dense, layers: dense.layers.map((layer) => ({ ...layer, feed })) } : dense;
         let found = 0;
         // Nothing runs: what would be launched is counted.
-        void gpu.rehearse(() => {
-          const session = new Session(model, initialWeights(model, gpu, 1), { cache });
+        void counting.rehearse(() => {
+          const session = new Session(model, initialWeights(model, counting, 1), { cache });
           session.append(prompt, { form, logits: "last" });
-          const before = gpu.counts.launches;
+          const before = counting.counts.launches;
           session.append(prompt.subarray(0, 1), { form, logits: "last" });
-          found = gpu.counts.launches - before;
+          found = counting.counts.launches - before;
         });
         return found;
       };

@@ -87,8 +87,10 @@ describe("a packed model", () => {
     try {
       const { model, weights } = await loadModel(file, device, { weights: "packed" });
       expect(weights.get("layers.0.feed.wDown")!.packing!.format).toBe(type);
+      // In float64 its forms are one function (see test/law).
+      const expected = await logits(model, exact.weights, formsOf(model)[0]!);
       for (const form of formsOf(model)) {
-        const [got, expected] = [await logits(model, weights, form), await logits(model, exact.weights, form)];
+        const got = await logits(model, weights, form);
         expect(got).toHaveLength(expected.length);
         expect(apart(got, expected)).toBeLessThan(limit);
       }

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { layers } from "../scripts/imports.ts";
+import { presetConfig } from "../src/checkpoint/preset.ts";
+import { writeSampleGguf } from "../src/checkpoint/sample.ts";
 
 const root = join(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
@@ -15,13 +17,20 @@ function code(words: string): string {
   return found[0]!;
 }
 
-/** What a program prints that imports the library from its sources. */
-function run(program: string): string {
-  const library = new URL("../src/index.ts", import.meta.url).href;
-  const text = program.replace('"biform"', JSON.stringify(library));
+/** What programs print that import the library from its sources: each by itself, but in one process, which reads these once. */
+function run(...programs: readonly string[]): string[] {
+  const library = JSON.stringify(new URL("../src/index.ts", import.meta.url).href);
+  const mark = "-- next --\n";
+  const blocks = programs.map((program) => {
+    const text = program.replace(/^import (\{.*?\}) from "biform";/m, `const $1 = await import(${library});`);
+    expect(text).toContain("await import");
+    return `{${text}}`;
+  });
+  const text = blocks.join(`\nprocess.stdout.write(${JSON.stringify(mark)});\n`);
   // As the command line does, it finds the sources as Node has read them once.
   const env = { ...process.env, NODE_COMPILE_CACHE: join(root, "node_modules/.cache/biform") };
-  return execFileSync(process.execPath, ["--input-type=module-typescript", "-e", text], { encoding: "utf8", env });
+  const args = ["--input-type=module-typescript", "-e", text];
+  return execFileSync(process.execPath, args, { encoding: "utf8", env }).split(mark);
 }
 
 test("the README is short", () => {
@@ -44,23 +53,21 @@ test("the README's nine lines of MLA are its source's own", () => {
   }
 });
 
-test("the README's example runs, and its two forms give one logit", () => {
-  const [expanded, absorbed] = run(code("buildModel"))
-    .trim()
-    .split("\n")
-    .map((line) => line.split(" "));
-  expect(expanded![0]).toBe("expanded");
-  expect(Number(expanded![1])).toBeCloseTo(Number(absorbed![1]), 12);
-  expect(expanded![2]).toBe(absorbed![2]);
-  expect(expanded![3]).not.toBe(absorbed![3]);
-});
-
-test("the README's checkpoint example writes text", () => {
+test("the README's examples run: two forms give one logit, and a checkpoint writes text", async () => {
   const dir = mkdtempSync(join(tmpdir(), "biform-readme-"));
   try {
     const file = join(dir, "model.gguf");
-    execFileSync(process.execPath, [join(root, "bin/biform.js"), "make-model", file], { stdio: "ignore" });
-    const out = run(code("loaded.session").replace('"models/youtu-2b.gguf"', JSON.stringify(file)));
+    await writeSampleGguf(file, presetConfig("deepseek2", "tiny"), { seed: 1, type: "F32" });
+    const load = code("loaded.session").replace('"models/youtu-2b.gguf"', JSON.stringify(file));
+    const [forms = "", out = ""] = run(code("buildModel"), load);
+    const [expanded, absorbed] = forms
+      .trim()
+      .split("\n")
+      .map((line) => line.split(" "));
+    expect(expanded![0]).toBe("expanded");
+    expect(Number(expanded![1])).toBeCloseTo(Number(absorbed![1]), 12);
+    expect(expanded![2]).toBe(absorbed![2]);
+    expect(expanded![3]).not.toBe(absorbed![3]);
     expect(out.length).toBeGreaterThan(40);
     expect(out).toMatch(/\d+ \{\s*prefill: \{ \w+: \d+ \},\s*decode: \{ \w+: \d+ \}\s*\}/);
   } finally {
