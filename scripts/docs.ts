@@ -16,6 +16,7 @@ import { chatBody } from "../src/server/schema/chat.ts";
 import { completionBody } from "../src/server/schema/completion.ts";
 import { responseBody } from "../src/server/schema/response.ts";
 import { apiText } from "./api.ts";
+import { targetTable } from "./conversion/targets.ts";
 import { folderOf, imports, order } from "./imports.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -120,8 +121,9 @@ const blocks: Record<string, () => string> = {
   family: familyTable,
   imports: importPicture,
   parameters: parameterTable,
+  targets: targetTable,
 };
-for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md", "docs/serve.md"]) {
+for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md", "docs/serve.md", "docs/convert.md"]) {
   const text = readFileSync(join(root, path), "utf8").replace(
     /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
     (_, start, name, end) => start + blocks[name]!() + end,

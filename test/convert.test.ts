@@ -7,7 +7,7 @@ import { adjustRanks, compressBySpectrum, covarianceSpectrum } from "../src/conv
 import { multiply, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
 import { type GroupedLayer, groupedLayer, pairRow, readNumbers } from "../src/convert/grouped.ts";
-import { type LatentLayer, projectLatent, standardiseScale } from "../src/convert/latent.ts";
+import { type LatentLayer, projectLatent, shareHeads, standardiseScale } from "../src/convert/latent.ts";
 import {
   distance,
   fillMatrix,
@@ -159,6 +159,15 @@ describe("an exact step keeps the function in every form", () => {
     layers.map((layer) => {
       const whole = foldBiases(keepPairs(layer, allPairs(layer)));
       return projectLatent(whole, leftVectors(whole.latent, whole.latent.rows));
+    }),
+  );
+  law("as GQLA, whose groups share what the latent unfolds to", ({ model }, layers) =>
+    layers.map((layer) => {
+      const whole = foldBiases(keepPairs(layer, allPairs(layer)));
+      const { bias } = model.layers[0]!.attention.sizes;
+      return bias
+        ? whole
+        : shareHeads(projectLatent(whole, leftVectors(whole.latent, whole.latent.rows)), layer.keyGroups);
     }),
   );
   law("by MHA2MLA, where all pairs and the full rank are kept", (_, layers) =>

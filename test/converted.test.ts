@@ -349,6 +349,7 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
   test("a spec that is none", () => {
     expect(readTarget("MLA:c128:r64")).toEqual({ c: 128, r: 64 });
     expect(readTarget("MLA")).toEqual({ c: undefined, r: undefined });
-    expect(() => readTarget("GQA2")).toThrow(/--to: got "GQA2", expected MLA/);
+    expect(readTarget("GQLA:c64")).toEqual({ variant: "GQLA", c: 64 });
+    expect(() => readTarget("GQA2")).toThrow(/--to: got "GQA2", expected MLA or GQLA/);
   });
 });

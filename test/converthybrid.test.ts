@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
 import { openModel } from "../src/checkpoint/open.ts";
+import { presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import { inputsOf } from "../src/convert/moment.ts";
@@ -123,6 +124,42 @@ describe("layers that are no grouped heads stay as they are, and it is said", ()
     expect(target.architecture).toBe("biform");
     expect(farthest((await logitsOf("uneven"))[0]!, (await logitsOf("each"))[0]!)).toBeLessThan(2e-5);
     expect((await readdir(dir)).filter((name) => name.includes("no"))).toEqual([]);
+  });
+});
+
+describe("as GQLA", () => {
+  const shared = { ...exact, variant: "GQLA" } as const;
+  test("is the same function, with unfoldings of groups, in Biform's own format", async () => {
+    await writeSampleFolder(path("grouped"), own("[GQA2-16]"), { seed: 3, type: "F32" });
+    const { target } = await convert("grouped", "gqla", { wanted: shared });
+    expect(target.refused[0]).toMatch(/^deepseek_v3: model_type: got GQLA, expected MLA/);
+    const { model } = await openModel(path("gqla"));
+    expect(model.layers.map(({ attention: { variant, sizes } }) => [variant.name, sizes.g])).toEqual(
+      model.layers.map(() => ["GQLA", 2]),
+    );
+    const before = (await logitsOf("grouped"))[0]!;
+    for (const after of await logitsOf("gqla")) expect(farthest(before, after)).toBeLessThan(2e-5);
+  });
+
+  test("smaller is what MLA is by the same method", async () => {
+    const wanted = { ...shared, method: "biform", c: 20, r: 12 } as const;
+    const look = { text, tokens: 64, length: 32, threads: 1 };
+    await convert("grouped", "small-gqla", { wanted, ...look });
+    await convert("grouped", "small-mla", { wanted: { ...wanted, variant: undefined }, ...look });
+    const [mla, gqla] = [await logitsOf("small-mla"), await logitsOf("small-gqla")];
+    for (const after of gqla) expect(farthest(mla[0]!, after)).toBeLessThan(2e-5);
+  });
+
+  test("is refused where there are biases", async () => {
+    const config = own("[GQA2-16]");
+    await writeSampleFolder(
+      path("biased"),
+      { ...presetConfig("llama", "tiny"), attention_bias: true, hidden_size: config.hidden_size },
+      { seed: 3, type: "F32" },
+    );
+    await expect(convert("biased", "no", { wanted: shared })).rejects.toThrow(
+      /layer 0: got biases, expected none, for which GQLA/,
+    );
   });
 });
 

@@ -47,6 +47,7 @@ interface Options {
 const help = `
 --to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
 latent of 128 numbers and one turned key of 64.
+GQLA is the same whose heads share what the latent unfolds to, as groups did: fewer weights, and a prompt's keys per group.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla, mha2mla and care are these papers' own recipes.
 What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
@@ -65,7 +66,7 @@ Examples:
 export function convertCommand(command: Command): void {
   command
     .argument("<model>", "a folder or a GGUF file")
-    .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck")
+    .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck; or GQLA")
     .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
@@ -101,16 +102,19 @@ export function convertCommand(command: Command): void {
 }
 
 /** Sizes of a spec. Throws FormatError. */
-export function readTarget(spec: string): Readonly<Record<"c" | "r" | "q", number | undefined>> {
-  const match = /^MLA((?::[crq]\d+)*)$/.exec(spec.trim());
+export function readTarget(spec: string): Pick<ConvertOptions["wanted"], "variant" | "c" | "r" | "q"> {
+  const match = /^(MLA|GQLA)((?::[crq]\d+)*)$/.exec(spec.trim());
   if (!match)
-    throw new FormatError(`--to: got ${JSON.stringify(spec)}, expected MLA, or MLA with sizes such as MLA:c128:r64`);
-  const sizes = match[1]!.split(":").filter(Boolean);
+    throw new FormatError(
+      `--to: got ${JSON.stringify(spec)}, expected MLA or GQLA, or one of them with sizes such as MLA:c128:r64`,
+    );
+  const sizes = match[2]!.split(":").filter(Boolean);
   const of = (letter: string) => {
     const found = sizes.find((size) => size.startsWith(letter));
     return found === undefined ? undefined : Number(found.slice(1));
   };
-  return { c: of("c"), r: of("r"), q: of("q") };
+  const variant = match[1] === "GQLA" ? "GQLA" : undefined;
+  return { variant, c: of("c"), r: of("r"), q: of("q") };
 }
 
 async function convert(path: string, options: Options): Promise<void> {
@@ -177,13 +181,14 @@ function writeCertified(conversion: Conversion, out: string, how: WriteOptions):
 }
 
 async function asked(options: Options, watch: ConvertOptions["watch"], signal: AbortSignal): Promise<ConvertOptions> {
-  const { c, r, q } = readTarget(options.to);
+  const { variant, c, r, q } = readTarget(options.to);
   const sized = [c, r, q, options.budget].some((size) => size !== undefined);
   const method = options.method ?? (sized ? "biform" : "exact");
   const texts = await Promise.all((options.text ?? []).map(readText));
   return {
     wanted: {
       method,
+      variant,
       c,
       r,
       q,

@@ -15,6 +15,7 @@ import {
 } from "./budget.ts";
 import { quantisedAs, readLayer } from "./checkpoint.ts";
 import { type Geometry, geometryOf, refuseAttention } from "./grouped.ts";
+import { shareHeads } from "./latent.ts";
 import { Look } from "./look.ts";
 import { checkAlike, checkWanted, convertLayer, fullSizes, type Wanted, wholeLayer, worthOf } from "./method.ts";
 import { ownCoordinates } from "./portrait.ts";
@@ -129,6 +130,11 @@ export class Conversion {
     const { budget, byLayer } = options;
     const c = given.c ?? (budget === undefined ? full.c : budget - full.r);
     const wanted = { ...given, c, r: full.r };
+    const biased = own.find((i) => model.layers[i]!.attention.sizes.bias);
+    if (given.variant === "GQLA" && biased !== undefined)
+      throw new FormatError(
+        `${path}: layer ${biased}: got biases, expected none, for which GQLA has no words; use MLA`,
+      );
     const chooses = budget !== undefined && given.r === undefined && given.method === "biform";
     for (const i of own) {
       const subject = `${path}: layer ${i}`;
@@ -254,7 +260,8 @@ export class Conversion {
     const wanted = { ...this.wanted, c: this.#ranks?.[this.layers.indexOf(i)] ?? this.wanted.c };
     const seen = await look.seen(i, read, wanted, this.#kept);
     const explained = await look.explained(i, read, wanted, seen);
-    return { layer: convertLayer(read.layer, wanted, seen, explained), gains: read.gains };
+    const layer = convertLayer(read.layer, wanted, seen, explained);
+    return { layer: wanted.variant === "GQLA" ? shareHeads(layer, read.layer.keyGroups) : layer, gains: read.gains };
   }
 
   /** What tells this conversion from others: the source, by its config and the first bytes of every tensor, and all that was asked. */

@@ -1,10 +1,12 @@
 import type { Sizes } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
+import { gqla } from "../attention/variant/gqla.ts";
 import { mla } from "../attention/variant/mla.ts";
 import type { Rotation } from "../ops/rope/index.ts";
+import { ShapeError } from "../tensor/error.ts";
 import { multiply, multiplyTransposed } from "./double.ts";
 import type { Numbers64 } from "./grouped.ts";
-import { columnsOf, type Matrix, scaleMatrix, stackRows, transpose } from "./matrix.ts";
+import { columnsOf, type Matrix, rowsOf, scaleMatrix, stackRows, transpose } from "./matrix.ts";
 
 /** The gain of a norm, and its epsilon. */
 interface Norm {
@@ -35,6 +37,8 @@ export interface LatentLayer {
   readonly outputBias: Float64Array | undefined;
   readonly rotation: Rotation;
   readonly scale: number;
+  /** Where heads of a group share what the latent unfolds to (GQLA), how many groups there are. */
+  readonly groups?: number | undefined;
 }
 
 /** Another basis of the latent: `basis` `[c', c]` with orthonormal rows takes the place of the identity. All of it is lost but their span. */
@@ -57,6 +61,33 @@ export function standardiseScale(layer: LatentLayer): LatentLayer {
     rotary: scaleMatrix(layer.rotary, factor),
     scale,
   };
+}
+
+/**
+ * The same layer as GQLA: what its latent unfolds to belongs to groups of heads, as a source of grouped heads has it. Throws ShapeError where
+ * heads of a group differ.
+ */
+export function shareHeads(layer: LatentLayer, groups: number): LatentLayer {
+  const { h, keys, values } = layer;
+  for (const rows of [keys, values]) {
+    const heads = rows.values.length / h;
+    const first = (head: number) => groupHead(head, h, groups) * heads;
+    for (let head = 0; head < h; head++)
+      for (let i = 0; i < heads; i++)
+        if (rows.values[head * heads + i] !== rows.values[first(head) + i])
+          throw new ShapeError(`internal: head ${head}: got another unfolding than the first of its group`);
+  }
+  return { ...layer, groups };
+}
+
+/** The first head of the group that a head is in. */
+const groupHead = (head: number, h: number, groups: number) => Math.floor((head * groups) / h) * (h / groups);
+
+/** Rows of heads `[h w, c]` as the first of each group has them: `[groups w, c]`. */
+function firstHeads(rows: Matrix, h: number, groups: number): Matrix {
+  const width = rows.rows / h;
+  const firsts = Array.from({ length: groups }, (_, i) => (i * h) / groups);
+  return stackRows(...firsts.map((head) => rowsOf(rows, head * width, (head + 1) * width)));
 }
 
 /** Wᵀ W of what a latent unfolds to, W = [keys; values] of all heads: `[c, c]`. */
@@ -95,7 +126,7 @@ function multiplyOut(layer: LatentLayer): LatentLayer {
 /** The layer as an attention of a model, and its numbers by parameter. */
 export function latentAttention(given: LatentLayer): { attention: Attention; numbers: Numbers64 } {
   const layer = multiplyOut(given);
-  const { d, h, n, v, bottleneck, rotation, scale } = layer;
+  const { d, h, n, v, bottleneck, rotation, scale, groups } = layer;
   const [c, r] = [layer.latent.rows, layer.shared.rows];
   const q = bottleneck?.down.rows ?? 0;
   const queryBias = hasBias(layer.content) || hasBias(layer.rotary);
@@ -104,7 +135,7 @@ export function latentAttention(given: LatentLayer): { attention: Attention; num
   const sizes: Sizes = {
     d,
     h,
-    g: 0,
+    g: groups ?? 0,
     n,
     r,
     e: n + r,
@@ -133,11 +164,12 @@ export function latentAttention(given: LatentLayer): { attention: Attention; num
   put("gKV", layer.norm?.gain);
   put("wKR", r ? inputsFirst(layer.shared) : undefined);
   put("bKR", r && bias ? lastColumn(layer.shared) : undefined);
-  put("wUK", turned(layer.keys));
-  put("wUV", turned(layer.values));
+  const heads = (rows: Matrix) => turned(groups === undefined ? rows : firstHeads(rows, h, groups));
+  put("wUK", heads(layer.keys));
+  put("wUV", heads(layer.values));
   put("wO", turned(layer.output));
   put("bO", layer.outputBias);
-  return { attention: { variant: mla, sizes, rotation, scale }, numbers };
+  return { attention: { variant: groups === undefined ? mla : gqla, sizes, rotation, scale }, numbers };
 }
 
 /** `[rows, columns]` without the bias as numbers `[columns - 1, rows]`. */

@@ -20,9 +20,14 @@ export const methods = ["exact", "biform", "transmla", "mha2mla", "care"] as con
 /** Those that gather positions by RoRoPE. */
 export const gathers = (method: Wanted["method"]) => method === "transmla" || method === "care";
 
+/** What layers become. */
+export const targetVariants = ["MLA", "GQLA"] as const;
+
 /** What is asked for: the latent's rank as written, and the shared key's turned dims. */
 export interface Wanted {
   readonly method: (typeof methods)[number];
+  /** MLA unless given; GQLA's heads share what a latent unfolds to in the source's groups. */
+  readonly variant?: (typeof targetVariants)[number] | undefined;
   readonly c: number;
   /**
    * Whether the result may have biases, as a source has that has them itself. Then one number of the latent is a constant, which holds

@@ -125,10 +125,11 @@ const said = z.object({
   rotation: z.object({ layout: z.enum(["interleaved", "half"]), magnitude: z.number() }),
   eps: z.number().optional(),
   bottleneckEps: z.number().optional(),
+  groups: z.int().optional(),
 });
 
 function takeApart(layer: LatentLayer): { tensors: TensorToWrite[]; text: string } {
-  const { d, h, n, v, scale, rotation, norm, bottleneck, outputBias } = layer;
+  const { d, h, n, v, scale, rotation, norm, bottleneck, outputBias, groups } = layer;
   const vector = (name: string, data: Float64Array | undefined): TensorToWrite[] =>
     data ? [{ name, shape: [data.length], data }] : [];
   const of = (name: string, m: Matrix | undefined): TensorToWrite[] =>
@@ -143,7 +144,7 @@ function takeApart(layer: LatentLayer): { tensors: TensorToWrite[]; text: string
       ...vector("frequencies", rotation.frequencies),
     ],
     text: JSON.stringify({
-      ...{ d, h, n, v, scale, eps: norm?.eps, bottleneckEps: bottleneck?.norm?.eps },
+      ...{ d, h, n, v, scale, groups, eps: norm?.eps, bottleneckEps: bottleneck?.norm?.eps },
       rotation: { layout: rotation.layout, magnitude: rotation.magnitude },
     }),
   };

@@ -78,11 +78,15 @@ function refuse(
     return `model_type: got ${model.layers[left]!.attention.variant.name} that stays as it is in layer ${left}, expected MLA in all; the config has no words for both`;
   const layers = given as readonly Outline[];
   const first = layers[0]!;
+  const { name } = first.attention.variant;
+  if (name !== "MLA") return `model_type: got ${name}, expected MLA; no engine's config has words for it`;
   const h = first.attention.sizes.h;
   const [, r, n, v] = first.sizes;
-  const odd = layers.findIndex(({ sizes }) => `${sizes}` !== `${first.sizes}`);
-  if (odd >= 0)
-    return `kv_lora_rank: got ${layers[odd]!.sizes} in layer ${odd} and ${first.sizes} in layer 0, expected the same in all; the config has one`;
+  for (const [i, { sizes }] of layers.entries()) {
+    const odd = sizes.findIndex((size, at) => size !== first.sizes[at]);
+    if (odd >= 0)
+      return `${sizeKeys[odd]}: got ${sizes[odd]} in layer ${i} and ${first.sizes[odd]} in layer 0, expected the same in all; the config has one`;
+  }
   const turned = layers.findIndex(({ rotation }) => `${rotation.frequencies}` !== `${first.rotation.frequencies}`);
   if (turned >= 0)
     return `rope_scaling: got other frequencies in layer ${turned} than in layer 0, expected the same in all; the config has one list`;
@@ -109,6 +113,9 @@ function refuse(
     return "rope_scaling: got frequencies that are no geometric series, expected one; vLLM takes a list beside deepseek_v3 for YaRN, llama.cpp's deepseek2 has no tensor for it";
   return undefined;
 }
+
+/** The keys of a config that `Outline.sizes` are under. */
+const sizeKeys = ["kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim", "q_lora_rank"] as const;
 
 const sizesOf = (of: LatentLayer) =>
   [of.latent.rows, of.shared.rows, of.n, of.v, of.bottleneck?.down.rows ?? null] as const;

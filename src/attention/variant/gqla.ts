@@ -9,6 +9,7 @@ import { groupRules, outputParams, outputs, splitQueryParams } from "./rank.ts";
 export const gqla = defineAttention({
   name: "GQLA",
   source: "Meng, GQLA (arXiv 2605.15250)",
+  features: ["plainLatent"],
   qkNorm: "does not, as in MLA; the per-group path would bear it",
   rules: (z) => [...latentRules(z), ...groupRules(z)],
   params: (z) => ({ ...splitQueryParams(z), ...latentParams(z), wUK: "c g n", wUV: "c g v", ...outputParams(z) }),
