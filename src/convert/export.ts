@@ -37,14 +37,8 @@ export async function exportModel(
       `${path}: got ${formatJson(opened.config.model_type)}, expected a model in Biform's own format, as biform train writes it; others are stock already`,
     );
   const { model } = opened;
-  const refused: string[] = [];
-  for (const architecture of as ? [as] : exported.filter((name) => name !== "biform")) {
-    const config = configFor(architecture, opened);
-    const other = difference(plainly(model), plainly(findFamily(config).model(config)));
-    if (other) {
-      refused.push(`${architecture}: ${other}`);
-      continue;
-    }
+  const { architecture, config, refused } = stockOf(opened, as && [as]);
+  if (architecture !== undefined) {
     const { vocabulary } = model;
     const texts = vocabulary === 256 ? byteFiles(path) : undefined;
     await writeCheckpoint(out, type, {
@@ -67,6 +61,25 @@ export async function exportModel(
     `${path}: got a model that ${as ? `${as} does not compute` : "no architecture of other engines computes"} (${refused.join("; ")}), ` +
       "expected one of grouped heads or MLA as they have it; Biform runs it as it is, and --as biform writes it as one file",
   );
+}
+
+/** The first architecture of other engines that is a model in Biform's own format, if any, and what each before it would have otherwise. */
+export async function findStock(
+  path: string,
+): Promise<{ readonly architecture?: Exported | undefined; readonly refused: readonly string[] }> {
+  const { architecture, refused } = stockOf(await openModel(path));
+  return { architecture, refused };
+}
+
+function stockOf(opened: Opened, tried: readonly Exported[] = exported.filter((name) => name !== "biform")) {
+  const refused: string[] = [];
+  for (const architecture of tried) {
+    const config = configFor(architecture, opened);
+    const other = difference(plainly(opened.model), plainly(findFamily(config).model(config)));
+    if (!other) return { architecture, config, refused };
+    refused.push(`${architecture}: ${other}`);
+  }
+  return { architecture: undefined, config: {}, refused };
 }
 
 /** A config of an architecture that is nearest to a model: its first layer's sizes under the architecture's keys. */

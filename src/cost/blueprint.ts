@@ -68,6 +68,9 @@ export interface Blueprint {
   readonly products?: Products | undefined;
   /** The types that weights are shipped in, in a few words. */
   readonly shipped?: string | undefined;
+  /** Classes that a config names, and what it says that the stock classes of its model_type do not heed. */
+  readonly classes?: readonly string[] | undefined;
+  readonly unheeded?: readonly string[] | undefined;
   /** Where the sizes are from, for presets. */
   readonly source?: string | undefined;
 }

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type Blueprint, draftBy } from "../../cost/blueprint.ts";
 import { type Offload, parseOffload } from "../../cost/offload.ts";
 import { essay } from "../../cost/paper.ts";
@@ -7,6 +7,7 @@ import { writeAtomic } from "../../file/atomic.ts";
 import { bytesOf, dtypeOf, tokensOf } from "../../plan/amount.ts";
 import type { EngineSettings } from "../../plan/engine/engine.ts";
 import { startOf, startText } from "../../plan/engine/start.ts";
+import { type EngineName, engineNames } from "../../plan/launch/flag.ts";
 import type { OpenOptions } from "../../plan/open.ts";
 import { type PlanSettings, plan } from "../../plan/plan.ts";
 import { planJsonSchema } from "../../plan/schema.ts";
@@ -17,6 +18,7 @@ import { ShapeError } from "../../tensor/error.ts";
 import { interruptible } from "../interrupt.ts";
 import { commandText, positiveOption, wholeOption } from "../option.ts";
 import { groupsFor, HERE, hostsFor, thisText } from "./host.ts";
+import type { Serving } from "./launch.ts";
 import type { Measuring } from "./measure.ts";
 import { openWatched } from "./open.ts";
 
@@ -45,6 +47,7 @@ interface Options {
   compare?: true;
   diff?: string;
   draft?: string;
+  serve?: EngineName;
   match?: string[];
   measure?: true;
   details?: true;
@@ -79,6 +82,7 @@ Examples:
   biform plan odd/config.json --as "MLA:c512:r64"      where the architecture is not known: name its attention
   biform plan deepseek-v2-lite glm-4.7-flash llama-3.1-8b --context 32k
   biform plan llama-3.1-8b --draft yuhuili/EAGLE3-LLaMA3.1-Instruct-8B    what a head that proposes tokens adds
+  biform plan deepseek-v3 --machine 8xh200 --cache fp8 --batch 64 --serve vllm    the command line that fits, with reasons
   biform plan deepseek-v3 --diff glm-5                 what changes from one to the other, in bytes and seconds
   biform plan deepseek-r1 --json | jq '.cache[] | select(.dtype == "float16")'
   biform plan --match cache=512                        for each variant the sizes whose cache is 512 numbers per token and layer
@@ -148,6 +152,12 @@ export function planCommand(command: Command): void {
     .option("--compare", "one row per model; several models imply it")
     .option("--draft <model>", "what proposes tokens in place of a model's own layers: an EAGLE head, a smaller model")
     .option("--diff <model>", "what changes from the model to this one: sizes, bytes, seconds")
+    .addOption(
+      new Option(
+        "--serve <engine>",
+        "print the command line with which an engine serves this plan, a reason per flag",
+      ).choices(engineNames),
+    )
     .option("--details", "layers and work too")
     .option("--pictures", "pictures although the output is no terminal")
     .option("--json", "print JSON")
@@ -188,11 +198,15 @@ async function planModels(models: readonly string[], options: Options): Promise<
       blueprints.push(
         await openWatched(model, { ...given(options), files: options.weights === "file", signal: interrupt.signal }),
       );
-    if (options.draft !== undefined) {
-      const draft = await openWatched(options.draft, { signal: interrupt.signal });
-      for (const [i, blueprint] of blueprints.entries()) blueprints[i] = draftBy(blueprint, draft);
-    }
+    const { draft: path } = options;
+    const draft =
+      path === undefined ? undefined : { path, blueprint: await openWatched(path, { signal: interrupt.signal }) };
+    if (draft) for (const [i, blueprint] of blueprints.entries()) blueprints[i] = draftBy(blueprint, draft.blueprint);
     const settings = await settingsOf(blueprints, options);
+    if (options.serve !== undefined) {
+      await showLaunch(models, { blueprint: blueprints[0]!, draft, settings }, { ...options, engine: options.serve });
+      return;
+    }
     const here = settings.hosts.some(({ name }) => name === HERE) ? [await thisText()] : [];
     const planned = blueprints.map((blueprint) => {
       const { notes, ...rest } = plan(blueprint, settings);
@@ -211,6 +225,19 @@ async function planModels(models: readonly string[], options: Options): Promise<
   } finally {
     interrupt.end();
   }
+}
+
+/** `--serve`: the command line of an engine in place of the plan. */
+async function showLaunch(
+  models: readonly string[],
+  what: Pick<Serving, "blueprint" | "draft" | "settings">,
+  { json, machine, memory, engine }: { json?: true; machine?: string[]; memory?: number; engine: EngineName },
+): Promise<void> {
+  if (models.length > 1)
+    throw new ShapeError(`--serve ${engine}: got ${models.length} models, expected one; a server has one`);
+  const { launchLines, planLaunch } = await import("./launch.ts");
+  const launch = await planLaunch({ ...what, engine, model: models[0]!, machines: machine, memory });
+  process.stdout.write(json ? `${JSON.stringify(launch, null, 2)}\n` : launchLines(launch));
 }
 
 /** What was given on the command line, under the names that reading asks for. */

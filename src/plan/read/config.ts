@@ -42,8 +42,17 @@ function planConfig(config: Config, name: string, { as, given }: Reading): Bluep
   const known = architectureOf(text.model_type);
   if (!known && as === undefined) throw unknownError(text);
   const blueprint = assemble(text, as === undefined ? known! : namedArchitecture(as, known), name, { as, given });
-  const assumed = [...notes, ...(blueprint.assumed ?? [])];
-  return shipByConfig({ ...blueprint, assumed }, { ...text, ...config });
+  const unheeded = unheededIn(text);
+  const assumed = [...notes, ...unheeded, ...(blueprint.assumed ?? [])];
+  const classes = [config.architectures, text.architectures].find(Array.isArray)?.slice(0, 8).map(String);
+  return shipByConfig({ ...blueprint, assumed, classes, unheeded }, { ...text, ...config });
+}
+
+/** What conversions say beside the keys of the architecture whose name they took. */
+function unheededIn(config: Config): string[] {
+  return config.qk_latent_layernorm === false
+    ? ["qk_latent_layernorm is false: the latent has no norm, and stock classes of this model_type give it one"]
+    : [];
 }
 
 /** The blueprint of Biform's own format, which says what runs. */
