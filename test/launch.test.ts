@@ -136,6 +136,7 @@ test("layouts say what they are: ranks with their own sequences, experts, stages
   );
   const dense = launch("llama-3.1-8b", { engine: "sglang", group: groupOf("4xh100") }, { layouts: ["dp4"] });
   expect(dense.command.join(" ")).toMatch(/--dp-size 4 (?!--ep-size)/);
+  expect(dense.class).toBe("LlamaForCausalLM");
 });
 
 test("drafts: layers that a model brings, EAGLE's heads, smaller models", () => {

@@ -59,6 +59,18 @@ const deciding: Readonly<Record<string, unknown>> = {
   hidden_size_per_layer_input: 24,
   hc_mult: 4,
   differential_attention: true,
+  attention_k_eq_v: true,
+  total_ut_steps: 4,
+  num_loops: 4,
+  mean_recurrence: 32,
+  num_meta_tokens: 128,
+  num_sink_tokens: 4,
+  num_memory_tokens: 16,
+  memory_size: 100,
+  cache_sharing: 2,
+  cache_budget: 1024,
+  reuse_layers: [[1, 2]],
+  mirror_layers: 3,
 };
 
 /** A figure that a plan would give from a blueprint: what is kept, computed and stored. */

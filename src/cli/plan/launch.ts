@@ -21,16 +21,20 @@ export interface Serving {
   readonly draft?: { readonly path: string; readonly blueprint: Blueprint } | undefined;
 }
 
-/** `biform plan MODEL --serve ENGINE`: a command line and its reasons. Errors: those of `launchOf`, and FormatError for what engines do not load. */
-export async function planLaunch({
-  engine,
-  model,
-  blueprint,
-  machines,
-  memory,
-  settings,
-  draft,
-}: Serving): Promise<Launch> {
+/** `biform plan MODEL --serve ENGINE`: the command line in place of the plan. Errors: as `planLaunch`. */
+export async function showLaunch(
+  models: readonly string[],
+  what: Pick<Serving, "engine" | "blueprint" | "draft" | "settings">,
+  { json, machine, memory }: { readonly json?: true; readonly machine?: string[]; readonly memory?: number },
+): Promise<void> {
+  if (models.length > 1)
+    throw new ShapeError(`--serve ${what.engine}: got ${models.length} models, expected one; a server has one`);
+  const launch = await planLaunch({ ...what, model: models[0]!, machines: machine, memory });
+  process.stdout.write(json ? `${JSON.stringify(launch, null, 2)}\n` : launchLines(launch));
+}
+
+/** A command line and its reasons. Errors: those of `launchOf`, and FormatError for what engines do not load. */
+async function planLaunch({ engine, model, blueprint, machines, memory, settings, draft }: Serving): Promise<Launch> {
   const subject = `--serve ${engine}`;
   if (machines?.length !== 1 || machines[0] === "this")
     throw new ShapeError(
@@ -84,7 +88,7 @@ async function refuseOwn(subject: string, path: string): Promise<FormatError> {
 }
 
 /** A launch as it is read: the command over lines, then each flag's reason. */
-export function launchLines({ engine, version, class: own, machine, layout, command, flags, notes }: Launch): string {
+function launchLines({ engine, version, class: own, machine, layout, command, flags, notes }: Launch): string {
   const words = command.map((word) => (/^[\w@%+=:,./$-]+$/.test(word) ? word : `'${word}'`));
   const first = words.findIndex((word) => word.startsWith("--") && flags.some(({ flag }) => flag === word));
   const lines: string[] = [words.slice(0, first < 0 ? words.length : first).join(" ")];

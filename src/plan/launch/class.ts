@@ -11,6 +11,7 @@ const lists: Readonly<Record<EngineName, readonly string[]>> = {
 
 /** Classes that are called otherwise than the model_type of what they run. */
 const named: Readonly<Record<string, readonly string[]>> = {
+  llama: ["LlamaForCausalLM"],
   kimi_k2: ["DeepseekV3ForCausalLM"],
   minimax_m3: ["MiniMaxM3SparseForCausalLM"],
   minimax_m3_vl: ["MiniMaxM3SparseForConditionalGeneration"],

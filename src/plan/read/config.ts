@@ -106,7 +106,7 @@ export function assemble(
     maxContext: s.max_position_embeddings || undefined,
     tables: architecture.tables?.(s, config),
     draft: architecture.draft?.(s, layers, config),
-    assumed: notesOf(s, architecture),
+    assumed: [...notesOf(s, architecture), ...windowNotes(config, kinds)],
   };
   checkTotals(blueprint);
   return overrideUnread(blueprint, config, unread(config), { as, names });
@@ -116,6 +116,18 @@ export function assemble(
 function notesOf(s: Settings, { draft }: Architecture): string[] {
   const further = s.num_nextn_predict_layers ?? 0;
   return further && !draft ? [`${further} layers that predict further tokens are not counted`] : [];
+}
+
+/** Models whose classes in transformers 5.24 have no window, whatever a config says; engines differ. */
+const windowless = /^(llama|deepseek_v2|deepseek_v3|deepseek_v32|kimi_k2|glm4_moe|glm4_moe_lite)$/;
+
+/** What is open where a config has a window that the class of its model_type has not. */
+function windowNotes({ model_type: type }: Config, kinds: readonly LayerKind[]): string[] {
+  const window = kinds.find(({ attention }) => attention.window !== undefined)?.attention.window;
+  if (window === undefined || !windowless.test(String(type))) return [];
+  return [
+    `the config has a window of ${window} tokens, and transformers' ${type} has none: layers are counted as keeping no more than that`,
+  ];
 }
 
 /** Layers that are the same in all, counted. */

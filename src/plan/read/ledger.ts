@@ -20,11 +20,11 @@ export function mark(config: Config, keys: Iterable<string>): void {
 
 /** Words of keys that can change what is kept, or what a token attends to. */
 const deciding =
-  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|nsa_|o_groups|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim/;
+  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|nsa_|o_groups|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim|k_eq_v|recurren|cache_(shar|budget|len)|reuse|mirror|evict|memory|hash_layers|routed_layers/;
 
 /** Words of keys that contain one of those and decide nothing of the kind: experts and routers, regularisers, ids, positions, other towers. */
 const harmless =
-  /token|dropout|init|loss|coef|(^|_)norm(_|$)|eps$|rope(?!_head_dim)|rotary|scal|freq(?!$)|theta|expansion|expert|moe|router|routed|group$|vision|visual|image|video|audio|speech|mm_|vit_|projector|tower|modal|is_encoder|is_decoder|encoder_no_repeat|cross_attention_hidden|chunk_size_feed_forward|softcap|multiplier|clip|bias$|implementation|_act$|activation|dtype|precision|fp32|fp8|quant|cache_implementation|use_cache|parallel|label|gradient|flash|kernel_size_of|fused|pad|version|training|pretrain|a_log_m|_dt_m/;
+  /token|dropout|init|loss|coef|(^|_)norm(_|$)|eps$|rope(?!_head_dim)|rotary|scal|freq(?!$)|theta|expansion|expert|moe|router|routed|group$|vision|visual|image|video|audio|speech|mm_|vit_|projector|tower|modal|is_encoder|is_decoder|encoder_no_repeat|cross_attention_hidden|chunk_size_feed_forward|softcap|multiplier|clip|bias$|implementation|_act$|activation|dtype|precision|fp32|fp8|quant|cache_implementation|use_cache|parallel|label|gradient|flash|kernel_size_of|fused|pad|version|training|pretrain|a_log_m|_dt_m|memory_efficient|low_memory|memory_fraction/;
 
 /** Keys of real configs that contain a word that decides and decide nothing that is counted, each with why. */
 const idle: Readonly<Record<string, string>> = {
@@ -45,11 +45,15 @@ const idle: Readonly<Record<string, string>> = {
 export function decides(key: string): boolean {
   const name = key.toLowerCase();
   if (Object.hasOwn(idle, name)) return false;
-  return named.has(name) || (deciding.test(name) && !harmless.test(name));
+  return named.test(name) || (deciding.test(name) && !harmless.test(name));
 }
 
-/** Keys that decide although a word in them says otherwise. */
-const named = new Set(["short_conv_kernel_size", "conv_kernel", "linear_conv_kernel_dim", "mamba_expand"]);
+/**
+ * Keys that decide although a word in them says otherwise: kernels of convolutions, tokens that every sequence keeps beside its own, and
+ * layers that run several times, of which each time has a cache.
+ */
+const named =
+  /^(short_conv_kernel_size|conv_kernel|linear_conv_kernel_dim|mamba_expand)$|(meta|memory|sink|register|summary|gist)_tokens?|tokens?_(memory|budget)|ut_steps|(^|_)loops?(_|$)/;
 
 /** Whether a value says that something is not there. In a list of layers' numbers, 0 is the first layer. */
 export function isAbsent(key: string, value: unknown): boolean {
@@ -61,7 +65,7 @@ export function isAbsent(key: string, value: unknown): boolean {
 export function unread(config: Config): string[] {
   const read = (config as Marked)[marks] ?? new Set();
   return Object.entries(config).flatMap(([key, value]): string[] => {
-    if (isAbsent(key, value) || harmless.test(key)) return [];
+    if (isAbsent(key, value) || (harmless.test(key) && !named.test(key.toLowerCase()))) return [];
     if (typeof value !== "object" || Array.isArray(value)) return decides(key) && !read.has(key) ? [key] : [];
     const within = Object.entries(value as Config).filter(([name, value]) => decides(name) && !isAbsent(name, value));
     // Of an object that nobody looked at the object itself is the news.
