@@ -3,6 +3,9 @@ import { arithmetic, workSeconds } from "../src/cost/crossover.ts";
 import { hostOf, hostOfMeasured } from "../src/cost/host.ts";
 import { machineOf, machines } from "../src/cost/machine.ts";
 import { dtypes } from "../src/cost/type.ts";
+import { machineRows } from "../src/plan/machine.ts";
+import { presetOf } from "../src/plan/preset/preset.ts";
+import { blueprintOfConfig } from "../src/plan/read/config.ts";
 
 test("each name and alias is one machine's, found whatever its case", () => {
   const names = machines.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
@@ -76,4 +79,28 @@ test("a measured machine is itself for every type", () => {
   expect(host.rates("int8")).toBe(arithmetic);
   expect(host).toMatchObject({ name: "this", measured: true, memory: 2 ** 34 });
   expect(hostOfMeasured("this", arithmetic).memory).toBeUndefined();
+});
+
+test("one figure of all machines is that of their rows, and no other is counted", () => {
+  const settings = {
+    context: 8192,
+    batch: 2,
+    step: 1,
+    weightType: "file" as const,
+    cacheType: "float16" as const,
+    hosts: machines.map(hostOf),
+    layouts: [],
+  };
+  for (const name of ["deepseek-v3", "qwen3.5-35b-a3b"]) {
+    const blueprint = blueprintOfConfig(presetOf(name)!.config, name);
+    const whole = machineRows(blueprint, settings);
+    for (const figure of ["longestContext", "prefill", "decode", "crossover"] as const) {
+      const part = machineRows(blueprint, settings, [figure]);
+      expect(part.map((row) => [row.machine, row.fits, row[figure]])).toEqual(
+        whole.map((row) => [row.machine, row.fits, row[figure]]),
+      );
+      const other = figure === "decode" ? "prefill" : "decode";
+      expect(part.every((row) => row[other].length === 0)).toBe(true);
+    }
+  }
 });

@@ -47,6 +47,9 @@ const measured: Readonly<Record<Measure, (machine: Machine, cacheType: string) =
   prefill: ({ prefill, fits }) => (fits === false ? 0 : prefill[0]?.seconds),
 };
 
+/** What of a machine's figures each is taken from. */
+const figureOf = { longest: "longestContext", decode: "decode", prefill: "prefill" } as const;
+
 /** The same over several devices: in the layout that is best at it, of those that fit. */
 const grouped: Readonly<Record<Measure, (layouts: Plan["groups"][number]["layouts"]) => number | null | undefined>> = {
   // A layout without a longest context is never full.
@@ -73,7 +76,9 @@ export function showSurvey(state: State): void {
     const settings = { ...settingsOf(state, { maxContext: shared }), hosts, layouts: [] };
     const rows = presets.map(({ name }): Row => {
       const blueprint = presetBlueprint(name);
-      const values = machineRows(blueprint, settings).map((row) => measured[survey](row, settings.cacheType));
+      const values = machineRows(blueprint, settings, [figureOf[survey]]).map((row) =>
+        measured[survey](row, settings.cacheType),
+      );
       const group = smallestGroup(blueprint, settings);
       const at = hosts.findIndex(({ name }) => name === group?.name);
       const several = group && at < 0 ? groupRow(blueprint, group, settings).layouts.filter(({ fits }) => fits) : [];

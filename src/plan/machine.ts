@@ -10,11 +10,20 @@ import { spansOf, typesFrom } from "./asked.ts";
 import type { PlanSettings } from "./plan.ts";
 import type { Plan } from "./schema.ts";
 
+/** What is asked of machines beside whether a model fits. */
+export type MachineFigure = "longestContext" | "prefill" | "decode" | "crossover";
+const figures: readonly MachineFigure[] = ["longestContext", "prefill", "decode", "crossover"];
+
 /**
  * What each machine of the settings holds of a model, its longest contexts, and seconds of a prefill and of a decoding step in each
- * form: the part of a plan that many machines need. Settings are as `plan` takes them, and checked there.
+ * form: the part of a plan that many machines need. Settings are as `plan` takes them, and checked there. Figures that are not asked
+ * for are left empty, as a table of one figure over all models has them.
  */
-export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan["machines"] {
+export function machineRows(
+  blueprint: Blueprint,
+  settings: PlanSettings,
+  asked: readonly MachineFigure[] = figures,
+): Plan["machines"] {
   const { context, batch, step, accepted = step, weightType, cacheType } = settings;
   // What does not depend on the machine is counted once: the work of every step, and the longest contexts of a room.
   const ways = waysOf(blueprint);
@@ -43,7 +52,8 @@ export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan[
         return { ...way, seconds, tokensPerSecond: (batch * tokens) / seconds, limit };
       })
       .toSorted((a, b) => a.seconds - b.seconds);
-  const longest = longestFinder(blueprint, settings);
+  const wants = (figure: MachineFigure) => asked.includes(figure);
+  const longest = wants("longestContext") ? longestFinder(blueprint, settings) : undefined;
   // Where forms change places follows from the balance of a datasheet's machine: several have the same.
   const crossovers = new Map<string, Plan["machines"][number]["crossover"]>();
   const crossover = (running: Running) => {
@@ -66,10 +76,10 @@ export function machineRows(blueprint: Blueprint, settings: PlanSettings): Plan[
       measured,
       memory,
       fits: room === undefined ? undefined : smallest <= room,
-      longestContext: room === undefined ? [] : longest(room),
-      prefill: timed(`prefill ${chunk} ${bytes}`, machine, context),
-      decode: timed(`decode - ${bytes}`, machine, accepted),
-      crossover: crossover(running),
+      longestContext: room === undefined || !longest ? [] : longest(room),
+      prefill: wants("prefill") ? timed(`prefill ${chunk} ${bytes}`, machine, context) : [],
+      decode: wants("decode") ? timed(`decode - ${bytes}`, machine, accepted) : [],
+      crossover: wants("crossover") ? crossover(running) : undefined,
     };
   });
 }
