@@ -1,9 +1,10 @@
 import { DeviceError } from "../tensor/error.ts";
-import { binaries } from "./binary.ts";
+import { readFile } from "../tensor/node.ts";
 import { ARGUMENTS, SCRATCH, SCRATCH_BYTES } from "./layout.ts";
 
 /** A build of the kernels: `simd` runs anywhere, `relaxed` needs relaxed SIMD, `wide` also V8's revectorisation. */
-export type Build = keyof typeof binaries;
+export type Build = keyof typeof import("./binary.ts").binaries;
+const builds: readonly string[] = ["simd", "relaxed", "wide"] satisfies Build[];
 
 interface Chosen {
   readonly build: Build;
@@ -20,8 +21,8 @@ let best: Promise<Chosen> | undefined;
 export async function chooseBuild(wanted?: Build): Promise<Chosen> {
   const name = wanted ?? globalThis.process?.env?.BIFORM_WASM;
   if (name) {
-    if (!Object.hasOwn(binaries, name))
-      throw new DeviceError(`wasm build: got "${name}", expected one of ${Object.keys(binaries).join(", ")}`);
+    if (!builds.includes(name))
+      throw new DeviceError(`wasm build: got "${name}", expected one of ${builds.join(", ")}`);
     if (name === "wide") allowRevectorisation();
     return { build: name as Build, module: await compile(name as Build) };
   }
@@ -64,17 +65,32 @@ async function fastest(): Promise<Chosen> {
 function compile(build: Build): Promise<WebAssembly.Module> {
   let module = compiled.get(build);
   if (!module) {
-    const text = atob(binaries[build]);
-    const bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    module = WebAssembly.compile(bytes).catch((error: Error) => {
-      throw new DeviceError(
-        `wasm kernels: the ${build} build got "${error.message}", expected SIMD and threads; use a newer engine`,
-      );
+    module = codeOf(build).then(async (code) => {
+      try {
+        return await WebAssembly.compile(code);
+      } catch (error) {
+        throw new DeviceError(
+          `wasm kernels: the ${build} build got "${(error as Error).message}", expected SIMD and threads; use a newer engine`,
+        );
+      }
     });
     compiled.set(build, module);
   }
   return module;
+}
+
+/**
+ * A build's code. In Node it is cut out of the text of the module that has all of them: imported, that module stays in memory, as
+ * text, as three long strings and as what Node keeps of it for the next start, 2.4 MiB.
+ */
+async function codeOf(build: Build): Promise<Uint8Array<ArrayBuffer>> {
+  const file = (import.meta.url ?? "").replace(/revectorize\.(\w+)$/, "binary.$1");
+  const module = readFile && (await readFile(new URL(file), "latin1").catch(() => undefined));
+  const cut = module && new RegExp(`\\b${build}:\\s*"([^"]*)"`).exec(module)?.[1];
+  const text = atob(cut ?? (await import("./binary.ts")).binaries[build]);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }
 
 type Kernel = (args: number, thread: number) => void;

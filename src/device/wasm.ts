@@ -2,6 +2,7 @@ import { wasmKernel } from "../ops/wasm.ts";
 import type { Device, Span } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/error.ts";
 import type { Packing } from "../tensor/packing.ts";
+import { isQuant } from "../tensor/quant.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Place, wordOf } from "./address.ts";
 import { SCRATCH, SCRATCH_BYTES } from "./layout.ts";
@@ -66,6 +67,11 @@ export class WasmDevice implements Device {
 
   packedBytes(shape: readonly number[], packing: Packing): number {
     return geometryOf(shape, packing).bytes;
+  }
+
+  /** Whole numbers are multiplied as they lie, in strips of 64 rows; what is unpacked first is unpacked anew for each part (LOG.md). */
+  rowsAtOnce(packing: Packing | undefined): number {
+    return packing && isQuant(packing.format) ? 128 : 256;
   }
 
   get freeBytes(): number {

@@ -5,7 +5,7 @@ import { add, scaleBy } from "../ops/add/index.ts";
 import { rmsNorm } from "../ops/norm/index.ts";
 import { Normed } from "../ops/norm/normed.ts";
 import { type Device, scope, type Tensor } from "../tensor/tensor.ts";
-import { addFeed, feedForward, ROWS } from "./feed.ts";
+import { addFeed, feedForward, rowsAtOnce } from "./feed.ts";
 import type { Model } from "./model.ts";
 
 /** A block of a model with its weights: attention and feed-forward, each added to what went in. */
@@ -45,12 +45,14 @@ export type Stretch = readonly Pass[];
 
 /**
  * How the new rows of a step go through attention: all portions at once, but for a long one that unfolds what is cached and all of
- * that is one piece. It goes in parts, and keys and values of earlier parts are kept, so that each token is unfolded once either way.
+ * that is one piece. It goes in parts of at most `most` rows, and keys and values of earlier parts are kept, so that each token is
+ * unfolded once either way.
  */
 export function stretchesFor(
   { attention }: Block["layer"],
   portions: readonly Portion[],
   slice: Slice,
+  most: number,
 ): readonly Stretch[] {
   const stretches: Stretch[] = [];
   let open: Portion[] = [];
@@ -63,7 +65,7 @@ export function stretchesFor(
   for (const portion of portions) {
     const start = at;
     at += portion.positions.length;
-    const ranges = cutRows(at - start, ROWS);
+    const ranges = cutRows(at - start, most);
     if (ranges.length === 1 || !unfoldsAtOnce(attention, portion)) {
       open.push(portion);
       continue;
@@ -109,7 +111,7 @@ export function extendBlock(block: Block, x: Tensor, stretches: readonly Stretch
   // Experts are shared out by all rows that choose them.
   const rows = x.shape[0]!;
   const { layer, feed, norms, eps, scale } = block;
-  eachRows(x, layer.feed.kind === "dense" ? cutRows(rows, ROWS) : [[0, rows]], (some) =>
+  eachRows(x, layer.feed.kind === "dense" ? cutRows(rows, rowsAtOnce(feed.wGate!)) : [[0, rows]], (some) =>
     addFeed(layer.feed, feed, Normed.of(some, norms.feed, eps), { into: some, by: scale ?? 1 }),
   );
 }

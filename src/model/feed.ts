@@ -10,8 +10,13 @@ import { route } from "../ops/route/index.ts";
 import { scope, Tensor } from "../tensor/tensor.ts";
 import type { FeedForward } from "./model.ts";
 
-/** Rows that go through half a block at once where no tape records: half as many take a tenth longer (LOG.md), twice as many hold more. */
-export const ROWS = 256;
+/** Rows of a prompt that go through half a block at once where a device does not say. */
+const ROWS = 256;
+
+/** Rows that go through half a block at once where no tape records: more hold more memory, far fewer take longer. */
+export function rowsAtOnce(weight: Tensor): number {
+  return weight.device.rowsAtOnce?.(weight.packing) ?? ROWS;
+}
 
 /** The feed-forward half of a block, of hidden states `[t, d]`; `p` holds its parameters. */
 export function feedForward(feed: FeedForward, p: Parts, x: Tensor): Tensor {
@@ -54,10 +59,11 @@ function experts({ routing }: FeedForward & { kind: "experts" }, p: Parts, x: Te
 /** (silu(x wGate) * x wUp) wDown, or that added to the residual. Without a tape, a few rows at a time: in between they are several times as wide as x. */
 function swiglu(p: Parts, prefix: string, x: Tensor, residual: Residual | undefined): Tensor {
   const [t = 0] = x.shape;
-  if (t <= ROWS || recorderOf([x, p[`${prefix}wGate`]])) return wholeSwiglu(p, prefix, x, residual);
+  const most = rowsAtOnce(p[`${prefix}wGate`]!);
+  if (t <= most || recorderOf([x, p[`${prefix}wGate`]])) return wholeSwiglu(p, prefix, x, residual);
   const { device } = x;
   const out = residual?.into ?? new Tensor(device, x.shape);
-  const pieces = Math.ceil(t / ROWS);
+  const pieces = Math.ceil(t / most);
   for (let i = 0; i < pieces; i++)
     scope(device, () => {
       const [from, to] = [Math.floor((i * t) / pieces), Math.floor(((i + 1) * t) / pieces)];

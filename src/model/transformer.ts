@@ -9,6 +9,7 @@ import { rmsNorm } from "../ops/norm/index.ts";
 import { tableOf } from "../ops/rope/rotation.ts";
 import { type Device, Tensor } from "../tensor/tensor.ts";
 import { type Block, extendBlock, runBlock, type Slice, stretchesFor } from "./block.ts";
+import { rowsAtOnce } from "./feed.ts";
 import type { Model } from "./model.ts";
 
 /** Parameters by name, as `parametersOf` lists them. */
@@ -102,6 +103,7 @@ function extendBlocks(
         caches: caches.map((own) => own[i]!),
       })),
       slice,
+      rowsAtOnce(weights.get(`layers.${i}.attention.wO`) ?? weights.get(`layers.${i}.normAttention`)!),
     ),
   );
   // Made out here, tables of angles serve all layers.

@@ -78,6 +78,11 @@ export interface Device {
    * memory and must not outlive it. Absent where there is nothing to get ready.
    */
   rehearse?(body: () => void): Promise<void>;
+  /**
+   * Rows of a prompt at which products with a weight that lies so (plain unless given) run at full speed, so that no more of them need be
+   * in memory at a time; absent where that is not known.
+   */
+  rowsAtOnce?(packing: Packing | undefined): number;
   resetPeak(): void;
   /** The innermost open scope: tensors made now belong to it (see `scope`). */
   owner: Set<Tensor> | undefined;
