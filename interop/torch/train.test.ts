@@ -66,7 +66,7 @@ const [mla, hybrid] = ["v0-MLA-QLoRA-s1", "v1-KDA-GQA1-128-FoX-s1"];
 beforeAll(() => {
   writeFileSync(at("text.txt"), text);
   biform(
-    ..."compare --variants MLA-QLoRA,[KDA,GQA1-128-FoX] --seeds 2 --width 32 --heads 2 --layers 2 --length 24 --batch 5 --steps 100 --warmup 10 --evaluations 4 --held-out 2 --contexts 8 --optimiser muon --rate 0.003 --match parameters --text".split(
+    ..."compare --variants MLA-QLoRA,[KDA,GQA1-128-FoX] --seeds 2 --width 32 --heads 2 --layers 2 --length 24 --batch 5 --steps 100 --warmup 10 --evaluations 4 --held-out 2 --contexts 8 --optimiser muon --rate 0.001 --match parameters --text".split(
       " ",
     ),
     at("text.txt"),

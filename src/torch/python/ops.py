@@ -34,7 +34,8 @@ def rope(x, at, back=False):
     else:
         a, b = y.chunk(2, -1)
         y = torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
-    return torch.cat((still, y.to(x.dtype)), -1)
+    y = y.to(x.dtype)
+    return torch.cat((still, y), -1) if still.shape[-1] else y
 
 
 def accumulate(x, start):

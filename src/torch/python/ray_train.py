@@ -34,7 +34,8 @@ def main():
     from .train import options
 
     gpu = options(words).device == "cuda"
-    ray.init(address=given.address)
+    # One that is started for this run alone shows nobody a page.
+    ray.init(address=given.address) if given.address else ray.init(include_dashboard=False)
     trainer = TorchTrainer(
         loop,
         train_loop_config={"folder": str(Path(__file__).resolve().parent), "words": words},
