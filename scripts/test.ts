@@ -13,13 +13,13 @@ const page = join(scratch, "smoke.html");
 const checkpoint = join(scratch, "smoke.gguf");
 
 const smoke =
-  "compare --data recall --variants MHA,MLA,GQA2-(192+64)-S2 --seeds 2 --steps 20 --width 32 --heads 4 --layers 1 --length 32 " +
+  "compare --data recall --variants MHA,MLA,GQA2-(192+64)-S2 --seeds 2 --steps 8 --width 32 --heads 4 --layers 1 --length 32 " +
   `--batch 4 --contexts 32 --json ${result} --html ${page} --state ${join(scratch, "runs")}`;
 const built = smoke
   .replaceAll("smoke.", "built.")
   .replace("/runs", "/built-runs")
   .replace("MHA,MLA,GQA2-(192+64)-S2", "MHA,MLA")
-  .replace("--steps 20", "--steps 4");
+  .replace("--steps 8", "--steps 4");
 const library = `await import(${JSON.stringify(join(root, "dist", "index.js"))})`;
 
 interface Step {

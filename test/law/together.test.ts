@@ -3,6 +3,7 @@ import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
+import { long } from "../extent.ts";
 import { LaterDevice } from "../fixture/later.ts";
 import { holds } from "./check.ts";
 import { cases } from "./geometry.ts";
@@ -23,7 +24,7 @@ describe.each(all.map((variant) => [variant.name, variant] as const))(
   "%s: sequences that step together",
   (_name, variant) => {
     test.each(types)("are each alone, over caches of %s", async (type) => {
-      await holds(cases(variant), (drawn) => stepsTogether(variant, drawn, reference, type), 100);
+      await holds(cases(variant), (drawn) => stepsTogether(variant, drawn, reference, type), long ? 100 : 40);
       await holds(cases(variant, 300), (drawn) => stepsTogether(variant, drawn, reference, type), 12);
     });
 

@@ -1,4 +1,5 @@
 import { afterAll, describe, test } from "vitest";
+import { long } from "../extent.ts";
 import { openGpu } from "../fixture/gpu.ts";
 import { agrees, givesBack } from "./agreement.ts";
 import { holds } from "./check.ts";
@@ -12,7 +13,9 @@ afterAll(() => {
 
 if (typeof gpu === "string") test.skip(`WebGPU, since ${gpu}`, () => {});
 else {
-  describe.each(Object.entries(differentiable))("%s on WebGPU", (name, { draw, make }) => {
+  // A software GPU compiles a third of all the time for factors, whose gradient is that of attention and of products.
+  const tried = Object.entries(differentiable).filter(([name]) => long || name !== "attendFactored");
+  describe.each(tried)("%s on WebGPU", (name, { draw, make }) => {
     test("agrees with the reference, output and gradients", () =>
       holds(draw, (drawn) => agrees(name, make(drawn), gpu), 12));
 
@@ -21,7 +24,7 @@ else {
   });
 
   // Sums of threads that share a subgroup go another way: here the ops that have such sums go without.
-  const plain = gpu.traits.subgroup ? await openGpu({ without: ["subgroups"] }) : undefined;
+  const plain = long && gpu.traits.subgroup ? await openGpu({ without: ["subgroups"] }) : undefined;
   afterAll(() => {
     if (plain && typeof plain !== "string") plain.close();
   });
@@ -43,7 +46,8 @@ else {
     test.each(ops)("%s agrees with the reference without subgroups", (name, { draw, make }) =>
       holds(draw, (drawn) => agrees(name, make(drawn), plain, name in unrecorded ? "output" : "gradients"), 8),
     );
-  } else test.skip("ops without subgroups, since the adapter has none", () => {});
+  } else
+    test.skip(`ops without subgroups, since ${long ? "the adapter has none" : "their shaders are other ones"}`, () => {});
 
   describe.each(Object.entries(unrecorded))("%s on WebGPU", (name, { draw, make }) => {
     test("agrees with the reference", () => holds(draw, (drawn) => agrees(name, make(drawn), gpu, "output"), 12));

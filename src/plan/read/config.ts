@@ -132,13 +132,13 @@ function windowNotes({ model_type: type }: Config, kinds: readonly LayerKind[]):
 
 /** Layers that are the same in all, counted. */
 function alike(layers: readonly LayerKind[]): LayerKind[] {
-  const kinds: LayerKind[][] = [];
+  const kinds: { readonly first: LayerKind; count: number }[] = [];
   for (const layer of layers) {
-    const known = kinds.find(([first]) => isSame(first, layer));
-    if (known) known.push(layer);
-    else kinds.push([layer]);
+    const known = kinds.find(({ first }) => isSame(first, layer));
+    if (known) known.count++;
+    else kinds.push({ first: layer, count: 1 });
   }
-  return kinds.map((same) => ({ ...same[0]!, count: same.length }));
+  return kinds.map(({ first, count }) => ({ ...first, count }));
 }
 
 /** Whether two values are the same all through; a variant is what its name says. */
@@ -146,13 +146,11 @@ function isSame(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
   const [one, two] = [a as Record<string, unknown>, b as Record<string, unknown>];
-  for (const key in one) {
-    const [x, y] = [one[key], two[key]];
-    const same = key === "variant" ? (x as Variant).name === (y as Variant).name : isSame(x, y);
-    if (!same) return false;
-  }
-  for (const key in two) if (two[key] !== undefined && one[key] === undefined) return false;
-  return true;
+  const same = (key: string) =>
+    key === "variant" ? (one[key] as Variant).name === (two[key] as Variant).name : isSame(one[key], two[key]);
+  return (
+    Object.keys(one).every(same) && Object.keys(two).every((key) => one[key] !== undefined || two[key] === undefined)
+  );
 }
 
 /** Throws FormatError where sizes that are each within their bounds have products that numbers cannot hold. */
