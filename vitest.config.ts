@@ -30,8 +30,9 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-// So has whatever opens a GPU, and its driver with it.
-const alone = [...apart.map((name) => `test/${name}.test.ts`), "test/**/*gpu*.test.ts"];
+const alone = apart.map((name) => `test/${name}.test.ts`);
+/** What opens a GPU shares processes with nothing else, since its driver stays in them. */
+const gpu = ["test/**/*gpu*.test.ts"];
 
 export default defineConfig({
   // As the page's build has it.
@@ -51,7 +52,11 @@ export default defineConfig({
     hookTimeout: 30 * 60_000,
     projects: [
       { extends: true, test: { name: "apart", include: alone } },
-      { extends: true, test: { name: "together", include: ["test/**/*.test.ts"], exclude: alone, isolate: false } },
+      { extends: true, test: { name: "gpu", include: gpu, isolate: false } },
+      {
+        extends: true,
+        test: { name: "together", include: ["test/**/*.test.ts"], exclude: [...alone, ...gpu], isolate: false },
+      },
     ],
   },
 });
