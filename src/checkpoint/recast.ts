@@ -46,11 +46,16 @@ export function recast(parameters: readonly Parameter[], from: Sources, to: Sour
       known.parts.push({ parameter: name, here, there, first: i * (there.slices ?? 1) });
     });
   }
-  // Neighbouring tensors are often made of one: the last that was read is kept.
+  // Neighbouring tensors are often made of one: the last that was read is kept, as long as more of it is asked for.
+  const left = new Map<string, number>();
+  for (const part of [...made.values()].flatMap(({ parts }) => parts))
+    for (const name of namesOf(part)) left.set(name, (left.get(name) ?? 0) + 1);
   let last: { name: string; values: Float32Array } | undefined;
   const readOnce = async (name: string) => {
-    if (last?.name !== name) last = { name, values: await read(name) };
-    return last.values;
+    const { values } = last?.name === name ? last : { values: await read(name) };
+    left.set(name, left.get(name)! - 1);
+    last = left.get(name)! > 0 ? { name, values } : undefined;
+    return values;
   };
   return [...made].map(([name, { shape, parts }]) => ({
     name,
@@ -73,11 +78,18 @@ interface Part {
   readonly first: number;
 }
 
+/** The tensor that each of a part's matrices lies in. */
+function namesOf({ here, there, first }: Part): string[] {
+  const own = here.slices ?? 1;
+  return Array.from({ length: there.slices ?? 1 }, (_, k) => here.tensors[Math.floor((first + k) / own)]!);
+}
+
 /** Writes a parameter's matrices into a tensor. */
-async function fill(into: Float32Array, { here, there, first }: Part, read: Tensors["read"]): Promise<void> {
+async function fill(into: Float32Array, part: Part, read: Tensors["read"]): Promise<void> {
+  const { here, there, first } = part;
   const [slices, own] = [there.slices ?? 1, here.slices ?? 1];
-  for (let k = 0; k < slices; k++) {
-    const values = await read(here.tensors[Math.floor((first + k) / own)]!);
+  for (const [k, name] of namesOf(part).entries()) {
+    const values = await read(name);
     transfer(
       { file: slice(values, (first + k) % own, own), source: here },
       { file: slice(into, k, slices), source: there },

@@ -76,10 +76,18 @@ export function convertedTensors({ opened, model, targets, factors, layers, make
     return parameter && layers.includes(Number(layer)) ? { layer: Number(layer), parameter } : undefined;
   };
   const others = all.filter(({ name }) => !own(name));
-  const read = async (name: string) => Float32Array.from(await opened.tensors.read(name));
+  // An embedding is a gigabyte and more: no copy of it is made that need not be.
+  const read = async (name: string) => {
+    const values = await opened.tensors.read(name);
+    return values instanceof Float32Array ? values : Float32Array.from(values);
+  };
   const moved = recast(others, opened.sources, targets, read).map((tensor): Recast => {
     const factor = factorOf(tensor.parameters[0]!, factors);
-    const scaled = async () => (await tensor.data()).map((x) => x * factor);
+    const scaled = async () => {
+      const values = await tensor.data();
+      for (let i = 0; i < values.length; i++) values[i]! *= factor;
+      return values;
+    };
     return { ...tensor, data: factor === 1 ? tensor.data : scaled };
   });
   const made = new Map<
