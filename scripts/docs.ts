@@ -78,6 +78,28 @@ function familyTable(): string {
   ].join("\n");
 }
 
+/** A table of a task's comparison, from the results kept: right answers against what a row of its length keeps. */
+function taskTable(name: string): string {
+  const { variants, settings } = parseComparison(
+    JSON.parse(readFileSync(join(root, "results", `${name}.json`), "utf8")),
+  );
+  const length = Number(settings.length);
+  const rows = variants.map(({ spec, seeds, accuracy, versus, ...v }) => {
+    const { mean, low, high } = accuracy!;
+    const [from, to] = [Math.max(0, low!), Math.min(1, high!)].map((share) => (100 * share).toFixed(1));
+    const solved = seeds.filter((seed) => seed.accuracy! >= 0.99).length;
+    const gap = versus?.mean == null ? "" : `${versus.mean.toFixed(3)} ± ${halfWidth(versus)!.toFixed(3)}`;
+    const told = !versus || exceeds(versus) ? "" : ", inside the noise";
+    const kept = length * v.cacheBytes! + v.stateBytes!;
+    return `| \`${spec}\` | ${v.cacheValuesPerTokenPerLayer} | ${kept} | ${(100 * mean!).toFixed(1)} (${from} to ${to}) | ${solved} of ${seeds.length} | ${gap}${told} |`;
+  });
+  return [
+    `| variant | cache, numbers per token and layer | bytes after ${length} tokens, states included | right answers, % (95 %) | seeds with 99 % right | loss minus ${variants[0]!.spec}, paired |`,
+    "|---|---|---|---|---|---|",
+    ...rows,
+  ].join("\n");
+}
+
 /** What stands in the recall comparison for a variant whose name says sizes that its models do not have. */
 const sameKind: Readonly<Record<string, string>> = {
   "MLA-DSA64": "MLA-DSA16",
@@ -119,6 +141,8 @@ function parameterTable(): string {
 const blocks: Record<string, () => string> = {
   variants: variantTable,
   family: familyTable,
+  copying: () => taskTable("copying"),
+  recall: () => taskTable("recall"),
   imports: importPicture,
   parameters: parameterTable,
   targets: targetTable,

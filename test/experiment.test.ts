@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { openExperiment } from "../src/cluster/experiment.ts";
 import { parseComparison } from "../src/lab/result.ts";
 import { biform as commanded } from "./fixture/command.ts";
 
@@ -48,6 +49,17 @@ test("is laid out, done run by run and by processes, and collected: losses are t
   expect(losses("whole.json")).toEqual(losses("local.json"));
   for (const { accuracy } of losses("local.json")) expect(accuracy!.mean).toBeGreaterThanOrEqual(0);
   expect(readFileSync(join(scratch, "whole.svg"), "utf8")).toMatch(/<svg[\s\S]*right answers, %[\s\S]*MLA/);
+});
+
+const committed = globSync(join(import.meta.dirname, "../results/experiments/*.json"));
+
+test.each(committed.map((file) => [basename(file), file]))("%s is what this version lays out", async (name, file) => {
+  const read = JSON.parse(readFileSync(file, "utf8"));
+  // Texts lie with whoever runs it; stories have as many ids as bytes.
+  if (read.data.kind === "text") read.data = { kind: "story", seed: 1 };
+  writeFileSync(join(scratch, name), JSON.stringify(read));
+  const { matched } = await openExperiment(join(scratch, name));
+  expect([...matched.keys()]).toEqual(read.variants.map(({ spec }: { spec: string }) => spec));
 });
 
 test.each([
