@@ -29,8 +29,23 @@ describe("the pace of reading", () => {
     const steps = read(pace, 8192, 4, machine);
     // After a few to find out.
     expect(Math.max(...steps.slice(8))).toBeLessThanOrEqual(3 * alone);
-    const best = (8192 * 0.0007) / (1.2 * alone);
+    const best = (8192 * 0.0007) / alone;
     expect(steps.length).toBeLessThan(1.3 * best);
+  });
+
+  test("over a context where a token of a prompt costs as much as a step that only writes, it reads a few at a time", () => {
+    // As observed of 0.45 B parameters with latents of 512: 8 ms a token at first, 26 after 8000.
+    let context = 0;
+    const long = (_: number, read: number) => {
+      context += read;
+      return 0.063 + read * (0.008 + (0.018 * context) / 8000);
+    };
+    const steps = read(new Pace(), 8000, 4, long).slice(8);
+    const ahead = steps.toSorted((a, b) => a - b);
+    expect(ahead.at(Math.floor(0.99 * ahead.length))!).toBeLessThanOrEqual(2.4 * 0.063);
+    expect(ahead.at(-1)!).toBeLessThanOrEqual(3 * 0.063);
+    // And half of the time is the prompt's.
+    expect(ahead.reduce((a, b) => a + b, 0)).toBeLessThan(2.3 * ahead.reduce((a, b) => a + b - 0.063, 0));
   });
 
   test("on a machine where steps now and then take four times as long, most are within 3 times all the same", () => {
@@ -56,7 +71,7 @@ describe("the pace of reading", () => {
 
   test("however slow it is, a prompt comes to its end", () => {
     const steps = read(new Pace(), 1000, 2, (_, read) => (read ? 9 : 0.001));
-    expect(steps.length).toBeLessThan(200);
+    expect(steps.length).toBeLessThan(600);
   });
 });
 

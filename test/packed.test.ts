@@ -5,6 +5,7 @@ import { gather } from "../src/ops/embed/index.ts";
 import { rmsNorm } from "../src/ops/norm/index.ts";
 import { pack } from "../src/ops/pack/index.ts";
 import { MOST } from "../src/ops/packed/size.ts";
+import { productsOf } from "../src/ops/products/index.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 import { type PackedFormat, rowBytes } from "../src/tensor/packing.ts";
 import { Random } from "../src/tensor/random.ts";
@@ -103,6 +104,32 @@ describe.each(formats)("weights packed as %s, in every build", (format) => {
           expect([...got], device.build).toEqual(alone.slice(0, n).flat());
         }
       });
+  });
+
+  test("products of one launch are the bits of each alone, of one input and of several", async () => {
+    const random = new Random(11);
+    const d = ["Q4_K", "Q6_K"].includes(format) ? 512 : 352;
+    const weights = [23, 40, 9].map((w) =>
+      weightOf(format, ["d", "w"], { spec: "", order: "w | d", sizes: { w, d } }, random),
+    );
+    for (const n of [1, 5])
+      for (const device of devices)
+        await openScope(device, async () => {
+          const [x, y] = [1, 2].map(() => tensor(device, [n, d], random.normals(n * d, 1)));
+          const list = await Promise.all(weights.map((weight) => onto(device, weight)));
+          const asked = [x!, x!, y!, x!].map((a, i) => ({ x: a, of: ["t d, d w -> t w", list[i % 3]!] as const }));
+          const launch = vi.spyOn(device, "launch");
+          const got = productsOf(...asked.map(({ x: a, of }) => ({ x: a, of: [of] as const })));
+          const launches = launch.mock.calls.length;
+          launch.mockRestore();
+          for (const [i, { x: a, of }] of asked.entries())
+            expect([...(await got[i]!.read())], `${device.build}, ${n} rows`).toEqual([
+              ...(await einsum(of[0], a, of[1]).read()),
+            ]);
+          // Plain rows and tiles have a launch each.
+          const apart = format === "F32" || (n > 1 && whole.has(format));
+          expect(launches, `${device.build}, ${n} rows`).toBe(apart ? asked.length : 1);
+        });
   });
 
   test("rows by number", async () => {

@@ -537,4 +537,17 @@ describe("/v1/models", () => {
     expect(response.status).toBe(404);
     expect((await response.json()).error.code).toBe("not_found");
   });
+
+  test("another method is told which a path has", async () => {
+    const { app } = appOf(servedBy(scripted()));
+    for (const method of ["GET", "PUT", "OPTIONS"]) {
+      const response = await app.request("/v1/chat/completions", { method });
+      expect(response.status).toBe(405);
+      expect(response.headers.get("Allow")).toBe("POST");
+      expect((await response.json()).error).toMatchObject({
+        message: `path: got ${method} /v1/chat/completions, expected POST`,
+        code: "method_not_allowed",
+      });
+    }
+  });
 });

@@ -1,11 +1,14 @@
 import { PREFILL_CHUNK } from "../cost/host.ts";
 
 /** How many times as long as a step that only writes one may take that reads beside it: well below 3, since steps vary. */
-const STRETCH = 2.2;
+const STRETCH = 2;
 /** Seconds of a step that only reads: whoever joins, and whoever asks a server, waits for its end. */
 const STALL = 0.5;
-/** Fewest tokens of prompts that a step reads, so that every prompt comes to its end. */
-const LEAST = 8;
+/**
+ * Fewest tokens of prompts that a step reads, so that every prompt comes to its end. Over a long context a token costs as much as a
+ * step that only writes: with eight of them such a step took more than three times as long.
+ */
+const LEAST = 2;
 /** Tokens that are read where nothing has been observed yet. */
 const FIRST = 64;
 /** Steps that read beside writing, after which one that only writes is observed again. */
@@ -15,8 +18,9 @@ const OBSERVED = 7;
 
 /**
  * How many tokens of prompts a step reads. Beside sequences that write: as many as it can while they wait for their next token at most
- * `STRETCH` times as long as without; where none write: as many as take `STALL`. Both are found by observing: after a step, the next
- * one reads as many times more as it may take longer, at most twice and at least half as many.
+ * `STRETCH` times as long as without; where none write: as many as take `STALL`. Both are found by observing: what a step took beyond
+ * one that only writes is what its tokens cost, and the next one reads as many as may cost what is left, at most twice and at least
+ * half as many. So fewer are read as attention goes over more.
  */
 export class Pace {
   readonly #most: number;
@@ -47,8 +51,9 @@ export class Pace {
       [this.#writers, this.#writing, this.#since] = [writers, [...before, seconds], 0];
       return;
     }
-    const wanted = writers ? STRETCH * middle(this.#writing) : STALL;
-    const next = read * Math.min(2, Math.max(0.5, wanted / seconds));
+    const writing = writers ? middle(this.#writing) : 0;
+    const wanted = writers ? (STRETCH - 1) * writing : STALL;
+    const next = read * Math.min(2, Math.max(0.5, wanted / Math.max(seconds - writing, 1e-9)));
     if (writers) {
       this.#since++;
       this.#beside = this.#bound(next, this.#beside, read);

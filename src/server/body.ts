@@ -131,7 +131,7 @@ function deepest(issue: Issue, before: Path): Found {
 
 /** What a schema's message says is expected. */
 function wordsOf(issue: Issue): string {
-  if (issue.code === "invalid_key") return `a key that is another: ${issue.issues[0]?.message ?? ""}`;
+  if (issue.code === "invalid_key") return `its key to be ${issue.issues[0]?.message ?? "another"}`;
   return issue.message.replace(/^.*?expected /, "").replace(/, received .*$/s, "");
 }
 

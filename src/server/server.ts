@@ -37,14 +37,16 @@ export function createApp(hall: Hall, doors: Doors): App {
     return c.json(problem.body, problem.status, problem.headers);
   };
   app.onError((error, c) => answer(c, error));
-  app.notFound((c) =>
-    answer(
-      c,
-      new Problem(404, `path: got ${c.req.method} ${c.req.path.slice(0, 80)}, expected one of /openapi.json`, {
-        code: "not_found",
-      }),
-    ),
-  );
+  app.notFound((c) => {
+    const { method, path } = c.req;
+    const got = `path: got ${method} ${path.slice(0, 80)}`;
+    const methods = [...new Set(app.routes.filter((one) => one.path === path).map((one) => one.method))];
+    const allowed = methods.filter((one) => one !== "ALL");
+    if (!allowed.length)
+      return answer(c, new Problem(404, `${got}, expected a path that /openapi.json lists`, { code: "not_found" }));
+    c.header("Allow", allowed.join(", "));
+    return answer(c, new Problem(405, `${got}, expected ${allowed.join(" or ")}`, { code: "method_not_allowed" }));
+  });
   app.use(hall.metrics.count);
   app.use(hostGuard(doors.hosts));
   if (doors.origins.length)

@@ -1,6 +1,7 @@
 import { addressOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
-import { contractPacked } from "../packed/wasm.ts";
+import { contractTogether } from "../packed/together.ts";
+import { type Contracted, contractPacked } from "../packed/wasm.ts";
 import type { ContractKernel } from "./index.ts";
 import type { Axis, Plan } from "./plan.ts";
 import { FEW, WHOLE_COLUMNS, WHOLE_ROWS, WIDEST } from "./size.ts";
@@ -34,9 +35,13 @@ export const contractWasm: ContractKernel = (plan, a, b, out, mode) => {
     if (mode === "set") device.floats.fill(0, addressOf(out) / 4, addressOf(out) / 4 + out.size);
     return;
   }
-  if (b.packing) contractPacked(plan.spec, a, b, out, mode, launchPlan);
+  if (b.packing) contractPacked({ plan, a, b, out, mode }, launchPlan);
   else launchPlan(device, plan, { a: addressOf(a), b: addressOf(b), c: addressOf(out) }, mode);
 };
+
+/** Several that do not read what another one writes, in fewer launches where weights are packed. */
+export const contractAllWasm = (list: readonly Contracted[]): void =>
+  contractTogether(list, ({ plan, a, b, out, mode }) => contractWasm(plan, a, b, out, mode));
 
 /** Runs a plan over operands at these addresses. */
 export function launchPlan(

@@ -3,49 +3,40 @@ import { address, first, next, scratch, stride, whole } from "../../device/threa
 import { madd, sum4 } from "../simd.as";
 import { activate, activatedBytes, gather } from "./activate.as";
 import { dot } from "./dot.as";
+import { begin, changes, contractionOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
 import { ACTIVATED, STRIP } from "./size";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
 
-/** out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. */
+/** For each contraction, out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. */
 export function packedDots(args: usize, thread: i32): void {
-  const format = whole(args, slot.FORMAT);
-  const width = whole(args, slot.COLUMNS);
-  const bytes = <usize>whole(args, slot.PANEL_BYTES);
-  const groups = whole(args, slot.GROUPS);
-  const inner = whole(args, slot.INNER);
-  const m = whole(args, slot.ROWS);
-  const each = (inner + 3) >> 2;
-  const run = whole(args, slot.RUN);
-  const pieces = (each + run - 1) / run;
-  const x = scratch(thread);
-  const step = activatedBytes(width);
-  let ready = -1;
-  for (let t = first(groups * pieces); t < groups * pieces; t = next()) {
-    const group = t / pieces;
-    if (ready < 0 || (ready != group && stride(args, slot.X_GROUP) != 0)) {
-      const a = address(args, slot.X) + <usize>group * stride(args, slot.X_GROUP);
-      for (let i = 0; i < m; i++)
-        activate(
-          format, x + <usize>i * step, a + <usize>i * stride(args, slot.X_ROW), stride(args, slot.X_ELEMENT), width, x + ACTIVATED,
-        );
-      ready = group;
-    }
-    const from = (t - group * pieces) * run;
-    const to = min(from + run, each);
-    let panel = address(args, slot.WEIGHT) + <usize>(group * each + from) * bytes;
-    let c = address(args, slot.OUT) + <usize>group * stride(args, slot.OUT_GROUP);
-    c += <usize>(from << 2) * stride(args, slot.OUT_ELEMENT);
+  const x = scratch(thread), all = begin(args);
+  for (let t = first(all); t < all; t = next()) {
+    const one = contractionOf(t), group = groupOf(t), from = panelOf(t), panels = panelsOf(one);
+    const format = whole(one, slot.FORMAT), width = whole(one, slot.COLUMNS), m = whole(one, slot.ROWS);
+    const bytes = <usize>whole(one, slot.PANEL_BYTES), step = activatedBytes(width), inner = whole(one, slot.INNER);
+    if (changes(group)) activateRows(one, rowsAt(group), x);
+    const to = min(from + whole(one, slot.RUN), panels);
+    let panel = address(one, slot.WEIGHT) + <usize>(group * panels + from) * bytes;
+    let c = address(one, slot.OUT) + <usize>group * stride(one, slot.OUT_GROUP);
+    c += <usize>(from << 2) * stride(one, slot.OUT_ELEMENT);
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
       for (let i = 0; i < m; i++) {
-        const four = dot(format, panel, width, x + <usize>i * step), to = c + <usize>i * stride(args, slot.OUT_ROW);
-        put(four, to, stride(args, slot.OUT_ELEMENT), rows, whole(args, slot.ADD));
+        const four = dot(format, panel, width, x + <usize>i * step), at = c + <usize>i * stride(one, slot.OUT_ROW);
+        put(four, at, stride(one, slot.OUT_ELEMENT), rows, whole(one, slot.ADD));
       }
       panel += bytes;
-      c += stride(args, slot.OUT_ELEMENT) << 2;
+      c += stride(one, slot.OUT_ELEMENT) << 2;
     }
   }
+}
+
+function activateRows(args: usize, a: usize, to: usize): void {
+  const width = whole(args, slot.COLUMNS), step = activatedBytes(width);
+  let x = to;
+  for (let i = whole(args, slot.ROWS); i > 0; i--, x += step, a += stride(args, slot.X_ROW))
+    activate(whole(args, slot.FORMAT), x, a, stride(args, slot.X_ELEMENT), width, to + ACTIVATED);
 }
 
 /** The first `n` lanes, to numbers `step` bytes apart. */

@@ -1,5 +1,5 @@
-// Slots of the arguments of contractions with a packed weight, steps in elements. Compiled both as TypeScript and as
-// AssemblyScript.
+// Slots of the arguments of contractions with a packed weight, steps in elements. Those of packedDots are of several
+// contractions, one after the other, EACH slots each. Compiled both as TypeScript and as AssemblyScript.
 
 export const OUT = 0;
 /** Activations. */
@@ -22,7 +22,12 @@ export const OUT_GROUP = 13;
 export const OUT_ELEMENT = 14;
 /** 1 where out is added to. */
 export const ADD = 15;
-/** Panels of a piece (packedDots). */
+/** Panels of a piece (packedDots, packedTiles). */
 export const RUN = 16;
 /** Rows of activations that a thread keeps packed (packedProduct) or rounded (packedTiles). */
 export const STRIP = 17;
+/** Where the first contraction of the launch begins that is of the same activations, rounded alike (packedDots). */
+export const SAME = 18;
+/** Contractions of the launch, said by the first one (packedDots). */
+export const COUNT = 19;
+export const EACH = 20;

@@ -1,15 +1,14 @@
 import { addressOf, storageOf } from "../../device/address.ts";
-import { threadsFor } from "../../device/grain.ts";
 import { type Geometry, geometryOf, LANES, type Panels } from "../../device/panel.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { Q8_0 } from "../../tensor/format.ts";
 import { codeOf, type Packing } from "../../tensor/packing.ts";
-import { sizeOf, Tensor } from "../../tensor/tensor.ts";
-import { type Axis, fuse, type Letters, lettersOf, makePlan, type Plan, strides } from "../einsum/plan.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
+import { type Axis, fuse, type Letters, lettersOf, type Plan, strides } from "../einsum/plan.ts";
 import { WHOLE_ROWS } from "../einsum/size.ts";
 import { stripOf } from "../einsum/strip.ts";
+import { type Launch, runSlabs, type Slab, slabsOf } from "./piecewise.ts";
 import { ACTIVATED, ALIGNED, MOST, SPARE, STRIP, TILE, TOGETHER } from "./size.ts";
-import * as slab from "./slab.ts";
 import * as slot from "./slot.ts";
 
 /**
@@ -24,24 +23,15 @@ const PIECES = 16;
 const READ = 1 << 17;
 /** Rows of activations that `packedProduct` keeps packed at most where the weight has few rows, so that there are some pieces. */
 const [NARROW, STRIPED] = [384, 480];
-/** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 1 MiB. */
-const SLAB = 1 << 18;
+/** A launch of a kernel that reads a packed weight, with the addresses still missing. */
+export interface Direct {
+  readonly kernel: string;
+  readonly args: number[];
+  readonly threads: number | undefined;
+}
 
 /** A contraction with a packed weight as it will run. */
-type Form =
-  | { readonly kernel: string; readonly args: number[]; readonly threads: number | undefined }
-  | { readonly slabs: readonly Slab[] };
-
-/** Panels that are unpacked at once, and the plan over them. Offsets in elements. */
-interface Slab {
-  readonly plan: Plan;
-  readonly panel: number;
-  readonly panels: number;
-  readonly size: number;
-  readonly a: number;
-  readonly c: number;
-  readonly later: boolean;
-}
+export type Form = Direct | { readonly slabs: readonly Slab[] };
 
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
 
@@ -84,41 +74,43 @@ function areEqual(a: readonly number[], b: readonly number[]): boolean {
   return true;
 }
 
-/** Runs a plan over plain operands at these addresses: what einsum does where nothing is packed. */
-type Launch = (
-  device: WasmDevice,
-  plan: Plan,
-  at: Readonly<Record<"a" | "b" | "c", number>>,
-  mode: "set" | "add",
-) => void;
+/** A contraction of `a` with `b`, which may be packed, that is written to `out` or added. */
+export interface Contracted {
+  readonly plan: Plan;
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly out: Tensor;
+  readonly mode: "set" | "add";
+}
 
 /**
  * Writes the contraction of `a` with a packed `b` to `out`, or adds it. Where b's columns are summed over and its rows are not
  * (projections), or the other way about (an up-projection folded into the query), kernels read it packed; else it is unpacked
  * piece by piece.
  */
-export function contractPacked(
-  spec: string,
-  a: Tensor,
-  b: Tensor,
-  out: Tensor,
-  mode: "set" | "add",
-  launch: Launch,
-): void {
-  const packing: Panels = b.packing!;
-  const device = out.device as WasmDevice;
-  if (out.size === 0) return;
-  const form = findForm(spec, a.shape, b, packing, device.exact ?? false);
+export function contractPacked(one: Contracted, launch: Launch): void {
+  if (one.out.size === 0) return;
+  const device = one.out.device as WasmDevice;
+  const form = formFor(one);
   if ("slabs" in form) {
-    runSlabs(form.slabs, a, b, out, mode, launch);
+    runSlabs(form.slabs, one.a, one.b, one.out, one.mode, launch);
     return;
   }
-  const { args } = form;
+  device.launch(form.kernel, argumentsOf(form, one), form.threads);
+}
+
+/** Arguments of its launch, good until another contraction in this form asks. */
+export function argumentsOf({ args }: Direct, { a, b, out, mode }: Contracted): number[] {
   args[slot.OUT] = addressOf(out);
   args[slot.X] = addressOf(a);
   args[slot.WEIGHT] = storageOf(b);
   args[slot.ADD] = mode === "add" ? 1 : 0;
-  device.launch(form.kernel, args, form.threads);
+  return args;
+}
+
+/** How it will run. */
+export function formFor({ plan, a, b, out }: Contracted): Form {
+  return findForm(plan.spec, a.shape, b, b.packing!, (out.device as WasmDevice).exact ?? false);
 }
 
 function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Panels, exact: boolean): Form {
@@ -128,7 +120,7 @@ function formOf(spec: string, aShape: readonly number[], b: Tensor, packing: Pan
 }
 
 /** The spec with b's axes in the order of storage. */
-interface Stored {
+export interface Stored {
   readonly spec: string;
   readonly letters: Letters;
   readonly rows: readonly string[];
@@ -189,6 +181,9 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   args[slot.OUT_ELEMENT] = across ? inner.c : column.c;
   args[slot.ADD] = 0;
   args[slot.RUN] = run;
+  args[slot.STRIP] = 0;
+  args[slot.SAME] = 0;
+  args[slot.COUNT] = 1;
   const work = m.size * sizeOf([group.size, inner.size, geometry.columns]);
   const launch = { args, threads: work < SMALL ? 1 : undefined };
   const width = 4 * (geometry.columns + 8);
@@ -218,69 +213,4 @@ function rowsAtOnce(rows: number, columns: number): number {
   const most = Math.min(MOST, room);
   const strips = Math.ceil(rows / most);
   return TILE * Math.ceil(rows / strips / TILE);
-}
-
-/** The weight cut along its outermost row axis into pieces of about SLAB numbers. */
-function slabsOf({ spec, letters, rows }: Stored, packing: Panels, geometry: Geometry): Slab[] {
-  const letter = rows[0]!;
-  const all = letters.sizes.get(letter)!;
-  const numbers = geometry.groups * geometry.inner * geometry.columns;
-  const panels = Math.ceil(geometry.inner / LANES) * (geometry.groups / (rows.length > 1 ? all : 1));
-  const alone = rows.length === 1;
-  const wanted = packing.format === "F32" ? all : Math.max(1, Math.floor((SLAB * all) / numbers));
-  const count = Math.min(all, alone ? Math.ceil(wanted / LANES) * LANES : wanted);
-  const [a, c] = [strides(letters.la, letters.sizes), strides(letters.out, letters.sizes)];
-  const slabs: Slab[] = [];
-  for (let from = 0; from < all; from += count) {
-    const n = Math.min(count, all - from);
-    slabs.push({
-      plan: makePlan(spec, letters, [letter, n]),
-      panel: alone ? from / LANES : from * panels,
-      panels: alone ? Math.ceil(n / LANES) : n * panels,
-      size: (numbers / all) * n,
-      a: from * (a.get(letter) ?? 0),
-      c: from * (c.get(letter) ?? 0),
-      later: from > 0 && !c.has(letter),
-    });
-  }
-  return slabs;
-}
-
-function runSlabs(
-  slabs: readonly Slab[],
-  a: Tensor,
-  b: Tensor,
-  out: Tensor,
-  mode: "set" | "add",
-  launch: Launch,
-): void {
-  const device = out.device as WasmDevice;
-  const whole = b.packing!.format === "F32";
-  const space = whole ? undefined : new Tensor(device, [Math.max(...slabs.map(({ size }) => size))]);
-  for (const slab of slabs) {
-    if (space) launchUnpack(b, slab.panel, slab.panels, addressOf(space));
-    const at = {
-      a: addressOf(a) + 4 * slab.a,
-      b: space ? addressOf(space) : storageOf(b),
-      c: addressOf(out) + 4 * slab.c,
-    };
-    launch(device, slab.plan, at, mode === "add" || slab.later ? "add" : "set");
-  }
-  space?.free();
-}
-
-/** Writes the rows of `panels` panels from `first` on as float32, side by side in the order of storage, to an address. */
-function launchUnpack(packed: Tensor, first: number, panels: number, to: number): void {
-  const packing = packed.packing!;
-  const { columns, panel, inner } = geometryOf(packed.shape, packing);
-  const args: number[] = [];
-  args[slab.OUT] = to;
-  args[slab.FROM] = storageOf(packed) + first * panel;
-  args[slab.FORMAT] = codeOf(packing.format);
-  args[slab.COLUMNS] = columns;
-  args[slab.PANEL_BYTES] = panel;
-  args[slab.FIRST] = first;
-  args[slab.COUNT] = panels;
-  args[slab.INNER] = inner;
-  (packed.device as WasmDevice).launch("unpack", args, threadsFor(panels * columns));
 }

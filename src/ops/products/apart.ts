@@ -1,48 +1,66 @@
 import { Tensor } from "../../tensor/tensor.ts";
+import type { Plan } from "../einsum/plan.ts";
 import type { Kernels } from "../kernel.ts";
 import { finishInto } from "./after.ts";
 import type { Contraction, ProductsKernel } from "./index.ts";
 
-/** Products one after the other, of a device's own kernels for their parts. */
+/** A contraction of `a` with `b` that is written to `out`, or added to what is there. */
+interface Sum {
+  readonly plan: Plan;
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly out: Tensor;
+  readonly mode: "set" | "add";
+}
+
+/** Products by a device's own kernels for their parts: all contractions first, by `contractAll`, then what becomes of each. */
 export function apart(
-  kernels: Pick<Kernels, "contract" | "bias" | "gate" | "update" | "map" | "multiply" | "combine">,
+  kernels: Pick<Kernels, "bias" | "gate" | "update" | "map" | "multiply" | "combine">,
+  contractAll: (list: readonly Sum[]) => void,
 ) {
-  const { contract, bias, gate, update } = kernels;
+  const { bias, gate, update } = kernels;
   const finish = finishInto(kernels);
-  const whole = (x: Tensor, one: Contraction, out: Tensor) => {
-    const { plan, weight, after } = one;
-    const sum = after ? new Tensor(x.device, plan.shape) : out;
-    const plain = one.bias ? new Tensor(x.device, plan.shape) : sum;
-    contract(plan, x, weight, plain, "set");
-    if (one.bias) {
-      bias(plain, one.bias, sum);
-      plain.free();
-    }
-    if (!after) return;
-    finish(sum, after, out);
-    sum.free();
+  /** A sum with its bias and what becomes of that, in `out` where it is given and anything becomes of it. */
+  const whole = (sum: Tensor, one: Contraction, out: Tensor | undefined): Tensor => {
+    let x = sum;
+    const put = (last: boolean, run: (to: Tensor) => void) => {
+      const to = last && out ? out : new Tensor(x.device, x.shape);
+      run(to);
+      x.free();
+      x = to;
+    };
+    if (one.bias) put(!one.after, (to) => bias(x, one.bias!, to));
+    if (one.after) put(true, (to) => finish(x, one.after!, to));
+    return x;
   };
   const run: ProductsKernel = (list, outs) => {
-    for (let i = 0; i < list.length; i++) {
-      const [{ x, of, by }, out] = [list[i]!, outs[i]!];
-      const [one, other] = of;
-      if (by === 1 && !one.bias && !one.after && !other) {
-        contract(one.plan, x, one.weight, out, "add");
-        continue;
-      }
-      const to = by === undefined ? out : new Tensor(x.device, one.plan.shape);
+    const sums: Sum[] = [];
+    const places = list.map(({ x, of, by }, i) => {
+      const straight = !of[1] && !of[0].bias && !of[0].after && (by === undefined || by === 1);
+      return of.map((one) => {
+        if (!one) return undefined;
+        const out = straight ? outs[i]! : new Tensor(x.device, one.plan.shape);
+        sums.push({ plan: one.plan, a: x, b: one.weight, out, mode: straight && by === 1 ? "add" : "set" });
+        return out;
+      });
+    });
+    contractAll(sums);
+    list.forEach(({ of: [one, other], by }, i) => {
+      const [[first, second], out] = [places[i]!, outs[i]!];
+      if (first === out) return;
+      let y = whole(first!, one, other || by !== undefined ? undefined : out);
       if (other) {
-        const [a, b] = [new Tensor(x.device, one.plan.shape), new Tensor(x.device, one.plan.shape)];
-        whole(x, one, a);
-        whole(x, other, b);
-        gate(a, b, to);
-        a.free();
-        b.free();
-      } else whole(x, one, to);
-      if (by === undefined) continue;
-      update(out, 1, by, to);
-      to.free();
-    }
+        const z = whole(second!, other, undefined);
+        const gated = by === undefined ? out : new Tensor(out.device, out.shape);
+        gate(y, z, gated);
+        y.free();
+        z.free();
+        y = gated;
+      }
+      if (by === undefined) return;
+      update(out, 1, by, y);
+      y.free();
+    });
   };
   return run;
 }

@@ -19,15 +19,19 @@ import { apart } from "./apart.ts";
 import { columnsOf, type FewClass, fewShader } from "./few.wgsl.ts";
 import type { Contraction, Product, ProductsKernel } from "./index.ts";
 
-const separate = apart({
-  contract: contractWebgpu,
-  bias: biasWebgpu,
-  gate: gateWebgpu,
-  update: updateWebgpu,
-  map: mapWebgpu,
-  multiply: multiplyWebgpu,
-  combine: combineWebgpu,
-});
+const separate = apart(
+  {
+    bias: biasWebgpu,
+    gate: gateWebgpu,
+    update: updateWebgpu,
+    map: mapWebgpu,
+    multiply: multiplyWebgpu,
+    combine: combineWebgpu,
+  },
+  (sums) => {
+    for (const { plan, a, b, out, mode } of sums) contractWebgpu(plan, a, b, out, mode);
+  },
+);
 
 /** How a weight is gone through, what it is, and the step from one of its rows to the next, in words. */
 interface Weight extends ReturnType<typeof weightOf> {

@@ -7,10 +7,13 @@ import { type Answer, COUNT, HEAD, type Order, STATE, type Task } from "./order.
 import { WHOLE, walk } from "./utf8.ts";
 import { pieceOf } from "./vocabulary.ts";
 
-/** Milliseconds that one mask may take. */
-const MASK_LIMIT = 5_000;
 /** Of the seconds of work that a grammar may take, how many times as many may pass on a machine that is busy. */
 const PATIENCE = 6;
+/**
+ * Milliseconds that may pass before one mask is there: 5 s of work, where a machine is not busy. Nobody but its own sequence waits, which
+ * sits out steps meanwhile.
+ */
+const MASK_LIMIT = PATIENCE * 5_000;
 /** Seconds in which a thread is to have forgotten a grammar, and bytes that its library may have then, to be kept for the next. */
 const CLEARING = 0.1;
 const KEPT_BYTES = 128 * 2 ** 20;
