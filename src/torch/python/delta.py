@@ -1,7 +1,8 @@
 """The delta rule: a state S [n v] for each head; per token S <- exp(decay) S; u = beta (v - S^T k); S <- S + k u^T; o = scale S^T q.
 
 Yang et al. (arXiv 2406.06484, 2412.06464); Kimi Linear (arXiv 2510.26692). q and k are [B t g n], v [B t h v], beta [B t h], decay,
-a logarithm, [B t h] or [B t h n]; the state is [B h n v]. On a GPU the kernels of flash-linear-attention run where they are installed.
+a logarithm, [B t h] or [B t h n]; the state is [B h n v]. On a GPU the kernels of flash-linear-attention run where they
+are installed, in 16 bits: they take no others.
 """
 
 import torch
@@ -21,7 +22,7 @@ except ImportError:
 
 def chunked_delta(q, k, v, beta, state, decay=None, scale=1.0):
     """Outputs [B t h v] and the state after the last token, chunk by chunk, as products of matrices."""
-    if q.is_cuda and chunk_kda is not None and q.dtype != torch.float64:
+    if q.is_cuda and chunk_kda is not None and q.dtype in (torch.bfloat16, torch.float16):
         return by_fla(q, k, v, beta, state, decay, scale)
     dtype, t = v.dtype, v.shape[1]
     q, k, v, beta, decay = in_chunks(q, k, v, beta, decay)
