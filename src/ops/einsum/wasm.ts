@@ -1,6 +1,6 @@
 import { addressOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
-import { contractTogether } from "../packed/together.ts";
+import { contractTogether } from "../packed/together/wasm.ts";
 import { type Contracted, contractPacked } from "../packed/wasm.ts";
 import type { ContractKernel } from "./index.ts";
 import type { Axis, Plan } from "./plan.ts";

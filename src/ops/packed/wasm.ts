@@ -7,7 +7,7 @@ import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import { type Axis, fuse, type Letters, lettersOf, type Plan, strides } from "../einsum/plan.ts";
 import { WHOLE_ROWS } from "../einsum/size.ts";
 import { stripOf } from "../einsum/strip.ts";
-import { type Launch, runSlabs, type Slab, slabsOf } from "./piecewise.ts";
+import { type Launch, runSlabs, type Slab, slabsOf } from "./piecewise/wasm.ts";
 import { ACTIVATED, ALIGNED, MOST, SPARE, STRIP, TILE, TOGETHER } from "./size.ts";
 import * as slot from "./slot.ts";
 

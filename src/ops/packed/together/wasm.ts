@@ -1,6 +1,6 @@
-import type { WasmDevice } from "../../device/wasm.ts";
-import * as slot from "./slot.ts";
-import { argumentsOf, type Contracted, type Direct, formFor } from "./wasm.ts";
+import type { WasmDevice } from "../../../device/wasm.ts";
+import * as slot from "../slot.ts";
+import { argumentsOf, type Contracted, type Direct, formFor } from "../wasm.ts";
 
 /** Contractions of a launch at most: their arguments have room for more. */
 const MOST = 8;

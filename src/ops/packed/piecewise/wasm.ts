@@ -1,12 +1,12 @@
-import { addressOf, storageOf } from "../../device/address.ts";
-import { threadsFor } from "../../device/grain.ts";
-import { type Geometry, geometryOf, LANES, type Panels } from "../../device/panel.ts";
-import type { WasmDevice } from "../../device/wasm.ts";
-import { codeOf } from "../../tensor/packing.ts";
-import { Tensor } from "../../tensor/tensor.ts";
-import { makePlan, type Plan, strides } from "../einsum/plan.ts";
-import * as slab from "./slab.ts";
-import type { Stored } from "./wasm.ts";
+import { addressOf, storageOf } from "../../../device/address.ts";
+import { threadsFor } from "../../../device/grain.ts";
+import { type Geometry, geometryOf, LANES, type Panels } from "../../../device/panel.ts";
+import type { WasmDevice } from "../../../device/wasm.ts";
+import { codeOf } from "../../../tensor/packing.ts";
+import { Tensor } from "../../../tensor/tensor.ts";
+import { makePlan, type Plan, strides } from "../../einsum/plan.ts";
+import * as slab from "../slab.ts";
+import type { Stored } from "../wasm.ts";
 
 // Contractions with a packed weight that no kernel reads packed: it is unpacked piece by piece.
 
