@@ -18,6 +18,7 @@ import { responseBody } from "../src/server/schema/response.ts";
 import { apiText } from "./api.ts";
 import { targetTable } from "./conversion/targets.ts";
 import { folderOf, imports, order } from "./imports.ts";
+import { launchTable } from "./launches.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const check = process.argv.includes("--check");
@@ -146,8 +147,10 @@ const blocks: Record<string, () => string> = {
   imports: importPicture,
   parameters: parameterTable,
   targets: targetTable,
+  launches: launchTable,
 };
-for (const path of ["DESIGN.md", "docs/variants.md", "docs/results.md", "docs/serve.md", "docs/convert.md"]) {
+const paths = "bench/README.md DESIGN.md docs/variants.md docs/results.md docs/serve.md docs/convert.md";
+for (const path of paths.split(" ")) {
   const text = readFileSync(join(root, path), "utf8").replace(
     /(<!-- generated: (\w+) -->\n)[\s\S]*?(\n<!-- end -->)/g,
     (_, start, name, end) => start + blocks[name]!() + end,

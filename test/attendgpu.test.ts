@@ -2,11 +2,17 @@ import { afterAll, describe, expect, test } from "vitest";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import { cases } from "../src/ops/attend/cases.ts";
 import { attendBackwardWebgpu } from "../src/ops/attend/gpu/webgpu.ts";
+import { attend } from "../src/ops/attend/index.ts";
 import { attendBackwardReference, attendReference } from "../src/ops/attend/reference.ts";
 import { type AttendCase, type AttendResult, attendCase, runCase } from "../src/ops/attend/trial.ts";
 import { attendWebgpu } from "../src/ops/attend/webgpu.ts";
+import { einsum } from "../src/ops/einsum/index.ts";
+import { Random } from "../src/tensor/random.ts";
+import { type Device, type Tensor, tensor } from "../src/tensor/tensor.ts";
 import { long } from "./extent.ts";
 import { openGpu } from "./fixture/gpu.ts";
+import { packed } from "./fixture/packed.ts";
+import { openScope } from "./fixture/scope.ts";
 
 // Every case of attention on whatever GPU there is, a software one included, against the definition in float64. A software GPU
 // takes a second and more to compile what a case needs, so that by default only a few are tried.
@@ -83,4 +89,36 @@ else
       );
       expectWithin(got, want, c, ["out", "lse", "dq", "dk", "dv"]);
     });
+
+    // A latent cache of 400 tokens is gone through in pieces, and a sink is one more key.
+    test.each(long ? (["plain", "Q8_0", "Q4_1", "BF16"] as const) : (["plain", "Q8_0"] as const))(
+      "rows over pieces of the keys are put together by the launch that multiplies them with a %s matrix per head",
+      (format) =>
+        openScope(gpu, async () => {
+          const random = new Random(3);
+          const [t, s, h, c, v] = [2, 400, 3, 64, 12];
+          const numbers = (size: number) => Float32Array.from(random.normals(size, 1));
+          const [q, k, sinks] = [numbers(t * h * c), numbers(s * c), numbers(h)];
+          const sizes = { c, h, v };
+          const { t: w, numbers: values } =
+            format === "plain"
+              ? { t: undefined, numbers: numbers(c * h * v) }
+              : await packed(gpu, format, ["c", "h", "v"], { spec: "", order: "h v | c", sizes }, random);
+          const run = (device: Device, w: Tensor) => {
+            const key = tensor(device, [s, c], k);
+            const view = { scale: c ** -0.5, sinks: tensor(device, [h], sinks) };
+            const o = attend(key, view, [tensor(device, [t, h, c], q), key]);
+            return [o, einsum("t h c, c h v -> t h v", o, w)];
+          };
+          const matrix = w ?? tensor(gpu, [c, h, v], values);
+          const before = gpu.counts.launches;
+          const got = run(gpu, matrix);
+          expect(gpu.counts.launches - before).toBe(2);
+          const want = run(reference, tensor(reference, [c, h, v], values));
+          for (const i of [0, 1]) {
+            const [x, y] = [await got[i]!.read(), await want[i]!.read()];
+            expect(excess([x], [y], 3e-4)).toBeLessThan(1);
+          }
+        }),
+    );
   });

@@ -138,12 +138,10 @@ export class WebgpuDevice implements Device {
     this.liveBytes += 4 * elements;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     if (pool) return this.#pools.take(elements, pool, (from, to) => void this.#queue.copy(from, 0, to, 0, from.size));
-    const guard = this.#poison ? GUARD_BYTES : 0;
-    const block: Stretch = { arena: { buffer: this.#buffers.take(4 * elements + guard) }, offset: 0, elements };
-    if (guard) {
-      this.#queue.submit();
-      this.#device.queue.writeBuffer(block.arena.buffer, 0, poisonFor(elements));
-    }
+    if (!this.#poison) return { arena: { buffer: this.#buffers.take(4 * elements) }, offset: 0, elements };
+    // A new buffer, which nothing that is enqueued refers to: it may be filled at once.
+    const block: Stretch = { arena: { buffer: this.#buffers.make(4 * elements + GUARD_BYTES) }, offset: 0, elements };
+    this.#device.queue.writeBuffer(block.arena.buffer, 0, poisonFor(elements));
     return block;
   }
 

@@ -78,6 +78,9 @@ export interface Kernels {
 
 /** Kernels that are several ops in one: a device may bring them (see `fused` in op.ts). */
 export interface Fused {
+  /** Of factors, and of an indexer's keys, that lie on pages. */
+  readonly factoredPaged: FactoredKernel;
+  readonly selectPaged: SelectKernel;
   readonly fewExperts: FewExpertsKernel;
   readonly gatedNorm: GatedNormKernel;
   readonly short: ShortKernel;

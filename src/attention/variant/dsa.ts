@@ -1,4 +1,3 @@
-import { scaleBy } from "../../ops/add/index.ts";
 import { attend, type Term, type View } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
@@ -10,7 +9,7 @@ import { select } from "../../ops/select/index.ts";
 import { eachSequence } from "../../ops/sequence.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
-import { latentFlops, latentParams, latentRules, projectLatent, rotary } from "./mla.ts";
+import { latentFlops, latentParams, latentProducts, latentRules, readyLatent, rotary } from "./mla.ts";
 import { eps, outputParams, outputs, splitQueryParams } from "./rank.ts";
 
 const indexer = (z: Sizes) => ({ i: z.i ?? 0, j: z.j ?? 0, m: z.m ?? 0 });
@@ -52,11 +51,9 @@ function sparse(
       return sparse(index, own(values), seen, { ...at, batch: 1 }, z, ...terms.map(([q, k]): Term => [own(q), own(k)]));
     });
   const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
-  const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
-  const { rows, missing } = select(
-    { q: parts.qi, k: contiguous(parts.ki), weights: scaleBy(parts.wi, j ** -0.5) },
-    choice,
-  );
+  // The factor on weights is above 0: within relu it does the same.
+  const choice = { scale: (i * j) ** -0.5, count: Math.min(m, s), batch };
+  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: parts.wi }, choice);
   if (queries / batch > FEW && s <= HIDE * m) return attend(values, { ...view, chosen: rows }, ...terms);
   // As many sequences of one query, each over its own rows; a value that is a key stays that key.
   const gathered = new Map<Tensor, Tensor>();
@@ -103,14 +100,10 @@ export const dsa = defineAttention({
   scale: (z) => z.e ** -0.5,
   reads: (z, context) => indexer(z).i * context + (z.c + z.r) * Math.min(indexer(z).m, context),
   project(p, x, at, z) {
-    const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
-    const { cq, parts } = projectLatent(p, x, at, z);
-    return {
-      ...parts,
-      qi: turned(einsum("t q, q j i -> t j i", cq, p.wQI)),
-      ki: turned(layerNorm(einsum("t d, d i -> t i", x, p.wKI), p.gKI, p.bKI, eps(z))),
-      wi: einsum("t d, d j -> t j", x, p.wWI),
-    };
+    const [queries, c, kr, raw, wi] = latentProducts(p, x, z, ["t d, d i -> t i", p.wKI], ["t d, d j -> t j", p.wWI]);
+    const ki = rope(layerNorm(raw, p.gKI, p.bKI, eps(z)), at.rotation, at.positions);
+    const { qi, ...parts } = readyLatent(p, [queries, c, kr], at, z);
+    return { ...parts, qi: qi!, ki, wi };
   },
   forms: {
     expanded: {

@@ -1,24 +1,19 @@
 import { accumulate } from "../../ops/accumulate/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { map } from "../../ops/map/index.ts";
 import { keepLast } from "../../ops/sequence.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { At, Sizes, Variant } from "../define.ts";
-import { mla } from "./mla.ts";
+import { gateFactor, latentProducts, mla, readyLatent } from "./mla.ts";
 
 /** A gate per query head. */
 export const gateParams = { wF: "d h", bF: "h" } as const;
 export const gateFlops = (z: Sizes) => 2 * z.d * z.h;
 
-/** Running sums of log forget gates, log sigmoid(x wF + bF), going on from `total` and moving it: `[t, h]`. */
-export function sumLogGates(
-  p: Readonly<Record<"wF" | "bF", Tensor>>,
-  x: Tensor,
-  at: At,
-  total: Tensor | undefined,
-): Tensor {
-  const gates = map(addBias(einsum("t d, d h -> t h", x, p.wF), p.bF), "logSigmoid");
+/** The product that log forget gates are made by: log sigmoid(x wF + bF), `[t, h]`. */
+export const logGates = (p: Readonly<Record<"wF" | "bF", Tensor>>) =>
+  ["t d, d h -> t h", p.wF, p.bF, { by: "logSigmoid" }] as const;
+
+/** Running sums of log forget gates, going on from `total` and moving it. */
+export function sumGates(gates: Tensor, at: At, total: Tensor | undefined): Tensor {
   const sums = accumulate(gates, { batch: at.batch, start: total });
   if (total) keepLast(sums, total, at.batch);
   return sums;
@@ -28,7 +23,7 @@ export function sumLogGates(
  * A variant whose position is a forget gate: each key fades by the gates of the tokens after it. The gate is added to scores, so
  * whatever up-projections stand on either side of attention stay there, and all its forms stay one function.
  */
-function withForgetGate(name: string, base: Variant): Variant {
+function withForgetGate(name: string, base: Variant, project: Variant["project"]): Variant {
   return {
     ...base,
     name,
@@ -40,10 +35,7 @@ function withForgetGate(name: string, base: Variant): Variant {
     ...(base.unfold && { unfold: (p, cached, z) => ({ ...base.unfold?.(p, cached, z), f: cached.f! }) }),
     exact: [...(base.exact ?? []), "f"],
     state: (z) => ({ ...base.state?.(z), total: "h" }),
-    project: (p, x, at, z, state) => ({
-      ...base.project(p, x, at, z, state),
-      f: sumLogGates({ wF: p.wF!, bF: p.bF! }, x, at, state?.total),
-    }),
+    project,
     forms: Object.fromEntries(
       Object.entries(base.forms).map(([form, { cost, run, ...rest }]) => [
         form,
@@ -61,4 +53,11 @@ function withForgetGate(name: string, base: Variant): Variant {
 }
 
 /** MLA with forget gates in the place of rotary position. */
-export const mlaFox = withForgetGate("MLA-FoX", mla);
+export const mlaFox = withForgetGate("MLA-FoX", mla, (given, x, at, z, state) => {
+  const p = given as Parameters<typeof latentProducts>[0] &
+    Parameters<typeof gateFactor>[0] &
+    Parameters<typeof logGates>[0];
+  const [queries, c, kr, gate, gates] = latentProducts(p, x, z, gateFactor(p), logGates(p));
+  const f = sumGates(gates, at, state?.total);
+  return { ...readyLatent(p, [queries, c, kr], at, z), f, ...(gate && { gate }) };
+});

@@ -1,15 +1,14 @@
 import { add, scaleBy } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
-import { einsum } from "../../ops/einsum/index.ts";
-import { map } from "../../ops/map/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { previous } from "../../ops/previous/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { keepLast } from "../../ops/sequence.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
-import { gateFlops, gateParams, sumLogGates } from "./forget.ts";
+import { gateFlops, gateParams, logGates, sumGates } from "./forget.ts";
 import { eps, groupRules, outerFlops, outputParams, outputs, rankRules } from "./rank.ts";
 
 /** Epsilon of the norms of queries and keys, whatever that of outputs is: fixed in the authors' code. */
@@ -17,13 +16,12 @@ const INNER = 1e-5;
 const gated = (z: Sizes) => z.with?.outputGate || z.with?.siluGate;
 
 /**
- * Token shift: alpha of the raw vector before, 1 - alpha of this one, alpha = sigmoid(x w) per group. `last` is the raw vector
- * before the first, and moves on.
+ * Token shift: alpha of the raw vector before, 1 - alpha of this one, one alpha per group. `last` is the raw vector before the
+ * first, and moves on.
  */
-function shiftTokens(raw: Tensor, w: Tensor | undefined, x: Tensor, at: At, last: Tensor | undefined): Tensor {
-  if (!w) return raw;
+function shiftTokens(raw: Tensor, alpha: Tensor | undefined, at: At, last: Tensor | undefined): Tensor {
+  if (!alpha) return raw;
   const before = previous(raw, { batch: at.batch, first: last });
-  const alpha = map(einsum("t d, d g -> t g", x, w), "sigmoid");
   if (last) keepLast(raw, last, at.batch);
   return add(raw, multiply(add(before, scaleBy(raw, -1)), alpha));
 }
@@ -68,16 +66,22 @@ export const fox = defineAttention({
     }) as Record<string, string>,
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z, state) {
-    const normed = (t: Tensor, gain: Tensor | undefined) => (gain ? rmsNorm(t, gain, INNER) : t);
-    const k = addBias(einsum("t d, d g e -> t g e", x, p.wK), p.bK);
-    const v = addBias(einsum("t d, d g v -> t g v", x, p.wV), p.bV);
-    return {
-      q: normed(addBias(einsum("t d, d h e -> t h e", x, p.wQ), p.bQ), p.gQ),
-      k: normed(shiftTokens(k, p.wSK, x, at, state?.lastK), p.gK),
-      v: shiftTokens(v, p.wSV, x, at, state?.lastV),
-      f: sumLogGates(p, x, at, state?.total),
-      ...(p.wG && { gate: map(einsum("t d, d h v -> t h v", x, p.wG), z.with?.siluGate ? "silu" : "sigmoid") }),
-    };
+    const alpha = { by: "sigmoid" } as const;
+    const [q, rawK, rawV, gates, alphaK, alphaV, gate] = products(
+      x,
+      ["t d, d h e -> t h e", p.wQ, p.bQ],
+      ["t d, d g e -> t g e", p.wK, p.bK],
+      ["t d, d g v -> t g v", p.wV, p.bV],
+      logGates(p),
+      ["t d, d g -> t g", p.wSK, undefined, alpha],
+      ["t d, d g -> t g", p.wSV, undefined, alpha],
+      ["t d, d h v -> t h v", p.wG, undefined, { by: z.with?.siluGate ? "silu" : "sigmoid" }],
+    );
+    const f = sumGates(gates, at, state?.total);
+    const [k, v] = [shiftTokens(rawK, alphaK, at, state?.lastK), shiftTokens(rawV, alphaV, at, state?.lastV)];
+    const inner = { eps: INNER, turned: false };
+    const [normedQ, normedK] = ready(at, { x: q, gain: p.gQ, ...inner }, { x: k, gain: p.gK, ...inner });
+    return { q: normedQ, k: normedK, v, f, ...(gate && { gate }) };
   },
   forms: {
     grouped: {

@@ -2,7 +2,7 @@ import { reshape } from "../../ops/add/index.ts";
 import { attend } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { defineAttention } from "../define.ts";
-import { latentFlops, latentParams, latentRules, projectLatent, rotary } from "./mla.ts";
+import { latentFlops, latentParams, latentProducts, latentRules, readyLatent, rotary } from "./mla.ts";
 import { groupRules, outputParams, outputs, splitQueryParams } from "./rank.ts";
 
 /** Group-Query Latent Attention: MLA whose up-projections belong to groups of heads, so that a third path, GQA, opens. */
@@ -22,7 +22,7 @@ export const gqla = defineAttention({
     ...(kr && { kr }),
   }),
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at, z) => projectLatent(p, x, at, z).parts,
+  project: (p, x, at, z) => readyLatent(p, latentProducts(p, x, z), at, z),
   forms: {
     expanded: {
       about: "grouped-query: unfolds the latent into keys and values per group",

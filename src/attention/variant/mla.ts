@@ -1,8 +1,8 @@
 import { attend, type Term } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
-import { map } from "../../ops/map/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
+import type { Factor } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
@@ -25,23 +25,32 @@ type LatentHeld = Parameters<typeof splitProducts>[0] &
   Record<"wDKV", Tensor> &
   Record<"bDKV" | "gKV" | "wKR" | "bKR", Tensor | undefined> & { gQN?: Tensor | undefined };
 
-/** Queries, the latent, normed where p has a gain for that, and the rotated key; `cq` is what queries are made of. */
-export function projectLatent(p: LatentHeld, x: Tensor, at: At, z: Sizes) {
-  const [{ cq, qn, qr }, c, kr] = splitProducts(
-    p,
-    x,
-    z,
-    ["t d, d c -> t c", p.wDKV, p.bDKV],
-    ["t d, d r -> t r", p.wKR, p.bKR],
-  );
-  const [plain, turned, latent, key] = ready(
+/** The products that lead to queries, the latent and the rotated key, then what else is asked of the same rows. */
+export function latentProducts<const F extends readonly Factor<Tensor | undefined>[]>(
+  p: LatentHeld,
+  x: Tensor,
+  z: Sizes,
+  ...factors: F
+) {
+  return splitProducts(p, x, z, ["t d, d c -> t c", p.wDKV, p.bDKV], ["t d, d r -> t r", p.wKR, p.bKR], ...factors);
+}
+
+type Made = ReturnType<typeof latentProducts<[]>>;
+
+/** Of these queries, the latent, normed where p has a gain for that, and the key, turned as the queries are. */
+export function readyLatent(p: LatentHeld, [{ qn, qr, qi }, c, kr]: Readonly<Made>, at: At, z: Sizes) {
+  const [plain, turned, latent, key, index] = ready(
     at,
     { x: qn, gain: p.gQN, eps: eps(z), turned: false },
     qr && { x: qr },
     { x: c, gain: p.gKV, eps: eps(z), turned: false },
     kr && { x: kr },
+    qi && { x: qi },
   );
-  return { cq, parts: { qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) } };
+  return {
+    ...{ qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) },
+    ...(index && { qi: index }),
+  };
 }
 
 /** The rotary term, where there is one. */
@@ -57,8 +66,9 @@ export const latentRules = (z: Sizes) =>
 
 /** The axes of the gate on heads' outputs, where there is one: a number for each of theirs, or one for each head. */
 const gateOf = (z: Sizes) => (z.with?.headGate ? "h" : z.with?.outputGate ? "h v" : undefined);
-const gateInput = (x: Tensor, w: Tensor) =>
-  w.shape.length === 2 ? einsum("t d, d h -> t h", x, w) : einsum("t d, d h v -> t h v", x, w);
+/** The product that makes that gate. */
+export const gateFactor = ({ wG }: { wG: Tensor | undefined }) =>
+  [wG?.shape.length === 2 ? "t d, d h -> t h" : "t d, d h v -> t h v", wG, undefined, { by: "sigmoid" }] as const;
 const gatedFlops = (z: Sizes) => {
   const width = { none: 0, h: 1, "h v": z.v }[gateOf(z) ?? "none"];
   return latentFlops(z) + 2 * z.d * z.h * width;
@@ -100,10 +110,8 @@ export const mla = defineAttention({
   },
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
-    return {
-      ...projectLatent(p, x, at, z).parts,
-      ...(p.wG && { gate: map(gateInput(x, p.wG), "sigmoid") }),
-    };
+    const [queries, c, kr, gate] = latentProducts(p, x, z, gateFactor(p));
+    return { ...readyLatent(p, [queries, c, kr], at, z), ...(gate && { gate }) };
   },
   forms: {
     expanded: {

@@ -58,6 +58,7 @@ export const outputFlops = (z: Sizes) => 2 * (z.o ? z.h * z.v * z.o + (z.b || 1)
 type Down = { wDQ: Tensor | undefined; bDQ: Tensor | undefined; gQ: Tensor | undefined };
 type WholeQueries = Down & { wQ: Tensor; bQ?: Tensor | undefined; gQH: Tensor | undefined };
 type SplitQueries = Down & { wUQ: Tensor; wQR: Tensor | undefined } & {
+  wQI?: Tensor | undefined;
   bUQ?: Tensor | undefined;
   bQR?: Tensor | undefined;
 };
@@ -94,26 +95,31 @@ export function queries(p: WholeQueries, x: Tensor, at: At, z: Sizes): Tensor {
 
 /**
  * The products of the hidden states in a layer whose queries are split: queries without position `[t, h, n]` and, where there are any,
- * `[t, h, r]` that are to be turned, with `cq`, what they are made of; then what else is asked for.
+ * `[t, h, r]` that are to be turned, and `[t, j, i]` of an indexer; then what else is asked for.
  */
 export function splitProducts<const F extends readonly Factor<Tensor | undefined>[]>(
   p: SplitQueries,
   x: Tensor,
   z: Sizes,
   ...factors: F
-): [queries: { cq: Tensor; qn: Tensor; qr: Tensor | undefined }, ...made: Results<F>] {
-  const [latent, plain, raw, ...others] = products(
+): [queries: { qn: Tensor; qr: Tensor | undefined; qi: Tensor | undefined }, ...made: Results<F>] {
+  const [latent, plain, turned, index, ...others] = products(
     x,
     down(p),
     ["t d, d h n -> t h n", straight(p, p.wUQ), p.bUQ],
     ["t d, d h r -> t h r", straight(p, p.wQR), p.bQR],
+    ["t d, d j i -> t j i", straight(p, p.wQI)],
     ...factors,
   );
   const made = others as Results<F>;
-  const cq = queryLatent(p, x, z, [latent]);
-  if (plain) return [{ cq, qn: plain, qr: raw }, ...made];
-  const [qn, qr] = products(cq, ["t q, q h n -> t h n", p.wUQ, p.bUQ], ["t q, q h r -> t h r", p.wQR, p.bQR]);
-  return [{ cq, qn, qr }, ...made];
+  if (plain) return [{ qn: plain, qr: turned, qi: index }, ...made];
+  const [qn, qr, qi] = products(
+    queryLatent(p, x, z, [latent]),
+    ["t q, q h n -> t h n", p.wUQ, p.bUQ],
+    ["t q, q h r -> t h r", p.wQR, p.bQR],
+    ["t q, q j i -> t j i", p.wQI],
+  );
+  return [{ qn, qr, qi }, ...made];
 }
 
 /** Queries without position `[t, h, n]` and rotated ones `[t, h, r]`, where there are any. */

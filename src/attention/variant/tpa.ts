@@ -4,7 +4,8 @@ import { einsum } from "../../ops/einsum/index.ts";
 import { attendFactored } from "../../ops/factored/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import { contiguous } from "../../ops/pages/index.ts";
-import { rope } from "../../ops/rope/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { defineAttention, type Initial, type Sizes } from "../define.ts";
 import { eps, outputFlops, outputParams, outputs, rankRules } from "./rank.ts";
@@ -24,6 +25,9 @@ function together(a: Tensor, b: Tensor): Tensor {
   const spec = `${a.shape.length === 2 ? "" : "s "}h k, ${b.shape.length === 2 ? "" : "s "}k e -> s h e`;
   return scaleBy(einsum(spec, contiguous(a), contiguous(b)), 1 / b.shape.at(-2)!);
 }
+
+/** The factor on scores of a query that is a sum over its ranks, where the mean is meant. */
+const meanScale = ({ wBQ }: { wBQ: Tensor | undefined }, scale: number) => scale / (wBQ?.shape[1] ?? 1);
 
 /** Uniform within Xavier's bound for a factor that maps `inputs` to `outputs` (T6's CPLinear). */
 const xavier =
@@ -101,21 +105,21 @@ export const tpa = defineAttention({
   unfold: (p, { ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }) => ({ k: together(ak, bk), v: together(av, bv) }),
   scale: (z) => z.e ** -0.5,
   project(p, x, at, z) {
-    const turned = (t: Tensor) => rope(t, at.rotation, at.positions);
-    const q = p.wQ
-      ? turned(einsum("t d, d h e -> t h e", x, p.wQ))
-      : together(einsum("t d, d h q -> t h q", x, p.wAQ!), turned(einsum("t d, d q e -> t q e", x, p.wBQ!)));
-    return {
-      q,
-      ...(!z.with?.fixedA && {
-        ak: einsum("t d, d h k -> t h k", x, p.wAK),
-        av: einsum("t d, d h l -> t h l", x, p.wAV),
-      }),
-      ...(!z.with?.fixedB && {
-        bk: turned(einsum("t d, d k e -> t k e", x, p.wBK)),
-        bv: einsum("t d, d l v -> t l v", x, p.wBV),
-      }),
-    };
+    const [fixedA, fixedB] = [z.with?.fixedA, z.with?.fixedB];
+    const [whole, aq, bq, ak, av, rawK, bv] = products(
+      x,
+      ["t d, d h e -> t h e", p.wQ],
+      ["t d, d h q -> t h q", p.wAQ],
+      ["t d, d q e -> t q e", p.wBQ],
+      ["t d, d h k -> t h k", fixedA ? undefined : p.wAK],
+      ["t d, d h l -> t h l", fixedA ? undefined : p.wAV],
+      ["t d, d k e -> t k e", fixedB ? undefined : p.wBK],
+      ["t d, d l v -> t l v", fixedB ? undefined : p.wBV],
+    );
+    // Turning a sum of factors is turning each; the mean over ranks is the scale's (see `meanScale`).
+    const raw = whole ?? einsum("t h q, t q e -> t h e", aq!, bq!);
+    const [q, bk] = ready(at, { x: raw }, rawK && { x: rawK });
+    return { q, ...(ak && av && { ak, av }), ...(bk && bv && { bk, bv }) };
   },
   forms: {
     expanded: {
@@ -126,7 +130,7 @@ export const tpa = defineAttention({
         cached: 2 * z.h * (ranks(z).k * z.e + ranks(z).l * z.v),
         pair: 2 * z.h * (z.e + z.v),
       }),
-      run: (_p, { q, k, v }, view) => attend(v, view, [q, k]),
+      run: (p, { q, k, v }, view) => attend(v, { ...view, scale: meanScale(p, view.scale) }, [q, k]),
     },
     factored: {
       about: "reads the factors alone and never makes a key or value (decode)",
@@ -136,8 +140,8 @@ export const tpa = defineAttention({
         pair: 2 * z.h * (ranks(z).k * (z.e + 1) + ranks(z).l * (z.v + 1)),
       }),
       run(p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) {
-        const mean = { ...view, scale: view.scale / bk.shape.at(-2)! };
-        return scaleBy(attendFactored({ q, ak, bk, av, bv }, mean), 1 / bv.shape.at(-2)!);
+        const mean = { ...view, scale: meanScale(p, view.scale) / bk.shape.at(-2)! };
+        return attendFactored({ q, ak, bk, av, bv }, mean, 1 / bv.shape.at(-2)!);
       },
     },
   },

@@ -150,6 +150,9 @@ export class Launcher {
   }
 }
 
+/** Where a tensor lies: it may be freed before a launch that waits. */
+export const placed = ({ block, start, size }: Tensor): Span => ({ block, start, size });
+
 /** The buffer of a part of a block, and the byte where it begins. */
 export function placeOf({ block, start }: Tensor | Span): { readonly buffer: GPUBuffer; readonly at: number } {
   const { arena, offset } = block as Stretch;

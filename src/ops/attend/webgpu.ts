@@ -1,15 +1,16 @@
+import { placed } from "../../device/gpu/launcher.ts";
 import { groupsFor } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { PAGE } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { type Forward, forwardShader, tilesOf } from "./gpu/forward.wgsl.ts";
-import { pieces as mergePieces, sticks } from "./gpu/pieces.wgsl.ts";
+import { pieces as mergePieces, PIECES, sticks } from "./gpu/pieces.wgsl.ts";
 import { arenaOf, read } from "./gpu/read.wgsl.ts";
 import { foldedHeads, foursOf, lanesOf, masksOf, numbersOf, operandsOf, queriesOf, tileFor } from "./gpu/tile.wgsl.ts";
+import { Apart } from "./gpu/up.wgsl.ts";
 import type { AttendCall, AttendEachKernel, AttendKernel } from "./index.ts";
 
-/** Workgroups that keep a large GPU busy, and staged tiles of a piece of keys at least: a piece costs a row of results. */
-const BUSY = 512;
+/** Staged tiles of a piece of keys at least, since a piece costs a row of results; so many workgroups as pieces keep a large GPU busy. */
 const LEAST = 4;
 
 export const attendWebgpu: AttendKernel = (call, out, lse) => run(call, out, lse, undefined);
@@ -58,7 +59,12 @@ function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: In
     device.launch(sticks, constants, { parts, out, lse }, numbers, groupsFor(merged));
   } else {
     const constants = { SINKS: sinks !== undefined, LSE: lse !== undefined };
-    device.launch(mergePieces, constants, { parts, sinks, out, lse }, { ...numbers, h: call.h }, groupsFor(merged));
+    const whole = { ...numbers, h: call.h };
+    const operands = { parts: placed(parts), sinks: sinks && placed(sinks), out: placed(out) };
+    const merge = () => device.launch(mergePieces, constants, { ...operands, lse }, whole, groupsFor(merged));
+    // What comes next mostly multiplies each head's row by a matrix, which then is one launch with this.
+    if (lse) merge();
+    else device.withhold(new Apart(device, operands, whole), merge);
   }
   parts.free();
 }
@@ -124,7 +130,7 @@ function side(list: readonly Tensor[]): Tensor | undefined {
 function piecesOf({ s, chosen }: AttendCall, others: number, block: number) {
   const keys = chosen?.shape[1] ?? s;
   const most = Math.max(1, Math.floor(keys / (LEAST * block)));
-  const wanted = Math.min(most, Math.max(1, Math.floor(BUSY / others)));
+  const wanted = Math.min(most, Math.max(1, Math.floor(PIECES / others)));
   const per = Math.max(1, Math.ceil(keys / wanted / block)) * block;
   return { per, count: Math.max(1, Math.ceil(keys / per)) };
 }

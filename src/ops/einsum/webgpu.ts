@@ -1,6 +1,7 @@
 import { packedGeometry } from "../../device/gpu/geometry.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { Apart } from "../attend/gpu/up.wgsl.ts";
 import type { ContractKernel } from "./index.ts";
 import { launchLoops, type Operands } from "./launch.wgsl.ts";
 import { type Loops, lengthOf, loopsOf } from "./loops.wgsl.ts";
@@ -49,7 +50,10 @@ export const contractWebgpu: ContractKernel = (plan, a, b, out, mode) => {
   if (out.size === 0) return;
   const { loops, turned } = formOf(plan, a, b);
   const operands = turned ? { ...weightOf(a), a: b, c: out } : { ...weightOf(b), a, c: out };
-  launchLoops(out.device as WebgpuDevice, loops, operands, mode);
+  const device = out.device as WebgpuDevice;
+  const { withheld } = device;
+  if (mode === "set" && withheld instanceof Apart && withheld.multiply(loops, operands)) return;
+  launchLoops(device, loops, operands, mode);
 };
 
 /** b as kernels take it. */

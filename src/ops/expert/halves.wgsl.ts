@@ -3,6 +3,8 @@ import { mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
 import { dotOf, isNibbles, laneSums, THREADS } from "../einsum/few.wgsl.ts";
 import { weightCodes } from "../packed/weight.wgsl.ts";
+import { chooseCode } from "../route/few.wgsl.ts";
+import type { Choice } from "../route/index.ts";
 
 // Experts of a few tokens. Products go along the rows of a matrix ("across", LANES threads for each of its rows) or down its
 // columns, four at a time. A matrix is one of several that lie one after the other, or the shared expert's.
@@ -16,6 +18,13 @@ export interface Half {
   /** Whether rows are to be normed (first half), and whether there is a shared expert (second half). */
   readonly normed: boolean;
   readonly shared: boolean;
+}
+
+/** What experts are chosen by, among how many, and whether there is a bias. */
+export interface Choosing {
+  readonly choice: Choice;
+  readonly x: number;
+  readonly bias: boolean;
 }
 
 /** Threads side by side of a workgroup that goes down, each with four columns. */
@@ -118,17 +127,22 @@ const weightNumbers = (count: number, names: readonly string[]) =>
     Array.from({ length: count }, (_, w) => names.map((name) => [`${name}${w}`, "u32" as const])).flat(),
   );
 
-/** Inner halves: silu of one product by number times another, times the token's weight for the expert. A workgroup is of one entry. */
-export function innerShader(half: Half): Omit<Shader, "name"> {
+/**
+ * Inner halves: silu of one product by number times another, times the token's weight for the expert. A workgroup is of one entry. Which
+ * expert that is, its subgroups choose for themselves where they may (`choice`, among x experts), and leave word for the outer halves.
+ */
+export function innerShader(half: Half, choosing?: Choosing): Omit<Shader, "name"> {
   const four = half.way === "across" ? "vec4f" : "f32";
+  const row = { a: four, ...(half.normed ? { gain: four } : {}), b0: "u32", b1: "u32" } as Shader["reads"];
   return {
-    reads: { a: four, ...(half.normed ? { gain: four } : {}), b0: "u32", b1: "u32", ids: "f32", weights: "f32" },
-    writes: { c: "f32" },
+    reads: { ...row, ...(choosing ? { logits: "f32", bias: "f32" } : { ids: "f32", weights: "f32" }) },
+    writes: { c: "f32", ...(choosing ? { ids: "f32" } : {}) },
     numbers: {
-      ...{ all: "u32", blocks: "u32", per_token: "u32", columns: "u32", depth: "u32", eps: "f32" },
+      ...{ all: "u32", blocks: "u32", per_token: "u32", columns: "u32", depth: "u32", eps: "f32", factor: "f32" },
       ...weightNumbers(2, ["words", "upper", "scales", "step"]),
     },
     code: ({ SUBGROUP, HALF }) => /* wgsl */ `${weightCodes(half.formats)}
+${choosing ? chooseCode(choosing.choice, choosing.x, { bias: choosing.bias, subgroup: Number(SUBGROUP) }) : ""}
 ${logistic}
 ${memory(half, 2, half.normed, Number(SUBGROUP))}
 ${mainOf(THREADS, SUBGROUP)}
@@ -136,7 +150,15 @@ ${mainOf(THREADS, SUBGROUP)}
   if (id >= p.all) { return; }
   let entry = id / p.blocks;
   let block = id % p.blocks;
-  let expert = u32(ids[p.ids_at + entry]);
+  ${
+    choosing
+      ? `choose(entry / p.per_token, subgroup_thread, subgroup_threads);
+  let expert = chosen[entry % p.per_token];
+  let weight = weights[entry % p.per_token];
+  if (block == 0 && thread == 0) { ids[p.ids_at + entry] = f32(expert); }`
+      : `let expert = u32(ids[p.ids_at + entry]);
+  let weight = weights[p.weights_at + entry];`
+  }
   let row = p.a_at + entry / p.per_token * p.depth;
   ${places(half)}
   var sum0 = ${zero(half)};
@@ -152,7 +174,7 @@ ${mainOf(THREADS, SUBGROUP)}
     Number(SUBGROUP),
     (value, squares) => `${half.normed ? `let r = 1.0 / sqrt(${squares} / f32(p.depth) + p.eps);` : "let r = 1.0;"}
     let x = ${value(0)} * r;
-    c[p.c_at + entry * p.columns + column] = x / (1.0 + expOf(-x)) * ${value(1)} * r * weights[p.weights_at + entry];`,
+    c[p.c_at + entry * p.columns + column] = x / (1.0 + expOf(-x)) * ${value(1)} * r * weight;`,
   )}
 }`,
   };

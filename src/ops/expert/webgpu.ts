@@ -11,9 +11,10 @@ import { planOf } from "../einsum/plan.ts";
 import { tile } from "../einsum/tile.wgsl.ts";
 import { weightOf } from "../einsum/webgpu.ts";
 import { Normed } from "../norm/normed.ts";
+import { choosesAlone } from "../route/few.wgsl.ts";
 import { listWebgpu } from "../route/webgpu.ts";
 import { addPlain, type FewExpertsKernel } from "./few.ts";
-import { columnsOf, type Half, innerShader, outerShader } from "./halves.wgsl.ts";
+import { type Choosing, columnsOf, type Half, innerShader, outerShader } from "./halves.wgsl.ts";
 import type { ContractEachKernel, GroupKernel } from "./index.ts";
 
 /** Threads of a workgroup. */
@@ -164,7 +165,7 @@ function matrixOf(w: Tensor, binding: number): Matrix | undefined {
   return { ...found, way, words: across ? column.b : along.b, step, depth, columns };
 }
 
-/** Three launches: the choice, inner halves of the chosen, and outer halves, the shared expert's among them. */
+/** Two launches: inner halves of the experts that are chosen, and outer halves, the shared one's among them; where subgroups cannot choose alone the choice is a launch before. */
 export const fewExpertsWebgpu: FewExpertsKernel = (few, residual) => {
   const { x, logits, choice, bias, shared } = few;
   const device = residual.into.device as WebgpuDevice;
@@ -186,20 +187,24 @@ export const fewExpertsWebgpu: FewExpertsKernel = (few, residual) => {
   }
   const [t = 0] = x.shape;
   const { perToken } = choice;
-  const [ids, weights] = [new Tensor(device, [t, perToken]), new Tensor(device, [t, perToken])];
-  listWebgpu(logits, choice, bias, weights, ids);
+  const ids = new Tensor(device, [t, perToken]);
+  const experts = logits.shape[1]!;
+  const alone = choosesAlone(experts, device.traits.subgroup?.least ?? 0);
+  const weights = alone ? undefined : new Tensor(device, [t, perToken]);
+  if (weights) listWebgpu(logits, choice, bias, weights, ids);
   const inner = new Tensor(device, [t, perToken, gate.columns]);
   const first = halfOf(device, [gate, up], later !== undefined, false);
-  launchHalf(device, "expertInner", first, t * perToken, [gate, up], perToken, {
-    operands: { a: read[0], gain: later?.gain, ids, weights, c: inner },
-    numbers: { eps: later?.eps ?? 0 },
+  const choosing = alone ? { choice, x: experts, bias: bias !== undefined } : undefined;
+  launchHalf(device, innerFor(first, choosing), t * perToken, blocksOf(first, gate), [gate, up], perToken, {
+    operands: { a: read[0], gain: later?.gain, ids, weights, logits, bias, c: inner },
+    numbers: { eps: later?.eps ?? 0, factor: choice.factor },
   });
   const second = halfOf(device, own ? [down, own] : [down], false, own !== undefined);
-  launchHalf(device, "expertOuter", second, t, own ? [down, own] : [down], perToken, {
+  launchHalf(device, outerFor(second), t, blocksOf(second, down), own ? [down, own] : [down], perToken, {
     operands: { a: inner, ids, other: shared?.inner, c: residual.into },
     numbers: { by: residual.by, depth1: own?.depth ?? 0 },
   });
-  for (const taken of [ids, weights, inner]) taken.free();
+  for (const taken of [ids, weights, inner]) taken?.free();
 };
 
 /** A matrix as the only one of several. */
@@ -219,11 +224,16 @@ function halfOf(device: WebgpuDevice, list: readonly Matrix[], normed: boolean, 
   return { way, formats: list.map(({ format }) => format), lanes, normed, shared };
 }
 
+const innerFor = (half: Half, choosing: Choosing | undefined) =>
+  shaderOf("expertInner", JSON.stringify([half, choosing]), () => innerShader(half, choosing));
+const outerFor = (half: Half) => shaderOf("expertOuter", JSON.stringify(half), () => outerShader(half));
+const blocksOf = (half: Half, { columns }: Matrix) => Math.ceil(columns / columnsOf(half));
+
 function launchHalf(
   device: WebgpuDevice,
-  name: string,
-  half: Half,
+  shader: Shader,
   entries: number,
+  blocks: number,
   list: readonly Matrix[],
   perToken: number,
   {
@@ -231,9 +241,7 @@ function launchHalf(
     numbers,
   }: { readonly operands: Record<string, Operand | undefined>; readonly numbers: Record<string, number> },
 ): void {
-  const shader = shaderOf(name, JSON.stringify(half), () => (name === "expertInner" ? innerShader : outerShader)(half));
   const { columns, depth } = list[0]!;
-  const blocks = Math.ceil(columns / columnsOf(half));
   const all = entries * blocks;
   const given: Record<string, number> = { ...numbers, all, blocks, per_token: perToken, columns, depth };
   const bound = { ...operands };

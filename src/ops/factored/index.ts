@@ -1,10 +1,10 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor, tensor } from "../../tensor/tensor.ts";
-import { reshape } from "../add/index.ts";
+import { reshape, scaleBy } from "../add/index.ts";
 import { attend, type View, visiblePairs } from "../attend/index.ts";
 import { einsum } from "../einsum/index.ts";
 import { addFlops } from "../flops.ts";
-import { kernel, recorderOf } from "../op.ts";
+import { fused, kernel, recorderOf } from "../op.ts";
 import { contiguous } from "../pages/index.ts";
 import { eachSequence } from "../sequence.ts";
 
@@ -31,6 +31,8 @@ export interface FactoredCall extends Factors {
   readonly keyRank: number;
   readonly valueRank: number;
   readonly scale: number;
+  /** What results are multiplied by. */
+  readonly times: number;
   readonly causal: boolean;
   /** 0 means no window. */
   readonly window: number;
@@ -40,16 +42,18 @@ export interface FactoredCall extends Factors {
 export type FactoredKernel = (call: FactoredCall, out: Tensor) => void;
 
 const launch = kernel("factored", { writes: [1] });
+/** For factors on pages, where a device reads them there. */
+const launchPaged = fused("factoredPaged", { writes: [1] });
 
 /**
  * Softmax attention (masks as in `attend`) over keys and values given by their factors, the key of head h at s being
  * `sum_r ak[s,h,r] bk[s,r,:]` and its value `sum_p av[s,h,p] bv[s,p,:]`. Neither is ever built: with u = q_h . bk[s,r],
  * a score is `scale * sum_r ak[s,h,r] u[h,s,r]`, and the output sums `(weight av[s,h,p]) bv[s,p,:]`. On a tape, where many
- * queries share each key, keys and values are built and `attend` takes over, gradient included.
+ * queries share each key, keys and values are built and `attend` takes over, gradient included. Results are multiplied by `times`.
  * Source: Zhang et al., "Tensor Product Attention Is All You Need" (arXiv 2501.06425), sections 3.1 and 3.4.
  * @returns `[batch t, h, v]`. Throws ShapeError.
  */
-export function attendFactored(factors: Factors, view: View): Tensor {
+export function attendFactored(factors: Factors, view: View, times = 1): Tensor {
   if (typeof view.batch === "object")
     return eachSequence(view.batch, (own) => {
       // A factor without a first axis of tokens is that of all sequences.
@@ -58,16 +62,21 @@ export function attendFactored(factors: Factors, view: View): Tensor {
       return attendFactored(
         { q: own(factors.q), ak: part(ak), bk: part(bk), av: part(av), bv: part(bv) },
         { ...view, batch: 1 },
+        times,
       );
     });
   const { q } = factors;
-  const [ak, bk] = [contiguous(factors.ak), contiguous(factors.bk)];
-  const [av, bv] = [contiguous(factors.av), contiguous(factors.bv)];
-  const call = checkCall({ q, ak, bk, av, bv }, view, view.batch ?? 1);
+  const paged = launchPaged(q.device);
+  const at = (x: Tensor) => (paged ? x : contiguous(x));
+  const [ak, bk, av, bv] = [at(factors.ak), at(factors.bk), at(factors.av), at(factors.bv)];
+  const call = checkCall({ q, ak, bk, av, bv }, view, view.batch ?? 1, times);
   const { batch, t, s, h, e, v, keyRank, valueRank } = call;
-  if (recorderOf([q, ak, bk, av, bv])) return attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
+  if (recorderOf([q, ak, bk, av, bv])) {
+    const o = attend(product(av, bv, batch * s), view, [q, product(ak, bk, batch * s)]);
+    return times === 1 ? o : scaleBy(o, times);
+  }
   const output = new Tensor(q.device, [batch * t, h, v]);
-  launch(q.device)(call, output);
+  (paged ?? launch(q.device))(call, output);
   addFlops(2 * h * (keyRank * (e + 1) + valueRank * (v + 1)) * batch * visiblePairs(call));
   return output;
 }
@@ -80,7 +89,7 @@ function product(a: Tensor, b: Tensor, rows: number): Tensor {
   return einsum("s h r, r e -> s h e", einsum("s u, u h r -> s h r", ones, reshape(a, [1, ...a.shape])), b);
 }
 
-function checkCall({ q, ak, bk, av, bv }: Factors, view: View, batch: number): FactoredCall {
+function checkCall({ q, ak, bk, av, bv }: Factors, view: View, batch: number, times: number): FactoredCall {
   const other = (["start", "chosen", "sinks", "decay", "stick"] as const).find((name) => view[name]);
   if (other) throw new ShapeError(`attendFactored: got ${other} in the view, expected softmax over all visible keys`);
   const { window, scale, causal = true } = view;
@@ -106,5 +115,5 @@ function checkCall({ q, ak, bk, av, bv }: Factors, view: View, batch: number): F
   expect("av", av, [h, valueRank]);
   expect("bv", bv, [valueRank, v]);
   const lengths = { batch, t: rows / batch, s: keyRows / batch };
-  return { q, ak, bk, av, bv, ...lengths, h, e, v, keyRank, valueRank, scale, causal, window: window ?? 0 };
+  return { q, ak, bk, av, bv, ...lengths, h, e, v, keyRank, valueRank, scale, times, causal, window: window ?? 0 };
 }

@@ -4,7 +4,7 @@ import type { FactoredCall, FactoredKernel } from "./index.ts";
 
 /** By definition, one query and head at a time: the key and value of a head are sums over ranks. */
 export const factoredReference: FactoredKernel = (call, out) => {
-  const { batch, t, s, h, e, v, scale, causal, window, keyRank, valueRank } = call;
+  const { batch, t, s, h, e, v, scale, times, causal, window, keyRank, valueRank } = call;
   const [q, o] = [dataOf(call.q), dataOf(out).fill(0)];
   for (let row = 0; row < batch * t; row++) {
     const newest = (row % t) + s - t;
@@ -22,7 +22,7 @@ export const factoredReference: FactoredKernel = (call, out) => {
       const sum = weights.reduce((a, b) => a + b, 0);
       keys.forEach((key, j) => {
         const value = sumRanks(call, call.av, call.bv, valueRank, v, key, head);
-        for (let i = 0; i < v; i++) o[(row * h + head) * v + i]! += (weights[j]! / sum) * value[i]!;
+        for (let i = 0; i < v; i++) o[(row * h + head) * v + i]! += times * (weights[j]! / sum) * value[i]!;
       });
     }
   }

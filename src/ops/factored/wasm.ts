@@ -3,6 +3,7 @@ import { SCRATCH_BYTES } from "../../device/layout.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { DeviceError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { combineWasm } from "../add/wasm.ts";
 import * as slot from "../attend/slot.ts";
 import { type Plan, tellCall } from "../attend/wasm.ts";
 import { WHOLE_COLUMNS as PANEL, WHOLE_ROWS as TILES } from "../einsum/size.ts";
@@ -43,6 +44,7 @@ export const factoredWasm: FactoredKernel = (call, out) => {
   const products = batch * t * s * h * (keyRank * e + valueRank * v);
   device.launch(parts ? ["attendFactored", "attendMerge"] : "attendFactored", args, products < ALONE ? 1 : undefined);
   parts?.free();
+  if (call.times !== 1) combineWasm(call.times, out, 0, undefined, out);
 };
 
 function planOf({ batch, t, s, h, e, v, keyRank, valueRank }: FactoredCall): Plan {

@@ -33,6 +33,8 @@ export interface FewClass {
   readonly each: number;
   /** Of each input, whether it is to be normed. */
   readonly normed: readonly boolean[];
+  /** Whether results lie in one block, from `to` on. */
+  readonly together: boolean;
 }
 
 /** Threads side by side of a workgroup that goes down, each with four columns. */
@@ -59,9 +61,10 @@ export function fewShader(of: FewClass): Omit<Shader, "name"> {
       ...Object.fromEntries(weights.map((_, i) => [`b${i}`, "u32"])),
       ...Object.fromEntries([...named.flat(), ...rates].map((name) => [name, "f32"])),
     },
-    writes: Object.fromEntries(list.map((_, i) => [`c${i}`, "f32"])),
+    writes: of.together ? { c: "f32" } : Object.fromEntries(list.map((_, i) => [`c${i}`, "f32"])),
     numbers: {
       ...{ rows: "u32", by: "f32" },
+      ...(of.together ? Object.fromEntries(list.map((_, i) => [`to${i}`, "u32"])) : {}),
       ...Object.fromEntries(normed.flatMap((gain, i) => [[`depth${i}`, "u32"], ...(gain ? [[`eps${i}`, "f32"]] : [])])),
       ...Object.fromEntries(
         list.flatMap(({ after }, i) =>
@@ -116,6 +119,7 @@ function put(
   i: number,
   first: number,
   normed: boolean,
+  together: boolean,
   sums: string[],
 ): string {
   const whole = formats.map(
@@ -123,7 +127,7 @@ function put(
       `${sums[w]}${normed ? " * r" : ""}${biases[w] ? ` + bias${first + w}[p.bias${first + w}_at + column]` : ""}`,
   );
   const value = formats.length > 1 ? "x / (1.0 + expOf(-x)) * y" : after ? finished(after, i) : "x";
-  const to = `c${i}[p.c${i}_at + row * p.columns${i} + column]`;
+  const to = `${together ? `c[p.c_at + p.to${i}` : `c${i}[p.c${i}_at`} + row * p.columns${i} + column]`;
   return `${after && after.rate !== "none" ? `let rate = expOf(rate${i}[p.rate${i}_at + column / p.per${i}]);` : ""}
       let x = ${after?.rate === "inside" ? `rate * (${whole[0]})` : whole[0]};
       ${formats.length > 1 ? `let y = ${whole[1]};` : ""}
@@ -195,6 +199,7 @@ ${added.each(
         i,
         first,
         normed,
+        of.together,
         formats.map((_, w) => (w ? added.at(sums, k) : sum)),
       )}
     }`,
@@ -248,6 +253,7 @@ ${lines(formats.length, (w) => `        fours${w}[thread] += fours${w}[thread + 
         i,
         first,
         normed,
+        of.together,
         formats.map((_, w) => `fours${w}[thread % ${SIDE}][thread / ${SIDE}]`),
       )}
     }

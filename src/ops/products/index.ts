@@ -1,5 +1,5 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { Tensor } from "../../tensor/tensor.ts";
+import { sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { addBias } from "../bias/index.ts";
 import { einsum } from "../einsum/index.ts";
 import { type Plan, planOf } from "../einsum/plan.ts";
@@ -71,9 +71,26 @@ export function productsOf<const L extends readonly (Asked | undefined)[]>(
   });
   const [first] = made;
   if (!first) return list.map(() => undefined) as Made;
-  const outs = made.map(({ of: [one] }) => new Tensor(first.x.device, one.plan.shape));
+  const outs = outsOf(first.x, made);
   launch(first.x.device)(made, outs);
   return list.map((one) => one && outs[there.indexOf(one)]) as Made;
+}
+
+/** Rows up to which results lie in one block, which a launch binds once: as many as a kernel of few rows takes. */
+const FEW = 8;
+/** Numbers that each of them begins at a multiple of. */
+const STEP = 64;
+
+function outsOf({ device, shape }: Tensor, list: readonly Product[]): Tensor[] {
+  const shapes = list.map(({ of: [one] }) => one.plan.shape);
+  if (shape[0]! > FEW || list.length === 1) return shapes.map((own) => new Tensor(device, own));
+  const room = (own: readonly number[]) => STEP * Math.ceil(sizeOf(own) / STEP);
+  const all = new Tensor(device, [shapes.reduce((sum, own) => sum + room(own), 0)]);
+  let at = 0;
+  return shapes.map((own) => {
+    at += room(own);
+    return new Tensor(device, own, all, at - room(own));
+  });
 }
 
 function plain({ x, of }: Asked): Tensor {

@@ -83,18 +83,23 @@ function readyOf(product: Product, out: Tensor, binding: number): Ready | undefi
 
 /** Storage buffers of a launch, and words of its numbers. */
 function needsOf(list: readonly Ready[]): { readonly buffers: number; readonly words: number } {
-  let [buffers, words] = [0, 2];
+  const together = isTogether(list);
+  let [buffers, words] = [together ? 1 : list.length, together ? 2 + list.length : 2];
   for (const x of inputsOf(list)) {
     buffers += isLater(x) ? 2 : 1;
     words += 2;
   }
   for (const { product, weights } of list) {
     const { after } = product.of[0];
-    buffers += weights.length + 1 + product.of.filter((one) => one?.bias).length + (after?.rate ? 1 : 0);
+    buffers += weights.length + product.of.filter((one) => one?.bias).length + (after?.rate ? 1 : 0);
     words += 2 + 3 * weights.length + (after ? 2 : 0);
   }
   return { buffers, words: words + buffers };
 }
+
+/** Whether all results lie in one block. */
+const isTogether = (list: readonly Ready[]) =>
+  list.length > 1 && list.every(({ out }) => out.block === list[0]!.out.block);
 
 /** What the products are of, each once. */
 const inputsOf = (list: readonly Ready[]) => [...new Set(list.map(({ product }) => product.x))];
@@ -152,11 +157,14 @@ function launch(device: WebgpuDevice, list: readonly Ready[]): void {
     numbers[`depth${i}`] = x.shape.at(-1)!;
     numbers[`eps${i}`] = later?.eps ?? 0;
   });
+  const [head, last] = [list[0]!.out, list.at(-1)!.out];
+  if (of.together) operands.c = { block: head.block, start: head.start, size: last.start + last.size - head.start };
   let [end, weight] = [0, 0];
   list.forEach(({ product, out, weights, columns, depth }, i) => {
     const { after } = product.of[0];
     numbers[`depth${inputs.indexOf(product.x)}`] = depth;
-    operands[`c${i}`] = out;
+    if (of.together) numbers[`to${i}`] = out.start - list[0]!.out.start;
+    else operands[`c${i}`] = out;
     operands[`rate${i}`] = after?.rate;
     end += Math.ceil(columns / each);
     Object.assign(numbers, { [`end${i}`]: end, [`columns${i}`]: columns });
@@ -178,7 +186,7 @@ function classOf(device: WebgpuDevice, list: readonly Ready[], inputs: readonly 
   const wide = rows <= 4 && list.every(({ columns, weights }) => columns >= 1024 && columns % 2 === 0 && !weights[1]);
   const { way } = list[0]!.weights[0]!;
   return {
-    ...{ way, rows, normed: inputs.map(isLater) },
+    ...{ way, rows, normed: inputs.map(isLater), together: isTogether(list) },
     lanes: way === "down" ? 1 : lanesFor(Math.min(...steps), device.traits),
     each: way === "across" && wide ? 2 : 1,
     list: list.map(({ product, weights }) => {

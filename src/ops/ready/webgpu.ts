@@ -1,4 +1,4 @@
-import type { Operand } from "../../device/gpu/launcher.ts";
+import { type Operand, placed } from "../../device/gpu/launcher.ts";
 import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import { reductions } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
@@ -45,8 +45,6 @@ export class Held {
     [this.operands, this.numbers] = [operands, numbers];
   }
 }
-
-const placed = ({ block, start, size }: Tensor): Operand => ({ block, start, size });
 
 /** Vectors of some tensors one tensor after the other, normed where it has gains, then turned where asked. */
 function shaderFor(list: readonly Finish[], layout: string): Shader {

@@ -2,7 +2,8 @@ import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { visiblePairs } from "../attend/index.ts";
 import { addFlops } from "../flops.ts";
-import { kernel } from "../op.ts";
+import { fused, kernel } from "../op.ts";
+import { contiguous } from "../pages/index.ts";
 
 /** What the indexer compares: q `[batch t, j, i]`, k `[batch s, i]` shared by its j heads, weights `[batch t, j]`. */
 export interface Indexer {
@@ -44,6 +45,8 @@ export interface SelectCall extends Indexer {
 export type SelectKernel = (call: SelectCall, selected: Selected) => void;
 
 const launch = kernel("select", { writes: [1] });
+/** For keys on pages, where a device reads them there. */
+const launchPaged = fused("selectPaged", { writes: [1] });
 
 /**
  * The lightning indexer's choice of keys: score(t, s) = sum over j of weights[t, j] relu(scale q[t, j] . k[s]), and for each
@@ -53,11 +56,12 @@ const launch = kernel("select", { writes: [1] });
  * Source: DeepSeek-V3.2 (arXiv 2512.02556), section 2.1, equation 1. Throws ShapeError.
  */
 export function select(indexer: Indexer, selection: Selection): Selected {
-  const call = checkCall(indexer, selection);
-  const { batch, t, heads, width, count } = call;
   const { device } = indexer.q;
+  const paged = launchPaged(device);
+  const call = checkCall(paged ? indexer : { ...indexer, k: contiguous(indexer.k) }, selection);
+  const { batch, t, heads, width, count } = call;
   const found = { rows: new Tensor(device, [batch * t, count]), missing: new Tensor(device, [batch * t]) };
-  launch(device)(call, found);
+  (paged ?? launch(device))(call, found);
   // 2 j (i + 1) for each query and key that the mask lets through.
   addFlops(2 * heads * (width + 1) * batch * visiblePairs({ ...call, window: 0 }));
   return found;

@@ -1,7 +1,9 @@
 import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { SelectKernel } from "./index.ts";
+import { type Reading, type Rows, read } from "../attend/gpu/read.wgsl.ts";
+import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
+import type { SelectCall, SelectKernel } from "./index.ts";
 
 /** Threads of a workgroup, and values of one digit of a score. */
 const THREADS = 256;
@@ -11,39 +13,37 @@ const WAITING = 1 << 22;
 const head = `@compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {`;
 
-const sizes = { row: "u32", rows: "u32", t: "u32", s: "u32", heads: "u32", width: "u32", scale: "f32" } as const;
+const sizes = { row: "u32", rows: "u32", t: "u32", s: "u32", scale: "f32" } as const;
 
 /** Keys that the query of a row sees: those before it, or all. */
 const visible = (causal: unknown) =>
   `fn visible(row: u32) -> u32 { return ${causal ? "u32(max(0, min(i32(p.s), i32(row % p.t) + i32(p.s) - i32(p.t) + 1)))" : "p.s"}; }`;
 
-/** Scores of some rows' keys, as whole numbers in the same order; a thread for each. */
-const score: Shader = {
-  name: "selectScores",
-  reads: { q: "f32", k: "f32", weights: "f32" },
-  writes: { scores: "u32" },
-  numbers: sizes,
-  code: ({ CAUSAL }) => /* wgsl */ `
-${visible(CAUSAL)}
+/** Scores of some rows' keys, as whole numbers in the same order; a thread for each. Keys are read where they lie. */
+const scoreShader = ({ causal, width, heads }: SelectCall, reading: Reading): Shader =>
+  shaderOf("selectScores", JSON.stringify([reading.key, causal, width, heads]), () => ({
+    reads: reading.reads,
+    writes: { scores: "u32" },
+    numbers: { ...reading.numbers, ...sizes },
+    code: () => /* wgsl */ `${reading.code}
+${visible(causal)}
 ${head}
   let number = line(group, groups) * ${THREADS} + thread;
   if (number >= p.rows * p.s) { return; }
   let row = p.row + number / p.s;
   let key = number % p.s;
   if (key >= visible(row)) { return; }
-  let from_at = p.k_at + (row / p.t * p.s + key) * p.width;
   var sum = 0.0;
-  for (var j = 0u; j < p.heads; j++) {
-    let at = p.q_at + (row * p.heads + j) * p.width;
+  for (var j = 0u; j < ${heads}; j++) {
     var product = 0.0;
-    for (var i = 0u; i < p.width; i++) { product += q[at + i] * k[from_at + i]; }
-    sum += weights[p.weights_at + row * p.heads + j] * max(0, p.scale * product);
+    for (var i = 0u; i < ${Math.ceil(width / 4)}; i++) { product += dot(q(row, j, i), k(row / p.t * p.s + key, 0, i)); }
+    sum += weights(row * ${heads} + j) * max(0, p.scale * product);
   }
   // Zeros of either sign are equal.
   let bits = select(bitcast<u32>(sum), 0, sum == 0);
   scores[p.scores_at + number] = bits ^ select(0x80000000u, 0xffffffffu, bits >> 31 == 1);
 }`,
-};
+  }));
 
 /**
  * The highest scores of a row, a workgroup for each: their least is found digit by digit, 8 bits at a time, by counting; then keys go
@@ -130,13 +130,20 @@ export const selectWebgpu: SelectKernel = (call, { rows, missing }) => {
   const device = rows.device as WebgpuDevice;
   const together = Math.max(1, Math.min(batch * t, Math.floor(WAITING / Math.max(1, s))));
   const scores = new Tensor(device, [together * s]);
+  const operands: readonly Rows[] = [
+    { name: "q", x: q, e: width, g: heads },
+    { name: "k", x: k, e: width, g: 1 },
+  ];
+  const reading = read(device, operands, { weights }, device.traits.bindings - 1);
+  const score = scoreShader(call, reading);
   for (let row = 0; row < batch * t; row += together) {
     const some = Math.min(together, batch * t - row);
     const given = { row, rows: some, t, s };
     const pairs = groupsFor(Math.ceil((some * s) / THREADS));
-    device.launch(score, { CAUSAL: causal }, { q, k, weights, scores }, { ...given, heads, width, scale }, pairs);
+    device.launch(score, {}, { ...reading.operands, scores }, { ...reading.given, ...given, scale }, pairs);
     const numbers = { ...given, count };
     device.launch(choose, { CAUSAL: causal }, { scores, chosen: rows, missing }, numbers, groupsFor(some));
   }
+  reading.free();
   scores.free();
 };
