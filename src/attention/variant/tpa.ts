@@ -26,9 +26,6 @@ function together(a: Tensor, b: Tensor): Tensor {
   return scaleBy(einsum(spec, contiguous(a), contiguous(b)), 1 / b.shape.at(-2)!);
 }
 
-/** The factor on scores of a query that is a sum over its ranks, where the mean is meant. */
-const meanScale = ({ wBQ }: { wBQ: Tensor | undefined }, scale: number) => scale / (wBQ?.shape[1] ?? 1);
-
 /** Uniform within Xavier's bound for a factor that maps `inputs` to `outputs` (T6's CPLinear). */
 const xavier =
   (inputs: (z: Sizes) => number, outputs: (z: Sizes) => number): Initial =>
@@ -110,13 +107,13 @@ export const tpa = defineAttention({
       x,
       ["t d, d h e -> t h e", p.wQ],
       ["t d, d h q -> t h q", p.wAQ],
-      ["t d, d q e -> t q e", p.wBQ],
+      ["t d, d q e -> t q e", p.wBQ, undefined, { times: 1 / z.q }],
       ["t d, d h k -> t h k", fixedA ? undefined : p.wAK],
       ["t d, d h l -> t h l", fixedA ? undefined : p.wAV],
       ["t d, d k e -> t k e", fixedB ? undefined : p.wBK],
       ["t d, d l v -> t l v", fixedB ? undefined : p.wBV],
     );
-    // Turning a sum of factors is turning each; the mean over ranks is the scale's (see `meanScale`).
+    // The mean over ranks; to turn it is to turn each of them.
     const raw = whole ?? einsum("t h q, t q e -> t h e", aq!, bq!);
     const [q, bk] = ready(at, { x: raw }, rawK && { x: rawK });
     return { q, ...(ak && av && { ak, av }), ...(bk && bv && { bk, bv }) };
@@ -130,7 +127,7 @@ export const tpa = defineAttention({
         cached: 2 * z.h * (ranks(z).k * z.e + ranks(z).l * z.v),
         pair: 2 * z.h * (z.e + z.v),
       }),
-      run: (p, { q, k, v }, view) => attend(v, { ...view, scale: meanScale(p, view.scale) }, [q, k]),
+      run: (_p, { q, k, v }, view) => attend(v, view, [q, k]),
     },
     factored: {
       about: "reads the factors alone and never makes a key or value (decode)",
@@ -140,7 +137,7 @@ export const tpa = defineAttention({
         pair: 2 * z.h * (ranks(z).k * (z.e + 1) + ranks(z).l * (z.v + 1)),
       }),
       run(p, { q, ak = p.wAK, bk = p.wBK, av = p.wAV, bv = p.wBV }, view) {
-        const mean = { ...view, scale: meanScale(p, view.scale) / bk.shape.at(-2)! };
+        const mean = { ...view, scale: view.scale / bk.shape.at(-2)! };
         return attendFactored({ q, ak, bk, av, bv }, mean, 1 / bv.shape.at(-2)!);
       },
     },

@@ -17,7 +17,7 @@ export interface FewProduct {
   readonly from: number;
   readonly formats: readonly PackedFormat[];
   readonly biases: readonly boolean[];
-  readonly after: { readonly by: Mapping; readonly rate: "none" | "inside" | "outside" } | undefined;
+  readonly after: { readonly by: Mapping | undefined; readonly rate: "none" | "inside" | "outside" } | undefined;
   readonly added: boolean;
 }
 
@@ -136,7 +136,7 @@ function put(
 
 /** WGSL of what becomes of x. */
 const finished = ({ by, rate }: NonNullable<FewProduct["after"]>, i: number) =>
-  `p.times${i} * (${values[by]})${rate === "outside" ? " * rate" : ""}`;
+  `p.times${i} * (${by ? values[by] : "x"})${rate === "outside" ? " * rate" : ""}`;
 
 const inverse = (squares: string, from: number) =>
   `let r = 1.0 / sqrt(${squares} / f32(p.depth${from}) + p.eps${from});`;

@@ -28,7 +28,8 @@ function contract(x: Tensor, { plan, weight, bias, after }: Contraction, out: Te
   const row = y.length / out.shape[0]!;
   for (let i = 0; i < y.length; i++) {
     const factor = rates ? Math.exp(rates[Math.floor(((i % row) * rates.length) / row)]!) : 1;
-    const value = functions[by](inside ? factor * y[i]! : y[i]!);
+    const inner = inside ? factor * y[i]! : y[i]!;
+    const value = by ? functions[by](inner) : inner;
     y[i] = times * (inside ? value : factor * value);
   }
 }
