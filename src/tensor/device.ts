@@ -88,6 +88,8 @@ export interface Device {
   owner: Set<Tensor> | undefined;
   /** Set while products with packed weights are to take activations as they are, however few rows there are of them. */
   exact?: boolean;
+  /** Rows up to which what one launch makes is to lie in one block; absent where that makes no difference. */
+  readonly together?: number;
   /** Ends threads and drops memory. */
   close(): void;
 }

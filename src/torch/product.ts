@@ -70,7 +70,8 @@ export function finished(scribe: Scribe, y: Value, after: After | undefined): Va
     loose: factor !== "" || (rate !== undefined && !inside),
     write([x, a]) {
       const weight = a && `${a}.exp()${heads}`;
-      const text = functions[by](weight && inside ? `${weight} * ${bracket(x!, y)}` : x!, y.loose);
+      const inner = weight && inside ? `${weight} * ${bracket(x!, y)}` : x!;
+      const text = by ? functions[by](inner, y.loose) : bracket(inner, y);
       return `${factor}${weight && !inside ? `${weight} * ` : ""}${text}`;
     },
   };

@@ -1,3 +1,4 @@
+import { scaleBy } from "../../ops/add/index.ts";
 import { attend, type Term, type View } from "../../ops/attend/index.ts";
 import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
@@ -51,9 +52,8 @@ function sparse(
       return sparse(index, own(values), seen, { ...at, batch: 1 }, z, ...terms.map(([q, k]): Term => [own(q), own(k)]));
     });
   const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
-  // The factor on weights is above 0: within relu it does the same.
-  const choice = { scale: (i * j) ** -0.5, count: Math.min(m, s), batch };
-  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: parts.wi }, choice);
+  const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
+  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: scaleBy(parts.wi, j ** -0.5) }, choice);
   if (queries / batch > FEW && s <= HIDE * m) return attend(values, { ...view, chosen: rows }, ...terms);
   // As many sequences of one query, each over its own rows; a value that is a key stays that key.
   const gathered = new Map<Tensor, Tensor>();

@@ -76,14 +76,13 @@ export function productsOf<const L extends readonly (Asked | undefined)[]>(
   return list.map((one) => one && outs[there.indexOf(one)]) as Made;
 }
 
-/** Rows up to which results lie in one block, which a launch binds once: as many as a kernel of few rows takes. */
-const FEW = 8;
 /** Numbers that each of them begins at a multiple of. */
 const STEP = 64;
 
+/** Results, of few rows in one block where a device asks for that. */
 function outsOf({ device, shape }: Tensor, list: readonly Product[]): Tensor[] {
   const shapes = list.map(({ of: [one] }) => one.plan.shape);
-  if (shape[0]! > FEW || list.length === 1) return shapes.map((own) => new Tensor(device, own));
+  if (shape[0]! > (device.together ?? 0) || list.length === 1) return shapes.map((own) => new Tensor(device, own));
   const room = (own: readonly number[]) => STEP * Math.ceil(sizeOf(own) / STEP);
   const all = new Tensor(device, [shapes.reduce((sum, own) => sum + room(own), 0)]);
   let at = 0;
