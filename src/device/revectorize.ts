@@ -99,6 +99,15 @@ type Sizes = readonly [m: number, n: number, k: number];
 /** Where the operands of a probe lie: behind what the contraction itself uses of the first thread's scratch. */
 const OPERANDS = SCRATCH + SCRATCH_BYTES / 2;
 
+/** Milliseconds of its own that a probe takes, and that it takes at most where the optimising compiler is late. */
+const [ENOUGH, PATIENCE] = [40, 200];
+
+/** Milliseconds that this thread has run, where Node tells them (from 23.9 on); else those that went by. */
+function ownTime(): number {
+  const used = globalThis.process?.threadCpuUsage?.();
+  return used ? (used.user + used.system) / 1000 : performance.now();
+}
+
 /** Tries the contraction of a build, on one thread, in a memory of its own. */
 class Probe {
   readonly #run: Kernel;
@@ -114,11 +123,22 @@ class Probe {
     this.#args = new Float64Array(memory.buffer, ARGUMENTS);
   }
 
-  /** Shortest time of one product, in milliseconds, once the optimising compiler has had its turn (25 ms on a free machine). */
+  /**
+   * Shortest time of one product, in milliseconds, once the optimising compiler has had its turn: after 25 ms on a free machine. On a
+   * busy one its thread waits as this one does, so that time is this thread's own; and products that did not become several times
+   * shorter are waited for, lest the slower build is chosen for the whole process.
+   */
   time(): number {
-    const start = performance.now();
-    let [best, now] = [Number.POSITIVE_INFINITY, start];
-    while (now - start < 40) {
+    const first = this.#shortest(4);
+    let best = first;
+    for (const start = ownTime(); ownTime() - start < (best < first / 3 ? ENOUGH : PATIENCE); )
+      best = Math.min(best, this.#shortest(16));
+    return best;
+  }
+
+  #shortest(count: number): number {
+    let [best, now] = [Number.POSITIVE_INFINITY, performance.now()];
+    for (let i = 0; i < count; i++) {
       this.#multiply([48, 64, 128], "set");
       const then = now;
       now = performance.now();
