@@ -36,7 +36,7 @@ async function held(): Promise<number> {
 }
 
 /** Turns of a window, and those before the first, after which all tables are full. */
-const [TURNS, WARM, WINDOWS] = long ? [400, 400, 5] : [250, 300, 4];
+const [TURNS, WARM, WINDOWS] = long ? [400, 800, 5] : [250, 800, 4];
 
 /**
  * Bytes that a turn leaves on the heap for good. Of several windows the second least: what V8 learns of code comes in bursts, and

@@ -127,7 +127,8 @@ else
             return { found, stored, attended };
           });
         const [got, want] = [await on(gpu), await on(reference)];
-        expect([got.stored, got.attended]).toEqual([1, 4]);
+        // Behind the window lies one piece, and nothing to merge.
+        expect([got.stored, got.attended]).toEqual([1, 3]);
         got.found.forEach((numbers, i) => {
           // Rows are kept to the bit; weights and sums of some hundred keys are rounded.
           numbers.forEach((x, at) => void expect(Math.abs(x - want.found[i]![at]!)).toBeLessThan(4e-5));

@@ -8,7 +8,7 @@ import { files, root } from "../scripts/imports.ts";
 
 const text = (file: string) => readFileSync(join(root, file), "utf8");
 const kernels = files.filter((file) => file.endsWith(".as.ts"));
-const hosts = files.filter((file) => /^ops\/\w+\/(each\/)?wasm\.ts$/.test(file));
+const hosts = files.filter((file) => /^ops\/\w+\/(\w+\/)?wasm\.ts$/.test(file));
 const slots = files.filter((file) => /^ops\/\w+\/(slot|slab)\.ts$/.test(file));
 
 /** Slots of `file` that these files name. */
