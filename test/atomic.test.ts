@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { recoverFolder, writeAtomic, writeFolder } from "../src/file/atomic.ts";
 import { DeviceError, FormatError } from "../src/tensor/error.ts";
+import { mounts } from "./fixture/mount.ts";
 
 let dir = "";
 beforeEach(async () => {
@@ -139,14 +140,6 @@ describe.skipIf(process.platform === "win32")("a disk that is full or closed", (
 
   const mount =
     "mkdir m && mount -t tmpfs -o size=400k none m && cd m && printf old > a && mkdir run && printf old > run/model";
-  const mounts = (() => {
-    try {
-      execFileSync("unshare", ["-rm", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"], { stdio: "ignore" });
-      return true;
-    } catch {
-      return false;
-    }
-  })();
   const sandbox = ["unshare", "-rm", "sh"];
   const report = (code: string) =>
     `${code}

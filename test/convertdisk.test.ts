@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleFolder } from "../src/checkpoint/sample.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import { writeConversion } from "../src/convert/write.ts";
+import { mounts } from "./fixture/mount.ts";
 
 // What ends a conversion midway, and what is left on the disk.
 
@@ -36,15 +37,6 @@ function convert(prefix: string, out: string, command = ["sh"]) {
   });
   return { stdout, stderr, status };
 }
-
-const mounts = (() => {
-  try {
-    execFileSync("unshare", ["-rm", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
-})();
 
 describe.skipIf(process.platform === "win32")("a disk that is full", () => {
   test("leaves no checkpoint, keeps finished layers, and the same command goes on from them to the same bytes", async () => {

@@ -20,6 +20,7 @@ import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
 import { sizeOf } from "../src/tensor/tensor.ts";
 import { biform } from "./fixture/command.ts";
+import { lite } from "./fixture/lite.ts";
 
 const read = z.object({
   version: z.string(),
@@ -191,20 +192,6 @@ test("what an engine cannot express is refused by its name", () => {
 describe("checkpoints", () => {
   const dir = mkdtempSync(join(tmpdir(), "biform-launch-"));
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
-  const mla = {
-    model_type: "deepseek_v3",
-    hidden_size: 2048,
-    num_hidden_layers: 27,
-    num_attention_heads: 16,
-    vocab_size: 1000,
-    intermediate_size: 4096,
-    kv_lora_rank: 512,
-    qk_nope_head_dim: 128,
-    qk_rope_head_dim: 64,
-    v_head_dim: 128,
-    q_lora_rank: null,
-    first_k_dense_replace: 27,
-  };
   const folder = async (name: string, config: object) => {
     await writeFolder(join(dir, name), [{ name: "config.json", chunks: [JSON.stringify(config)] }]);
     return join(dir, name);
@@ -213,7 +200,7 @@ describe("checkpoints", () => {
     biform(dir, ["plan", model, "--machine", "h100", "--serve", "vllm", ...more]);
 
   test("a converted folder of a stock class is served from where it lies", async () => {
-    const path = await folder("mla", { ...mla, architectures: ["DeepseekV3ForCausalLM"] });
+    const path = await folder("mla", { ...lite, architectures: ["DeepseekV3ForCausalLM"] });
     const { stdout, status } = await serve(path, "--json");
     expect(status).toBe(0);
     const { command, class: own } = JSON.parse(stdout);
@@ -223,12 +210,12 @@ describe("checkpoints", () => {
   });
 
   test("classes of TransMLA's and CARE's own files, and latents without a norm, are no stock model", async () => {
-    const strange = await folder("strange", { ...mla, architectures: ["LlamaMLAForCausalLM"] });
+    const strange = await folder("strange", { ...lite, architectures: ["LlamaMLAForCausalLM"] });
     expect((await serve(strange)).stderr).toMatch(
       /got architectures LlamaMLAForCausalLM, expected a class that vLLM 0.33.0 has/,
     );
     const plain = await folder("plain", {
-      ...mla,
+      ...lite,
       architectures: ["DeepseekV3ForCausalLM"],
       qk_latent_layernorm: false,
     });

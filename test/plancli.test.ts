@@ -8,6 +8,7 @@ import { parseSpec } from "../src/attention/spec.ts";
 import { differenceSchema } from "../src/plan/difference.ts";
 import { planSchema } from "../src/plan/schema.ts";
 import { biform } from "./fixture/command.ts";
+import { lite } from "./fixture/lite.ts";
 
 const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "biform-plan-"));
@@ -27,20 +28,6 @@ const planned = async (...args: string[]) => {
 const put = (name: string, content: unknown) => {
   writeFileSync(join(scratch, name), typeof content === "string" ? content : JSON.stringify(content));
   return name;
-};
-const lite = {
-  model_type: "deepseek_v3",
-  hidden_size: 2048,
-  num_hidden_layers: 27,
-  num_attention_heads: 16,
-  vocab_size: 1000,
-  intermediate_size: 4096,
-  kv_lora_rank: 512,
-  qk_nope_head_dim: 128,
-  qk_rope_head_dim: 64,
-  v_head_dim: 128,
-  q_lora_rank: null,
-  first_k_dense_replace: 27,
 };
 
 test("DeepSeek-R1 at 163,840 tokens in float16 is 10.72 GiB of latent cache", async () => {

@@ -10,8 +10,19 @@ import { loadTokenizer } from "../tokenizer/tokenizer.ts";
 import { type OptimiserSettings, optimiserDefaults } from "../train/optimiser.ts";
 import { deviceOption, listOption, positiveOption, wholeOption } from "./option.ts";
 
+/** Sizes of a model that is made here, as the command line gives them. */
+export interface ModelOptions {
+  width: number;
+  heads: number;
+  layers: number;
+  intermediate?: number;
+  untied?: true;
+  dims: "scaled" | "exact";
+  ropeBase: number;
+}
+
 /** Options that `train` and `compare` share, as the command line gives them. */
-export interface Options {
+export interface Options extends ModelOptions {
   text?: string[];
   data: string;
   tokenizer?: string;
@@ -20,13 +31,6 @@ export interface Options {
   queries?: number;
   items: number;
   vocabulary: number;
-  width: number;
-  heads: number;
-  layers: number;
-  intermediate?: number;
-  untied?: true;
-  dims: "scaled" | "exact";
-  ropeBase: number;
   length: number;
   batch: number;
   steps?: number;
@@ -42,9 +46,21 @@ export interface Options {
   device: DeviceName;
 }
 
+/** Adds the sizes of a model to a command. */
+export function modelOptions(command: Command): Command {
+  return command
+    .option("--width <n>", "hidden width", wholeOption("--width"), 128)
+    .option("--heads <n>", "query heads", wholeOption("--heads"), 8)
+    .option("--layers <n>", "layers", wholeOption("--layers"), 4)
+    .option("--intermediate <n>", "MLP width (default: 8/3 of the width)", wholeOption("--intermediate"))
+    .option("--untied", "a head of its own instead of the embedding's transpose")
+    .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written", "scaled")
+    .option("--rope-base <x>", "rotary base", positiveOption("--rope-base"), 10000);
+}
+
 /** Adds the shared options to a command. */
 export function sharedOptions(command: Command): Command {
-  return command
+  const data = command
     .option("--text <file...>", "text files to learn from, in bytes unless --tokenizer is given")
     .option("--data <name>", "without --text: recall (associative recall), copying or story (a story grammar)", "story")
     .option("--tokenizer <file>", "a tokenizer.json for --text")
@@ -52,14 +68,8 @@ export function sharedOptions(command: Command): Command {
     .option("--pairs <n>", "key-value pairs of --data recall", wholeOption("--pairs"), 8)
     .option("--queries <n>", "keys asked for by --data recall (default: as many as pairs)", wholeOption("--queries"))
     .option("--items <n>", "symbols of --data copying", wholeOption("--items"), 16)
-    .option("--vocabulary <n>", "token ids of --data recall and copying", wholeOption("--vocabulary"), 64)
-    .option("--width <n>", "hidden width", wholeOption("--width"), 128)
-    .option("--heads <n>", "query heads", wholeOption("--heads"), 8)
-    .option("--layers <n>", "layers", wholeOption("--layers"), 4)
-    .option("--intermediate <n>", "MLP width (default: 8/3 of the width)", wholeOption("--intermediate"))
-    .option("--untied", "a head of its own instead of the embedding's transpose")
-    .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written", "scaled")
-    .option("--rope-base <x>", "rotary base", positiveOption("--rope-base"), 10000)
+    .option("--vocabulary <n>", "token ids of --data recall and copying", wholeOption("--vocabulary"), 64);
+  return modelOptions(data)
     .option("--length <n>", "tokens per row", wholeOption("--length"), 128)
     .option("--batch <n>", "rows per step", wholeOption("--batch"), 16)
     .option("--steps <n>", "budget: training steps (default 200)", wholeOption("--steps"))
@@ -80,9 +90,9 @@ export function sharedOptions(command: Command): Command {
     .addOption(deviceOption("wasm", "webgpu"));
 }
 
-/** The sizes that the options describe. */
-export function modelOf(options: Options) {
-  const { width, heads, layers, dims, ropeBase, intermediate, untied } = options;
+/** The sizes that the options describe. Throws ShapeError. */
+export function modelOf({ width, heads, layers, dims, ropeBase, intermediate, untied }: ModelOptions) {
+  if (dims !== "scaled" && dims !== "exact") throw new ShapeError(`--dims: got "${dims}", expected scaled or exact`);
   return { width, heads, layers, dims, base: ropeBase, tied: !untied, intermediate };
 }
 
@@ -116,8 +126,6 @@ export function optimiserOf(options: Options): OptimiserSettings {
 
 /** Where training data come from, for each training seed. Throws ShapeError for options, FormatError for files of text. */
 export async function sourceOf(options: Options): Promise<(seed: number) => Source> {
-  if (options.dims !== "scaled" && options.dims !== "exact")
-    throw new ShapeError(`--dims: got "${options.dims}", expected scaled or exact`);
   return seeded(await openSource(options));
 }
 

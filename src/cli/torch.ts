@@ -5,16 +5,10 @@ import { ShapeError } from "../tensor/error.ts";
 import { stat } from "../tensor/node.ts";
 import { exportExperiment } from "../torch/experiment.ts";
 import { exportFresh, exportTrained, type Written } from "../torch/export.ts";
-import { positiveOption, wholeOption } from "./option.ts";
+import { wholeOption } from "./option.ts";
+import { type ModelOptions, modelOf, modelOptions } from "./setting.ts";
 
-interface Options {
-  width: number;
-  heads: number;
-  layers: number;
-  intermediate?: number;
-  untied?: true;
-  dims: "scaled" | "exact";
-  ropeBase: number;
+interface Options extends ModelOptions {
   vocabulary: number;
   seed: number;
   runs?: string;
@@ -23,20 +17,14 @@ interface Options {
 
 /** `biform export torch`: a model as readable Python. */
 export function torchCommand(command: Command): void {
-  command
+  const model = command
     .argument(
       "<what>",
       "a variant's name or a pattern of layers; a checkpoint that Biform reads, a folder or a GGUF file; or an experiment of biform compare, a .json file",
     )
-    .argument("<folder>", "the folder to write, empty or not there yet; its name is the package's")
-    .option("--width <n>", "of a new model: hidden width", wholeOption("--width"), 128)
-    .option("--heads <n>", "query heads", wholeOption("--heads"), 8)
-    .option("--layers <n>", "layers", wholeOption("--layers"), 4)
-    .option("--intermediate <n>", "MLP width (default: 8/3 of the width)", wholeOption("--intermediate"))
-    .option("--vocabulary <n>", "token ids", wholeOption("--vocabulary"), 256)
-    .option("--untied", "a head of its own instead of the embedding's transpose")
-    .option("--dims <how>", "scaled: dims in names are those at width/heads = 128; exact: as written", "scaled")
-    .option("--rope-base <x>", "rotary base", positiveOption("--rope-base"), 10000)
+    .argument("<folder>", "the folder to write, empty or not there yet; its name is the package's");
+  modelOptions(model)
+    .option("--vocabulary <n>", "token ids of a new model", wholeOption("--vocabulary"), 256)
     .option("--seed <n>", "of the weights", wholeOption("--seed"), 1)
     .option("--runs <where>", "of an experiment: where its runs leave what they found (default: FILE.runs beside it)")
     .option("--json", "print JSON")
@@ -69,8 +57,6 @@ async function write(what: string, folder: string, options: Options): Promise<Wr
   if (options.runs)
     throw new ShapeError(`--runs: got ${what}, expected an experiment for it, a .json file; leave it out`);
   if (await stat(what).catch(() => undefined)) return exportTrained(what, folder);
-  const { width, heads, layers, intermediate, vocabulary, untied, dims, ropeBase: base, seed } = options;
-  if (dims !== "scaled" && dims !== "exact") throw new ShapeError(`--dims: got "${dims}", expected scaled or exact`);
-  const sizes = { vocabulary, width, heads, layers, intermediate, tied: !untied, dims, base };
-  return exportFresh(buildModel(what, sizes), folder, seed);
+  const { vocabulary, seed } = options;
+  return exportFresh(buildModel(what, { ...modelOf(options), vocabulary }), folder, seed);
 }

@@ -1,6 +1,5 @@
 import { ShapeError } from "../tensor/error.ts";
-import type { Random } from "../tensor/random.ts";
-import { fillBatch, type Part, type Source, stepRandom } from "./source.ts";
+import { rowSource, type Source } from "./source.ts";
 
 /** Sizes of the copying task. */
 export interface CopyingSizes {
@@ -25,38 +24,21 @@ export function copyingSource(
   for (const [name, n, least] of [["vocabulary", vocabulary, 3] as const, ["items", items, 1] as const])
     if (!Number.isSafeInteger(n) || n < least)
       throw new ShapeError(`copying: got ${name} ${n}, expected a whole number of at least ${least}`);
-  const least = 2 * items;
-
-  const make = (random: Random, count: number, length: number) => {
-    if (length < least)
-      throw new ShapeError(
-        `copying: got rows of ${length} tokens, expected at least ${least} for ${items} items; use a longer context or fewer items`,
-      );
-    return fillBatch(count, length, (ids, targets) => {
+  return rowSource(seed, {
+    kind: "copying",
+    sizes: `${items} items`,
+    vocabulary,
+    least: 2 * items,
+    needs: `${items} items; use a longer context or fewer items`,
+    fill(random, ids, targets) {
+      const { length } = ids;
       const again = length - items;
       for (let i = again - items; i < again; i++) ids[i] = 1 + random.integer(vocabulary - 1);
       for (let i = again; i < length; i++) {
         targets[i] = ids[i - items]!;
         if (i + 1 < length) ids[i + 1] = targets[i]!;
       }
-    });
-  };
-  const part = (name: Part) => (step: number, count: number, length: number) =>
-    make(stepRandom(seed, name, step), count, length);
-
-  return {
-    name: `copying (${items} items, vocabulary ${vocabulary})`,
-    vocabulary,
-    bytesPerToken: undefined,
-    lengths: { least, most: Number.POSITIVE_INFINITY },
-    batch: part("train"),
-    heldOut: (batches, count, length) => Array.from({ length: batches }, (_, i) => part("heldOut")(i, count, length)),
-    decode(ids) {
-      return Array.from(ids, (id) => {
-        if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
-          throw new ShapeError(`decode: got the id ${id}, expected a whole number in [0, ${vocabulary})`);
-        return id === 0 ? "|" : `s${id}`;
-      }).join(" ");
     },
-  };
+    word: (id) => (id === 0 ? "|" : `s${id}`),
+  });
 }

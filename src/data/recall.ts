@@ -1,6 +1,6 @@
 import { ShapeError } from "../tensor/error.ts";
 import type { Random } from "../tensor/random.ts";
-import { fillBatch, type Part, type Source, stepRandom } from "./source.ts";
+import { rowSource, type Source } from "./source.ts";
 
 /** Sizes of the recall task. */
 export interface RecallSizes {
@@ -32,21 +32,20 @@ export function recallSource(
     throw new ShapeError(
       `recall: got ${pairs} pairs from a vocabulary of ${vocabulary}, expected at most ${keys}; use a vocabulary of ${2 * pairs + 1} or more`,
     );
-  const least = 2 * pairs + queries;
-
-  const make = (random: Random, count: number, length: number) => {
-    if (length < least)
-      throw new ShapeError(
-        `recall: got rows of ${length} tokens, expected at least ${least} for ${pairs} pairs and ${queries} queries; use a longer context or fewer pairs`,
-      );
-    return fillBatch(count, length, (ids, targets) => {
+  return rowSource(seed, {
+    kind: "recall",
+    sizes: `${pairs} pairs, ${queries} queries`,
+    vocabulary,
+    least: 2 * pairs + queries,
+    needs: `${pairs} pairs and ${queries} queries; use a longer context or fewer pairs`,
+    fill(random, ids, targets) {
       const chosen = draw(random, keys, pairs);
       const values = chosen.map(() => 1 + keys + random.integer(keys));
       for (let i = 0; i < pairs; i++) {
         ids[2 * i] = 1 + chosen[i]!;
         ids[2 * i + 1] = values[i]!;
       }
-      const places = draw(random, length - 2 * pairs, queries).sort((a, b) => a - b);
+      const places = draw(random, ids.length - 2 * pairs, queries).sort((a, b) => a - b);
       let order: number[] = [];
       for (const place of places) {
         if (order.length === 0) order = draw(random, pairs, pairs);
@@ -54,27 +53,12 @@ export function recallSource(
         ids[2 * pairs + place] = 1 + chosen[asked]!;
         targets[2 * pairs + place] = values[asked]!;
       }
-    });
-  };
-  const part = (name: Part) => (step: number, count: number, length: number) =>
-    make(stepRandom(seed, name, step), count, length);
-
-  return {
-    name: `recall (${pairs} pairs, ${queries} queries, vocabulary ${vocabulary})`,
-    vocabulary,
-    bytesPerToken: undefined,
-    lengths: { least, most: Number.POSITIVE_INFINITY },
-    batch: part("train"),
-    heldOut: (batches, count, length) => Array.from({ length: batches }, (_, i) => part("heldOut")(i, count, length)),
-    decode(ids) {
-      return Array.from(ids, (id) => {
-        if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
-          throw new ShapeError(`decode: got the id ${id}, expected a whole number in [0, ${vocabulary})`);
-        if (id === 0) return ".";
-        return id <= keys ? `k${id}` : `v${id - keys}`;
-      }).join(" ");
     },
-  };
+    word(id) {
+      if (id === 0) return ".";
+      return id <= keys ? `k${id}` : `v${id - keys}`;
+    },
+  });
 }
 
 /** `n` different numbers below `limit`, in random order (the first `n` steps of a Fisher-Yates shuffle). */

@@ -70,6 +70,46 @@ export function fillBatch(
   return { count, length, ids, targets };
 }
 
+/** A task of rows of symbols, each made by itself. */
+export interface RowTask {
+  readonly kind: string;
+  /** Its sizes, in words. */
+  readonly sizes: string;
+  readonly vocabulary: number;
+  /** Tokens of the shortest row, and in words what for. */
+  readonly least: number;
+  readonly needs: string;
+  /** Fills a row; `targets` are -1 where nothing is asked. */
+  readonly fill: (random: Random, ids: Int32Array, targets: Int32Array) => void;
+  /** An id below `vocabulary` as people read it. */
+  readonly word: (id: number) => string;
+}
+
+/** The source of rows of a task, endless in both of its parts. */
+export function rowSource(seed: number, { kind, sizes, vocabulary, least, needs, fill, word }: RowTask): Source {
+  const part = (of: Part) => (step: number, count: number, length: number) => {
+    if (length < least)
+      throw new ShapeError(`${kind}: got rows of ${length} tokens, expected at least ${least} for ${needs}`);
+    const random = stepRandom(seed, of, step);
+    return fillBatch(count, length, (ids, targets) => fill(random, ids, targets));
+  };
+  return {
+    name: `${kind} (${sizes}, vocabulary ${vocabulary})`,
+    vocabulary,
+    bytesPerToken: undefined,
+    lengths: { least, most: Number.POSITIVE_INFINITY },
+    batch: part("train"),
+    heldOut: (batches, count, length) => Array.from({ length: batches }, (_, i) => part("heldOut")(i, count, length)),
+    decode(ids) {
+      return Array.from(ids, (id) => {
+        if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
+          throw new ShapeError(`decode: got the id ${id}, expected a whole number in [0, ${vocabulary})`);
+        return word(id);
+      }).join(" ");
+    },
+  };
+}
+
 /** A source for each training seed: every seed reads other batches, and what is held out is the same, so that losses can be compared. */
 export function seeded(source: Source): (seed: number) => Source {
   return (seed) => ({

@@ -7,6 +7,15 @@ import { type Plan, planOf } from "./plan.ts";
 /** Writes the contraction to `out`, or adds it to what `out` holds. */
 export type ContractKernel = (plan: Plan, a: Tensor, b: Tensor, out: Tensor, mode: "set" | "add") => void;
 
+/** A contraction of `a` with `b`, which may be packed, that is written to `out` or added to what it holds. */
+export interface Contracted {
+  readonly plan: Plan;
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly out: Tensor;
+  readonly mode: "set" | "add";
+}
+
 const contract = kernel("contract", { writes: [], updates: [3] });
 
 /**

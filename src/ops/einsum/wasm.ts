@@ -1,8 +1,8 @@
 import { addressOf } from "../../device/address.ts";
 import type { WasmDevice } from "../../device/wasm.ts";
 import { contractTogether } from "../packed/together/wasm.ts";
-import { type Contracted, contractPacked } from "../packed/wasm.ts";
-import type { ContractKernel } from "./index.ts";
+import { contractPacked } from "../packed/wasm.ts";
+import type { Contracted, ContractKernel } from "./index.ts";
 import type { Axis, Plan } from "./plan.ts";
 import { FEW, WHOLE_COLUMNS, WHOLE_ROWS, WIDEST } from "./size.ts";
 import * as slot from "./slot.ts";

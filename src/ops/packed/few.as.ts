@@ -65,7 +65,7 @@ export function packedSums(args: usize, thread: i32): void {
   const groups = whole(args, slot.GROUPS);
   const inner = whole(args, slot.INNER);
   const m = whole(args, slot.ROWS);
-  const each = (inner + 3) >> 2;
+  const each = panelsOf(args);
   const strips = (width + STRIP - 1) / STRIP;
   const cn = stride(args, slot.OUT_ELEMENT);
   const weights = scratch(thread);

@@ -34,7 +34,8 @@ export function panelsOf(args: usize): i32 {
   return (whole(args, slot.INNER) + 3) >> 2;
 }
 
-function runsOf(args: usize): i32 {
+/** Pieces of a group. */
+export function runsOf(args: usize): i32 {
   const run = whole(args, slot.RUN);
   return (panelsOf(args) + run - 1) / run;
 }

@@ -7,6 +7,7 @@ import { madd } from "../simd.as";
 import { gather } from "./activate.as";
 import { align, alignedBytes, alignNone, numberBytes } from "./align.as";
 import { put } from "./few.as";
+import { panelsOf, runsOf } from "./list.as";
 import { ACTIVATED, ALIGNED, MOST, TILE } from "./size";
 import * as slot from "./slot";
 import {
@@ -21,9 +22,7 @@ export function packedTiles(args: usize, thread: i32): void {
   const groups = whole(args, slot.GROUPS);
   const rows = whole(args, slot.ROWS), most = whole(args, slot.STRIP);
   const all = groups * ((rows + most - 1) / most);
-  const each = (whole(args, slot.INNER) + 3) >> 2;
-  const run = whole(args, slot.RUN);
-  const pieces = (each + run - 1) / run;
+  const each = panelsOf(args), run = whole(args, slot.RUN), pieces = runsOf(args);
   const space = scratch(thread), x = space + ALIGNED;
   let ready = -1;
   for (let t = first(all * pieces); t < all * pieces; t = next()) {

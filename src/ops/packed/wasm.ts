@@ -4,7 +4,8 @@ import type { WasmDevice } from "../../device/wasm.ts";
 import { Q8_0 } from "../../tensor/format.ts";
 import { codeOf, type Packing } from "../../tensor/packing.ts";
 import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
-import { type Axis, fuse, type Letters, lettersOf, type Plan, strides } from "../einsum/plan.ts";
+import type { Contracted } from "../einsum/index.ts";
+import { type Axis, fuse, type Letters, lettersOf, strides } from "../einsum/plan.ts";
 import { WHOLE_ROWS } from "../einsum/size.ts";
 import { stripOf } from "../einsum/strip.ts";
 import { type Launch, runSlabs, type Slab, slabsOf } from "./piecewise/wasm.ts";
@@ -23,6 +24,7 @@ const PIECES = 16;
 const READ = 1 << 17;
 /** Rows of activations that `packedProduct` keeps packed at most where the weight has few rows, so that there are some pieces. */
 const [NARROW, STRIPED] = [384, 480];
+
 /** A launch of a kernel that reads a packed weight, with the addresses still missing. */
 export interface Direct {
   readonly kernel: string;
@@ -72,15 +74,6 @@ function areEqual(a: readonly number[], b: readonly number[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
-}
-
-/** A contraction of `a` with `b`, which may be packed, that is written to `out` or added. */
-export interface Contracted {
-  readonly plan: Plan;
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly out: Tensor;
-  readonly mode: "set" | "add";
 }
 
 /**
@@ -192,7 +185,7 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   if (few && codeOf(format) >= Q8_0 && m.size > 1) {
     // Panels that are one tile belong to one piece.
     args[slot.RUN] = Math.ceil(run / TOGETHER) * TOGETHER;
-    args[slot.STRIP] = rowsAtOnce(m.size, geometry.columns);
+    args[slot.STRIP] = roundedStrip(m.size, geometry.columns);
     return { kernel: "packedTiles", ...launch };
   }
   if (few && m.size <= FEW && m.size * width <= ACTIVATED) return { kernel: "packedDots", ...launch };
@@ -208,7 +201,7 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
 }
 
 /** Rows of activations that a thread keeps rounded: as many as there is room for, in strips of one length. */
-function rowsAtOnce(rows: number, columns: number): number {
+function roundedStrip(rows: number, columns: number): number {
   const room = TILE * Math.floor((ACTIVATED - ALIGNED) / (10 * columns));
   const most = Math.min(MOST, room);
   const strips = Math.ceil(rows / most);

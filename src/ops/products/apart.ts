@@ -1,22 +1,13 @@
 import { Tensor } from "../../tensor/tensor.ts";
-import type { Plan } from "../einsum/plan.ts";
+import type { Contracted } from "../einsum/index.ts";
 import type { Kernels } from "../kernel.ts";
 import { finishInto } from "./after.ts";
 import type { Contraction, ProductsKernel } from "./index.ts";
 
-/** A contraction of `a` with `b` that is written to `out`, or added to what is there. */
-interface Sum {
-  readonly plan: Plan;
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly out: Tensor;
-  readonly mode: "set" | "add";
-}
-
 /** Products by a device's own kernels for their parts: all contractions first, by `contractAll`, then what becomes of each. */
 export function apart(
   kernels: Pick<Kernels, "bias" | "gate" | "update" | "map" | "multiply" | "combine">,
-  contractAll: (list: readonly Sum[]) => void,
+  contractAll: (list: readonly Contracted[]) => void,
 ) {
   const { bias, gate, update } = kernels;
   const finish = finishInto(kernels);
@@ -34,7 +25,7 @@ export function apart(
     return x;
   };
   const run: ProductsKernel = (list, outs) => {
-    const sums: Sum[] = [];
+    const sums: Contracted[] = [];
     const places = list.map(({ x, of, by }, i) => {
       const straight = !of[1] && !of[0].bias && !of[0].after && (by === undefined || by === 1);
       return of.map((one) => {
