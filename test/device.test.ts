@@ -24,6 +24,7 @@ import { DeviceError } from "../src/tensor/error.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, sizeOf, Tensor, tensor } from "../src/tensor/tensor.ts";
 import { long, share } from "./extent.ts";
+import { compare } from "./law/check.ts";
 
 const reference = new ReferenceDevice();
 const builds = ["simd", "relaxed", "wide"] as const;
@@ -65,12 +66,8 @@ async function agree(tolerance: number, body: (give: Give, device: Device) => Te
     const got = await run(device);
     const name = `${device.build} on ${device.threads} threads`;
     got.forEach((numbers, which) => {
-      const scale = Array.from(expected[which]!).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-30);
-      const worst = Array.from(numbers).reduce((a, x, i) => {
-        const difference = Math.abs(x - expected[which]![i]!) / scale;
-        return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(a, difference);
-      }, 0);
-      expect(worst, `output ${which}, ${name}`).toBeLessThan(tolerance);
+      const { error, size } = compare(expected[which]!, numbers);
+      expect(error / Math.max(size, 1e-30), `output ${which}, ${name}`).toBeLessThan(tolerance);
       const first = known.get(device.build)?.[which];
       if (first) expect(Buffer.compare(Buffer.from(first.buffer), Buffer.from(numbers.buffer)), name).toBe(0);
     });

@@ -10,7 +10,7 @@ import { ShapeError } from "../src/tensor/error.ts";
 import { type PackedFormat, rowBytes } from "../src/tensor/packing.ts";
 import { Random } from "../src/tensor/random.ts";
 import { packedTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
-import { axes, cases, exact, formats, onto, raised, type Shape, weightOf } from "./fixture/packed.ts";
+import { axes, cases, exact, firstAlong, formats, onto, raised, type Shape, weightOf } from "./fixture/packed.ts";
 import { openScope } from "./fixture/scope.ts";
 
 /** Where activations are rounded to whole numbers; kernels keep MOST rows of them at once. */
@@ -49,16 +49,21 @@ describe.each(formats)("weights packed as %s, in every build", (format) => {
     const { numbers } = weight;
     const span = numbers.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
     const weights = await Promise.all(devices.map((device) => onto(device, weight)));
+    // What is exact is so for every build and beside any other rows: it is summed once, for the most.
+    const sizes = { ...shape.sizes, [rows]: MOST + 1 };
+    const all = Float32Array.from(random.normals(sizeOf(la.map((l) => sizes[l]!)), 1));
+    const few = along && whole.has(format);
+    const { values, steps } = few ? rounded(all) : { values: all, steps: all };
+    const of = exact(shape.spec, sizes, values, numbers);
+    const ofPlain = few && exact(shape.spec, sizes, all, numbers).sum;
+    const ofMost = few && exact(shape.spec, sizes, steps, numbers.map(Math.abs)).sum;
+    const out = axes(shape.spec.split("->")[1]!);
     for (const n of [1, 2, 5, 8, 9, 17, MOST, MOST + 1]) {
-      const sizes = { ...shape.sizes, [rows]: n };
-      const form = la.map((l) => sizes[l]!);
-      const a = Float32Array.from(random.normals(sizeOf(form), 1));
-      // What is exact is so for every build.
-      const few = along && whole.has(format);
-      const { values, steps } = few ? rounded(a) : { values: a, steps: a };
-      const { sum, bound } = exact(shape.spec, sizes, values, numbers);
-      const plain = few && exact(shape.spec, sizes, a, numbers).sum;
-      const most = few && exact(shape.spec, sizes, steps, numbers.map(Math.abs)).sum;
+      const form = la.map((l) => (l === rows ? n : sizes[l]!));
+      const a = firstAlong(rows, n, la, sizes, all);
+      const [sum, bound, plain, most] = [of.sum, of.bound, ofPlain, ofMost].map(
+        (numbers) => numbers && firstAlong(rows, n, out, sizes, numbers),
+      ) as [Float64Array, Float64Array, ...Float64Array[]];
       // Each product rounded, and the sum as it grows (see law/rounding.ts); what stands above a minimum is a sum of two.
       const k = 8 + 2 * Math.sqrt(sizeOf([...new Set(la)].filter((l) => lb.includes(l)).map((l) => sizes[l]!)));
       for (const [i, device] of devices.entries()) {

@@ -68,7 +68,7 @@ describe("workers that wake late, or lose their core with a piece in hand", () =
     const n = 1 << 18;
     const tensors = [0, 1, 2].map((value) => new Tensor(device, [n]).write(new Float32Array(n).fill(value)));
     const [x, y, z] = tensors as [Tensor, Tensor, Tensor];
-    for (let i = 1; i <= 400; i++) {
+    for (let i = 1; i <= 120; i++) {
       // Jobs of other sizes, to other places, one right after the other.
       const to = i % 2 ? x : z;
       device.launch("combine", [addressOf(to), addressOf(y), 0, i % 3 ? n : n / 2, i, 0]);

@@ -4,33 +4,32 @@
  * Source: Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators" (2018).
  */
 export class Random {
-  #s: Uint32Array;
+  // Signed, since V8 keeps whole numbers of 32 bits apart from those of doubles only so.
+  #s: Int32Array;
   #spare: number | undefined;
 
   constructor(seed: number) {
     let z = seed >>> 0;
-    this.#s = Uint32Array.from({ length: 4 }, () => {
+    this.#s = Int32Array.from({ length: 4 }, () => {
       z = (z + 0x9e3779b9) >>> 0;
       let x = z;
       x = Math.imul(x ^ (x >>> 16), 0x21f0aaad);
       x = Math.imul(x ^ (x >>> 15), 0x735a2d97);
-      return (x ^ (x >>> 15)) >>> 0;
+      return x ^ (x >>> 15);
     });
   }
 
   /** 32 uniform bits. */
   bits(): number {
     const s = this.#s;
-    const s1 = s[1]!;
+    const [s0, s1] = [s[0]!, s[1]!];
+    const [s2, s3] = [s[2]! ^ s0, s[3]! ^ s1];
+    s[0] = s0 ^ s3;
+    s[1] = s1 ^ s2;
+    s[2] = s2 ^ (s1 << 9);
+    s[3] = (s3 << 11) | (s3 >>> 21);
     const x = Math.imul(s1, 5);
-    const result = Math.imul((x << 7) | (x >>> 25), 9) >>> 0;
-    s[2]! ^= s[0]!;
-    s[3]! ^= s1;
-    s[1]! ^= s[2]!;
-    s[0]! ^= s[3]!;
-    s[2]! ^= s1 << 9;
-    s[3] = (s[3]! << 11) | (s[3]! >>> 21);
-    return result;
+    return Math.imul((x << 7) | (x >>> 25), 9) >>> 0;
   }
 
   /** Uniform in [0, 1). */
@@ -58,7 +57,9 @@ export class Random {
 
   /** `n` normal numbers of the given standard deviation. */
   normals(n: number, deviation = 1): Float64Array {
-    return Float64Array.from({ length: n }, () => this.normal() * deviation);
+    const numbers = new Float64Array(n);
+    for (let i = 0; i < n; i++) numbers[i] = this.normal() * deviation;
+    return numbers;
   }
 
   /** One of `items`. */
@@ -68,13 +69,13 @@ export class Random {
 
   /** The state as five numbers, to go on later exactly from here. */
   save(): number[] {
-    return [...this.#s, this.#spare ?? Number.NaN];
+    return [...Uint32Array.from(this.#s), this.#spare ?? Number.NaN];
   }
 
   /** A source that goes on from a saved state. */
   static restore(state: readonly number[]): Random {
     const random = new Random(0);
-    random.#s = Uint32Array.from(state.slice(0, 4));
+    random.#s = Int32Array.from(Uint32Array.from(state.slice(0, 4)));
     random.#spare = Number.isNaN(state[4] ?? Number.NaN) ? undefined : state[4];
     return random;
   }

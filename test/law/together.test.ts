@@ -3,6 +3,7 @@ import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { ReferenceDevice } from "../../src/device/reference.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
+import { PAGE } from "../../src/tensor/page.ts";
 import { long } from "../extent.ts";
 import { LaterDevice } from "../fixture/later.ts";
 import { holds } from "./check.ts";
@@ -33,7 +34,8 @@ describe.each(all.map((variant) => [variant.name, variant] as const))(
 
     test("are each alone in float32, within the bound of rounding", async () => {
       await holds(cases(variant), (drawn) => stepsTogether(variant, drawn, two), 60);
-      await holds(cases(variant, 300), (drawn) => stepsTogether(variant, drawn, two), 6);
+      // The bound takes most of the time, by the square of the tokens.
+      await holds(cases(variant, long ? 300 : PAGE + 9), (drawn) => stepsTogether(variant, drawn, two), 6);
     });
   },
 );
