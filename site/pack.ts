@@ -4,13 +4,28 @@ import { readFileSync } from "node:fs";
 import { deflateRawSync } from "node:zlib";
 
 const scriptOf = (name: string) => `\n${readFileSync(new URL(name, import.meta.url), "utf8")}`;
-/** What runs before the headline, and after it. */
-export const [asked, headline] = [scriptOf("asked.js"), scriptOf("headline.js")];
+const headline = scriptOf("headline.js");
 const [opening, unpack] = [scriptOf("opening.js"), scriptOf("unpack.js")];
 
 /** One part of the page's script: a function under its name, whose imports are of other parts. */
 export function wrapPart(name: string, code: string): string {
   return `part(${JSON.stringify(name)}, (require, exports) => {"use strict";\n${code}\n});`;
+}
+
+// A page of ASCII alone takes the browser half the memory and less time; "<" would end a script.
+const escapeBy = (text: string, as: (code: number) => string) =>
+  text.replace(/[<\u007f-\uffff]/g, (letter) => as(letter.charCodeAt(0)));
+/** A text within an element of the page. */
+export const textOf = (text: string): string => escapeBy(text, (code) => `&#${code};`);
+/** A value within a script of the page, JSON or not. */
+export const jsonOf = (value: unknown): string =>
+  escapeBy(JSON.stringify(value), (code) => `\\u${code.toString(16).padStart(4, "0")}`);
+
+/** The script that puts the headline that the address asks for in the place of that of `model`; each begins with its model's name. */
+export function headlineScript(headlines: readonly string[], model: string): string {
+  return headline
+    .replace('"/*headlines*/"', () => jsonOf(`\n${headlines.join("\n")}\n`))
+    .replace('"/*model*/"', () => jsonOf(model));
 }
 
 const hashOf = (text: string) => createHash("sha256").update(text);

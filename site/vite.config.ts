@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, defineConfig, type Plugin, type Rolldown, runnerImport, transformWithOxc } from "vite";
 import { ground, style } from "../src/draw/style.ts";
-import { asked, headline, packPage, wrapPart } from "./pack.ts";
+import { headlineScript, jsonOf, packPage, textOf, wrapPart } from "./pack.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const source = fileURLToPath(new URL("../src", import.meta.url));
@@ -11,8 +11,11 @@ const alias = { "biform/web": `${source}/web.ts`, "biform/run": `${source}/run.t
 /** Of the report's styles and the page's own, what the first answer needs. */
 const firstStyle = `<style>${ground}${readFileSync(new URL("first.css", import.meta.url), "utf8")}</style>`;
 
-/** No frame is drawn before the headline stands: one without it would be a frame lost. Browsers that do not know this draw when they like. */
-const expected = `<link rel="expect" href="#headline" blocking="render">`;
+/**
+ * No frame is drawn before the headline stands that is asked for, right before this element: one without it would be a frame lost.
+ * Browsers that do not know this draw when they like.
+ */
+const expected = `<link rel="expect" href="#unpack" blocking="render">`;
 
 /** Of the device on wasm what a page can use, and its threads' script in its own text: a page from a disk starts no worker of a file. */
 const deviceOfPage: Plugin = {
@@ -94,13 +97,6 @@ function packed(): Plugin {
   };
 }
 
-// A page of ASCII alone takes the browser half the memory and less time; "<" would end a script.
-const escapeBy = (text: string, as: (code: number) => string) =>
-  text.replace(/[<\u007f-\uffff]/g, (letter) => as(letter.charCodeAt(0)));
-const asText = (text: string) => escapeBy(text, (code) => `&#${code};`);
-const asJson = (id: string, value: unknown) =>
-  `<script type="application/json" id="${id}">${escapeBy(JSON.stringify(value), (code) => `\\u${code.toString(16).padStart(4, "0")}`)}</script>`;
-
 /** The first answers of all presets, made by the page's own code, and the script that shows the headline that is asked for. */
 function firstAnswers(): Plugin {
   return {
@@ -114,13 +110,16 @@ function firstAnswers(): Plugin {
           resolve: { alias },
         });
         const answers = module.firstAnswers();
-        const headlines = Object.fromEntries(Object.entries(answers).map(([name, { values }]) => [name, values[0]!]));
+        const headlines = new Map(Object.entries(answers).map(([name, { values }]) => [name, values[0]!]));
         // Functions, since a value may hold what `replace` takes for a pattern.
         return html
-          .replace("<!--first-style-->", () => `${firstStyle}\n${expected}\n<script>${asked}</script>`)
-          .replace("<!--headline-->", () => asText(headlines["deepseek-r1"]!))
-          .replace("<!--headlines-->", () => `${asJson("headlines", headlines)}\n<script>${headline}</script>`)
-          .replace("<!--firsts-->", () => asJson("firsts", answers));
+          .replace("<!--first-style-->", () => `${firstStyle}\n${expected}`)
+          .replace("<!--headline-->", () => textOf(headlines.get(module.usual)!))
+          .replace(
+            "<!--headlines-->",
+            () => `<script>${headlineScript([...headlines.values()], module.usual)}</script>`,
+          )
+          .replace("<!--firsts-->", () => `<script type="application/json" id="firsts">${jsonOf(answers)}</script>`);
       },
     },
   };
