@@ -23,6 +23,7 @@ export { merge } from "../ops/merge/kernel.as";
 export { multiply, multiplyBackward, multiplyRuns } from "../ops/multiply/kernel.as";
 export { norm, normBackward, normRuns } from "../ops/norm/kernel.as";
 export { adamw, squares, squaresRuns } from "../ops/optimise/kernel.as";
+export { takesBytes } from "../ops/packed/byte.as";
 export { packedDots, packedSums } from "../ops/packed/few.as";
 export { packedProduct } from "../ops/packed/many.as";
 export { packedTiles } from "../ops/packed/tiles.as";

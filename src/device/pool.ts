@@ -94,6 +94,11 @@ export class Pool {
     crew?.end();
   }
 
+  /** What a function of the module says of the machine that it runs on. */
+  ask(name: string): number {
+    return (this.#kernel(name).run as unknown as () => number)();
+  }
+
   #kernel(name: string) {
     const found = this.#kernels.get(name);
     if (!found) throw new DeviceError(`internal: kernel got "${name}", expected the name of one`);

@@ -17,6 +17,8 @@ export interface WasmOptions {
   readonly threads?: number | undefined;
   /** Which build of the kernels; the fastest that works here unless given (or set in BIFORM_WASM). */
   readonly build?: Build | undefined;
+  /** For tests: whether packed weights are multiplied as bytes of all sizes; where the machine can unless given. */
+  readonly dots?: boolean | undefined;
   /** For tests: new memory is filled with NaN, and writing past the end of a block is noticed when it is released. */
   readonly poison?: boolean | undefined;
 }
@@ -34,6 +36,8 @@ export class WasmDevice implements Device {
   readonly capacity = 3.5 * 2 ** 30;
   /** The build of the kernels that runs. */
   readonly build: Build;
+  /** Whether the machine adds products of bytes of all sizes in one instruction (ops/packed/byte.as.ts): found by trying, once per device. */
+  readonly dots: boolean;
   owner: Set<Tensor> | undefined;
   exact = false;
   liveBytes = 0;
@@ -44,13 +48,14 @@ export class WasmDevice implements Device {
   readonly #guardBytes: number;
   #floats: Float32Array;
 
-  private constructor(build: Build, pool: Pool, heap: Heap, options: { poison: boolean }) {
+  private constructor(build: Build, pool: Pool, heap: Heap, options: { poison: boolean; dots: boolean }) {
     this.build = build;
     this.#pool = pool;
     this.#heap = heap;
     this.#poison = options.poison;
     this.#guardBytes = options.poison ? 4 * GUARD_WORDS : 0;
     this.#floats = new Float32Array(heap.memory.buffer);
+    this.dots = options.dots;
   }
 
   /** Compiles the kernels and starts the threads. Throws DeviceError where the machine has no SIMD or shared memory. */
@@ -62,7 +67,8 @@ export class WasmDevice implements Device {
     const memory = sharedMemory(start);
     const { build, module } = await chooseBuild(options.build);
     const pool = await Pool.start(module, memory, threads, options.threads === undefined ? "observed" : "all");
-    return new WasmDevice(build, pool, new Heap(memory, start), { poison: options.poison ?? false });
+    const { poison = false, dots = pool.ask("takesBytes") === 1 } = options;
+    return new WasmDevice(build, pool, new Heap(memory, start), { poison, dots });
   }
 
   packedBytes(shape: readonly number[], packing: Packing): number {

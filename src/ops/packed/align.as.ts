@@ -11,28 +11,29 @@ const LARGE: usize = memory.data<i16>([1, 1, 256, 256, 1, 1, 256, 256], 16);
 /** Bytes of the numbers of `width` columns of TILE rows, behind which their records lie, and of both. */
 // @ts-ignore: decorator
 @inline
-export function numberBytes(format: i32, width: i32): usize {
-  return <usize>width << (asBytes(format == Q8_0) ? 2 : 3);
+export function numberBytes(dots: bool, format: i32, width: i32): usize {
+  return <usize>width << (asBytes(dots, format == Q8_0) ? 2 : 3);
 }
 
 // @ts-ignore: decorator
 @inline
-export function alignedBytes(format: i32, width: i32): usize {
-  return numberBytes(format, width) + <usize>(width >> 5) * RECORD;
+export function alignedBytes(dots: bool, format: i32, width: i32): usize {
+  return numberBytes(dots, format, width) + <usize>(width >> 5) * RECORD;
 }
 
 /**
  * Puts a row of `width` floats that lie side by side to place `row` of TILE at `to`: blocks of 32 rounded as `quantise` does. A
- * block's record: its scale (by 256 where products are so much too large), what the sum of each half begins with, its sum times its
- * scale.
+ * block's record: its scale (by 256 where products are so much too large), what the sum of each half begins with (where `dots` sums,
+ * above what rounds floats, as whose last digits it is counted), its sum times its scale.
  */
-export function align(format: i32, to: usize, row: i32, x: usize, width: i32): void {
-  const bytes = asBytes(format == Q8_0);
-  const times = bytes ? 1 : 256, offset = -times * offsetOf(format);
+export function align(dots: bool, format: i32, to: usize, row: i32, x: usize, width: i32): void {
+  const bytes = asBytes(dots, format == Q8_0);
+  const times = bytes ? 1 : 256, offset = -times * offsetOf(dots, format);
   const factors = v128.load(LARGE), round = rounding();
+  const base = dots ? i32x4.extract_lane(round, 0) : 0;
   const step: usize = bytes ? 32 : 64;
   let y = to + (<usize>row << 2);
-  let record = to + numberBytes(format, width) + (<usize>row << 2);
+  let record = to + numberBytes(dots, format, width) + (<usize>row << 2);
   for (const end = x + (<usize>width << 2); x < end; x += 128, record += RECORD) {
     const most = reach(x);
     const by = f32x4.splat(most > 1e-30 ? 127 / most : 0);
@@ -42,8 +43,8 @@ export function align(format: i32, to: usize, row: i32, x: usize, width: i32): v
     const left = add4(first), right = add4(second);
     const d = scaleOf(most);
     store<f32>(record, d / <f32>times);
-    store<i32>(record, offset * (format == Q6_K ? left : left + right), 16);
-    store<i32>(record, offset * right, 32);
+    store<i32>(record, base + offset * (format == Q6_K ? left : left + right), 16);
+    store<i32>(record, base + offset * right, 32);
     if (format == Q4_1 || format == Q4_K) store<f32>(record, d * <f32>(left + right), 48);
   }
 }
@@ -69,8 +70,8 @@ function eight(bytes: bool, y: usize, x: usize, by: v128, round: v128, factors: 
 }
 
 /** Records of rows that are not there, of which nobody reads the sums. */
-export function alignNone(format: i32, to: usize, row: i32, width: i32): void {
-  let record = to + numberBytes(format, width) + (<usize>row << 2);
+export function alignNone(dots: bool, format: i32, to: usize, row: i32, width: i32): void {
+  let record = to + numberBytes(dots, format, width) + (<usize>row << 2);
   for (let i = 0; i < width; i += 32, record += RECORD) {
     store<f32>(record, 0);
     store<f32>(record, 0, 48);

@@ -2,10 +2,10 @@
 // has them, which gives the number times a power of two, subnormals included.
 
 // Masks of a half's and of a byte's bits once moved, 2^112 and 2^120, then what infinities and NaN need; masks of nibbles, upper
-// pairs and upper halves; of a half's exponent once moved, 2^-14, a sign, 112 as an exponent, and a word's upper byte. In memory since V8 builds a constant of four lanes anew at each use, even in a loop.
+// pairs and upper halves; of a half's exponent once moved, 2^-14, a sign, 112 as an exponent, a word's upper byte, and signs of bytes. In memory since V8 builds a constant of four lanes anew at each use, even in a loop.
 const H: usize = memory.data<u32>(
   [0x8fffe000, 0x87f00000, 0x77800000, 0x7b800000, 0x47800000, 0x7f800000, 0x07f00000, 0x7fc00000,
-    0x0f0f0f0f, 0x30303030, 0xffff0000, 0x0f800000, 0x38800000, 0x80000000, 0x38000000, 0xff000000],
+    0x0f0f0f0f, 0x30303030, 0xffff0000, 0x0f800000, 0x38800000, 0x80000000, 0x38000000, 0xff000000, 0x80808080],
   16,
 );
 
@@ -53,6 +53,12 @@ export function upperMask(): v128 {
 @inline
 export function topMask(): v128 {
   return v128.load_splat<u32>(H, 60);
+}
+
+// @ts-ignore: decorator
+@inline
+export function signMask(): v128 {
+  return v128.load_splat<u32>(H, 64);
 }
 
 /** Halves in the upper 16 bits of each lane, exactly: infinities and NaN too. */

@@ -11,7 +11,8 @@ import { panelsOf, runsOf } from "./list.as";
 import { ACTIVATED, ALIGNED, MOST, TILE } from "./size";
 import * as slot from "./slot";
 import {
-  addNibbles2, addNibbles4, addRaised2, addRaised4, addSixes2, addSixes4, addWhole2, addWhole4, LANES, PANELS, RECORD,
+  addNibbles2, addNibbles4, addRaised2, addRaised4, addSixes2, addSixes4, addWhole2, addWhole4, dotLaid2, dotLaid4, dotRaised2,
+  dotRaised4, dotSixes2, dotSixes4, LANES, PANELS, RECORD,
 } from "./tile.as";
 import { MINIMA, OUTER, SCALES, widen, WIDENED } from "./widen.as";
 
@@ -47,9 +48,16 @@ const SUMS: usize = 128 * LANES;
 const BLOCK: usize = SUMS + MOST * LANES;
 const LOWER: usize = BLOCK + MOST * LANES;
 
+/** Whether bytes of all sizes are multiplied. */
+// @ts-ignore: decorator
+@inline
+function dotsOf(args: usize): bool {
+  return ASC_FEATURE_RELAXED_SIMD && whole(args, slot.DOTS) != 0;
+}
+
 /** `m` rows of activations from `row` on. */
 function alignRows(args: usize, group: i32, row: i32, m: i32, to: usize, spare: usize): void {
-  const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS);
+  const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS), dots = dotsOf(args);
   const step = stride(args, slot.X_ELEMENT);
   let a = address(args, slot.X) + <usize>group * stride(args, slot.X_GROUP) + <usize>row * stride(args, slot.X_ROW);
   for (let i = 0; i < m; i++, a += stride(args, slot.X_ROW)) {
@@ -58,9 +66,9 @@ function alignRows(args: usize, group: i32, row: i32, m: i32, to: usize, spare: 
       gather(spare, a, step, width);
       x = spare;
     }
-    align(format, to + <usize>(i / TILE) * alignedBytes(format, width), i % TILE, x, width);
+    align(dots, format, to + <usize>(i / TILE) * alignedBytes(dots, format, width), i % TILE, x, width);
   }
-  if (m & 1) alignNone(format, to + <usize>(m / TILE) * alignedBytes(format, width), m % TILE, width);
+  if (m & 1) alignNone(dots, format, to + <usize>(m / TILE) * alignedBytes(dots, format, width), m % TILE, width);
 }
 
 /** Bytes of a tile's panels that are read at once, front to back, before they are multiplied: half of a first-level cache. */
@@ -76,7 +84,7 @@ function fetch(panel: usize, from: usize, to: usize, last: usize, bytes: usize):
 
 /** Sums of `count` panels from `panel` on, for `m` rows of activations. */
 function sumPanels(args: usize, panel: usize, count: i32, width: i32, m: i32, x: usize, space: usize): void {
-  const format = whole(args, slot.FORMAT);
+  const format = whole(args, slot.FORMAT), dots = dotsOf(args);
   const bytes = <usize>whole(args, slot.PANEL_BYTES);
   // Panels that are not there are the last one again: nobody reads their sums.
   const last = <usize>(count - 1) * bytes;
@@ -88,43 +96,51 @@ function sumPanels(args: usize, panel: usize, count: i32, width: i32, m: i32, x:
   for (let from = 0; from < width; from += WIDENED) {
     const n = min(WIDENED, width - from), at = part * <usize>(from / WIDENED);
     if (!near) fetch(panel, at, min(bytes, at + part), last, bytes);
-    widen(format, panel, bytes, count, from, n, space);
+    widen(dots, format, panel, bytes, count, from, n, space);
     if (format == Q4_K || format == Q6_K) memory.fill(space + BLOCK, 0, all);
     if (format == Q4_K) memory.fill(space + LOWER, 0, all);
     for (let i = 0; i < m; i += TILE) {
-      const numbers = x + <usize>(i / TILE) * alignedBytes(format, width);
-      const aligned = numbers + numberBytes(format, from), sum = space + SUMS + <usize>i * LANES;
-      const record = numbers + numberBytes(format, width) + <usize>(from >> 5) * RECORD;
-      if (format == Q8_0) {
+      const numbers = x + <usize>(i / TILE) * alignedBytes(dots, format, width);
+      const aligned = numbers + numberBytes(dots, format, from), sum = space + SUMS + <usize>i * LANES;
+      const record = numbers + numberBytes(dots, format, width) + <usize>(from >> 5) * RECORD;
+      if (format == Q8_0 && !dots) {
         const w = panel + <usize>(from >> 6) * 272;
         if (m - i > 2) addWhole4(n >> 5, w, second, third, last, space + SCALES, aligned, record, sum);
         else addWhole2(n >> 5, w, second, third, last, space + SCALES, aligned, record, sum);
-      } else strip(format, m - i > 2, n >> 5, space, aligned, record, <usize>i * LANES);
+      } else strip(dots, format, m - i > 2, n >> 5, space, aligned, record, <usize>i * LANES);
     }
     if (format == Q4_K || format == Q6_K) addSuper(space, m, format == Q4_K);
   }
 }
 
 /** One widened strip of columns for TILE rows of activations, or two (not `four`), whose sums lie `at` bytes behind the first. */
-function strip(format: i32, four: bool, blocks: i32, space: usize, x: usize, record: usize, at: usize): void {
+function strip(
+  dots: bool, format: i32, four: bool, blocks: i32, space: usize, x: usize, record: usize, at: usize,
+): void {
   const scales = space + SCALES, minima = space + MINIMA;
-  if (format == Q6_K) sixteens(four, space, x, record, space + BLOCK + at);
+  if (format == Q6_K) sixteens(dots, four, space, x, record, space + BLOCK + at);
   else if (format == Q4_K || format == Q4_1) {
     const sum = space + (format == Q4_K ? BLOCK : SUMS) + at, g = space + (format == Q4_K ? LOWER : SUMS) + at;
-    if (four) addRaised4(blocks, space, scales, minima, x, record, sum, g);
+    if (dots && four) dotRaised4(blocks, space, scales, minima, x, record, sum, g);
+    else if (dots) dotRaised2(blocks, space, scales, minima, x, record, sum, g);
+    else if (four) addRaised4(blocks, space, scales, minima, x, record, sum, g);
     else addRaised2(blocks, space, scales, minima, x, record, sum, g);
-  } else if (four) addNibbles4(blocks, space, scales, x, record, space + SUMS + at);
+  } else if (dots && four) dotLaid4(blocks, space, scales, x, record, space + SUMS + at);
+  else if (dots) dotLaid2(blocks, space, scales, x, record, space + SUMS + at);
+  else if (four) addNibbles4(blocks, space, scales, x, record, space + SUMS + at);
   else addNibbles2(blocks, space, scales, x, record, space + SUMS + at);
 }
 
 /** Blocks of 16 columns: of each half's four runs the first, then the others, as `widen` lays them. */
-function sixteens(four: bool, space: usize, x: usize, record: usize, sum: usize): void {
+function sixteens(dots: bool, four: bool, space: usize, x: usize, record: usize, sum: usize): void {
   let w = space, scales = space + SCALES;
-  const half = numberBytes(Q6_K, 16);
+  const half = numberBytes(dots, Q6_K, 16);
   for (let i = 0; i < 2; i++, x += 8 * half, record += 4 * RECORD)
     for (let part: usize = 0; part < 2; part++, w += 16 * LANES, scales += 4 * LANES) {
       const start = record + 16 + (part << 4);
-      if (four) addSixes4(4, w, scales, x + part * half, start, record, sum);
+      if (dots && four) dotSixes4(4, w, scales, x + part * half, start, record, sum);
+      else if (dots) dotSixes2(4, w, scales, x + part * half, start, record, sum);
+      else if (four) addSixes4(4, w, scales, x + part * half, start, record, sum);
       else addSixes2(4, w, scales, x + part * half, start, record, sum);
     }
 }

@@ -98,6 +98,7 @@ export function argumentsOf({ args }: Direct, { a, b, out, mode }: Contracted): 
   args[slot.X] = addressOf(a);
   args[slot.WEIGHT] = storageOf(b);
   args[slot.ADD] = mode === "add" ? 1 : 0;
+  args[slot.DOTS] = (out.device as WasmDevice).dots ? 1 : 0;
   return args;
 }
 

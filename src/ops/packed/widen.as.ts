@@ -1,7 +1,7 @@
 // A strip of packed weights as the tile wants it: scales and minima as floats, and numbers of 4 and 6 bits as bytes, panels side by
-// side. Those of 8 bits stay where they are.
+// side. Those of 8 bits stay where they are, unless any bytes are multiplied (`dots`): then they are there too, 128 above theirs.
 import { Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
-import { nibbleMask, pairMask, quickHalves, halfBias, halfMask } from "./half.as";
+import { nibbleMask, pairMask, quickHalves, halfBias, halfMask, signMask } from "./half.as";
 import { signed4, unsigned4 } from "./spread.as";
 import { LANES, PANELS } from "./tile.as";
 
@@ -15,17 +15,21 @@ export const OUTER: usize = MINIMA + 8 * LANES;
 /** How far whole numbers stand above theirs. */
 // @ts-ignore: decorator
 @inline
-export function offsetOf(format: i32): i32 {
-  return format == Q4_0 ? 8 : format == Q4_1 || format == Q4_K || format == Q8_0 ? 0 : 32;
+export function offsetOf(dots: bool, format: i32): i32 {
+  if (format == Q8_0) return dots ? 128 : 0;
+  return format == Q4_0 ? 8 : format == Q4_1 || format == Q4_K ? 0 : 32;
 }
 
 /** Columns `from` (a multiple of WIDENED) to `from + n` of PANELS panels, `bytes` apart, of which there are `count`. */
-export function widen(format: i32, panel: usize, bytes: usize, count: i32, from: i32, n: i32, to: usize): void {
+export function widen(
+  dots: bool, format: i32, panel: usize, bytes: usize, count: i32, from: i32, n: i32, to: usize,
+): void {
   for (let i = 0; i < PANELS; i += 2, to += 32) {
     // Panels that are not there are the last one again: nobody reads their sums.
     const x = panel + <usize>min(i, count - 1) * bytes, apart = i + 1 < count ? bytes : 0;
     const blocks = n >> 5;
-    if (format == Q8_0) scalesOnly(x + <usize>(from >> 6) * 272, apart, blocks, to + SCALES);
+    if (format == Q8_0 && dots) wholes(x + <usize>(from >> 6) * 272, apart, blocks, to);
+    else if (format == Q8_0) scalesOnly(x + <usize>(from >> 6) * 272, apart, blocks, to + SCALES);
     else if (format == Q4_0) nibbles(x + <usize>(from >> 6) * 144, apart, 16, blocks, to);
     else if (format == Q4_1) nibbles(x + <usize>(from >> 6) * 160, apart, 32, blocks, to);
     else if (format == Q4_K) runs(x + <usize>(from >> 8) * 592, apart, to);
@@ -47,6 +51,19 @@ function scalesOnly(x: usize, apart: usize, blocks: i32, to: usize): void {
     const odd = <usize>(block & 1);
     scale(x + (odd << 3), apart, to);
     if (odd) x += 272;
+  }
+}
+
+/** Q8_0 as bytes that stand 128 above theirs. */
+function wholes(x: usize, apart: usize, blocks: i32, to: usize): void {
+  const sign = signMask();
+  let scales = to + SCALES;
+  for (let block = 0; block < blocks; block++, scales += LANES) {
+    const second = <usize>(block & 1);
+    scale(x + (second << 3), apart, scales);
+    for (let at = x + 16 + (second << 7), end = at + 128; at < end; at += 16, to += LANES)
+      both(v128.xor(v128.load(at), sign), v128.xor(v128.load(at + apart), sign), to);
+    if (second) x += 272;
   }
 }
 
