@@ -7,7 +7,7 @@ import type { Counts } from "./figures.ts";
 import type { Job } from "./job.ts";
 import type { Pace } from "./pace.ts";
 import type { Prefixes, Source } from "./prefixes.ts";
-import { keepMarked, sourceOf, WORTH } from "./reuse.ts";
+import { keepMarked, partingOf, sourceOf } from "./reuse.ts";
 import { type Amount, covers, type Room, sum, without } from "./room.ts";
 import { shareOut } from "./share.ts";
 import { type Entry, type Result, stepTogether } from "./step.ts";
@@ -82,7 +82,8 @@ export class Batch {
     const session = this.#sessionFrom(source);
     if (!session) return "full";
     source?.use();
-    if (source && source.common >= source.length + WORTH) job.mark(source.common);
+    const part = partingOf(job, source, prefixes);
+    if (part !== undefined) job.mark(part);
     job.begin(session, source !== undefined);
     this.#jobs = [...this.#jobs, job].sort((a, b) => a.number - b.number);
     return "begun";

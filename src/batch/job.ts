@@ -1,5 +1,6 @@
 import { scoreToken } from "../generate/score.ts";
 import type { Session } from "../generate/session.ts";
+import { SPACING } from "../generate/snapshots.ts";
 import type { Speaker } from "../generate/text.ts";
 import { type Finish, type Step, Writer } from "../generate/writer.ts";
 import type { Event, Request, Scored, Usage } from "./request.ts";
@@ -124,11 +125,15 @@ export class Job {
     this.#leave();
   }
 
-  /** The next tokens to run, at most so many. */
+  /**
+   * The next tokens to run, at most so many. Over states a step ends where a snapshot is due: taken only where a long step happens to
+   * end, behind what prompts have in common, it would be of use to nobody.
+   */
   entry(most: number): Entry {
     const session = this.#session!;
     const { length } = session;
     const ahead = [...this.#marks].filter((mark) => mark > length);
+    if (session.sequence.hasState) ahead.push(length - (length % SPACING) + SPACING);
     const ids = this.tokens.slice(length, Math.min(length + most, ...ahead));
     const last = length + ids.length === this.tokens.length && this.request.maxTokens !== 0;
     return { session, ids, logits: this.scoring ? "all" : last ? "last" : "none", few: this.#writer.leaders };

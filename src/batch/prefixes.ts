@@ -88,6 +88,11 @@ export class Prefixes {
     return { session: best.node.value!.session, common, length: best.length, use };
   }
 
+  /** Tokens in common with any that is kept, but for the last of `ids`, whether or not a session can be taken back to there. */
+  shared(realm: string, ids: Int32Array): number {
+    return this.#trees.get(realm)?.match(ids.subarray(0, -1)).length ?? 0;
+  }
+
   /** Takes a session over, which nobody else uses, for others to go on from. */
   keep(realm: string, session: Session): void {
     const ids = session.tokens;

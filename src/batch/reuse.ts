@@ -3,7 +3,7 @@ import type { Job } from "./job.ts";
 import type { Prefixes, Source } from "./prefixes.ts";
 
 /** Tokens that are worth a copy of the states: fewer are read again in a step. */
-export const WORTH = 16;
+const WORTH = 16;
 
 /**
  * Where a sequence's first tokens come from: a prefix that is kept or a sequence that runs; "later" where one that runs is about to
@@ -28,6 +28,16 @@ export function sourceOf(job: Job, running: readonly Job[], prefixes: Prefixes):
   if (!awaited || awaited.common <= (best?.length ?? 0)) return best;
   awaited.other.mark(awaited.common);
   return "later";
+}
+
+/**
+ * Where a sequence that goes on from `source`, or from nothing, parts from what others have begun with, if it has to read so much up to
+ * there that the next one should find its states: a prefix that is kept need not have any there.
+ */
+export function partingOf(job: Job, source: Source | undefined, prefixes: Prefixes): number | undefined {
+  const kept = prefixes.hasState && !job.scoring ? prefixes.shared(job.realm, job.tokens) : 0;
+  const common = Math.max(kept, source?.common ?? 0);
+  return common >= (source?.length ?? 0) + WORTH ? common : undefined;
 }
 
 /** Keeps what a sequence has read up to a mark, for those that wait for it. States are forked there, pages can be taken back to. */
