@@ -1,8 +1,6 @@
 // Python's openai: client.py says what it got.
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { python, type Server, serve, smol, tools } from "./serve.ts";
+import { runPython, type Server, serve, smol, tools } from "./serve.ts";
 
 let server: Server;
 beforeAll(async () => {
@@ -12,9 +10,10 @@ afterAll(async () => {
   expect(await server.stop()).toBe(0);
 });
 
-test("chat, pieces, schema, tools, responses, log probabilities, an abort and an error", () => {
-  const client = join(import.meta.dirname, "client.py");
-  const got = JSON.parse(execFileSync(python, [client, server.url, server.models[0]!], { encoding: "utf8" }));
+test("chat, pieces, schema, tools, responses, log probabilities, an abort and an error", async () => {
+  const { stdout, status } = await runPython("client.py", server.url, server.models[0]!);
+  expect(status).toBe(0);
+  const got = JSON.parse(stdout);
   expect(got.text).toContain("Paris");
   expect(Object.keys(got.schema)).toEqual(["city"]);
   expect(got.call).toEqual([["weather", { city: expect.any(String) }]]);

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { globSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,19 @@ export const tools = join(here, "tools.jinja");
 
 /** The Python that has the clients of requirements.txt. */
 export const python = join(here, ".venv", "bin", "python");
+
+/**
+ * Runs one of this folder's scripts beside what else this process does: vitest takes a process that says nothing for long for dead.
+ * @returns what it wrote, and its exit code.
+ */
+export function runPython(script: string, ...args: readonly string[]): Promise<{ stdout: string; status: number }> {
+  return new Promise((resolve) =>
+    execFile(python, [join(here, script), ...args], { maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
+      if (error) process.stderr.write(stderr);
+      resolve({ stdout, status: error ? Number(error.code) || 1 : 0 });
+    }),
+  );
+}
 
 /** SmolLM2-135M-Instruct as its package brings it. */
 export function smol(): string {
