@@ -15,10 +15,7 @@ export const tools = join(here, "tools.jinja");
 /** The Python that has the clients of requirements.txt. */
 export const python = join(here, ".venv", "bin", "python");
 
-/**
- * Runs one of this folder's scripts beside what else this process does: vitest takes a process that says nothing for long for dead.
- * @returns what it wrote, and its exit code.
- */
+/** Runs one of this folder's scripts; the test's own process can answer vitest meanwhile. @returns what it wrote, and its exit code. */
 export function runPython(script: string, ...args: readonly string[]): Promise<{ stdout: string; status: number }> {
   return new Promise((resolve) =>
     execFile(python, [join(here, script), ...args], { maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
