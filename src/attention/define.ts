@@ -3,7 +3,7 @@ import type { Residual } from "../ops/products/index.ts";
 import type { Rotation } from "../ops/rope/index.ts";
 import type { Batch } from "../ops/sequence.ts";
 import type { Random } from "../tensor/random.ts";
-import { sizeOf, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * Sizes by letter, the same letters everywhere: d width, h query heads, g key/value groups, n key dims without position,
@@ -203,9 +203,28 @@ export function present(axes: Axes): [name: string, axes: string][] {
   return Object.entries(axes).filter((entry): entry is [string, string] => entry[1] !== undefined);
 }
 
+/** The letters of axes strings, each with what its size is lessened by: there are few such strings, and each is asked for often. */
+const letters = new Map<string, readonly (readonly [letter: "d", less: number])[]>();
+
+function lettersOf(axes: string) {
+  let found = letters.get(axes);
+  if (!found) {
+    found = axes.split(" ").map((letter) => [letter[0] as "d", letter.endsWith("-1") ? 1 : 0] as const);
+    letters.set(axes, found);
+  }
+  return found;
+}
+
 /** Shape of an axes string at these sizes: "c h n" -> [c, h, n]; "w-1" is one less than w. */
 export function shapeOf(axes: string, z: Sizes): number[] {
-  return axes.split(" ").map((letter) => (z[letter[0] as "d"] ?? 0) - (letter.endsWith("-1") ? 1 : 0));
+  return lettersOf(axes).map(([letter, less]) => (z[letter] ?? 0) - less);
+}
+
+/** Numbers in an array of such a shape. */
+export function numbersIn(axes: string, z: Sizes): number {
+  let product = 1;
+  for (const [letter, less] of lettersOf(axes)) product *= (z[letter] ?? 0) - less;
+  return product;
 }
 
 /** The parameters a variant has at these sizes, with their axes. */
@@ -263,6 +282,6 @@ export function formNames(variant: Costed, z: Sizes): string[] {
 /** Numbers in parts with these axes. */
 export function countValues(parts: readonly (readonly [name: string, axes: string])[], z: Sizes): number {
   let sum = 0;
-  for (const [, axes] of parts) sum += sizeOf(shapeOf(axes, z));
+  for (const [, axes] of parts) sum += numbersIn(axes, z);
   return sum;
 }

@@ -22,8 +22,13 @@ export function hostOf({ name, memory, usable = 1, bandwidth: bytes, flops, over
   const rateOf = (dtype: Dtype) => flops[dtype] ?? flops.float16;
   // Whole numbers in a cache become 16-bit floats before anything is multiplied with them.
   const attendAt = (cache: Dtype) => (dtypes[cache] <= 1 && cache !== "float8" ? flops.float16 : rateOf(cache));
-  const rates = (weights: Dtype, cache = weights) =>
-    roofline({ bytes, flops: rateOf(weights), attend: attendAt(cache), op });
+  const known = new Map<string, Machine>();
+  const rates = (weights: Dtype, cache = weights) => {
+    const key = `${weights} ${cache}`;
+    const machine = known.get(key) ?? roofline({ bytes, flops: rateOf(weights), attend: attendAt(cache), op });
+    known.set(key, machine);
+    return machine;
+  };
   return { name, memory: memory * usable, measured: false, rates };
 }
 

@@ -4,13 +4,12 @@ import {
   type Costing,
   cacheOf,
   formNames,
+  numbersIn,
   present,
   type Sizes,
-  shapeOf,
   stateValues,
 } from "../attention/define.ts";
 import { onceUnfolded } from "../attention/unfold.ts";
-import { sizeOf } from "../tensor/tensor.ts";
 import type { LayerKind } from "./blueprint.ts";
 
 /** What is cached, and what is computed: `expanded` keys and values per head, or `absorbed` latents that all heads share. */
@@ -78,7 +77,7 @@ function keep(attention: Costing, forms: Kept["forms"]): Kept {
 function numbersOf(variant: Costed, sizes: Sizes): Pick<Kept, "values" | "exact" | "index"> {
   let [values, exact, index] = [0, 0, 0];
   for (const [name, axes] of cacheOf(variant, sizes)) {
-    const numbers = sizeOf(shapeOf(axes, sizes));
+    const numbers = numbersIn(axes, sizes);
     values += numbers;
     if (variant.exact?.includes(name)) exact += numbers;
     if (axes === "i") index += numbers;
@@ -93,6 +92,8 @@ function numbersOf(variant: Costed, sizes: Sizes): Pick<Kept, "values" | "exact"
 function expandCache({ variant, ...rest }: Costing, form: string): Costing {
   const { unfolded, reads, ...others } = variant;
   const { over, cost, ...run } = variant.forms[form]!;
+  /** Asked for at every step of a search, of one layer's sizes. */
+  let [asked, numbers]: [Sizes?, ReturnType<typeof numbersOf>?] = [];
   const kept: Costed = {
     ...others,
     cache(z) {
@@ -103,7 +104,8 @@ function expandCache({ variant, ...rest }: Costing, form: string): Costing {
     // An indexer reads its own keys of all entries, and the layer the rest of those that it chooses.
     ...(reads && {
       reads(z, context) {
-        const { values, index } = numbersOf(kept, z);
+        if (asked !== z) [asked, numbers] = [z, numbersOf(kept, z)];
+        const { values, index } = numbers!;
         return index * context + (values - index) * Math.min(z.m ?? context, context);
       },
     }),

@@ -9,7 +9,11 @@ export const spansOf = ({ context, batch, step }: PlanSettings) => ({
 });
 
 /** All types of numbers, the one asked for first. */
-export function typesFrom(asked: WeightType): Dtype[] {
-  const all = Object.keys(dtypes) as Dtype[];
-  return all.toSorted((a, b) => Number(b === asked) - Number(a === asked));
+export function typesFrom(asked: WeightType): readonly Dtype[] {
+  return orders.get(asked) ?? all;
 }
+
+const all = Object.keys(dtypes) as Dtype[];
+const orders = new Map<WeightType, readonly Dtype[]>(
+  all.map((asked) => [asked, [asked, ...all.filter((other) => other !== asked)]]),
+);

@@ -3,7 +3,7 @@ import type { Blueprint } from "../cost/blueprint.ts";
 import { cacheByTokens, cacheBytes, formsOf, waysOf, weightBytes } from "../cost/cost.ts";
 import type { Machine } from "../cost/crossover.ts";
 import { longestOf } from "../cost/longest.ts";
-import { stepWork } from "../cost/step.ts";
+import { type MixedMachine, stepWork } from "../cost/step.ts";
 import { crossoverOf, prefillSteps, priceSteps, type Running, runningOn } from "../cost/time.ts";
 import { dtypes } from "../cost/type.ts";
 import { spansOf, typesFrom } from "./asked.ts";
@@ -57,12 +57,9 @@ export function machineRows(
   // Where forms change places follows from the balance of a datasheet's machine: several have the same.
   const crossovers = new Map<string, Plan["machines"][number]["crossover"]>();
   const crossover = (running: Running) => {
-    const { contract, attend, few, op, overlaps } = running.machine;
-    const [product, attending] = [contract.few, attend.few];
-    const isPlain = contract.many === product && attend.many === attending && attend.shared === attending;
-    if (few || op || !overlaps || !isPlain || product.bytes !== attending.bytes || product.rows || attending.rows)
-      return crossoverOf(blueprint, settings, running);
-    const balance = `${product.flops / product.bytes} ${attending.flops / product.bytes} ${running.activationBytes}`;
+    const plain = balanceOf(running.machine);
+    if (plain === undefined) return crossoverOf(blueprint, settings, running);
+    const balance = `${plain} ${running.activationBytes}`;
     if (!crossovers.has(balance)) crossovers.set(balance, crossoverOf(blueprint, settings, running));
     return crossovers.get(balance);
   };
@@ -82,6 +79,21 @@ export function machineRows(
       crossover: wants("crossover") ? crossover(running) : undefined,
     };
   });
+}
+
+const balances = new WeakMap<MixedMachine, string | undefined>();
+
+/** FLOPs of products and of attention by the bytes read meanwhile, where a machine is that of a datasheet, which knows no other rates. */
+function balanceOf(machine: MixedMachine): string | undefined {
+  if (balances.has(machine)) return balances.get(machine);
+  const { contract, attend, few, op, overlaps } = machine;
+  const [product, attending] = [contract.few, attend.few];
+  const isPlain = contract.many === product && attend.many === attending && attend.shared === attending;
+  const others =
+    few || op || !overlaps || !isPlain || product.bytes !== attending.bytes || product.rows || attending.rows;
+  const balance = others ? undefined : `${product.flops / product.bytes} ${attending.flops / product.bytes}`;
+  balances.set(machine, balance);
+  return balance;
 }
 
 /** The function, which computes each key once. */

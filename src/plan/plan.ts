@@ -1,4 +1,4 @@
-import { parameterCount, present, shapeOf } from "../attention/define.ts";
+import { numbersIn, parameterCount, present } from "../attention/define.ts";
 import { achieved } from "../cost/achieve.ts";
 import { type Blueprint, countParameters, draftOf, type LayerKind } from "../cost/blueprint.ts";
 import {
@@ -20,7 +20,6 @@ import { layOut } from "../cost/layout.ts";
 import type { Offload } from "../cost/offload.ts";
 import type { Dtype, WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
-import { sizeOf } from "../tensor/tensor.ts";
 import { spansOf, typesFrom } from "./asked.ts";
 import type { EngineSettings } from "./engine/engine.ts";
 import { enginesOf } from "./engine/known.ts";
@@ -220,7 +219,7 @@ function layerRow(kind: LayerKind): Plan["layers"][number] {
     keeping: kind.keeping,
     state: kept.expanded.state,
     states: Object.fromEntries(
-      present(variant.state?.(sizes) ?? {}).map(([part, axes]) => [part, sizeOf(shapeOf(axes, sizes))]),
+      present(variant.state?.(sizes) ?? {}).map(([part, axes]) => [part, numbersIn(axes, sizes)]),
     ),
   };
 }

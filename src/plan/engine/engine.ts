@@ -55,7 +55,8 @@ export interface Engine {
 }
 
 /** What all engines but llama.cpp's kin do with a rank's share of heads: what cannot be split is on every rank. */
-export function shareRows(rows: readonly LayerRows[], tensor: number): LayerRows[] {
+export function shareRows(rows: readonly LayerRows[], tensor: number): readonly LayerRows[] {
+  if (tensor === 1) return rows;
   return rows.map(({ keys, values, heads, memory, tail, ...rest }) => {
     const share = Math.max(1, Math.floor(heads / tensor)) / heads;
     return { ...rest, heads, keys: keys * share, values: values * share, memory: memory / tensor, tail: tail / tensor };

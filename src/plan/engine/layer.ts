@@ -1,8 +1,7 @@
-import { type Costing, cacheOf, present, shapeOf } from "../../attention/define.ts";
+import { type Costing, cacheOf, numbersIn, present } from "../../attention/define.ts";
 import type { Keeping } from "../../attention/keeping.ts";
 import type { Blueprint, LayerKind } from "../../cost/blueprint.ts";
 import { keptOf } from "../../cost/keep.ts";
-import { sizeOf } from "../../tensor/tensor.ts";
 
 /** What a token leaves in a layer, as rows of the tensors that an engine keeps, and what a sequence leaves whatever its length. */
 export interface LayerRows {
@@ -98,7 +97,7 @@ function latentRows({ attention: { sizes: z } }: LayerKind, layout: Layout) {
 function plainRows({ variant, sizes }: Costing) {
   let [keys, values, index] = [0, 0, 0];
   for (const [name, axes] of cacheOf(variant, sizes)) {
-    const numbers = sizeOf(shapeOf(axes, sizes));
+    const numbers = numbersIn(axes, sizes);
     if (axes === "i") index += numbers;
     else if (name === "v") values += numbers;
     else keys += numbers;
@@ -109,7 +108,7 @@ function plainRows({ variant, sizes }: Costing) {
 function stateRows({ variant, sizes }: Costing): Pick<LayerRows, "memory" | "tail" | "taps"> {
   let [memory, tail] = [0, 0];
   for (const [, axes] of present(variant.state?.(sizes) ?? {})) {
-    const numbers = sizeOf(shapeOf(axes, sizes));
+    const numbers = numbersIn(axes, sizes);
     if (axes.startsWith("w-1 ")) tail += numbers;
     else memory += numbers;
   }

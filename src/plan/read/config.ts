@@ -45,7 +45,8 @@ function planConfig(config: Config, name: string, { as, given }: Reading): Bluep
   const unheeded = unheededIn(text);
   const assumed = [...notes, ...unheeded, ...(blueprint.assumed ?? [])];
   const classes = [config.architectures, text.architectures].find(Array.isArray)?.slice(0, 8).map(String);
-  return shipByConfig({ ...blueprint, assumed, classes, unheeded }, { ...text, ...config });
+  const whole = text === config ? config : { ...text, ...config };
+  return shipByConfig({ ...blueprint, assumed, classes, unheeded }, whole);
 }
 
 /** What conversions say beside the keys of the architecture whose name they took. */
@@ -133,10 +134,14 @@ function windowNotes({ model_type: type }: Config, kinds: readonly LayerKind[]):
 /** Layers that are the same in all, counted. */
 function alike(layers: readonly LayerKind[]): LayerKind[] {
   const kinds: { readonly first: LayerKind; count: number }[] = [];
+  let last: (typeof kinds)[number] | undefined;
   for (const layer of layers) {
-    const known = kinds.find(({ first }) => isSame(first, layer));
-    if (known) known.count++;
-    else kinds.push({ first: layer, count: 1 });
+    // Most layers are as the one before.
+    const known =
+      last && isSame(last.first, layer) ? last : kinds.find((kind) => kind !== last && isSame(kind.first, layer));
+    last = known ?? { first: layer, count: 0 };
+    last.count++;
+    if (!known) kinds.push(last);
   }
   return kinds.map(({ first, count }) => ({ ...first, count }));
 }
@@ -146,11 +151,14 @@ function isSame(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (typeof a !== "object" || typeof b !== "object" || !a || !b) return false;
   const [one, two] = [a as Record<string, unknown>, b as Record<string, unknown>];
-  const same = (key: string) =>
-    key === "variant" ? (one[key] as Variant).name === (two[key] as Variant).name : isSame(one[key], two[key]);
-  return (
-    Object.keys(one).every(same) && Object.keys(two).every((key) => one[key] !== undefined || two[key] === undefined)
-  );
+  for (const key in one) {
+    const [mine, its] = [one[key], two[key]];
+    if (mine === its) continue;
+    const same = key === "variant" ? (mine as Variant).name === (its as Variant).name : isSame(mine, its);
+    if (!same) return false;
+  }
+  for (const key in two) if (two[key] !== undefined && one[key] === undefined) return false;
+  return true;
 }
 
 /** Throws FormatError where sizes that are each within their bounds have products that numbers cannot hold. */

@@ -1,8 +1,7 @@
 import { z } from "zod";
-import { shapeOf } from "../../attention/define.ts";
+import { numbersIn } from "../../attention/define.ts";
 import { assume, type Blueprint, type LayerKind } from "../../cost/blueprint.ts";
 import { type Config, count, limits } from "../../family/config.ts";
-import { sizeOf } from "../../tensor/tensor.ts";
 import { readKeys } from "./settings.ts";
 
 const layerIds = z.array(z.number().int().min(-1).max(limits.layers)).max(64).nullish();
@@ -88,5 +87,5 @@ const note = (blueprint: Blueprint) =>
 function readingRows({ attention: { variant, sizes } }: LayerKind): number {
   return Object.values(variant.params(sizes))
     .filter((axes): axes is string => typeof axes === "string" && axes.startsWith("d "))
-    .reduce((sum, axes) => sum + sizeOf(shapeOf(axes, sizes)), 0);
+    .reduce((sum, axes) => sum + numbersIn(axes, sizes), 0);
 }

@@ -48,24 +48,47 @@ const feeds = ["mlp", "block_sparse_moe", "feed_forward", "ffn", "moe"];
 const layerNames = ["model.layers.#.", "model.language_model.layers.#.", "language_model.model.layers.#."];
 const mlp = ["gate_proj gate_up_proj w1", "up_proj gate_up_proj w3", "down_proj w2"];
 
+const [attends, keepsState] = [
+  ["self_attn", "attention", "attn"],
+  ["linear_attn", "mixer", "mamba"],
+];
+const either = [...attends, ...keepsState];
+
 /** What attention is called within a layer: where some layers have a state, those have a name of their own, but for Kimi's. */
 function holdersOf({ name, state }: Costed): readonly string[] {
-  if (!state) return ["self_attn", "attention", "attn"];
-  const own = ["linear_attn", "mixer", "mamba"];
-  return name.startsWith("KDA") ? ["self_attn", "attention", "attn", ...own] : own;
+  if (!state) return attends;
+  return name.startsWith("KDA") ? either : keepsState;
 }
-
-const known = new Map<string, readonly string[]>();
 
 /** Names of a module: within each layer, by each way to say it. */
-function namesOf(holders: readonly string[], module: readonly string[]): readonly string[] {
-  const key = `${holders} ${module}`;
-  const found =
-    known.get(key) ??
-    layerNames.flatMap((layer) => holders.flatMap((holder) => module.map((name) => `${layer}${holder}.${name}`)));
-  known.set(key, found);
+const namesOf = (holders: readonly string[], module: readonly string[]): readonly string[] =>
+  layerNames.flatMap((layer) => holders.flatMap((holder) => module.map((name) => `${layer}${holder}.${name}`)));
+
+const known = new Map<readonly string[], Map<string, readonly string[]>>();
+
+/** Names of the module that a parameter of attention belongs to; made once, for there are few. */
+function attentionNames(variant: Costed, parameter: string): readonly string[] {
+  const holders = holdersOf(variant);
+  const some = known.get(holders) ?? new Map<string, readonly string[]>();
+  known.set(holders, some);
+  const found = some.get(parameter) ?? namesOf(holders, (modules[parameter] ?? parameter).split(" "));
+  some.set(parameter, found);
   return found;
 }
+
+/** Names of the matrices of an MLP: the gate, up and down; of a dense one, of shared experts, and of one expert that stands for all. */
+const mlpNames = mlp.map((text) => {
+  const within = (...holders: string[]) =>
+    namesOf(
+      feeds,
+      holders.flatMap((holder) => text.split(" ").map((name) => holder + name)),
+    );
+  return {
+    dense: within(""),
+    shared: within("shared_experts.", "shared_expert."),
+    expert: within("experts.0.", "experts."),
+  };
+});
 
 /** The matrices of a blueprint's layers. Routers, filters and vectors are none: no scheme that is known quantises them. */
 export function linearsOf({ layers, width }: Blueprint): Linear[] {
@@ -79,27 +102,21 @@ export function linearsOf({ layers, width }: Blueprint): Linear[] {
     for (const [name, axes] of paramsOf(variant, sizes)) {
       const shape = shapeOf(axes, sizes);
       if (!name.startsWith("w") || shape.length < 2) continue;
-      const names = namesOf(holdersOf(variant), (modules[name] ?? name).split(" "));
+      const names = attentionNames(variant, name);
       const inner = axes.endsWith(" d") ? sizeOf(shape.slice(0, -1)) : shape[0]!;
       add(`${variant.name} ${name}`, { part: "attention", names, layers: count, parameters: sizeOf(shape), inner });
     }
     const router = feed.experts * width;
-    for (const [i, text] of mlp.entries()) {
-      const names = text.split(" ");
-      const within = (...holders: string[]) =>
-        namesOf(
-          feeds,
-          holders.flatMap((holder) => names.map((name) => holder + name)),
-        );
+    for (const [i, { dense, shared, expert }] of mlpNames.entries()) {
       const alike = { layers: count, inner: width } as const;
       const always = Math.max(0, feed.always - router) / 3;
-      const own = feed.experts ? within("shared_experts.", "shared_expert.") : within("");
-      add(`${feed.experts ? "shared" : "dense"} ${i}`, { ...alike, part: "feed", names: own, parameters: always });
+      const [kind, own] = feed.experts ? ["shared", shared] : ["dense", dense];
+      add(`${kind} ${i}`, { ...alike, part: "feed", names: own, parameters: always });
       if (feed.experts)
         add(`expert ${i}`, {
           ...alike,
           part: "expert",
-          names: within("experts.0.", "experts."),
+          names: expert,
           parameters: (feed.experts * feed.expert) / 3,
         });
     }

@@ -111,15 +111,47 @@ const allNames = Object.fromEntries(order.map((key) => [key, [key, ...(synonyms[
 /** The names under which a key may stand. */
 export const namesOf = (key: keyof Settings): readonly string[] => allNames[key];
 
-/** The key under which a config has what `key` stands for. */
-function found(config: Config, key: Key): string | undefined {
-  let first: string | undefined;
-  for (const name of allNames[key]) {
+/** What a name says: keys by their place in the order, and the name's rank among those of the key. */
+const sayings = Map.groupBy(
+  order.flatMap((key, at) => namesOf(key).map((name, rank) => ({ name, at, rank }))),
+  ({ name }) => name,
+);
+
+/**
+ * The names under which a config has each key, in their order: the first that has a value, else the first that has null. A config has
+ * fewer keys than there are names.
+ */
+function namesIn(config: Config): (string | undefined)[] {
+  const names: (string | undefined)[] = order.map(() => undefined);
+  const ranks = order.map(() => Number.POSITIVE_INFINITY);
+  for (const name of Object.keys(config)) {
     const value = config[name];
-    if (value !== undefined && value !== null) return name;
-    if (value === null) first ??= name;
+    if (value === undefined) continue;
+    for (const { at, rank } of sayings.get(name) ?? []) {
+      const behind = value === null ? rank + NULLS : rank;
+      if (behind < ranks[at]!) [names[at], ranks[at]] = [name, behind];
+    }
   }
-  return first;
+  return names;
+}
+
+/** Names with null stand behind all others. */
+const NULLS = 1000;
+
+/** The bounds of each key that may be a whole number, as its schema has them. */
+const bounds = order.map((key) => {
+  let schema: z.ZodType = keys[key];
+  while (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) schema = schema.unwrap() as z.ZodType;
+  const number = schema instanceof z.ZodUnion ? schema.options.find((one) => one instanceof z.ZodNumber) : schema;
+  return number instanceof z.ZodNumber && number.isInt
+    ? ([number.minValue ?? 0, number.maxValue ?? 0] as const)
+    : undefined;
+});
+
+/** Whether a value is a whole number within its key's bounds, as most are: no more has to be checked of it. */
+function isPlain(value: unknown, at: number): boolean {
+  const of = bounds[at];
+  return of !== undefined && Number.isSafeInteger(value) && (value as number) >= of[0] && (value as number) <= of[1];
 }
 
 /**
@@ -129,10 +161,15 @@ function found(config: Config, key: Key): string | undefined {
  */
 export function settingsOf(config: Config, defaults: Config = {}): Settings {
   const values: Record<string, unknown> = {};
-  for (const key of order) {
-    const name = found(config, key);
+  const said = namesIn(config);
+  for (const [at, key] of order.entries()) {
+    const name = said[at];
     const own = name === undefined ? undefined : config[name];
     const value = own ?? defaults[key] ?? own;
+    if (isPlain(value, at)) {
+      values[key] = value;
+      continue;
+    }
     // Of fifty keys a config has some fifteen: what is not there is checked where it has to be.
     const result = value === undefined && !required.has(key) ? undefined : keys[key].safeParse(value);
     if (result?.success === false) throw refuse(name ?? key, value, wantedBy(result.error.issues[0]!));

@@ -1,11 +1,14 @@
 // Patterns by which quantization configs name modules, as strangers write them: tried on names in time that grows with their length,
 // since nothing goes back.
 
-/** One step through a name: a character that is accepted, once or as often as there are such characters. */
+/** One step through a name: a character that is accepted, by its code, once or as often as there are such characters. */
 interface Step {
-  readonly accepts: (char: string) => boolean;
+  readonly code: number;
   readonly many: boolean;
 }
+
+/** Codes that stand for any character, and for digits and the number of a layer. */
+const [ANY, DIGIT] = [-1, -2];
 
 /** Patterns that are alike but for the layer that they name. */
 export interface Wildcard {
@@ -73,7 +76,7 @@ export function countNamed(wildcards: readonly Wildcard[], names: readonly strin
 function glob(text: string): (name: string) => boolean {
   if (!text.includes("*")) return (name) => `.${name}.`.includes(`.${text}.`);
   const steps = Array.from(text, (char) =>
-    char === "*" ? { accepts: any, many: true } : { accepts: is(char), many: false },
+    char === "*" ? { code: ANY, many: true } : { code: codeOf(char), many: false },
   );
   const needed = longestOf(text.split("*"));
   return (name) => {
@@ -101,34 +104,38 @@ function regularExpression(text: string): (name: string) => boolean {
     const sure = repeat ? undefined : (escaped ?? plain);
     if (sure === undefined) plains.push("");
     else plains[plains.length - 1] += sure;
-    const accepts = digits ? digit : dot ? any : is((escaped ?? plain)!);
-    if (repeat !== "*") steps.push({ accepts, many: false });
-    if (repeat) steps.push({ accepts, many: true });
+    const code = digits ? DIGIT : dot ? ANY : codeOf((escaped ?? plain)!);
+    if (repeat !== "*") steps.push({ code, many: false });
+    if (repeat) steps.push({ code, many: true });
   }
   const needed = longestOf(plains);
   return (name) => name.includes(needed) && follow(steps, name, 0, (end) => !whole || end === name.length);
 }
 
-const any = () => true;
-const is = (wanted: string) => (char: string) => char === wanted;
-const digit = (char: string) => char === "#" || (char >= "0" && char <= "9");
+/** No name has a character of two units. */
+const codeOf = (char: string) => (char.length === 1 ? char.charCodeAt(0) : Number.NaN);
 
-/** Whether the steps lead from here to an end that is good. All places that can be reached go on together. */
+const accepts = (wanted: number, code: number) =>
+  wanted === code || wanted === ANY || (wanted === DIGIT && (code === HASH || (code >= ZERO && code <= NINE)));
+const [HASH, ZERO, NINE] = ["#", "0", "9"].map(codeOf) as [number, number, number];
+
+/** Whether the steps lead from here to an end that is good. All places that can be reached go on together, marked by 1. */
 function follow(steps: readonly Step[], name: string, from: number, ends: (end: number) => boolean): boolean {
-  let reached = new Set([from]);
-  for (const { accepts, many } of steps) {
-    const next = new Set<number>();
-    for (const at of reached) {
-      if (!many && at < name.length && accepts(name[at]!)) next.add(at + 1);
-      for (let end = at; many && !next.has(end); end++) {
-        next.add(end);
-        if (end === name.length || !accepts(name[end]!)) break;
-      }
+  const { length } = name;
+  let [reached, next] = [new Uint8Array(length + 1), new Uint8Array(length + 1)];
+  reached[from] = 1;
+  for (const { code, many } of steps) {
+    let some = 0;
+    next[0] = many ? reached[0]! : 0;
+    for (let at = 0; at < length; at++) {
+      const goesOn = (many ? next : reached)[at]! & Number(accepts(code, name.charCodeAt(at)));
+      next[at + 1] = many ? goesOn | reached[at + 1]! : goesOn;
+      some |= next[at]!;
     }
-    reached = next;
-    if (reached.size === 0) return false;
+    if (!(some | next[length]!)) return false;
+    [reached, next] = [next, reached];
   }
-  return [...reached].some(ends);
+  return reached.some((mark, end) => mark === 1 && ends(end));
 }
 
 /** A pattern without its groups: one for each way through them. Undefined for groups within groups, and for too many ways. */
