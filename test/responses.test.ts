@@ -231,11 +231,20 @@ describe("/v1/responses", () => {
     [{ input: [] }, "input"],
     [{ input: undefined }, "input"],
     [{ messages: [] }, "messages"],
+    [{ input: [{ type: "function_call", call_id: "c", name: "f", arguments: "x" }] }, "input"],
+    [{ text: { format: { type: "json_object" } } }, "text.format"],
   ])("%j is refused by its name", async (more, param) => {
     const { ask, engine } = start();
     const response = await ask({ input: "hi", ...more });
     expect(response.status).toBe(400);
-    expect((await response.json()).error.param).toBe(param);
+    const { error } = await response.json();
+    expect(error).toMatchObject({ param, message: expect.stringContaining(param) });
     expect(engine.asked).toEqual([]);
+  });
+
+  test("an effort that no template reads is refused by its name here", async () => {
+    const { post } = appOf(servedBy(scripted()));
+    const response = await post("/v1/responses", { input: "hi", reasoning: { effort: "high" } });
+    expect((await response.json()).error.param).toBe("reasoning.effort");
   });
 });

@@ -71,7 +71,7 @@ describe("/v1/chat/completions", () => {
     expect(data.some((chunk) => "usage" in chunk)).toBe(false);
   });
 
-  test("writes the conversation by the template, parts of a text as lines, developer as system", async () => {
+  test("writes the conversation by the template, parts of a text as lines, developer as system, a refusal as what was said", async () => {
     const engine = scripted();
     const { post } = appOf(servedBy(engine));
     const messages = [
@@ -83,10 +83,11 @@ describe("/v1/chat/completions", () => {
           { type: "text", text: "b" },
         ],
       },
+      { role: "assistant", content: null, refusal: "No." },
     ];
     expect((await post("/v1/chat/completions", { messages })).status).toBe(200);
     expect(new TextDecoder().decode(Uint8Array.from(engine.asked[0]!.ids))).toBe(
-      "<system>Be brief.<user>a\nb<assistant>",
+      "<system>Be brief.<user>a\nb<assistant>No.<assistant>",
     );
   });
 
@@ -301,6 +302,8 @@ describe("what is refused", () => {
     [chat, { messages: [{ role: "alien", content: "a" }] }, "messages[0].role"],
     [chat, { messages: [{ role: "user" }] }, "messages[0].content"],
     [chat, { messages: [{ role: "tool", content: "a" }] }, "messages[0].tool_call_id"],
+    [chat, { messages: [{ role: "assistant" }] }, "messages[0].content"],
+    [chat, { messages: [{ role: "assistant", content: "a", refusal: "b" }] }, "messages[0].refusal"],
     [chat, user([{ type: "image_url", image_url: { url: "data:," } }]), "messages[0].content[0].type"],
     [chat, user([{ type: "input_audio", input_audio: {} }]), "messages[0].content[0].type"],
     [chat, { ...user("a"), modalities: ["text", "audio"] }, "modalities"],

@@ -102,14 +102,25 @@ function messageOf(message: ChatMessage, i: number, as: "object" | "text"): Mess
     const { role, content, ...rest } = message;
     return { ...rest, role: role === "developer" ? "system" : role, content: textOf(content) };
   }
-  const { role, content, tool_calls: calls, refusal: _, ...rest } = message;
-  if (!calls?.length) return { ...rest, role, content: textOf(content ?? "") };
+  const { role, content: said, tool_calls: calls, refusal, ...rest } = message;
+  if (said != null && refusal != null)
+    throw wrongMessage(`messages[${i}].refusal`, "got one beside content, expected one of them", "invalid_value");
+  const content = said ?? refusal;
+  if (!calls?.length) {
+    if (content == null && rest.reasoning_content == null)
+      throw wrongMessage(`messages[${i}].content`, "got nothing, expected text, or tool_calls", "missing_parameter");
+    return { ...rest, role, content: textOf(content ?? "") };
+  }
   const read = calls.map((call, j) => {
     const { name, arguments: text } = call.function;
     const value = parseArguments(text, `messages[${i}].tool_calls[${j}].function.arguments`);
     return { ...call, function: { name, arguments: as === "text" ? text : value } };
   });
   return { ...rest, role, content: content == null ? null : textOf(content), tool_calls: read };
+}
+
+function wrongMessage(param: string, message: string, code: string): Problem {
+  return new Problem(400, `${param}: ${message}`, { param, code });
 }
 
 /** Parts of a text are lines of it, as vLLM joins them. */
@@ -122,8 +133,9 @@ function parseArguments(text: string, param: string): object {
     const value: unknown = text.trim() === "" ? {} : parseExact(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch {}
-  throw new Problem(400, `${param}: got ${JSON.stringify(text.slice(0, 80))}, expected the text of a JSON object`, {
+  throw wrongMessage(
     param,
-    code: "invalid_value",
-  });
+    `got ${JSON.stringify(text.slice(0, 80))}, expected the text of a JSON object`,
+    "invalid_value",
+  );
 }

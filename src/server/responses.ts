@@ -77,8 +77,25 @@ export async function respond(c: Context<Env>, hall: Hall): Promise<Response> {
     return c.json((last as Told).response as object);
   } catch (error) {
     work.end();
-    throw error;
+    throw error instanceof Problem ? renamed(error) : error;
   }
+}
+
+/** What chat calls the same parameters, and their names here. */
+const names: Readonly<Record<string, string>> = {
+  messages: "input",
+  reasoning_effort: "reasoning.effort",
+  response_format: "text.format",
+};
+
+/** A refusal by the name that its parameter has here; where in the messages of a conversation it is says nothing of its items. */
+function renamed(error: Problem): Problem {
+  const { status, message, param, code, after } = error;
+  const [root = ""] = /^\w+/.exec(param ?? "") ?? [];
+  const name = Object.hasOwn(names, root) ? names[root] : undefined;
+  if (param === undefined || name === undefined) return error;
+  const told = message.startsWith(param) ? `${name}${message.slice(param.length)}` : message;
+  return new Problem(status, told, { param: name, code, after, cause: error });
 }
 
 function toolOf({ type, ...definition }: NonNullable<ResponseBody["tools"]>[number]): Tool {

@@ -7,7 +7,7 @@ const parts = z.array(
   z.discriminatedUnion("type", [textPart], { error: "expected text; models here read nothing else" }),
 );
 const content = z.union([z.string(), parts]);
-const name = z.string().max(256).optional();
+const name = z.string().max(256).optional().describe("who it is, for templates that write it");
 
 const call = z.strictObject({
   id: z.string().max(256),
@@ -24,7 +24,7 @@ export const message = z
         role: z.literal("assistant"),
         content: content.nullish(),
         name,
-        refusal: z.string().nullish(),
+        refusal: z.string().nullish().describe("what it said where that was a refusal, in place of content"),
         reasoning_content: z.string().nullish().describe("what the model thought, where its template reads it"),
         tool_calls: z.array(call).max(limits.tools).nullish(),
       }),
@@ -71,7 +71,7 @@ export const chatBody = z
     response_format: responseFormat.optional().describe("what an answer must look like: its tokens follow the schema"),
     structured_outputs: structuredOutputs.optional().describe("the same by json, regex, choice or grammar (vLLM)"),
     modalities: z
-      .tuple([z.literal("text")])
+      .tuple([z.literal("text")], 'expected ["text"]')
       .optional()
       .describe("text is all that is written"),
     ...sampling,
