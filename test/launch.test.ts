@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { deviceMemory, groupOf } from "../src/cost/group.ts";
+import { deviceMemory, groupOf, groups } from "../src/cost/group.ts";
 import { rankWeights } from "../src/cost/rank.ts";
 import { parseSplit } from "../src/cost/split.ts";
 import { biform as family } from "../src/family/biform.ts";
@@ -11,6 +11,7 @@ import { writeFolder } from "../src/file/atomic.ts";
 import { safetensorsChunks } from "../src/file/safetensors.ts";
 import { parametersOf } from "../src/model/model.ts";
 import { sglangClasses, vllmClasses } from "../src/plan/launch/classes.ts";
+import { pathOfPreset, smallestLaunch } from "../src/plan/launch/find.ts";
 import { type EngineName, engineNames, enginesBy } from "../src/plan/launch/flag.ts";
 import { keptBy } from "../src/plan/launch/keep.ts";
 import { type Launch, type LaunchQuestion, launchOf } from "../src/plan/launch/launch.ts";
@@ -18,6 +19,7 @@ import { openPlan } from "../src/plan/open.ts";
 import type { PlanSettings } from "../src/plan/plan.ts";
 import { presetOf, presets } from "../src/plan/preset/preset.ts";
 import { blueprintOfConfig } from "../src/plan/read/config.ts";
+import { ShapeError } from "../src/tensor/error.ts";
 import { sizeOf } from "../src/tensor/tensor.ts";
 import { biform } from "./fixture/command.ts";
 import { lite } from "./fixture/lite.ts";
@@ -266,4 +268,18 @@ describe("checkpoints", () => {
     expect((await serve("llama-3.1-8b", "llama-3.2-1b")).stderr).toMatch(/got 2 models, expected one/);
     expect((await biform(dir, ["plan", "llama-3.1-8b", "--serve", "ollama"])).stderr).toMatch(/vllm, sglang/);
   });
+});
+
+test("without a machine it is the smallest group on which the engine has room", () => {
+  const question = { engine: "vllm", path: "m", settings: { ...settings, context: 131_072, batch: 1 } } as const;
+  const found = smallestLaunch(blueprint("llama-3.1-8b"), question);
+  const size = ({ count, ...group }: ReturnType<typeof groupOf>) => count * deviceMemory({ count, ...group });
+  const least = size(groupOf(found.machine));
+  // On no smaller one of the kind that engines run on.
+  for (const group of groups.filter((one) => size(one) < least))
+    expect(() => launchOf(blueprint("llama-3.1-8b"), { ...question, group }), group.name).toThrow(ShapeError);
+  expect(() =>
+    smallestLaunch(blueprint("llama-3.1-405b"), { ...question, settings: { ...settings, batch: 2 ** 20 } }),
+  ).toThrow(/got llama-3.1-405b with 1048576 x 4096 tokens, expected less than the largest group/);
+  expect(pathOfPreset(presetOf("deepseek-v3")!)).toBe("deepseek-ai/DeepSeek-V3");
 });

@@ -1278,6 +1278,37 @@ describe.skipIf(noBrowser !== undefined || !long)("the first answer", () => {
     }
   });
 
+  test("is served by a command line with its reasons, or refused by name, and a link says which engine", async () => {
+    const page = await open("#tab=engines&model=deepseek-v3&batch=64&context=32k&machines=8xh200");
+    await says(page, "#serve-flags caption", /^vLLM .*, DeepseekV3ForCausalLM, on 8xh200 as/);
+    expect(await text(page, "serve-command")).toMatch(
+      /^vllm serve deepseek-ai\/DeepSeek-V3 \\\n {2}--data-parallel-size 8 /,
+    );
+    await page.selectOption("#serve", "sglang");
+    await says(page, "#serve-command", "sglang.launch_server --model-path deepseek-ai/DeepSeek-V3");
+    expect(new URL(page.url()).hash).toContain("serve=sglang");
+    const flags = await page.locator("#serve-flags tbody th").allTextContents();
+    for (const flag of flags) expect(await text(page, "serve-command")).toContain(flag);
+    expect(flags).toContain("--context-length");
+    // A browser that gives no clipboard to the page selects the command instead.
+    await page.click("#serve-copy");
+    await page.locator("#serve-copied:not(:empty)").waitFor();
+    // Too much for the machine, and a form that no engine loads.
+    await page.fill("#batch", "100000");
+    await says(page, "#serve-problem", /--serve sglang: got .* expected/);
+    expect(await page.locator("#serve-line").isVisible()).toBe(false);
+    await page.evaluate(() => {
+      location.hash = "tab=engines&kind=spec&serve=vllm";
+    });
+    await says(page, "#serve-problem", "--serve vllm: got a variant's name, expected a preset or a config.json");
+    // Without a machine that was chosen, the smallest group with room.
+    await page.evaluate(() => {
+      location.hash = "tab=engines&model=llama-3.1-8b";
+    });
+    await says(page, "#serve-flags caption", /^vLLM .*, LlamaForCausalLM, on \S+ as tp1$/);
+    expect(await text(page, "serve-problem")).toBe("");
+  });
+
   test("tells what a card leaves to the processor beside it", async () => {
     const page = await open("#tab=machines&model=gpt-oss-120b&machines=rtx-4090%2Bryzen-9950x&offload=experts");
     await page.locator("#groups table").waitFor();

@@ -32,7 +32,7 @@ const keysOf: Readonly<Record<Tab, Keys>> = {
   memory: model,
   machines: model,
   layers: model,
-  engines: model,
+  engines: [...model, "serve"],
   compare: ["compare", "kind", ...sizes, ...use],
   survey: ["survey", ...use],
   crossover: ["explorer"],
@@ -45,7 +45,7 @@ const keysOf: Readonly<Record<Tab, Keys>> = {
 };
 
 /** What shows a tab; that of the planner's is there from the start, the others' is read when it is first asked for. */
-const shows = new Map<Tab, Show>(plannerTabs.map((tab) => [tab, () => showAnswers(tab)]));
+const shows = new Map<Tab, Show>(plannerTabs.map((tab) => [tab, (state) => showAnswers(tab, state)]));
 const readers: Readonly<Record<Exclude<Tab, PlannerTab>, () => Promise<Show>>> = {
   async compare() {
     const { mountComparison, showComparison } = await import("./comparison.ts");

@@ -65,11 +65,14 @@ function hostsOf({ machines: asked, memory }: Use): Host[] {
 
 /** The groups among them. Throws ShapeError for what is none. */
 function groupsOf({ machines: asked, memory }: Use): Group[] {
-  return asked.filter(isGroup).map((name) => {
-    const group = groupOf(name);
-    if (memory.trim() === "") return group;
-    return { ...group, device: { ...group.device, memory: bytesOf("memory", memory), usable: 1 } };
-  });
+  return asked.filter(isGroup).map((name) => groupWith(name, memory));
+}
+
+/** A machine or a group, with the memory that is typed where there is some. Throws ShapeError for a name that is none. */
+export function groupWith(name: string, memory: string): Group {
+  const group = groupOf(name);
+  if (memory.trim() === "") return group;
+  return { ...group, device: { ...group.device, memory: bytesOf("memory", memory), usable: 1 } };
 }
 
 const alone = parseSplit("tp1");

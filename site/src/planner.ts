@@ -164,8 +164,9 @@ export function isPlannerTab(tab: Tab): tab is PlannerTab {
 }
 
 /** Shows a tab's answers about the planned model, and the pictures that it has; nothing where there is no plan. */
-export function showAnswers(tab: PlannerTab): void {
+export function showAnswers(tab: PlannerTab, state: State): void {
   for (const [id, make] of Object.entries(places[tab])) byId(id).innerHTML = planned ? make(planned) : "";
+  if (tab === "engines") void import("./serving.ts").then(({ showServing }) => showServing(planned, state));
   if (tab === "memory" || tab === "machines")
     void import("./gallery.ts").then(({ drawSoon }) => drawSoon(tab, planned));
 }

@@ -103,6 +103,8 @@ export const fields = {
   offload: text("", 40),
   /** How engines are started, by their own flags; as usual where it is empty. */
   engine: text("", 200),
+  /** The engine whose command line is shown. */
+  serve: oneOf("vllm", "vllm", "sglang"),
   compare: names(["deepseek-r1", "qwen3-235b-a22b", "llama-3.1-405b", "gpt-oss-120b"], 40),
   match: text("", 100),
   /** What the table of all models and machines shows. */

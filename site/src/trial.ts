@@ -1,5 +1,6 @@
 /** The tab Proof: both forms on the visitor's device, as they are measured, in words, pictures and numbers. */
 import { bytes, compact, context, escapeHtml, facts, type Measured, scientific, time, whole } from "biform/web";
+import { copy } from "./copy.ts";
 import { picture } from "./crossing.ts";
 import { byId } from "./element.ts";
 import { keepFigures, keptFigures } from "./figures.ts";
@@ -76,25 +77,11 @@ export function mountTrial(): void {
     end();
     byId("proof-about").textContent = "Stopped.";
   });
-  byId("proof-copy").addEventListener("click", () => void copyNumbers());
+  byId("proof-copy").addEventListener("click", () => void copy(byId("proof-json"), byId("proof-copied")));
 }
 
 /** JSON has no infinity. */
 const orNull = (_key: string, value: unknown) => (value === Number.POSITIVE_INFINITY ? null : value);
-
-async function copyNumbers(): Promise<void> {
-  const told = byId("proof-copied");
-  const text = byId("proof-json");
-  try {
-    await navigator.clipboard.writeText(text.textContent!);
-    told.textContent = "Copied.";
-  } catch {
-    // Browsers give their clipboard to pages of https alone, and may be told not to.
-    text.closest("details")!.open = true;
-    getSelection()?.selectAllChildren(text);
-    told.textContent = "The browser does not let this page copy; the numbers are selected below.";
-  }
-}
 
 /** What was found, in words, as far as it is known. */
 function foundHtml(timed: Timed, disturbed: boolean): string {

@@ -52,8 +52,14 @@ export function fitsOn(blueprint: Blueprint, group: Group, split: Split, setting
  * alone or in groups. Undefined where none does.
  */
 export function smallestGroup(blueprint: Blueprint, settings: Fitting): Group | undefined {
-  const candidates = groups.filter(({ device: { kind } }) => ["data centre", "workstation", "consumer"].includes(kind));
-  return candidates.find((group) =>
-    sensibleSplits(blueprint, group).some((split) => fitsOn(blueprint, group, split, settings)),
-  );
+  return groups.find((group) => isServing(group) && fitsSomehow(blueprint, group, settings));
+}
+
+/** Whether a group is of accelerators or graphics cards, which serving engines run on. */
+export const isServing = ({ device: { kind } }: Group): boolean =>
+  ["data centre", "workstation", "consumer"].includes(kind);
+
+/** Whether one of the sensible layouts holds the model and its caches. */
+export function fitsSomehow(blueprint: Blueprint, group: Group, settings: Fitting): boolean {
+  return sensibleSplits(blueprint, group).some((split) => fitsOn(blueprint, group, split, settings));
 }

@@ -2,12 +2,13 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Blueprint } from "../../cost/blueprint.ts";
 import { groupOf } from "../../cost/group.ts";
-import { wrapNote } from "../../draw/text.ts";
 import { hubNameOf } from "../../plan/hub.ts";
+import { pathOfPreset } from "../../plan/launch/find.ts";
 import type { EngineName } from "../../plan/launch/flag.ts";
 import { type Launch, launchOf } from "../../plan/launch/launch.ts";
 import type { PlanSettings } from "../../plan/plan.ts";
 import { presetOf } from "../../plan/preset/preset.ts";
+import { launchLines } from "../../plan/show/launch.ts";
 import { FormatError, ShapeError } from "../../tensor/error.ts";
 
 /** What is served, as it was named on the command line. */
@@ -65,7 +66,7 @@ async function loadedFrom(
   if (there && model.endsWith("config.json")) return { path: dirname(model) };
   if (there || /\.gguf$/i.test(model)) throw refuse(`the file ${model}`, "neither engine loads one");
   const preset = presetOf(model);
-  if (preset) return { path: /^[\w.-]+\/[\w.-]+/.exec(preset.source)?.[0] ?? preset.name };
+  if (preset) return { path: pathOfPreset(preset) };
   const hub = hubNameOf(model);
   if (!hub || hub.tag !== undefined)
     throw refuse(
@@ -85,25 +86,4 @@ async function refuseOwn(subject: string, path: string): Promise<FormatError> {
         ? `biform export ${path} --out DIR writes this model as ${architecture}, which can be served`
         : `none computes this model (${refused.join("; ")}); biform serve runs it as it is`),
   );
-}
-
-/** A launch as it is read: the command over lines, then each flag's reason. */
-function launchLines({ engine, version, class: own, machine, layout, command, flags, notes }: Launch): string {
-  const words = command.map((word) => (/^[\w@%+=:,./$-]+$/.test(word) ? word : `'${word}'`));
-  const first = words.findIndex((word) => word.startsWith("--") && flags.some(({ flag }) => flag === word));
-  const lines: string[] = [words.slice(0, first < 0 ? words.length : first).join(" ")];
-  for (const word of first < 0 ? [] : words.slice(first))
-    if (word.startsWith("--")) lines.push(`  ${word}`);
-    else lines.push(`${lines.pop()} ${word}`);
-  const reasons = flags.flatMap(({ flag, why }) => wrapNote(`${flag}: ${why}`, "  "));
-  return [
-    `${engine} ${version}, ${own}, on ${machine} as ${layout}`,
-    "",
-    lines.join(" \\\n"),
-    "",
-    ...reasons,
-    "",
-    ...notes.flatMap((note) => wrapNote(`note: ${note}`, "  ")),
-    "",
-  ].join("\n");
 }

@@ -6,6 +6,7 @@ import { rankWeights } from "../../cost/rank.ts";
 import { type Split, splitName } from "../../cost/split.ts";
 import { bytes, compact } from "../../draw/quantity.ts";
 import { ShapeError } from "../../tensor/error.ts";
+import { isServing } from "../choose.ts";
 import type { PlanSettings } from "../plan.ts";
 import { requireClass } from "./class.ts";
 import { draftFlags, type Proposer } from "./draft.ts";
@@ -55,7 +56,7 @@ export function launchOf(blueprint: Blueprint, question: LaunchQuestion): Launch
   const { engine, path, revision, group, settings, proposer } = question;
   const { title, version, start, share } = enginesBy[engine];
   const subject = `--serve ${engine}`;
-  if (!["data centre", "workstation", "consumer"].includes(group.device.kind))
+  if (!isServing(group))
     throw new ShapeError(
       `${subject}: got --machine ${group.name}, expected graphics cards or accelerators; ${title} runs on those`,
     );
