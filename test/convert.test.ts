@@ -19,9 +19,10 @@ import {
   stackRows,
   transpose,
 } from "../src/convert/matrix.ts";
-import { convertLayer, explainedBy, fullSizes, measuresOf, wholeLayer } from "../src/convert/method.ts";
+import { convertLayer, type Explained, explainedBy, fullSizes, measuresOf, wholeParts } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { type Inputs, inputsOf, momentOf, momentsOf, readInputs } from "../src/convert/moment.ts";
+import { joinLatents, splitHeads } from "../src/convert/part.ts";
 import { allPairs, foldBiases, keepPairs } from "../src/convert/partial.ts";
 import { portraitOf } from "../src/convert/portrait.ts";
 import { compressQueries, querySpectrum } from "../src/convert/query.ts";
@@ -168,6 +169,17 @@ describe("an exact step keeps the function in every form", () => {
       return bias
         ? whole
         : shareHeads(projectLatent(whole, leftVectors(whole.latent, whole.latent.rows)), layer.keyGroups);
+    }),
+  );
+  law("as GLA, whose groups of heads have a latent each", ({ model }, layers) =>
+    layers.map((layer) => {
+      const whole = foldBiases(keepPairs(layer, allPairs(layer)));
+      if (model.layers[0]!.attention.sizes.bias) return whole;
+      const parts = splitHeads(whole, layer.keyGroups);
+      return joinLatents(
+        whole,
+        parts.map((part) => projectLatent(part, leftVectors(part.latent, part.latent.rows))),
+      );
     }),
   );
   law("by MHA2MLA, where all pairs and the full rank are kept", (_, layers) =>
@@ -384,6 +396,40 @@ describe("the subspace that changes the output least", () => {
       { numRuns: 10 },
     ));
 
+  test("of GLA is each group's own: with another's, more is lost", async () => {
+    const drawn = draw({
+      g: 2,
+      times: 2,
+      pairs: 2,
+      still: 2,
+      v: 4,
+      bias: undefined,
+      layout: "half",
+      turns: true,
+      seed: 4,
+    });
+    const inputs = await inputsIn(drawn, [ids]);
+    const layers = await layersOf(drawn);
+    const gla = { variant: "GLA", latents: 2, method: "biform", selection: "high", balance: 1, context: 64 } as const;
+    const given = { ...gla, r: 4, biases: false };
+    /** Logits with latents of this rank, each the subspace of the group that `which` says. */
+    const under = async (c: number, which: (of: Explained[]) => Explained[]) => {
+      const converted = layers.map((layer, i) => {
+        const seen = { inputs: inputs[i]!, kept: [1, 1] };
+        const wanted = { ...given, c };
+        return convertLayer(layer, wanted, seen, which(explainedBy(layer, wanted, seen)!));
+      });
+      const { model, weights, free } = replaceAttention(drawn.model, drawn.weights, converted);
+      const numbers = await logits(model, weights);
+      free();
+      return numbers;
+    };
+    const whole = await under(12, (of) => of);
+    const squares = (numbers: ArrayLike<number>) => whole.reduce((sum, x, i) => sum + (x - numbers[i]!) ** 2, 0);
+    const own = squares(await under(9, (of) => of));
+    expect(own).toBeLessThan(0.5 * squares(await under(9, (of) => of.toReversed())));
+  });
+
   test("counts each token as often as queries read it", async () => {
     const drawn = draw({ g: 2, times: 2, pairs: 2, still: 2, v: 3, bias: "all", layout: "half", turns: true, seed: 4 });
     const inputs = await inputsIn(drawn, [ids, ids.slice(0, 5)]);
@@ -467,9 +513,9 @@ describe("the subspace that changes the output least", () => {
     const wanted = { method: "biform", c: 4, r: 4, selection: "high", balance: 1, biases: false, context: 64 } as const;
     const explained = (seen: Inputs) => {
       const known = { portrait: portraitOf(layer, seen), kept: [1, 1] };
-      const { metric, moment } = measuresOf(layer, known, wanted);
+      const { metric, moment } = measuresOf(layer, known, wanted)[0]!;
       // Of the model's own hidden states the same, whatever coordinates the layer is looked at in.
-      const plain = momentOf(wholeLayer(layer, wanted, { inputs: seen, kept: [1, 1] }).latent, seen.read);
+      const plain = momentOf(wholeParts(layer, wanted, { inputs: seen, kept: [1, 1] })[0]!.latent, seen.read);
       const tokens = seen.read.values.at(-1)!;
       expect(
         farthest(
@@ -478,7 +524,7 @@ describe("the subspace that changes the output least", () => {
         ),
       ).toBeLessThan(1e-9 * tokens);
       const trace = metric.values.reduce((sum, x, i) => sum + x * plain.values[i]!, 0) / tokens;
-      const { spectrum } = explainedBy(layer, wanted, { inputs: seen, kept: [1, 1] })!;
+      const { spectrum } = explainedBy(layer, wanted, { inputs: seen, kept: [1, 1] })![0]!;
       expect(Math.abs(spectrum.lost(0) - trace)).toBeLessThan(1e-6 * trace);
       expect(farthest(spectrum.explained, explainedAlone(moment, metric))).toBeLessThan(1e-9 * trace);
       return spectrum.lost(0);

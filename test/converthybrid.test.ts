@@ -163,6 +163,51 @@ describe("as GQLA", () => {
   });
 });
 
+describe("as GLA", () => {
+  const split = { ...exact, variant: "GLA", latents: 2 } as const;
+  const look = { text, tokens: 64, length: 32, threads: 1 };
+
+  test("is the same function, with a latent for each group, in Biform's own format", async () => {
+    const { target } = await convert("grouped", "gla", { wanted: split });
+    expect(target.refused[0]).toMatch(/^deepseek_v3: model_type: got GLA, expected MLA/);
+    const { model } = await openModel(path("gla"));
+    expect(model.layers.map(({ attention: { variant, sizes } }) => [variant.name, sizes.g, sizes.c])).toEqual(
+      model.layers.map(() => ["GLA", 2, 16]),
+    );
+    const before = (await logitsOf("grouped"))[0]!;
+    for (const after of await logitsOf("gla")) expect(farthest(before, after)).toBeLessThan(2e-5);
+  });
+
+  test("smaller by text keeps to its budget, and with whole latents is what MLA is", async () => {
+    const wanted = { ...split, method: "biform" } as const;
+    const { price } = await convert("grouped", "small-gla", { wanted, budget: 40, ...look });
+    expect(price.after).toBe(2 * price.wanted.c + price.wanted.r);
+    expect(price.after).toBeLessThanOrEqual(40);
+    const { variant, sizes } = (await openModel(path("small-gla"))).model.layers[0]!.attention;
+    expect([variant.name, sizes.g, sizes.c, sizes.r]).toEqual(["GLA", 2, price.wanted.c, price.wanted.r]);
+    const { r } = price.wanted;
+    for (const [name, variant] of [
+      ["whole-gla", "GLA"],
+      ["whole-mla", undefined],
+    ] as const)
+      await convert("grouped", name, { wanted: { ...wanted, variant, r }, ...look });
+    const [mla, gla] = [await logitsOf("whole-mla"), await logitsOf("whole-gla")];
+    for (const after of gla) expect(farthest(mla[0]!, after)).toBeLessThan(2e-5);
+  });
+
+  test("is refused by the rule that stands in the way", async () => {
+    const no = (wanted: object) => convert("grouped", "no", { wanted: { ...split, ...wanted }, ...look });
+    await expect(no({ latents: 3 })).rejects.toThrow(/g: got 3 latents, expected 2 or more that divide 2, the groups/);
+    await expect(no({ method: "transmla", c: 8, r: 16 })).rejects.toThrow(
+      /GLA: got transmla, expected exact, biform or/,
+    );
+    await expect(no({ method: "biform", c: 8, r: 16, q: 4 })).rejects.toThrow(/q: got a bottleneck of queries for GLA/);
+    await expect(convert("biased", "no", { wanted: split })).rejects.toThrow(
+      /got biases, expected none, for which GLA/,
+    );
+  });
+});
+
 describe("a checkpoint that is read layer by layer", () => {
   test.each(["folder", "linear", "q8.gguf"])(
     "shows the same inputs as one in memory, bit for bit: %s",

@@ -92,7 +92,7 @@ function targetsOf({ groups: g = 2, bias, feedBias, stretched, hybrid, byLayer, 
     kept: [2, 1, 1, 0],
     ranks: ranked ? Int32Array.from({ length: (g * e) / 2 }, (_, at) => (at + i) % (e / 2)) : undefined,
   }));
-  const spectra = layers.map((layer, i) => explainedBy(layer, wanted, seen[i]!)?.spectrum.explained);
+  const spectra = layers.map((layer, i) => explainedBy(layer, wanted, seen[i]!)?.[0]?.spectrum.explained);
   const ranks = byLayer ? ranksByLayer(wanted, spectra as Float64Array[], [1, 9]) : undefined;
   const outlines = layers.map((layer, i) => {
     if (hybrid && i) return undefined;

@@ -5,7 +5,7 @@ import { shownRanks } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
 import { priceLines } from "../convert/curve.ts";
 import { writtenTypes } from "../convert/files.ts";
-import { methods, spareOf } from "../convert/method.ts";
+import { latentsOf, methods, numbersAt, spareOf, targetVariants } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
 import { type ArchitectureName, architectures } from "../convert/target.ts";
 import { type WriteOptions, type Written, writeConversion } from "../convert/write.ts";
@@ -48,6 +48,7 @@ const help = `
 --to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
 latent of 128 numbers and one turned key of 64.
 GQLA is the same whose heads share what the latent unfolds to, as groups did: fewer weights, and a prompt's keys per group.
+GLA has as many latents as g says (2 unless said), each for its own heads, c numbers each, so that devices can share them out.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla, mha2mla and care are these papers' own recipes.
 What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
@@ -66,7 +67,10 @@ Examples:
 export function convertCommand(command: Command): void {
   command
     .argument("<model>", "a folder or a GGUF file")
-    .requiredOption("--to <spec>", "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck; or GQLA")
+    .requiredOption(
+      "--to <spec>",
+      "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck; or GQLA; or GLA, with :gLATENTS",
+    )
     .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
@@ -102,19 +106,19 @@ export function convertCommand(command: Command): void {
 }
 
 /** Sizes of a spec. Throws FormatError. */
-export function readTarget(spec: string): Pick<ConvertOptions["wanted"], "variant" | "c" | "r" | "q"> {
-  const match = /^(MLA|GQLA)((?::[crq]\d+)*)$/.exec(spec.trim());
-  if (!match)
+export function readTarget(spec: string): Pick<ConvertOptions["wanted"], "variant" | "latents" | "c" | "r" | "q"> {
+  const match = /^(MLA|GQLA|GLA)((?::[crqg]\d+)*)$/.exec(spec.trim());
+  if (!match || (match[1] !== "GLA" && match[2]!.includes("g")))
     throw new FormatError(
-      `--to: got ${JSON.stringify(spec)}, expected MLA or GQLA, or one of them with sizes such as MLA:c128:r64`,
+      `--to: got ${JSON.stringify(spec)}, expected ${targetVariants.join(" or ")}, with sizes or without: MLA:c128:r64, GLA:g2:c64:r64`,
     );
   const sizes = match[2]!.split(":").filter(Boolean);
   const of = (letter: string) => {
     const found = sizes.find((size) => size.startsWith(letter));
     return found === undefined ? undefined : Number(found.slice(1));
   };
-  const variant = match[1] === "GQLA" ? "GQLA" : undefined;
-  return { variant, c: of("c"), r: of("r"), q: of("q") };
+  const variant = targetVariants.find((name) => name === match[1] && name !== "MLA");
+  return { variant, latents: of("g"), c: of("c"), r: of("r"), q: of("q") };
 }
 
 async function convert(path: string, options: Options): Promise<void> {
@@ -181,7 +185,7 @@ function writeCertified(conversion: Conversion, out: string, how: WriteOptions):
 }
 
 async function asked(options: Options, watch: ConvertOptions["watch"], signal: AbortSignal): Promise<ConvertOptions> {
-  const { variant, c, r, q } = readTarget(options.to);
+  const { variant, latents, c, r, q } = readTarget(options.to);
   const sized = [c, r, q, options.budget].some((size) => size !== undefined);
   const method = options.method ?? (sized ? "biform" : "exact");
   const texts = await Promise.all((options.text ?? []).map(readText));
@@ -189,6 +193,7 @@ async function asked(options: Options, watch: ConvertOptions["watch"], signal: A
     wanted: {
       method,
       variant,
+      latents,
       c,
       r,
       q,
@@ -244,11 +249,13 @@ function print(path: string, price: Price, losses: readonly CheckpointResult[] |
   const ranks = shownRanks(full);
   const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
   const mean = (rank: number) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length;
-  console.log(`${path}: ${wanted.method}, latent ${wanted.c}, turned key ${wanted.r}\n`);
+  const latents = latentsOf(wanted);
+  const sizes = latents > 1 ? `${latents} latents of ${wanted.c}` : `latent ${wanted.c}`;
+  console.log(`${path}: ${wanted.method}, ${sizes}, turned key ${wanted.r}\n`);
   if (own) console.log(`Latents by layer: ${own.join(", ")}\n`);
   console.log(`${measures[wanted.method]}, by its rank:`);
   const rows = layers.map(({ layer, lost }) => [`${layer}`, ...ranks.map((rank) => percent(lost[rank]!))]);
-  const cache = ["cache", ...ranks.map((rank) => `${rank + spareOf(wanted) + wanted.r}`)];
+  const cache = ["cache", ...ranks.map((rank) => `${numbersAt(rank + spareOf(wanted), wanted)}`)];
   const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];
   console.log(columns(["layer", ...ranks.map((rank) => `c${rank + spareOf(wanted)}`)], all).join("\n"));
   console.log(`\n${priceLines(price).join("\n")}`);

@@ -1,7 +1,7 @@
 import { FormatError } from "../tensor/error.ts";
 import { adjustRanks } from "./care.ts";
 import type { Geometry, GroupedLayer } from "./grouped.ts";
-import { measuresOf, spareOf, type Wanted } from "./method.ts";
+import { latentsOf, measuresOf, spareOf, type Wanted } from "./method.ts";
 import type { Portrait } from "./portrait.ts";
 import { shareRanks } from "./share.ts";
 import { lostShares } from "./spectrum.ts";
@@ -12,18 +12,34 @@ const SAMPLE = 6;
 const SHARES = [1 / 6, 1 / 4, 1 / 3, 3 / 8, 1 / 2, 2 / 3] as const;
 
 /** Turned dims that are tried for a budget: even numbers that leave the latent something, and that the layer can give. */
-export function turnedDims(budget: number, { keyGroups: g, r, e, v }: Geometry): number[] {
+export function turnedDims(
+  budget: number,
+  { keyGroups: g, r, e, v }: Geometry,
+  wanted: Omit<Wanted, "c" | "r">,
+): number[] {
   const most = Math.min(budget - 2, g * r);
   const least = Math.max(0, budget - g * (e + v));
   const tried = SHARES.map((share) => Math.min(most, Math.max(least, Math.round((share * budget) / 4) * 4)));
-  return [...new Set(tried.map((x) => x - (x % 2)))];
+  const possible = tried.map((x) => x - (x % 2)).filter((x) => rankWithin(budget, x, wanted) > spareOf(wanted));
+  return [...new Set(possible)];
 }
 
+/** The rank that a budget leaves each latent beside the turned dims. */
+export const rankWithin = (budget: number, r: number, wanted: Pick<Wanted, "variant" | "latents">): number =>
+  Math.floor((budget - r) / latentsOf(wanted));
+
 /** Throws FormatError for a budget that leaves nothing of the cache out, or too little in. */
-export function checkBudget(subject: string, { keyGroups: g, e, v }: Geometry, budget: number): void {
-  const whole = g * (e + v);
-  if (budget < 4 || budget > whole)
-    throw new FormatError(`${subject}: budget: got ${budget} numbers, expected 4 to ${whole}, the layer's whole cache`);
+export function checkBudget(
+  subject: string,
+  { keyGroups: g, e, v }: Geometry,
+  budget: number,
+  wanted: Pick<Wanted, "variant" | "latents">,
+): void {
+  const [least, whole] = [2 + 2 * latentsOf(wanted), g * (e + v)];
+  if (budget < least || budget > whole)
+    throw new FormatError(
+      `${subject}: budget: got ${budget} numbers, expected ${least} to ${whole}, the layer's whole cache`,
+    );
 }
 
 /** Worths that compare layers: by what errors of each count for, where text says so, or else as shares of the layer's own. */
@@ -58,9 +74,10 @@ export function lostBy(wanted: Wanted, kept: readonly number[], layers: readonly
     worths.forEach((worth, f) => {
       for (let k = kept[f]!; k < worth.length; k++) lost += worth[k]!;
     });
-    const { moment, metric } = measuresOf(layer, { portrait, kept }, wanted);
-    const explained = explainedAlone(moment, metric);
-    lost += portrait.weight * explained.slice(wanted.c - spareOf(wanted)).reduce((a, b) => a + b, 0);
+    for (const { moment, metric } of measuresOf(layer, { portrait, kept }, wanted)) {
+      const explained = explainedAlone(moment, metric);
+      lost += portrait.weight * explained.slice(wanted.c - spareOf(wanted)).reduce((a, b) => a + b, 0);
+    }
   }
   return lost;
 }

@@ -1,5 +1,5 @@
 import type { Price } from "./convert.ts";
-import { spareOf } from "./method.ts";
+import { latentsOf, spareOf } from "./method.ts";
 import type { Target } from "./target.ts";
 
 /** Ranks that a table shows: eighths of the whole. */
@@ -39,7 +39,8 @@ function aboutTarget({ architecture, still, refused }: Target): string {
 
 /** The README.md of a converted checkpoint: how it was made, what it costs, and what reads it. */
 export function card(path: string, { wanted, layers, before, after, depth, notes }: Price, target: Target): string {
-  const { c, r, method } = wanted;
+  const { c, r, method, variant = "MLA" } = wanted;
+  const latents = latentsOf(wanted);
   const lost = layers.map((layer) => layer.lost[Math.min(c - spareOf(wanted), layer.lost.length - 1)]!);
   const percent = (x: number) => `${(100 * x).toFixed(2)} %`;
   const worst = lost.indexOf(Math.max(...lost));
@@ -50,16 +51,16 @@ export function card(path: string, { wanted, layers, before, after, depth, notes
       : "share of keys' and values' squared length left out";
   const name = path.split("/").at(-1);
   return `---
-${target.architecture === "biform" ? "" : "library_name: transformers\n"}tags: [mla, biform]
+${target.architecture === "biform" ? "" : "library_name: transformers\n"}tags: [${variant.toLowerCase()}, biform]
 ---
 
-# ${name} as MLA
+# ${name} as ${variant}
 
 Made by \`biform convert\` from ${name}: ${about[method]}.
 
 | | before | after |
 | --- | --- | --- |
-| cache, numbers per token and layer | ${before} | ${after} (latent ${c}, turned key ${r}) |
+| cache, numbers per token and layer | ${before} | ${after} (${latents > 1 ? `${latents} latents of ${c}` : `latent ${c}`}, turned key ${r}) |
 | cache, bytes per token at 16 bits | ${2 * before * depth} | ${2 * after * depth} |
 | ${share}, mean of layers | 0 | ${percent(mean)} |
 | the same, layer ${layers[worst]!.layer}, the most | 0 | ${percent(lost[worst]!)} |

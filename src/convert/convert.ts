@@ -8,6 +8,7 @@ import {
   comparable,
   lostBy,
   ranksByLayer,
+  rankWithin,
   type Sampled,
   sampleOf,
   sumWorths,
@@ -17,7 +18,18 @@ import { quantisedAs, readLayer } from "./checkpoint.ts";
 import { type Geometry, geometryOf, refuseAttention } from "./grouped.ts";
 import { shareHeads } from "./latent.ts";
 import { Look } from "./look.ts";
-import { checkAlike, checkWanted, convertLayer, fullSizes, type Wanted, wholeLayer, worthOf } from "./method.ts";
+import {
+  checkAlike,
+  checkVariant,
+  checkWanted,
+  convertLayer,
+  fullSizes,
+  numbersAt,
+  type Wanted,
+  wholeParts,
+  worthOf,
+} from "./method.ts";
+import { sumExplained } from "./part.ts";
 import { ownCoordinates } from "./portrait.ts";
 import { type Finished, Shelf } from "./shelf.ts";
 import { lengthsOf, lostShares } from "./spectrum.ts";
@@ -126,20 +138,16 @@ export class Conversion {
     // Biases that the source has are its function's; none is added unless asked for, since not every engine reads them.
     const biases = options.wanted.biases || own.some((i) => model.layers[i]!.attention.sizes.bias);
     const given = { ...options.wanted, biases: biases === true };
-    const full = fullSizes(first, given);
     const { budget, byLayer } = options;
-    const c = given.c ?? (budget === undefined ? full.c : budget - full.r);
+    checkVariant(`${path}: layer ${own[0]}`, first, given);
+    const full = fullSizes(first, given);
+    const c = given.c ?? (budget === undefined ? full.c : rankWithin(budget, full.r, given));
     const wanted = { ...given, c, r: full.r };
-    const biased = own.find((i) => model.layers[i]!.attention.sizes.bias);
-    if (given.variant === "GQLA" && biased !== undefined)
-      throw new FormatError(
-        `${path}: layer ${biased}: got biases, expected none, for which GQLA has no words; use MLA`,
-      );
     const chooses = budget !== undefined && given.r === undefined && given.method === "biform";
     for (const i of own) {
       const subject = `${path}: layer ${i}`;
       checkAlike(subject, geometry(i), first, wanted);
-      if (chooses) checkBudget(subject, first, budget);
+      if (chooses) checkBudget(subject, first, budget, given);
       else checkWanted(subject, first, wanted);
     }
     if (byLayer && given.method !== "biform" && given.method !== "care")
@@ -207,8 +215,8 @@ export class Conversion {
 
   /** Shares a budget between turned dims and latent as what both leave out adds up to least, in some of the layers. */
   #chooseTurned(budget: number, sums: readonly Float64Array[], sampled: readonly Sampled[]): void {
-    const tried = turnedDims(budget, sampled[0]!.layer).map((r, done, all) => {
-      const wanted = { ...this.wanted, r, c: budget - r };
+    const tried = turnedDims(budget, sampled[0]!.layer, this.wanted).map((r, done, all) => {
+      const wanted = { ...this.wanted, r, c: rankWithin(budget, r, this.wanted) };
       const lost = lostBy(wanted, choosePairs(sums, r / 2), sampled);
       this.#watch("sharing the budget", done + 1, all.length);
       return { wanted, lost };
@@ -227,9 +235,10 @@ export class Conversion {
       const read = await readLayer(this.opened, i);
       const seen = await look.seen(i, read, this.wanted, this.#kept);
       const found = await look.explained(i, read, this.wanted, seen);
-      const own =
-        found?.spectrum.explained ??
-        lengthsOf(wholeLayer(read.layer, this.wanted, seen), seen.second ?? seen.inputs.all);
+      const own = sumExplained(
+        found?.map(({ spectrum }) => spectrum.explained) ??
+          wholeParts(read.layer, this.wanted, seen).map((part) => lengthsOf(part, seen.second ?? seen.inputs.all)),
+      );
       explained.push(own);
       const lost = lostShares(own);
       layers.push({ layer: i, whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
@@ -248,7 +257,7 @@ export class Conversion {
   #caches(): Pick<Price, "before" | "after" | "depth"> {
     const { wanted, layers } = this;
     const all = this.opened.model.layers.map(({ attention: { variant, sizes } }) => cacheValues(variant, sizes));
-    const made = all.map((own, i) => (layers.includes(i) ? wanted.c + wanted.r : own));
+    const made = all.map((own, i) => (layers.includes(i) ? numbersAt(wanted.c, wanted) : own));
     const mean = (of: readonly number[]) => of.reduce((a, b) => a + b, 0) / of.length;
     return { before: mean(all), after: mean(made), depth: all.length };
   }

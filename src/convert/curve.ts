@@ -1,7 +1,7 @@
 /** What a conversion would lose by its cache: as curves, and drawn on a terminal. */
 import { valueAt } from "../draw/axis.ts";
 import type { Price } from "./convert.ts";
-import { spareOf } from "./method.ts";
+import { numbersAt, spareOf } from "./method.ts";
 
 /** What is below this share is drawn on the lowest line. */
 export const LEAST = 1e-4;
@@ -18,7 +18,7 @@ export function curvesOf({ layers, wanted }: Price): Curve[] {
   const ranks = Array.from({ length: full }, (_, i) => i + 1);
   const curve = (name: string, lost: (rank: number) => number): Curve => ({
     name,
-    points: ranks.map((rank) => [rank + spareOf(wanted) + wanted.r, Math.max(LEAST, lost(rank))]),
+    points: ranks.map((rank) => [numbersAt(rank + spareOf(wanted), wanted), Math.max(LEAST, lost(rank))]),
   });
   const own = layers.map(({ layer, lost }) => curve(`layer ${layer}`, (rank) => lost[rank]!));
   return [...own, curve("mean", (rank) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length)];

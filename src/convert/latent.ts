@@ -1,5 +1,6 @@
 import type { Sizes } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
+import { gla } from "../attention/variant/gla.ts";
 import { gqla } from "../attention/variant/gqla.ts";
 import { mla } from "../attention/variant/mla.ts";
 import type { Rotation } from "../ops/rope/index.ts";
@@ -25,7 +26,7 @@ export interface LatentLayer {
   readonly content: Matrix;
   readonly rotary: Matrix;
   readonly bottleneck?: { readonly down: Matrix; readonly norm?: Norm | undefined } | undefined;
-  /** `[c, d + 1]`, and the norm of what it gives, where there is one. */
+  /** `[c, d + 1]`, of several latents one below the other, and the norm of what it gives, where there is one. */
   readonly latent: Matrix;
   readonly norm?: Norm | undefined;
   /** `[r, d + 1]`: the key that all heads share. */
@@ -39,6 +40,8 @@ export interface LatentLayer {
   readonly scale: number;
   /** Where heads of a group share what the latent unfolds to (GQLA), how many groups there are. */
   readonly groups?: number | undefined;
+  /** Where groups of heads have a latent each (GLA), how many there are. */
+  readonly latents?: number | undefined;
 }
 
 /** Another basis of the latent: `basis` `[c', c]` with orthonormal rows takes the place of the identity. All of it is lost but their span. */
@@ -126,8 +129,8 @@ function multiplyOut(layer: LatentLayer): LatentLayer {
 /** The layer as an attention of a model, and its numbers by parameter. */
 export function latentAttention(given: LatentLayer): { attention: Attention; numbers: Numbers64 } {
   const layer = multiplyOut(given);
-  const { d, h, n, v, bottleneck, rotation, scale, groups } = layer;
-  const [c, r] = [layer.latent.rows, layer.shared.rows];
+  const { d, h, n, v, bottleneck, rotation, scale, groups, latents } = layer;
+  const [c, r] = [layer.latent.rows / (latents ?? 1), layer.shared.rows];
   const q = bottleneck?.down.rows ?? 0;
   const queryBias = hasBias(layer.content) || hasBias(layer.rotary);
   const down = [layer.latent, layer.shared, ...(bottleneck ? [bottleneck.down] : [])];
@@ -135,7 +138,7 @@ export function latentAttention(given: LatentLayer): { attention: Attention; num
   const sizes: Sizes = {
     d,
     h,
-    g: groups ?? 0,
+    g: groups ?? latents ?? 0,
     n,
     r,
     e: n + r,
@@ -169,7 +172,8 @@ export function latentAttention(given: LatentLayer): { attention: Attention; num
   put("wUV", heads(layer.values));
   put("wO", turned(layer.output));
   put("bO", layer.outputBias);
-  return { attention: { variant: groups === undefined ? mla : gqla, sizes, rotation, scale }, numbers };
+  const variant = latents !== undefined ? gla : groups !== undefined ? gqla : mla;
+  return { attention: { variant, sizes, rotation, scale }, numbers };
 }
 
 /** `[rows, columns]` without the bias as numbers `[columns - 1, rows]`. */

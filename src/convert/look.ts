@@ -18,7 +18,7 @@ import {
 } from "./keep.ts";
 import { standardiseScale } from "./latent.ts";
 import { matrix } from "./matrix.ts";
-import { type Explained, explainedBy, gathers, placePositions, type Seen, type Wanted } from "./method.ts";
+import { type Explained, explainedBy, gathers, latentsOf, placePositions, type Seen, type Wanted } from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
 import { type Inputs, inputsOf, momentsOf, readInputs } from "./moment.ts";
 import { type Portrait, portraitOf } from "./portrait.ts";
@@ -149,12 +149,22 @@ export class Look {
     };
   }
 
-  /** What the ranks of a layer's latent explain, of a method that has a spectrum; it is the same for every rank. */
-  async explained(i: number, { layer }: ReadLayer, wanted: Wanted, seen: Seen): Promise<Explained | undefined> {
+  /** What the ranks of each of a layer's latents explain, of a method that has a spectrum; it is the same for every rank. */
+  async explained(i: number, { layer }: ReadLayer, wanted: Wanted, seen: Seen): Promise<Explained[] | undefined> {
     const { method, r, fold, context, biases } = wanted;
     if (method !== "biform" && method !== "care") return undefined;
+    const count = latentsOf(wanted);
     const name = `spectrum-${method}-${r}-${fold ?? 0}-${context}-${biases ? "about" : "whole"}`;
-    return explainedKept(await this.#once(name, i, async () => keepExplained(explainedBy(layer, wanted, seen)!)));
+    let made: Explained[] | undefined;
+    const all: Explained[] = [];
+    for (let part = 0; part < count; part++) {
+      const make = async () => {
+        made ??= explainedBy(layer, wanted, seen)!;
+        return keepExplained(made[part]!);
+      };
+      all.push(explainedKept(await this.#once(`${name}-${part}-of-${count}`, i, make)));
+    }
+    return all;
   }
 
   async #once(name: string, i: number, make: () => Promise<Kept>): Promise<Kept> {

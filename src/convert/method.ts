@@ -5,6 +5,7 @@ import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
 import { convertMha2mla } from "./mhatomla.ts";
 import type { Inputs } from "./moment.ts";
+import { joinLatents, partOfPortrait, splitHeads } from "./part.ts";
 import { allPairs, keepPairs } from "./partial.ts";
 import { ownCoordinates, type Portrait, portraitOf } from "./portrait.ts";
 import { compressQueries } from "./query.ts";
@@ -21,13 +22,16 @@ export const methods = ["exact", "biform", "transmla", "mha2mla", "care"] as con
 export const gathers = (method: Wanted["method"]) => method === "transmla" || method === "care";
 
 /** What layers become. */
-export const targetVariants = ["MLA", "GQLA"] as const;
+export const targetVariants = ["MLA", "GQLA", "GLA"] as const;
 
 /** What is asked for: the latent's rank as written, and the shared key's turned dims. */
 export interface Wanted {
   readonly method: (typeof methods)[number];
-  /** MLA unless given; GQLA's heads share what a latent unfolds to in the source's groups. */
+  /** MLA unless given; GQLA's heads share what a latent unfolds to in the source's groups, GLA's groups of heads have a latent each. */
   readonly variant?: (typeof targetVariants)[number] | undefined;
+  /** Latents of GLA; two unless given. */
+  readonly latents?: number | undefined;
+  /** Of each latent. */
   readonly c: number;
   /**
    * Whether the result may have biases, as a source has that has them itself. Then one number of the latent is a constant, which holds
@@ -47,15 +51,30 @@ export interface Wanted {
 /** Numbers of a latent that keep nothing of the layer: the constant. */
 export const spareOf = ({ biases }: Pick<Wanted, "biases">) => (biases ? 1 : 0);
 
+/** How many latents a token leaves. */
+export const latentsOf = ({ variant, latents = 2 }: Pick<Wanted, "variant" | "latents">): number =>
+  variant === "GLA" ? latents : 1;
+
+/** Numbers that a token leaves in the cache of a layer whose latents are so large, constants included. */
+export const numbersAt = (c: number, wanted: Pick<Wanted, "variant" | "latents" | "r">): number =>
+  latentsOf(wanted) * c + wanted.r;
+
 /** Ranks that a layer can have by a method: the largest latent, its constant included, and the turned dims. */
 export function fullSizes(
   { keyGroups: g, e, r, v }: Geometry,
-  { method, r: turned, biases }: Pick<Wanted, "method" | "biases"> & { readonly r?: number | undefined },
+  {
+    method,
+    r: turned,
+    biases,
+    ...by
+  }: Pick<Wanted, "method" | "biases" | "variant" | "latents"> & { readonly r?: number | undefined },
 ) {
   const spare = spareOf({ biases });
-  if (method === "exact") return { c: g * (e - r) + g * v + spare, r: g * r };
+  const latents = latentsOf(by);
+  if (method === "exact") return { c: (g * (e - r) + g * v) / latents + spare, r: g * r };
   const kept = turned ?? (gathers(method) ? e : g * r);
-  return { c: g * (e + v) - kept + spare, r: kept };
+  // What is not turned is a mixture of all groups' keys, and any head may read it; values stay with their groups.
+  return { c: g * e - kept + (g * v) / latents + spare, r: kept };
 }
 
 /** Throws FormatError where a layer is not like the first of those that are converted, and a method makes all of them alike. */
@@ -75,6 +94,7 @@ export function checkAlike(subject: string, own: Geometry, first: Geometry, { me
 export function checkWanted(subject: string, layer: Geometry, wanted: Wanted): void {
   const { method, c, r, fold } = wanted;
   const { keyGroups: g, e } = layer;
+  checkVariant(subject, layer, wanted);
   const full = fullSizes(layer, wanted);
   if (method === "exact") return;
   const least = 1 + spareOf(wanted);
@@ -109,6 +129,23 @@ export function checkWanted(subject: string, layer: Geometry, wanted: Wanted): v
         `${subject}: r: got ${r}, expected a divisor of the head's ${e}, and a fold of it that divides ${e / 2}; use r${e} or r${e / 2}`,
       );
   }
+}
+
+/** Throws FormatError, naming the rule, where a variant has no words for a layer, or not by this method. */
+export function checkVariant(subject: string, { h, keyGroups: g }: Geometry, wanted: Omit<Wanted, "c" | "r">): void {
+  const { method, q, variant = "MLA", biases } = wanted;
+  if (variant !== "MLA" && biases)
+    throw new FormatError(`${subject}: got biases, expected none, for which ${variant} has no words; use MLA`);
+  if (variant !== "GLA") return;
+  const latents = latentsOf(wanted);
+  if (latents < 2 || g % latents || h % latents)
+    throw new FormatError(
+      `${subject}: g: got ${latents} latents, expected 2 or more that divide ${g}, the groups of its ${h} heads; use g${g}`,
+    );
+  if (method === "transmla" || method === "mha2mla")
+    throw new FormatError(`${subject}: GLA: got ${method}, expected exact, biform or care; that recipe has one latent`);
+  if (q !== undefined)
+    throw new FormatError(`${subject}: q: got a bottleneck of queries for GLA, expected none; use MLA`);
 }
 
 /** Positions gathered in r dims by RoRoPE: MLA of full rank. `moment` is of the layer's inputs. */
@@ -147,26 +184,42 @@ export function turnComponents(layer: GroupedLayer, { portrait, kept }: Turned, 
   return keepComponents(layer, mixturesOf(layer, portrait, mean), kept, mean);
 }
 
-/** The latent of a layer with its chosen components turned: moment about what it is compressed about, and metric of its errors. */
+/**
+ * Each latent of a layer with its chosen components turned: moment about what it is compressed about, and metric of its errors.
+ */
 export function measuresOf(
   layer: GroupedLayer,
   turned: Turned,
-  { context, biases }: Pick<Wanted, "context" | "biases">,
+  wanted: Pick<Wanted, "context" | "biases" | "variant" | "latents">,
 ) {
-  const own = turnComponents(ownCoordinates(layer), turned, context);
-  return { ...aboutOf(own, turned.portrait.held, biases), metric: metricOf(own, turned.portrait) };
+  const { portrait } = turned;
+  const own = turnComponents(ownCoordinates(layer), turned, wanted.context);
+  const parts = partsOf(own, wanted);
+  return parts.map((of, part) => ({
+    ...aboutOf(of, portrait.held, wanted.biases),
+    metric: metricOf(of, partOfPortrait(portrait, { part, parts: parts.length })),
+  }));
 }
+
+/** A layer for each of its latents. */
+const partsOf = (layer: LatentLayer, wanted: Pick<Wanted, "variant" | "latents">): LatentLayer[] =>
+  wanted.variant === "GLA" ? splitHeads(layer, latentsOf(wanted)) : [layer];
 
 const turnedBy = (layer: GroupedLayer, { inputs, portrait, kept }: Seen): Turned => ({
   portrait: portrait ?? portraitOf(layer, inputs),
   kept: kept!,
 });
 
-/** A layer as it is before its latent is made smaller. */
-export function wholeLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
+/** A layer as it is before its latent is made smaller; for each latent, where there are more. */
+export function wholeParts(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer[] {
+  return partsOf(wholeLayer(layer, wanted, seen), wanted);
+}
+
+function wholeLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLayer {
   const { method, context } = wanted;
   if (method === "biform") return turnComponents(layer, turnedBy(layer, seen), context);
   if (gathers(method)) return placePositions(layer, wanted, seen.inputs.all).layer;
+  if (method === "exact") return keepPairs(layer, allPairs(layer));
   return convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, seen);
 }
 
@@ -176,14 +229,18 @@ export interface Explained {
   readonly mean?: Float64Array | undefined;
 }
 
-/** By the methods that have a spectrum of their own; undefined of others. */
-export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Explained | undefined {
+/** Of each latent, by the methods that have a spectrum of their own; undefined of others. */
+export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Explained[] | undefined {
   const { method } = wanted;
   if (method === "care")
-    return { spectrum: covarianceSpectrum(wholeLayer(layer, wanted, seen), seen.second ?? seen.inputs.all) };
+    return wholeParts(layer, wanted, seen).map((part) => ({
+      spectrum: covarianceSpectrum(part, seen.second ?? seen.inputs.all),
+    }));
   if (method !== "biform") return undefined;
-  const { moment, metric, mean } = measuresOf(layer, turnedBy(layer, seen), wanted);
-  return { spectrum: Spectrum.between(moment, metric), mean };
+  return measuresOf(layer, turnedBy(layer, seen), wanted).map(({ moment, metric, mean }) => ({
+    spectrum: Spectrum.between(moment, metric),
+    mean,
+  }));
 }
 
 /** A layer by a method; `explained` where it is known already. Throws FormatError. */
@@ -196,7 +253,15 @@ export function convertLayer(
   const { method, r, q, selection, balance } = wanted;
   const { inputs, second = inputs.all } = seen;
   const rank = wanted.c - spareOf(wanted);
-  if (method === "exact") return keepPairs(layer, allPairs(layer));
+  if (wanted.variant === "GLA") {
+    const whole = wholeLayer(layer, wanted, seen);
+    const parts = partsOf(whole, wanted);
+    return joinLatents(
+      whole,
+      explained ? parts.map((part, i) => compressBySpectrum(part, explained[i]!.spectrum, rank)) : parts,
+    );
+  }
+  if (method === "exact") return wholeLayer(layer, wanted, seen);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
     const how = { selection, ropeDims: r / g, ranks: seen.ranks, factoring: "joint" as const, rank: rank / g };
@@ -205,7 +270,7 @@ export function convertLayer(
   if (method === "transmla")
     return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance, queryRank: q });
   const whole = wholeLayer(layer, wanted, seen);
-  const { spectrum, mean } = explained!;
+  const { spectrum, mean } = explained![0]!;
   if (method === "care") return compressBySpectrum(whole, spectrum, rank);
   const small = compressCentred(whole, spectrum.of(rank), mean!);
   return q === undefined ? small : compressQueries(small, inputs, turnedBy(layer, seen).portrait.spread, q);

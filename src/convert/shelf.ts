@@ -126,10 +126,11 @@ const said = z.object({
   eps: z.number().optional(),
   bottleneckEps: z.number().optional(),
   groups: z.int().optional(),
+  latents: z.int().optional(),
 });
 
 function takeApart(layer: LatentLayer): { tensors: TensorToWrite[]; text: string } {
-  const { d, h, n, v, scale, rotation, norm, bottleneck, outputBias, groups } = layer;
+  const { d, h, n, v, scale, rotation, norm, bottleneck, outputBias, groups, latents } = layer;
   const vector = (name: string, data: Float64Array | undefined): TensorToWrite[] =>
     data ? [{ name, shape: [data.length], data }] : [];
   const of = (name: string, m: Matrix | undefined): TensorToWrite[] =>
@@ -144,7 +145,7 @@ function takeApart(layer: LatentLayer): { tensors: TensorToWrite[]; text: string
       ...vector("frequencies", rotation.frequencies),
     ],
     text: JSON.stringify({
-      ...{ d, h, n, v, scale, groups, eps: norm?.eps, bottleneckEps: bottleneck?.norm?.eps },
+      ...{ d, h, n, v, scale, groups, latents, eps: norm?.eps, bottleneckEps: bottleneck?.norm?.eps },
       rotation: { layout: rotation.layout, magnitude: rotation.magnitude },
     }),
   };

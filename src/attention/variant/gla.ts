@@ -16,12 +16,13 @@ const unfolding = (z: Sizes) => 2 * z.c * z.h * (z.n + z.v);
 export const gla = defineAttention({
   name: "GLA",
   source: "Zadouri, Strauss, Dao (arXiv 2505.21487), section 3",
+  features: ["plainLatent"],
   qkNorm: "does not, as in MLA",
   rules: (z) => [...latentRules(z), ...groupRules(z)],
   params: (z) => ({
     ...splitQueryParams(z),
     wDKV: "d g c",
-    gKV: "g c",
+    gKV: z.with?.plainLatent ? undefined : "g c",
     wKR: z.r ? "d r" : undefined,
     wUK: "c h n",
     wUV: "c h v",
