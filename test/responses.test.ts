@@ -171,6 +171,7 @@ describe("/v1/responses", () => {
         arguments: '{"city":"Oslo"}',
         status: "completed",
       },
+      { type: "reasoning", summary: [{ type: "summary_text", text: "so" }] },
       { type: "function_call", call_id: "c2", name: "weather", arguments: "{}" },
       { type: "function_call_output", call_id: "c1", output: "yes" },
       { type: "function_call_output", call_id: "c2", output: [{ type: "input_text", text: "no" }] },
@@ -188,8 +189,8 @@ describe("/v1/responses", () => {
       {
         role: "assistant",
         content: "See.",
-        reasoning_content: "hm",
-        thinking: "hm",
+        reasoning_content: "hm\nso",
+        thinking: "hm\nso",
         tool_calls: [made("c1", { city: "Oslo" }), made("c2", {})],
       },
       { role: "tool", content: "yes", tool_call_id: "c1" },

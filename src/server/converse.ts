@@ -27,11 +27,16 @@ function add(messages: ChatMessage[], own: () => Assistant, item: Item): void {
   } else if (item.type === "function_call_output")
     messages.push({ role: "tool", content: textOf(item.output), tool_call_id: item.call_id });
   else if (item.type === "reasoning") {
-    const text = (item.content ?? []).map((part) => part.text).join("\n");
-    if (text) own().reasoning_content = text;
+    // Of another server's thoughts there may be a summary alone.
+    const parts = item.content?.length ? item.content : (item.summary ?? []);
+    const text = parts.map((part) => part.text).join("\n");
+    if (!text) return;
+    const message = own();
+    message.reasoning_content = joined(message.reasoning_content, text);
   } else if (item.role === "assistant") {
     const message = own();
-    const said = textOf(item.content);
-    message.content = message.content == null ? said : `${message.content}\n${said}`;
+    message.content = joined(message.content == null ? null : textOf(message.content), textOf(item.content));
   } else messages.push({ role: item.role, content: textOf(item.content) });
 }
+
+const joined = (before: string | null | undefined, more: string) => (before == null ? more : `${before}\n${more}`);
