@@ -70,7 +70,7 @@ async function load(target: Target, server: Server | undefined): Promise<number[
     const all = [...counts.values()].reduce((a, b) => a + b, 0);
     const kinds = [...counts].map(([name, count]) => `${name} ${count}`).join(", ");
     const memory = server
-      ? `, ${median(resident.slice(seen)).toFixed(0)} MiB resident, of which caches ${(await cachesOf(target)).toFixed(0)}`
+      ? `, ${median(resident.slice(Math.min(seen, resident.length - 1))).toFixed(0)} MiB resident, of which caches ${(await cachesOf(target)).toFixed(0)}`
       : "";
     console.log(
       `minute ${++minute}: ${all - last} requests${memory}, ${faults.length} faults, ${full} turned away; in all ${all}: ${kinds}`,
