@@ -1,7 +1,8 @@
 // How large the page is, and how soon it answers: `node bench/page.ts [ROUNDS]`. Chromium's main thread runs at a sixth of its speed, as on
 // a slow phone; each opening is a browser context of its own, pages take turns, and medians count. What an empty page takes is what
 // the browser takes for itself, to commit a navigation and to paint at all. Beside the clock's time there is the main thread's own,
-// which other programs on the machine do not lengthen. Last, how long that thread works at a time while variants learn in a worker.
+// which other programs on the machine do not lengthen. Last, how long that thread works at a time while variants learn in a worker, and
+// how long the table of all models on all machines takes, neither slowed down.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -177,6 +178,22 @@ async function longestTask(): Promise<number> {
 console.log(
   `beside two variants that learn: the page's thread works ${(await longestTask()).toFixed(0)} ms at most at a time`,
 );
+
+/** What the table of all models on all machines says of itself in a page that was just opened; not slowed down. */
+async function surveyed(): Promise<string> {
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    await page.goto(`${server.url}#tab=survey`);
+    return (await page.locator("#survey-table caption").textContent({ timeout: 0 }))!;
+  } finally {
+    await context.close();
+  }
+}
+const captions: string[] = [];
+for (let round = 0; round < rounds; round++) captions.push(await surveyed());
+const all = captions.map((caption) => Number(/ in (\d+) ms/.exec(caption)![1]));
+console.log(`${/\d+ models × .* groups/.exec(captions[0]!)![0]}: ${median(all)} ms for the table of one number each`);
 await browser.close();
 await server.close();
 rmSync(folder, { recursive: true, force: true });
