@@ -2,7 +2,7 @@
 // [--target gguf|safetensors|config|request] [--seed N] [--cases N]. Case i is made from seed + i alone, so a failure is repeated with its seed and --cases 1.
 import { parseArgs } from "node:util";
 import { fuzz, type News } from "../test/fuzz/run.ts";
-import { type TargetName, targets } from "../test/fuzz/targets.ts";
+import { targetNames as names, type TargetName } from "../test/fuzz/target.ts";
 
 const { values } = parseArgs({
   options: {
@@ -12,7 +12,6 @@ const { values } = parseArgs({
     cases: { type: "string" },
   },
 });
-const names = Object.keys(targets) as TargetName[];
 const chosen = names.filter((name) => !values.target || name === values.target);
 const milliseconds = Number(values.minutes) * 60_000;
 const cases = values.cases === undefined ? Number.POSITIVE_INFINITY : Number(values.cases);

@@ -72,9 +72,18 @@ function isKey(text: string, at: number): boolean {
 
 /** A value as JSON, as `parseJson` reads it: numbers that are not finite stand bare. "nothing" for undefined. */
 export function formatJson(value: unknown): string {
+  if (isSpeakable(value)) return JSON.stringify(value) ?? "nothing";
   const own = mark();
   const text = JSON.stringify(value, (_, part) =>
     typeof part === "number" && !Number.isFinite(part) ? `${own}${part}` : part,
   );
   return text?.replaceAll(new RegExp(`"\\\\u0000${own.slice(1).replace(".", "\\.")}([^"]*)"`, "g"), "$1") ?? "nothing";
+}
+
+/** Whether JSON has words for all numbers in a value, as it nearly always has. */
+function isSpeakable(value: unknown): boolean {
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object" || value === null) return true;
+  for (const inner of Array.isArray(value) ? value : Object.values(value)) if (!isSpeakable(inner)) return false;
+  return true;
 }

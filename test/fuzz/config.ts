@@ -9,7 +9,8 @@ import { FormatError, ShapeError } from "../../src/tensor/error.ts";
 import { parseJson } from "../../src/tensor/json.ts";
 import type { Random } from "../../src/tensor/random.ts";
 import { readConfigs } from "../corpus/configs/read.ts";
-import type { Target } from "./targets.ts";
+import { copyOf } from "./mutate.ts";
+import type { Target } from "./target.ts";
 
 type Json = Record<string, unknown>;
 
@@ -119,13 +120,13 @@ function harm(random: Random, config: Json): void {
       return;
     }
     case 3:
-      part[random.pick(aliens) + ALIEN] = structuredClone(random.pick([1, 2, 64, true, "x", [1, 2]]));
+      part[random.pick(aliens) + ALIEN] = copyOf(random.pick([1, 2, 64, true, "x", [1, 2]]));
       return;
     case 4:
-      part[random.pick(keys)] = structuredClone(another(random, random.pick(configs)[name]));
+      part[random.pick(keys)] = copyOf(another(random, random.pick(configs)[name]));
       return;
     default:
-      part[name] = structuredClone(another(random, part[name]));
+      part[name] = copyOf(another(random, part[name]));
   }
 }
 
@@ -163,7 +164,7 @@ function unspeakable(value: unknown, path = ""): string[] {
 
 export const config: Target = {
   make(random) {
-    const copy = structuredClone(random.pick(configs)) as Json;
+    const copy = copyOf(random.pick(configs)) as Json;
     for (let n = random.integer(4); n > 0; n--) harm(random, copy);
     return new TextEncoder().encode(write(copy));
   },

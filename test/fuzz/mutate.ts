@@ -123,3 +123,10 @@ export function spoilt(random: Random, bytes: Uint8Array): Uint8Array {
     }
   }
 }
+
+/** What JSON holds, anew: structuredClone takes several times as long. */
+export function copyOf<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(copyOf) as T;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, copyOf(inner)])) as T;
+}

@@ -5,8 +5,8 @@ import { detokenizeAnswer, tokenizeAnswer } from "../../src/server/schema/tokens
 import { FormatError } from "../../src/tensor/error.ts";
 import type { Random } from "../../src/tensor/random.ts";
 import { appOf, eventsOf, scripted, servedBy } from "../fixture/served.ts";
-import { spoilt } from "./mutate.ts";
-import type { Target } from "./targets.ts";
+import { copyOf, spoilt } from "./mutate.ts";
+import type { Target } from "./target.ts";
 
 type Json = Record<string, unknown>;
 
@@ -152,10 +152,10 @@ function harm(random: Random, body: Json): void {
       delete part[key];
       return;
     case 1:
-      body[foreign] = structuredClone(other[foreign]);
+      body[foreign] = copyOf(other[foreign]);
       return;
     case 2:
-      part[random.pick(["best_of", "__proto__", "toString", "", "x", foreign])] = structuredClone(random.pick(strange));
+      part[random.pick(["best_of", "__proto__", "toString", "", "x", foreign])] = copyOf(random.pick(strange));
       return;
     case 3: {
       let deep: unknown = part[key];
@@ -164,7 +164,7 @@ function harm(random: Random, body: Json): void {
       return;
     }
     default:
-      part[key] = structuredClone(random.pick(strange));
+      part[key] = copyOf(random.pick(strange));
   }
 }
 
@@ -181,10 +181,14 @@ const server = appOf(servedBy(scripted({ text }), { template, context: 100_000 }
 export const request: Target = {
   make(random) {
     const at = random.integer(endpoints.length);
-    const body = structuredClone(random.pick(endpoints[at]!.bodies));
+    const body = copyOf(random.pick(endpoints[at]!.bodies));
     for (let n = random.integer(3); n > 0; n--) harm(random, body);
     const bytes = new TextEncoder().encode(JSON.stringify(body));
-    return Uint8Array.of(at, ...(random.integer(12) ? bytes : spoilt(random, bytes)));
+    const hurt = random.integer(12) ? bytes : spoilt(random, bytes);
+    const all = new Uint8Array(1 + hurt.length);
+    all[0] = at;
+    all.set(hurt, 1);
+    return all;
   },
   async read(bytes) {
     const { path, answer, event } = endpoints[bytes[0]!]!;

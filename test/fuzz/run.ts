@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import type { TargetName } from "./targets.ts";
+import type { TargetName } from "./target.ts";
 
 /** What a worker has to do. `begun[0]` is the seed of the case it is at. */
 export interface Job {

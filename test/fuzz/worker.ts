@@ -1,12 +1,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { Random } from "../../src/tensor/random.ts";
 import type { Job, News } from "./run.ts";
-import { checkRefusal, targets } from "./targets.ts";
+import { checkRefusal, openTarget } from "./target.ts";
 
 // One case after the other, each from its own seed, with news every now and then. Says what it begins, for when it never ends.
 
 const { target, seed, cases, begun } = workerData as Job;
-const { make, read } = targets[target];
+const { make, read } = await openTarget(target);
 const news: News = { cases: 0, accepted: 0 };
 let told = performance.now();
 

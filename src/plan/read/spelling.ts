@@ -9,10 +9,12 @@ export function nearest(wanted: string, names: readonly string[]): string | unde
   const short = wanted.slice(0, 64).toLowerCase();
   const [longer] = names.filter((name) => name.toLowerCase().startsWith(short)).sort((a, b) => a.length - b.length);
   if (longer !== undefined && short.length >= SOME) return longer;
+  const most = Math.max(2, short.length / 3);
   const [best] = names
+    .filter(({ length }) => Math.abs(length - short.length) <= most)
     .map((name) => ({ name, changes: distance(short, name.toLowerCase()) }))
     .sort((a, b) => a.changes - b.changes);
-  return best && best.changes <= Math.max(2, short.length / 3) ? best.name : undefined;
+  return best && best.changes <= most ? best.name : undefined;
 }
 
 /** Levenshtein's distance, a row of its table at a time. */

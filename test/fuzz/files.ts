@@ -2,21 +2,11 @@ import type { ByteSource } from "../../src/file/bytes.ts";
 import { storedBytes } from "../../src/file/dtype.ts";
 import { readGguf, typeCodes } from "../../src/file/gguf.ts";
 import { readSafetensors, type TensorReader } from "../../src/file/safetensors.ts";
-import { FormatError } from "../../src/tensor/error.ts";
 import { blocks, isQuant } from "../../src/tensor/quant.ts";
 import type { Random } from "../../src/tensor/random.ts";
 import { ggufTokenizer } from "../../src/tokenizer/ggml.ts";
-import { config } from "./config.ts";
 import { bytesOf, type Field, hurt, raw, spoilt, strange, text, u32, u64 } from "./mutate.ts";
-import { request } from "./request.ts";
-
-/** What is fuzzed: how a valid file is made and hurt, and what must hold of any bytes. */
-export interface Target {
-  /** Bytes of a file, valid before it was hurt. */
-  make(random: Random): Uint8Array;
-  /** Reads all there is. Resolves if the bytes were taken, throws FormatError if not, anything else where the reader is at fault. */
-  read(bytes: Uint8Array): Promise<void>;
-}
+import { check, checkRefusal, type Target } from "./target.ts";
 
 /** Most bytes that may be fetched or allocated at once for a file of this size: a block of Q4_0 takes 18, its numbers 128. */
 const budget = (size: number) => 8 * size + 4096;
@@ -34,10 +24,6 @@ function sourceOf(bytes: Uint8Array): ByteSource {
       into.set(bytes.subarray(offset, offset + into.length));
     },
   };
-}
-
-function check(holds: boolean, what: string): asserts holds {
-  if (!holds) throw new Error(`the reader's promise is broken: ${what}`);
 }
 
 /** Reads every tensor; each is a part of the file of its own. */
@@ -65,14 +51,6 @@ async function refusing<T>(call: () => T | Promise<T>): Promise<T | undefined> {
     checkRefusal(error);
     return undefined;
   }
-}
-
-/** Errors must be FormatErrors that say what the rules ask for; anything else passes on. */
-export function checkRefusal(error: unknown): void {
-  if (!(error instanceof FormatError)) throw error;
-  const { message } = error;
-  check(/^fuzzed.*: .*got /s.test(message) && /expected /.test(message), `the message ${message}`);
-  check(message.length < 1500, `a message of ${message.length} characters`);
 }
 
 const string = (s: string) => [u64(new TextEncoder().encode(s).length), text(s)];
@@ -127,7 +105,7 @@ function ggufFields(random: Random): Field[] {
   return [text("GGUF"), u32(3), u64(tensors.length), u64(keys.length), ...keys.flat(), ...tensors.flat(), ...data];
 }
 
-const gguf: Target = {
+export const gguf: Target = {
   make(random) {
     let fields = ggufFields(random);
     for (let n = random.integer(4); n > 0; n--) fields = hurt(random, fields);
@@ -174,7 +152,7 @@ function safetensorsHeader(random: Random): { header: string; data: number } {
   return { header: `{${members.join()}}`, data: offset };
 }
 
-const safetensors: Target = {
+export const safetensors: Target = {
   make(random) {
     const { header, data } = safetensorsHeader(random);
     const tokens = header.match(/"(?:[^"\\]|\\.)*"|\d+|./gs) ?? [];
@@ -203,6 +181,3 @@ const safetensors: Target = {
     await readTensors(await readSafetensors(sourceOf(bytes)), bytes.length);
   },
 };
-
-export const targets = { gguf, safetensors, config, request };
-export type TargetName = keyof typeof targets;
