@@ -71,6 +71,13 @@ function alignRows(args: usize, group: i32, row: i32, m: i32, to: usize, spare: 
   if (m & 1) alignNone(dots, format, to + <usize>(m / TILE) * alignedBytes(dots, format, width), m % TILE, width);
 }
 
+/**
+ * Columns of 8 bits that are multiplied between two readings where rows are few: while they are, the processor reads ahead by itself,
+ * but not much further (LOG.md).
+ */
+const SHORT: i32 = 128;
+const FEW: i32 = 16;
+
 /** Bytes of a tile's panels that are read at once, front to back, before they are multiplied: half of a first-level cache. */
 const NEAR: usize = 16384;
 
@@ -92,18 +99,19 @@ function sumPanels(args: usize, panel: usize, count: i32, width: i32, m: i32, x:
   const all = <usize>(m + 1 & -2) * LANES;
   memory.fill(space + SUMS, 0, all);
   const near = last + bytes <= NEAR, part = bytes * WIDENED / <usize>width;
-  if (near) fetch(panel, 0, last + bytes, 0, 1);
-  for (let from = 0; from < width; from += WIDENED) {
-    const n = min(WIDENED, width - from), at = part * <usize>(from / WIDENED);
-    if (!near) fetch(panel, at, min(bytes, at + part), last, bytes);
+  if (near && !dots) fetch(panel, 0, last + bytes, 0, 1);
+  const deep = dots && format == Q8_0 && m <= FEW ? SHORT : WIDENED;
+  const each = alignedBytes(dots, format, width), records = x + numberBytes(dots, format, width);
+  for (let from = 0; from < width; from += deep) {
+    const n = min(deep, width - from), at = part * <usize>(from / WIDENED);
+    if (!near && !dots) fetch(panel, at, min(bytes, at + part), last, bytes);
     widen(dots, format, panel, bytes, count, from, n, space);
     if (format == Q4_K || format == Q6_K) memory.fill(space + BLOCK, 0, all);
     if (format == Q4_K) memory.fill(space + LOWER, 0, all);
-    for (let i = 0; i < m; i += TILE) {
-      const numbers = x + <usize>(i / TILE) * alignedBytes(dots, format, width);
-      const aligned = numbers + numberBytes(dots, format, from), sum = space + SUMS + <usize>i * LANES;
-      const record = numbers + numberBytes(dots, format, width) + <usize>(from >> 5) * RECORD;
+    let aligned = x + numberBytes(dots, format, from), record = records + <usize>(from >> 5) * RECORD;
+    for (let i = 0; i < m; i += TILE, aligned += each, record += each) {
       if (format == Q8_0 && !dots) {
+        const sum = space + SUMS + <usize>i * LANES;
         const w = panel + <usize>(from >> 6) * 272;
         if (m - i > 2) addWhole4(n >> 5, w, second, third, last, space + SCALES, aligned, record, sum);
         else addWhole2(n >> 5, w, second, third, last, space + SCALES, aligned, record, sum);
