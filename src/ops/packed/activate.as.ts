@@ -1,5 +1,5 @@
 // Activations as the dot products over packed weights want them.
-import { F16, F8_E4M3, Q8_0 } from "../../tensor/format";
+import { F16, F8_E4M3, Q4_0, Q4_1, Q8_0 } from "../../tensor/format";
 import { BYTE_ROOT, HALF_ROOT } from "./half.as";
 
 // 1.5 2^23, in memory since V8 builds a constant of four lanes anew at each use.
@@ -18,11 +18,18 @@ export function scaleOf(most: f32): f32 {
   return most < Infinity ? most / 127 : NaN;
 }
 
-/** Bytes of a row's quantised activations before its records: for Q8_0 sizes and signs are apart, where signs are turned. */
+/** Whether sizes and signs are apart, for signs to be turned: where the dot product takes no bytes of 8 bits as they are. */
 // @ts-ignore: decorator
 @inline
-export function quantisedBytes(format: i32, width: i32): usize {
-  return <usize>(ASC_FEATURE_RELAXED_SIMD && format == Q8_0 ? width << 1 : width);
+function turns(dots: bool, format: i32): bool {
+  return ASC_FEATURE_RELAXED_SIMD && format == Q8_0 && !dots;
+}
+
+/** Bytes of a row's quantised activations before its records. */
+// @ts-ignore: decorator
+@inline
+export function quantisedBytes(dots: bool, format: i32, width: i32): usize {
+  return <usize>(turns(dots, format) ? width << 1 : width);
 }
 
 /** Bytes that `activate` fills for one row, at most. */
@@ -31,20 +38,42 @@ export function activatedBytes(width: i32): usize {
 }
 
 /** Puts one row of `width` floats, `step` bytes apart, to `to`. `spare`: 4 * width bytes. */
-export function activate(format: i32, to: usize, from: usize, step: usize, width: i32, spare: usize): void {
+export function activate(dots: bool, format: i32, to: usize, from: usize, step: usize, width: i32, spare: usize): void {
   if (format >= Q8_0) {
     let x = from;
     if (step != 4) {
       gather(spare, from, step, width);
       x = spare;
     }
-    quantise(format, to, to + quantisedBytes(format, width), x, width);
+    const records = to + quantisedBytes(dots, format, width);
+    quantise(turns(dots, format), to, records, x, width);
+    if (dots && isJoined(format)) begin(records, format == Q8_0 ? 7 : format == Q4_0 ? 3 : 32, width);
     return;
   }
   gather(to, from, step, width);
   for (let i = width; i < ((width + 7) & -8); i++) store<f32>(to + (<usize>i << 2), 0);
   if (format == F16) scale(to, width, HALF_ROOT);
   else if (format == F8_E4M3) scale(to, width, BYTE_ROOT);
+}
+
+/** Whether weights of this format are multiplied by `dotJoined` where it may be (one.as.ts). */
+// @ts-ignore: decorator
+@inline
+export function isJoined(format: i32): bool {
+  return format == Q8_0 || format == Q4_0 || format == Q4_1;
+}
+
+/**
+ * Puts in place of the sums of halves what a block's sums begin with, and its own times d. Weights stand 2^shift above theirs, none
+ * where it is 32; sums above what rounds floats, as whose last digits they are counted.
+ */
+function begin(records: usize, shift: i32, n: i32): void {
+  const base = i32x4.extract_lane(rounding(), 0);
+  for (; n > 0; n -= 32, records += 16) {
+    const sum = load<i32>(records, 4);
+    store<i32>(records, shift == 32 ? base : base - (sum << shift), 8);
+    store<f32>(records, load<f32>(records) * <f32>sum, 12);
+  }
 }
 
 /** Copies numbers `step` bytes apart to where they lie side by side. */
@@ -62,7 +91,7 @@ function scale(x: usize, n: i32, by: f32): void {
  * Blocks of 32 as whole numbers of at most 127 in size, x = d q with d = max |x| / 127, rounded to nearest. Per block a record:
  * d, the sum of q, and those of its halves. A block with a NaN or an infinity has d = NaN and any q.
  */
-function quantise(format: i32, to: usize, records: usize, x: usize, n: i32): void {
+function quantise(turned: bool, to: usize, records: usize, x: usize, n: i32): void {
   for (; n > 0; n -= 32, x += 128, records += 16) {
     const amax = reach(x);
     const by = f32x4.splat(amax > 1e-30 ? 127 / amax : 0), round = rounding();
@@ -82,7 +111,7 @@ function quantise(format: i32, to: usize, records: usize, x: usize, n: i32): voi
     store<i32>(records, right, 12);
     const q0 = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a0, a1), i16x8.narrow_i32x4_s(a2, a3));
     const q1 = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(b0, b1), i16x8.narrow_i32x4_s(b2, b3));
-    if (ASC_FEATURE_RELAXED_SIMD && format == Q8_0) {
+    if (turned) {
       apart(to, q0);
       apart(to + 32, q1);
       to += 64;

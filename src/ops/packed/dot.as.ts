@@ -20,7 +20,7 @@ export function dot(format: i32, panel: usize, width: i32, x: usize): v128 {
 }
 
 function dotSigned(q: usize, width: i32, x: usize): v128 {
-  let record = x + quantisedBytes(Q8_0, width);
+  let record = x + quantisedBytes(false, Q8_0, width);
   const step: usize = ASC_FEATURE_RELAXED_SIMD ? 64 : 32;
   const mask = halfMask();
   const bias = halfBias();

@@ -1,10 +1,11 @@
 // Contractions of few rows of activations with a packed weight, which is read once for all of them.
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
-import { activate, activatedBytes, gather } from "./activate.as";
+import { activate, activatedBytes, gather, isJoined } from "./activate.as";
 import { dot } from "./dot.as";
-import { begin, changes, contractionOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
-import { ACTIVATED, STRIP } from "./size";
+import { begin, changes, contractionOf, dotsOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
+import { dotJoined } from "./one.as";
+import { ACTIVATED, STRIP, TOGETHER } from "./size";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
 
@@ -15,11 +16,16 @@ export function packedDots(args: usize, thread: i32): void {
     const one = contractionOf(t), group = groupOf(t), from = panelOf(t), panels = panelsOf(one);
     const format = whole(one, slot.FORMAT), width = whole(one, slot.COLUMNS), m = whole(one, slot.ROWS);
     const bytes = <usize>whole(one, slot.PANEL_BYTES), step = activatedBytes(width), inner = whole(one, slot.INNER);
-    if (changes(group)) activateRows(one, rowsAt(group), x);
+    const dots = dotsOf(one);
+    if (changes(group)) activateRows(dots, one, rowsAt(group), x);
     const to = min(from + whole(one, slot.RUN), panels);
     let panel = address(one, slot.WEIGHT) + <usize>(group * panels + from) * bytes;
     let c = address(one, slot.OUT) + <usize>group * stride(one, slot.OUT_GROUP);
     c += <usize>(from << 2) * stride(one, slot.OUT_ELEMENT);
+    if (dots && m == 1 && isJoined(format)) {
+      join(one, panel, bytes, from, to, x, c);
+      continue;
+    }
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
       for (let i = 0; i < m; i++) {
@@ -32,11 +38,24 @@ export function packedDots(args: usize, thread: i32): void {
   }
 }
 
-function activateRows(args: usize, a: usize, to: usize): void {
+/** Panels `from` to `to`, the first of which is at `panel`, times one row of activations; sums go to `c` on. */
+function join(args: usize, panel: usize, bytes: usize, from: i32, to: i32, x: usize, c: usize): void {
+  const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS), inner = whole(args, slot.INNER);
+  const step = stride(args, slot.OUT_ELEMENT), add = whole(args, slot.ADD), sums = x + ACTIVATED - 64;
+  for (let p = from; p < to; p += TOGETHER, panel += TOGETHER * bytes) {
+    // Panels that are not there are the last one again: nobody reads their sums.
+    const count = min(TOGETHER, to - p), last = <usize>(count - 1) * bytes;
+    dotJoined(format, panel, min(bytes, last), min(2 * bytes, last), last, width, x, sums);
+    for (let i = 0; i < count; i++, c += step << 2)
+      put(v128.load(sums + (<usize>i << 4)), c, step, min(4, inner - ((p + i) << 2)), add);
+  }
+}
+
+function activateRows(dots: bool, args: usize, a: usize, to: usize): void {
   const width = whole(args, slot.COLUMNS), step = activatedBytes(width);
   let x = to;
   for (let i = whole(args, slot.ROWS); i > 0; i--, x += step, a += stride(args, slot.X_ROW))
-    activate(whole(args, slot.FORMAT), x, a, stride(args, slot.X_ELEMENT), width, to + ACTIVATED);
+    activate(dots, whole(args, slot.FORMAT), x, a, stride(args, slot.X_ELEMENT), width, to + ACTIVATED);
 }
 
 /** The first `n` lanes, to numbers `step` bytes apart. */

@@ -27,6 +27,13 @@ function open(args: usize, from: i32): void {
   end = from + whole(args, slot.GROUPS) * each;
 }
 
+/** Whether bytes of all sizes are multiplied. */
+// @ts-ignore: decorator
+@inline
+export function dotsOf(args: usize): bool {
+  return ASC_FEATURE_RELAXED_SIMD && whole(args, slot.DOTS) != 0;
+}
+
 /** Panels of a group. */
 // @ts-ignore: decorator
 @inline

@@ -7,7 +7,7 @@ import { madd } from "../simd.as";
 import { gather } from "./activate.as";
 import { align, alignedBytes, alignNone, numberBytes } from "./align.as";
 import { put } from "./few.as";
-import { panelsOf, runsOf } from "./list.as";
+import { dotsOf, panelsOf, runsOf } from "./list.as";
 import { ACTIVATED, ALIGNED, MOST, TILE } from "./size";
 import * as slot from "./slot";
 import {
@@ -47,13 +47,6 @@ export function packedTiles(args: usize, thread: i32): void {
 const SUMS: usize = 128 * LANES;
 const BLOCK: usize = SUMS + MOST * LANES;
 const LOWER: usize = BLOCK + MOST * LANES;
-
-/** Whether bytes of all sizes are multiplied. */
-// @ts-ignore: decorator
-@inline
-function dotsOf(args: usize): bool {
-  return ASC_FEATURE_RELAXED_SIMD && whole(args, slot.DOTS) != 0;
-}
 
 /** `m` rows of activations from `row` on. */
 function alignRows(args: usize, group: i32, row: i32, m: i32, to: usize, spare: usize): void {

@@ -183,9 +183,9 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   const width = 4 * (geometry.columns + 8);
   const rounds = exact && codeOf(format) >= Q8_0;
   const few = across && !careful && !rounds && width <= SPARE;
+  // Panels that are multiplied together belong to one piece.
+  if (few && codeOf(format) >= Q8_0) args[slot.RUN] = Math.ceil(run / TOGETHER) * TOGETHER;
   if (few && codeOf(format) >= Q8_0 && m.size > 1) {
-    // Panels that are one tile belong to one piece.
-    args[slot.RUN] = Math.ceil(run / TOGETHER) * TOGETHER;
     args[slot.STRIP] = roundedStrip(m.size, geometry.columns);
     return { kernel: "packedTiles", ...launch };
   }
