@@ -120,26 +120,26 @@ export async function load(given: string | File | Files, options: LoadOptions = 
     const context = typeof positions === "number" && positions > 0 ? positions : undefined;
     const end = new Set(ends.filter((id) => id < model.vocabulary));
     await ready;
+    const bytes = [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before);
     const speaker = { model, weights, tokenizer, end, context, machine };
-    return {
-      path,
-      device,
-      config,
-      ...speaker,
-      bytes: [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before),
-      template: beside.template,
-      tokens: beside.tokens,
-      sampling: beside.sampling,
-      session: (wanted) => openSession(speaker, wanted),
-      resume: (file, wanted) => resumeSession(speaker, file, wanted),
-      close() {
-        beside.template?.close();
-        for (const t of weights.values()) t.free();
-        for (const other of own ? [device, ...more] : more) other.close();
-      },
-    };
+    const { template, tokens, sampling } = beside;
+    return loadedModel({ path, device, config, ...speaker, bytes, template, tokens, sampling }, own ? [device, ...more] : more);
   } catch (error) {
     if (own) device.close();
     throw error;
   }
+}
+
+/** What `load` gives. Made apart from it: what reads a model would be held as long as a function that was made beside it. */
+function loadedModel(parts: Omit<LoadedModel, "session" | "resume" | "close">, devices: readonly Device[]): LoadedModel {
+  return {
+    ...parts,
+    session: (wanted) => openSession(parts, wanted),
+    resume: (file, wanted) => resumeSession(parts, file, wanted),
+    close() {
+      parts.template?.close();
+      for (const t of parts.weights.values()) t.free();
+      for (const device of devices) device.close();
+    },
+  };
 }

@@ -1,7 +1,7 @@
 import { DeviceError, FormatError } from "../tensor/error.ts";
 import { Worker } from "../tensor/node.ts";
 import { writeExact } from "./jinja/exact.ts";
-import { type Job, type Outcome, renderer } from "./job.ts";
+import type { Job, Outcome } from "./job.ts";
 import { awaitMessage, startBounded } from "./thread.ts";
 
 /** One message of a conversation. */
@@ -159,8 +159,9 @@ interface Thread {
 }
 
 async function openThread(seconds: number): Promise<Thread> {
-  // A page runs a model in a worker of its own, which is ended where it does not answer.
+  // A page runs a model in a worker of its own, which is ended where it does not answer. Elsewhere only the thread knows the language.
   if (!Worker) {
+    const { renderer } = await import("./job.ts");
     const render = renderer();
     return { ended: new Promise(() => {}), run: async (job) => render(job), stop() {} };
   }
