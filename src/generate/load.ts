@@ -123,7 +123,10 @@ export async function load(given: string | File | Files, options: LoadOptions = 
     const bytes = [device, ...more].reduce((sum, { liveBytes }) => sum + liveBytes, -before);
     const speaker = { model, weights, tokenizer, end, context, machine };
     const { template, tokens, sampling } = beside;
-    return loadedModel({ path, device, config, ...speaker, bytes, template, tokens, sampling }, own ? [device, ...more] : more);
+    return loadedModel(
+      { path, device, config, ...speaker, bytes, template, tokens, sampling },
+      own ? [device, ...more] : more,
+    );
   } catch (error) {
     if (own) device.close();
     throw error;
@@ -131,7 +134,10 @@ export async function load(given: string | File | Files, options: LoadOptions = 
 }
 
 /** What `load` gives. Made apart from it: what reads a model would be held as long as a function that was made beside it. */
-function loadedModel(parts: Omit<LoadedModel, "session" | "resume" | "close">, devices: readonly Device[]): LoadedModel {
+function loadedModel(
+  parts: Omit<LoadedModel, "session" | "resume" | "close">,
+  devices: readonly Device[],
+): LoadedModel {
   return {
     ...parts,
     session: (wanted) => openSession(parts, wanted),

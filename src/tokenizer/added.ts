@@ -29,12 +29,14 @@ export function numberAdded(
   return made;
 }
 
-const word = new RegExp(`^${rustWord}$`, "v");
+/** Made when it is first asked for, with Unicode's tables for it. */
+let word: RegExp | undefined;
 const space = new RegExp(`^${white}$`, "v");
 
 /** Whether the character that ends before `at`, or begins there, is one of a word. */
 const isWord = (text: string, at: number, side: "before" | "after") => {
   const from = side === "after" ? at : at - (/[\udc00-\udfff]/.test(text[at - 1]!) ? 2 : 1);
+  word ??= new RegExp(`^${rustWord}$`, "v");
   return word.test(String.fromCodePoint(text.codePointAt(from)!));
 };
 

@@ -48,6 +48,8 @@ export function readCharsmap(base64: string): ((text: string) => string) | undef
     known.set(character, made);
     return made;
   };
+  // Made for a tokenizer that has a table: what finds graphemes holds 2 MiB.
+  const graphemes = new Intl.Segmenter("und", { granularity: "grapheme" });
   return (text) => {
     let made = "";
     for (const [i, part] of text.split(plain).entries()) {
@@ -68,5 +70,3 @@ export function readCharsmap(base64: string): ((text: string) => string) | undef
 const plain = /((?<=[\p{ASCII}--\r])[\p{ASCII}--\r]+(?=\p{ASCII}))/v;
 
 const offset = (unit: number) => (unit >>> 10) << ((unit & 0x200) >>> 6);
-
-const graphemes = new Intl.Segmenter("und", { granularity: "grapheme" });

@@ -24,7 +24,7 @@ export interface PreTokenize {
   write(piece: string): string;
 }
 
-const gpt2 = regexOf("'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+");
+const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 function regexOf(source: string): RegExp {
   const made = translateRegex(source);
@@ -32,11 +32,8 @@ function regexOf(source: string): RegExp {
   return made.regex;
 }
 
+/** Made where a tokenizer asks: tables of Unicode for the classes of all kinds would be held by every one, 1 MiB. */
 const classRegex = (set: string) => new RegExp(set, "gv");
-const signs = classRegex(punctuation);
-const digits = classRegex(numeric);
-const whites = classRegex(white);
-const words = classRegex(`${rustWord}+|[^${rustWord}${white}]+`);
 
 /** The parts of a text by a pattern: [from, to, matched], without gaps. */
 type Span = [from: number, to: number, matched: boolean];
@@ -103,7 +100,7 @@ function stepsOf(file: string, part: PreTokenizer, at: string): Step[] {
     case "Sequence":
       return part.pretokenizers.flatMap((step, i) => stepsOf(file, step, `${at}.pretokenizers.${i}`));
     case "ByteLevel": {
-      const cut = part.use_regex ? cutBy(gpt2, "Isolated") : undefined;
+      const cut = part.use_regex ? cutBy(regexOf(gpt2), "Isolated") : undefined;
       const spaced = ({ text }: Normal) => (text.startsWith(" ") ? text : ` ${text}`);
       const begin = part.add_prefix_space ? after(spaced, cut) : cut;
       return [...(begin ? [begin] : []), { write: bytesAsCharacters }];
@@ -120,15 +117,15 @@ function stepsOf(file: string, part: PreTokenizer, at: string): Step[] {
     case "Split":
       return [cutBy(buildPattern(file, `${at}.pattern`, part.pattern), part.behavior, part.invert)];
     case "Punctuation":
-      return [cutBy(signs, part.behavior)];
+      return [cutBy(classRegex(punctuation), part.behavior)];
     case "Digits":
-      return [cutBy(digits, part.individual_digits ? "Isolated" : "Contiguous")];
+      return [cutBy(classRegex(numeric), part.individual_digits ? "Isolated" : "Contiguous")];
     case "Whitespace":
-      return [cutBy(words, "Removed", true)];
+      return [cutBy(classRegex(`${rustWord}+|[^${rustWord}${white}]+`), "Removed", true)];
     case "WhitespaceSplit":
-      return [cutBy(whites, "Removed")];
+      return [cutBy(classRegex(white), "Removed")];
     case "BertPreTokenizer":
-      return [cutBy(whites, "Removed"), cutBy(signs, "Isolated")];
+      return [cutBy(classRegex(white), "Removed"), cutBy(classRegex(punctuation), "Isolated")];
     case "CharDelimiterSplit":
       return [cutBy(literalRegex(part.delimiter), "Removed")];
     case "FixedLength":

@@ -40,10 +40,13 @@ const change =
   (make: (text: string) => string): Normalize =>
   ({ text, lead }) => ({ text: make(text), lead: lead && make(text.slice(0, lead)).length });
 
-/** What takes characters of a class away. */
+/** What takes characters of a class away. The class is made when it is first asked for, with Unicode's tables for it. */
 function drop(set: string): Normalize {
-  const all = new RegExp(set, "gv");
-  return change((text) => text.replace(all, ""));
+  let all: RegExp | undefined;
+  return change((text) => {
+    all ??= new RegExp(set, "gv");
+    return text.replace(all, "");
+  });
 }
 
 /** Small letters one by one: a sigma at the end of a word is one as elsewhere. */
@@ -51,9 +54,6 @@ const lower = change((text) => text.replaceAll("\u03a3", "\u03c3").toLowerCase()
 
 const han =
   "[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]";
-const spaced = new RegExp(han, "gv");
-const whites = new RegExp(white, "gv");
-const leading = new RegExp(`^${white}+`, "v");
 
 /** Without whitespace at the end, in steps that do not grow with the whitespace before. */
 function trimEnd(text: string): string {
@@ -91,6 +91,7 @@ export function buildNormalizer(file: string, part: Normalizer, at = "normalizer
     case "BertNormalizer": {
       const { clean_text, handle_chinese_chars, strip_accents, lowercase } = part;
       const steps: Normalize[] = [];
+      const [whites, spaced] = [new RegExp(white, "gv"), new RegExp(han, "gv")];
       if (clean_text)
         steps.push(
           drop(controls),
@@ -101,12 +102,14 @@ export function buildNormalizer(file: string, part: Normalizer, at = "normalizer
       if (lowercase) steps.push(lower);
       return chain(steps);
     }
-    case "Strip":
+    case "Strip": {
+      const leading = new RegExp(`^${white}+`, "v");
       return ({ text, lead }) => {
         const from = part.strip_left ? (leading.exec(text)?.[0].length ?? 0) : 0;
         const left = text.slice(from);
         return { text: part.strip_right ? trimEnd(left) : left, lead: Math.max(0, lead - from) };
       };
+    }
     case "Precompiled": {
       const replace = readCharsmap(part.precompiled_charsmap);
       if (replace) return change(replace);
