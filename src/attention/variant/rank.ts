@@ -112,13 +112,20 @@ export function splitProducts<const F extends readonly Factor<Tensor | undefined
     ...factors,
   );
   const made = others as Results<F>;
+  // Norms of many rows are large, and these are needed no more.
+  if (x instanceof Normed) x.forget();
   if (plain) return [{ qn: plain, qr: turned, qi: index }, ...made];
+  const normed = queryLatent(p, x, z, [latent]);
   const [qn, qr, qi] = products(
-    queryLatent(p, x, z, [latent]),
+    normed,
     ["t q, q h n -> t h n", p.wUQ, p.bUQ],
     ["t q, q h r -> t h r", p.wQR, p.bQR],
     ["t q, q j i -> t j i", p.wQI],
   );
+  if (normed instanceof Normed) {
+    normed.forget();
+    normed.x.free();
+  }
   return [{ qn, qr, qi }, ...made];
 }
 

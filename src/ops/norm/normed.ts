@@ -31,6 +31,11 @@ export class Normed extends Tensor {
     return this.#made !== undefined && !this.#made.freed;
   }
 
+  /** Lets go of the memory that it lies in, if any: who looks at it again has it worked out anew. */
+  forget(): void {
+    if (this.made) this.#made!.free();
+  }
+
   override get block() {
     if (this.x.freed) throw new DeviceError(`internal: the norm of [${this.shape}] used after that was freed`);
     if (!this.made) this.#made = rmsNorm(this.x, this.gain, this.eps);
