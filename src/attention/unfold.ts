@@ -10,6 +10,9 @@ import { type At, type Cost, cacheOf, type Parts, present, type Sizes, shapeOf, 
 /** Cached tokens that are unfolded at a time: enough that their contraction runs at full speed, whatever the context. */
 export const PIECE = 1024;
 
+/** Of those that are kept, how many are unfolded at a time: what is not yet where it is kept is held twice. */
+const FEW = 64;
+
 /** What a form runs on: parameters, queries and all cached parts, and how. */
 export interface Running {
   readonly p: Parts;
@@ -46,13 +49,14 @@ export class Unfolded {
   /** What the first `end` tokens unfold to, of which `cached` gives rows as they are cached. */
   extend(p: Parts, cached: (from: number, to: number) => Parts, end: number): Parts {
     const from = this.#length;
-    if (end > from) {
-      this.#length = end;
+    for (let at = from; at < end; at += FEW) {
+      const to = Math.min(at + FEW, end);
       scope(this.#device, () => {
-        for (const [name, rows] of Object.entries(this.#variant.unfold!(p, cached(from, end), this.#sizes)))
-          copy(rows as Tensor, this.#parts[name]!.rows(from, end));
+        for (const [name, rows] of Object.entries(this.#variant.unfold!(p, cached(at, to), this.#sizes)))
+          copy(rows as Tensor, this.#parts[name]!.rows(at, to));
       });
     }
+    this.#length = Math.max(from, end);
     return Object.fromEntries(Object.entries(this.#parts).map(([name, all]) => [name, all.rows(0, end)]));
   }
 }

@@ -22,9 +22,10 @@ interface Gap {
 }
 
 /**
- * Hands out aligned stretches of a wasm memory from `start` on: best fit, neighbours merged when given back, memory grown
- * when nothing fits. Best fit keeps the large gaps that the next training step asks for again. Small blocks wait for the next
- * request of their size, since decoding asks for the same ones at every layer; they join the gaps before the memory grows.
+ * Hands out aligned stretches of a wasm memory from `start` on: best fit, neighbours merged when given back, and what nobody had
+ * before, which the machine has yet to back with memory, where nothing fits. Best fit keeps the large gaps that the next training
+ * step asks for again. Small blocks wait for the next request of their size, since decoding asks for the same ones at every layer;
+ * they join the gaps before anything new is taken.
  */
 export class Heap {
   readonly memory: WebAssembly.Memory;
@@ -36,6 +37,7 @@ export class Heap {
   readonly #kept = new Map<number, number[]>();
   #keptBytes = 0;
   readonly #start: number;
+  /** Where the memory ends, and what was ever handed out: gaps lie before the latter. */
   #end: number;
   #last: number;
 
@@ -44,7 +46,6 @@ export class Heap {
     this.#start = start;
     this.#end = memory.buffer.byteLength;
     this.#last = start;
-    if (start < this.#end) this.#insert({ start, size: this.#end - start });
   }
 
   /** Address of `bytes` bytes, contents undefined. Throws DeviceError where the memory is full. */
@@ -60,14 +61,10 @@ export class Heap {
       this.#joinKept();
       at = this.#firstAtLeast(size);
     }
-    if (at === this.#gaps.length) {
-      this.#grow(size);
-      at = this.#firstAtLeast(size);
-    }
+    if (at === this.#gaps.length) return this.#extend(size);
     const gap = this.#gaps[at]!;
     this.#remove(at);
     if (gap.size > size) this.#insert({ start: gap.start + size, size: gap.size - size });
-    this.#last = Math.max(this.#last, gap.start + size);
     return gap.start;
   }
 
@@ -112,14 +109,23 @@ export class Heap {
     return this.#last - this.#start;
   }
 
-  /** Bytes that nothing holds: all gaps, and what the memory can still grow by. */
+  /** Bytes that nothing holds: all gaps, and what was never handed out, memory that is yet to be grown included. */
   get free(): number {
-    return this.#gaps.reduce((sum, { size }) => sum + size, 65536 * PAGE - this.#end + this.#keptBytes);
+    return this.#gaps.reduce((sum, { size }) => sum + size, 65536 * PAGE - this.#last + this.#keptBytes);
   }
 
-  #grow(size: number): void {
-    const last = this.#byEnd.get(this.#end);
-    const missing = size - (last?.size ?? 0);
+  /** Address of `size` bytes that reach beyond all that was handed out before; the gap at its end is a part of them. */
+  #extend(size: number): number {
+    const before = this.#byEnd.get(this.#last);
+    const start = before?.start ?? this.#last;
+    if (start + size > this.#end) this.#grow(start + size - this.#end, size);
+    if (before) this.#remove(this.#indexOf(before));
+    this.#last = start + size;
+    return start;
+  }
+
+  /** Grows the memory by `missing` bytes at least, for a request of `size`. */
+  #grow(missing: number, size: number): void {
     // A sixteenth more than asked, so that many small requests do not each grow the memory.
     const most = 65536 - this.#end / PAGE;
     const needed = Math.ceil(missing / PAGE);
@@ -134,10 +140,7 @@ export class Heap {
           "use a smaller batch, context or model, or free tensors",
       );
     }
-    const start = last?.start ?? this.#end;
-    if (last) this.#remove(this.#indexOf(last));
     this.#end += pages * PAGE;
-    this.#insert({ start, size: this.#end - start });
   }
 
   #insert(gap: Gap): void {

@@ -10,8 +10,8 @@ import type { Stored } from "../wasm.ts";
 
 // Contractions with a packed weight that no kernel reads packed: it is unpacked piece by piece.
 
-/** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 1 MiB. */
-const SLAB = 1 << 18;
+/** Float32 numbers that a weight is unpacked to at a time where no kernel reads it packed: 512 KiB. */
+const SLAB = 1 << 17;
 
 /** Panels that are unpacked at once, and the plan over them. Offsets in elements. */
 export interface Slab {
