@@ -7,19 +7,21 @@ import { runInNewContext } from "node:vm";
 
 const at = (path) => new URL(`../${path}`, import.meta.url);
 
-// Each thread of V8's compilers has a heap of glibc's own, which keeps what they free, 4 MiB. What makes it give that back must be
-// said before a process starts: so one that is asked for a large model, by a file, starts anew in its own place.
-const large = (path) => {
+// Each thread of V8's compilers has a heap of glibc's own, which keeps what they free, 4 MiB; and the middle one of three compilers,
+// which a large model does not need, brings 1.5 MiB of Node's program. Both must be said before a process starts: so one that is to
+// run a large model, by a file, starts anew in its own place.
+const isLarge = (path) => {
   try {
     return statSync(path).size > 2 ** 26;
   } catch {
     return false;
   }
 };
-if (process.platform === "linux" && process.env.MALLOC_ARENA_MAX === undefined && process.argv.slice(3).some(large)) {
+const [, , command, ...rest] = process.argv;
+if (process.platform === "linux" && process.env.MALLOC_ARENA_MAX === undefined && /^(run|chat)$/.test(command)) {
   const said = { MALLOC_ARENA_MAX: "1", MALLOC_MMAP_THRESHOLD_: "131072", MALLOC_TRIM_THRESHOLD_: "131072" };
-  const args = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  process.execve?.(process.execPath, args, { ...process.env, ...said });
+  const args = [process.execPath, "--no-maglev", ...process.execArgv, ...process.argv.slice(1)];
+  if (rest.some(isLarge)) process.execve?.(process.execPath, args, { ...process.env, ...said });
 }
 
 // Modules as Node has read them once, their types stripped: reading them again takes a second and 40 MiB, here and in each

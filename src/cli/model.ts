@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { PREFILL_CHUNK } from "../cost/host.ts";
 import type { DeviceName } from "../device/open.ts";
@@ -84,8 +85,12 @@ export async function loadWatched(path: string, options: ModelOptions, signal: A
   } finally {
     await display.finish();
   }
-  // What reading a file has left behind would stay beside all that comes.
-  globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  // What reading a file has left behind would stay beside all that comes, as would the code that read it.
+  if (globalThis.gc) {
+    setFlagsFromString("--stress-flush-code");
+    globalThis.gc({ type: "major", execution: "sync", flavor: "last-resort" });
+    setFlagsFromString("--no-stress-flush-code");
+  }
   const forms = formsOf(loaded.model);
   if (form && !forms.includes(form)) {
     loaded.close();
