@@ -7,7 +7,7 @@ import type { Line, Plan, Table } from "./section.ts";
 /** Types of the file's matrices, and tokens of a prompt. */
 const { MEMORY_TYPES = "Q8_0,Q4_0,F16", MEMORY_PROMPTS = "3,512", MEMORY_SIZE = "450m" } = process.env;
 
-/** The least share of the file in the process that is asked for, of Q8_0 and a short prompt: 1 / 1.25. */
+/** The least share of the file in the process that is asked for, of Q8_0: 1 / 1.25. */
 const ASKED = 0.8;
 
 /** Bytes of a model's file by the most that the process running it ever held beside its cache. */
@@ -31,7 +31,7 @@ export async function memory({ folder, base, threads, report }: Plan): Promise<T
         const held = bytes.peak - bytes.cache;
         const share = size / held;
         report(`${type}, ${tokens} tokens, ${engine}: ${(1 / share).toFixed(3)} times the file`);
-        const target = type === "Q8_0" && tokens < 16 ? ASKED : undefined;
+        const target = type === "Q8_0" ? ASKED : undefined;
         const mebibytes = held / 2 ** 20;
         lines.push({
           engine,

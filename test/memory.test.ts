@@ -1,3 +1,8 @@
+import { spawnSync } from "node:child_process";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { storySource } from "../src/data/story.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
@@ -46,11 +51,13 @@ test("a wide feed-forward half takes a long input a few rows at a time", () => {
 });
 
 test("attention that unfolds a long input holds keys, values and hidden states of all rows, and all else of a few", () => {
-  const [short, long] = [512, 1024].map((tokens) => activations("MLA", sizes, tokens));
-  const { attention } = buildModel("MLA", sizes).layers[0]!;
-  const { h, n, v, r } = attention.sizes;
-  // Of each token more: its hidden state, what it unfolds to, and the cosines and sines of its position.
-  expect(long! - short!).toBe(512 * 4 * (sizes.width + h * (n + v) + r + r));
+  const { heads, width } = { heads: 16, width: 256 };
+  const long = activations("MLA", { ...sizes, heads, width }, 1024);
+  const { h, n, v, r, c } = buildModel("MLA", { ...sizes, heads, width }).layers[0]!.attention.sizes;
+  // Of each token: its hidden state, what it unfolds to, and the cosines and sines of its position.
+  const each = 4 * (width + h * (n + v) + r + r);
+  // Of the 256 at work their entries, queries and outputs; no more is unfolded on the way to where it is kept.
+  expect(long).toBe(1024 * each + 256 * 4 * (c + r + h * (n + r) + h * v));
 });
 
 /**
@@ -94,5 +101,24 @@ test.each([
     const { alive, reached } = await trainingBytes(pattern, kind, width, rows, length);
     expect(reached).toBeGreaterThan(alive);
     expect(reached / alive).toBeLessThanOrEqual(1.3);
+  },
+);
+
+test.runIf(process.platform === "linux")(
+  "what is to run a large file starts anew, once, with memory given back",
+  () => {
+    const file = join(tmpdir(), `biform-large-${process.pid}.gguf`);
+    const said = "process.stderr.write(`[${process.env.MALLOC_ARENA_MAX} ${process.execArgv}]`)";
+    const env = { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(said)}` };
+    const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
+    const run = () => spawnSync(process.execPath, [bin, "run", "--tokens", "1", file], { env }).stderr.toString();
+    try {
+      writeFileSync(file, "");
+      expect(run()).toMatch(/^\[undefined \][^[]*expected/);
+      truncateSync(file, 2 ** 26 + 1);
+      expect(run()).toMatch(/^\[undefined \]\[1 --no-maglev\][^[]*expected the letters GGUF/);
+    } finally {
+      rmSync(file);
+    }
   },
 );
