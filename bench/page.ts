@@ -117,8 +117,13 @@ function opened(events: readonly TraceEvent[], late: number): Opening {
     ({ name, args }) => name === "navigationStart" && args.data?.documentLoaderURL?.startsWith(server.url),
   )!;
   const own = events.filter(({ pid, ts }) => pid === navigation.pid && ts >= navigation.ts);
-  const commit = own.find(({ name }) => name === "DocumentLoader::CreateParserPostCommit")!;
   const paint = own.find(({ name }) => name === "firstContentfulPaint")!;
+  // The last before the paint: a new process has committed an empty document before, sometimes after the navigation began.
+  const commit = own
+    .filter(
+      ({ name, ts, dur }) => name === "DocumentLoader::CreateParserPostCommit" && dur !== undefined && ts < paint.ts,
+    )
+    .reduce((last, one) => (one.ts > last.ts ? one : last));
   const tasks = own.filter(({ name, tid }) => name === "RunTask" && tid === paint.tid);
   const before = tasks.filter(({ ts }) => ts > commit.ts && ts < paint.ts);
   const after = tasks.filter(({ ts }) => ts > paint.ts);
