@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { gpuVariables } from "./scripts/gpu.ts";
+import { long } from "./test/extent.ts";
 
 // The processes of tests inherit these, and their threads: modules as Node has read them once, as bin/start.js has it.
 const cache = fileURLToPath(new URL("node_modules/.cache/biform", import.meta.url));
@@ -30,6 +31,8 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+const patience = (long ? 600 : 30) * 60_000;
+
 const alone = apart.map((name) => `test/${name}.test.ts`);
 /** What opens a GPU shares processes with nothing else, since its driver stays in them. */
 const gpu = ["test/**/*gpu*.test.ts"];
@@ -47,9 +50,9 @@ export default defineConfig({
     pool: "forks",
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
-    // No test is about time: these end what hangs, on machines of any speed.
-    testTimeout: 30 * 60_000,
-    hookTimeout: 30 * 60_000,
+    // No test is about time: these end what hangs, on machines of any speed. Long ones try twenty times as many cases.
+    testTimeout: patience,
+    hookTimeout: patience,
     projects: [
       { extends: true, test: { name: "apart", include: alone } },
       { extends: true, test: { name: "gpu", include: gpu, isolate: false } },
