@@ -1,5 +1,5 @@
 // Activations as the dot products over packed weights want them.
-import { F16, F8_E4M3, Q4_0, Q4_1, Q8_0 } from "../../tensor/format";
+import { F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
 import { BYTE_ROOT, HALF_ROOT } from "./half.as";
 
 // 1.5 2^23, in memory since V8 builds a constant of four lanes anew at each use.
@@ -60,7 +60,7 @@ export function activate(dots: bool, format: i32, to: usize, from: usize, step: 
 // @ts-ignore: decorator
 @inline
 export function isJoined(format: i32): bool {
-  return format == Q8_0 || format == Q4_0 || format == Q4_1;
+  return format == Q8_0 || format == Q4_0 || format == Q4_1 || format == Q4_K;
 }
 
 /**

@@ -41,7 +41,7 @@ export function packedDots(args: usize, thread: i32): void {
 /** Panels `from` to `to`, the first of which is at `panel`, times one row of activations; sums go to `c` on. */
 function join(args: usize, panel: usize, bytes: usize, from: i32, to: i32, x: usize, c: usize): void {
   const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS), inner = whole(args, slot.INNER);
-  const step = stride(args, slot.OUT_ELEMENT), add = whole(args, slot.ADD), sums = x + ACTIVATED - 64;
+  const step = stride(args, slot.OUT_ELEMENT), add = whole(args, slot.ADD), sums = x + ACTIVATED - 192;
   for (let p = from; p < to; p += TOGETHER, panel += TOGETHER * bytes) {
     // Panels that are not there are the last one again: nobody reads their sums.
     const count = min(TOGETHER, to - p), last = <usize>(count - 1) * bytes;
