@@ -5,7 +5,7 @@ import { interleave } from "./rounds.ts";
 import { type Line, type Plan, ratio, type Table } from "./section.ts";
 
 const one = { batch: 1, queries: 1, heads: 16 };
-const cases: readonly AttentionCase[] = [
+export const cases: readonly AttentionCase[] = [
   {
     ...one,
     name: "MHA, 4096, 16 x 128",

@@ -30,8 +30,8 @@ export type ManyRequest =
   | { op: "many"; requests: number; shared: number; own: number; tokens: number }
   | { op: "stall"; requests: number; own: number; tokens: number; long: number };
 
-/** What the section `busy` measures: a unit is a training step, a token, or a prompt. */
-export type Work = "training" | "decoding" | "prefill";
+/** What `busy` and `older` measure: a unit is a training step (of a hybrid, or in float64), a token, a prompt, or a product. */
+export type Work = "training" | "decoding" | "prefill" | "packed" | "family" | "reference";
 
 /** Sizes of one causal `attend` call; the last query stands at the last key. `groups` of 1: all heads share the key. */
 export interface AttentionCase {

@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|webgpu|all]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
  *     [--work training,decoding,prefill]
  */
@@ -18,6 +18,7 @@ import { llama } from "./llama.ts";
 import { disturbance, machine, ticks } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { writeModel } from "./model.ts";
+import { older } from "./older.ts";
 import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
 import { serve } from "./serve.ts";
@@ -34,6 +35,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   train,
   busy,
   memory,
+  older,
   llama,
   serve,
   transformers,
@@ -67,7 +69,7 @@ if (
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
   );
   process.exit(2);
 }
