@@ -3,6 +3,7 @@ import { expandedCache } from "../../src/attention/unfold.ts";
 import { variants } from "../../src/attention/variants.ts";
 import { WasmDevice } from "../../src/device/wasm.ts";
 import { PAGE } from "../../src/tensor/page.ts";
+import { long } from "../extent.ts";
 import { declaredIsHeld } from "./account.ts";
 import { agrees, givesBack, repeats } from "./agreement.ts";
 import { branches } from "./branching.ts";
@@ -25,16 +26,23 @@ afterAll(() => {
   two.close();
 });
 
+/** Bounds and gradients of the reference take most of the time. */
+const many = long ? 200 : 120;
+
 const all = [...variants, ...variants.flatMap((variant) => expandedCache(variant) ?? [])];
 describe.each(all.map((variant) => [variant.name, variant] as const))("%s on wasm", (_name, variant) => {
   test("agrees with the reference, output and gradients, in every form", () =>
-    holds(cases(variant, 9), async (drawn) => {
-      const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);
-      return agrees(`${variant.name} ${form}`, layerProgram(variant, drawn, form), two);
-    }));
+    holds(
+      cases(variant, 9),
+      async (drawn) => {
+        const form = formName(variant, drawn.sizes, drawn.chunks[0]!.form);
+        return agrees(`${variant.name} ${form}`, layerProgram(variant, drawn, form), two);
+      },
+      many,
+    ));
 
   test("its forms are the same function within the bound of rounding", () =>
-    holds(cases(variant), (drawn) => formsAgree(variant, drawn, two)));
+    holds(cases(variant), (drawn) => formsAgree(variant, drawn, two), many));
 
   test("a step continues a prefill, for every split and in every form", () =>
     holds(cases(variant), (drawn) => continues(variant, drawn, two)));
