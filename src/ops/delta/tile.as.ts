@@ -19,9 +19,9 @@ export function product(
 }
 
 function six(k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32): void {
-  tile6(k, a, am, ak, 0, b, bk, c, cm, add);
+  tile6(k, a, am, ak, false, 0, b, bk, c, cm, add);
 }
 
 function four(k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32): void {
-  tile4(k, a, am, ak, 0, b, bk, c, cm, add);
+  tile4(k, a, am, ak, false, 0, b, bk, c, cm, add);
 }

@@ -18,8 +18,8 @@ export const COLUMNS: i32 = WIDE ? WIDE_COLUMNS : PLAIN_COLUMNS;
  * its columns side by side.
  */
 export function tile(k: i32, a: usize, b: usize, c: usize, row: usize, add: i32): void {
-  if (ROWS == 6) tile6(k, a, 4, 24, 0, b, COLUMNS << 2, c, row, add);
-  else tile4(k, a, 4, 16, 0, b, COLUMNS << 2, c, row, add);
+  if (ROWS == 6) tile6(k, a, 4, 24, false, 0, b, COLUMNS << 2, c, row, add);
+  else tile4(k, a, 4, 16, false, 0, b, COLUMNS << 2, c, row, add);
 }
 
 // @ts-ignore: decorator
@@ -39,12 +39,13 @@ export function put(c: usize, add: i32, x0: v128, x1: v128, x2: v128, x3: v128):
 
 /**
  * C[6, COLUMNS] = (or += if `add`) A[6, k] B[k, COLUMNS]: rows of A lie `am` bytes apart and its k `ak`, rows of B `bk`, of C `cm`,
- * columns side by side. `most`, unless 0, is the last row of A that there is: it is taken again for those beyond.
+ * columns side by side. Where rows of A are `apart`, `most` is the last that there is: it is taken again for those beyond. Callers say
+ * `apart` as a constant: a condition in this loop that is known as late as `most` cost attention a fifth of its speed (LOG.md).
  */
 // @ts-ignore: decorator
 @inline
 export function tile6(
-  k: i32, a: usize, am: usize, ak: usize, most: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,
+  k: i32, a: usize, am: usize, ak: usize, apart: bool, most: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,
 ): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0), c03 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0), c12 = f32x4.splat(0), c13 = f32x4.splat(0);
@@ -52,11 +53,11 @@ export function tile6(
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0), c32 = f32x4.splat(0), c33 = f32x4.splat(0);
   let c40 = f32x4.splat(0), c41 = f32x4.splat(0), c42 = f32x4.splat(0), c43 = f32x4.splat(0);
   let c50 = f32x4.splat(0), c51 = f32x4.splat(0), c52 = f32x4.splat(0), c53 = f32x4.splat(0);
-  let a1 = most ? min(a + am, most) : 0;
-  let a2 = most ? min(a + 2 * am, most) : 0;
-  let a3 = most ? min(a + 3 * am, most) : 0;
-  let a4 = most ? min(a + 4 * am, most) : 0;
-  let a5 = most ? min(a + 5 * am, most) : 0;
+  let a1 = apart ? min(a + am, most) : 0;
+  let a2 = apart ? min(a + 2 * am, most) : 0;
+  let a3 = apart ? min(a + 3 * am, most) : 0;
+  let a4 = apart ? min(a + 4 * am, most) : 0;
+  let a5 = apart ? min(a + 5 * am, most) : 0;
   const end = b + <usize>k * bk;
   while (b < end) {
     const b0 = v128.load(b);
@@ -69,42 +70,42 @@ export function tile6(
     c01 = madd(x, b1, c01);
     if (WIDE) c02 = madd(x, b2, c02);
     if (WIDE) c03 = madd(x, b3, c03);
-    at = most ? a1 : at + am;
+    at = apart ? a1 : at + am;
     x = v128.load_splat<f32>(at);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
     if (WIDE) c12 = madd(x, b2, c12);
     if (WIDE) c13 = madd(x, b3, c13);
-    at = most ? a2 : at + am;
+    at = apart ? a2 : at + am;
     x = v128.load_splat<f32>(at);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
     if (WIDE) c22 = madd(x, b2, c22);
     if (WIDE) c23 = madd(x, b3, c23);
-    at = most ? a3 : at + am;
+    at = apart ? a3 : at + am;
     x = v128.load_splat<f32>(at);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
     if (WIDE) c32 = madd(x, b2, c32);
     if (WIDE) c33 = madd(x, b3, c33);
-    at = most ? a4 : at + am;
+    at = apart ? a4 : at + am;
     x = v128.load_splat<f32>(at);
     c40 = madd(x, b0, c40);
     c41 = madd(x, b1, c41);
     if (WIDE) c42 = madd(x, b2, c42);
     if (WIDE) c43 = madd(x, b3, c43);
-    at = most ? a5 : at + am;
+    at = apart ? a5 : at + am;
     x = v128.load_splat<f32>(at);
     c50 = madd(x, b0, c50);
     c51 = madd(x, b1, c51);
     if (WIDE) c52 = madd(x, b2, c52);
     if (WIDE) c53 = madd(x, b3, c53);
     a += ak;
-    if (most) a1 += ak;
-    if (most) a2 += ak;
-    if (most) a3 += ak;
-    if (most) a4 += ak;
-    if (most) a5 += ak;
+    if (apart) a1 += ak;
+    if (apart) a2 += ak;
+    if (apart) a3 += ak;
+    if (apart) a4 += ak;
+    if (apart) a5 += ak;
     b += bk;
   }
   put(c, add, c00, c01, c02, c03);
@@ -124,15 +125,15 @@ export function tile6(
 // @ts-ignore: decorator
 @inline
 export function tile4(
-  k: i32, a: usize, am: usize, ak: usize, most: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,
+  k: i32, a: usize, am: usize, ak: usize, apart: bool, most: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32,
 ): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0), c03 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0), c12 = f32x4.splat(0), c13 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c22 = f32x4.splat(0), c23 = f32x4.splat(0);
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0), c32 = f32x4.splat(0), c33 = f32x4.splat(0);
-  let a1 = most ? min(a + am, most) : 0;
-  let a2 = most ? min(a + 2 * am, most) : 0;
-  let a3 = most ? min(a + 3 * am, most) : 0;
+  let a1 = apart ? min(a + am, most) : 0;
+  let a2 = apart ? min(a + 2 * am, most) : 0;
+  let a3 = apart ? min(a + 3 * am, most) : 0;
   const end = b + <usize>k * bk;
   while (b < end) {
     const b0 = v128.load(b);
@@ -145,28 +146,28 @@ export function tile4(
     c01 = madd(x, b1, c01);
     if (WIDE) c02 = madd(x, b2, c02);
     if (WIDE) c03 = madd(x, b3, c03);
-    at = most ? a1 : at + am;
+    at = apart ? a1 : at + am;
     x = v128.load_splat<f32>(at);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
     if (WIDE) c12 = madd(x, b2, c12);
     if (WIDE) c13 = madd(x, b3, c13);
-    at = most ? a2 : at + am;
+    at = apart ? a2 : at + am;
     x = v128.load_splat<f32>(at);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
     if (WIDE) c22 = madd(x, b2, c22);
     if (WIDE) c23 = madd(x, b3, c23);
-    at = most ? a3 : at + am;
+    at = apart ? a3 : at + am;
     x = v128.load_splat<f32>(at);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
     if (WIDE) c32 = madd(x, b2, c32);
     if (WIDE) c33 = madd(x, b3, c33);
     a += ak;
-    if (most) a1 += ak;
-    if (most) a2 += ak;
-    if (most) a3 += ak;
+    if (apart) a1 += ak;
+    if (apart) a2 += ak;
+    if (apart) a3 += ak;
     b += bk;
   }
   put(c, add, c00, c01, c02, c03);
