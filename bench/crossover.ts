@@ -8,7 +8,7 @@
  * Weights and caches of several layers take turns, so they come from memory as in a model. Some six minutes.
  */
 import { writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { readOptions } from "../scripts/options.ts";
 import { parseSpec } from "../src/attention/spec.ts";
 import { crossoverChunk, type Machine, rivalsOf } from "../src/cost/crossover.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
@@ -23,7 +23,7 @@ const models = {
   "GLM-4.7-Flash": ["MLA-QLoRA:n192:r64:v256:c512:q768", { width: 2048, heads: 20 }],
 } as const;
 
-const { values } = parseArgs({
+const { values } = readOptions({
   options: {
     threads: { type: "string" },
     seconds: { type: "string", default: "0.25" },

@@ -6,12 +6,13 @@
  * A token's time grows by what its context adds to be read: t(n) = a + b n. The line is laid through the first half; the
  * second must follow it within 15 %. Memory may grow by the cache and no more.
  */
-import { parseArgs } from "node:util";
+
+import { readOptions } from "../scripts/options.ts";
 import { load } from "../src/generate/load.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 import { median } from "./rounds.ts";
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readOptions({
   allowPositionals: true,
   options: {
     tokens: { type: "string", default: "10000" },

@@ -6,12 +6,12 @@
  * V8 reserves the whole 4 GiB behind a 32-bit memory, so that no access needs a check. With 64 bits it checks each access, or
  * by newer means reserves up to 16 GiB. What several memories cost instead is measured last: carrying a hidden state over.
  */
-import { parseArgs } from "node:util";
 import binaryen from "binaryen";
+import { readOptions } from "../scripts/options.ts";
 import { interleave } from "./rounds.ts";
 import { print, type Table } from "./section.ts";
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "15" } } });
+const { values } = readOptions({ options: { rounds: { type: "string", default: "15" } } });
 const rounds = Number(values.rounds);
 
 /** Bytes of the array that `sum` and the two matrix-vector products stream, far beyond the caches. */

@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { readOptions } from "../scripts/options.ts";
 import { attention } from "./attention.ts";
 import { busy, works } from "./busy.ts";
 import { decode } from "./decode.ts";
@@ -41,7 +41,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   transformers,
   webgpu,
 };
-const { values, positionals } = parseArgs({
+const { values, positionals } = readOptions({
   allowPositionals: true,
   options: {
     json: { type: "string" },

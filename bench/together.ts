@@ -2,13 +2,14 @@
 // Steps of different numbers of sessions take turns, so that what else the machine does meets all of them alike; the fastest of
 // each counts, and the median stands beside it. On a machine that others use, --threads 1 --clock cpu counts the time that the
 // process itself was running.
-import { parseArgs } from "node:util";
+
+import { readOptions } from "../scripts/options.ts";
 import { load } from "../src/generate/load.ts";
 import { Session } from "../src/generate/session.ts";
 import { appendTogether } from "../src/generate/together.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readOptions({
   allowPositionals: true,
   options: {
     context: { type: "string", default: "300" },

@@ -17,7 +17,6 @@ import { mkdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import type { LatentLayer } from "../src/convert/latent.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
@@ -31,10 +30,11 @@ import { measure } from "../src/measure/measure.ts";
 import type { Model } from "../src/model/model.ts";
 import type { Weights } from "../src/model/transformer.ts";
 import { type Cell, chapter, picture } from "./conversion/show.ts";
+import { readOptions } from "./options.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const parts = ["table", "calibration", "needles", "speed", "healed", "docs"] as const;
-const { values, positionals } = parseArgs({
+const { values, positionals } = readOptions({
   allowPositionals: true,
   options: {
     data: { type: "string" },

@@ -1,10 +1,10 @@
 // Fuzzes the parsers of weight files, the readers of configs and the server's requests for as long as wanted: node scripts/fuzz.ts [--minutes 10]
 // [--target gguf|safetensors|config|request] [--seed N] [--cases N]. Case i is made from seed + i alone, so a failure is repeated with its seed and --cases 1.
-import { parseArgs } from "node:util";
 import { fuzz, type News } from "../test/fuzz/run.ts";
 import { targetNames as names, type TargetName } from "../test/fuzz/target.ts";
+import { readOptions } from "./options.ts";
 
-const { values } = parseArgs({
+const { values } = readOptions({
   options: {
     minutes: { type: "string", default: "10" },
     target: { type: "string" },

@@ -4,14 +4,14 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { Random } from "../src/tensor/random.ts";
+import { readOptions } from "./options.ts";
 import { get, type Target } from "./soak/ask.ts";
 import { askAgain, goOut } from "./soak/errands.ts";
 import { askAlone } from "./soak/known.ts";
 import { makeModel, residentOf, type Server, startServer } from "./soak/server.ts";
 
-const { values } = parseArgs({
+const { values } = readOptions({
   options: {
     minutes: { type: "string", default: "60" },
     clients: { type: "string", default: "24" },
