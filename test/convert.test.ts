@@ -6,7 +6,7 @@ import { gqa } from "../src/attention/variant/gqa.ts";
 import { adjustRanks, compressBySpectrum, covarianceSpectrum } from "../src/convert/care.ts";
 import { multiply, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
-import { type GroupedLayer, groupedLayer, pairRow, readNumbers } from "../src/convert/grouped.ts";
+import { type GroupedLayer, groupedLayer, pairRow, readNumbers, repeatKeys } from "../src/convert/grouped.ts";
 import { type LatentLayer, projectLatent, shareHeads, standardiseScale } from "../src/convert/latent.ts";
 import {
   distance,
@@ -19,6 +19,7 @@ import {
   stackRows,
   transpose,
 } from "../src/convert/matrix.ts";
+import { mergedLengths, mergeGroups } from "../src/convert/merge.ts";
 import { convertLayer, type Explained, explainedBy, fullSizes, measuresOf, wholeParts } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { type Inputs, inputsOf, momentOf, momentsOf, readInputs } from "../src/convert/moment.ts";
@@ -182,6 +183,12 @@ describe("an exact step keeps the function in every form", () => {
       );
     }),
   );
+  law("as fewer groups, where those that are merged are alike", (_, layers) =>
+    layers.map((layer) => {
+      const back = mergeGroups({ ...repeatKeys(layer), ...repeatValues(layer) }, layer.keyGroups);
+      return keepPairs(back, allPairs(back));
+    }),
+  );
   law("by MHA2MLA, where all pairs and the full rank are kept", (_, layers) =>
     layers.map((layer) => {
       const factoring = factorings[(layer.h + layer.v) % factorings.length]!;
@@ -189,6 +196,49 @@ describe("an exact step keeps the function in every form", () => {
       return convertMha2mla(layer, { selection: "low", ropeDims: layer.r, factoring, rank: 99, perHead }).layer;
     }),
   );
+});
+
+/** As `repeatKeys`, of values. */
+const repeatValues = ({ h, v, valueGroups, value }: GroupedLayer) => ({
+  valueGroups: h,
+  value: fillMatrix(h * v, value.columns, (i, j) => {
+    const group = Math.floor((Math.floor(i / v) * valueGroups) / h);
+    return value.values[(group * v + (i % v)) * value.columns + j]!;
+  }),
+});
+
+test("merged groups are means, and what these leave out is what keys and values differ from them by", async () => {
+  const drawn = draw({
+    g: 4,
+    times: 1,
+    pairs: 2,
+    still: 1,
+    v: 3,
+    bias: undefined,
+    layout: "half",
+    turns: true,
+    seed: 8,
+  });
+  const [layer] = await layersOf(drawn);
+  const [moment] = await momentsIn(drawn, [ids]);
+  const merged = mergeGroups(layer!, 2);
+  let left = 0;
+  for (const [rows, means, width] of [
+    [layer!.key, merged.key, layer!.e],
+    [layer!.value, merged.value, layer!.v],
+  ] as const) {
+    const rest = fillMatrix(rows.rows, rows.columns, (i, j) => {
+      const [group, at] = [Math.floor(i / width), i % width];
+      return (
+        rows.values[i * rows.columns + j]! - means.values[(Math.floor(group / 2) * width + at) * rows.columns + j]!
+      );
+    });
+    const square = momentOf(rest, moment!);
+    for (let i = 0; i < square.rows; i++) left += square.values[i * square.rows + i]!;
+  }
+  const lengths = mergedLengths(layer!, 2, moment!);
+  expect(lengths.length).toBe(merged.keyGroups * (1 + layer!.v) + 1);
+  expect(lengths.at(-1)! / left).toBeCloseTo(1, 9);
 });
 
 describe("positions gathered", () => {

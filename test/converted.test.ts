@@ -351,6 +351,7 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
     expect(readTarget("MLA")).toEqual({ c: undefined, r: undefined });
     expect(readTarget("GQLA:c64")).toEqual({ variant: "GQLA", c: 64 });
     expect(readTarget("GLA:g3:c64:r16")).toEqual({ variant: "GLA", latents: 3, c: 64, r: 16 });
+    expect(readTarget("GQA:g2")).toEqual({ groups: 2 });
     expect(() => readTarget("GQA2")).toThrow(/--to: got "GQA2", expected MLA or GQLA or GLA/);
     expect(() => readTarget("MLA:g2")).toThrow(/--to: got "MLA:g2", expected MLA/);
   });

@@ -195,6 +195,19 @@ describe("as GLA", () => {
     for (const after of gla) expect(farthest(mla[0]!, after)).toBeLessThan(2e-5);
   });
 
+  test("and merged groups of heads are a stock model whose cache is that of GQA", async () => {
+    const merge = { ...exact, method: "merge", groups: 1 } as const;
+    const { price, target } = await convert("grouped", "merged", { wanted: merge });
+    expect(target.architecture).toBe("deepseek_v3");
+    expect([price.before, price.after]).toEqual([64, 32]);
+    expect(price.layers[0]!.lost.at(-2)).toBeGreaterThan(0.1);
+    const { model } = await openModel(path("merged"));
+    expect(model.layers[0]!.attention.sizes).toMatchObject({ c: 16, r: 16 });
+    await expect(convert("grouped", "no", { wanted: { ...merge, groups: 2 } })).rejects.toThrow(
+      /g: got 2 groups, expected fewer than the layer's 2/,
+    );
+  });
+
   test("is refused by the rule that stands in the way", async () => {
     const no = (wanted: object) => convert("grouped", "no", { wanted: { ...split, ...wanted }, ...look });
     await expect(no({ latents: 3 })).rejects.toThrow(/g: got 3 latents, expected 2 or more that divide 2, the groups/);

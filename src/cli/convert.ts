@@ -48,6 +48,7 @@ const help = `
 --to MLA is the same function: every pair of every key head keeps its rotation, and nothing is left out. MLA:c128:r64 has a
 latent of 128 numbers and one turned key of 64.
 GQLA is the same whose heads share what the latent unfolds to, as groups did: fewer weights, and a prompt's keys per group.
+GQA:g2 leaves two groups of heads with the mean keys and values of those that they take the place of, for comparison.
 GLA has as many latents as g says (2 unless said), each for its own heads, c numbers each, so that devices can share them out.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla, mha2mla and care are these papers' own recipes.
@@ -69,7 +70,7 @@ export function convertCommand(command: Command): void {
     .argument("<model>", "a folder or a GGUF file")
     .requiredOption(
       "--to <spec>",
-      "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck; or GQLA; or GLA, with :gLATENTS",
+      "MLA, or MLA:cRANK:rDIMS, with :qRANK where queries get a bottleneck; or GQLA; or GLA, with :gLATENTS; or GQA:gGROUPS",
     )
     .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
@@ -106,11 +107,15 @@ export function convertCommand(command: Command): void {
 }
 
 /** Sizes of a spec. Throws FormatError. */
-export function readTarget(spec: string): Pick<ConvertOptions["wanted"], "variant" | "latents" | "c" | "r" | "q"> {
+export function readTarget(
+  spec: string,
+): Pick<ConvertOptions["wanted"], "variant" | "latents" | "groups" | "c" | "r" | "q"> {
+  const merged = /^GQA:g(\d+)$/.exec(spec.trim());
+  if (merged) return { groups: Number(merged[1]) };
   const match = /^(MLA|GQLA|GLA)((?::[crqg]\d+)*)$/.exec(spec.trim());
   if (!match || (match[1] !== "GLA" && match[2]!.includes("g")))
     throw new FormatError(
-      `--to: got ${JSON.stringify(spec)}, expected ${targetVariants.join(" or ")}, with sizes or without: MLA:c128:r64, GLA:g2:c64:r64`,
+      `--to: got ${JSON.stringify(spec)}, expected ${targetVariants.join(" or ")}, with sizes or without: MLA:c128:r64, GLA:g2:c64:r64; or GQA:g2`,
     );
   const sizes = match[2]!.split(":").filter(Boolean);
   const of = (letter: string) => {
@@ -185,15 +190,20 @@ function writeCertified(conversion: Conversion, out: string, how: WriteOptions):
 }
 
 async function asked(options: Options, watch: ConvertOptions["watch"], signal: AbortSignal): Promise<ConvertOptions> {
-  const { variant, latents, c, r, q } = readTarget(options.to);
+  const { groups, variant, latents, c, r, q } = readTarget(options.to);
   const sized = [c, r, q, options.budget].some((size) => size !== undefined);
-  const method = options.method ?? (sized ? "biform" : "exact");
+  const method = options.method ?? (groups ? "merge" : sized ? "biform" : "exact");
+  if ((method === "merge") !== (groups !== undefined))
+    throw new FormatError(
+      `--method: got ${method} for ${options.to}, expected merge for GQA:g2 and the like, and for nothing else`,
+    );
   const texts = await Promise.all((options.text ?? []).map(readText));
   return {
     wanted: {
       method,
       variant,
       latents,
+      groups,
       c,
       r,
       q,
@@ -240,6 +250,7 @@ const measures: Readonly<Record<(typeof methods)[number], string>> = {
   biform: "What the latent's loss changes of the output, % of all it could",
   transmla: lengths,
   mha2mla: lengths,
+  merge: "Left out of keys' and values' squared length, %",
   care: "Left out of keys' and values' squared length, %",
 };
 

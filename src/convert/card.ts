@@ -15,6 +15,8 @@ const about = {
     "of each rotary frequency the components that matter most to scores stay turned, all others are met by the mean rotation; the latent is the subspace that changes the layer's output least, about the mean of text",
   mha2mla:
     "MHA2MLA (arXiv 2502.14837): some rotary pairs of each key head kept, the rest and the values by a joint SVD of weights",
+  merge:
+    "GQA by merging: each group's keys and values are the means of those of several (arXiv 2305.13245), written as one latent and one shared turned key",
   care: "CARE (arXiv 2603.17946): positions gathered as TransMLA does, the latent by the singular values of what it unfolds to, weighed by the covariance of text",
   transmla:
     "TransMLA (arXiv 2502.07864): positions gathered by principal components, the latent by balanced components on text",

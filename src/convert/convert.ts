@@ -25,14 +25,14 @@ import {
   convertLayer,
   fullSizes,
   numbersAt,
+  ownLengths,
   type Wanted,
-  wholeParts,
   worthOf,
 } from "./method.ts";
 import { sumExplained } from "./part.ts";
 import { ownCoordinates } from "./portrait.ts";
 import { type Finished, Shelf } from "./shelf.ts";
-import { lengthsOf, lostShares } from "./spectrum.ts";
+import { lostShares } from "./spectrum.ts";
 import { choosePairs } from "./turning.ts";
 
 /** What a conversion is told, beside what it is to make. */
@@ -236,8 +236,7 @@ export class Conversion {
       const seen = await look.seen(i, read, this.wanted, this.#kept);
       const found = await look.explained(i, read, this.wanted, seen);
       const own = sumExplained(
-        found?.map(({ spectrum }) => spectrum.explained) ??
-          wholeParts(read.layer, this.wanted, seen).map((part) => lengthsOf(part, seen.second ?? seen.inputs.all)),
+        found?.map(({ spectrum }) => spectrum.explained) ?? ownLengths(read.layer, this.wanted, seen),
       );
       explained.push(own);
       const lost = lostShares(own);

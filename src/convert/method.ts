@@ -3,6 +3,7 @@ import { compressBySpectrum, covarianceSpectrum } from "./care.ts";
 import type { Geometry, GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
+import { mergedLengths, mergeGroups } from "./merge.ts";
 import { convertMha2mla } from "./mhatomla.ts";
 import type { Inputs } from "./moment.ts";
 import { joinLatents, partOfPortrait, splitHeads } from "./part.ts";
@@ -11,12 +12,13 @@ import { ownCoordinates, type Portrait, portraitOf } from "./portrait.ts";
 import { compressQueries } from "./query.ts";
 import { type Gathered, gatherPositions } from "./rorope.ts";
 import type { Selection } from "./select.ts";
+import { lengthsOf } from "./spectrum.ts";
 import { aboutOf, compressCentred, metricOf, Spectrum } from "./subspace.ts";
 import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
-export const methods = ["exact", "biform", "transmla", "mha2mla", "care"] as const;
+export const methods = ["exact", "biform", "transmla", "mha2mla", "care", "merge"] as const;
 
 /** Those that gather positions by RoRoPE. */
 export const gathers = (method: Wanted["method"]) => method === "transmla" || method === "care";
@@ -29,6 +31,8 @@ export interface Wanted {
   readonly method: (typeof methods)[number];
   /** MLA unless given; GQLA's heads share what a latent unfolds to in the source's groups, GLA's groups of heads have a latent each. */
   readonly variant?: (typeof targetVariants)[number] | undefined;
+  /** Groups of heads that merging leaves. */
+  readonly groups?: number | undefined;
   /** Latents of GLA; two unless given. */
   readonly latents?: number | undefined;
   /** Of each latent. */
@@ -66,12 +70,14 @@ export function fullSizes(
     method,
     r: turned,
     biases,
+    groups = g,
     ...by
-  }: Pick<Wanted, "method" | "biases" | "variant" | "latents"> & { readonly r?: number | undefined },
+  }: Pick<Wanted, "method" | "biases" | "variant" | "latents" | "groups"> & { readonly r?: number | undefined },
 ) {
   const spare = spareOf({ biases });
   const latents = latentsOf(by);
   if (method === "exact") return { c: (g * (e - r) + g * v) / latents + spare, r: g * r };
+  if (method === "merge") return { c: groups * (e - r + v) + spare, r: groups * r };
   const kept = turned ?? (gathers(method) ? e : g * r);
   // What is not turned is a mixture of all groups' keys, and any head may read it; values stay with their groups.
   return { c: g * e - kept + (g * v) / latents + spare, r: kept };
@@ -96,7 +102,12 @@ export function checkWanted(subject: string, layer: Geometry, wanted: Wanted): v
   const { keyGroups: g, e } = layer;
   checkVariant(subject, layer, wanted);
   const full = fullSizes(layer, wanted);
-  if (method === "exact") return;
+  const { groups = 0 } = wanted;
+  if (method === "merge" && (groups < 1 || groups >= g || g % groups))
+    throw new FormatError(
+      `${subject}: g: got ${groups} groups, expected fewer than the layer's ${g}, and a divisor of them; say GQA:g1`,
+    );
+  if (method === "exact" || method === "merge") return;
   const least = 1 + spareOf(wanted);
   if (c < least || c > full.c)
     throw new FormatError(
@@ -142,7 +153,7 @@ export function checkVariant(subject: string, { h, keyGroups: g }: Geometry, wan
     throw new FormatError(
       `${subject}: g: got ${latents} latents, expected 2 or more that divide ${g}, the groups of its ${h} heads; use g${g}`,
     );
-  if (method === "transmla" || method === "mha2mla")
+  if (method !== "exact" && method !== "biform" && method !== "care")
     throw new FormatError(`${subject}: GLA: got ${method}, expected exact, biform or care; that recipe has one latent`);
   if (q !== undefined)
     throw new FormatError(`${subject}: q: got a bottleneck of queries for GLA, expected none; use MLA`);
@@ -220,7 +231,18 @@ function wholeLayer(layer: GroupedLayer, wanted: Wanted, seen: Seen): LatentLaye
   if (method === "biform") return turnComponents(layer, turnedBy(layer, seen), context);
   if (gathers(method)) return placePositions(layer, wanted, seen.inputs.all).layer;
   if (method === "exact") return keepPairs(layer, allPairs(layer));
+  if (method === "merge") {
+    const merged = mergeGroups(layer, wanted.groups!);
+    return keepPairs(merged, allPairs(merged));
+  }
   return convertLayer(layer, { ...wanted, c: fullSizes(layer, wanted).c }, seen);
+}
+
+/** What each latent holds of its squared length by rank; of merging what it leaves out too, as one more. */
+export function ownLengths(layer: GroupedLayer, wanted: Wanted, seen: Seen): Float64Array[] {
+  const moment = seen.second ?? seen.inputs.all;
+  if (wanted.method === "merge") return [mergedLengths(layer, wanted.groups!, moment)];
+  return wholeParts(layer, wanted, seen).map((part) => lengthsOf(part, moment));
 }
 
 /** What a layer's latent is about and what each of its ranks explains: the output's change by biform, what it unfolds to by CARE. */
@@ -261,7 +283,7 @@ export function convertLayer(
       explained ? parts.map((part, i) => compressBySpectrum(part, explained[i]!.spectrum, rank)) : parts,
     );
   }
-  if (method === "exact") return wholeLayer(layer, wanted, seen);
+  if (method === "exact" || method === "merge") return wholeLayer(layer, wanted, seen);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
     const how = { selection, ropeDims: r / g, ranks: seen.ranks, factoring: "joint" as const, rank: rank / g };
