@@ -92,6 +92,8 @@ describe("DeepSeek-V4.1", () => {
     refused(change({ kv_source_layer_ids: [1, 2, 4] }), /^compress_ratios: got 0 for layer 1/);
     refused(change({ kv_source_layer_ids: [2, 4, 9] }), /got 9, expected layers from 0 to 5/);
     refused(change({ kv_source_layer_ids: [-1] }), /kv_source_layer_ids/);
+    // Layer 3 has no indexer, and there is no layer 6.
+    for (const id of [3, 6]) refused(change({ candidate_source_layer_id: id }), /^candidate_source_layer_id: got/);
     refused(change({ compress_ratios: [0, 0, 2] }), /num_hidden_layers: got 3 entries/);
     refused(change({ compress_ratios: [0, 0, 0.5, 2, 1, 1] }), /^compress_ratios\.2: got 0\.5/);
   });
@@ -128,6 +130,15 @@ describe("GLM-5.3-Flash", () => {
   });
   test("a pool of no tokens is refused", () => {
     for (const index_kpool of [0, -4, 2.5, "4"]) refused({ ...field.glmSmall, index_kpool }, /^index_kpool: got/);
+  });
+  test("a layer in both lists of kinds, or in none, is refused", () => {
+    const lists = (kda_layers: number[]) => ({
+      ...field.glmSmall,
+      linear_attn_config: { ...field.glmSmall.linear_attn_config, kda_layers, full_attn_layers: [4] },
+    });
+    expect(held(read(lists([1, 2, 3])), 8192)).toBe(301_440);
+    refused(lists([1, 2]), /^linear_attn_config: got layer 3 in none/);
+    refused(lists([1, 2, 3, 4]), /^linear_attn_config: got layer 4 in both/);
   });
 });
 

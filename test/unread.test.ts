@@ -69,6 +69,9 @@ const deciding: Readonly<Record<string, unknown>> = {
   memory_size: 100,
   cache_sharing: 2,
   cache_budget: 1024,
+  cache_merge_layers: [1, 2],
+  use_yoco: true,
+  attention_sink_size: 4,
   reuse_layers: [[1, 2]],
   mirror_layers: 3,
 };

@@ -20,7 +20,7 @@ export function mark(config: Config, keys: Iterable<string>): void {
 
 /** Words of keys that can change what is kept, or what a token attends to. */
 const deciding =
-  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|nsa_|o_groups|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim|k_eq_v|recurren|cache_(shar|budget|len)|reuse|mirror|evict|memory|hash_layers|routed_layers/;
+  /kv|key_value|head_dim|head_size|heads?$|n_head|lora_rank|latent|window|sliding|swa|chunk|local|global|index|compress|pool|layer_types|block_type|block_config|pattern|attn_type|attn_layer|attention_layer|full_att|linear|layer_group|interval|mamba|ssm|conv|state|recurrent|kda|gdn|delta|wkv|retention|share.*(layer|attention|kv)|cla_|cross_layer|source_layer|candidate|sparse|topk_block|block_topk|moba|nsa_|o_groups|engram|ngram|per_layer|ple_|nextn|mtp|dspark|draft|differential|gate$|key_length|value_length|hyper_connection_count|low_rank|gated_att|encoder|decoder_layers|hc_mult|qk_|v_dim|k_eq_v|recurren|cache_(shar|merg|group|layer|budget|len)|yoco|reuse|mirror|evict|memory|hash_layers|routed_layers/;
 
 /** Words of keys that contain one of those and decide nothing of the kind: experts and routers, regularisers, ids, positions, other towers. */
 const harmless =
@@ -53,7 +53,7 @@ export function decides(key: string): boolean {
  * layers that run several times, of which each time has a cache.
  */
 const named =
-  /^(short_conv_kernel_size|conv_kernel|linear_conv_kernel_dim|mamba_expand)$|(meta|memory|sink|register|summary|gist)_tokens?|tokens?_(memory|budget)|ut_steps|(^|_)loops?(_|$)/;
+  /^(short_conv_kernel_size|conv_kernel|linear_conv_kernel_dim|mamba_expand)$|(meta|memory|sink|register|summary|gist)_tokens?|sink_size|tokens?_(memory|budget)|ut_steps|(^|_)loops?(_|$)/;
 
 /** Whether a value says that something is not there. In a list of layers' numbers, 0 is the first layer. */
 export function isAbsent(key: string, value: unknown): boolean {

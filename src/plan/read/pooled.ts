@@ -52,6 +52,11 @@ export function glmAt(s: Settings, i: number, traits: Traits, config: Config): A
   const keys = readKeys(config, glmSchema);
   const linear = keys.linear_attn_config;
   const extra = 2 * mixing(s.hidden_size, keys.hc_mult ?? 4);
+  const full = linear?.full_attn_layers?.includes(i + 1);
+  if (!s.layer_types && full !== undefined && i < s.num_hidden_layers && linear?.kda_layers?.includes(i + 1) === full)
+    throw new FormatError(
+      `linear_attn_config: got layer ${i + 1} in ${full ? "both" : "none"} of kda_layers and full_attn_layers, expected it in one; correct the config`,
+    );
   const types = ["linear_attention", "indexed_attention", "deepseek_sparse_attention", "full_attention"];
   const isLinear = s.layer_types
     ? kindAt(s, i, ...types) === "linear_attention"

@@ -102,6 +102,11 @@ export function reusingAt(s: Settings, i: number, _traits: Traits, config: Confi
     throw new FormatError(
       `kv_source_layer_ids, index_source_layer_ids: got ${beyond}, expected layers from 0 to ${s.num_hidden_layers - 1}; correct the config`,
     );
+  const chooser = keys.candidate_source_layer_id ?? -1;
+  if (chooser !== -1 && !indexers.includes(chooser))
+    throw new FormatError(
+      `candidate_source_layer_id: got ${chooser}, expected -1 or one of index_source_layer_ids [${indexers}]; correct the config`,
+    );
   const every = at(ratios, i, "num_hidden_layers");
   if (!every) {
     if (makers.includes(i))
