@@ -167,7 +167,7 @@ export class Conversion {
       notes.push(
         `${path} holds attention in ${type}: what is converted are its numbers as they stand, rounded once already; a checkpoint in BF16 gives a better one`,
       );
-    if (!this.#options.text && this.wanted.method !== "exact")
+    if (!this.#options.text && !["exact", "merge"].includes(this.wanted.method))
       notes.push("no text was given: weights alone say what is worth keeping, which costs quality");
   }
 
@@ -239,7 +239,7 @@ export class Conversion {
         found?.map(({ spectrum }) => spectrum.explained) ?? ownLengths(read.layer, this.wanted, seen),
       );
       explained.push(own);
-      const lost = lostShares(own);
+      const lost = lostShares(own, this.wanted.method === "merge" ? own.length - 1 : own.length);
       layers.push({ layer: i, whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
       this.#watch("pricing", done + 1, this.layers.length);
     }

@@ -8,12 +8,18 @@ export function lengthsOf(layer: LatentLayer, moment: Matrix): Float64Array {
   return eigenSymmetric(momentOf(layer.latent, moment), 0).values.map((x) => Math.max(0, x));
 }
 
-/** What all ranks explain, and the share of it that each number of ranks leaves out: of k ranks at place k. */
-export function lostShares(explained: ArrayLike<number>): { readonly whole: number; readonly shares: Float64Array } {
+/**
+ * What all that is `explained` is together, and the share of it that each number of ranks leaves out: of k ranks at place k. There are
+ * `ranks`; what is explained beyond them none of them reaches.
+ */
+export function lostShares(
+  explained: ArrayLike<number>,
+  ranks = explained.length,
+): { readonly whole: number; readonly shares: Float64Array } {
   const lost = new Float64Array(explained.length + 1);
   for (let k = explained.length - 1; k >= 0; k--) lost[k] = lost[k + 1]! + explained[k]!;
   const whole = lost[0]!;
-  return { whole, shares: lost.map((x) => x / (whole || 1)) };
+  return { whole, shares: lost.subarray(0, ranks + 1).map((x) => x / (whole || 1)) };
 }
 
 /**
