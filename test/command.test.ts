@@ -74,14 +74,20 @@ test("biform serve tells where it is, answers over latents with the model's own 
   expect(told()).toContain("ending once what runs has ended");
 });
 
-test("a folder of models is served without loading any", async () => {
-  const { line, ended, kill } = await serve("--models", folder, "--json");
+test("a folder of models is served without loading any; who is still at it after the grace is told so", async () => {
+  const { line, ended, kill } = await serve("--models", folder, "--json", "--grace", "0");
   const { url, models } = JSON.parse(line);
   expect(models.map(({ name, loaded }: { name: string; loaded: boolean }) => [name, loaded])).toEqual([
     ["latents", false],
   ]);
   expect((await post(url, "/v1/completions", { model: "latents", prompt: [1, 2], max_tokens: 2 })).status).toBe(200);
+  const endless = { model: "latents", prompt: [1, 2], max_tokens: 500, ignore_eos: true };
+  const whole = post(url, "/v1/completions", endless);
+  const stream = await post(url, "/v1/completions", { ...endless, stream: true });
   kill("SIGTERM");
+  expect(await stream.text()).toContain('"code":"shutting_down"');
+  const refused = await whole;
+  expect([refused.status, (await refused.json()).error.code]).toEqual([503, "shutting_down"]);
   expect(await ended).toEqual([0, null]);
 });
 

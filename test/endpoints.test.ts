@@ -85,6 +85,7 @@ describe("/metrics", () => {
       'biform_first_token_seconds_sum{model="m"} 2.5',
       'biform_between_tokens_seconds_sum{model="m"} 0.8',
       'biform_model_bytes{model="m"} 10',
+      "# HELP biform_engine_running Sequences that run now",
       'biform_engine_running{model="m"} 2',
       'biform_engine_healthy{model="m"} 1',
       'biform_engine_finished_total{model="m"} 7',

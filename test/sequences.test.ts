@@ -4,6 +4,7 @@ import { Refused, type Request } from "../src/batch/request.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { cacheBytes } from "../src/generate/session.ts";
 import type { Speaker } from "../src/generate/text.ts";
+import { together } from "../src/server/together.ts";
 import { DeviceError, FormatError } from "../src/tensor/error.ts";
 import type { Numbers } from "../src/tensor/tensor.ts";
 import { alone, answer, promptOf, speakerOf } from "./fixture/speaker.ts";
@@ -87,13 +88,28 @@ describe("room", () => {
   });
 
   test("places in the queue are told in order, and a full one refuses", async () => {
-    const engine = new Engine(speaker, { slots: 1, queue: 3 });
+    const engine = new Engine(speaker, { slots: 1, queue: 2 });
     const requests = Array.from({ length: 4 }, (_, i) => ({ ids: promptOf(9, i), maxTokens: 6 }));
     const answers = await Promise.allSettled(requests.map((request) => answer(engine, request)));
     const told = answers.map((one) => (one.status === "fulfilled" ? one.value.places : one.reason));
     expect(told.slice(0, 3)).toEqual([[], [1], [2, 1]]);
     expect(told[3]).toBeInstanceOf(Refused);
     expect((told[3] as Refused).reason).toBe("queue");
+    await engine.close();
+  });
+
+  test("a queue of none takes what runs at once, and one request of many sequences has as many places as there are", async () => {
+    const engine = new Engine(speaker, { slots: 2, queue: 0 });
+    const requests = Array.from({ length: 5 }, (_, i) => ({ ids: promptOf(9, i), maxTokens: 3 + i }));
+    const ends: string[] = [];
+    const runs = requests.map((request) => () => engine.submit(request));
+    for await (const { index, event } of together(runs, 8, () => {}))
+      if (event.kind === "end") ends[index] = `${event.finish} ${event.usage.written}`;
+    expect(ends).toEqual(requests.map(({ maxTokens }) => `length ${maxTokens}`));
+    // Where others have all places, it is refused.
+    const others = [7, 8].map((i) => answer(engine, { ids: promptOf(9, i), maxTokens: 4 }));
+    await expect(together(runs, 8, () => {}).next()).rejects.toMatchObject({ reason: "queue" });
+    await Promise.all(others);
     await engine.close();
   });
 });

@@ -156,7 +156,7 @@ export class Engine {
         );
       this.#check(request);
       const job = new Job(request, this.#model, this.context, stream);
-      this.#line.join(job);
+      this.#line.join(job, Math.max(0, this.#bench.slots - this.#batch.jobs.length));
       // What begins within this turn is told no place.
       this.#work ??= this.#run();
       return job;

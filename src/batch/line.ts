@@ -19,12 +19,13 @@ export class Line {
     return this.#jobs;
   }
 
-  /** At the end. Throws Refused where too many wait. */
-  join(job: Job): void {
-    if (this.#jobs.length >= this.#most)
+  /** At the end. The first `free` begin within this turn and wait for nothing. Throws Refused where too many wait. */
+  join(job: Job, free: number): void {
+    const waiting = Math.max(0, this.#jobs.length + 1 - free);
+    if (waiting > this.#most)
       throw new Refused(
         "queue",
-        `queue: got a request while ${this.#jobs.length} wait, expected fewer than ${this.#most}; ask again later`,
+        `queue: got a request while ${waiting - 1} wait, expected at most ${this.#most} with it; ask again later`,
       );
     this.#jobs.push(job);
   }

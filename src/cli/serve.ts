@@ -20,6 +20,9 @@ import { bytesOption, deviceOption, wholeOption } from "./option.ts";
 import { patient } from "./progress.ts";
 import { versions } from "./version.ts";
 
+/** Seconds that clients have to read why their requests were ended. */
+const FAREWELL = 1;
+
 interface ServeOptions {
   models?: string;
   host: string;
@@ -110,6 +113,7 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
   const sizes = named.map(({ bytes }) => bytes);
   const share = places.length > 1 && named.length ? divideFree(others ? [...sizes, 0] : sizes) : undefined;
   const interrupt = interruptible();
+  const late = new AbortController();
   const registry = new Registry(
     places,
     (place, left) => {
@@ -129,6 +133,7 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
         metrics: new Metrics(registry),
         version: versions().biform,
         tell: (error) => console.error(error),
+        ending: late.signal,
       },
       {
         keys: options.apiKey ?? [],
@@ -144,9 +149,11 @@ async function run(paths: string[], options: ServeOptions): Promise<void> {
       process.stderr.write("note: whoever reaches this address may use it; --api-key asks for a key\n");
     await new Promise<void>((resolve) => interrupt.signal.addEventListener("abort", () => resolve(), { once: true }));
     process.stderr.write("ending once what runs has ended; Ctrl-C again ends at once\n");
-    const grace = setTimeout(() => listening.cut(), 1000 * options.grace);
+    // Who is still at it then is told so, and cut where it does not take that in.
+    const grace = setTimeout(() => late.abort(), 1000 * options.grace);
+    const cut = setTimeout(() => listening.cut(), 1000 * (options.grace + FAREWELL));
     await Promise.all([listening.stop(), registry.close({ drain: true })]);
-    clearTimeout(grace);
+    for (const timer of [grace, cut]) clearTimeout(timer);
   } catch (error) {
     endInterrupted(interrupt.signal, error);
   } finally {

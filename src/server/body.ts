@@ -10,6 +10,8 @@ const DEPTH_LIMIT = 100;
 /** Keys whose values templates write, where 1.0 is another text than 1: JSON.parse makes one number of both. */
 const RENDERED = ["tools", "chat_template_kwargs"];
 
+const unread = { code: "unsupported_media_type" };
+
 /** Why a parameter that clients know is not taken, by its name. */
 export type Reasons = Readonly<Record<string, string>>;
 
@@ -23,10 +25,10 @@ export async function readBody<T extends object>(c: Context, schema: z.ZodType<T
   const type = c.req.header("content-type") ?? "none";
   // A page of another origin may send text without asking first, but no JSON.
   if (!/^application\/json *(;|$)/i.test(type))
-    throw new Problem(415, `Content-Type: got ${type.slice(0, 80)}, expected application/json; add the header`);
+    throw new Problem(415, `Content-Type: got ${type.slice(0, 80)}, expected application/json; add the header`, unread);
   const encoding = c.req.header("content-encoding") ?? "identity";
   if (encoding !== "identity")
-    throw new Problem(415, `Content-Encoding: got ${encoding.slice(0, 80)}, expected none; send JSON as it is`);
+    throw new Problem(415, `Content-Encoding: got ${encoding.slice(0, 80)}, expected none; send JSON as it is`, unread);
   const { text, value } = parseBody(new Uint8Array(await c.req.arrayBuffer()));
   const body = checkBody(value, schema, reasons);
   const keys = RENDERED.filter((key) => (body as Record<string, unknown>)[key] !== undefined);
@@ -46,7 +48,9 @@ function parseBody(bytes: Uint8Array): { readonly text: string; readonly value: 
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     const depth = depthOf(text);
     if (depth > DEPTH_LIMIT)
-      throw new Problem(400, `body: got ${depth} brackets within each other, expected at most ${DEPTH_LIMIT}`);
+      throw new Problem(400, `body: got ${depth} brackets within each other, expected at most ${DEPTH_LIMIT}`, {
+        code: "invalid_json",
+      });
     return { text, value: JSON.parse(text) };
   } catch (error) {
     if (error instanceof Problem) throw error;

@@ -16,6 +16,8 @@ export interface Hall {
   readonly metrics: Metrics;
   /** Of this program: answers carry it. */
   readonly version: string;
+  /** Aborts where the server ends without waiting any longer for what runs. */
+  readonly ending?: AbortSignal;
 }
 
 /** One request at work: its model, and what ends it. */
@@ -27,7 +29,7 @@ export interface Work extends Lease {
   end(): void;
   /** Has something freed at the end. */
   hold(free: () => void): void;
-  /** Throws Problem where the time was over. */
+  /** Throws Problem where the time was over, or the server has ended it. */
   check(): void;
 }
 
@@ -37,11 +39,16 @@ export async function beginWork(c: Context<Env>, hall: Hall, model: string | und
   const own = new AbortController();
   const held: (() => void)[] = [];
   const time = AbortSignal.timeout(1000 * hall.seconds);
+  // A listener that is taken away at the end: signals made of one that lives as long as the server would pile up.
+  const cut = () => own.abort();
+  hall.ending?.addEventListener("abort", cut);
+  if (hall.ending?.aborted) cut();
   return {
     ...lease,
     realm: c.get("realm"),
     signal: AbortSignal.any([c.req.raw.signal, time, own.signal]),
     end() {
+      hall.ending?.removeEventListener("abort", cut);
       own.abort();
       for (const free of held.splice(0)) free();
       lease.release();
@@ -51,6 +58,11 @@ export async function beginWork(c: Context<Env>, hall: Hall, model: string | und
       if (time.aborted)
         throw new Problem(504, `request: got no end within ${hall.seconds} s, expected one; ask for fewer tokens`, {
           code: "timeout",
+        });
+      if (hall.ending?.aborted)
+        throw new Problem(503, "request: got no end before the server's own, expected one; ask again once it is back", {
+          code: "shutting_down",
+          after: 1,
         });
     },
   };

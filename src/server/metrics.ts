@@ -14,6 +14,33 @@ const levels: ReadonlySet<string> = new Set<keyof Figures>([
   ...(["prefixNodes", "prefixBytes", "diskBytes", "diskWrites"] as const),
 ]);
 
+/** What figures count, for who reads them without the code. */
+const FIGURES: Readonly<Record<keyof Figures, string>> = {
+  healthy: "1 while the device runs, 0 once it has failed",
+  running: "Sequences that run now",
+  queued: "Sequences that wait now",
+  finished: "Sequences that came to their end",
+  aborted: "Sequences whose client went away, or whose time was over",
+  failed: "Sequences that an error ended",
+  refused: "Sequences that were not taken: too long, or the queue full",
+  paused: "Times that a sequence gave its memory to an older one",
+  tokensRead: "Tokens of prompts that were run",
+  tokensCached: "Tokens of prompts whose cache was there already",
+  tokensWritten: "Tokens written",
+  steps: "Steps of the batch",
+  sequences: "Sequences in all steps together: over steps, the mean batch",
+  stepsUpTo: "Steps of at most so many sequences",
+  busySeconds: "Seconds that steps took",
+  cacheBytes: "Bytes of caches now, kept prefixes among them",
+  cacheLimit: "Most bytes that caches may take",
+  prefixNodes: "Places where kept prefixes part or end",
+  prefixBytes: "Bytes of kept prefixes",
+  prefixHits: "Times that a kept prefix was gone on from",
+  prefixEvictions: "Kept prefixes given up for want of room",
+  diskBytes: "Bytes of prefixes in files",
+  diskWrites: "1 while prefixes are written to files, 0 without a folder or since the disk refused one",
+};
+
 /** What a server and its engines have done, for Prometheus. */
 export class Metrics {
   readonly #prometheus = new Prometheus();
@@ -101,7 +128,7 @@ export class Metrics {
     const [Kind, end] = levels.has(key) ? [Gauge, ""] : [Counter, "_total"];
     const made = new Kind({
       name: `biform_engine_${words}${end}`,
-      help: `The engine's figure ${key}`,
+      help: FIGURES[key as keyof Figures] ?? key,
       labelNames,
       registers: [this.#prometheus],
     });
