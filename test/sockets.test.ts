@@ -132,13 +132,20 @@ describe("a stranger at the socket", () => {
   test("headers that are too long, and what is no HTTP, are told so and end the connection alone", async () => {
     const { url } = await start({});
     const long = `GET /health HTTP/1.1\r\nHost: localhost\r\nX: ${"x".repeat(20_000)}\r\n\r\n`;
-    for (const [text, status] of [[long, 431] as const, ["nonsense\r\n\r\n", 400] as const]) {
+    const nameless = "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n";
+    const chunks =
+      "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    for (const [text, status] of [
+      [long, 431] as const,
+      ...["nonsense\r\n\r\n", nameless, chunks].map((said) => [said, 400] as const),
+    ]) {
       const said = await say(url, text);
       expect(said).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [A-Z][\\w ]+\r\n`));
       expect(JSON.parse(said.slice(said.indexOf("\r\n\r\n")))).toMatchObject({
         error: { message: expect.stringMatching(/: got .*, expected/), type: "invalid_request_error", code: null },
       });
     }
+    expect(told).toEqual([]);
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 });

@@ -70,6 +70,9 @@ function typeOf(status: number): string {
 export function problemOf(error: unknown, tell: (error: unknown) => void): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof Refused) return refusal(error);
+  // The client went away before it had said all; nobody reads this, and no log has to.
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "ECONNRESET")
+    return new Problem(400, "request: got its end before that of its body, expected all of it", { cause: error });
   const own = error instanceof ShapeError || error instanceof FormatError;
   if (own && !error.message.startsWith("internal:")) return new Problem(400, error.message, { cause: error });
   // Memory that others hold now may be free later, and a device that has failed is opened anew.

@@ -31,8 +31,12 @@ const KEEP_ALIVE = 30_000;
 /** Listens on a host and a port; 0 takes one that is free. Throws DeviceError where it cannot be had. */
 export async function listen(app: App, host: string, port: number): Promise<Listening> {
   const server = createAdaptorServer({
-    fetch: app.fetch,
+    fetch: (request, env) =>
+      env.incoming.headers.host ? app.fetch(request, env) : Response.json(nameless.body, nameless),
+    // For the addresses of requests without a Host, which Node and hono would answer with no envelope.
+    hostname: "localhost",
     serverOptions: {
+      requireHostHeader: false,
       maxHeaderSize: bounds.headers,
       headersTimeout: bounds.headersTimeout,
       requestTimeout: bounds.requestTimeout,
@@ -75,6 +79,8 @@ const refusals: Readonly<Record<string, Problem>> = {
     `request: got none whole in ${bounds.requestTimeout / 1000} s (its headers in ${bounds.headersTimeout / 1000} s), expected it sooner`,
   ),
 };
+
+const nameless = new Problem(400, "Host: got none, expected one, which HTTP/1.1 asks for; add the header");
 
 /** Answers bytes that never became a request as every refusal is answered, and ends the connection. */
 function refuseBytes(error: NodeJS.ErrnoException, socket: Duplex): void {
