@@ -99,6 +99,11 @@ describe("a key that can change caches or attention and that nobody asks for", (
     const keys = base("novel", { "attention.indexer.key_length": 8 });
     const { assumed } = await planned("novel", keys, [], "GQA2:n0:r16:v16");
     expect(assumed).toEqual(["attention is as --as GQA2:n0:r16:v16 says; the model's index_head_dim is not read"]);
+    // Sizes that it does not name are the variant's usual ones: each is told.
+    const partly = await planned("novel", keys, [], "MLA:c8");
+    expect(partly.assumed).toEqual([
+      "attention is as --as MLA:c8 says, with n 128, r 64, v 128, which it does not name; the model's index_head_dim is not read",
+    ]);
     await expect(planned("novel", keys, [], "GQA")).rejects.toThrow(
       /--as GQA, which takes its sizes from here, cannot say/,
     );

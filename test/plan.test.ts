@@ -444,6 +444,8 @@ describe("matching", () => {
 test("settings that make no sense are refused", () => {
   for (const wrong of [{ context: 0 }, { context: 1.5 }, { batch: -1 }, { step: Number.NaN }, { context: 2 ** 50 }])
     expect(() => plan(lite, { ...settings, ...wrong })).toThrow(ShapeError);
+  expect(() => plan(lite, { ...settings, cacheType: "int2" as never })).toThrow('cacheType got "int2"');
+  expect(() => plan(lite, { ...settings, weightType: "int2" as never })).toThrow('weightType got "int2"');
 });
 
 test("the published schema has the keys that others rely on", () => {

@@ -18,7 +18,7 @@ import type { Host } from "../cost/host.ts";
 import { type CachedForm, keptOf } from "../cost/keep.ts";
 import { layOut } from "../cost/layout.ts";
 import type { Offload } from "../cost/offload.ts";
-import type { Dtype, WeightType } from "../cost/type.ts";
+import { type Dtype, dtypes, type WeightType } from "../cost/type.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { spansOf, typesFrom } from "./asked.ts";
 import type { EngineSettings } from "./engine/engine.ts";
@@ -62,6 +62,12 @@ export function plan(blueprint: Blueprint, settings: PlanSettings): Plan {
   check("context", settings.context, MOST_TOKENS);
   check("batch", settings.batch, MOST_SEQUENCES);
   check("step", settings.step, MOST_SEQUENCES);
+  for (const [name, type] of [
+    ["weightType", settings.weightType === "file" ? "float32" : settings.weightType],
+    ["cacheType", settings.cacheType],
+  ] as const)
+    if (!Object.hasOwn(dtypes, type))
+      throw new ShapeError(`plan: ${name} got "${type}", expected one of ${Object.keys(dtypes).join(", ")}`);
   const { context, batch, step, accepted = step, weightType, cacheType, groups = [], engine } = settings;
   if (!(accepted >= 1 && accepted <= step))
     throw new ShapeError(

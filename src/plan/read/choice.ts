@@ -43,7 +43,22 @@ export function overrideUnread(
   if (missed.length === 0) return blueprint;
   if (as === undefined || !saysSizes(as)) throw refuseUnread(source, missed, { as, names });
   const keys = `${missed.join(", ")} ${missed.length > 1 ? "are" : "is"}`;
-  return assume(blueprint, `attention is as --as ${as.trim()} says; the model's ${keys} not read`);
+  const usual = unnamedSizes(blueprint, as);
+  const rest = usual.length ? `, with ${usual.join(", ")}, which it does not name` : "";
+  return assume(blueprint, `attention is as --as ${as.trim()} says${rest}; the model's ${keys} not read`);
+}
+
+/** Sizes that a pattern leaves to what its variants usually have, as "r 64". Others are the model's, in a name, or 0: not there. */
+function unnamedSizes({ width, layers }: Blueprint, pattern: string): string[] {
+  const heads = layers.find(({ attention }) => attention?.sizes.h)?.attention?.sizes.h ?? 1;
+  const found = [...new Set(layerSpecs(pattern, 4096))].flatMap((spec) => {
+    const named = new Set([...spec.matchAll(/:([a-z])/g)].map(([, letter]) => letter));
+    const { sizes } = parseSpec(spec, { width, heads, dims: "exact", planned: true });
+    return Object.entries(sizes).flatMap(([letter, size]) =>
+      !size || "dhgem".includes(letter) || named.has(letter) ? [] : `${letter} ${size}`,
+    );
+  });
+  return [...new Set(found)];
 }
 
 interface Place {
