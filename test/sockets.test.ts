@@ -1,7 +1,10 @@
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { connect } from "node:net";
+import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Listening, listen } from "../src/server/listen.ts";
+import { answerBeside } from "../src/server/rest.ts";
 import { eventStream, type Part } from "../src/server/stream.ts";
 import { appOf, type Script, scripted, servedBy } from "./fixture/served.ts";
 
@@ -120,13 +123,44 @@ describe("a stranger at the socket", () => {
     return answer;
   }
 
+  /** What is answered while the rest of a request is still awaited. */
+  async function hear(url: string, text: string): Promise<string> {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write(text);
+    let answer = "";
+    for await (const chunk of socket) {
+      answer += chunk;
+      if (answer.endsWith("}")) break;
+    }
+    return answer;
+  }
+
   test("a body that is longer than allowed is refused before it has come", async () => {
     const { url } = await start({});
     const head =
       "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n";
-    expect(await say(url, `${head}Content-Length: 99999999\r\n\r\n{`)).toMatch(/^HTTP\/1.1 413/);
+    expect(await hear(url, `${head}Content-Length: 99999999\r\n\r\n{`)).toMatch(/^HTTP\/1.1 413/);
     const chunk = `${(4096).toString(16)}\r\n${"x".repeat(4096)}\r\n`;
-    expect(await say(url, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(4)}`)).toMatch(/^HTTP\/1.1 413/);
+    expect(await hear(url, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(4)}`)).toMatch(/^HTTP\/1.1 413/);
+  });
+
+  test("what is still to come of it is read beside the answer, and lets the connection go on", async () => {
+    const incoming = new PassThrough({ highWaterMark: 16 });
+    // As one who has begun to read and stopped: nothing flows past it.
+    incoming.on("data", () => incoming.pause());
+    incoming.write("x".repeat(100));
+    const reader = answerBeside(incoming as unknown as IncomingMessage, "too long").getReader();
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe("too long");
+    let ended = false;
+    const end = reader.read().then(({ done }) => {
+      ended = done;
+    });
+    for (let i = 0; i < 10; i++) if (!incoming.write("x".repeat(100))) await once(incoming, "drain");
+    expect(ended).toBe(false);
+    incoming.end();
+    await end;
+    expect(ended).toBe(true);
   });
 
   test("headers that are too long, and what is no HTTP, are told so and end the connection alone", async () => {

@@ -1,9 +1,12 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type { MiddlewareHandler } from "hono";
 import { Problem } from "./errors.ts";
 
 /** What is known of a request once it is let in. */
 export interface Env {
+  /** Of Node's server; there is none where the app is asked directly. */
+  Bindings: { readonly incoming?: IncomingMessage };
   Variables: {
     /** Who may share cached prefixes with it. */
     realm: string;

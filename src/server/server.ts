@@ -11,6 +11,7 @@ import type { Hall } from "./hall.ts";
 import { listModels, showModel } from "./models.ts";
 import { servePage } from "./page/serve.ts";
 import { respond } from "./responses.ts";
+import { answerBeside } from "./rest.ts";
 import { detokenize, tokenize, tokenizerInfo } from "./tokens.ts";
 
 /** Who is let in, and with what. */
@@ -53,7 +54,14 @@ export function createApp(hall: Hall, doors: Doors): App {
     app.use(cors({ origin: doors.origins.includes("*") ? "*" : [...doors.origins], maxAge: 600 }));
   const known = keyGuard(doors.keys, doors.isolate);
   for (const path of ["/v1/*", "/tokenize", "/tokenizer_info", "/detokenize", "/metrics"]) app.use(path, known);
-  app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: (c) => answer(c, tooLarge(doors.bodyBytes)) }));
+  const refuse = (c: Context<Env>) => {
+    const { body, status } = problemOf(tooLarge(doors.bodyBytes), hall.tell);
+    const text = JSON.stringify(body);
+    c.header("Content-Type", "application/json");
+    c.header("Content-Length", `${Buffer.byteLength(text)}`);
+    return c.body(c.env?.incoming ? answerBeside(c.env.incoming, text) : text, status);
+  };
+  app.use(bodyLimit({ maxSize: doors.bodyBytes, onError: refuse }));
   app.get("/health", (c) => {
     const failed = hall.registry.loaded.filter(({ engine }) => !engine.figures.healthy).map(({ name }) => name);
     return failed.length ? c.json({ status: "failed", models: failed }, 503) : c.json({ status: "ok" });
