@@ -102,7 +102,7 @@ export async function drive(opened: Opened, store: Store, engine: Engine, onlook
       if (cancels || !engine.lasting) await engine.cancel(open);
       return false;
     }
-    if (next.length === 0 && owned.size === 0) throw failure(failed, store);
+    if (next.length === 0 && owned.size === 0) throw failure(opened, failed, store);
     await wait(1000 * Math.max(seconds, runs.length / 500), undefined, { signal }).catch(() => {});
   }
 }
@@ -189,8 +189,10 @@ async function keepJobs(store: Store, engine: Engine, more: readonly Job[]): Pro
   await store.write(jobsName, JSON.stringify({ engine: engine.name, jobs }));
 }
 
-function failure(failed: ReadonlyMap<string, string>, { where }: Store): FormatError {
-  const some = [...failed].slice(0, 3).map(([key, reason]) => `${key}: ${reason}`);
+/** In the order of the experiment, whichever failed first. */
+function failure({ experiment }: Opened, failed: ReadonlyMap<string, string>, { where }: Store): FormatError {
+  const keys = experiment.runs.map(({ key }) => key).filter((key) => failed.has(key));
+  const some = keys.slice(0, 3).map((key) => `${key}: ${failed.get(key)}`);
   const more = failed.size > 3 ? `; and ${failed.size - 3} more` : "";
   return new FormatError(
     `${where}: got ${failed.size} runs that failed (${some.join("; ")}${more}), expected all to finish; mend the cause and run the same command again`,
