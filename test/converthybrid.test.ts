@@ -206,6 +206,14 @@ describe("as GLA", () => {
     await expect(convert("grouped", "no", { wanted: { ...merge, groups: 2 } })).rejects.toThrow(
       /g: got 2 groups, expected fewer than the layer's 2/,
     );
+    // What keeps all has no sizes to choose: none that is asked for is passed over.
+    const no = (wanted: ConvertOptions["wanted"], budget?: number) => convert("grouped", "no", { wanted, budget });
+    await expect(no(merge, 20)).rejects.toThrow(/c, r: got 4 and 16, expected 16 and 16, all that merge keeps/);
+    await expect(no({ ...exact, c: 8 })).rejects.toThrow(
+      /c, r: got 8 and 32, expected 32 and 32, all that exact keeps/,
+    );
+    await expect(no({ ...exact, r: 8 })).rejects.toThrow(/c, r: got 32 and 8, expected 32 and 32/);
+    await expect(no({ ...exact, q: 8 })).rejects.toThrow(/q: got exact, expected biform or transmla/);
   });
 
   test("is refused by the rule that stands in the way", async () => {

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { shownRanks } from "../convert/card.ts";
+import { shownRanks, sizesText } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
 import { priceLines } from "../convert/curve.ts";
 import { writtenTypes } from "../convert/files.ts";
-import { latentsOf, methods, numbersAt, spareOf, targetVariants } from "../convert/method.ts";
+import { methods, numbersAt, spareOf, targetVariants } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
 import { type ArchitectureName, architectures } from "../convert/target.ts";
 import { type WriteOptions, type Written, writeConversion } from "../convert/write.ts";
@@ -192,7 +192,7 @@ function writeCertified(conversion: Conversion, out: string, how: WriteOptions):
 async function asked(options: Options, watch: ConvertOptions["watch"], signal: AbortSignal): Promise<ConvertOptions> {
   const { groups, variant, latents, c, r, q } = readTarget(options.to);
   const sized = [c, r, q, options.budget].some((size) => size !== undefined);
-  const method = options.method ?? (groups ? "merge" : sized ? "biform" : "exact");
+  const method = options.method ?? (groups !== undefined ? "merge" : sized ? "biform" : "exact");
   if ((method === "merge") !== (groups !== undefined))
     throw new FormatError(
       `--method: got ${method} for ${options.to}, expected merge for GQA:g2 and the like, and for nothing else`,
@@ -260,9 +260,7 @@ function print(path: string, price: Price, losses: readonly CheckpointResult[] |
   const ranks = shownRanks(full);
   const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
   const mean = (rank: number) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length;
-  const latents = latentsOf(wanted);
-  const sizes = latents > 1 ? `${latents} latents of ${wanted.c}` : `latent ${wanted.c}`;
-  console.log(`${path}: ${wanted.method}, ${sizes}, turned key ${wanted.r}\n`);
+  console.log(`${path}: ${wanted.method}, ${sizesText(wanted)}\n`);
   if (own) console.log(`Latents by layer: ${own.join(", ")}\n`);
   console.log(`${measures[wanted.method]}, by its rank:`);
   const rows = layers.map(({ layer, lost }) => [`${layer}`, ...ranks.map((rank) => percent(lost[rank]!))]);

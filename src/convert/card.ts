@@ -7,6 +7,13 @@ export function shownRanks(full: number): number[] {
   return Array.from({ length: 8 }, (_, i) => Math.max(1, Math.round(((i + 1) * full) / 8)));
 }
 
+/** What a token leaves in a layer, in words. */
+export function sizesText(wanted: Price["wanted"]): string {
+  const { c, r } = wanted;
+  const latents = latentsOf(wanted);
+  return `${latents > 1 ? `${latents} latents of ${c}` : `latent ${c}`}, turned key ${r}`;
+}
+
 /** How each method works, in a sentence, with its source. */
 const about = {
   exact:
@@ -41,8 +48,7 @@ function aboutTarget({ architecture, still, refused }: Target): string {
 
 /** The README.md of a converted checkpoint: how it was made, what it costs, and what reads it. */
 export function card(path: string, { wanted, layers, before, after, depth, notes }: Price, target: Target): string {
-  const { c, r, method, variant = "MLA" } = wanted;
-  const latents = latentsOf(wanted);
+  const { c, method, variant = "MLA" } = wanted;
   const lost = layers.map((layer) => layer.lost[Math.min(c - spareOf(wanted), layer.lost.length - 1)]!);
   const percent = (x: number) => `${(100 * x).toFixed(2)} %`;
   const worst = lost.indexOf(Math.max(...lost));
@@ -62,7 +68,7 @@ Made by \`biform convert\` from ${name}: ${about[method]}.
 
 | | before | after |
 | --- | --- | --- |
-| cache, numbers per token and layer | ${before} | ${after} (${latents > 1 ? `${latents} latents of ${c}` : `latent ${c}`}, turned key ${r}) |
+| cache, numbers per token and layer | ${before} | ${after} (${sizesText(wanted)}) |
 | cache, bytes per token at 16 bits | ${2 * before * depth} | ${2 * after * depth} |
 | ${share}, mean of layers | 0 | ${percent(mean)} |
 | the same, layer ${layers[worst]!.layer}, the most | 0 | ${percent(lost[worst]!)} |

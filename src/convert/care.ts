@@ -1,6 +1,6 @@
 import { multiply } from "./double.ts";
 import { type LatentLayer, unfoldMetric } from "./latent.ts";
-import { fillMatrix, type Matrix } from "./matrix.ts";
+import { fillMatrix, type Matrix, trace } from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 import { shareRanks } from "./share.ts";
 import { Spectrum } from "./subspace.ts";
@@ -31,9 +31,8 @@ export function compressBySpectrum(layer: LatentLayer, spectrum: Spectrum, rank:
 
 function shrink(moment: Matrix, by: number): Matrix {
   const n = moment.rows;
-  let trace = 0;
-  for (let i = 0; i < n; i++) trace += moment.values[i * n + i]!;
-  return fillMatrix(n, n, (i, j) => moment.values[i * n + j]! + (i === j ? (by * trace) / n : 0));
+  const more = (by * trace(moment)) / n;
+  return fillMatrix(n, n, (i, j) => moment.values[i * n + j]! + (i === j ? more : 0));
 }
 
 /**

@@ -14,21 +14,12 @@ import {
   sumWorths,
   turnedDims,
 } from "./budget.ts";
+import { checkAlike, checkVariant, checkWanted } from "./check.ts";
 import { quantisedAs, readLayer } from "./checkpoint.ts";
 import { type Geometry, geometryOf, refuseAttention } from "./grouped.ts";
 import { shareHeads } from "./latent.ts";
 import { Look } from "./look.ts";
-import {
-  checkAlike,
-  checkVariant,
-  checkWanted,
-  convertLayer,
-  fullSizes,
-  numbersAt,
-  ownLengths,
-  type Wanted,
-  worthOf,
-} from "./method.ts";
+import { convertLayer, fullSizes, numbersAt, ownLengths, type Wanted, worthOf } from "./method.ts";
 import { sumExplained } from "./part.ts";
 import { ownCoordinates } from "./portrait.ts";
 import { type Finished, Shelf } from "./shelf.ts";
@@ -136,13 +127,13 @@ export class Conversion {
     const geometry = (i: number): Geometry => geometryOf(model.layers[i]!.attention);
     const first = geometry(own[0]!);
     // Biases that the source has are its function's; none is added unless asked for, since not every engine reads them.
-    const biases = options.wanted.biases || own.some((i) => model.layers[i]!.attention.sizes.bias);
-    const given = { ...options.wanted, biases: biases === true };
+    const biased = own.find((i) => model.layers[i]!.attention.sizes.bias);
+    const given = { ...options.wanted, biases: options.wanted.biases === true || biased !== undefined };
     const { budget, byLayer } = options;
-    checkVariant(`${path}: layer ${own[0]}`, first, given);
+    checkVariant(`${path}: layer ${biased ?? own[0]}`, first, given);
     const full = fullSizes(first, given);
     const c = given.c ?? (budget === undefined ? full.c : rankWithin(budget, full.r, given));
-    const wanted = { ...given, c, r: full.r };
+    const wanted = { ...given, c, r: given.r ?? full.r };
     const chooses = budget !== undefined && given.r === undefined && given.method === "biform";
     for (const i of own) {
       const subject = `${path}: layer ${i}`;

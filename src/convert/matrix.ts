@@ -79,6 +79,13 @@ export function scaleRows(a: Matrix, by: ArrayLike<number>): Matrix {
   return fillMatrix(a.rows, a.columns, (i, j) => a.values[i * a.columns + j]! * by[i]!);
 }
 
+/** The sum of the diagonal of a square matrix. */
+export function trace({ rows, columns, values }: Matrix): number {
+  let sum = 0;
+  for (let i = 0; i < rows; i++) sum += values[i * columns + i]!;
+  return sum;
+}
+
 /** Square root of the sum of all squares. */
 export function frobenius({ values }: Matrix): number {
   let sum = 0;

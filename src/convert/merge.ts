@@ -1,5 +1,5 @@
 import type { GroupedLayer } from "./grouped.ts";
-import { fillMatrix, type Matrix } from "./matrix.ts";
+import { fillMatrix, type Matrix, trace } from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 import { allPairs, keepPairs } from "./partial.ts";
 import { lengthsOf } from "./spectrum.ts";
@@ -42,10 +42,4 @@ export function mergedLengths(layer: GroupedLayer, groups: number, moment: Matri
   const held = lengthOf(merged.key, keys) + lengthOf(merged.value, values);
   const own = lengthsOf(keepPairs(merged, allPairs(merged)), moment);
   return Float64Array.of(...own.map((x) => values * x), Math.max(0, all - held));
-}
-
-function trace({ rows, columns, values }: Matrix): number {
-  let sum = 0;
-  for (let i = 0; i < rows; i++) sum += values[i * columns + i]!;
-  return sum;
 }

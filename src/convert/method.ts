@@ -1,4 +1,3 @@
-import { FormatError } from "../tensor/error.ts";
 import { compressBySpectrum, covarianceSpectrum } from "./care.ts";
 import type { Geometry, GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
@@ -83,82 +82,6 @@ export function fullSizes(
   return { c: g * e - kept + (g * v) / latents + spare, r: kept };
 }
 
-/** Throws FormatError where a layer is not like the first of those that are converted, and a method makes all of them alike. */
-export function checkAlike(subject: string, own: Geometry, first: Geometry, { method }: Wanted): void {
-  const sizes = ({ h, keyGroups, e, r, v }: Geometry) =>
-    `${h} heads in ${keyGroups} groups of ${e} + ${v} numbers, ${r} turned`;
-  const frequencies = ({ rotation }: Geometry) => `${rotation.frequencies}`;
-  if (method === "exact") return;
-  if (sizes(own) !== sizes(first) || frequencies(own) !== frequencies(first))
-    throw new FormatError(
-      `${subject}: got ${sizes(own)}, expected as in the first that is converted, ${sizes(first)}, with the same frequencies; ` +
-        "one choice of turned dims is made for all, so use exact",
-    );
-}
-
-/** Throws FormatError, naming the rule, for sizes that a method cannot give a layer. */
-export function checkWanted(subject: string, layer: Geometry, wanted: Wanted): void {
-  const { method, c, r, fold } = wanted;
-  const { keyGroups: g, e } = layer;
-  checkVariant(subject, layer, wanted);
-  const full = fullSizes(layer, wanted);
-  const { groups = 0 } = wanted;
-  if (method === "merge" && (groups < 1 || groups >= g || g % groups))
-    throw new FormatError(
-      `${subject}: g: got ${groups} groups, expected fewer than the layer's ${g}, and a divisor of them; say GQA:g1`,
-    );
-  if (method === "exact" || method === "merge") return;
-  const least = 1 + spareOf(wanted);
-  if (c < least || c > full.c)
-    throw new FormatError(
-      `${subject}: c: got ${c}, expected ${least} to ${full.c}, which loses nothing more than turning does`,
-    );
-  if (wanted.q !== undefined) {
-    const most = method === "transmla" ? layer.h * e : layer.d;
-    if (method !== "biform" && method !== "transmla")
-      throw new FormatError(`${subject}: q: got ${method}, expected biform or transmla; it leaves queries as they are`);
-    if (wanted.biases)
-      throw new FormatError(
-        `${subject}: q: got biases, expected none; a constant holds their norm, which takes the whole input`,
-      );
-    if (wanted.q < 1 || wanted.q > most)
-      throw new FormatError(`${subject}: q: got ${wanted.q}, expected 1 to ${most}, which loses nothing`);
-  }
-  if (method === "biform" && (r % 2 || r > g * layer.r))
-    throw new FormatError(
-      `${subject}: r: got ${r}, expected an even number up to ${g * layer.r}, the turned dims of all key heads`,
-    );
-  if (method === "mha2mla" && (r % (2 * g) || r > g * layer.r))
-    throw new FormatError(
-      `${subject}: r: got ${r}, expected a multiple of ${2 * g} up to ${g * layer.r}: as many turned pairs of each of ${g} key heads`,
-    );
-  if (gathers(method)) {
-    if (layer.r !== e)
-      throw new FormatError(`${subject}: got ${layer.r} turned dims of ${e}, expected all; use mha2mla`);
-    if (!r || e % r || (e / 2) % (fold ?? e / r) || (fold ?? e / r) % (e / r))
-      throw new FormatError(
-        `${subject}: r: got ${r}, expected a divisor of the head's ${e}, and a fold of it that divides ${e / 2}; use r${e} or r${e / 2}`,
-      );
-  }
-}
-
-/** Throws FormatError, naming the rule, where a variant has no words for a layer, or not by this method. */
-export function checkVariant(subject: string, { h, keyGroups: g }: Geometry, wanted: Omit<Wanted, "c" | "r">): void {
-  const { method, q, variant = "MLA", biases } = wanted;
-  if (variant !== "MLA" && biases)
-    throw new FormatError(`${subject}: got biases, expected none, for which ${variant} has no words; use MLA`);
-  if (variant !== "GLA") return;
-  const latents = latentsOf(wanted);
-  if (latents < 2 || g % latents || h % latents)
-    throw new FormatError(
-      `${subject}: g: got ${latents} latents, expected 2 or more that divide ${g}, the groups of its ${h} heads; use g${g}`,
-    );
-  if (method !== "exact" && method !== "biform" && method !== "care")
-    throw new FormatError(`${subject}: GLA: got ${method}, expected exact, biform or care; that recipe has one latent`);
-  if (q !== undefined)
-    throw new FormatError(`${subject}: q: got a bottleneck of queries for GLA, expected none; use MLA`);
-}
-
 /** Positions gathered in r dims by RoRoPE: MLA of full rank. `moment` is of the layer's inputs. */
 export function placePositions(layer: GroupedLayer, { r, fold }: Wanted, moment: Matrix): Gathered {
   const collapse = layer.e / r;
@@ -195,9 +118,7 @@ export function turnComponents(layer: GroupedLayer, { portrait, kept }: Turned, 
   return keepComponents(layer, mixturesOf(layer, portrait, mean), kept, mean);
 }
 
-/**
- * Each latent of a layer with its chosen components turned: moment about what it is compressed about, and metric of its errors.
- */
+/** Each latent of a layer with its chosen components turned: moment about what it is compressed about, and metric of its errors. */
 export function measuresOf(
   layer: GroupedLayer,
   turned: Turned,

@@ -30,6 +30,6 @@ export const STRIP = 17;
 export const SAME = 18;
 /** Contractions of the launch, said by the first one (packedDots). */
 export const COUNT = 19;
-/** 1 where the machine adds products of bytes of all sizes (packedTiles). */
+/** 1 where the machine adds products of bytes of all sizes (packedDots, packedTiles). */
 export const DOTS = 20;
 export const EACH = 21;
