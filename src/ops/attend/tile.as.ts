@@ -1,5 +1,5 @@
 // Tiles of products into panels, the innermost loops of attention: COLUMNS floats a row of B and C, rows side by side.
-import { COLUMNS, ROWS, tile4, tile6 } from "../einsum/micro.as";
+import { BESIDE, BOUNDED, COLUMNS, ROWS, tile4, tile6 } from "../einsum/micro.as";
 
 /** Bytes of a row of a panel. */
 export const WIDTH: usize = COLUMNS * 4;
@@ -48,17 +48,17 @@ export function tileRows(rows: i32, k: i32, a: usize, stride: usize, most: usize
 }
 
 function beside6(k: i32, a: usize, step: usize, b: usize, c: usize, add: i32): void {
-  tile6(k, a, 4, step, false, 0, b, WIDTH, c, WIDTH, add);
+  tile6(k, a, 4, step, BESIDE, 0, b, WIDTH, c, WIDTH, add);
 }
 
 function beside4(k: i32, a: usize, step: usize, b: usize, c: usize, add: i32): void {
-  tile4(k, a, 4, step, false, 0, b, WIDTH, c, WIDTH, add);
+  tile4(k, a, 4, step, BESIDE, 0, b, WIDTH, c, WIDTH, add);
 }
 
 function apart6(k: i32, a: usize, stride: usize, most: usize, b: usize, c: usize, add: i32): void {
-  tile6(k, a, stride, 4, true, most, b, WIDTH, c, WIDTH, add);
+  tile6(k, a, stride, 4, BOUNDED, most, b, WIDTH, c, WIDTH, add);
 }
 
 function apart4(k: i32, a: usize, stride: usize, most: usize, b: usize, c: usize, add: i32): void {
-  tile4(k, a, stride, 4, true, most, b, WIDTH, c, WIDTH, add);
+  tile4(k, a, stride, 4, BOUNDED, most, b, WIDTH, c, WIDTH, add);
 }

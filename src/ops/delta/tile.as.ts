@@ -1,7 +1,7 @@
 // C (= or +=) A B for small matrices that lie in cache, with any steps of A: nothing is laid out in panels, since each is used once
 // or twice.
 import { sixes } from "../attend/tile.as";
-import { COLUMNS, tile4, tile6 } from "../einsum/micro.as";
+import { COLUMNS, STEPPED, tile4, tile6 } from "../einsum/micro.as";
 
 /**
  * C[m, columns] = (or += if `add`) A[m, k] B[k, columns]; m a multiple of 4, columns of 16. Rows of A lie `am` bytes
@@ -19,9 +19,9 @@ export function product(
 }
 
 function six(k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32): void {
-  tile6(k, a, am, ak, false, 0, b, bk, c, cm, add);
+  tile6(k, a, am, ak, STEPPED, 0, b, bk, c, cm, add);
 }
 
 function four(k: i32, a: usize, am: usize, ak: usize, b: usize, bk: usize, c: usize, cm: usize, add: i32): void {
-  tile4(k, a, am, ak, false, 0, b, bk, c, cm, add);
+  tile4(k, a, am, ak, STEPPED, 0, b, bk, c, cm, add);
 }
