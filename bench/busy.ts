@@ -9,7 +9,7 @@ import { type Line, type Plan, ratio, type Table } from "./section.ts";
 export const works: readonly Work[] = ["training", "decoding", "prefill"];
 /** What the default is asked to reach of the older build's, by the number of competitors. */
 const asked = [0.98, 1.5, 2];
-const [BASE, ONE, TWO, DEFAULT] = ["older, default", "1 thread", "2 threads", "default"];
+const [BASE, ONE, TWO, DEFAULT, LIMIT] = ["older, default", "1 thread", "2 threads", "default", "limit: fair share"];
 
 /** Units of work per second, for every kind of work and number of competing processes that burn the cores. */
 export async function busy(plan: Plan): Promise<Table[]> {
@@ -27,12 +27,17 @@ export async function busy(plan: Plan): Promise<Table[]> {
     ]);
     try {
       for (const peer of peers) await peer.ask({ op: "work", work, seconds: 2 * seconds });
+      let alone: number | undefined;
       for (const count of competitors) {
         report(`${work} beside ${count} competing processes`);
         const others = burn(count);
         try {
           const turns = peers.map((peer) => ({ name: peer.name, turn: () => turn(peer, work, seconds) }));
-          tables.push(tableOf(work, count, await interleave(rounds, turns)));
+          // The machine has just changed: the default finds out how many threads are of use.
+          for (const { turn } of turns) await turn();
+          const results = await interleave(rounds, turns);
+          if (count === 0) alone = 1 / results.find(({ name }) => name === ONE)!.best;
+          tables.push(tableOf(work, count, results, alone));
         } finally {
           for (const other of others) other.kill("SIGKILL");
         }
@@ -54,17 +59,33 @@ function burn(count: number): ChildProcess[] {
   return Array.from({ length: count }, () => spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }));
 }
 
-function tableOf(work: Work, count: number, results: readonly { name: string; median: number; best: number }[]): Table {
+/** Cores that `threads` threads get of as many beside so many competitors, where a scheduler is fair to each of them. */
+export function fairShare(threads: number, competitors: number): number {
+  return (threads * threads) / (threads + competitors);
+}
+
+/** `alone`: what one thread does on the machine when it is quiet, so that no scheduler that is fair lets two do more than so often that. */
+function tableOf(
+  work: Work,
+  count: number,
+  results: readonly { name: string; median: number; best: number }[],
+  alone: number | undefined,
+): Table {
   const lines = results.map(({ name, median, best }): Line => ({ engine: name, median: 1 / median, best: 1 / best }));
   const [older, one, two] = [BASE, ONE, TWO].map((name) => lines.find(({ engine }) => engine === name));
   const better = one!.median > two!.median ? one : two;
+  const rated = lines.map((line) =>
+    line.engine === DEFAULT
+      ? { ...line, ratios: [...ratio(line, older, asked[count]), ...ratio(line, better, 0.95)] }
+      : line,
+  );
+  const most = alone && count ? alone * fairShare(2, count) : undefined;
+  const limit: Line[] = most
+    ? [{ engine: LIMIT, median: most, best: most, ratios: ratio({ engine: LIMIT, median: most, best: most }, older) }]
+    : [];
   return {
     title: `${work}, ${count} ${count === 1 ? "competitor" : "competitors"}`,
     unit: "1/s",
-    lines: lines.map((line) =>
-      line.engine === DEFAULT
-        ? { ...line, ratios: [...ratio(line, older, asked[count]), ...ratio(line, better, 0.95)] }
-        : line,
-    ),
+    lines: [...rated, ...limit],
   };
 }

@@ -1,12 +1,16 @@
-/** Milliseconds of work between two trials: at least, and at most after trials that changed nothing. */
+/** Milliseconds of work between two trials: at least, and at most. */
 const [SOON, LATE] = [600, 16_000];
 /** Milliseconds between launches that count as work: longer pauses are someone else's. */
 const PAUSE = 50;
 /** Milliseconds that a trial stays with one number of threads before it turns to the other: the workers wake up once in it. */
 const TURN = 4;
-/** Milliseconds of comparable work that end a trial: where the ratio is clear, and at the latest. */
-const [CLEAR, ENOUGH] = [16, 240];
-/** A ratio of times that needs no further trial soon. */
+/** Milliseconds of comparable work that end a trial: where the difference is clear, and at the latest. */
+const [CLEAR, ENOUGH] = [16, 400];
+/** Standard errors that make a difference clear: every turn of a trial is one more look at it. */
+const SURE = 2;
+/** Time between trials, in what the slower number of threads lost in one: what trials may cost is a hundredth. */
+const RARE = 150;
+/** A ratio of times that tells that the machine has changed. */
 const APART = 1.25;
 /** Between trials one launch of so many is timed; so many milliseconds of them tell whether the machine has changed. */
 const [SAMPLED, CHANGED] = [8, 24];
@@ -15,6 +19,7 @@ const [SAMPLED, CHANGED] = [8, 24];
 interface Kind {
   readonly count: [number, number];
   readonly time: [number, number];
+  readonly square: [number, number];
 }
 
 /** A comparison of two numbers of threads, in short turns, by launches that are alike. */
@@ -88,11 +93,12 @@ export class Crew {
     const now = this.#now();
     let kind = trial.kinds.get(this.#kind);
     if (!kind) {
-      kind = { count: [0, 0], time: [0, 0] };
+      kind = { count: [0, 0], time: [0, 0], square: [0, 0] };
       trial.kinds.set(this.#kind, kind);
     }
     kind.count[trial.side]++;
     kind.time[trial.side] += now - this.#start;
+    kind.square[trial.side] += (now - this.#start) ** 2;
     if (now < trial.until) return;
     if (trial.side === 1) this.#judge(trial);
     trial.side = trial.side === 0 ? 1 : 0;
@@ -114,23 +120,23 @@ export class Crew {
 
   /** Ends the trial if what both numbers of threads did is enough to choose by. */
   #judge(trial: Trial): void {
-    const [mine, others] = comparable(trial.kinds.values());
+    const { mine, others, error } = comparable(trial.kinds.values());
     const least = Math.min(mine, others);
-    const ratio = others / mine;
-    const apart = Math.max(ratio, 1 / ratio);
-    // The less was seen, the clearer it must be.
-    const clear = least >= CLEAR && Math.log(apart) > 0.4 * Math.sqrt(CLEAR / least);
+    const apart = Math.abs(others - mine);
+    const clear = least >= CLEAR && apart > SURE * error;
     const tired = this.#worked > this.#wait + 8 * ENOUGH;
     if (!clear && least < ENOUGH && !tired) return;
     this.#trial = undefined;
     this.#worked = 0;
-    const side = ratio < 1 ? 1 : 0;
+    const side = others < mine ? 1 : 0;
     if (side) this.#at = trial.other;
     this.#known = new Map(
       [...trial.kinds].flatMap(([kind, { count, time }]) => (count[side] ? [[kind, time[side] / count[side]]] : [])),
     );
     this.#seen = { took: 0, known: 0 };
-    this.#wait = ratio > APART ? Math.min(LATE, Math.max(4 * this.#wait, SOON)) : SOON;
+    // Cores that become free are not seen by fewer threads than there are, unless they are tried.
+    const late = this.#at === this.#choices.length - 1 ? LATE : LATE / 12;
+    this.#wait = side ? SOON : Math.min(late, Math.max(SOON, RARE * apart));
   }
 
   /** Another choice to try: those above and below take turns. */
@@ -140,15 +146,22 @@ export class Crew {
   }
 }
 
-/** Times of as many launches of each kind under either number of threads. */
-function comparable(kinds: Iterable<Kind>): [number, number] {
+/** Times of as many launches of each kind under either number of threads, and the standard error of their difference. */
+function comparable(kinds: Iterable<Kind>): { mine: number; others: number; error: number } {
   const sums: [number, number] = [0, 0];
-  for (const { count, time } of kinds) {
+  let variance = 0;
+  for (const { count, time, square } of kinds) {
     const n = Math.min(...count);
     if (n === 0) continue;
-    for (const side of [0, 1] as const) sums[side] += (n * time[side]) / count[side];
+    for (const side of [0, 1] as const) {
+      const mean = time[side] / count[side];
+      sums[side] += n * mean;
+      // Of what was seen once, the spread is not known: it may be as large as itself.
+      const spread = count[side] > 1 ? (square[side] - time[side] * mean) / (count[side] - 1) : mean ** 2;
+      variance += (n ** 2 * Math.max(0, spread)) / count[side];
+    }
   }
-  return sums;
+  return { mine: sums[0], others: sums[1], error: Math.sqrt(variance) };
 }
 
 /** A number for launches of one kernel with arguments of like size; addresses, which are large, do not count. */

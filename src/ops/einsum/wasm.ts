@@ -121,11 +121,19 @@ function formOf(plan: Plan): Form {
   const byColumns = kernel === "contract" && n.size >= m.size;
   if (kernel === "stream") {
     const least = Math.max(kk.b === 1 ? WHOLE_COLUMNS : RUN, STREAMED / kk.size);
-    const columns = n.size / Math.max(1, Math.floor(n.size / least));
+    const columns = n.size / countPieces(n.size / least);
     args[slot.STRIP] = Math.min(WIDEST, Math.ceil(columns / WHOLE_COLUMNS) * WHOLE_COLUMNS);
   } else args[slot.STRIP] = byColumns ? stripOf(m.size, kk.size, WHOLE_ROWS) : stripOf(n.size, kk.size, WHOLE_COLUMNS);
   args[slot.BY_COLUMNS] = byColumns ? 1 : 0;
   return { kernel, args, outer, swapped, threads: work < SMALL ? 1 : undefined };
+}
+
+/**
+ * Pieces of `stream` where `most` are as long as they should be: an even number, since pieces are few and the fewest threads that
+ * share them two, and two of half that length rather than one.
+ */
+function countPieces(most: number): number {
+  return most < 1 ? 1 : Math.max(2, 2 * Math.floor(most / 2));
 }
 
 /** The axis for the kernel's own loop: the one with stride 1 in `operand`, else the longest. */
