@@ -121,6 +121,10 @@ describe("an experiment", () => {
     expect(all.missing).toEqual([]);
     expect(all.places).toEqual([{ engine: "biform", machine: { cpu: "none" }, runs: 6 }]);
     expect(all.variants.map(deciding)).toEqual(local!.map(deciding));
+    expect(all.equal.map(({ unit, place }) => [unit, place])).toEqual([
+      ["FLOPs", undefined],
+      ["seconds", { engine: "biform", cpu: "none" }],
+    ]);
   });
 
   test("that was interrupted goes on from its checkpoint and ends the same", async () => {
@@ -193,6 +197,70 @@ describe("an experiment", () => {
     expect(newer.damaged[1]).toMatch(/v1-MLA-s2: got a run by biform 9, expected 0, which laid the experiment out/);
     const empty = folderStore(join(scratch, "nothing"));
     await expect(collect(laid.opened, empty)).rejects.toThrow(/got no finished run/);
+  });
+
+  test("whose runs were done by several machines and engines holds times beside each other only where they are of one", async () => {
+    const laid = await layOut("places", { ...settings, rates: [0.02], seeds: 2 });
+    const { runs } = laid.opened.experiment;
+    for (const key of runs.map((run) => run.key)) await doRun(laid, key);
+    const made = await Promise.all(runs.map(({ key }) => readRecord(laid.store, key, laid.opened.id)));
+    /** All finished runs anew, each by a machine and an engine at a speed. */
+    const asBy = async (where: readonly (readonly [engine: string, host: string, tokensPerSecond: number])[]) => {
+      const store = folderStore(await mkdtemp(join(scratch, "places-")));
+      for (const [i, run] of made.entries()) {
+        const [engine, host, tokensPerSecond] = where[i]!;
+        const machine = { cpu: "one", host };
+        await keepRecord(store, { ...run!, engine, machine, record: { ...run!.record, tokensPerSecond } });
+      }
+      return collect(laid.opened, store);
+    };
+    const times = ({ equal }: Awaited<ReturnType<typeof asBy>>) => equal.filter(({ unit }) => unit === "seconds");
+    expect(runs.map(({ key }) => key)).toEqual(["v0-MHA-s1", "v1-MLA-s1", "v0-MHA-s2", "v1-MLA-s2"]);
+
+    // Nodes of one kind are one machine: half the tokens a second, half the steps in the same time.
+    const alike = times(
+      await asBy([
+        ["biform", "a", 20],
+        ["biform", "b", 10],
+        ["biform", "b", 20],
+        ["biform", "a", 10],
+      ]),
+    );
+    expect(alike).toHaveLength(1);
+    expect(alike[0]).toMatchObject({ place: { engine: "biform", cpu: "one" }, amount: (6 * 32) / 20 });
+    expect(alike[0]!.variants.map(({ steps }) => steps)).toEqual([6, 3]);
+    const [first, second] = made.map((run) => run!.record.heldOut);
+    expect(alike[0]!.variants[0]!.versus).toBeUndefined();
+    const [a1, b1, a2, b2] = made.map((run) => run!.record.heldOut.losses);
+    expect([first!.steps, second!.steps]).toEqual([
+      [3, 6],
+      [3, 6],
+    ]);
+    expect(alike[0]!.variants[1]!.versus!.mean).toBeCloseTo((b1![0]! - a1![1]! + b2![0]! - a2![1]!) / 2, 12);
+
+    // A seed of each engine: two times, each over its own runs, and losses of all at equal FLOPs.
+    const both = await asBy([
+      ["biform", "a", 20],
+      ["biform", "a", 10],
+      ["torch", "a", 10],
+      ["torch", "a", 40],
+    ]);
+    expect(times(both).map(({ place, variants }) => [place!.engine, variants.map(({ steps }) => steps)])).toEqual([
+      ["biform", [6, 3]],
+      ["torch", [1.5, 6]],
+    ]);
+    expect(times(both)[1]!.variants[0]!.loss.mean).toBeNull();
+    expect(both.equal[0]).toMatchObject({ unit: "FLOPs" });
+    expect(both.equal[0]!.variants.every(({ loss }) => loss.low !== null)).toBe(true);
+
+    // A variant for each engine: no time of one says anything beside that of the other.
+    const apart = await asBy([
+      ["biform", "a", 20],
+      ["torch", "a", 10],
+      ["biform", "a", 20],
+      ["torch", "a", 10],
+    ]);
+    expect(times(apart)).toEqual([]);
   });
 
   test("is not gone on with by another version", async () => {

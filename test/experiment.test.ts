@@ -47,8 +47,42 @@ test("is laid out, done run by run and by processes, and collected: losses are t
   expect(whole).toMatchObject({ status: 0, stdout: expect.stringMatching(/ right [\s\S]*picture: whole\.svg/) });
   await biform("compare", ...study, "--threads", "1", "--json", "local.json");
   expect(losses("whole.json")).toEqual(losses("local.json"));
+  for (const name of ["whole.json", "local.json"]) {
+    const { equal } = parseComparison(JSON.parse(readFileSync(join(scratch, name), "utf8")));
+    expect(equal!.map(({ unit, place }) => [unit, place?.engine])).toEqual([
+      ["FLOPs", undefined],
+      ["seconds", "biform"],
+    ]);
+  }
+  expect(whole.stdout).toMatch(/At equal time: .* of training steps, what a run of \w+ takes, on biform, /);
   for (const { accuracy } of losses("local.json")) expect(accuracy!.mean).toBeGreaterThanOrEqual(0);
   expect(readFileSync(join(scratch, "whole.svg"), "utf8")).toMatch(/<svg[\s\S]*right answers, %[\s\S]*MLA/);
+});
+
+test("gives each variant the steps that it had time for, by the times of a result", async () => {
+  await biform("compare", ...study, "--threads", "1", "--json", "timed.json");
+  const result = parseComparison(JSON.parse(readFileSync(join(scratch, "timed.json"), "utf8")));
+  // Half as quick as the first, by a hand's measure.
+  const times = result.equal!.find(({ unit }) => unit === "seconds")!;
+  times.variants = times.variants.map((line, i) => ({ ...line, steps: 4 / (i + 1), share: 1 / (i + 1) }));
+  const write = (name: string) => writeFileSync(join(scratch, name), JSON.stringify(result));
+  write("timed.json");
+  const timed = ["compare", ...study, "--match", "time", "--times"];
+  expect((await biform(...timed, "timed.json", "--steps", "40", "--experiment", "even.json")).status).toBe(0);
+  const { matched, experiment } = await openExperiment(join(scratch, "even.json"));
+  expect([...matched.values()].map(({ steps }) => steps)).toEqual([40, 20]);
+  expect(experiment.goal.speeds!.MHA).toBe(2 * experiment.goal.speeds!.MLA!);
+
+  const refused = async (...words: string[]) => (await biform(...words, "--experiment", "none.json")).stderr;
+  expect(await refused(...timed, "timed.json", "--variants", "MHA,GQA1-128")).toMatch(/got no time of GQA1-128/);
+  result.equal!.push({ ...times, place: { engine: "torch" } });
+  write("two.json");
+  expect(await refused(...timed, "two.json")).toMatch(
+    /two\.json: got times of 2 machines and engines, expected of one/,
+  );
+  expect(await refused("compare", ...study, "--match", "time")).toMatch(/--match: got time without --times/);
+  expect(await refused("compare", ...study, "--times", "timed.json")).toMatch(/--times: got it without --match time/);
+  expect(await refused(...timed.with(-2, "flops,time"), "timed.json")).toMatch(/got flops and time, expected one/);
 });
 
 const committed = globSync(join(import.meta.dirname, "../results/experiments/*.json"));

@@ -146,6 +146,13 @@ describe("the verdict", () => {
     expect(verdict(alone).headline).toBe("Only MHA was trained, so nothing is compared.");
   });
 
+  test("does not let speeds of several kinds of machines pass for one's", () => {
+    const of = (...places: Raw[]) => verdict({ ...fixture(), machine: { places } }).limits.join(" ");
+    const place = (engine: string, host: string) => ({ engine, machine: { cpu: "one", host }, runs: 3 });
+    expect(of(place("biform", "a"), place("torch", "a"))).toMatch(/Runs are of 2 kinds of machines or engines/);
+    expect(of(place("biform", "a"), place("biform", "b"))).not.toMatch(/kinds of machines/);
+  });
+
   test("names the form that turns out faster and where the other one was", () => {
     expect(verdict(fixture()).findings.join(" ")).toMatch(
       /MLA decodes 2\.2 times faster in its absorbed form than expanded at 16384 tokens; at 256 tokens its expanded form/,

@@ -173,6 +173,16 @@ test("the solver matches parameters and training FLOPs, and says what it could n
   expect(tiny[1]!.unmatched.join()).toMatch(/parameters are .* above/);
 });
 
+test("with time matched each variant has the steps that the first one's time holds", () => {
+  const speeds = { MHA: 10, "GQA2-128": 12.5, "MLA-256": 5, "GQA1-(512+64)-S3": 0.001, "[GQA2-128,MLA]": 10 };
+  const goal = { match: new Set(["time"] as const), length: 64, batch: 4, budget: { steps: 400 }, speeds };
+  expect(match(patterns, base, goal).map(({ steps }) => steps)).toEqual([400, 500, 200, 1, 400]);
+  // By FLOPs, those are the first one's.
+  const flops = 400 * 64 * 4 * trainFlopsPerToken(match(["MHA"], base, goal)[0]!.model, 64);
+  expect(match(patterns, base, { ...goal, budget: { flops } })[2]!.steps).toBe(200);
+  expect(() => match(["MHA", "MLA"], base, goal)).toThrow(/MLA: got no measured speed, expected one to match time by/);
+});
+
 test("a limit on the cache shrinks the variants above it", () => {
   const goal = { match: new Set(["none"] as const), length: 64, batch: 4, budget: { steps: 10 }, maxCache: 40 };
   for (const m of match(["MHA", "GQA2-128", "MLA"], base, goal)) {

@@ -20,6 +20,8 @@ import { type Operand, operand, type Program, subjectOf } from "../../test/law/s
 /** A model, the form it runs in, and how a sequence is cut. */
 export interface TorchCase {
   readonly name: string;
+  /** Whether FlexAttention runs wherever it can, as on a GPU. */
+  readonly flex?: boolean;
   readonly model: Model;
   readonly form: string;
   readonly drawn: Case;
@@ -70,7 +72,7 @@ export interface Expected {
 }
 
 /** Writes a case for Python, its package included, and gives how far float32 may be from float64. */
-export function writeCase(dir: string, { model, form, drawn }: TorchCase): Expected {
+export function writeCase(dir: string, { model, form, drawn, flex = false }: TorchCase): Expected {
   const random = new Random(drawn.seed);
   const inputs = parametersOf(model).map(({ name, axes, shape }): Operand => {
     if (axes === "vocabulary d" || axes === "d vocabulary") return operand(name, shape, random, 0.7);
@@ -130,7 +132,7 @@ export function writeCase(dir: string, { model, form, drawn }: TorchCase): Expec
   });
   writeFileSync(
     join(dir, "case.json"),
-    JSON.stringify({ batch, tokens, form, chunks, forms: formsOf(model), ids: [...ids], targets: [...targets] }),
+    JSON.stringify({ batch, tokens, form, chunks, flex, forms: formsOf(model), ids: [...ids], targets: [...targets] }),
   );
   const bound = ({ bound: b }: Bounded) => b;
   return {

@@ -11,6 +11,22 @@ from safetensors.torch import load_file
 torch.set_num_threads(1)
 
 
+class Counted:
+    """FlexAttention of a package as it would run on a GPU, with what it was called for."""
+
+    def __init__(self, package):
+        self.calls = {"window": 0, "decay": 0, "sinks": 0}
+        self.run = package.attend.attend_by_place
+        package.flex.CHOICE, package.attend.attend_by_place = True, self
+        # PyTorch refuses it on a CPU where there is a way back; its plain form is the same function there, and has one.
+        importlib.import_module("torch.nn.attention.flex_attention")._validate_device = lambda *_: None
+
+    def __call__(self, q, k, v, scale, *by_place):
+        for name, given in zip(self.calls, by_place, strict=True):
+            self.calls[name] += given is not None
+        return self.run(q, k, v, scale, *by_place)
+
+
 def beside(expected, got):
     """The largest difference, and the largest magnitude expected; NaN counts as infinite."""
     error = (expected - got.double()).abs().max().item() if expected.numel() else 0.0
@@ -21,8 +37,7 @@ def beside(expected, got):
 def run(folder, dtype):
     case = json.loads((folder / "case.json").read_text())
     answers = load_file(folder / "answers.safetensors")
-    package = importlib.import_module(f"{folder.name}.model")
-    model = package.load(folder, dtype)
+    model = importlib.import_module(f"{folder.name}.model").load(folder, dtype)
     shape = (case["batch"], case["tokens"])
     ids, targets = (torch.tensor(case[name]).view(shape) for name in ("ids", "targets"))
     found = {}
@@ -52,5 +67,7 @@ def run(folder, dtype):
 for line in sys.stdin:
     folder = Path(line.strip())
     sys.path.insert(0, str(folder.parent))
-    print(json.dumps({"case": folder.name, "float64": run(folder, torch.float64), "float32": run(folder, torch.float32)}), flush=True)
+    flexed = Counted(importlib.import_module(folder.name)) if json.loads((folder / "case.json").read_text())["flex"] else None
+    told = {"case": folder.name, "float64": run(folder, torch.float64), "float32": run(folder, torch.float32)}
+    print(json.dumps(told | {"flexed": flexed.calls if flexed else {}}), flush=True)
     sys.path.pop(0)

@@ -4,8 +4,10 @@ import { layerSpecs, parseSpec } from "../attention/spec.ts";
 import { openDevice } from "../device/open.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { compare } from "../lab/compare.ts";
+import { atEqualFlops, atEqualTime } from "../lab/equal.ts";
+import { equalLines } from "../lab/equality.ts";
 import { match } from "../lab/match.ts";
-import { undecidedNotes } from "../lab/resolve.ts";
+import { looksOf, undecidedNotes } from "../lab/resolve.ts";
 import { type Comparison, comparisonSchema } from "../lab/result.ts";
 import type { RunRecord } from "../lab/run.ts";
 import { Shelf } from "../lab/shelf.ts";
@@ -50,7 +52,8 @@ export function compareCommand(command: Command): void {
       "with --until: the smallest difference of interest, nats per token; smaller ones need no seeds",
       positiveOption("--difference"),
     )
-    .option("--match <what>", "parameters, flops, parameters,flops or none: what to make equal", "parameters,flops")
+    .option("--match <what>", "parameters, and flops or time, or none: what to make equal", "parameters,flops")
+    .option("--times <file>", "with --match time: a result of these variants, whose measured times it takes")
     .option(
       "--max-cache <n>",
       "shrink variants above this many cache numbers per token and layer",
@@ -186,8 +189,14 @@ async function run(options: CompareOptions): Promise<void> {
       await display.finish();
       for (const note of settings.until ? undecidedNotes(variants, settings.seeds, settings.until) : [])
         process.stderr.write(`${note}\n`);
+      const machine = machineFacts(device);
+      const looks = looksOf(settings.seeds, settings.until).length;
+      const equal = [
+        atEqualFlops(variants, looks),
+        atEqualTime(variants, looks, { engine: "biform", ...machine }),
+      ].filter((one) => one !== undefined);
       await write(options, {
-        machine: machineFacts(device),
+        machine,
         settings: {
           ...describe(settings, {
             data: task.source(1).name,
@@ -202,6 +211,7 @@ async function run(options: CompareOptions): Promise<void> {
         started,
         finished: new Date().toISOString(),
         variants,
+        equal,
         agreement,
       });
       await shelf.clear();
@@ -227,6 +237,7 @@ async function write({ json, html, picture }: CompareOptions, result: Comparison
   }
   if (picture) await draw(picture, result);
   console.log(table(result));
+  for (const equal of result.equal ?? []) console.log(`${equalLines(equal).join("\n")}\n`);
   for (const { spec, forms = [], float64, float32 } of result.agreement ?? [])
     console.log(
       `${spec}: ${forms.join(" and ")} differ by at most ${float64.toExponential(1)} (float64), ${float32.toExponential(1)} (float32)`,

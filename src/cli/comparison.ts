@@ -1,13 +1,16 @@
 /** A comparison as the command line describes it. */
+import { z } from "zod";
 import { splitSpecs } from "../attention/spec.ts";
 import type { Source } from "../data/source.ts";
+import { readJson } from "../file/folder.ts";
+import type { Equal } from "../lab/equal.ts";
 import type { Effort } from "../lab/fit.ts";
 import type { Goal, Matching } from "../lab/match.ts";
 import { looksOf, type Until } from "../lab/resolve.ts";
-import type { Comparison } from "../lab/result.ts";
+import { type Comparison, parseComparison } from "../lab/result.ts";
 import type { CompareSettings } from "../lab/schedule.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
-import { ShapeError } from "../tensor/error.ts";
+import { FormatError, ShapeError } from "../tensor/error.ts";
 import { baseNotes, modelOf, type Options, optimiserOf, sourceOf, stepsOf } from "./setting.ts";
 import { versions } from "./version.ts";
 
@@ -15,6 +18,7 @@ export interface CompareOptions extends Options {
   variants: string;
   seeds: number;
   match: string;
+  times?: string;
   maxCache?: number;
   contexts: number[];
   until?: string;
@@ -79,7 +83,8 @@ export async function readTask(options: CompareOptions): Promise<Task> {
     options,
   );
   const seconds = secondsOf(options);
-  const settings = settingsOf(options, variants);
+  const speeds = options.times === undefined ? undefined : await speedsOf(options.times, variants);
+  const settings = settingsOf(options, variants, speeds);
   const { goal } = settings;
   const budget = seconds === undefined ? goal.budget : { seconds };
   const key = {
@@ -114,11 +119,44 @@ function effortsOf({ evaluations, heldOut: heldOutBatches, contexts, demo }: Com
   ];
 }
 
-function settingsOf(options: CompareOptions, variants: readonly string[]): CompareSettings {
+/**
+ * Steps a second of each variant by a result whose runs were measured on one machine by one engine. Throws FormatError where it has
+ * none, or times of several.
+ */
+async function speedsOf(file: string, variants: readonly string[]): Promise<Record<string, number>> {
+  const result = parseComparison(await readJson(file, 256_000_000, z.unknown()), file);
+  const times = (result.equal ?? []).filter(({ unit }) => unit === "seconds");
+  if (times.length !== 1)
+    throw new FormatError(
+      `${file}: got times of ${times.length} machines and engines, expected of one; collect runs of one alone`,
+    );
+  const [{ amount, variants: measured }] = times as [Equal];
+  const speeds = new Map(measured.map(({ spec, steps }) => [spec, steps / amount]));
+  for (const spec of variants)
+    if (!speeds.has(spec))
+      throw new FormatError(`${file}: got no time of ${spec}, expected one of each variant; measure it there too`);
+  return Object.fromEntries(variants.map((spec) => [spec, speeds.get(spec)!]));
+}
+
+function settingsOf(
+  options: CompareOptions,
+  variants: readonly string[],
+  speeds: Record<string, number> | undefined,
+): CompareSettings {
   const matching = new Set(options.match.split(",").map((m) => m.trim()));
   for (const m of matching)
-    if (!["parameters", "flops", "none"].includes(m))
-      throw new ShapeError(`--match: got "${m}", expected parameters, flops, both with a comma, or none`);
+    if (!["parameters", "flops", "time", "none"].includes(m))
+      throw new ShapeError(
+        `--match: got "${m}", expected parameters, flops or time, with a comma between two, or none`,
+      );
+  if (matching.has("time") && matching.has("flops"))
+    throw new ShapeError("--match: got flops and time, expected one of them: both decide how many steps a variant has");
+  if (matching.has("time") !== (speeds !== undefined))
+    throw new ShapeError(
+      speeds
+        ? "--times: got it without --match time, expected both"
+        : "--match: got time without --times, expected both",
+    );
   const steps = stepsOf(options);
   const budget: Goal["budget"] = steps === undefined ? { flops: options.budget ?? 1 } : { steps };
   return {
@@ -131,6 +169,7 @@ function settingsOf(options: CompareOptions, variants: readonly string[]): Compa
       length: options.length,
       batch: options.batch,
       budget,
+      speeds,
       maxCache: options.maxCache,
     },
     optimiser: optimiserOf(options),

@@ -212,7 +212,7 @@ async function collectRuns(opened: Opened, store: Store): Promise<Comparison> {
 
 function comparisonOf({ experiment, settings, file, source }: Opened, found: Collected): Comparison {
   const { data, command } = experiment;
-  const { places, variants } = found;
+  const { places, variants, equal } = found;
   return {
     // One place is told as a comparison made here tells it; of several, each with its runs.
     machine:
@@ -231,6 +231,7 @@ function comparisonOf({ experiment, settings, file, source }: Opened, found: Col
     ...(command ? { command } : {}),
     date: new Date().toISOString().slice(0, 10),
     variants,
+    equal,
   };
 }
 

@@ -1,9 +1,10 @@
 /** The report of an experiment from whatever has finished. */
+import { atEqualFlops, atEqualTime, type Equal } from "../lab/equal.ts";
 import type { Matched } from "../lab/match.ts";
 import { looksOf } from "../lab/resolve.ts";
 import type { VariantResult } from "../lab/result.ts";
-import type { RunRecord } from "../lab/run.ts";
-import { summarise } from "../lab/summary.ts";
+import { median } from "../lab/statistics.ts";
+import { bestRate, summarise } from "../lab/summary.ts";
 import { FormatError } from "../tensor/error.ts";
 import type { Opened } from "./experiment.ts";
 import { type Finished, readRecord } from "./record.ts";
@@ -13,6 +14,8 @@ import type { Store } from "./store.ts";
 export interface Collected {
   /** Of the variants of which a run has finished. */
   readonly variants: VariantResult[];
+  /** Their losses at equal FLOPs, and at equal time for each kind of machine and engine with runs of two variants. */
+  readonly equal: Equal[];
   /** Where they were trained: each machine and engine once, with its number of runs. */
   readonly places: readonly Place[];
   readonly versions: Readonly<Record<string, string>>;
@@ -39,7 +42,7 @@ const AT_ONCE = 32;
  */
 export async function collect(opened: Opened, store: Store): Promise<Collected> {
   const { experiment, settings, matched, file } = opened;
-  const records = new Map<Matched, RunRecord[]>([...matched.values()].map((m) => [m, []]));
+  const kept = new Map<Matched, Finished[]>([...matched.values()].map((m) => [m, []]));
   const places = new Map<string, Place>();
   const versions = new Map<string, string>();
   const [missing, damaged]: [string[], string[]] = [[], []];
@@ -54,19 +57,24 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
         missing.push(key);
         continue;
       }
-      records.get(matched.get(variant)!)!.push(found.record);
+      kept.get(matched.get(variant)!)!.push(found);
       count(places, found);
       for (const [name, version] of Object.entries(found.versions))
         if (!versions.has(name)) versions.set(name, version);
     }
   }
-  for (const [m, kept] of records) if (kept.length === 0) records.delete(m);
-  if (records.size === 0)
+  for (const [m, own] of kept) if (own.length === 0) kept.delete(m);
+  if (kept.size === 0)
     throw new FormatError(
       `${file}: got no finished run in ${store.where}, expected one at least; see \`biform compare --run\``,
     );
+  const looks = looksOf(settings.seeds, settings.until).length;
+  const records = new Map([...kept].map(([m, own]) => [m, own.map(({ record }) => record)]));
+  const variants = summarise(records, settings, opened.source(1), looks);
+  const equal = [atEqualFlops(variants, looks), ...equalTimes([...kept.values()], variants, settings.rates, looks)];
   return {
-    variants: summarise(records, settings, opened.source(1), looksOf(settings.seeds, settings.until).length),
+    variants,
+    equal: equal.filter((one) => one !== undefined),
     places: [...places.values()],
     versions: Object.fromEntries(versions),
     missing,
@@ -83,6 +91,38 @@ async function readOwn({ experiment, id }: Opened, store: Store, key: string): P
       `${store.where}: ${key}: got a run by biform ${by}, expected ${wanted}, which laid the experiment out; remove it and do it again with that version`,
     );
   return found;
+}
+
+/**
+ * Losses at equal time, by machine and engine: each counts the runs that were trained there, and their speed there. Nodes that tell
+ * the same of themselves but for their name are one machine.
+ */
+function equalTimes(
+  kept: readonly (readonly Finished[])[],
+  variants: readonly VariantResult[],
+  rates: readonly number[],
+  looks: number,
+): (Equal | undefined)[] {
+  const best = kept.map((own) => {
+    const rate = bestRate(
+      own.map(({ record }) => record),
+      rates,
+    );
+    return own.filter(({ record }) => record.rate === rate);
+  });
+  const kindOf = ({ engine, machine: { host: _, ...machine } }: Finished) => ({ engine, ...machine });
+  const wordsOf = (run: Finished) => JSON.stringify(kindOf(run));
+  const kinds = new Map(best.flat().map((run) => [wordsOf(run), kindOf(run)]));
+  return [...kinds].map(([words, kind]) => {
+    const there = variants.flatMap((result, i) => {
+      const runs = best[i]!.filter((run) => wordsOf(run) === words);
+      const seeds = new Set(runs.map(({ record }) => record.seed));
+      if (seeds.size === 0) return [];
+      const tokensPerSecond = median(runs.map(({ record }) => record.tokensPerSecond));
+      return [{ ...result, seeds: result.seeds.filter(({ seed }) => seeds.has(seed)), train: { tokensPerSecond } }];
+    });
+    return atEqualTime(there, looks, kind);
+  });
 }
 
 /** Counts a run where it was trained. */

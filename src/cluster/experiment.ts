@@ -39,7 +39,11 @@ const experiment = z.strictObject({
     base: positive.describe("Rotary base"),
   }),
   goal: z.strictObject({
-    match: z.array(z.enum(["parameters", "flops", "none"])),
+    match: z.array(z.enum(["parameters", "flops", "time", "none"])),
+    speeds: z
+      .record(z.string(), positive)
+      .optional()
+      .describe("Steps a second of each variant, as measured: with time matched, steps follow from them"),
     maxCache: positive.optional().describe("Most cache numbers per token and layer"),
     length: whole.describe("Tokens per row"),
     batch: whole.describe("Rows per step"),

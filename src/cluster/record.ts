@@ -18,6 +18,7 @@ const record = z.object({
   training: curve,
   heldOut: curve,
   tokensPerSecond: rate,
+  mfu: rate.optional(),
   sample: z.object({ prompt: z.string(), text: z.string() }).nullable(),
   speeds: z
     .object({

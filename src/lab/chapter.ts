@@ -13,6 +13,7 @@ import {
   whole,
   withSign,
 } from "../draw/quantity.ts";
+import { equalHtml } from "./equality.ts";
 import { differences, lossCurves } from "./picture.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { accuracyAgainstCache, lossAgainstCache } from "./scatter.ts";
@@ -51,7 +52,7 @@ function overview(result: Comparison): string {
         stackLines(intervalText(variant.loss, 4), besideLoss(variant)),
         variant === best ? "lowest" : against,
         compact(variant.trainFlops),
-        compact(variant.train.tokensPerSecond),
+        stackLines(compact(variant.train.tokensPerSecond), share(variant)),
         prefill ? stackLines(compact(prefill.tokensPerSecond), `${prefill.form} @${context(prefill.tokens)}`) : "–",
         decode ? stackLines(compact(decode.tokensPerSecond), `${decode.form} @${context(decode.context)}`) : "–",
       ],
@@ -76,6 +77,11 @@ function overview(result: Comparison): string {
 function besideLoss({ bitsPerByte, accuracy }: VariantResult): string {
   if (bitsPerByte) return `${loss(bitsPerByte.mean, 3)} bits/byte`;
   return accuracy ? `${percent(accuracy.mean)} right` : "";
+}
+
+/** How much of a device training used, where its peak was given. */
+function share({ train: { mfu } }: VariantResult): string {
+  return mfu === undefined ? "" : `${percent(mfu)} MFU`;
 }
 
 function quality(result: Comparison, document: Document): string {
@@ -266,6 +272,7 @@ export function chapters(result: Comparison, document: Document): string {
     `<header><h1>${escapeHtml(heading(result))}</h1><p class="soft">${byline(result)}</p></header>`,
     `<section class="verdict" aria-label="Verdict"><p class="headline">${escapeHtml(headline)}</p>${list(findings)}<h2>What this run cannot show</h2>${list(limits)}</section>`,
     section("The numbers", overview(result)),
+    section("At equal FLOPs, and at equal time", equalHtml(result)),
     section("Quality", quality(result, document)),
     section("Decode speed, measured on this machine", speed(result, document)),
     section("Memory", memory(result, document)),

@@ -5,7 +5,7 @@ import { ShapeError } from "../tensor/error.ts";
 import { trainFlopsPerToken } from "../train/train.ts";
 
 /** What is made equal to the first variant's. */
-export type Matching = "parameters" | "flops" | "none";
+export type Matching = "parameters" | "flops" | "time" | "none";
 
 /** What the sizes must reach. */
 export interface Goal {
@@ -16,6 +16,8 @@ export interface Goal {
   readonly batch: number;
   /** Training steps of the first variant, or FLOPs for every variant. */
   readonly budget: { readonly steps: number } | { readonly flops: number };
+  /** Steps a second of each variant, as measured: with time matched, whoever takes longer for a step takes fewer. */
+  readonly speeds?: Readonly<Record<string, number>> | undefined;
 }
 
 /** One variant at the sizes found for it. */
@@ -32,14 +34,16 @@ export interface Matched {
 const GRAIN = 4;
 
 /**
- * Sizes for each variant so that it meets the first one: parameters through the width of its MLP, training FLOPs through its
- * number of steps, and cache below a limit through its dims. Throws ShapeError where a spec cannot be built at all.
+ * Sizes for each variant so that it meets the first one: parameters through the width of its MLP, training FLOPs or time through
+ * its number of steps, and cache below a limit through its dims. Throws ShapeError where a spec cannot be built at all, or its speed
+ * is not known.
  */
 export function match(patterns: readonly string[], base: ModelSettings, goal: Goal): Matched[] {
   const first = fitCache(patterns[0]!, base, goal);
   const parameters = modelSize(first.model);
   const flopsPerStep = (model: Model) => trainFlopsPerToken(model, goal.length) * goal.length * goal.batch;
   const flops = "flops" in goal.budget ? goal.budget.flops : goal.budget.steps * flopsPerStep(first.model);
+  const firstSteps = "steps" in goal.budget ? goal.budget.steps : flops / flopsPerStep(first.model);
   return patterns.map((pattern, i) => {
     const unmatched: string[] = [];
     let { settings, model } = i === 0 ? first : fitCache(pattern, base, goal);
@@ -54,14 +58,24 @@ export function match(patterns: readonly string[], base: ModelSettings, goal: Go
           `parameters are ${percent(off)} the first variant's, with an MLP of width ${settings.intermediate}`,
         );
     }
-    const matchSteps = "flops" in goal.budget || goal.match.has("flops");
-    const steps = matchSteps
-      ? Math.max(1, Math.round(flops / flopsPerStep(model)))
-      : (goal.budget as { steps: number }).steps;
+    const byFlops = "flops" in goal.budget || goal.match.has("flops");
+    const wanted = goal.match.has("time")
+      ? (firstSteps * speedOf(pattern, goal)) / speedOf(patterns[0]!, goal)
+      : byFlops
+        ? flops / flopsPerStep(model)
+        : firstSteps;
+    const steps = Math.max(1, Math.round(wanted));
     const off = (steps * flopsPerStep(model)) / flops - 1;
     if (i > 0 && Math.abs(off) > 0.01) unmatched.push(`training FLOPs are ${percent(off)} the first variant's`);
     return { pattern, settings, model, steps, unmatched };
   });
+}
+
+function speedOf(pattern: string, { speeds }: Goal): number {
+  const speed = speeds?.[pattern];
+  if (speed === undefined)
+    throw new ShapeError(`${pattern}: got no measured speed, expected one to match time by; measure it: see --times`);
+  return speed;
 }
 
 /** Numbers per token and layer in the cache, on average over the layers. */

@@ -66,7 +66,12 @@ const variant = z.strictObject({
     .extend({ spec: z.string() })
     .optional()
     .describe("Held-out loss minus that of the named variant, paired by seed"),
-  train: z.strictObject({ tokensPerSecond: rate }),
+  train: z.strictObject({
+    tokensPerSecond: rate,
+    mfu: positive
+      .optional()
+      .describe("Share of the device's FLOP/s that training reached, by Biform's FLOPs; where its peak was given"),
+  }),
   prefill: z.array(z.strictObject({ form: z.string(), tokens: count, tokensPerSecond: rate })),
   decode: z.array(
     z.strictObject({ form: z.string(), context: count.describe("Tokens in the cache"), tokensPerSecond: rate }),
@@ -76,6 +81,26 @@ const variant = z.strictObject({
     .optional()
     .describe("Cache of the whole model at several context lengths"),
   samples: z.array(sample).optional().describe("Text the trained model wrote"),
+});
+
+const equal = z.strictObject({
+  unit: z.enum(["FLOPs", "seconds"]).describe("Of training, forward and back; seconds are those of steps alone"),
+  amount: positive.describe("What each variant has had: all that a run of the cheapest one takes"),
+  place: z
+    .record(z.string(), z.json())
+    .optional()
+    .describe("Of seconds: the machine and engine that all runs counted here were trained with; others are left out"),
+  variants: z
+    .array(
+      z.strictObject({
+        spec: z.string(),
+        steps: z.number().nonnegative().describe("Steps taken by then; between two of them as a rule"),
+        share: positive.max(1).describe("Of all its steps: below 1 its learning rate had not come down yet"),
+        loss: interval.describe("Held-out loss there, on the line between two evaluations; null before the first one"),
+        versus: interval.extend({ spec: z.string() }).optional().describe("Minus that of the first, paired by seed"),
+      }),
+    )
+    .min(2),
 });
 
 const agreement = z.strictObject({
@@ -114,6 +139,10 @@ const comparison = z
     started: z.string().optional().describe("ISO 8601"),
     finished: z.string().optional().describe("ISO 8601"),
     variants: z.array(variant).min(1).describe("In the order asked for; the first is the reference"),
+    equal: z
+      .array(equal)
+      .optional()
+      .describe("Losses where all variants have had as many FLOPs, or as much time on one machine"),
     agreement: z.array(agreement).optional().describe("How far apart the forms of one variant are on this machine"),
   })
   .superRefine(({ variants }, context) => {

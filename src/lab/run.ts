@@ -18,6 +18,8 @@ export interface RunRecord {
   readonly training: Curve;
   readonly heldOut: Curve;
   readonly tokensPerSecond: number;
+  /** The share of the device's FLOP/s that training reached, where its peak was given. */
+  readonly mfu?: number | undefined;
   readonly sample: { readonly prompt: string; readonly text: string } | null;
   /** Measured after the first seed. */
   readonly speeds: Speeds | null;

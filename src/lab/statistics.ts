@@ -89,3 +89,8 @@ export function exceeds({ low, high }: { low: number | null; high: number | null
 export function halfWidth({ low, high }: { low: number | null; high: number | null }): number | null {
   return low === null || high === null ? null : (high - low) / 2;
 }
+
+/** The middle one of some numbers, the upper of two; there has to be one. */
+export function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
+}

@@ -8,7 +8,7 @@ import { levelOf } from "./resolve.ts";
 import type { VariantResult } from "./result.ts";
 import type { RunRecord } from "./run.ts";
 import type { CompareSettings } from "./schedule.ts";
-import { meanInterval, pairedDifference } from "./statistics.ts";
+import { meanInterval, median, pairedDifference } from "./statistics.ts";
 
 /**
  * The results of variants in their order, the first of them the reference; each has one finished run at least. Differences hold with
@@ -51,7 +51,7 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
   const { g, h, n, r, v, c, q, o, d } = m.model.layers[0]!.attention.sizes;
   const held = (tokens: number) =>
     m.model.layers.reduce((sum, { attention }) => sum + declaredBytes(attention, tokens), 0);
-  const rates = records.map((record) => record.tokensPerSecond).sort((a, b) => a - b);
+  const shares = records.flatMap(({ mfu }) => (mfu === undefined ? [] : [mfu]));
   return {
     spec: m.pattern,
     parameters: modelSize(m.model),
@@ -75,7 +75,10 @@ function summary(m: Matched, all: readonly RunRecord[], settings: CompareSetting
     loss: whole ? meanInterval(losses) : nothing,
     ...(perByte ? { bitsPerByte: whole ? meanInterval(losses.map(bits)) : nothing } : {}),
     ...(accuracies.length === records.length ? { accuracy: meanInterval(accuracies) } : {}),
-    train: { tokensPerSecond: rates[rates.length >> 1]! },
+    train: {
+      tokensPerSecond: median(records.map((record) => record.tokensPerSecond)),
+      ...(shares.length === records.length ? { mfu: median(shares) } : {}),
+    },
     prefill: speeds?.prefill ?? [],
     decode: speeds?.decode ?? [],
     ...(speeds ? { memory: speeds.memory } : {}),

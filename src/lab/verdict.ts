@@ -3,6 +3,7 @@
  * its paired interval leaves zero out, and what a run of this size cannot show stands beside what it shows.
  */
 import { compact, decimals, loss, scientific } from "../draw/quantity.ts";
+import { equalFindings, equalLimits } from "./equality.ts";
 import { levelOf } from "./resolve.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { exceeds, halfWidth, type Interval, pairedDifference } from "./statistics.ts";
@@ -185,7 +186,12 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
   said.push(
     "One text, one recipe and short contexts: quality at long context, after fine-tuning or on tasks is not measured.",
   );
-  said.push("Speeds are this machine's; another one may favour another variant or form.");
+  const kinds = kindsOf(result);
+  if (kinds > 1)
+    said.push(
+      `Runs are of ${kinds} kinds of machines or engines: training speeds in the table are the median over all of them, and do not tell variants apart; equal time does, for each alone.`,
+    );
+  said.push("Speeds are this machine's; another one may favour another variant or form.", ...equalLimits(result));
   for (const { spec, unmatched } of variants) {
     if (unmatched && unmatched.length > 0) said.push(`${spec} could not be matched in full: ${unmatched.join("; ")}.`);
   }
@@ -197,6 +203,13 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
   return said;
 }
 
+/** Machines and engines of collected runs, those that differ by nothing but a host's name once. */
+function kindsOf({ machine: { places } }: Comparison): number {
+  if (!Array.isArray(places)) return 1;
+  const kinds = places.map((place) => JSON.stringify({ ...place, runs: 0, machine: { ...place?.machine, host: "" } }));
+  return new Set(kinds).size;
+}
+
 /** Words for a comparison: what differs by more than its interval, what does not, and what such a run cannot show. */
 export function verdict(result: Comparison): Verdict {
   const ranking = rank(result);
@@ -204,6 +217,12 @@ export function verdict(result: Comparison): Verdict {
     ({ spec, float64, float32 }) =>
       `${spec}: its forms are the same function here, apart by at most ${scientific(float64)} in float64 and ${scientific(float32)} in float32.`,
   );
-  const findings = [...lossFindings(ranking), ...cacheFinding(result, ranking), ...speedFindings(result), ...proofs];
+  const findings = [
+    ...lossFindings(ranking),
+    ...equalFindings(result),
+    ...cacheFinding(result, ranking),
+    ...speedFindings(result),
+    ...proofs,
+  ];
   return { headline: headline(result, ranking), findings, limits: limits(result, ranking) };
 }

@@ -20,6 +20,7 @@ const shared = [
   "attend.py",
   "attention.py",
   "delta.py",
+  "flex.py",
   "model.py",
   "modeling_biform.py",
   "ops.py",

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from .flex import attend_by_place, suits
 from .ops import precise, visible
 
 
@@ -22,6 +23,9 @@ def attend(values, terms, scale, window=None, decay=None, sinks=None, stick=None
     s = k.shape[2]
     if stick is not None:
         return break_sticks(q, each_head(k, h), each_head(v, h), scale, window, stick).transpose(1, 2)
+    by_place = window is not None or decay is not None or sinks is not None
+    if by_place and chosen is None and suits(q, k, v):
+        return attend_by_place(q, k, v, scale, window, decay, sinks).transpose(1, 2)
     mask = None
     if window is not None or chosen is not None or (1 < t < s):
         mask = visible(t, s, window, q.device)

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
-from . import store
+from . import flex, store
 from .data import Data
 from .model import Model
 from .ops import precise
@@ -104,6 +104,8 @@ class Course:
         self.model.load_state_dict(load_file(FOLDER / run["initial"]))
         self.model.to(crew.device)
         self.model.checkpointing = given.checkpointing
+        if given.no_flex:
+            flex.CHOICE = False
         self.together = shared(self.model, crew, given)
         self.parameters = dict(self.model.named_parameters())
         self.optimiser = Optimiser(self.parameters, run["parameters"], self.settings["optimiser"])

@@ -1,6 +1,7 @@
 """A decoder: embedding, blocks of attention and SwiGLU with RMS norms before each, a head. Parameters are named as Biform names them."""
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def build(module, config):
     layers = [layer for said in config["layers"] for layer in [said] * said["times"]]
     d, vocabulary = config["hidden_size"], config["vocab_size"]
     module.eps, module.scales = config["rms_norm_eps"], config.get("scales") or {}
-    module.rotations = [json.dumps(layer["attention"]["rotation"]) for layer in layers]
+    module.rotations = [Rotation.of(layer["attention"]["rotation"]) for layer in layers]
     module.checkpointing = False
     module.embed = weight(vocabulary, d)
     module.layers = nn.ModuleList(Block(config, *pair) for pair in zip(layers, config["python"], strict=True))
@@ -88,8 +89,10 @@ def run(module, ids, form=None, caches=None):
     x = module.embed[ids] * module.scales.get("embedding", 1)
     end = ids.shape[1] + (caches[0].length if caches else 0)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    # What is compiled keeps nothing between calls, and has the few cosines among its kernels.
+    turns = angles if torch.compiler.is_compiling() else kept_angles
     for i, block in enumerate(module.layers):
-        at = At(*angles(module.rotations[i], end, x.device, dtype), json.loads(module.rotations[i])["layout"])
+        at = At(*turns(module.rotations[i], end, x.device, dtype), module.rotations[i].layout)
         cache = caches[i] if caches else None
         if module.checkpointing and torch.is_grad_enabled():
             x = checkpoint(block, x, at, form, cache, use_reentrant=False)
@@ -99,16 +102,35 @@ def run(module, ids, form=None, caches=None):
     return x @ (module.embed.T if module.head is None else module.head)
 
 
-@lru_cache(maxsize=64)
+@dataclass(frozen=True)
+class Rotation:
+    """How keys and queries are turned by where they stand: radians a token for each pair, and other ones from a place on."""
+
+    frequencies: tuple
+    magnitude: float
+    layout: str
+    beyond: tuple | None = None
+
+    @staticmethod
+    def of(said):
+        beyond = said.get("beyond")
+        far = (beyond["from"], tuple(beyond["frequencies"])) if beyond else None
+        return Rotation(tuple(said["frequencies"]), said["magnitude"], said["layout"], far)
+
+
 def angles(rotation, end, device, dtype):
     """Cosines and sines of each pair's angle at positions 0 to end - 1."""
-    said = json.loads(rotation)
-    place = torch.arange(end, dtype=torch.float64)[:, None]
-    angle = place * torch.tensor(said["frequencies"], dtype=torch.float64)
-    if "beyond" in said:
-        far = place * torch.tensor(said["beyond"]["frequencies"], dtype=torch.float64)
-        angle = torch.where(place >= said["beyond"]["from"], far, angle)
-    return tuple((wave(angle) * said["magnitude"]).to(device, dtype) for wave in (torch.cos, torch.sin))
+    # Not every device has float64.
+    exact = {"dtype": torch.float64, "device": device if device.type == "cuda" else "cpu"}
+    place = torch.arange(end, **exact)[:, None]
+    angle = place * torch.tensor(rotation.frequencies, **exact)
+    if rotation.beyond:
+        start, frequencies = rotation.beyond
+        angle = torch.where(place >= start, place * torch.tensor(frequencies, **exact), angle)
+    return tuple((wave(angle) * rotation.magnitude).to(device, dtype) for wave in (torch.cos, torch.sin))
+
+
+kept_angles = lru_cache(maxsize=64)(angles)
 
 
 def load(folder, dtype=torch.float32):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import socket
 import threading
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 BEAT, PATIENCE = 5, 60
@@ -31,6 +33,14 @@ def create(path, text):
         return False
     finally:
         part.unlink()
+
+
+def read(path):
+    """What a file of JSON says. Raises SystemExit for one that is torn."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise SystemExit(f"{path}: got a damaged file ({error}), expected JSON; remove it and do the run again") from error
 
 
 class Claim:
@@ -121,16 +131,31 @@ def restore(folder, settings):
         old.rename(folder)
     if not folder.exists():
         return None
-    told = json.loads((folder / "training.json").read_text())
+    told = read(folder / "training.json")
     for name in sorted(settings.keys() | told["settings"].keys()):
         if told["settings"].get(name) != settings.get(name):
             raise SystemExit(f"{folder}: got a checkpoint with {name} {told['settings'].get(name)}, expected {settings.get(name)}")
-    return load_file(folder / "model.safetensors"), load_file(folder / "optimiser.safetensors"), told["progress"]
+    try:
+        weights, moments = (load_file(folder / f"{name}.safetensors") for name in ("model", "optimiser"))
+    except (OSError, SafetensorError) as error:
+        raise SystemExit(f"{folder}: got a damaged checkpoint ({error}), expected whole files; remove it and do the run again") from error
+    return weights, moments, told["progress"]
 
 
 def machine(world, device):
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else os.uname().machine
-    return {"device": name, "processes": world, "threads": torch.get_num_threads(), "host": socket.gethostname()}
+    """Facts of a machine. Times are held beside each other where all but the host's name is equal."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    facts = {"cpu": processor(), "cores": os.cpu_count(), "device": name, "processes": world}
+    return facts | {"threads": torch.get_num_threads(), "host": socket.gethostname()}
+
+
+def processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
 
 
 def find(folder, key):

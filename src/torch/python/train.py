@@ -30,6 +30,7 @@ def options(words=None):
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--bf16", action="store_true", help="products in bfloat16, weights and sums in float32")
     parser.add_argument("--checkpointing", action="store_true", help="blocks are run again on the way back instead of kept")
+    parser.add_argument("--no-flex", action="store_true", help="masks for scaled_dot_product_attention where FlexAttention would run")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--peak", type=float, help="the device's FLOP/s, for the share that is reached (MFU)")
     parser.add_argument("--stop-after", type=int, metavar="STEPS", help="save and stop after so many steps of this call")
@@ -105,7 +106,10 @@ def follow(course, folder, claim, stop):
         if at % settings["evaluateEvery"] == 0 or at == steps:
             progress["heldOut"]["steps"].append(at)
             progress["heldOut"]["losses"].append(finite(course.held_out()))
-        ends = bool(crew.agree(stop.asked or (claim is not None and claim.lost()) or at - began == given.stop_after))
+        ends, lost = crew.agree((stop.asked or at - began == given.stop_after, claim is not None and claim.lost()))
+        if lost:
+            # Its checkpoint is no longer ours to write.
+            raise SystemExit(f"{run['key']}: got taken over by another process while this one slept, expected to own it; that one goes on")
         if at % every == 0 or at == steps or ends:
             course.keep(folder / "checkpoint")
         if claim:
@@ -132,10 +136,8 @@ def leave_record(course, folder, told, speed):
     experiment = json.loads((FOLDER / "runs.json").read_text())
     settings, progress, crew, given = course.settings, course.progress, course.crew, course.given
     how = ["fsdp" if given.fsdp else "ddp"] if crew.size > 1 else []
-    how += [name for name in ("compile", "bf16", "checkpointing") if getattr(given, name)]
-    facts = store.machine(crew.size, crew.device) | {"how": " ".join(how) or "plain"}
-    if "mfu" in told:
-        facts["mfu"] = round(told["mfu"], 4)
+    how += [name for name in ("compile", "bf16", "checkpointing", "no_flex") if getattr(given, name)]
+    facts = store.machine(crew.size, crew.device) | {"how": " ".join(how).replace("_", "-") or "plain"}
     record = {
         "experiment": experiment["id"],
         "key": course.run["key"],
@@ -150,6 +152,7 @@ def leave_record(course, folder, told, speed):
             "training": thin(progress["training"], 200),
             "heldOut": progress["heldOut"],
             "tokensPerSecond": speed,
+            **({"mfu": told["mfu"]} if "mfu" in told else {}),
             "sample": None,
             "speeds": None,
         },
@@ -180,7 +183,7 @@ def rate_of(run, runs, out):
             found = store.find(out, other["key"]) / "record.json"
             if not found.exists():
                 raise SystemExit(f"{run['key']}: got no result of {other['key']}, expected all rates tried; do that run first")
-            record = json.loads(found.read_text())["record"]
+            record = store.read(found)["record"]
             tried.append((math.inf if record["loss"] is None else record["loss"], record["rate"]))
     return min(tried, key=lambda pair: pair[0])[1]
 
