@@ -145,6 +145,30 @@ describe("an experiment", () => {
     expect(await losses(laid)).toEqual(await losses(whole));
   });
 
+  test("that is taken over while it sleeps leaves the new owner's checkpoint alone", async () => {
+    const { goal } = settings;
+    const long = {
+      ...settings,
+      seeds: 1,
+      rates: [0.02],
+      variants: ["MHA"],
+      goal: { ...goal, budget: { steps: 5000 } },
+    };
+    const laid = await layOut("slept", long);
+    const [run] = laid.opened.experiment.runs;
+    const taken = around(laid.store);
+    const watch = ({ step }: { step: number }) => {
+      // Another claims it: whoever began it notices with its next beat.
+      if (step === 10) void laid.store.create(`${run!.key}/claim-2.json`, "{}");
+    };
+    const { every: _, ...rest } = taken;
+    await expect(perform(laid.opened, run!, { ...rest, every: 1e9, watch } as never)).rejects.toThrow(
+      /got taken over by another process while this one slept/,
+    );
+    expect(await laid.store.list(`${run!.key}/checkpoint`)).toEqual([]);
+    expect(await readRecord(laid.store, run!.key, laid.opened.id)).toBeUndefined();
+  });
+
   test("is refused where another stands in its file, or its runs do not fit", async () => {
     const { opened } = await layOut("refused");
     const { experiment, file } = opened;
@@ -724,4 +748,9 @@ test("an engine that is not there is told with what to do", async () => {
   await expect(openEngine("ray:http://127.0.0.1:9", [], task).look(jobs)).rejects.toThrow(
     /expected Ray's jobs to answer; start Ray/,
   );
+  vi.stubEnv("RAY_JOB_HEADERS", "Authorization: Bearer none");
+  await expect(openEngine("ray:http://127.0.0.1:9", [], task).look(jobs)).rejects.toThrow(
+    /^RAY_JOB_HEADERS: got no JSON object of texts, expected one/,
+  );
+  vi.unstubAllEnvs();
 });

@@ -54,7 +54,7 @@ export async function perform(opened: Opened, run: RunEntry, around: Around): Pr
     const dir = await store.openFolder(`${key}/checkpoint`);
     const record = await performRun(opened.settings, { matched, seed, rate }, opened.source(seed), device, {
       signal,
-      checkpoint: { dir, every, kept: () => store.keepFolder(`${key}/checkpoint`) },
+      checkpoint: { dir, every, kept: () => store.keepFolder(`${key}/checkpoint`), lost: claim.lost },
       onStart: stand,
       onStep: stand,
     });

@@ -143,9 +143,7 @@ async function ask(
   { method = "GET", body = "" }: Asked,
   absent: readonly number[] = [],
 ): Promise<unknown> {
-  const headers: Record<string, string> = { "Content-Type": "application/json" };
-  const more = z.record(z.string(), z.string()).safeParse(JSON.parse(process.env.RAY_JOB_HEADERS ?? "{}"));
-  if (more.success) Object.assign(headers, more.data);
+  const headers = { "Content-Type": "application/json", ...headersOf(process.env.RAY_JOB_HEADERS ?? "{}") };
   const { status, text } = await send(root + path, { method, headers }, body).catch((error: Error) => {
     throw new DeviceError(
       `${root}: got ${error.message || error}, expected Ray's jobs to answer; start Ray with its dashboard, or name its address: --on ray:http://HOST:8265`,
@@ -162,6 +160,17 @@ async function ask(
     return JSON.parse(text);
   } catch (error) {
     throw new DeviceError(`${root}: got no JSON, expected Ray's jobs; is another server at that address?`, {
+      cause: error,
+    });
+  }
+}
+
+/** Headers as Ray's own tools take them; what they are is not repeated, since they may be keys. */
+function headersOf(text: string): Record<string, string> {
+  try {
+    return z.record(z.string(), z.string()).parse(JSON.parse(text));
+  } catch (error) {
+    throw new ShapeError("RAY_JOB_HEADERS: got no JSON object of texts, expected one; mend or unset it", {
       cause: error,
     });
   }

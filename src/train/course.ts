@@ -67,8 +67,16 @@ export interface TrainHooks {
   /** Before the first step: 0, or where a checkpoint stood. */
   readonly onStart?: (progress: Progress) => void;
   readonly onStep?: (progress: Progress, loss: number) => void;
-  /** Where to save every `every` steps and on interruption, and to continue from; `kept` follows each time it was saved. */
-  readonly checkpoint?: { readonly dir: string; readonly every: number; readonly kept?: () => Promise<void> };
+  /**
+   * Where to save every `every` steps and on interruption, and to continue from; `kept` follows each time it was saved. Once `lost`
+   * aborts the folder is somebody else's, and nothing is saved any more.
+   */
+  readonly checkpoint?: {
+    readonly dir: string;
+    readonly every: number;
+    readonly kept?: () => Promise<void>;
+    readonly lost?: AbortSignal;
+  };
 }
 
 /**
@@ -129,6 +137,7 @@ export async function follow(
   };
 
   async function save(): Promise<void> {
+    if (checkpoint!.lost?.aborted) return;
     await saveCheckpoint(checkpoint!.dir, { settings, config }, trained, optimiser, progress);
     await checkpoint!.kept?.();
   }
