@@ -25,7 +25,14 @@ def chunked_delta(q, k, v, beta, state, decay=None, scale=1.0):
     if q.is_cuda and chunk_kda is not None and q.dtype in (torch.bfloat16, torch.float16):
         return by_fla(q, k, v, beta, state, decay, scale)
     dtype, t = v.dtype, v.shape[1]
-    q, k, v, beta, decay = in_chunks(q, k, v, beta, decay)
+    # What one token leaves all later ones build on: products are precise here whatever they are elsewhere.
+    with torch.autocast(q.device.type, enabled=False):
+        o, state = by_chunks(*in_chunks(q, k, v, beta, decay), state)
+    return (scale * o[:, :t]).to(dtype), state
+
+
+def by_chunks(q, k, v, beta, decay, state):
+    """Outputs [B t h v], unscaled and with those of the tokens that fill the last chunk, and the state."""
     # All tokens' writes U of a chunk from one triangular system, (I + A) U = beta (v - S0^T k); A holds what older keys of it give.
     since = decay.cumsum(3)
     pairs = (since[..., :, None, :] - since[..., None, :, :]).masked_fill(~lower(0, q.device)[..., None], -torch.inf).exp()
@@ -46,8 +53,7 @@ def chunked_delta(q, k, v, beta, state, decay=None, scale=1.0):
         u = fresh[:, :, i] - of_state[:, :, i] @ state
         outputs.append((q[:, :, i] * since[:, :, i].exp()) @ state + read[:, :, i] @ u)
         state = kept[:, :, i] * state + late[:, :, i].mT @ u
-    o = torch.cat(outputs, 2)[:, :, :t].transpose(1, 2)
-    return (scale * o).to(dtype), state
+    return torch.cat(outputs, 2).transpose(1, 2), state
 
 
 def recurrent_delta(q, k, v, beta, state, decay=None, scale=1.0):
