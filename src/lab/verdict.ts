@@ -206,8 +206,8 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
 /** Machines and engines of collected runs, those that differ by nothing but a host's name once. */
 function kindsOf({ machine: { places } }: Comparison): number {
   if (!Array.isArray(places)) return 1;
-  const kinds = places.map((place) => JSON.stringify({ ...place, runs: 0, machine: { ...place?.machine, host: "" } }));
-  return new Set(kinds).size;
+  const plain = (name: string, value: unknown) => (name === "host" || name === "runs" ? undefined : value);
+  return new Set(places.map((place) => JSON.stringify(place, plain))).size;
 }
 
 /** Words for a comparison: what differs by more than its interval, what does not, and what such a run cannot show. */
