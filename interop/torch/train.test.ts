@@ -236,7 +236,9 @@ test("what is wrong is told in a line", { timeout: minutes(10) }, () => {
   writeFileSync(file, whole.replace('"warmup": 10', '"warmup": 11'));
   expect(trained([hybrid, "--out", at("other")]).said).toMatch(/got a checkpoint with warmup 11, expected 10/);
   writeFileSync(file, whole.slice(0, 100));
-  expect(trained([hybrid, "--out", at("other")]).said).toMatch(/training.json: got a damaged file .* do the run again\n$/);
+  expect(trained([hybrid, "--out", at("other")]).said).toMatch(
+    /training.json: got a damaged file .* do the run again\n$/,
+  );
   writeFileSync(file, whole);
   const weights = at("other", hybrid, "checkpoint", "model.safetensors");
   writeFileSync(weights, readFileSync(weights).subarray(0, 1000));
