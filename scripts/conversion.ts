@@ -6,7 +6,7 @@
 //   calibration  one size by three texts, tested on two of them
 //   needles      numbers hidden in texts of several lengths
 //   speed        bytes, prefill and decode in both forms
-//   healed       some sizes after --minutes of training, each stopped and gone on with
+//   healed       some sizes after --steps of training, by the processor time that they took, each stopped and gone on with
 //   docs         the table and the picture, from what is kept
 //
 // Of SmolLM2-135M (0.27 TFLOP per thousand tokens) on two cores at 40 GFLOP/s: the original 20 s, a look at 8192 tokens 45 s for each
@@ -41,11 +41,12 @@ const { values, positionals } = readOptions({
     part: { type: "string", multiple: true, default: ["table", "docs"] },
     out: { type: "string", default: join(root, "results/conversion") },
     scratch: { type: "string", default: join(tmpdir(), "biform-conversion") },
-    sizes: { type: "string", default: "336,288,240,192,144,96" },
+    sizes: { type: "string", default: "320,256,192,160,128,96" },
     methods: { type: "string", default: "biform,transmla,mha2mla,care" },
-    some: { type: "string", default: "288,192,144" },
-    healed: { type: "string", default: "192,144" },
-    minutes: { type: "string", default: "60" },
+    some: { type: "string", default: "192" },
+    healed: { type: "string", default: "128,192,96" },
+    steps: { type: "string", default: "60" },
+    threads: { type: "string" },
     goal: { type: "string", default: "layers" },
     tokens: { type: "string", default: "2048" },
     length: { type: "string", default: "256" },
@@ -57,6 +58,7 @@ if (odd) throw new Error(`--part: got ${odd}, expected ${parts.join(", ")}`);
 const wants = (part: (typeof parts)[number]) => values.part.includes(part);
 const listed = (text: string) => text.split(",").map((item) => item.trim());
 const [tokens, length] = [Number(values.tokens), Number(values.length)];
+const threads = values.threads === undefined ? undefined : Number(values.threads);
 /** Tokens that conversions look at. */
 const LOOK = 8192;
 
@@ -86,7 +88,7 @@ interface Ground {
 }
 
 async function open(weights: "packed" | "plain"): Promise<Ground> {
-  const loaded = await load(path!, { weights });
+  const loaded = await load(path!, { weights, threads });
   const known = new Map<string, Promise<Told>>();
   return {
     loaded,
@@ -120,7 +122,7 @@ async function conversionOf(method: string, size: number, look: string): Promise
   const budget = r === undefined ? size : undefined;
   // What conversions have seen of a text serves all sizes of all methods.
   const seen = join(values.scratch, look);
-  return Conversion.open(path!, { wanted, budget, text: await textOf(look), tokens: LOOK, length: 512, look: seen });
+  return Conversion.open(path!, { wanted, budget, text: await textOf(look), tokens: LOOK, length: 512, look: seen, threads });
 }
 
 /** The original with a conversion's layers; what is made is freed afterwards. */
@@ -223,13 +225,13 @@ async function speed(ground: Ground): Promise<void> {
           part: "speed",
           method,
           size,
-          speeds: await measure(model, weights, [512, 2048], { rounds: 2 }),
+          speeds: await measure(model, weights, [512, 2048], { rounds: 1 }),
         })),
       );
 }
 
 async function healed(ground: Ground): Promise<void> {
-  const { goal, minutes } = values;
+  const { goal } = values;
   for (const size of listed(values.healed).map(Number))
     await cell(`healed-${size}-${goal}`, async () => {
       const [student, out] = [`${size}-converted`, `${size}-${goal}`].map((name) => join(values.scratch, name)) as [
@@ -245,24 +247,28 @@ async function healed(ground: Ground): Promise<void> {
         out,
         goal: goal as HealOptions["goal"],
         part: "attention",
-        minutes: Number(minutes),
-        batch: 4,
+        steps: Number(values.steps),
+        batch: 2,
         length: 256,
         rate: goal === "layers" ? 2e-4 : 1e-4,
         seed: 1,
-        evaluations: 5,
-        heldOutBatches: 4,
-        saveEvery: 25,
+        evaluations: 2,
+        heldOutBatches: 2,
+        saveEvery: 10,
+        threads,
       };
       const told = (text: string) => void process.stderr.write(`${size} ${goal}: ${text}\n`);
+      const before = process.cpuUsage();
       const { training, ...healing } = await heal(options, {
         onPrepare: told,
         onStep: ({ step }, steps, loss) => step % 10 === 0 && told(`step ${step} of ${steps}, ${loss?.toFixed(5)}`),
       });
-      const after = await load(out);
+      const { user, system } = process.cpuUsage(before);
+      const minutes = Math.round((user + system) / 6e6) / 10;
+      const after = await load(out, { threads });
       try {
         const evaluation = await evaluate(ground, "wikitext2-test.txt", after.model, after.weights);
-        return { part: "healed", method: `biform, ${goal}`, size, minutes: Number(minutes), healing, evaluation };
+        return { part: "healed", method: `biform, ${goal}`, size, minutes, healing, evaluation };
       } finally {
         after.close();
       }

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +9,7 @@ import { writeConversion } from "../src/convert/write.ts";
 import { certificateTable, certify } from "../src/verify/certify.ts";
 import { askProgram } from "../src/verify/engine/program.ts";
 import { askTransformers, askVllm } from "../src/verify/engine/python.ts";
+import { biform } from "./fixture/command.ts";
 
 let dir = "";
 const path = (name: string) => join(dir, name);
@@ -80,6 +81,21 @@ describe("a certificate", () => {
       /it gives 3600 logits, not 3072/,
     );
   });
+});
+
+test("the card of a folder has what --test and --certify found", async () => {
+  await writeFile(path("text.txt"), "the price of a latent is what it leaves out of keys and values. ".repeat(60));
+  const words = "convert llama --to MLA --out carded --certify --test text.txt --test-tokens 64 --length 32 --threads 1";
+  const { status, stdout } = await biform(dir, words.split(" "));
+  expect(status).toBe(0);
+  const card = await readFile(join(path("carded"), "README.md"), "utf8");
+  const [, measured, certificate] = card.split(/^## .*$/m);
+  expect(card).toMatch(/^## Measured\n\n```text\ntext\.txt: \d+ tokens in 2 sequences/m);
+  expect(measured).toMatch(/^carded +\d.*\[/m);
+  for (const row of [/^carded +Biform +float64 absorbed +\d\.\de-\d+ +16 of 16 +128/m, /^transformers on carded: /m]) {
+    expect(certificate).toMatch(row);
+    expect(stdout).toMatch(row);
+  }
 });
 
 describe("another engine's program", () => {

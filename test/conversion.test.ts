@@ -42,7 +42,7 @@ test("the table has the best of each size first, bold with what cannot be told f
     .map((line) => line.split("|")[2]!.trim());
   expect(rows).toEqual([
     "original, 64 turned",
-    "biform, layers, 60 minutes, 10240 tokens",
+    "biform, layers, healed by 10240 tokens in 60 minutes of a processor",
     "**biform, 64 turned**",
     "**transmla, 64 turned**",
     "mha2mla, 64 turned",

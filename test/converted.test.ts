@@ -58,6 +58,10 @@ beforeAll(async () => {
   await damage(join(path("damaged"), "model.safetensors"), "model.layers.0.self_attn.k_proj.weight");
   await writeSampleFolder(path("foreign"), narrow("llama"), sample);
   await writeFile(join(path("foreign"), "config.json"), JSON.stringify({ ...narrow("llama"), model_type: "gpt_oss" }));
+  await writeSampleFolder(path("mha"), narrow("llama", { num_key_value_heads: 4 }), sample);
+  await writeSampleFolder(path("indivisible"), narrow("llama"), sample);
+  const three = JSON.stringify(narrow("llama", { num_key_value_heads: 3 }));
+  await writeFile(join(path("indivisible"), "config.json"), three);
   await writeSampleFolder(path("qwen2"), narrow("llama", { attention_bias: true }), sample);
   await writeFile(join(path("qwen2"), "config.json"), JSON.stringify(narrow("llama")));
 });
@@ -153,6 +157,15 @@ describe("a checkpoint that stock engines read is the same function", () => {
     await expect(convert("mqa", "q8", { wanted: exact }, { type: "Q8_0" })).rejects.toThrow(
       /--type: got Q8_0, expected F32 or BF16/,
     );
+  });
+
+  test("numbers that are rounded already are taken as they stand, and it is said", async () => {
+    await writeSampleGguf(path("blocks.gguf"), narrow("llama"), { ...sample, type: "Q8_0" });
+    const { notes } = await convert("blocks.gguf", "blocks", { wanted: exact });
+    expect(notes.join()).toMatch(/blocks\.gguf holds attention in Q8_0 \(8\.5 bits a number\): .* rounded once already/);
+    const [before, after] = [await logitsOf("blocks.gguf"), await logitsOf("blocks")];
+    for (const logits of after.values()) expect(farthest(before.get("grouped")!, logits)).toBeLessThan(2e-5);
+    expect(await readFile(join(path("blocks"), "README.md"), "utf8")).toContain(notes[0]);
   });
 
   test("what is asked for and would compute something else is refused by its line, before the work", async () => {
@@ -341,6 +354,8 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
     // Biases that a config does not speak of would be left out without a word.
     ["qwen2", exact, /got 8 tensors that the config has no place for \(model\.layers\.0\.self_attn\.[kqvo]_proj\.bias/],
     ["foreign", exact, /model_type: got "gpt_oss"/],
+    ["indivisible", exact, /num_key_value_heads: got 3/],
+    ["mha", { ...exact, method: "merge", groups: 3 }, /layer 0: g: got 3 groups, expected .* a divisor of them/],
   ] as const)("%s", async (from, wanted, message) => {
     await expect(convert(from, "refused", { wanted })).rejects.toThrow(message);
     expect(await readdir(dir)).not.toContain("refused");

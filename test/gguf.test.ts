@@ -9,7 +9,7 @@ import { openGguf, openSafetensors } from "../src/file/disk.ts";
 import type { Values } from "../src/file/dtype.ts";
 import { decodeGguf, type Gguf, type GgufType, readGguf, typeCodes } from "../src/file/gguf.ts";
 import type { Value } from "../src/file/metadata.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/file/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, readRows, safetensorsChunks } from "../src/file/safetensors.ts";
 import { type GgufTensor, ggufChunks, writeGguf } from "../src/file/writer.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { blocks, isQuant } from "../src/tensor/quant.ts";
@@ -308,6 +308,43 @@ describe("a model in parts", () => {
     await expect(openGguf(path(dir, "odd.gguf"))).rejects.toThrow(
       /split\.count: got f32 2\.5, expected a whole number/,
     );
+  });
+});
+
+describe("numbers that come in pieces of rows", () => {
+  const values = Float32Array.from({ length: 5 * 64 }, (_, i) => Math.fround(Math.sin(i)));
+  /** Rows of 64: so many at a time. */
+  const pieces = (...counts: number[]) =>
+    async function* () {
+      let at = 0;
+      for (const count of counts) yield values.subarray(at, (at += 64 * count));
+    };
+
+  test.each(["F32", "BF16", "Q8_0", "Q4_1"] as const)("are the same file, and are read so: %s", async (dtype) => {
+    const shape = [5, 64];
+    const whole = await encoded(new Map(), [{ name: "x", shape, dtype, data: values }]);
+    expect(await encoded(new Map(), [{ name: "x", shape, dtype, data: pieces(2, 2, 1) }])).toEqual(whole);
+    const { tensors: file } = await decodeGguf(whole);
+    const all = await file.read("x");
+    expect(await readRows(file, "x", 0, 5)).toEqual(all);
+    for (const [first, count] of [[0, 2], [2, 3], [4, 1]] as const) // biome-ignore format: ranges
+      expect(await readRows(file, "x", first, count)).toEqual(all.slice(64 * first, 64 * (first + count)));
+    await expect(readRows(file, "x", 4, 2)).rejects.toThrow(/got a request for bytes/);
+  });
+
+  test("too few and too many are ShapeErrors, in both kinds of file", async () => {
+    const tensor = { name: "x", shape: [4, 64], dtype: "F32" } as const;
+    for (const [data, says] of [
+      [pieces(2, 1), /got 192 numbers, expected 256/],
+      [pieces(2, 2, 1), /got 320 numbers, expected 256/],
+    ] as const) {
+      await expect(encoded(new Map(), [{ ...tensor, data }])).rejects.toThrow(says);
+      await expect(Array.fromAsync(safetensorsChunks("x", [{ ...tensor, data }]))).rejects.toThrow(says);
+    }
+    const whole = { ...tensor, shape: [5, 64] };
+    const [, bytes] = await Array.fromAsync(safetensorsChunks("x", [{ ...whole, data: values }]));
+    const [, ...parts] = await Array.fromAsync(safetensorsChunks("x", [{ ...whole, data: pieces(1, 3, 1) }]));
+    expect(join(...parts)).toEqual(bytes);
   });
 });
 

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
 import { type Preset, presetConfig, presets } from "../src/checkpoint/preset.ts";
-import { ggufMetadata, ggufTensors } from "../src/checkpoint/recast.ts";
+import { ggufMetadata, ggufTensors, type ReadRows, recast } from "../src/checkpoint/recast.ts";
 import { sampleTensors, writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { inventVocabulary } from "../src/checkpoint/vocabulary.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import type { MlaLayout } from "../src/family/table.ts";
+import type { Source, Sources } from "../src/family/source.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
 import { Session } from "../src/generate/session.ts";
@@ -515,6 +516,34 @@ describe("a GGUF file", () => {
     });
     expect(distance(await logits(file()), expected)).toBe(0);
   });
+});
+
+test("a tensor that stays as it lies comes in pieces of at most 16 MiB, and one that does not as a whole", async () => {
+  const asked: string[] = [];
+  const rows: ReadRows = async (name, first, count) => {
+    asked.push(`${name} ${first} ${count}`);
+    return new Float32Array(1);
+  };
+  const [large, turned] = [
+    { tensors: ["large"], shape: [5, 2 ** 21], layout: "stored" },
+    { tensors: ["turned"], shape: [4, 2], layout: "transposed" },
+  ] as const;
+  const parameters = [
+    { name: "embed", axes: "s d", shape: [5, 2 ** 21] },
+    { name: "head", axes: "d s", shape: [2, 4] },
+  ];
+  const sources: Sources = new Map<string, Source>([
+    ["embed", large],
+    ["head", turned],
+  ]);
+  const elsewhere = new Map(sources).set("head", { ...turned, layout: "stored", shape: [2, 4] });
+  const none = () => expect.unreachable();
+  const [embed, head] = recast(parameters, sources, elsewhere, none, rows);
+  expect(await Array.fromAsync(embed!.pieces!())).toHaveLength(3);
+  expect(asked).toEqual(["large 0 2", "large 2 2", "large 4 1"]);
+  expect(head!.pieces).toBeUndefined();
+  // Who cannot read rows moves all as a whole.
+  expect(recast(parameters, sources, sources, none)[0]!.pieces).toBeUndefined();
 });
 
 test("a vocabulary made up has each token once, and merges that make its tokens", () => {

@@ -72,7 +72,7 @@ function qualityTable(cells: readonly Cell[]): string {
     // The best untrained one of a size is bold, and so are those that cannot be told from it.
     const bold = !healing && !alone && (cell === best || !differs(evaluation!, best.evaluation!));
     const name = healing
-      ? `${method}, ${minutes} minutes, ${healing.steps * healing.tokensPerStep} tokens`
+      ? `${method}, healed by ${healing.steps * healing.tokensPerStep} tokens in ${minutes} minutes of a processor`
       : `${method}${r && method !== "exact" ? `, ${r} turned` : ""}`;
     const mark = (text: string) => (bold ? `**${text}**` : text);
     return [

@@ -19,6 +19,9 @@ export interface Tensors {
   read(name: string): Float32Array | Promise<Float32Array>;
 }
 
+/** Some of a tensor's rows, for those that are moved without being whole in memory. */
+export type ReadRows = (name: string, first: number, count: number) => Promise<Float32Array>;
+
 /** A tensor of the file to be written, the parameters that lie in it, and how its numbers are made. */
 export interface Recast {
   readonly name: string;
@@ -27,14 +30,25 @@ export interface Recast {
   /** No matrix, whatever its shape. */
   readonly plain: boolean;
   data(): Promise<Float32Array>;
+  /** The same by rows, where these lie in the other file as they do here and could be read apart. */
+  readonly pieces?: (() => AsyncIterable<Float32Array>) | undefined;
 }
+
+/** Most numbers of a piece of more than a row. */
+const PIECE = 1 << 22;
 
 /**
  * A checkpoint's parameters as the tensors of another kind of file, one at a time, each made when asked for: the numbers are
- * moved and nothing else. `from` says where they lie, `to` where they are to lie. Throws FormatError for a parameter that the
- * other kind of file has no place for.
+ * moved and nothing else. `from` says where they lie, `to` where they are to lie. With `rows`, tensors that stay as they lie come in
+ * pieces too: an embedding may be a gigabyte. Throws FormatError for a parameter that the other kind of file has no place for.
  */
-export function recast(parameters: readonly Parameter[], from: Sources, to: Sources, read: Tensors["read"]): Recast[] {
+export function recast(
+  parameters: readonly Parameter[],
+  from: Sources,
+  to: Sources,
+  read: Tensors["read"],
+  rows?: ReadRows,
+): Recast[] {
   const made = new Map<string, { shape: readonly number[]; parts: Part[] }>();
   for (const { name } of parameters) {
     const [there, here] = [to.get(name), from.get(name)!];
@@ -67,7 +81,22 @@ export function recast(parameters: readonly Parameter[], from: Sources, to: Sour
       for (const part of parts) await fill(values, part, readOnce);
       return values;
     },
+    pieces: rows && parts.length === 1 && staysAsItLies(parts[0]!) ? () => byRows(parts[0]!, rows) : undefined,
   }));
+}
+
+/** Whether a part is one tensor there and here, number for number. */
+function staysAsItLies({ here, there }: Part): boolean {
+  const whole = ({ tensors, plain, rows, holds, scales }: Source) =>
+    tensors.length === 1 && !plain && !rows && !holds && !scales;
+  const form = ({ layout, shape, slices = 1 }: Source) => `${layout} [${shape}] ${slices}`;
+  return whole(here) && whole(there) && form(here) === form(there);
+}
+
+async function* byRows({ here }: Part, rows: ReadRows): AsyncGenerator<Float32Array> {
+  const [all = 1] = here.shape;
+  const some = Math.max(1, Math.floor((PIECE * all) / sizeOf(here.shape)));
+  for (let first = 0; first < all; first += some) yield rows(here.tensors[0]!, first, Math.min(some, all - first));
 }
 
 /** A parameter in a tensor to be written: where it lies, where it is to lie, and its first matrix there, of a stack. */
@@ -120,12 +149,12 @@ export function tableTensors(tables: ReadonlyMap<string, Float32Array>): GgufTen
 
 /** A tensor in `type`, or the nearest whose blocks divide its rows; what is no matrix, routers and what is to be `exact` in float32. */
 export function typedTensor(
-  { name, shape, parameters, plain, data }: Recast,
+  { name, shape, parameters, plain, data, pieces }: Recast,
   type: GgufType,
   exact: (parameter: string) => boolean = () => false,
 ): GgufTensor {
   const whole = plain || parameters.some((parameter) => parameter.endsWith(".wRoute") || exact(parameter));
-  return { name, shape, dtype: whole ? "F32" : typeFor(type, shape), data };
+  return { name, shape, dtype: whole ? "F32" : typeFor(type, shape), data: pieces ?? data };
 }
 
 /** A type that the rows of a shape can have. */

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { shownRanks, sizesText } from "../convert/card.ts";
+import { chapterOf, shownRanks, sizesText } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
 import { priceLines } from "../convert/curve.ts";
-import { writtenTypes } from "../convert/files.ts";
+import { addToCard, writtenTypes } from "../convert/files.ts";
 import { methods, numbersAt, spareOf, targetVariants } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
 import { type ArchitectureName, architectures } from "../convert/target.ts";
@@ -165,6 +165,11 @@ async function convert(path: string, options: Options): Promise<void> {
     await writeAtomic(options.picture, [svgText(760, (canvas) => pricePicture(price, canvas))]);
   }
   const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
+  const chapters = [
+    ...(losses ? [chapterOf("Measured", checkpointTables(losses))] : []),
+    ...(certificate ? [chapterOf("Certificate", [certificateTable(certificate)])] : []),
+  ];
+  if (written) await addToCard(out!, chapters);
   if (options.json) {
     const { target, found } = written ?? {};
     console.log(

@@ -4,7 +4,9 @@ import type { Opened } from "../checkpoint/open.ts";
 import { type Recast, recast } from "../checkpoint/recast.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import type { Sources } from "../family/source.ts";
+import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
+import { readRows } from "../file/safetensors.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { blocks, isQuant } from "../tensor/quant.ts";
@@ -64,6 +66,20 @@ export interface Writing {
   make(layer: number): Promise<Numbers64>;
 }
 
+/** A tensor multiplied by a factor, in its place. */
+function scaled(tensor: Recast, factor: number): Recast {
+  if (factor === 1) return tensor;
+  const { data, pieces } = tensor;
+  const scale = (values: Float32Array) => {
+    for (let i = 0; i < values.length; i++) values[i]! *= factor;
+    return values;
+  };
+  async function* all(of: AsyncIterable<Float32Array>) {
+    for await (const piece of of) yield scale(piece);
+  }
+  return { ...tensor, data: async () => scale(await data()), pieces: pieces && (() => all(pieces())) };
+}
+
 /**
  * The tensors of a converted checkpoint: attention from `make`, all else from the source, moved and multiplied by its factor. Throws
  * FormatError for a parameter that the target has no place for.
@@ -76,20 +92,13 @@ export function convertedTensors({ opened, model, targets, factors, layers, make
     return parameter && layers.includes(Number(layer)) ? { layer: Number(layer), parameter } : undefined;
   };
   const others = all.filter(({ name }) => !own(name));
-  // An embedding is a gigabyte and more: no copy of it is made that need not be.
-  const read = async (name: string) => {
-    const values = await opened.tensors.read(name);
-    return values instanceof Float32Array ? values : Float32Array.from(values);
-  };
-  const moved = recast(others, opened.sources, targets, read).map((tensor): Recast => {
-    const factor = factorOf(tensor.parameters[0]!, factors);
-    const scaled = async () => {
-      const values = await tensor.data();
-      for (let i = 0; i < values.length; i++) values[i]! *= factor;
-      return values;
-    };
-    return { ...tensor, data: factor === 1 ? tensor.data : scaled };
-  });
+  const floats = (values: Values) => (values instanceof Float32Array ? values : Float32Array.from(values));
+  const read = async (name: string) => floats(await opened.tensors.read(name));
+  const rows = async (name: string, first: number, count: number) =>
+    floats(await readRows(opened.tensors, name, first, count));
+  const moved = recast(others, opened.sources, targets, read, rows).map((tensor) =>
+    scaled(tensor, factorOf(tensor.parameters[0]!, factors)),
+  );
   const made = new Map<
     string,
     { shape: readonly number[]; layer: number; parts: { parameter: string; target: string }[] }

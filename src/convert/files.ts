@@ -3,12 +3,14 @@ import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
 import { describeGguf } from "../family/header.ts";
 import type { Sources } from "../family/source.ts";
-import { type FolderFile, writeFolder } from "../file/atomic.ts";
+import { type FolderFile, writeAtomic, writeFolder } from "../file/atomic.ts";
+import { readSmall } from "../file/disk.ts";
 import type { Metadata } from "../file/metadata.ts";
 import { safetensorsChunks } from "../file/safetensors.ts";
 import { writeGguf } from "../file/writer.ts";
 import type { Model } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
+import { join } from "../tensor/node.ts";
 
 /** The types of matrices that are written; a folder takes the first two. */
 export const writtenTypes = ["F32", "BF16", "F16", "Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q5_K", "Q6_K"] as const;
@@ -41,16 +43,23 @@ export async function writeCheckpoint(out: string, type: WrittenType, checkpoint
   else await writeDirectory(out, type, checkpoint);
 }
 
+/** Adds chapters to a written folder's card. A GGUF file, whose card is in its header, stays as it is. Errors: as `writeAtomic`. */
+export async function addToCard(out: string, chapters: readonly string[]): Promise<void> {
+  if (out.endsWith(".gguf") || !chapters.length) return;
+  const path = join(out, "README.md");
+  await writeAtomic(path, [await readSmall(path, 1 << 20), ...chapters]);
+}
+
 async function writeDirectory(out: string, type: WrittenType, checkpoint: Checkpoint): Promise<void> {
   if (type !== "F32" && type !== "BF16")
     throw new FormatError(`--type: got ${type}, expected F32 or BF16 in a folder; name a .gguf file`);
   const config: Config = { ...checkpoint.config, torch_dtype: { F32: "float32", BF16: "bfloat16" }[type] };
   const family = findFamily(config);
   const model = family.model(config);
-  const tensors = checkpoint.tensors(model, family.sources(model, config)).map(({ name, shape, plain, data }) => ({
+  const tensors = checkpoint.tensors(model, family.sources(model, config)).map(({ name, shape, plain, data, pieces }) => ({
     name,
     shape,
-    data,
+    data: pieces ?? data,
     dtype: plain || shape.length < 2 ? ("F32" as const) : type,
   }));
   await writeFolder(out, [

@@ -11,6 +11,8 @@ import {
   isUnread,
   type Listed,
   type Stored,
+  storedBytes,
+  type unreadBits,
   type Values,
 } from "./dtype.ts";
 import { clip, type Entry, HEADER_LIMIT, headerBytes, parseHeader } from "./header.ts";
@@ -43,8 +45,11 @@ export interface TensorToWrite {
   readonly shape: readonly number[];
   /** By default the type of `data`, or F32 where data is a function. */
   readonly dtype?: Dtype;
-  /** The numbers, or a function called when their turn comes, so that one tensor at a time is in memory. */
-  readonly data: Values | (() => Values | Promise<Values>);
+  /**
+   * The numbers, or a function called when their turn comes, so that one tensor at a time is in memory, or less: pieces that follow each
+   * other.
+   */
+  readonly data: Values | (() => Values | Promise<Values> | AsyncIterable<Values>);
 }
 
 /** A tensor whose numbers are in memory. */
@@ -87,17 +92,11 @@ export function tensorReader<D extends Stored>(
     entry,
     async read(name) {
       const { dtype, elements, begin, end } = entry(name);
-      const subject = `${file}: ${clip(name)}`;
-      if (isUnread(dtype))
-        throw new FormatError(
-          `${subject}: got ${dtype}, expected a type that is read (${Object.keys(dtypeBytes).join(" ")}); convert the tensor`,
-        );
+      const subject = subjectOf(file, { name });
+      checkRead(dtype, subject);
       const buffer = allocateBytes(subject, end - begin);
       if (end > begin) await source.read(begin, new Uint8Array(buffer));
-      if (!isQuant(dtype)) return decode(dtype, buffer, subject);
-      const values = new Float32Array(allocateBytes(subject, elements * 4));
-      dequantise(dtype, new Uint8Array(buffer), values);
-      return values;
+      return numbersFrom(dtype, buffer, elements, subject);
     },
     async readBytes(name, offset, into) {
       const { begin, end } = entry(name);
@@ -133,8 +132,35 @@ export async function* safetensorsChunks(
 ): AsyncGenerator<Uint8Array> {
   const { header, parts } = layout(file, tensors, metadata);
   yield header;
-  for (const { tensor, dtype } of parts)
-    yield part(file, tensor, dtype, typeof tensor.data === "function" ? await tensor.data() : tensor.data);
+  for (const { tensor, dtype } of parts) {
+    const subject = subjectOf(file, tensor);
+    let count = 0;
+    for await (const values of piecesOf(tensor.data)) {
+      count += values.length;
+      yield encode(dtype, values, subject);
+    }
+    checkCount(subject, tensor, count);
+  }
+}
+
+/** Numbers that are to be written as they come: all at once, or piece by piece. */
+export async function* piecesOf<T extends object>(
+  data: T | (() => T | Promise<T> | AsyncIterable<T>),
+): AsyncGenerator<T> {
+  const found = typeof data === "function" ? await data() : data;
+  if (Symbol.asyncIterator in found) yield* found as AsyncIterable<T>;
+  else yield found;
+}
+
+/** Rows `first` to `first + count` of a tensor's leading axis, as `read` gives all of them. Throws as `read` and `readBytes`. */
+export async function readRows(reader: TensorReader, name: string, first: number, count: number): Promise<Values> {
+  const { dtype, shape, elements } = reader.entry(name);
+  const own = (elements / shape[0]!) * count;
+  const subject = subjectOf(reader.file, { name });
+  const bytes = storedBytes(dtype, own);
+  const buffer = allocateBytes(subject, bytes);
+  await reader.readBytes(name, (bytes / count) * first, new Uint8Array(buffer));
+  return numbersFrom(dtype, buffer, own, subject);
 }
 
 /** A safetensors file in memory. Errors: ShapeError where numbers and shape differ, FormatError for what cannot be stored. */
@@ -148,20 +174,36 @@ export function encodeSafetensors(
   bytes.set(header);
   let at = header.length;
   for (const { tensor, dtype } of parts) {
-    const data = part(file, tensor, dtype, tensor.data);
+    const subject = subjectOf(file, tensor);
+    checkCount(subject, tensor, tensor.data.length);
+    const data = encode(dtype, tensor.data, subject);
     bytes.set(data, at);
     at += data.length;
   }
   return bytes;
 }
 
-function part(file: string, tensor: TensorToWrite, dtype: Dtype, values: Values): Uint8Array {
-  const subject = `${file}: ${clip(tensor.name)}`;
-  if (values.length !== sizeOf(tensor.shape))
-    throw new ShapeError(
-      `${subject}: got ${values.length} numbers, expected ${sizeOf(tensor.shape)} for [${tensor.shape}]`,
+const subjectOf = (file: string, { name }: { readonly name: string }) => `${file}: ${clip(name)}`;
+
+function checkRead(dtype: Stored, subject: string): asserts dtype is Exclude<Stored, keyof typeof unreadBits> {
+  if (isUnread(dtype))
+    throw new FormatError(
+      `${subject}: got ${dtype}, expected a type that is read (${Object.keys(dtypeBytes).join(" ")}); convert the tensor`,
     );
-  return encode(dtype, values, subject);
+}
+
+/** A tensor's bytes, or those of some of its rows, as `read` gives them. */
+function numbersFrom(dtype: Stored, buffer: ArrayBuffer, elements: number, subject: string): Values {
+  checkRead(dtype, subject);
+  if (!isQuant(dtype)) return decode(dtype, buffer, subject);
+  const values = new Float32Array(allocateBytes(subject, elements * 4));
+  dequantise(dtype, new Uint8Array(buffer), values);
+  return values;
+}
+
+function checkCount(subject: string, { shape }: TensorToWrite, count: number): void {
+  if (count !== sizeOf(shape))
+    throw new ShapeError(`${subject}: got ${count} numbers, expected ${sizeOf(shape)} for [${shape}]`);
 }
 
 function layout<T extends TensorToWrite>(

@@ -7,6 +7,7 @@ import { encode, storedBytes, type Values } from "./dtype.ts";
 import { alignmentOf, type GgufType, MAGIC, RANK, typeCodes } from "./gguf.ts";
 import { clip } from "./header.ts";
 import { ARRAY, type Metadata, type Scalar, scalars, type Value } from "./metadata.ts";
+import { piecesOf } from "./safetensors.ts";
 import { NAME_BYTES } from "./scanner.ts";
 
 /** One tensor of a GGUF file to be written. Shape row-major; the innermost size a multiple of the block's elements. */
@@ -15,10 +16,10 @@ export interface GgufTensor {
   readonly shape: readonly number[];
   readonly dtype: GgufType;
   /**
-   * The numbers, or a function called when their turn comes, so that one tensor at a time is in memory. Under `bytes`: the
-   * tensor's bytes as they are to lie in the file.
+   * The numbers, or a function called when their turn comes, so that one tensor at a time is in memory, or less: pieces of whole rows
+   * that follow each other. Under `bytes`: the tensor's bytes as they are to lie in the file.
    */
-  readonly data: Data | (() => Data | Promise<Data>);
+  readonly data: Data | (() => Data | Promise<Data> | AsyncIterable<Data>);
 }
 
 type Data = Values | { readonly bytes: Uint8Array };
@@ -66,22 +67,26 @@ export async function* ggufChunks(
   }
   yield* out.pieces();
   yield new Uint8Array(roundUp(out.length, alignment) - out.length);
-  for (const tensor of tensors) {
-    const bytes = bytesOf(file, tensor, typeof tensor.data === "function" ? await tensor.data() : tensor.data);
-    yield bytes;
-    yield new Uint8Array(roundUp(bytes.length, alignment) - bytes.length);
+  for (const { name, shape, dtype, data } of tensors) {
+    const subject = `${file}: ${clip(name)}`;
+    const [all, size] = [sizeOf(shape), storedBytes(dtype, sizeOf(shape))];
+    let [numbers, written] = [0, 0];
+    for await (const piece of piecesOf(data)) {
+      if ("bytes" in piece) written += piece.bytes.length;
+      else numbers += piece.length;
+      if (written > size || numbers > all) break;
+      yield bytesOf(subject, dtype, piece);
+    }
+    if (written ? written !== size : numbers !== all)
+      throw new ShapeError(
+        `${subject}: got ${written ? `${written} bytes` : `${numbers} numbers`}, expected ${written ? size : all} for ${dtype} [${shape}]`,
+      );
+    yield new Uint8Array(roundUp(size, alignment) - size);
   }
 }
 
-function bytesOf(file: string, { name, shape, dtype }: GgufTensor, data: Data): Uint8Array {
-  const subject = `${file}: ${clip(name)}`;
-  const raw = "bytes" in data;
-  const [got, expected] = raw ? [data.bytes.length, storedBytes(dtype, sizeOf(shape))] : [data.length, sizeOf(shape)];
-  if (got !== expected)
-    throw new ShapeError(
-      `${subject}: got ${got} ${raw ? "bytes" : "numbers"}, expected ${expected} for ${dtype} [${shape}]`,
-    );
-  if (raw) return data.bytes;
+function bytesOf(subject: string, dtype: GgufType, data: Data): Uint8Array {
+  if ("bytes" in data) return data.bytes;
   if (!isQuant(dtype)) return encode(dtype, data, subject);
   if (isQuantised(dtype)) return quantise(dtype, data, subject);
   throw new FormatError(`${subject}: got numbers for ${dtype}, expected its bytes or another type: it is only read`);
