@@ -122,7 +122,15 @@ async function conversionOf(method: string, size: number, look: string): Promise
   const budget = r === undefined ? size : undefined;
   // What conversions have seen of a text serves all sizes of all methods.
   const seen = join(values.scratch, look);
-  return Conversion.open(path!, { wanted, budget, text: await textOf(look), tokens: LOOK, length: 512, look: seen, threads });
+  return Conversion.open(path!, {
+    wanted,
+    budget,
+    text: await textOf(look),
+    tokens: LOOK,
+    length: 512,
+    look: seen,
+    threads,
+  });
 }
 
 /** The original with a conversion's layers; what is made is freed afterwards. */

@@ -85,7 +85,8 @@ describe("a certificate", () => {
 
 test("the card of a folder has what --test and --certify found", async () => {
   await writeFile(path("text.txt"), "the price of a latent is what it leaves out of keys and values. ".repeat(60));
-  const words = "convert llama --to MLA --out carded --certify --test text.txt --test-tokens 64 --length 32 --threads 1";
+  const words =
+    "convert llama --to MLA --out carded --certify --test text.txt --test-tokens 64 --length 32 --threads 1";
   const { status, stdout } = await biform(dir, words.split(" "));
   expect(status).toBe(0);
   const card = await readFile(join(path("carded"), "README.md"), "utf8");

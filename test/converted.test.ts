@@ -162,7 +162,9 @@ describe("a checkpoint that stock engines read is the same function", () => {
   test("numbers that are rounded already are taken as they stand, and it is said", async () => {
     await writeSampleGguf(path("blocks.gguf"), narrow("llama"), { ...sample, type: "Q8_0" });
     const { notes } = await convert("blocks.gguf", "blocks", { wanted: exact });
-    expect(notes.join()).toMatch(/blocks\.gguf holds attention in Q8_0 \(8\.5 bits a number\): .* rounded once already/);
+    expect(notes.join()).toMatch(
+      /blocks\.gguf holds attention in Q8_0 \(8\.5 bits a number\): .* rounded once already/,
+    );
     const [before, after] = [await logitsOf("blocks.gguf"), await logitsOf("blocks")];
     for (const logits of after.values()) expect(farthest(before.get("grouped")!, logits)).toBeLessThan(2e-5);
     expect(await readFile(join(path("blocks"), "README.md"), "utf8")).toContain(notes[0]);

@@ -7,9 +7,10 @@ import { type Preset, presetConfig, presets } from "../src/checkpoint/preset.ts"
 import { ggufMetadata, ggufTensors, type ReadRows, recast } from "../src/checkpoint/recast.ts";
 import { sampleTensors, writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { inventVocabulary } from "../src/checkpoint/vocabulary.ts";
+import { collect } from "../src/convert/stack.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
-import type { MlaLayout } from "../src/family/table.ts";
 import type { Source, Sources } from "../src/family/source.ts";
+import type { MlaLayout } from "../src/family/table.ts";
 import type { Value } from "../src/file/metadata.ts";
 import { type GgufTensor, writeGguf } from "../src/file/writer.ts";
 import { Session } from "../src/generate/session.ts";
@@ -539,7 +540,7 @@ test("a tensor that stays as it lies comes in pieces of at most 16 MiB, and one 
   const elsewhere = new Map(sources).set("head", { ...turned, layout: "stored", shape: [2, 4] });
   const none = () => expect.unreachable();
   const [embed, head] = recast(parameters, sources, elsewhere, none, rows);
-  expect(await Array.fromAsync(embed!.pieces!())).toHaveLength(3);
+  expect(await collect(embed!.pieces!())).toHaveLength(3);
   expect(asked).toEqual(["large 0 2", "large 2 2", "large 4 1"]);
   expect(head!.pieces).toBeUndefined();
   // Who cannot read rows moves all as a whole.

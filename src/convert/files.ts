@@ -56,12 +56,14 @@ async function writeDirectory(out: string, type: WrittenType, checkpoint: Checkp
   const config: Config = { ...checkpoint.config, torch_dtype: { F32: "float32", BF16: "bfloat16" }[type] };
   const family = findFamily(config);
   const model = family.model(config);
-  const tensors = checkpoint.tensors(model, family.sources(model, config)).map(({ name, shape, plain, data, pieces }) => ({
-    name,
-    shape,
-    data: pieces ?? data,
-    dtype: plain || shape.length < 2 ? ("F32" as const) : type,
-  }));
+  const tensors = checkpoint
+    .tensors(model, family.sources(model, config))
+    .map(({ name, shape, plain, data, pieces }) => ({
+      name,
+      shape,
+      data: pieces ?? data,
+      dtype: plain || shape.length < 2 ? ("F32" as const) : type,
+    }));
   await writeFolder(out, [
     { name: "config.json", chunks: [`${JSON.stringify(config, null, 1)}\n`] },
     ...(await checkpoint.files()),

@@ -5,6 +5,7 @@ import { presetConfig, presets, sizes } from "../../src/checkpoint/preset.ts";
 import { ggufMetadata, ggufTensors, type ReadRows, recast, type Tensors } from "../../src/checkpoint/recast.ts";
 import { sampleTensors } from "../../src/checkpoint/sample.ts";
 import { inventVocabulary } from "../../src/checkpoint/vocabulary.ts";
+import { collect } from "../../src/convert/stack.ts";
 import { blueprintOf, countParameters } from "../../src/cost/blueprint.ts";
 import { ownConfig } from "../../src/family/biform.ts";
 import type { Config } from "../../src/family/config.ts";
@@ -297,7 +298,7 @@ describe.each(written)("GGUF files of %s", (_type, arbitrary) => {
       const moved = recast(parameters, hub, absorbed!, folder.read, rows);
       const apart = await readAll(moved);
       for (const { name, pieces } of moved)
-        if (pieces) expect([name, (await Array.fromAsync(pieces()))[0]]).toEqual([name, await apart.read(name)]);
+        if (pieces) expect([name, (await collect(pieces()))[0]]).toEqual([name, await apart.read(name)]);
       expect(moved.some(({ pieces }) => pieces)).toBe(true);
       const joined = await readAll(recast(parameters, absorbed!, joint!, apart.read));
       await expectSame(joined, await readAll(recast(parameters, hub, joint!, folder.read)));
