@@ -33,6 +33,7 @@ export class WebgpuDevice implements Device {
   readonly threads = 1;
   /** Products of few rows, of as many as have a kernel, bind their results once. */
   readonly together = 8;
+  readonly picks = true;
   /** The memory of a GPU is told by nobody: what does not fit fails when it is asked for. */
   readonly capacity = Number.POSITIVE_INFINITY;
   readonly traits: Traits;

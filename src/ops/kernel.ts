@@ -83,5 +83,7 @@ export interface Fused {
   readonly selectPaged: SelectKernel;
   readonly fewExperts: FewExpertsKernel;
   readonly gatedNorm: GatedNormKernel;
+  /** Of vectors that a layer's norm is among. */
+  readonly readyCentred: ReadyKernel;
   readonly short: ShortKernel;
 }

@@ -71,6 +71,7 @@ const kernels: Kernels & Fused = {
   previous: previousWebgpu,
   products: productsWebgpu,
   ready: readyWebgpu,
+  readyCentred: readyWebgpu,
   rope: ropeWebgpu,
   route: routeWebgpu,
   scatter: scatterWebgpu,

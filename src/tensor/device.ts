@@ -90,6 +90,8 @@ export interface Device {
   exact?: boolean;
   /** Rows up to which what one launch makes is to lie in one block; absent where that makes no difference. */
   readonly together?: number;
+  /** Whether attention over chosen keys reads those alone, wherever they lie; else they are to be gathered first where they are few. */
+  readonly picks?: boolean;
   /** Ends threads and drops memory. */
   close(): void;
 }

@@ -263,6 +263,7 @@ const finished = op(
         middle: fc.constantFrom<readonly number[]>([], [2], [3]),
         e: rare,
         gain: fc.nat(2),
+        biased: fc.boolean(),
         turned: fc.boolean(),
       }),
       { minLength: 1, maxLength: 4 },
@@ -275,6 +276,8 @@ const finished = op(
     const turn = rotation(2 * (part % (Math.floor(narrow / 2) + 1)), 10000, layout);
     const positions = Int32Array.from({ length: t }, () => random.integer(1000));
     const shares = list.map(({ middle, e }, i) => operand(`share${i}`, [sizeOf(middle) * e, 2], random));
+    // The norm of a layer is one of whole rows, and of one number it is the bias.
+    const biased = list.map(({ middle, e, gain, biased }) => biased && gain === 1 && middle.length === 0 && e > 1);
     return {
       inputs: [
         ...list.map(({ middle, e }, i) => operand(`x${i}`, [t, ...middle, e], random)),
@@ -282,12 +285,15 @@ const finished = op(
         ...list.flatMap(({ middle, e, gain }, i) =>
           gain ? [operand(`gain${i}`, gain === 1 ? [e] : [...middle, e], random, 0.5, 1)] : [],
         ),
+        ...list.flatMap(({ e }, i) => (biased[i] ? [operand(`bias${i}`, [e], random)] : [])),
       ],
       run(tensors) {
         const gains = tensors.slice(list.length);
+        const biases = gains.splice(list.filter(({ gain }) => gain).length);
         const raw = list.map(({ gain, turned }, i) => ({
           x: tensors[i]!,
           gain: gain ? gains.shift() : undefined,
+          bias: biased[i] ? biases.shift() : undefined,
           turned,
         }));
         return ready({ rotation: turn, positions }, ...raw)

@@ -1,14 +1,10 @@
-import { scaleBy } from "../../ops/add/index.ts";
 import { attend, type Term, type View } from "../../ops/attend/index.ts";
-import { addBias } from "../../ops/bias/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { gatherRows } from "../../ops/embed/index.ts";
-import { rmsNorm } from "../../ops/norm/index.ts";
 import { contiguous, gatherPages } from "../../ops/pages/index.ts";
-import { rope } from "../../ops/rope/index.ts";
 import { select } from "../../ops/select/index.ts";
 import { eachSequence } from "../../ops/sequence.ts";
-import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
 import { latentFlops, latentParams, latentProducts, latentRules, readyLatent, rotary } from "./mla.ts";
 import { eps, outputParams, outputs, splitQueryParams } from "./rank.ts";
@@ -21,13 +17,6 @@ function indexFlops(z: Sizes): number {
 }
 
 const pairFlops = (z: Sizes) => 2 * indexer(z).j * (indexer(z).i + 1);
-
-/** The layer norm of rows `[t, i]`: an RMS norm of what is left once the mean is taken away. */
-function layerNorm(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tensor {
-  const i = x.shape[1]!;
-  const centring = Float64Array.from({ length: i * i }, (_, at) => (at % (i + 1) === 0 ? 1 : 0) - 1 / i);
-  return addBias(rmsNorm(einsum("t i, i c -> t c", x, tensor(x.device, [i, i], centring)), gain, epsilon), bias);
-}
 
 /** Keys per selected one up to which hiding the others is cheaper than gathering those chosen (LOG.md). */
 const HIDE = 8;
@@ -52,9 +41,11 @@ function sparse(
       return sparse(index, own(values), seen, { ...at, batch: 1 }, z, ...terms.map(([q, k]): Term => [own(q), own(k)]));
     });
   const [queries, s] = [parts.qi.shape[0]!, parts.ki.shape[0]! / batch];
-  const choice = { scale: i ** -0.5, count: Math.min(m, s), batch };
-  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: scaleBy(parts.wi, j ** -0.5) }, choice);
-  if (queries / batch > FEW && s <= HIDE * m) return attend(values, { ...view, chosen: rows }, ...terms);
+  // The weights' own scale j^-0.5 goes with that of the products, which it may, being positive.
+  const choice = { scale: (i * j) ** -0.5, count: Math.min(m, s), batch };
+  const { rows, missing } = select({ q: parts.qi, k: parts.ki, weights: parts.wi }, choice);
+  const picks = values.device.picks && !values.recorder;
+  if (picks || (queries / batch > FEW && s <= HIDE * m)) return attend(values, { ...view, chosen: rows }, ...terms);
   // As many sequences of one query, each over its own rows; a value that is a key stays that key.
   const gathered = new Map<Tensor, Tensor>();
   const own = (t: Tensor) => {
@@ -101,9 +92,9 @@ export const dsa = defineAttention({
   reads: (z, context) => indexer(z).i * context + (z.c + z.r) * Math.min(indexer(z).m, context),
   project(p, x, at, z) {
     const [queries, c, kr, raw, wi] = latentProducts(p, x, z, ["t d, d i -> t i", p.wKI], ["t d, d j -> t j", p.wWI]);
-    const ki = rope(layerNorm(raw, p.gKI, p.bKI, eps(z)), at.rotation, at.positions);
-    const { qi, ...parts } = readyLatent(p, [queries, c, kr], at, z);
-    return { ...parts, qi: qi!, ki, wi };
+    const key = { x: raw, gain: p.gKI, bias: p.bKI, eps: eps(z) };
+    const { qi, ki, ...parts } = readyLatent(p, [queries, c, kr], at, z, key);
+    return { ...parts, qi: qi!, ki: ki!, wi };
   },
   forms: {
     expanded: {

@@ -3,6 +3,8 @@ import { attend } from "../../ops/attend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { contiguous } from "../../ops/pages/index.ts";
+import { products } from "../../ops/products/index.ts";
+import { ready } from "../../ops/ready/index.ts";
 import { rope } from "../../ops/rope/index.ts";
 import { defineAttention } from "../define.ts";
 import {
@@ -11,9 +13,10 @@ import {
   outputParams,
   outputs,
   positionsSoFar,
-  queries,
   queryParams,
   rankRules,
+  wholeFactors,
+  wholeQueries,
 } from "./rank.ts";
 
 /**
@@ -34,7 +37,11 @@ export const kr = defineAttention({
   query: () => ({ q: "h e" }),
   cache: () => ({ k: "g e" }),
   scale: (z) => z.e ** -0.5,
-  project: (p, x, at, z) => ({ q: queries(p, x, at, z), k: einsum("t d, d g e -> t g e", x, p.wK) }),
+  project(p, x, at, z) {
+    const [latent, straight, k] = products(x, ...wholeFactors(p), ["t d, d g e -> t g e", p.wK]);
+    const [q] = ready(at, wholeQueries(p, x, z, [latent, straight]));
+    return { q, k };
+  },
   forms: {
     grouped: {
       about: "each group's heads read its own key, rotated, and the value made of it",

@@ -3,7 +3,7 @@ import { einsum } from "../../ops/einsum/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { rmsNorm } from "../../ops/norm/index.ts";
 import type { Factor } from "../../ops/products/index.ts";
-import { ready } from "../../ops/ready/index.ts";
+import { type Raw, ready } from "../../ops/ready/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type At, defineAttention, type Sizes } from "../define.ts";
 import { eps, outerFlops, outputParams, outputs, rankRules, splitProducts, splitQueryParams } from "./rank.ts";
@@ -37,19 +37,21 @@ export function latentProducts<const F extends readonly Factor<Tensor | undefine
 
 type Made = ReturnType<typeof latentProducts<[]>>;
 
-/** Of these queries, the latent, normed where p has a gain for that, and the key, turned as the queries are. */
-export function readyLatent(p: LatentHeld, [{ qn, qr, qi }, c, kr]: Readonly<Made>, at: At, z: Sizes) {
-  const [plain, turned, latent, key, index] = ready(
+/** Of these queries, the latent, normed where p has a gain for that, the key, turned as the queries are, and an indexer's own key. */
+export function readyLatent(p: LatentHeld, [{ qn, qr, qi }, c, kr]: Readonly<Made>, at: At, z: Sizes, ki?: Raw) {
+  const [plain, turned, latent, key, index, indexed] = ready(
     at,
     { x: qn, gain: p.gQN, eps: eps(z), turned: false },
     qr && { x: qr },
     { x: c, gain: p.gKV, eps: eps(z), turned: false },
     kr && { x: kr },
     qi && { x: qi },
+    ki,
   );
   return {
     ...{ qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) },
     ...(index && { qi: index }),
+    ...(indexed && { ki: indexed }),
   };
 }
 

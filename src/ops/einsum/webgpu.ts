@@ -1,6 +1,7 @@
 import { packedGeometry } from "../../device/gpu/geometry.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { Absorbing } from "../attend/gpu/absorb.ts";
 import { Apart } from "../attend/gpu/up.wgsl.ts";
 import type { ContractKernel } from "./index.ts";
 import { launchLoops, type Operands } from "./launch.wgsl.ts";
@@ -53,7 +54,10 @@ export const contractWebgpu: ContractKernel = (plan, a, b, out, mode) => {
   const device = out.device as WebgpuDevice;
   const { withheld } = device;
   if (mode === "set" && withheld instanceof Apart && withheld.multiply(loops, operands)) return;
-  launchLoops(device, loops, operands, mode);
+  const absorbing = mode === "set" ? Absorbing.of(device, loops, operands) : undefined;
+  const launch = (of: Operands) => launchLoops(device, loops, of, mode);
+  if (!absorbing) launch(operands);
+  else device.withhold(absorbing, () => launch({ ...operands, a: absorbing.a, ...absorbing.heads.operands }));
 };
 
 /** b as kernels take it. */

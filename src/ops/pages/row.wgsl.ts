@@ -55,10 +55,24 @@ export const largestCode = (each: string, bits: (i: string) => string) => `var l
 export const narrow =
   "select((bits + 0x7fff + ((bits >> 16) & 1)) >> 16, (bits >> 16) | 0x40, (bits & 0x7fffffff) > 0x7f800000)";
 
-/** An item of a launch: what makes a vector ready, where that is to be done, and the type in which it is stored, where it is. */
+/**
+ * An item of a launch: what makes a vector ready, where that is to be done, else which binding it is read from; and the type in which it
+ * is stored, where it is.
+ */
 export interface Item {
   readonly vector: Vector | undefined;
+  readonly source: number;
   readonly type: CacheType | undefined;
+}
+
+/** Numbers of item `i` of a launch. */
+function numbersOf({ vector, type }: Item, i: number): Shader["numbers"] {
+  return {
+    ...{ [`end${i}`]: "u32", [`width${i}`]: "u32", [`from${i}`]: "u32" },
+    ...(vector && vectorNumbers(vector, i)),
+    ...(type && { [`heads${i}`]: "u32", [`rows${i}_at`]: "u32" }),
+    ...(type === "q8" && { [`scales${i}_at`]: "u32" }),
+  };
 }
 
 /** `most`: numbers of a vector at most. */
@@ -69,19 +83,12 @@ export function rowShader(items: readonly Item[], layout: string, most: number):
   return {
     reads: {
       ...(ready ? { angles: "f32" as const } : {}),
-      ...named(items.flatMap(({ vector }, i) => (vector ? vectorReads(vector, i) : [`x${i}`]))),
+      ...named(items.map(({ source }) => `x${source}`)),
+      ...named(items.flatMap(({ vector }, i) => (vector ? vectorReads(vector, i) : []))),
       places: "u32",
     },
-    writes: { ...named(items.flatMap(({ vector }, i) => (vector ? [`out${i}`] : []))), pages: "u32" },
-    numbers: {
-      pairs: "u32",
-      ...Object.fromEntries(
-        items.flatMap((_, i) =>
-          [...vectorNumbers(i), `rows${i}_at`, `scales${i}_at`].map((name) => [name, "u32" as const]),
-        ),
-      ),
-      ...named(items.map((_, i) => `eps${i}`)),
-    },
+    writes: { ...named(items.flatMap(({ vector }) => (vector ? [`out${vector.result}`] : []))), pages: "u32" },
+    numbers: { pairs: "u32", ...Object.assign({}, ...items.map(numbersOf)) },
     code: ({ SUBGROUP }) => /* wgsl */ `${items.some(({ vector }) => vector?.gain) ? reductions(THREADS, SUBGROUP) : ""}
 ${has("q8") ? `${whole}\nvar<workgroup> most: array<u32, ${THREADS}>;` : ""}
 ${has("bf16") ? `fn narrow(x: f32) -> u32 {\n  let bits = bitcast<u32>(x);\n  return ${narrow};\n}` : ""}
@@ -94,11 +101,11 @@ ${items.map((_, i) => `  if (id < p.end${i}) { item${i}(id${i ? ` - p.end${i - 1
   };
 }
 
-function itemCode({ vector, type }: Item, i: number, layout: string): string {
+function itemCode({ vector, source, type }: Item, i: number, layout: string): string {
   const make = vector ? vectorCode(vector, i, layout, THREADS) : "";
   const fill = vector
     ? `vector${i}(id, thread);`
-    : `for (var k = thread; k < p.width${i}; k += ${THREADS}) { made[k] = x${i}[p.x${i}_at + id * p.width${i} + k]; }`;
+    : `for (var k = thread; k < p.width${i}; k += ${THREADS}) { made[k] = x${source}[p.x${source}_at + p.from${i} + id * p.width${i} + k]; }`;
   const word: Readonly<Record<CacheType, string>> = {
     f32: "bitcast<u32>(made[k])",
     bf16: "narrow(made[2 * k]) | (narrow(made[2 * k + 1]) << 16)",

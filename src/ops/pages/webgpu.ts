@@ -1,12 +1,14 @@
-import type { Operand } from "../../device/gpu/launcher.ts";
+import { type Operand, placed } from "../../device/gpu/launcher.ts";
 import type { Stretch } from "../../device/gpu/memory.ts";
-import { groupsFor, type Shader, WORDS } from "../../device/gpu/shader.ts";
+import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { type CacheType, PAGE, type Paging } from "../../tensor/page.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { arenaOf, bindPages, read } from "../attend/gpu/read.wgsl.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
-import { Held } from "../ready/webgpu.ts";
+import { bindOnce, operandsOf } from "../ready/bound.ts";
+import type { Vector } from "../ready/vector.wgsl.ts";
+import { fits, fromNumbers, Held } from "../ready/webgpu.ts";
 import type { LoadKernel, StoreKernel } from "./index.ts";
 import { type Item, largestCode, narrow, perWord, rowShader, scaleOf, THREADS, whole } from "./row.wgsl.ts";
 
@@ -104,10 +106,10 @@ export const storePagesWebgpu: StoreKernel = (from, paged, at, rows) => {
   const common = { places, pages: pages0 };
   if (held && storeHeld(device, held, parts, common, widest)) return;
   for (let i = 0; i < parts.length; ) {
-    // As many parts as there are storage buffers for.
-    const some = parts.slice(i, i + device.traits.bindings - 2);
-    storeParts(device, undefined, some, common, widest);
-    i += some.length;
+    // As many parts as a launch can bind; one it can.
+    let end = parts.length;
+    while (!storeParts(device, undefined, parts.slice(i, end), common, widest)) end--;
+    i = end;
   }
 };
 
@@ -120,52 +122,46 @@ function storeHeld(
   widest: number,
 ): boolean {
   const made = parts.filter(({ x, width }) => held.outs.includes(x) && x.shape.at(-1) === width);
-  if (!made.length || parts.some(({ x }) => held.outs.includes(x) && !made.some((one) => one.x === x))) return false;
-  const others = parts.length - made.length;
-  const buffers = held.list.reduce((sum, { gain }) => sum + (gain ? 3 : 2), 3) + others;
-  if (buffers > device.traits.bindings || buffers + 1 + 7 * (held.list.length + others) > WORDS) return false;
-  device.take();
-  storeParts(device, held, parts, common, widest);
-  return true;
+  if (parts.some(({ x }) => held.outs.includes(x) && !made.some((one) => one.x === x))) return false;
+  return storeParts(device, held, parts, common, widest);
 }
 
+/** Whether that is no more than a launch can bind, and was enqueued. */
 function storeParts(
   device: WebgpuDevice,
   held: Held | undefined,
   parts: readonly Part[],
   common: Readonly<Record<string, Operand | undefined>>,
   widest: number,
-): void {
-  const operands: Record<string, Operand | undefined> = { ...held?.operands, ...common };
-  const numbers: Record<string, number> = { pairs: 0, ...held?.numbers };
+): boolean {
+  const plain = parts.filter(({ x }) => !held?.outs.includes(x));
+  const bound = bindOnce([...(held?.sources ?? []), ...plain.map(({ x }) => placed(x))]);
+  const operands = { ...held?.operands, ...operandsOf("x", bound), ...common };
+  const numbers: Record<string, number> = { pairs: 0, ...held?.numbers, ...fromNumbers(bound) };
   const items: Item[] = [];
-  const add = (item: Item, part: Part | undefined) => {
+  const add = (vector: Vector | undefined, part: Part | undefined) => {
     const i = items.length;
-    items.push(item);
-    Object.assign(numbers, {
-      [`rows${i}_at`]: (part?.paging.offset ?? 0) / 4,
-      [`scales${i}_at`]: (part?.paging.scales ?? 0) / 4,
-    });
+    items.push({ vector, source: bound.of[i]!, type: part?.paging.type });
+    numbers[`rows${i}_at`] = (part?.paging.offset ?? 0) / 4;
+    numbers[`scales${i}_at`] = (part?.paging.scales ?? 0) / 4;
   };
-  held?.list.forEach(({ gain, turned }, i) => {
-    const part = parts.find(({ x }) => x === held.outs[i]);
-    add({ vector: { gain: gain !== undefined, turned, kept: part !== undefined }, type: part?.paging.type }, part);
-  });
+  const stored = held?.outs.map((out) => parts.find(({ x }) => x === out));
+  held?.vectors(bound, (i) => stored![i] !== undefined).forEach((vector, i) => void add(vector, stored![i]));
   let end = held?.ends.at(-1) ?? 0;
-  for (const part of parts) {
-    const { x, width, paging } = part;
-    if (held?.outs.includes(x)) continue;
+  for (const part of plain) {
+    const { x, width } = part;
     const i = items.length;
-    operands[`x${i}`] = x;
     end += x.size / width;
     Object.assign(numbers, { [`end${i}`]: end, [`width${i}`]: width, [`heads${i}`]: x.size / width / x.shape[0]! });
-    Object.assign(numbers, { [`gains${i}`]: 1, [`eps${i}`]: 0 });
-    add({ vector: undefined, type: paging.type }, part);
+    add(undefined, part);
   }
   const layout = held?.layout ?? "";
   const most = 2 ** Math.ceil(Math.log2(widest));
   const shader = shaderOf("storeRows", JSON.stringify([items, layout, most]), () => rowShader(items, layout, most));
+  if (!fits(device, shader)) return false;
+  if (held) device.take();
   device.launch(shader, {}, operands, numbers, groupsFor(end));
+  return true;
 }
 
 /** Where words hold parts of several rows, or caches lie in several buffers: a part of a sequence after the other. */

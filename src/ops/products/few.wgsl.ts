@@ -11,10 +11,11 @@ import { weightCodes } from "../packed/weight.wgsl.ts";
 
 /**
  * A product of a class: which of the inputs it is of, its weights' formats (two where one gates the other), which of them have a bias,
- * what becomes of it, and whether it is added.
+ * what becomes of it, and whether it is added. `ragged`: columns that are no whole vectors (down).
  */
 export interface FewProduct {
   readonly from: number;
+  readonly ragged: boolean;
   readonly formats: readonly PackedFormat[];
   readonly biases: readonly boolean[];
   readonly after: { readonly by: Mapping | undefined; readonly rate: "none" | "inside" | "outside" } | undefined;
@@ -209,19 +210,24 @@ ${added.each(
 
 function down(of: FewClass, product: FewProduct, i: number, first: number): string {
   const { rows } = of;
-  const { formats, from } = product;
+  const { formats, from, ragged } = product;
   const normed = of.normed[from]!;
   const deep = THREADS / SIDE;
+  const row = (w: number) => `p.b${first + w}_at + k * p.words${first + w}`;
+  const four = (w: number) =>
+    ragged
+      ? `vec4f(${[0, 1, 2, 3].map((j) => `weight${first + w}(${row(w)}, min(4 * place + ${j}, p.columns${i} - 1))`).join(", ")})`
+      : `four${first + w}(${row(w)}, place)`;
   const list = (name: string, w: number) => Array.from({ length: rows }, (_, r) => `${name}${w}_${r}`).join(", ");
   return /* wgsl */ `
 fn product${i}(id: u32, thread: u32) {
   let place = id * ${SIDE} + thread % ${SIDE};
-  let inside = place < p.columns${i} / 4;
+  let inside = place < (p.columns${i} + 3) / 4;
 ${lines(rows, (r) => lines(formats.length, (w) => `  var sum${w}_${r} = vec4f(0);`))}
 ${normed ? lines(rows, (r) => `  var squares${r} = 0.0;`) : ""}
   if (inside) {
     for (var k = thread / ${SIDE}; k < p.depth${from}; k += ${deep}) {
-${lines(formats.length, (w) => `      let w${w} = four${first + w}(p.b${first + w}_at + k * p.words${first + w}, place);`)}
+${lines(formats.length, (w) => `      let w${w} = ${four(w)};`)}
       ${normed ? `let g = gain${from}[p.gain${from}_at + k];` : ""}
 ${lines(
   rows,
@@ -246,7 +252,7 @@ ${lines(formats.length, (w) => `        fours${w}[thread] += fours${w}[thread + 
     workgroupBarrier();
     let column = 4 * place + thread / ${SIDE};
     // The next rows of threads write the other three of the four columns.
-    if (inside && row < p.rows && thread < ${4 * SIDE}) {
+    if (inside && row < p.rows && thread < ${4 * SIDE}${ragged ? ` && column < p.columns${i}` : ""}) {
       ${normed ? inverse(`found[thread % ${SIDE}]`, from) : ""}
       ${put(
         product,

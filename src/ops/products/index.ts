@@ -71,7 +71,10 @@ export function productsOf<const L extends readonly (Asked | undefined)[]>(
   });
   const [first] = made;
   if (!first) return list.map(() => undefined) as Made;
-  const outs = outsOf(first.x, made);
+  const outs = outsOf(
+    first.x,
+    made.map(({ of: [one] }) => one.plan.shape),
+  );
   launch(first.x.device)(made, outs);
   return list.map((one) => one && outs[there.indexOf(one)]) as Made;
 }
@@ -79,10 +82,9 @@ export function productsOf<const L extends readonly (Asked | undefined)[]>(
 /** Numbers that each of them begins at a multiple of. */
 const STEP = 64;
 
-/** Results, of few rows in one block where a device asks for that. */
-function outsOf({ device, shape }: Tensor, list: readonly Product[]): Tensor[] {
-  const shapes = list.map(({ of: [one] }) => one.plan.shape);
-  if (shape[0]! > (device.together ?? 0) || list.length === 1) return shapes.map((own) => new Tensor(device, own));
+/** Tensors of these shapes for the results of a launch over `x`, of few rows in one block where a device asks for that. */
+export function outsOf({ device, shape }: Tensor, shapes: readonly (readonly number[])[]): Tensor[] {
+  if (shape[0]! > (device.together ?? 0) || shapes.length === 1) return shapes.map((own) => new Tensor(device, own));
   const room = (own: readonly number[]) => STEP * Math.ceil(sizeOf(own) / STEP);
   const all = new Tensor(device, [shapes.reduce((sum, own) => sum + room(own), 0)]);
   let at = 0;

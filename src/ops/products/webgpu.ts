@@ -64,8 +64,9 @@ function weightFor(
   const found = weightOf(weight);
   if (4 * found.b.size > binding) return undefined;
   const across = along.column === 1 && along.b === 0 && column.column === 0 && depth % 4 === 0;
-  const down = column.column === 1 && column.b === 0 && along.column === 0 && columns % 4 === 0;
-  if (!across && !down) return undefined;
+  const down = column.column === 1 && column.b === 0 && along.column === 0;
+  // Of rows that are no whole vectors long numbers are read one by one, which packed ones cannot be.
+  if (!across && !(down && (columns % 4 === 0 || found.format === "F32"))) return undefined;
   const words = across ? column.b : along.b;
   return { weights: [{ ...found, way: across ? "across" : "down", words }], rows, columns, depth };
 }
@@ -189,10 +190,11 @@ function classOf(device: WebgpuDevice, list: readonly Ready[], inputs: readonly 
     ...{ way, rows, normed: inputs.map(isLater), together: isTogether(list) },
     lanes: way === "down" ? 1 : lanesFor(Math.min(...steps), device.traits),
     each: way === "across" && wide ? 2 : 1,
-    list: list.map(({ product, weights }) => {
+    list: list.map(({ product, weights, columns }) => {
       const { after } = product.of[0];
       return {
         from: inputs.indexOf(product.x),
+        ragged: way === "down" && columns % 4 > 0,
         formats: weights.map(({ format }): PackedFormat => format),
         biases: weights.map((_, w) => product.of[w]?.bias !== undefined),
         after: after && { by: after.by, rate: after.rate ? (after.inside ? "inside" : "outside") : "none" },

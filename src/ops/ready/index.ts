@@ -1,7 +1,10 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { Tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { addFlops } from "../flops.ts";
 import { rmsNorm } from "../norm/index.ts";
-import { kernel, recorderOf } from "../op.ts";
+import { layerNorm } from "../norm/layer.ts";
+import { fused, kernel, recorderOf } from "../op.ts";
+import { outsOf } from "../products/index.ts";
 import { type Rotation, rope } from "../rope/index.ts";
 import { tableOf } from "../rope/rotation.ts";
 
@@ -9,15 +12,18 @@ import { tableOf } from "../rope/rotation.ts";
 export interface Raw {
   readonly x: Tensor;
   readonly gain?: Tensor | undefined;
+  /** `[e]`, beside a gain of as many: the norm is a layer's, which takes the mean away first and adds this at last. */
+  readonly bias?: Tensor | undefined;
   readonly eps?: number | undefined;
   /** The last dims are turned by the row's position, unless this says false. */
   readonly turned?: boolean | undefined;
 }
 
-/** What a kernel is told of each of them: `rmsNorm`, then `rope`. */
+/** What a kernel is told of each of them: `rmsNorm`, or `layerNorm` where there is a bias, then `rope`. */
 export interface Finish {
   readonly x: Tensor;
   readonly gain: Tensor | undefined;
+  readonly bias: Tensor | undefined;
   readonly eps: number;
   readonly turned: boolean;
 }
@@ -31,6 +37,8 @@ export type ReadyKernel = (
 ) => void;
 
 const launch = kernel("ready", { writes: [3] });
+/** The same where a device knows the norm of a layer as well. */
+const launchCentred = fused("readyCentred", { writes: [3] });
 
 /** Each of some, missing where it was. */
 type Each<L extends readonly (Raw | undefined)[]> = {
@@ -47,23 +55,37 @@ export function ready<const L extends readonly (Raw | undefined)[]>(
 ): Each<L> {
   const all = list.map((raw) => raw && finishOf(raw, rotation));
   const open = all.filter((one) => one !== undefined).filter(({ gain, turned }) => gain || turned);
-  if (recorderOf(open.flatMap(({ x, gain }) => [x, gain])))
+  if (recorderOf(open.flatMap(({ x, gain, bias }) => [x, gain, bias])))
     return all.map((one) => {
       if (!one) return undefined;
-      const y = one.gain ? rmsNorm(one.x, one.gain, one.eps) : one.x;
+      const y = normed(one);
       return one.turned ? rope(y, rotation, positions) : y;
     }) as Each<L>;
   const [first] = open;
   if (!first) return all.map((one) => one?.x) as Each<L>;
   for (const { x, gain, turned } of open) check(x, gain, turned ? rotation : undefined, positions);
   const { device } = first.x;
-  const outs = open.map(({ x }) => new Tensor(device, x.shape));
-  launch(device)(open, tableOf(device, rotation, positions, "passing"), rotation.layout, outs);
+  const centred = open.some(({ bias }) => bias) ? launchCentred(device) : undefined;
+  const plain = centred ? open : open.map((one) => (one.bias ? { ...one, ...apartFrom, x: normed(one) } : one));
+  for (const { x, bias } of centred ? open : []) if (bias) addFlops(2 * x.size * bias.size);
+  const outs = outsOf(
+    first.x,
+    open.map(({ x }) => x.shape),
+  );
+  (centred ?? launch(device))(plain, tableOf(device, rotation, positions, "passing"), rotation.layout, outs);
   return all.map((one) => one && (outs[open.indexOf(one)] ?? one.x)) as Each<L>;
 }
 
-function finishOf({ x, gain, eps = 1e-6, turned = true }: Raw, { frequencies }: Rotation): Finish {
-  return { x, gain, eps, turned: turned && frequencies.length > 0 };
+/** What is left to do once a norm is worked out. */
+const apartFrom = { gain: undefined, bias: undefined };
+
+function normed({ x, gain, bias, eps }: Finish): Tensor {
+  if (gain && bias) return layerNorm(x, gain, bias, eps);
+  return gain ? rmsNorm(x, gain, eps) : x;
+}
+
+function finishOf({ x, gain, bias, eps = 1e-6, turned = true }: Raw, { frequencies }: Rotation): Finish {
+  return { x, gain, bias, eps, turned: turned && frequencies.length > 0 };
 }
 
 function check(x: Tensor, gain: Tensor | undefined, turn: Rotation | undefined, positions: Int32Array): void {

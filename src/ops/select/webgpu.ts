@@ -1,11 +1,14 @@
-import { groupsFor, type Shader } from "../../device/gpu/shader.ts";
+import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { Absorbing } from "../attend/gpu/absorb.ts";
+import { type Heads, headNumbers, headsCode } from "../attend/gpu/heads.wgsl.ts";
 import { type Reading, type Rows, read } from "../attend/gpu/read.wgsl.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
+import { THREADS as SCORERS } from "../einsum/few.wgsl.ts";
 import type { SelectCall, SelectKernel } from "./index.ts";
 
-/** Threads of a workgroup, and values of one digit of a score. */
+/** Threads of a workgroup that chooses, and values of one digit of a score. */
 const THREADS = 256;
 /** Scores that wait to be chosen from, at most: queries are taken so many at a time. */
 const WAITING = 1 << 22;
@@ -19,16 +22,36 @@ const sizes = { row: "u32", rows: "u32", t: "u32", s: "u32", scale: "f32" } as c
 const visible = (causal: unknown) =>
   `fn visible(row: u32) -> u32 { return ${causal ? "u32(max(0, min(i32(p.s), i32(row % p.t) + i32(p.s) - i32(p.t) + 1)))" : "p.s"}; }`;
 
-/** Scores of some rows' keys, as whole numbers in the same order; a thread for each. Keys are read where they lie. */
-const scoreShader = ({ causal, width, heads }: SelectCall, reading: Reading): Shader =>
-  shaderOf("selectScores", JSON.stringify([reading.key, causal, width, heads]), () => ({
-    reads: reading.reads,
-    writes: { scores: "u32" },
-    numbers: { ...reading.numbers, ...sizes },
-    code: () => /* wgsl */ `${reading.code}
+/**
+ * Scores of some rows' keys, as whole numbers in the same order; a thread for each. Keys are read where they lie. The first workgroups
+ * multiply heads' rows, where queries are to be absorbed meanwhile.
+ */
+const scoreShader = ({ causal, width, heads }: SelectCall, reading: Reading, beside: Heads | undefined): Shader => {
+  const others = beside && [beside.format, beside.lanes, beside.width];
+  return shaderOf("selectScores", JSON.stringify([reading.key, causal, width, heads, others]), () => ({
+    reads: { ...reading.reads, ...(beside ? { a: "f32" as const, b: "u32" as const } : {}) },
+    writes: { scores: "u32", ...(beside ? { c: "f32" as const } : {}) },
+    numbers: { ...reading.numbers, ...sizes, ...(beside ? headNumbers : {}) },
+    code(constants) {
+      const product = beside && headsCode(beside, constants);
+      return /* wgsl */ `${reading.code}
 ${visible(causal)}
-${head}
-  let number = line(group, groups) * ${THREADS} + thread;
+${
+  product
+    ? `${product.memory}
+fn absorb(id: u32, thread: u32) {
+  let row = id / p.blocks;
+  let block = id % p.blocks;
+  for (var i = thread; i < ${Math.ceil(beside.width / 4)}; i += ${SCORERS}) {
+    for (var j = 0u; j < min(4, ${beside.width} - 4 * i); j++) { whole[i][j] = a[p.a_at + row * ${beside.width} + 4 * i + j]; }
+  }
+  ${product.multiply}
+}`
+    : ""
+}
+${mainOf(SCORERS, product && constants.SUBGROUP)}
+  ${product ? "if (line(group, groups) < p.all) { absorb(line(group, groups), thread); return; }" : ""}
+  let number = (line(group, groups)${product ? " - p.all" : ""}) * ${SCORERS} + thread;
   if (number >= p.rows * p.s) { return; }
   let row = p.row + number / p.s;
   let key = number % p.s;
@@ -42,8 +65,10 @@ ${head}
   // Zeros of either sign are equal.
   let bits = select(bitcast<u32>(sum), 0, sum == 0);
   scores[p.scores_at + number] = bits ^ select(0x80000000u, 0xffffffffu, bits >> 31 == 1);
-}`,
+}`;
+    },
   }));
+};
 
 /**
  * The highest scores of a row, a workgroup for each: their least is found digit by digit, 8 bits at a time, by counting; then keys go
@@ -134,13 +159,22 @@ export const selectWebgpu: SelectKernel = (call, { rows, missing }) => {
     { name: "q", x: q, e: width, g: heads },
     { name: "k", x: k, e: width, g: 1 },
   ];
-  const reading = read(device, operands, { weights }, device.traits.bindings - 1);
-  const score = scoreShader(call, reading);
+  // What is bound besides: scores, and where queries are absorbed meanwhile, their rows, the matrices and the result.
+  const reading = read(device, operands, { weights }, device.traits.bindings - 4);
+  const beside = device.withheld instanceof Absorbing ? device.withheld : undefined;
+  if (beside) device.take();
   for (let row = 0; row < batch * t; row += together) {
     const some = Math.min(together, batch * t - row);
     const given = { row, rows: some, t, s };
-    const pairs = groupsFor(Math.ceil((some * s) / THREADS));
-    device.launch(score, {}, { ...reading.operands, scores }, { ...reading.given, ...given, scale }, pairs);
+    const pairs = Math.ceil((some * s) / SCORERS);
+    const first = row === 0 ? beside : undefined;
+    device.launch(
+      scoreShader(call, reading, first?.heads),
+      {},
+      { ...reading.operands, scores, ...(first && { a: first.a, ...first.heads.operands }) },
+      { ...reading.given, ...given, scale, ...first?.heads.numbers },
+      groupsFor(pairs + (first?.heads.numbers.all ?? 0)),
+    );
     const numbers = { ...given, count };
     device.launch(choose, { CAUSAL: causal }, { scores, chosen: rows, missing }, numbers, groupsFor(some));
   }
