@@ -17,8 +17,10 @@ import { openScope } from "./fixture/scope.ts";
 // Every case of attention on whatever GPU there is, a software one included, against the definition in float64. A software GPU
 // takes a second and more to compile what a case needs, so that by default only a few are tried.
 const gpu = await openGpu();
+/** As if its threads knew nothing of each other: keys are then staged for all of a workgroup. */
+const plain = await openGpu({ without: ["subgroups"] });
 afterAll(() => {
-  if (typeof gpu !== "string") gpu.close();
+  for (const device of [gpu, plain]) if (typeof device !== "string") device.close();
 });
 const reference = new ReferenceDevice();
 
@@ -50,8 +52,15 @@ function expectWithin(
     expect(excess(listed(got[what]), listed(want[what]), tolerance[what]), `${name}: ${what}`).toBeLessThan(1);
 }
 
-if (typeof gpu === "string") test.skip(`attend on WebGPU, since ${gpu}`, () => {});
-else
+if (typeof gpu === "string" || typeof plain === "string") test.skip(`attend on WebGPU, since ${gpu}`, () => {});
+else {
+  const staged = cases.filter(({ name, stick }) => (long ? !stick : name === few[0]));
+  test.each(staged.map((c) => [c.name, c] as const))("%s, without subgroups: the output is the same", async (_, c) => {
+    const want = await runCase(reference, c, 7, [attendReference, () => {}]);
+    const got = await runCase(plain, c, 7, [attendWebgpu, () => {}]);
+    expectWithin(got, want, c, ["out", "lse"]);
+  });
+
   describe("attend on WebGPU", () => {
     const tried = cases.filter(({ name }) => long || few.includes(name));
     test.each(tried.map((c) => [c.name, c] as const))(
@@ -122,3 +131,4 @@ else
         }),
     );
   });
+}

@@ -30,6 +30,7 @@ else {
   });
   if (plain && typeof plain !== "string") {
     const summed = [
+      "attend",
       "einsum",
       "products",
       "gatedProduct",

@@ -3,6 +3,7 @@ import { groupsFor } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { PAGE } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { fewShader, rowsOf, THREADS } from "./gpu/few.wgsl.ts";
 import { type Forward, forwardShader, tilesOf } from "./gpu/forward.wgsl.ts";
 import { pieces as mergePieces, PIECES, sticks } from "./gpu/pieces.wgsl.ts";
 import { arenaOf, read } from "./gpu/read.wgsl.ts";
@@ -12,6 +13,8 @@ import type { AttendCall, AttendEachKernel, AttendKernel } from "./index.ts";
 
 /** Staged tiles of a piece of keys at least, since a piece costs a row of results; so many workgroups as pieces keep a large GPU busy. */
 const LEAST = 4;
+/** Keys of what stands for a tile where nothing is staged. */
+const BLOCK = 32;
 
 export const attendWebgpu: AttendKernel = (call, out, lse) => run(call, out, lse, undefined);
 
@@ -23,15 +26,16 @@ function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: In
   const { keys, values } = operandsOf(call);
   const { width } = lanesOf([...keys, ...values]);
   const results = values.reduce((sum, { e }) => sum + Math.ceil(e / 4), 0);
-  const tile = tileFor(device, call.chosen ? m : call.t * m, width, results, {
-    products: 1,
-    fours: foursOf(keys),
-    others: 2,
-  });
+  const { subgroup } = device.traits;
+  const few = rowsOf(call, m, device.traits);
+  const pairs = { products: 1, fours: foursOf(keys), others: 2 };
+  const tile = few
+    ? { own: few / 4, staged: 1, parts: 1 }
+    : tileFor(device, call.chosen ? m : call.t * m, width, results, pairs);
   const tiles = tilesOf({ call, tile, m });
   const others = call.batch * (call.h / m) * tiles;
   const longest = lengths ? Math.max(...lengths) : call.s;
-  const { per, count } = piecesOf({ ...call, s: longest }, others, 4 * tile.staged);
+  const { per, count } = piecesOf({ ...call, s: longest }, others, few ? BLOCK : 4 * tile.staged);
   const wide = values.reduce((sum, { e }) => sum + e, 0);
   const slots = call.stick?.remainder ? count + 1 : count;
   const parts = count > 1 ? new Tensor(device, [call.batch * call.t * call.h * slots, wide + 2]) : undefined;
@@ -43,12 +47,14 @@ function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: In
   const room = device.traits.bindings - (of.lse ? 2 : 1) - (lengths ? 1 : 0);
   const reading = read(device, rows, { start, chosen, sinks: parts ? undefined : sinks }, room);
   const all = others * count;
+  // Workgroups of subgroups of any size have at least so many of them as of the largest.
+  const together = few ? Math.max(1, Math.floor(THREADS / subgroup!.most)) : 1;
   device.launch(
-    forwardShader(of, reading),
+    few ? fewShader(of, reading, subgroup!.least) : forwardShader(of, reading),
     {},
     { ...reading.operands, lengths, out: parts ?? out, ...(of.lse ? { lse } : {}) },
     { ...reading.given, ...numbersOf(call), tiles, pieces: count, per, all },
-    groupsFor(all),
+    groupsFor(Math.ceil(all / together)),
   );
   reading.free();
   if (!parts) return;
