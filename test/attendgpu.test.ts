@@ -18,7 +18,7 @@ import { openScope } from "./fixture/scope.ts";
 // takes a second and more to compile what a case needs, so that by default only a few are tried.
 const gpu = await openGpu();
 /** As if its threads knew nothing of each other: keys are then staged for all of a workgroup. */
-const plain = await openGpu({ without: ["subgroups"] });
+const plain = await openGpu({ without: ["subgroups"], hardware: true });
 afterAll(() => {
   for (const device of [gpu, plain]) if (typeof device !== "string") device.close();
 });

@@ -6,7 +6,7 @@ import { holds } from "./check.ts";
 import { differentiable, unrecorded } from "./op.ts";
 
 // In float32 on whatever GPU there is, a software one included. Unset memory is NaN, and a write past the end of a block is noticed.
-const gpu = await openGpu();
+const gpu = await openGpu({ hardware: true });
 afterAll(() => {
   if (typeof gpu !== "string") gpu.close();
 });
@@ -24,7 +24,7 @@ else {
   });
 
   // Sums of threads that share a subgroup go another way: here the ops that have such sums go without.
-  const plain = long && gpu.traits.subgroup ? await openGpu({ without: ["subgroups"] }) : undefined;
+  const plain = long && gpu.traits.subgroup ? await openGpu({ without: ["subgroups"], hardware: true }) : undefined;
   afterAll(() => {
     if (plain && typeof plain !== "string") plain.close();
   });
@@ -49,6 +49,20 @@ else {
     );
   } else
     test.skip(`ops without subgroups, since ${long ? "the adapter has none" : "their shaders are other ones"}`, () => {});
+
+  // Where a processor stands in for a GPU some kernels are others.
+  const own = await openGpu();
+  afterAll(() => {
+    if (typeof own !== "string") own.close();
+  });
+  const others = Object.entries(differentiable).filter(([name]) =>
+    (long ? ["einsum", "attend", "products"] : ["einsum"]).includes(name),
+  );
+  if (typeof own !== "string" && own.traits.software)
+    test.each(others)("%s agrees with the reference on a processor that stands in for a GPU", (name, { draw, make }) =>
+      holds(draw, (drawn) => agrees(name, make(drawn), own), 8),
+    );
+  else test.skip("ops on a processor that stands in for a GPU, since this is none", () => {});
 
   describe.each(Object.entries(unrecorded))("%s on WebGPU", (name, { draw, make }) => {
     test("agrees with the reference", () => holds(draw, (drawn) => agrees(name, make(drawn), gpu, "output"), 12));

@@ -5,6 +5,7 @@ import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { Span } from "../../tensor/device.ts";
 import type { PackedFormat } from "../../tensor/packing.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { direct } from "./direct.wgsl.ts";
 import { across, COLUMNS, down, stepsAlong, THREADS } from "./few.wgsl.ts";
 import { THREADS as GENERAL, general, wordsOf } from "./general.wgsl.ts";
 import { countsOf, KINDS, type Loop, type Loops, lengthOf, MOST, numbersOf } from "./loops.wgsl.ts";
@@ -105,17 +106,17 @@ function launchTiles(device: WebgpuDevice, loops: Loops, operands: Operands, mod
   const { a, b, c, format } = operands;
   const numbers = describe(loops, operands, mode);
   const { batches, rows, columns, depth } = numbers;
-  const constants = tileFor(device, loops, format);
+  const { shader, constants } = tileFor(device, loops, format);
   const tiles = batches * Math.ceil(rows / constants.ROWS) * Math.ceil(columns / constants.COLUMNS);
   const parts = c.size === batches * rows * columns ? partsOf(tiles, depth) : 1;
   if (parts === 1) {
-    device.launch(tile, constants, { a, b, c }, numbers, groupsFor(tiles));
+    device.launch(shader, constants, { a, b, c }, numbers, groupsFor(tiles));
     return;
   }
   const share = 16 * Math.ceil(depth / parts / 16);
   const all = new Tensor(device, [parts, c.size]);
   const cut = { ...numbers, add: 0, parts, share, size: c.size };
-  device.launch(tile, constants, { a, b, c: all }, cut, groupsFor(tiles * parts));
+  device.launch(shader, constants, { a, b, c: all }, cut, groupsFor(tiles * parts));
   device.launch(
     together,
     {},
@@ -154,18 +155,22 @@ export function lanesFor(steps: number, { subgroup }: Pick<Traits, "subgroup">):
   return subgroup ? Math.min(lanes, subgroup.least) : lanes;
 }
 
-/** Constants of a tile that suits the result. */
+/** A tile that suits the result: its kernel and constants. */
 export function tileFor({ traits }: WebgpuDevice, loops: Loops, format: PackedFormat) {
   const [rows, columns] = [lengthOf(loops.m), lengthOf(loops.n)];
   const [a, b] = [loops.m.at(-1)?.a === 1 && loops.k.at(-1)?.a !== 1, loops.n.at(-1)?.column === 1];
   const tiles = Math.ceil(rows / 128) * Math.ceil(columns / 128) * lengthOf(loops.batch);
-  const large = tiles >= 64 && traits.shared >= tileBytes(128, 128);
+  const { software } = traits;
+  const large = !software && tiles >= 64 && traits.shared >= tileBytes(128, 128);
   const side = (n: number, other: number) => (n <= 16 && other > 32 ? 16 : n <= 32 ? 32 : 64);
   const [ROWS, COLUMNS] = large ? [128, 128] : [side(rows, columns), side(columns, rows)];
   const FOURS = sumsAlongRows(loops) && (format !== "F32" || lengthOf(loops.k) % 4 === 0);
   return {
-    ...{ ...countsOf(loops), FORMAT: format, VISITS: false, ROWS, COLUMNS, EACH: large ? 8 : 4 },
-    ...{ A_DOWN: a, B_DOWN: b && !FOURS, FOURS },
+    shader: software ? direct : tile,
+    constants: {
+      ...{ ...countsOf(loops), FORMAT: format, VISITS: false, ROWS, COLUMNS, EACH: large || software ? 8 : 4 },
+      ...{ A_DOWN: a, B_DOWN: b && !FOURS, FOURS },
+    },
   };
 }
 

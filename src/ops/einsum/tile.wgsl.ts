@@ -12,7 +12,7 @@ const PITCH = DEPTH / 4 + 1;
 /** Bytes of shared memory that a tile of this size takes. */
 export const tileBytes = (rows: number, columns: number) => (rows + columns) * PITCH * 16;
 
-const lines = (count: number, line: (i: number) => string) =>
+export const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => line(i)).join("\n");
 
 /**
@@ -72,7 +72,19 @@ ${lines(EACH!, (r) => `      sum${r * EACH! + j} += dot(l${r}, r${j});`)}`,
 )}
     }
   }
-${lines(EACH!, (r) => `  let row${r} = top + y + ${r * down};\n  let at${r} = part * p.size + base.w + m_at(row${r}).w;`)}
+${storeCode(constants)}
+}
+/** A number of b: a row's, and a column's along it. */
+fn number(at: vec4u) -> f32 { return weight(p.b_at + at.y, at.z); }
+${putCode}`;
+  },
+};
+
+/** Puts a thread's sums where they belong. */
+export function storeCode(constants: Constants): string {
+  const { ROWS, COLUMNS, EACH } = constants as Record<string, number>;
+  const [across, down] = [COLUMNS! / EACH!, ROWS! / EACH!];
+  return `${lines(EACH!, (r) => `  let row${r} = top + y + ${r * down};\n  let at${r} = part * p.size + base.w + m_at(row${r}).w;`)}
 ${lines(
   EACH!,
   (j) => `  { let column = first + x + ${j * across};
@@ -81,19 +93,17 @@ ${lines(
 ${lines(EACH!, (r) => `      if (row${r} < bottom) { put(at${r} + n, sum${r * EACH! + j}); }`)}
     }
   }`,
-)}
+)}`;
 }
-/** A number of b: a row's, and a column's along it. */
-fn number(at: vec4u) -> f32 { return weight(p.b_at + at.y, at.z); }
-fn put(at: u32, sum: f32) {
+
+/** WGSL of how a sum is put there. */
+export const putCode = `fn put(at: u32, sum: f32) {
   let place = p.c_at + at;
   if (p.add != 0) { c[place] += sum; } else { c[place] = sum; }
 }`;
-  },
-};
 
 /** Which tile of which product. */
-const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROWS as number) - 1}) / ${ROWS};
+export const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROWS as number) - 1}) / ${ROWS};
   let product = id / (high * over);
   if (product >= p.batches * p.parts) { return; }
   let batch = product % p.batches;
@@ -103,7 +113,7 @@ const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROW
   let bottom = p.rows;`;
 
 /** Which tile of which expert's entries: none where there are fewer of them than there might be. */
-const visiting = ({ ROWS, COLUMNS }: Constants) => `  let found = tile_of(id / over, ${ROWS});
+export const visiting = ({ ROWS, COLUMNS }: Constants) => `  let found = tile_of(id / over, ${ROWS});
   if (found.x == p.batches) { return; }
   let batch = found.x;
   let part = 0u;

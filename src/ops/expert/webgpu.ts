@@ -8,7 +8,6 @@ import { across, stepsAlong } from "../einsum/few.wgsl.ts";
 import { acrossFor, describe, isAcross, isAligned, lanesFor, type Operands, tileFor } from "../einsum/launch.wgsl.ts";
 import { countsOf, type Loops, loopsOf } from "../einsum/loops.wgsl.ts";
 import { planOf } from "../einsum/plan.ts";
-import { tile } from "../einsum/tile.wgsl.ts";
 import { weightOf } from "../einsum/webgpu.ts";
 import { Normed } from "../norm/normed.ts";
 import { choosesAlone } from "../route/few.wgsl.ts";
@@ -132,11 +131,11 @@ function launchVisits(device: WebgpuDevice, loops: Loops, operands: Operands, en
     device.launch(across, { ...constants, ...countsOf(loops), VISITS: true }, { a, b, ends, c }, numbers, groups);
     return;
   }
-  const constants = { ...tileFor(device, loops, format), VISITS: true };
+  const { shader, constants } = tileFor(device, loops, format);
   // Of each expert's tiles the last may not be full.
   const tiles = Math.min(rows, Math.ceil(rows / constants.ROWS) + batches);
   const groups = groupsFor(tiles * Math.ceil(columns / constants.COLUMNS));
-  device.launch(tile, constants, { a, b, ends, c }, numbers, groups);
+  device.launch(shader, { ...constants, VISITS: true }, { a, b, ends, c }, numbers, groups);
 }
 
 /** A matrix, or several of one shape, as halves of experts go through them: `step` words apart, whose rows are `words` apart. */
