@@ -96,7 +96,7 @@ export class Words {
     return String(n);
   }
 
-  /** A factor as the scale, a root or a reciprocal of a size, or itself. */
+  /** A factor as the scale, a reciprocal of a size, of its root or of that of two, or itself. */
   factor(n: number): string {
     if (n === this.#scale) return "self.scale";
     if (n === EPS) return "self.eps";
@@ -108,6 +108,8 @@ export class Words {
       if (is(1 / x)) return `1 / ${a}`;
       if (is(x ** -0.5)) return `${a} ** -0.5`;
     }
+    for (const [a, x] of this.#sizes)
+      for (const [b, y] of this.#sizes) if (is((x * y) ** -0.5)) return `(${a} * ${b}) ** -0.5`;
     return Math.abs(n) < 1e-3 ? n.toExponential() : String(n);
   }
 

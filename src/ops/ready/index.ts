@@ -53,31 +53,33 @@ export function ready<const L extends readonly (Raw | undefined)[]>(
   { rotation, positions }: { readonly rotation: Rotation; readonly positions: Int32Array },
   ...list: L
 ): Each<L> {
-  const all = list.map((raw) => raw && finishOf(raw, rotation));
-  const open = all.filter((one) => one !== undefined).filter(({ gain, turned }) => gain || turned);
-  if (recorderOf(open.flatMap(({ x, gain, bias }) => [x, gain, bias])))
-    return all.map((one) => {
+  const asked = list.map((raw) => raw && finishOf(raw, rotation));
+  if (recorderOf(asked.flatMap((one) => (one ? [one.x, one.gain, one.bias] : []))))
+    return asked.map((one) => {
       if (!one) return undefined;
       const y = normed(one);
       return one.turned ? rope(y, rotation, positions) : y;
     }) as Each<L>;
+  for (const one of asked) if (one) check(one, rotation, positions);
+  const centring = asked.find((one) => one?.bias);
+  const centred = centring && launchCentred(centring.x.device);
+  const all = asked.map((one) => {
+    if (!one?.bias) return one;
+    if (!centred) return { ...one, gain: undefined, bias: undefined, x: normed(one) };
+    addFlops(2 * one.x.size * one.bias.size);
+    return one;
+  });
+  const open = all.filter((one) => one !== undefined).filter(({ gain, turned }) => gain || turned);
   const [first] = open;
   if (!first) return all.map((one) => one?.x) as Each<L>;
-  for (const { x, gain, turned } of open) check(x, gain, turned ? rotation : undefined, positions);
   const { device } = first.x;
-  const centred = open.some(({ bias }) => bias) ? launchCentred(device) : undefined;
-  const plain = centred ? open : open.map((one) => (one.bias ? { ...one, ...apartFrom, x: normed(one) } : one));
-  for (const { x, bias } of centred ? open : []) if (bias) addFlops(2 * x.size * bias.size);
   const outs = outsOf(
     first.x,
     open.map(({ x }) => x.shape),
   );
-  (centred ?? launch(device))(plain, tableOf(device, rotation, positions, "passing"), rotation.layout, outs);
+  (centred ?? launch(device))(open, tableOf(device, rotation, positions, "passing"), rotation.layout, outs);
   return all.map((one) => one && (outs[open.indexOf(one)] ?? one.x)) as Each<L>;
 }
-
-/** What is left to do once a norm is worked out. */
-const apartFrom = { gain: undefined, bias: undefined };
 
 function normed({ x, gain, bias, eps }: Finish): Tensor {
   if (gain && bias) return layerNorm(x, gain, bias, eps);
@@ -88,12 +90,16 @@ function finishOf({ x, gain, bias, eps = 1e-6, turned = true }: Raw, { frequenci
   return { x, gain, bias, eps, turned: turned && frequencies.length > 0 };
 }
 
-function check(x: Tensor, gain: Tensor | undefined, turn: Rotation | undefined, positions: Int32Array): void {
+function check({ x, gain, bias, turned }: Finish, { frequencies }: Rotation, positions: Int32Array): void {
   const e = x.shape.at(-1)!;
-  if (positions.length !== x.shape[0])
+  const turn = turned ? 2 * frequencies.length : 0;
+  if ((gain || turn) && positions.length !== x.shape[0])
     throw new ShapeError(`ready: got ${positions.length} positions, expected one for each of ${x.shape[0]} rows`);
-  if (turn && 2 * turn.frequencies.length > e)
-    throw new ShapeError(`ready: got ${2 * turn.frequencies.length} rotary dims, expected at most the width ${e}`);
+  if (turn > e) throw new ShapeError(`ready: got ${turn} rotary dims, expected at most the width ${e}`);
   if (gain && gain.size !== e && `${gain.shape}` !== `${x.shape.slice(-gain.shape.length)}`)
     throw new ShapeError(`ready: gain got [${gain.shape}], expected the last axes of [${x.shape}]`);
+  if (bias && (x.shape.length !== 2 || gain?.size !== e || bias.size !== e))
+    throw new ShapeError(
+      `ready: a layer's norm got [${x.shape}] with a gain [${gain?.shape}] and a bias [${bias.shape}], expected rows and as many of both as a row has`,
+    );
 }
