@@ -1,7 +1,7 @@
 import { packedGeometry } from "../../device/gpu/geometry.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { Absorbing } from "../attend/gpu/absorb.ts";
+import { Absorbing } from "../attend/gpu/absorb.wgsl.ts";
 import { Apart } from "../attend/gpu/up.wgsl.ts";
 import type { ContractKernel } from "./index.ts";
 import { launchLoops, type Operands } from "./launch.wgsl.ts";

@@ -1,7 +1,7 @@
 import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { Absorbing } from "../attend/gpu/absorb.ts";
+import { Absorbing } from "../attend/gpu/absorb.wgsl.ts";
 import { type Heads, headNumbers, headsCode } from "../attend/gpu/heads.wgsl.ts";
 import { type Reading, type Rows, read } from "../attend/gpu/read.wgsl.ts";
 import { shaderOf } from "../attend/gpu/tile.wgsl.ts";
