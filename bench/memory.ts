@@ -5,17 +5,17 @@ import { fileURLToPath } from "node:url";
 import type { Line, Plan, Table } from "./section.ts";
 
 /** Types of the file's matrices, and tokens of a prompt. */
-const { MEMORY_TYPES = "Q8_0,Q4_0,F16", MEMORY_PROMPTS = "3,512", MEMORY_SIZE = "450m" } = process.env;
+const { MEMORY_TYPES, MEMORY_PROMPTS = "3,512", MEMORY_SIZE = "450m" } = process.env;
 
 /** The least share of the file in the process that is asked for, of Q8_0: 1 / 1.25. */
 const ASKED = 0.8;
 
 /** Bytes of a model's file by the most that the process running it ever held beside its cache. */
-export async function memory({ folder, base, threads, report }: Plan): Promise<Table[]> {
+export async function memory({ folder, base, threads, report, quick }: Plan): Promise<Table[]> {
   const own = fileURLToPath(new URL("..", import.meta.url));
   const trees = [...(base ? [["Biform, base", resolve(base)] as const] : []), ["Biform", own] as const];
   const tables: Table[] = [];
-  for (const type of MEMORY_TYPES.split(",")) {
+  for (const type of (MEMORY_TYPES ?? (quick ? "Q8_0" : "Q8_0,Q4_0,F16")).split(",")) {
     const file = join(folder, `memory-${type}.gguf`);
     report(`${type}: writing ${file}`);
     command(own, ["make-model", file, "--size", MEMORY_SIZE, "--type", type]);

@@ -3,7 +3,7 @@
  *
  *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
- *     [--work training,decoding,prefill]
+ *     [--work training,decoding,prefill] [--quick]
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,19 +45,23 @@ const { values, positionals } = readOptions({
   allowPositionals: true,
   options: {
     json: { type: "string" },
-    rounds: { type: "string", default: "5" },
-    seconds: { type: "string", default: "0.3" },
-    threads: { type: "string", default: "1,2" },
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    threads: { type: "string" },
     base: { type: "string" },
     competitors: { type: "string", default: "0,1,2" },
     work: { type: "string", default: works.join(",") },
   },
 });
 const [wanted = "all"] = positionals;
-const chosen = wanted === "all" ? Object.keys(sections) : [wanted];
-const rounds = Number(values.rounds);
-const seconds = Number(values.seconds);
-const threads = values.threads.split(",").map(Number);
+// What a GPU can do has sizes of its own, by the adapter.
+const all = Object.keys(sections).filter((name) => !(values.quick && name === "webgpu"));
+const chosen = wanted === "all" ? all : [wanted];
+const { quick } = values;
+const rounds = Number(values.rounds ?? (quick ? 1 : 5));
+const seconds = Number(values.seconds ?? (quick ? 0.15 : 0.3));
+const threads = (values.threads ?? (quick ? "2" : "1,2")).split(",").map(Number);
 const chosenWorks = works.filter((work) => values.work.split(",").includes(work));
 const competitors = values.competitors.split(",").map(Number);
 if (
@@ -69,7 +73,7 @@ if (
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill]",
+    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill] [--quick]",
   );
   process.exit(2);
 }
@@ -87,9 +91,11 @@ try {
   writeModel(folder);
   const report = (line: string) => console.error(`  ${line}`);
   for (const name of chosen) {
+    const start = performance.now();
     found[name] = await sections[name]!({
       rounds,
       seconds,
+      quick,
       threads,
       folder,
       base: values.base,
@@ -99,6 +105,7 @@ try {
       versions,
     });
     for (const table of found[name]) console.log(`${print(table)}\n`);
+    report(`${name} took ${((performance.now() - start) / 1000).toFixed(0)} s`);
   }
 } finally {
   rmSync(folder, { recursive: true });
@@ -110,7 +117,7 @@ console.log(
 );
 for (const [engine, version] of versions) if (engine !== "Biform") console.log(`${engine}: ${version}`);
 if (values.json) {
-  const settings = { rounds, seconds, threads, base: values.base, competitors };
+  const settings = { rounds, seconds, quick, threads, base: values.base, competitors };
   writeFileSync(
     values.json,
     `${JSON.stringify({ machine: facts, versions: Object.fromEntries(versions), settings, disturbed, sections: found }, null, 1)}\n`,

@@ -27,6 +27,8 @@ export interface Plan {
   readonly rounds: number;
   /** Seconds of each turn of a kernel. */
   readonly seconds: number;
+  /** Whether every ratio is wanted within ten minutes: shorter texts, and fewer cases that take long. */
+  readonly quick: boolean;
   readonly threads: readonly number[];
   /** Where the training case lies. */
   readonly folder: string;

@@ -10,12 +10,12 @@ import type { Many, Peer, RunRequest } from "./peer.ts";
 import { median } from "./rounds.ts";
 import { type Line, type Plan, ratio, type Table } from "./section.ts";
 
-const { BENCH_SIZE: size = "450m", BENCH_FILES: files = "", BENCH_REQUESTS: numbers = "1,2,4,8,16" } = process.env;
-const counts = numbers.split(",").map(Number);
+const { BENCH_SIZE: size = "450m", BENCH_FILES: files = "", BENCH_REQUESTS: numbers } = process.env;
 /** Tokens of a request's own prompt, and written. */
 const [OWN, WRITTEN] = [32, 64];
-/** Tokens that prompts share, and those of a long one. */
-const [SHARED, LONG] = [2000, 8000];
+/** Tokens that prompts share, and those of a long one; fewer of these where it must be quick. */
+const SHARED = 2000;
+const longOf = (quick: boolean) => (quick ? 2000 : 8000);
 /** Asked: of 8 requests, against one and against llama.cpp; of the first token over a cached prefix; of tokens beside a long prompt. */
 const asked = { one: 3, peer: 1.3, cached: 10, beside: 1 / 3 };
 
@@ -34,7 +34,9 @@ export async function serve(plan: Plan): Promise<Table[]> {
   return tables;
 }
 
-async function oneFile({ rounds, threads, report, versions }: Plan, file: string): Promise<Table[]> {
+async function oneFile(plan: Plan, file: string): Promise<Table[]> {
+  const { rounds, threads, report, versions, quick } = plan;
+  const counts = (numbers ?? (quick ? "1,8" : "1,2,4,8,16")).split(",").map(Number);
   const t = Math.max(...threads);
   const name = basename(file);
   const peers = await startAll(
@@ -87,21 +89,16 @@ async function oneFile({ rounds, threads, report, versions }: Plan, file: string
   for (const peer of peers) await peer.close();
   return [
     { title: `${name}, ${OWN} tokens read and ${WRITTEN} written by each, ${t}T`, unit: "tokens/s of all", lines },
-    await prefix(file, t, rounds, report, versions),
+    await prefix(plan, file, t),
   ];
 }
 
 /** A long shared prefix, cold and cached, and a long prompt beside writing. */
-async function prefix(
-  file: string,
-  t: number,
-  rounds: number,
-  report: Plan["report"],
-  versions: Plan["versions"],
-): Promise<Table> {
+async function prefix({ rounds, report, versions, quick }: Plan, file: string, t: number): Promise<Table> {
+  const long = longOf(quick);
   const [peer] = await startAll([{ name: "Biform", start: () => engine(t) }], { report, versions });
   if (!peer) throw new Error("bench: Biform's engine did not start");
-  await peer.ask({ op: "open", file, context: LONG + 256 });
+  await peer.ask({ op: "open", file, context: long + 256 });
   const cold: number[] = [];
   const warm: number[] = [];
   const before: number[] = [];
@@ -111,11 +108,11 @@ async function prefix(
     cold.push(many.cold);
     warm.push(...many.first);
     report(`a prefix of ${SHARED}: cold ${many.cold.toFixed(2)} s, cached ${times(many.first)} ms`);
-    const stall = (await peer.ask({ op: "stall", requests: 4, own: OWN, tokens: 200, long: LONG })) as Many;
+    const stall = (await peer.ask({ op: "stall", requests: 4, own: OWN, tokens: 200, long })) as Many;
     before.push(...stall.between);
     beside.push(...stall.beside);
     report(
-      `between tokens ${times(stall.between)} ms, beside a prompt of ${LONG} ${times(stall.beside)} ms, read in ${stall.cold.toFixed(1)} s`,
+      `between tokens ${times(stall.between)} ms, beside a prompt of ${long} ${times(stall.beside)} ms, read in ${stall.cold.toFixed(1)} s`,
     );
   }
   await peer.close();
@@ -134,7 +131,7 @@ async function prefix(
     };
   };
   return {
-    title: `${basename(file)}, a prefix of ${SHARED} tokens; a prompt of ${LONG}, ${t}T`,
+    title: `${basename(file)}, a prefix of ${SHARED} tokens; a prompt of ${long}, ${t}T`,
     unit: "1/s",
     lines: [
       line("first token, cold", cold),

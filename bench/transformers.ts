@@ -15,7 +15,7 @@ import type { Held, Peer, RunRequest, Took, Written } from "./peer.ts";
 import { median } from "./rounds.ts";
 import { type Line, type Plan, ratio, type Table } from "./section.ts";
 
-const { BENCH_SIZE: size = "small", BENCH_TYPES: chosen = "F32,Q8_0,Q4_0", BENCH_DEVICE, BENCH_PROMPT } = process.env;
+const { BENCH_SIZE: size = "small", BENCH_TYPES, BENCH_DEVICE, BENCH_PROMPT } = process.env;
 const { BENCH_WRITTEN } = process.env;
 const gpu = BENCH_DEVICE === "webgpu";
 
@@ -35,7 +35,8 @@ const ASKED = 1.5;
 /** Rates of every type beside transformers.js, whose logits are compared first. */
 export async function transformers(plan: Plan): Promise<Table[]> {
   const tables: Table[] = [];
-  for (const type of chosen.split(",")) tables.push(await oneType(plan, type));
+  const types = BENCH_TYPES ?? (plan.quick ? "F32,Q8_0" : "F32,Q8_0,Q4_0");
+  for (const type of types.split(",")) tables.push(await oneType(plan, type));
   return tables;
 }
 
