@@ -22,15 +22,31 @@ export function openblas(threads: number): Promise<Peer> {
  * since two pools that spin fight for the cores), and an allocator that keeps its memory instead of returning it each step.
  */
 export function pytorch(folder: string, threads: number): Promise<Peer> {
+  return Peer.start(`PyTorch ${threads}T`, python, [file("train.py"), folder, `${threads}`], tuned(threads));
+}
+
+/** A model that Biform wrote as Python, for rows of tokens of a length, compiled or as it stands. */
+export function exported(
+  name: string,
+  folder: string,
+  threads: number,
+  rows: readonly [count: number, length: number],
+  compiled: boolean,
+): Promise<Peer> {
+  const args = [file("exported.py"), folder, threads, ...rows, ...(compiled ? ["compile"] : [])].map(String);
+  return Peer.start(name, python, args, tuned(threads));
+}
+
+function tuned(threads: number): NodeJS.ProcessEnv {
   const [openmp] = globSync("/usr/lib/*/openblas-openmp");
-  return Peer.start(`PyTorch ${threads}T`, python, [file("train.py"), folder, `${threads}`], {
+  return {
     OMP_NUM_THREADS: `${threads}`,
     OPENBLAS_NUM_THREADS: `${threads}`,
     MALLOC_MMAP_THRESHOLD_: `${2 ** 25}`,
     MALLOC_TRIM_THRESHOLD_: `${2 ** 33}`,
     MALLOC_TOP_PAD_: `${2 ** 28}`,
     ...(openmp ? { LD_LIBRARY_PATH: openmp } : { GOMP_SPINCOUNT: "0" }),
-  });
+  };
 }
 
 /** jax-js on wasm; more than one thread by way of a stand-in for the browser's Worker. */

@@ -1,7 +1,7 @@
 /**
  * Measures Biform beside other engines, in turns, and prints ratios.
  *
- *   node bench/run.ts [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all]
+ *   node bench/run.ts [gemm|attention|decode|packed|family|train|torch|busy|memory|older|llama|serve|transformers|webgpu|all]
  *     [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2]
  *     [--work training,decoding,prefill] [--quick]
  */
@@ -22,6 +22,7 @@ import { older } from "./older.ts";
 import { packed } from "./packed.ts";
 import { type Plan, print, type Table } from "./section.ts";
 import { serve } from "./serve.ts";
+import { torch } from "./torch.ts";
 import { train } from "./train.ts";
 import { transformers } from "./transformers.ts";
 import { webgpu } from "./webgpu.ts";
@@ -33,6 +34,7 @@ const sections: Readonly<Record<string, (plan: Plan) => Promise<Table[]>>> = {
   packed,
   family,
   train,
+  torch,
   busy,
   memory,
   older,
@@ -73,7 +75,7 @@ if (
   !competitors.every((n) => n >= 0)
 ) {
   console.error(
-    "bench: expected [gemm|attention|decode|packed|family|train|busy|memory|older|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill] [--quick]",
+    "bench: expected [gemm|attention|decode|packed|family|train|torch|busy|memory|older|llama|serve|transformers|webgpu|all] [--json FILE] [--rounds N] [--seconds S] [--threads 1,2] [--base FOLDER] [--competitors 0,1,2] [--work training,decoding,prefill] [--quick]",
   );
   process.exit(2);
 }
