@@ -153,6 +153,13 @@ export function sizeOf(shape: readonly number[]): number {
   return product;
 }
 
+/** Whether two shapes are the same. */
+export function isShape(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /**
  * A tensor on `device` holding `values` in row-major order, rounded to its precision. Throws ShapeError where their number is not
  * the shape's, DeviceError where there is no room.

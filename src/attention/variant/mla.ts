@@ -49,7 +49,10 @@ export function readyLatent(p: LatentHeld, [{ qn, qr, qi }, c, kr]: Readonly<Mad
     ki,
   );
   return {
-    ...{ qn: plain, ...(turned && { qr: turned }), c: latent, ...(key && { kr: key }) },
+    qn: plain,
+    c: latent,
+    ...(turned && { qr: turned }),
+    ...(key && { kr: key }),
     ...(index && { qi: index }),
     ...(indexed && { ki: indexed }),
   };

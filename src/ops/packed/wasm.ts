@@ -3,7 +3,7 @@ import { type Geometry, geometryOf, LANES, type Panels } from "../../device/pane
 import type { WasmDevice } from "../../device/wasm.ts";
 import { Q8_0 } from "../../tensor/format.ts";
 import { codeOf, type Packing } from "../../tensor/packing.ts";
-import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
+import { isShape, sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { Contracted } from "../einsum/index.ts";
 import { type Axis, fuse, type Letters, lettersOf, strides } from "../einsum/plan.ts";
 import { WHOLE_ROWS } from "../einsum/size.ts";
@@ -59,7 +59,7 @@ function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels
   }
   for (let i = 0; i < list.length; i++) {
     const known = list[i]!;
-    if (known.spec === spec && known.exact === exact && areEqual(known.a, a) && areEqual(known.b, b.shape)) {
+    if (known.spec === spec && known.exact === exact && isShape(known.a, a) && isShape(known.b, b.shape)) {
       // In front it is found at once by the next step, whose shapes mostly are those of this one.
       if (i > 0) [list[0], list[i]] = [known, list[0]!];
       return known.form;
@@ -68,12 +68,6 @@ function findForm(spec: string, a: readonly number[], b: Tensor, packing: Panels
   const form = formOf(spec, a, b, packing, exact);
   list.push({ spec, a, b: b.shape, exact, form });
   return form;
-}
-
-function areEqual(a: readonly number[], b: readonly number[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }
 
 /**

@@ -1,11 +1,11 @@
 import { ShapeError } from "../../tensor/error.ts";
-import { sizeOf, Tensor } from "../../tensor/tensor.ts";
+import { isShape, sizeOf, Tensor } from "../../tensor/tensor.ts";
 import { addBias } from "../bias/index.ts";
 import { einsum } from "../einsum/index.ts";
 import { type Plan, planOf } from "../einsum/plan.ts";
 import { addFlops } from "../flops.ts";
 import { gate } from "../gate/index.ts";
-import { kernel, recorderOf } from "../op.ts";
+import { kernel } from "../op.ts";
 import { type After, finish } from "./after.ts";
 
 /** What `einsum` is told of a product besides its first operand: a spec, a weight, a bias where the result has one, and what becomes of it. */
@@ -58,25 +58,45 @@ export function productsOf<const L extends readonly (Asked | undefined)[]>(
   ...list: L
 ): { -readonly [I in keyof L]: L[I] extends Asked ? Tensor : Tensor | undefined } {
   type Made = ReturnType<typeof productsOf<L>>;
-  const there = list.filter((one) => one !== undefined);
-  if (recorderOf(there.flatMap(({ x, of }) => [x, ...of.flatMap((f) => (f ? [f[1], f[2], f[3]?.rate] : []))])))
-    return list.map((one) => one && plain(one)) as Made;
-  const made = there.map(({ x, of: [one, other] }): Product => {
-    const first = contractionOf(x, one);
-    if (!other) return { x, of: [first], by: undefined };
-    const second = contractionOf(x, other);
-    if (`${first.plan.shape}` !== `${second.plan.shape}`)
-      throw new ShapeError(`gatedProduct: got [${second.plan.shape}], expected [${first.plan.shape}]`);
-    return { x, of: [first, second], by: undefined };
-  });
+  if (isRecorded(list)) return list.map((one) => one && plain(one)) as Made;
+  // Loops, since every layer of every token comes this way.
+  const made: Product[] = [];
+  const shapes: (readonly number[])[] = [];
+  for (const one of list) {
+    if (!one) continue;
+    const product = productOf(one);
+    made.push(product);
+    shapes.push(product.of[0].plan.shape);
+  }
   const [first] = made;
   if (!first) return list.map(() => undefined) as Made;
-  const outs = outsOf(
-    first.x,
-    made.map(({ of: [one] }) => one.plan.shape),
-  );
+  const outs = outsOf(first.x, shapes);
   launch(first.x.device)(made, outs);
-  return list.map((one) => one && outs[there.indexOf(one)]) as Made;
+  let at = 0;
+  return list.map((one) => one && outs[at++]) as Made;
+}
+
+/** Whether some operand is on a tape. */
+function isRecorded(list: readonly (Asked | undefined)[]): boolean {
+  for (const one of list) {
+    if (!one) continue;
+    if (one.x.recorder) return true;
+    for (const factor of one.of) {
+      if (!factor) continue;
+      const [, weight, bias, after] = factor;
+      if (weight.recorder || bias?.recorder || after?.rate?.recorder) return true;
+    }
+  }
+  return false;
+}
+
+function productOf({ x, of: [one, other] }: Asked): Product {
+  const first = contractionOf(x, one);
+  if (!other) return { x, of: [first], by: undefined };
+  const second = contractionOf(x, other);
+  if (!isShape(first.plan.shape, second.plan.shape))
+    throw new ShapeError(`gatedProduct: got [${second.plan.shape}], expected [${first.plan.shape}]`);
+  return { x, of: [first, second], by: undefined };
 }
 
 /** Numbers that each of them begins at a multiple of. */
@@ -120,7 +140,7 @@ export function addProduct(x: Tensor, factor: Factor, residual: Residual | undef
   if (!residual) return products(x, factor)[0];
   const { into, by } = residual;
   const one = contractionOf(x, factor);
-  if (`${one.plan.shape}` !== `${into.shape}`)
+  if (!isShape(one.plan.shape, into.shape))
     throw new ShapeError(`addProduct: got [${into.shape}], expected [${one.plan.shape}]`);
   launch(x.device)([{ x, of: [one], by }], [into]);
   return into;

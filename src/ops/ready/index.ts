@@ -3,7 +3,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { addFlops } from "../flops.ts";
 import { rmsNorm } from "../norm/index.ts";
 import { layerNorm } from "../norm/layer.ts";
-import { fused, kernel, recorderOf } from "../op.ts";
+import { fused, kernel } from "../op.ts";
 import { outsOf } from "../products/index.ts";
 import { type Rotation, rope } from "../rope/index.ts";
 import { tableOf } from "../rope/rotation.ts";
@@ -54,31 +54,43 @@ export function ready<const L extends readonly (Raw | undefined)[]>(
   ...list: L
 ): Each<L> {
   const asked = list.map((raw) => raw && finishOf(raw, rotation));
-  if (recorderOf(asked.flatMap((one) => (one ? [one.x, one.gain, one.bias] : []))))
+  if (isRecorded(asked))
     return asked.map((one) => {
       if (!one) return undefined;
       const y = normed(one);
       return one.turned ? rope(y, rotation, positions) : y;
     }) as Each<L>;
-  for (const one of asked) if (one) check(one, rotation, positions);
-  const centring = asked.find((one) => one?.bias);
-  const centred = centring && launchCentred(centring.x.device);
-  const all = asked.map((one) => {
-    if (!one?.bias) return one;
-    if (!centred) return { ...one, gain: undefined, bias: undefined, x: normed(one) };
-    addFlops(2 * one.x.size * one.bias.size);
-    return one;
-  });
-  const open = all.filter((one) => one !== undefined).filter(({ gain, turned }) => gain || turned);
+  // Loops, since every layer of every token comes this way.
+  const open: Finish[] = [];
+  const shapes: (readonly number[])[] = [];
+  let centred: ReadyKernel | undefined;
+  for (let i = 0; i < asked.length; i++) {
+    let one = asked[i];
+    if (!one) continue;
+    check(one, rotation, positions);
+    if (one.bias) {
+      const own = launchCentred(one.x.device);
+      if (own) addFlops(2 * one.x.size * one.bias.size);
+      else one = { ...one, gain: undefined, bias: undefined, x: normed(one) };
+      centred ??= own;
+      asked[i] = one;
+    }
+    if (!one.gain && !one.turned) continue;
+    open.push(one);
+    shapes.push(one.x.shape);
+  }
   const [first] = open;
-  if (!first) return all.map((one) => one?.x) as Each<L>;
+  if (!first) return asked.map((one) => one?.x) as Each<L>;
   const { device } = first.x;
-  const outs = outsOf(
-    first.x,
-    open.map(({ x }) => x.shape),
-  );
+  const outs = outsOf(first.x, shapes);
   (centred ?? launch(device))(open, tableOf(device, rotation, positions, "passing"), rotation.layout, outs);
-  return all.map((one) => one && (outs[open.indexOf(one)] ?? one.x)) as Each<L>;
+  return asked.map((one) => one && (outs[open.indexOf(one)] ?? one.x)) as Each<L>;
+}
+
+/** Whether some operand is on a tape. */
+function isRecorded(list: readonly (Finish | undefined)[]): boolean {
+  for (const one of list) if (one && (one.x.recorder || one.gain?.recorder || one.bias?.recorder)) return true;
+  return false;
 }
 
 function normed({ x, gain, bias, eps }: Finish): Tensor {
