@@ -42,6 +42,12 @@ test("MLA reads as a person would write it", () => {
   expect(written("MLA-QLoRA")).toBe(readFileSync(join(import.meta.dirname, "fixture/mla.py"), "utf8"));
 });
 
+test("means over ranks stay means where factors are not put together", () => {
+  expect(written("TPA")).toContain(
+    "return 1 / self.l * self.attend_factored(q, ak, bk, av, bv, scale=self.scale / self.k)",
+  );
+});
+
 test("what is written follows from the definition alone, whatever the sizes", () => {
   expect(written("MLA")).toBe(writeVariant(parseSpec("MLA", { width: 96, heads: 3 })).text);
   expect(written("MHA")).toBe(written("GQA2-128"));

@@ -15,9 +15,9 @@ class Counted:
     """FlexAttention of a package as it would run on a GPU, with what it was called for."""
 
     def __init__(self, package):
-        self.calls = {"window": 0, "decay": 0, "sinks": 0}
-        self.run = package.attend.attend_by_place
-        package.flex.CHOICE, package.attend.attend_by_place = True, self
+        attend, flex = (importlib.import_module(f"{package}.{name}") for name in ("attend", "flex"))
+        self.calls, self.run = {"window": 0, "decay": 0, "sinks": 0}, attend.attend_by_place
+        flex.CHOICE, attend.attend_by_place = True, self
         # PyTorch refuses it on a CPU where there is a way back; its plain form is the same function there, and has one.
         importlib.import_module("torch.nn.attention.flex_attention")._validate_device = lambda *_: None
 
@@ -67,7 +67,7 @@ def run(folder, dtype):
 for line in sys.stdin:
     folder = Path(line.strip())
     sys.path.insert(0, str(folder.parent))
-    flexed = Counted(importlib.import_module(folder.name)) if json.loads((folder / "case.json").read_text())["flex"] else None
+    flexed = Counted(folder.name) if json.loads((folder / "case.json").read_text())["flex"] else None
     told = {"case": folder.name, "float64": run(folder, torch.float64), "float32": run(folder, torch.float32)}
     print(json.dumps(told | {"flexed": flexed.calls if flexed else {}}), flush=True)
     sys.path.pop(0)

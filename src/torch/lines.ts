@@ -170,12 +170,13 @@ export const lines: Given = {
     const axes = scribe.read(v).axes;
     scribe.put(made(out, args, write, { axes, kind: "line", also: wordOf(behind(args[4]!)), hint: "o" }), out);
   },
-  factored({ q, ak, bk, av, bv, scale }, out) {
+  factored({ q, ak, bk, av, bv, scale, times }, out) {
     const scribe = scribeOf(out);
     const args = [q, ak, bk, av, bv].map((x) => scribe.read(x));
+    const factor = times === 1 ? "" : `${scribe.words.factor(times)} * `;
     const write: Value["write"] = (texts) =>
-      `self.attend_factored(${texts.join(", ")}, scale=${scribe.words.factor(scale)})`;
-    scribe.put(made(out, args, write, { hint: "o", kind: "product" }), out);
+      `${factor}self.attend_factored(${texts.join(", ")}, scale=${scribe.words.factor(scale)})`;
+    scribe.put(made(out, args, write, { hint: "o", kind: "product", loose: factor !== "" }), out);
   },
   select({ q, k, weights, scale, count, s }, { rows }) {
     const scribe = scribeOf(q);
