@@ -1,6 +1,6 @@
 """How flash-linear-attention's kernels are called: what they would get on a GPU goes to that package's own references, on a CPU.
 
-python interop/torch/kernels.py FOLDER...: a line of JSON for each package that biform export torch wrote. `told` are the arguments that
+python interop/torch/delta_kernels.py FOLDER...: a line of JSON for each package that biform export torch wrote. `told` are the arguments that
 a call had; errors are the largest differences to what runs without the kernels, beside the largest number.
 """
 

@@ -20,7 +20,7 @@ test("the kernels of flash-linear-attention are called as they want to be, and w
   for (const [i, spec] of Object.values(specs).entries())
     await exportFresh(buildModel(spec, { vocabulary: 64, width: 32, heads: 2, layers: 2 }), dirs[i]!, i + 1);
   const seen: Record<string, unknown>[] = [];
-  for await (const line of runPython("kernels.py", dirs)) {
+  for await (const line of runPython("delta_kernels.py", dirs)) {
     const {
       package: name,
       calls,
