@@ -1,4 +1,6 @@
 // Sums in a fixed order, so that a result does not depend on which threads were first.
+import type { Traits } from "./adapter.ts";
+import { type Constants, mainOf } from "./shader.ts";
 
 /** WGSL: what `by` makes of one number per thread, of two at a time in a fixed order; every thread is told. */
 const reduction = (threads: number, name: string, by: (a: string, b: string) => string) => /* wgsl */ `
@@ -35,6 +37,45 @@ export const reductions = (threads: number, SUBGROUP: unknown) => /* wgsl */ `
 var<workgroup> parts: array<f32, ${threads}>;
 ${SUBGROUP ? subgroupReduction("sum_of", "subgroupAdd", plus) : reduction(threads, "sum_of", plus)}
 ${SUBGROUP ? subgroupReduction("most_of", "subgroupMax", larger) : reduction(threads, "most_of", larger)}`;
+
+/** Threads of a workgroup whose subgroups have a row each, and rows from which on that is worth it: fewer go faster by all of a workgroup. */
+const [SIDE, MANY] = [64, 16];
+
+/** How many workgroups have a subgroup for each of so many rows; undefined where a workgroup for each is the better way. */
+export function groupsAside({ subgroup }: Pick<Traits, "subgroup">, rows: number): number | undefined {
+  return subgroup && rows >= MANY ? Math.ceil(rows / Math.max(1, Math.floor(SIDE / subgroup.most))) : undefined;
+}
+
+/**
+ * WGSL of a kernel that goes row by row, of `p.rows` in all: by a workgroup of so many threads, or where ASIDE by a subgroup, which needs
+ * no memory of a workgroup and no barrier. `head` begins it: `row`, whether it is `there` and to be written, and which of its `lanes` a
+ * thread is, `lane`; `sum` and `most` are over all of them.
+ */
+export function rowCode(threads: number, { ASIDE, SUBGROUP }: Constants) {
+  if (!ASIDE)
+    return {
+      head: `${reductions(threads, SUBGROUP)}
+${mainOf(threads, SUBGROUP)}
+  let row = line(group, groups);
+  if (row >= p.rows) { return; }
+  let there = true;
+  let lane = thread;
+  let lanes = ${threads}u;`,
+      sum: (x: string) => `sum_of(thread, ${x})`,
+      most: (x: string) => `most_of(thread, ${x})`,
+    };
+  return {
+    // Those beyond the last row go the same way, since threads are to meet.
+    head: `${mainOf(SIDE, SUBGROUP)}
+  let place = line(group, groups) * subgroup_count + subgroup_number;
+  let there = place < p.rows;
+  let row = min(place, p.rows - 1);
+  let lane = subgroup_thread;
+  let lanes = subgroup_threads;`,
+    sum: (x: string) => `subgroupAdd(${x})`,
+    most: (x: string) => `subgroupMax(${x})`,
+  };
+}
 
 /**
  * Sums as exact as in about twice the digits: `plus(sum, x)` with what rounding lost kept in `sum.y` (Knuth's two-sum), and

@@ -1,6 +1,6 @@
 import { lend } from "../../device/gpu/lend.ts";
 import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
-import { reductions } from "../../device/gpu/sum.ts";
+import { groupsAside, reductions, rowCode } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { LossBackwardKernel, LossKernel } from "./index.ts";
@@ -14,23 +14,23 @@ const rows: Shader = {
   reads: { logits: "f32", targets: "i32" },
   writes: { lse: "f32", below: "f32" },
   numbers: { rows: "u32", vocabulary: "u32" },
-  code: ({ SUBGROUP }) => /* wgsl */ `
-${reductions(THREADS, SUBGROUP)}
-${mainOf(THREADS, SUBGROUP)}
-  let row = line(group, groups);
-  if (row >= p.rows) { return; }
+  code(constants) {
+    const { head, sum, most } = rowCode(THREADS, constants);
+    return /* wgsl */ `
+${head}
   let at = p.logits_at + row * p.vocabulary;
   var own = -3.4e38;
-  for (var i = thread; i < p.vocabulary; i += ${THREADS}) { own = max(own, logits[at + i]); }
-  let most = most_of(thread, own);
+  for (var i = lane; i < p.vocabulary; i += lanes) { own = max(own, logits[at + i]); }
+  let most = ${most("own")};
   own = 0;
-  for (var i = thread; i < p.vocabulary; i += ${THREADS}) { own += exp(logits[at + i] - most); }
-  let value = most + log(sum_of(thread, own));
-  if (thread != 0) { return; }
-  let place = targets[p.targets_at + row];
+  for (var i = lane; i < p.vocabulary; i += lanes) { own += exp(logits[at + i] - most); }
+  let value = most + log(${sum("own")});
+  if (lane != 0 || !there) { return; }
+  let goal = targets[p.targets_at + row];
   lse[p.lse_at + row] = value;
-  below[p.below_at + row] = select(0.0, value - logits[at + u32(max(place, 0))], place >= 0);
-}`,
+  below[p.below_at + row] = select(0.0, value - logits[at + u32(max(goal, 0))], goal >= 0);
+}`;
+  },
 };
 
 const mean: Shader = {
@@ -52,8 +52,11 @@ export const lossWebgpu: LossKernel = (logits, targets, counted, out, lse) => {
   const device = logits.device as WebgpuDevice;
   const [count = 0, vocabulary = 0] = logits.shape;
   const below = new Tensor(device, [count]);
+  const aside = groupsAside(device.traits, count);
+  const constants = { ASIDE: aside !== undefined };
+  const numbers = { rows: count, vocabulary };
   lend(device, targets, (ids) =>
-    device.launch(rows, {}, { logits, targets: ids, lse, below }, { rows: count, vocabulary }, groupsFor(count)),
+    device.launch(rows, constants, { logits, targets: ids, lse, below }, numbers, groupsFor(aside ?? count)),
   );
   device.launch(mean, {}, { below, out }, { rows: count, counted }, [1]);
   below.free();

@@ -1,6 +1,6 @@
 import { columnShader, sumColumns } from "../../device/gpu/column.ts";
 import { groupsFor, mainOf, type Shader } from "../../device/gpu/shader.ts";
-import { reductions } from "../../device/gpu/sum.ts";
+import { groupsAside, reductions, rowCode } from "../../device/gpu/sum.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { GatedNormKernel, NormBackwardKernel, NormKernel } from "./index.ts";
@@ -62,21 +62,29 @@ const backward: Shader = {
   reads: { x: "f32", gain: "f32", g: "f32" },
   writes: { dx: "f32", inverse: "f32" },
   numbers: { rows: "u32", width: "u32", gains: "u32", eps: "f32" },
-  code: ({ THREADS, GAIN, DX, DGAIN, SUBGROUP }) => /* wgsl */ `${reductions(Number(THREADS), SUBGROUP)}
-${mainOf(Number(THREADS), SUBGROUP)}${start(Number(THREADS))}
-  ${DGAIN ? "if (thread == 0) { inverse[p.inverse_at + row] = r; }" : ""}
+  code(constants) {
+    const { THREADS, GAIN, DX, DGAIN } = constants;
+    const { head, sum } = rowCode(Number(THREADS), constants);
+    return /* wgsl */ `${head}
+  let at = row * p.width;
+  var squares = 0.0;
+  for (var i = lane; i < p.width; i += lanes) { squares += x[p.x_at + at + i] * x[p.x_at + at + i]; }
+  let r = 1.0 / sqrt(${sum("squares")} / f32(p.width) + p.eps);
+  ${DGAIN ? "if (lane == 0 && there) { inverse[p.inverse_at + row] = r; }" : ""}
   ${
     DX
       ? /* wgsl */ `
   var part = 0.0;
-  for (var i = thread; i < p.width; i += ${THREADS}) { part += g[p.g_at + at + i] * ${gainOf(GAIN)} * x[p.x_at + at + i]; }
-  let mean = sum_of(thread, part) / f32(p.width);
-  for (var i = thread; i < p.width; i += ${THREADS}) {
+  for (var i = lane; i < p.width; i += lanes) { part += g[p.g_at + at + i] * ${gainOf(GAIN)} * x[p.x_at + at + i]; }
+  let mean = ${sum("part")} / f32(p.width);
+  if (!there) { return; }
+  for (var i = lane; i < p.width; i += lanes) {
     dx[p.dx_at + at + i] = r * (g[p.g_at + at + i] * ${gainOf(GAIN)} - x[p.x_at + at + i] * r * r * mean);
   }`
       : ""
   }
-}`,
+}`;
+  },
 };
 
 /** dgain = the sum over rows of g x r. */
@@ -118,8 +126,9 @@ export const normBackwardWebgpu: NormBackwardKernel = (x, gain, eps, g, dx, dgai
   const { constants, numbers, groups } = sizesOf(x, gain, eps);
   const device = g.device as WebgpuDevice;
   const inverse = dgain && new Tensor(device, [numbers.rows]);
-  const wanted = { ...constants, DX: dx !== undefined, DGAIN: dgain !== undefined };
-  device.launch(backward, wanted, { x, gain, g, dx, inverse }, numbers, groups);
+  const aside = groupsAside(device.traits, numbers.rows);
+  const wanted = { ...constants, DX: dx !== undefined, DGAIN: dgain !== undefined, ASIDE: aside !== undefined };
+  device.launch(backward, wanted, { x, gain, g, dx, inverse }, numbers, aside ? groupsFor(aside) : groups);
   if (!dgain || !inverse) return;
   sumColumns(gradient, { x, g, inverse }, x.size / dgain.size, dgain, { width: numbers.width });
   inverse.free();

@@ -4,48 +4,57 @@ import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import type { AdamwKernel, SquaresKernel } from "./index.ts";
 
-/** Threads of a workgroup, and numbers that each of them adds up. */
+/** Threads of a workgroup, and numbers that each of them adds up; of a share of few threads that know of each other more. */
 const THREADS = 256;
 const EACH = 32;
+const MORE = 256;
 
-/** A workgroup's share of a sum: of squares, or of such shares. */
+/** A share of a sum: of squares, or of such shares. It is a workgroup's, or that of LANES threads of a subgroup, without barriers. */
 const sum: Shader = {
   name: "squares",
   reads: { x: "f32" },
   writes: { out: "f32" },
   numbers: { size: "u32", place: "u32" },
-  code: ({ SQUARED, SUBGROUP }) => /* wgsl */ `
-${reductions(THREADS, SUBGROUP)}
+  code: ({ SQUARED, LANES, SUBGROUP }) => {
+    const lanes = Number(LANES) || THREADS;
+    const each = LANES ? MORE : EACH;
+    const masks = Array.from({ length: Math.log2(lanes) }, (_, i) => 2 ** i);
+    return /* wgsl */ `
+${LANES ? "" : reductions(THREADS, SUBGROUP)}
 ${mainOf(THREADS, SUBGROUP)}
-  let id = line(group, groups);
+  let lane = thread % ${lanes};
+  let id = line(group, groups) * ${THREADS / lanes} + thread / ${lanes};
   var own = 0.0;
-  for (var j = 0u; j < ${EACH}; j++) {
-    let i = (id * ${EACH} + j) * ${THREADS} + thread;
-    if (i < p.size) {
-      let value = x[p.x_at + i];
-      own += ${SQUARED ? "value * value" : "value"};
-    }
+  let begin = id * ${each * lanes};
+  for (var i = begin + lane; i < min(p.size, begin + ${each * lanes}); i += ${lanes}) {
+    let value = x[p.x_at + i];
+    own += ${SQUARED ? "value * value" : "value"};
   }
-  let all = sum_of(thread, own);
-  if (thread == 0 && id * ${EACH * THREADS} < max(p.size, 1)) { out[p.out_at + p.place + id] = all; }
-}`,
+  ${LANES ? masks.map((mask) => `own += subgroupShuffleXor(own, ${mask}u);`).join("\n  ") : "own = sum_of(thread, own);"}
+  if (lane == 0 && id * ${each * lanes} < max(p.size, 1)) { out[p.out_at + p.place + id] = own; }
+}`;
+  },
 };
 
 export const squaresWebgpu: SquaresKernel = (x, out, at) => {
   const device = out.device as WebgpuDevice;
+  const { subgroup } = device.traits;
+  const LANES = subgroup ? Math.min(subgroup.least, 32) : 0;
+  const share = LANES ? LANES * MORE : THREADS * EACH;
   let [left, squared] = [x, true];
   for (;;) {
-    const groups = Math.max(1, Math.ceil(left.size / (THREADS * EACH)));
-    const to = groups === 1 ? out : new Tensor(device, [groups]);
+    const shares = Math.max(1, Math.ceil(left.size / share));
+    const to = shares === 1 ? out : new Tensor(device, [shares]);
     const numbers = { size: left.size, place: to === out ? at : 0 };
-    device.launch(sum, { SQUARED: squared }, { x: left.size ? left : undefined, out: to }, numbers, groupsFor(groups));
+    const groups = groupsFor(Math.ceil((shares * (LANES || THREADS)) / THREADS));
+    device.launch(sum, { SQUARED: squared, LANES }, { x: left.size ? left : undefined, out: to }, numbers, groups);
     if (left !== x) left.free();
     if (to === out) return;
     [left, squared] = [to, false];
   }
 };
 
-/** One step of AdamW. The norm of all gradients is found by every workgroup for itself: there are but few sums. */
+/** One step of AdamW. The norm of all gradients is found by every workgroup, or subgroup, for itself: there are but few sums. */
 const adamw: Shader = {
   name: "adamw",
   reads: { g: "f32", squares: "f32" },
@@ -55,11 +64,13 @@ const adamw: Shader = {
     ...{ beta1: "f32", rest1: "f32", beta2: "f32", rest2: "f32", correction1: "f32", correction2: "f32" },
   },
   code: ({ SUBGROUP }) => /* wgsl */ `
-${reductions(THREADS, SUBGROUP)}
+${SUBGROUP ? "" : reductions(THREADS, SUBGROUP)}
 ${mainOf(THREADS, SUBGROUP)}
   var own = 0.0;
-  for (var i = thread; i < p.count; i += ${THREADS}) { own += squares[p.squares_at + i]; }
-  let norm = sqrt(sum_of(thread, own));
+  for (var i = ${SUBGROUP ? "subgroup_thread" : "thread"}; i < p.count; i += ${SUBGROUP ? "subgroup_threads" : THREADS}) {
+    own += squares[p.squares_at + i];
+  }
+  let norm = sqrt(${SUBGROUP ? "subgroupAdd(own)" : "sum_of(thread, own)"});
   let scale = select(1.0, p.most / norm, p.clip != 0 && norm > p.most);
   let i = line(group, groups) * ${THREADS} + thread;
   if (i >= p.size) { return; }
