@@ -728,6 +728,46 @@ test("engines refuse what they do not know", () => {
   for (const [word, options, message] of cases) expect(() => openEngine(word, options, task)).toThrow(message);
 });
 
+test("a Ray that wants a token gets the one that Ray's own tools would send, and says so where it is another", async () => {
+  const seen: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    seen.push(request.headers.authorization);
+    const known = request.headers.authorization === "Bearer right";
+    response.writeHead(known ? 200 : 401).end(known ? '{"status": "PENDING"}' : "Unauthorized");
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const task = { biform: ["biform"], file: "e.json", where: "/runs", words: [] };
+  const engine = openEngine(`ray:http://127.0.0.1:${(server.address() as AddressInfo).port}`, [], task);
+  const look = () => engine.look([{ id: "1", list: 0, keys: ["a"] }]);
+  const file = join(scratch, "ray-token");
+  await writeFile(file, "right\n");
+  try {
+    // No home of this machine's user has a say.
+    for (const name of ["RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"]) vi.stubEnv(name, undefined);
+    vi.stubEnv("HOME", scratch);
+    await expect(look()).rejects.toThrow(
+      /got 401 \(Unauthorized\), expected Ray to know this user; set RAY_AUTH_TOKEN/,
+    );
+    vi.stubEnv("RAY_AUTH_TOKEN_PATH", file);
+    expect((await look()).running).toEqual(new Set(["a"]));
+    vi.stubEnv("RAY_AUTH_TOKEN", "wrong");
+    await expect(look()).rejects.toThrow(/got 401/);
+    vi.stubEnv("RAY_JOB_HEADERS", '{"Authorization": "Bearer right"}');
+    expect((await look()).running.size).toBe(1);
+    vi.stubEnv("RAY_JOB_HEADERS", undefined);
+    vi.stubEnv("RAY_AUTH_MODE", "disabled");
+    await expect(look()).rejects.toThrow(/got 401/);
+    vi.stubEnv("RAY_AUTH_MODE", "token");
+    vi.stubEnv("RAY_AUTH_TOKEN", undefined);
+    vi.stubEnv("RAY_AUTH_TOKEN_PATH", join(scratch, "none"));
+    await expect(look()).rejects.toThrow(/^RAY_AUTH_TOKEN_PATH: got .*none, which cannot be read/);
+    expect(new Set(seen)).toEqual(new Set([undefined, "Bearer right", "Bearer wrong"]));
+  } finally {
+    vi.unstubAllEnvs();
+    server.close();
+  }
+});
+
 test("an engine that is not there is told with what to do", async () => {
   const task = { biform: ["biform"], file: "e.json", where: "/runs", words: [] };
   const jobs = [{ id: "1", list: 0, keys: ["a"] }];

@@ -19,6 +19,9 @@ if (lacks) console.log(`ray.test.ts is skipped: ${lacks}`);
 
 const dir = mkdtempSync(join(tmpdir(), "biform-ray-"));
 const minutes = (n: number) => 60_000 * n;
+/** Where a Ray of this user has left a token, every later one wants it: these are asked for one of their own. */
+const token = { RAY_AUTH_MODE: "token", RAY_AUTH_TOKEN: crypto.randomUUID() };
+const env = { ...process.env, ...token };
 const nodes = new Map<string, ChildProcess>();
 let address: string;
 
@@ -57,7 +60,7 @@ async function start(name: string, ...words: string[]): Promise<void> {
       {
         stdio: "ignore",
         env: {
-          ...process.env,
+          ...env,
           ...patience,
           PATH: `${join(ray, "..")}:${process.env.PATH}`,
           RAY_TMPDIR: join(dir, "t"),
@@ -91,7 +94,7 @@ beforeAll(async () => {
   );
   address = `http://127.0.0.1:${dashboard}`;
   const answers = () =>
-    fetch(`${address}/api/version`).then(
+    fetch(`${address}/api/version`, { headers: { Authorization: `Bearer ${token.RAY_AUTH_TOKEN}` } }).then(
       (answer) => answer.ok,
       () => false,
     );
@@ -117,6 +120,7 @@ test.skipIf(lacks)(
     const { losses: found, said } = await doOn(words, {
       file,
       out,
+      env,
       async disturb() {
         await untilCheckpoint(out);
         nodes.get("a")!.kill("SIGKILL");
@@ -130,7 +134,7 @@ test.skipIf(lacks)(
 test.skipIf(lacks)("with --cancel Ctrl-C ends the job and what it started", { timeout: minutes(30) }, async () => {
   const { file } = layOut(dir);
   const out = join(dir, "cancelled");
-  const command = begin(["--run", file, "--out", out, "--threads", "1", "--on", `ray:${address}`, "--cancel"]);
+  const command = begin(["--run", file, "--out", out, "--threads", "1", "--on", `ray:${address}`, "--cancel"], env);
   await untilCheckpoint(out);
   command.child.kill("SIGINT");
   expect(await command.end).toBe(130);

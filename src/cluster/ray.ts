@@ -1,5 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { request as httpRequest, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { z } from "zod";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
 import { type Call, type Engine, type Job, nothingHeld, type Sorting, taskWords } from "./engine.ts";
@@ -143,7 +146,7 @@ async function ask(
   { method = "GET", body = "" }: Asked,
   absent: readonly number[] = [],
 ): Promise<unknown> {
-  const headers = { "Content-Type": "application/json", ...headersOf(process.env.RAY_JOB_HEADERS ?? "{}") };
+  const headers = { "Content-Type": "application/json", ...(await ownHeaders()) };
   const { status, text } = await send(root + path, { method, headers }, body).catch((error: Error) => {
     throw new DeviceError(
       `${root}: got ${error.message || error}, expected Ray's jobs to answer; start Ray with its dashboard, or name its address: --on ray:http://HOST:8265`,
@@ -151,6 +154,10 @@ async function ask(
     );
   });
   if (absent.includes(status)) return undefined;
+  if (status === 401)
+    throw new DeviceError(
+      `${root}: got 401 (${text.trim().slice(0, 200)}), expected Ray to know this user; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token that it was started with`,
+    );
   if (status < 200 || status > 299)
     throw new DeviceError(
       `${root}: got ${status} (${text.trim().split("\n").at(-1)?.slice(0, 200)}), expected Ray to take ${path}`,
@@ -165,12 +172,32 @@ async function ask(
   }
 }
 
-/** Headers as Ray's own tools take them; what they are is not repeated, since they may be keys. */
-function headersOf(text: string): Record<string, string> {
+/**
+ * Headers as Ray's own tools have them: those of RAY_JOB_HEADERS, and the token, if there is one and nothing says to do without
+ * (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token). What they are is not repeated in errors.
+ */
+async function ownHeaders(): Promise<Record<string, string>> {
+  const { RAY_JOB_HEADERS = "{}", RAY_AUTH_MODE, RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH } = process.env;
+  let given: Record<string, string>;
   try {
-    return z.record(z.string(), z.string()).parse(JSON.parse(text));
+    given = z.record(z.string(), z.string()).parse(JSON.parse(RAY_JOB_HEADERS));
   } catch (error) {
     throw new ShapeError("RAY_JOB_HEADERS: got no JSON object of texts, expected one; mend or unset it", {
+      cause: error,
+    });
+  }
+  if (RAY_AUTH_MODE?.toLowerCase() === "disabled") return given;
+  const token = RAY_AUTH_TOKEN ?? (await readToken(RAY_AUTH_TOKEN_PATH));
+  return token ? { Authorization: `Bearer ${token.trim()}`, ...given } : given;
+}
+
+/** The token in a file; where none is named, in the one that Ray makes, if it is there. */
+async function readToken(named: string | undefined): Promise<string | undefined> {
+  try {
+    return await readFile(named ?? join(homedir(), ".ray", "auth_token"), "utf8");
+  } catch (error) {
+    if (named === undefined) return undefined;
+    throw new ShapeError(`RAY_AUTH_TOKEN_PATH: got ${named}, which cannot be read, expected a file with Ray's token`, {
       cause: error,
     });
   }
