@@ -116,8 +116,9 @@ describe("another engine's program", () => {
 
   test.each([
     ["that ends without an answer", "nothing", 0, "ValueError: it is so"],
+    ["that is cut off", '{"version": "1", "runs": [{"logits": "AAAA', 0, "its answer of 42 letters was cut off"],
     ["that fails", '{"version": "1"}', 3, "ValueError: it is so"],
   ])("%s is told by what it said last", async (_, line, code, silent) => {
-    expect(await askProgram(await speaker(`bad${code}`, line, code), [], undefined)).toEqual({ silent });
+    expect(await askProgram(await speaker(`bad-${line.length}`, line, code), [], undefined)).toEqual({ silent });
   });
 });

@@ -74,8 +74,9 @@ const sizes = () => said.flatMap((line) => { const size = /llama_kv_cache: size 
 for (let i = 0; i < 100 && !sizes().length; i++) await new Promise((done) => setTimeout(done, 50));
 const mib = sizes().reduce((a, b) => a + b, 0);
 await model.dispose();
-console.log(JSON.stringify({ version: "llama.cpp " + llama.llamaCppRelease.release, taken: "GGUF",
+const answer = JSON.stringify({ version: "llama.cpp " + llama.llamaCppRelease.release, taken: "GGUF",
   cache: mib ? Math.round((mib * 2 ** 20) / cells / 2) : undefined,
-  runs: [{ numbers: "float32", logits: Buffer.concat(rows).toString("base64") }] }));
-process.exit(0);
+  runs: [{ numbers: "float32", logits: Buffer.concat(rows).toString("base64") }] });
+// Megabytes into a pipe are not there yet when this returns.
+process.stdout.write(answer + "\\n", () => process.exit(0));
 `;

@@ -47,8 +47,18 @@ export async function askProgram(
     const missing = /No module named '(\w+)'/.exec(why)?.[1];
     return { silent: missing ? `${missing} is not installed for ${command}` : why.slice(0, 200) };
   }
-  const { version, taken, cache, runs = [] } = JSON.parse(line) as Said;
+  const said = parse(line);
+  if (!said) return { silent: `its answer of ${line.length} letters was cut off` };
+  const { version, taken, cache, runs = [] } = said;
   return { version, taken, cache, runs: runs.map(({ numbers, logits }) => ({ numbers, logits: decode(logits) })) };
+}
+
+function parse(line: string): Said | undefined {
+  try {
+    return JSON.parse(line) as Said;
+  } catch {
+    return undefined;
+  }
 }
 
 function decode(text: string): Float64Array {
