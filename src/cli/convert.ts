@@ -14,7 +14,7 @@ import { writeAtomic } from "../file/atomic.ts";
 import { type CheckpointResult, holdBeside } from "../lab/beside.ts";
 import { checkpointTables } from "../lab/standing.ts";
 import { FormatError } from "../tensor/error.ts";
-import { aside, type Certificate, certificateTable, certify } from "../verify/certify.ts";
+import { aside, type Certificate, certificateMarkdown, certificateTable, certify } from "../verify/certify.ts";
 import { interruptible } from "./interrupt.ts";
 import { positiveOption, wholeOption } from "./option.ts";
 import { inParts } from "./progress.ts";
@@ -166,8 +166,8 @@ async function convert(path: string, options: Options): Promise<void> {
   }
   const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
   const chapters = [
-    ...(losses ? [chapterOf("Measured", checkpointTables(losses))] : []),
-    ...(certificate ? [chapterOf("Certificate", [certificateTable(certificate)])] : []),
+    ...(losses ? [chapterOf("Measured", `\`\`\`text\n${checkpointTables(losses).join("\n\n")}\n\`\`\``)] : []),
+    ...(certificate ? [chapterOf("Certificate", certificateMarkdown(certificate))] : []),
   ];
   if (written) await addToCard(out!, chapters);
   if (options.json) {

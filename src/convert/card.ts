@@ -46,9 +46,8 @@ function aboutTarget({ architecture, still, refused }: Target): string {
   return `It is \`${architecture}\` with all layers dense. ${held}${unfolded}${before}`;
 }
 
-/** A chapter that is added to a card once what is written has been run: tables as they were printed. */
-export const chapterOf = (title: string, tables: readonly string[]): string =>
-  `\n## ${title}\n\n\`\`\`text\n${tables.join("\n\n")}\n\`\`\`\n`;
+/** A chapter that is added to a card once what is written has been run. */
+export const chapterOf = (title: string, text: string): string => `\n## ${title}\n\n${text}\n`;
 
 /** The README.md of a converted checkpoint: how it was made, what it costs, and what reads it. */
 export function card(path: string, { wanted, layers, before, after, depth, notes }: Price, target: Target): string {

@@ -147,11 +147,13 @@ function heldTo(expected: Float64Array, tokens: number) {
   };
 }
 
-/** A certificate as a table, a line for each engine on each checkpoint. */
-export function certificateTable({ original, tokens, rows }: Certificate): string {
-  const name = (path: string) => path.split("/").at(-1)!;
+const heads = ["checkpoint", "engine", "run", "difference", "greedy", "B/token", "taken for"];
+const nameOf = (path: string) => path.split("/").at(-1)!;
+
+/** A line for each engine on each checkpoint, and a sentence for each that said nothing. */
+function linesOf({ tokens, rows }: Certificate): { readonly cells: string[][]; readonly silences: string[] } {
   const cells = rows.map(({ engine, of, taken, numbers, form, difference, greedy, cache, silent }) => [
-    name(of),
+    nameOf(of),
     engine.split(",")[0]!,
     [numbers, form].filter(Boolean).join(" "),
     difference === undefined ? "" : difference.toExponential(1),
@@ -159,11 +161,23 @@ export function certificateTable({ original, tokens, rows }: Certificate): strin
     cache === undefined ? "" : `${cache}`,
     silent ? "" : (taken ?? ""),
   ]);
-  const table = columns(["checkpoint", "engine", "run", "difference", "greedy", "B/token", "taken for"], cells);
-  const silences = rows.flatMap(({ engine, of, silent }) => (silent ? [`${engine} on ${name(of)}: ${silent}`] : []));
-  return [
-    `Logits of ${tokens} tokens beside ${name(original)}'s in Biform, by its largest; cache at 16 bits:`,
-    ...table,
-    ...silences,
-  ].join("\n");
+  const silences = rows.flatMap(({ engine, of, silent }) => (silent ? [`${engine} on ${nameOf(of)}: ${silent}`] : []));
+  return { cells, silences };
+}
+
+const about = ({ original, tokens }: Certificate) =>
+  `Logits of ${tokens} tokens beside ${nameOf(original)}'s in Biform, by its largest; cache at 16 bits:`;
+
+/** A certificate as a terminal shows it. */
+export function certificateTable(certificate: Certificate): string {
+  const { cells, silences } = linesOf(certificate);
+  return [about(certificate), ...columns(heads, cells), ...silences].join("\n");
+}
+
+/** The same for a card, in Markdown: whole, whatever the length of names. */
+export function certificateMarkdown(certificate: Certificate): string {
+  const { cells, silences } = linesOf(certificate);
+  const row = (of: readonly string[]) => `| ${of.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  const table = [row(heads), row(heads.map(() => "---")), ...cells.map(row)].join("\n");
+  return [about(certificate), table, ...silences.map((line) => `- ${line}`)].join("\n\n");
 }
