@@ -1,17 +1,15 @@
 """Training steps of a model that `biform export torch` wrote, in PyTorch on the CPU.
 
-  exported.py FOLDER THREADS COUNT LENGTH [compile]     COUNT rows of LENGTH tokens, always the same
-Request (JSON, on stdin): {"op": "train", "steps": 3}; training goes on where the last request stopped.
-Answer: {"seconds": [s per step], "losses": [loss before each update]}.
+  exported.py FOLDER THREADS COUNT LENGTH [compile]     COUNT rows of LENGTH tokens, always the same; requests as steps.py has them
 """
 
 import importlib
 import json
 import sys
-import time
 from pathlib import Path
 
 import torch
+from steps import serve
 
 
 def main():
@@ -23,20 +21,17 @@ def main():
     ids = (torch.arange(count * length) * 7919 % vocabulary).view(count, length)
     # What it decays and clips is what Biform's step does too; fused is PyTorch's fastest on this device.
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True)
-    step = torch.compile(model) if sys.argv[5:] == ["compile"] else model
-    print(json.dumps({"engine": "PyTorch", "version": torch.__version__}), flush=True)
-    for line in sys.stdin:
-        seconds, losses = [], []
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            optimiser.zero_grad(set_to_none=True)
-            loss = step(ids, ids)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1)
-            optimiser.step()
-            losses.append(loss.item())
-            seconds.append(time.perf_counter() - start)
-        print(json.dumps({"seconds": seconds, "losses": losses}), flush=True)
+    run = torch.compile(model) if sys.argv[5:] == ["compile"] else model
+
+    def step():
+        optimiser.zero_grad(set_to_none=True)
+        loss = run(ids, ids)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1)
+        optimiser.step()
+        return loss
+
+    serve(step)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
 """The training step of bench/model.ts in PyTorch on the CPU.
 
-  train.py DIR THREADS     DIR holds layout.json, weights.f32 and tokens.i32
-Request (JSON, on stdin): {"op": "train", "steps": 3}; training goes on where the last request stopped.
-Answer: {"seconds": [s per step], "losses": [loss before each update]}.
+  train.py DIR THREADS     DIR holds layout.json, weights.f32 and tokens.i32; requests as steps.py has them
 """
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from steps import serve
 
 
 class Model:
@@ -77,18 +75,15 @@ def main():
     optimiser = torch.optim.Adam(
         model.p.values(), lr=z["learningRate"], betas=(z["beta1"], z["beta2"]), eps=z["epsilon"], foreach=True
     )
-    print(json.dumps({"engine": "PyTorch", "version": torch.__version__}), flush=True)
-    for line in sys.stdin:
-        seconds, losses = [], []
-        for _ in range(json.loads(line)["steps"]):
-            start = time.perf_counter()
-            optimiser.zero_grad(set_to_none=True)
-            loss = model.loss()
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
-            seconds.append(time.perf_counter() - start)
-        print(json.dumps({"seconds": seconds, "losses": losses}), flush=True)
+
+    def step():
+        optimiser.zero_grad(set_to_none=True)
+        loss = model.loss()
+        loss.backward()
+        optimiser.step()
+        return loss
+
+    serve(step)
 
 
 if __name__ == "__main__":
