@@ -205,8 +205,20 @@ async function open(
       loaded.close();
     };
     return {
-      ...{ name, path, created: place.created, vocabulary: model.vocabulary, context: engine.context, bytes },
-      ...{ tokenizer, template, tokens, end, sampling, engine, constrainer, close },
+      name,
+      path,
+      created: place.created,
+      vocabulary: model.vocabulary,
+      context: engine.context,
+      bytes,
+      tokenizer,
+      template,
+      tokens,
+      end,
+      sampling,
+      engine,
+      constrainer,
+      close,
     };
   } catch (error) {
     loaded.close();

@@ -26,7 +26,7 @@ export function kubernetesEngine(options: ReadonlyMap<string, string>, task: Cal
     );
   const space = options.has("namespace") ? ["--namespace", options.get("namespace")!] : [];
   const kubectl = (words: readonly string[], input?: string) =>
-    call("kubectl", [...words, ...space], { missing, ...(input ? { input } : {}) });
+    call("kubectl", [...words, ...space], { missing, input });
   return {
     name: "kubernetes",
     most: 1000,

@@ -11,7 +11,7 @@ const LIMIT = 64_000_000;
 export function call(
   program: string,
   words: readonly string[],
-  { input = "", missing }: { input?: string; missing: string },
+  { input = "", missing }: { input?: string | undefined; missing: string },
 ): Promise<string> {
   return new Promise((done, fail) => {
     const child = execFile(program, words, { maxBuffer: LIMIT }, (error, out, err) => {

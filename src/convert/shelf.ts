@@ -145,7 +145,15 @@ function takeApart(layer: LatentLayer): { tensors: TensorToWrite[]; text: string
       ...vector("frequencies", rotation.frequencies),
     ],
     text: JSON.stringify({
-      ...{ d, h, n, v, scale, groups, latents, eps: norm?.eps, bottleneckEps: bottleneck?.norm?.eps },
+      d,
+      h,
+      n,
+      v,
+      scale,
+      groups,
+      latents,
+      eps: norm?.eps,
+      bottleneckEps: bottleneck?.norm?.eps,
       rotation: { layout: rotation.layout, magnitude: rotation.magnitude },
     }),
   };

@@ -100,7 +100,7 @@ export async function heal(options: HealOptions, hooks: HealHooks = {}): Promise
     const settings = settingsOf(options, source, steps);
     const { signal, onStep } = hooks;
     const result = await follow(settings, course, source, device, {
-      ...(signal && { signal }),
+      signal,
       checkpoint: { dir: state, every: options.saveEvery },
       onStart: (progress) => onStep?.(progress, steps),
       onStep: (progress, loss) => onStep?.(progress, steps, loss),

@@ -63,7 +63,7 @@ export interface CourseResult extends Progress {
 
 /** What a caller may want of a run besides its result. */
 export interface TrainHooks {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Before the first step: 0, or where a checkpoint stood. */
   readonly onStart?: (progress: Progress) => void;
   readonly onStep?: (progress: Progress, loss: number) => void;

@@ -50,8 +50,11 @@ export interface DeltaCall extends Rule {
 /** Fills `out` `[batch t, h, v]`, and if given `final` and `states` `[batch, h, chunks, n, v]` (before each chunk). */
 export type DeltaKernel = (call: DeltaCall, out: Tensor, final: Tensor | undefined, states: Tensor | undefined) => void;
 
-/** Fills the gradients of the inputs, given that of the output; an absent one is not wanted. */
-export type DeltaBackwardKernel = (call: DeltaCall, states: Tensor, g: Tensor, grads: Partial<Rule>) => void;
+/** Where gradients go: of the inputs that want one. */
+export type RuleGradients = { readonly [K in keyof Rule]?: Tensor | undefined };
+
+/** Fills the gradients of the inputs, given that of the output. */
+export type DeltaBackwardKernel = (call: DeltaCall, states: Tensor, g: Tensor, grads: RuleGradients) => void;
 
 const forward = kernel("delta", { writes: [1, 3], updates: [2] });
 const backward = kernel("deltaBackward", { writes: [3] });
@@ -101,11 +104,11 @@ export function delta(rule: Rule, course: Course): Tensor {
       const grads = inputs.map((x, i) => (x && wanted[i] ? new Tensor(device, x.shape) : undefined));
       const [dq, dk, dv, dbeta, ddecay] = grads;
       backward(device)(call, states, g, {
-        ...(dq && { q: dq }),
-        ...(dk && { k: dk }),
-        ...(dv && { v: dv }),
-        ...(dbeta && { beta: dbeta }),
-        ...(ddecay && { decay: ddecay }),
+        q: dq,
+        k: dk,
+        v: dv,
+        beta: dbeta,
+        decay: ddecay,
       });
       addFlops(2 * flops);
       return grads;

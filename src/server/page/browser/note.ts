@@ -31,7 +31,10 @@ function drawPace(pace: readonly number[]): SVGSVGElement {
   const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
   const [low, high] = [Math.min(...pace), Math.max(...pace)];
   const picture = svg("svg", {
-    ...{ class: "pace", viewBox: "0 0 100 24", preserveAspectRatio: "none", role: "img" },
+    class: "pace",
+    viewBox: "0 0 100 24",
+    preserveAspectRatio: "none",
+    role: "img",
     "aria-label": `Tokens per second over time, between ${rateText(low)} and ${rateText(high)}`,
   }) as SVGSVGElement;
   picture.append(
