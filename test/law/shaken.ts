@@ -6,13 +6,15 @@ import { einsum } from "../../src/ops/einsum/index.ts";
 import { Random } from "../../src/tensor/random.ts";
 import { type Recorder, type TapeNode, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { compare } from "./check.ts";
+import { leanChoices } from "./leaning.ts";
 import { backwardErrors, type Errors, forwardErrors, unit } from "./rounding.ts";
 import { onto, type Program } from "./subject.ts";
 
 // The bound on what float32 does to a whole program, derived for its very numbers: the program runs in float64 with every
 // op's result moved at random by about the op's own error (rounding.ts), which carries each error through all that
 // follows, exactly as the program carries it. What the result moves by, over a few runs, times a margin for runs that
-// happened to move little, is the bound. (Monte Carlo arithmetic; Parker, 1997.)
+// happened to move little, is the bound. (Monte Carlo arithmetic; Parker, 1997.) What chooses leans one way in half of the runs and the
+// other way in the others (leaning.ts).
 
 const RUNS = 4;
 const MARGIN = 2;
@@ -44,11 +46,22 @@ export function probe(output: Tensor): Tensor {
 class Shake {
   readonly errors: Errors[];
   readonly #random: Random | undefined;
+  /** Which way an indexer's choices lean, in runs that are moved. */
+  readonly #way: 1 | -1 | undefined;
   #next = 0;
 
-  constructor(errors: Errors[], random?: Random) {
+  constructor(errors: Errors[], run?: number) {
     this.errors = errors;
-    this.#random = random;
+    if (run === undefined) return;
+    this.#random = new Random(run + 1);
+    this.#way = run % 2 ? 1 : -1;
+  }
+
+  /** The device of a run. */
+  open(): ReferenceDevice {
+    const device = new ReferenceDevice();
+    if (this.#way) leanChoices(device, this.#way);
+    return device;
   }
 
   /** Lists the errors of some results, or moves the results by them. */
@@ -75,7 +88,7 @@ class Shake {
 function bounded(program: Program, run: (shake: Shake) => Float64Array[]): Bounded[] {
   const listing = new Shake([]);
   const results = run(listing);
-  const shaken = Array.from({ length: RUNS }, (_, i) => run(new Shake(listing.errors, new Random(i + 1))));
+  const shaken = Array.from({ length: RUNS }, (_, i) => run(new Shake(listing.errors, i)));
   return results.map((exact, i) => {
     const moved = Math.max(...shaken.map((list) => compare(exact, list[i]!).error));
     return { exact, bound: MARGIN * (moved + (program.steps ?? 1) * unit * compare(exact, exact).size) };
@@ -83,7 +96,7 @@ function bounded(program: Program, run: (shake: Shake) => Float64Array[]): Bound
 }
 
 function outputOf(program: Program, shake: Shake): Float64Array {
-  const device = new ReferenceDevice();
+  const device = shake.open();
   const inputs = program.inputs.map((input) => onto(device, input));
   const recorder: Recorder = {
     record(node) {
@@ -96,7 +109,7 @@ function outputOf(program: Program, shake: Shake): Float64Array {
 }
 
 function gradientsOf(program: Program, shake: Shake): Float64Array[] {
-  const device = new ReferenceDevice();
+  const device = shake.open();
   const inputs = program.inputs.map((input) => onto(device, input));
   const results: Float64Array[] = [];
   const found = gradients(inputs, () => {
