@@ -111,7 +111,12 @@ test("measuring gives a machine that the file takes, and leaves no memory behind
   const whole = device.peakBytes;
   device.resetPeak();
   // A quarter of the contexts and operands takes little more than a quarter of the memory, and gives rates as well.
-  const part = await tune(device, { seconds: 0.01, rounds: 1, share: 1 / 4 });
+  const turns: [done: number, total: number][] = [];
+  const watch = (done: number, total: number) => turns.push([done, total]);
+  // In no time at all one round is all that there is.
+  const part = await tune(device, { seconds: 1e-6, rounds: 3, share: 1 / 4, watch });
+  expect(turns.length - 1).toBe(turns[0]![1] / 3);
+  expect(turns.at(-1)![0]).toBe(turns[0]![1]);
   expect(device.peakBytes).toBeLessThan(0.3 * whole);
   expect(part.attend.shared.flops).toBeGreaterThan(0);
   device.close();
