@@ -34,11 +34,7 @@ const parts: readonly (readonly [name: string, share: number, args: readonly str
   ["kernels", 0.3, [...vitest, ...tests.map((name) => `test/${name}.test.ts`)]],
   ["forms", 0.1, ["bin/biform.js", "verify", "MLA", "--device", "webgpu"]],
   ["tune", 0.1, ["bin/biform.js", "tune", "--device", "webgpu"]],
-  [
-    "speed",
-    0.5,
-    ["bench/run.ts", "webgpu", "--rounds", "2", "--seconds", "0.2", "--json", join(log, "speed.json")],
-  ],
+  ["speed", 0.5, ["bench/run.ts", "webgpu", "--rounds", "2", "--seconds", "0.2", "--json", join(log, "speed.json")]],
 ];
 
 /** Runs a part, its words into its file. @returns what became of it. */
