@@ -233,7 +233,7 @@ describe("an experiment", () => {
       const store = folderStore(await mkdtemp(join(scratch, "places-")));
       for (const [i, run] of made.entries()) {
         const [engine, host, tokensPerSecond] = where[i]!;
-        const machine = { cpu: "one", host };
+        const machine = { cpu: "one", host, memoryBytes: 1e9 + i };
         await keepRecord(store, { ...run!, engine, machine, record: { ...run!.record, tokensPerSecond } });
       }
       return collect(laid.opened, store);

@@ -3,6 +3,7 @@ import { formNames } from "../attention/define.ts";
 import { layerSpecs, parseSpec } from "../attention/spec.ts";
 import { openDevice } from "../device/open.ts";
 import { writeAtomic } from "../file/atomic.ts";
+import { jsonPieces } from "../file/pieces.ts";
 import { compare } from "../lab/compare.ts";
 import { atEqualFlops, atEqualTime } from "../lab/equal.ts";
 import { equalLines } from "../lab/equality.ts";
@@ -230,7 +231,8 @@ async function loadReport(): Promise<number> {
 
 /** Writes the files that are asked for, and the table. */
 async function write({ json, html, picture }: CompareOptions, result: Comparison): Promise<void> {
-  if (json) await writeAtomic(json, [`${JSON.stringify(result, null, 2)}\n`]);
+  // Variants, and seeds in them: curves of thousands of runs are more text than memory shall hold at a time.
+  if (json) await writeAtomic(json, textOf(result));
   if (html) {
     const { report } = await import("../lab/report.ts");
     await writeAtomic(html, [report(result)]);
@@ -245,6 +247,11 @@ async function write({ json, html, picture }: CompareOptions, result: Comparison
   if (json) console.log(`result: ${json}`);
   if (html) console.log(`report: ${html}`);
   if (picture) console.log(`picture: ${picture}`);
+}
+
+function* textOf(result: Comparison): Generator<string> {
+  yield* jsonPieces(result, 4);
+  yield "\n";
 }
 
 /** Draws what the variants are worth against their cache. */

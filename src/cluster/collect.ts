@@ -6,6 +6,7 @@ import type { VariantResult } from "../lab/result.ts";
 import { median } from "../lab/statistics.ts";
 import { bestRate, summarise } from "../lab/summary.ts";
 import { FormatError } from "../tensor/error.ts";
+import type { Curve } from "../train/train.ts";
 import type { Opened } from "./experiment.ts";
 import { type Finished, readRecord } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -57,7 +58,8 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
         missing.push(key);
         continue;
       }
-      kept.get(matched.get(variant)!)!.push(found);
+      const own = kept.get(matched.get(variant)!)!;
+      own.push(sharing(found, own[0]));
       count(places, found);
       for (const [name, version] of Object.entries(found.versions))
         if (!versions.has(name)) versions.set(name, version);
@@ -82,6 +84,21 @@ export async function collect(opened: Opened, store: Store): Promise<Collected> 
   };
 }
 
+/** A run whose curves are at the same steps as another's, with that one's lists of them: of thousands they are half of what is held. */
+function sharing(run: Finished, other: Finished | undefined): Finished {
+  if (!other) return run;
+  const { training, heldOut } = run.record;
+  const share = (curve: Curve, like: Curve): Curve =>
+    curve.steps.length === like.steps.length && curve.steps.every((step, i) => step === like.steps[i])
+      ? { steps: like.steps, losses: curve.losses }
+      : curve;
+  const curves = {
+    training: share(training, other.record.training),
+    heldOut: share(heldOut, other.record.heldOut),
+  };
+  return { ...run, record: { ...run.record, ...curves } };
+}
+
 /** A finished run of this experiment. Throws FormatError for one by another version of biform. */
 async function readOwn({ experiment, id }: Opened, store: Store, key: string): Promise<Finished | undefined> {
   const found = await readRecord(store, key, id);
@@ -95,7 +112,7 @@ async function readOwn({ experiment, id }: Opened, store: Store, key: string): P
 
 /**
  * Losses at equal time, by machine and engine: each counts the runs that were trained there, and their speed there. Nodes that tell
- * the same of themselves but for their name are one machine.
+ * the same of themselves but for their name and memory are one machine.
  */
 function equalTimes(
   kept: readonly (readonly Finished[])[],
@@ -104,25 +121,28 @@ function equalTimes(
   looks: number,
 ): (Equal | undefined)[] {
   const best = kept.map((own) => {
-    const rate = bestRate(
-      own.map(({ record }) => record),
-      rates,
-    );
-    return own.filter(({ record }) => record.rate === rate);
+    const records = own.map(({ record }) => record);
+    const rate = bestRate(records, rates);
+    return own
+      .filter(({ record }) => record.rate === rate)
+      .map((run) => ({ ...run, kind: JSON.stringify(kindOf(run)) }));
   });
-  const kindOf = ({ engine, machine: { host: _, ...machine } }: Finished) => ({ engine, ...machine });
-  const wordsOf = (run: Finished) => JSON.stringify(kindOf(run));
-  const kinds = new Map(best.flat().map((run) => [wordsOf(run), kindOf(run)]));
-  return [...kinds].map(([words, kind]) => {
+  const kinds = Map.groupBy(best.flat(), ({ kind }) => kind);
+  return [...kinds].map(([words, [first]]) => {
     const there = variants.flatMap((result, i) => {
-      const runs = best[i]!.filter((run) => wordsOf(run) === words);
+      const runs = best[i]!.filter(({ kind }) => kind === words);
       const seeds = new Set(runs.map(({ record }) => record.seed));
       if (seeds.size === 0) return [];
       const tokensPerSecond = median(runs.map(({ record }) => record.tokensPerSecond));
       return [{ ...result, seeds: result.seeds.filter(({ seed }) => seeds.has(seed)), train: { tokensPerSecond } }];
     });
-    return atEqualTime(there, looks, kind);
+    return atEqualTime(there, looks, kindOf(first!));
   });
+}
+
+/** What a machine and an engine say of themselves, but for what differs between equal nodes. */
+function kindOf({ engine, machine: { host: _, memoryBytes: __, ...machine } }: Finished): NonNullable<Equal["place"]> {
+  return { engine, ...machine };
 }
 
 /** Counts a run where it was trained. */

@@ -203,10 +203,11 @@ function limits(result: Comparison, { best, standings }: Ranking): string[] {
   return said;
 }
 
-/** Machines and engines of collected runs, those that differ by nothing but a host's name once. */
+/** Machines and engines of collected runs, those that differ by nothing but a host's name and memory once. */
 function kindsOf({ machine: { places } }: Comparison): number {
   if (!Array.isArray(places)) return 1;
-  const plain = (name: string, value: unknown) => (name === "host" || name === "runs" ? undefined : value);
+  const aside = new Set(["host", "memoryBytes", "runs"]);
+  const plain = (name: string, value: unknown) => (aside.has(name) ? undefined : value);
   return new Set(places.map((place) => JSON.stringify(place, plain))).size;
 }
 
