@@ -1,5 +1,5 @@
-/** Milliseconds of work between two trials: at least, and at most. */
-const [SOON, LATE] = [600, 16_000];
+/** Milliseconds of work between two trials: at least, and at most, where fewer threads than there are run and where all do. */
+const [SOON, FEWER_LATE, LATE] = [600, 16_000 / 12, 16_000];
 /** Milliseconds between launches that count as work: longer pauses are someone else's. */
 const PAUSE = 50;
 /** Milliseconds that a trial stays with one number of threads before it turns to the other: the workers wake up once in it. */
@@ -8,14 +8,14 @@ const TURN = 4;
 const [CLEAR, ENOUGH] = [16, 400];
 /** Standard errors that make a difference clear: every turn of a trial is one more look at it. */
 const SURE = 2;
-/** Time between trials, in what the slower number of threads lost in one: what trials may cost is a hundredth. */
+/** Time between trials, in what the slower number of threads lost in one: trials cost less than a hundredth. */
 const RARE = 150;
 /** A ratio of times that tells that the machine has changed. */
 const APART = 1.25;
 /** Between trials one launch of so many is timed; so many milliseconds of them tell whether the machine has changed. */
 const [SAMPLED, CHANGED] = [8, 24];
 
-/** Launches alike (same kernel, sizes within a factor of two) under the two numbers of threads of a trial. */
+/** Launches alike (same kernel, sizes within a factor of two) under the two numbers of threads of a trial: how many, their times, the squares of these. */
 interface Kind {
   readonly count: [number, number];
   readonly time: [number, number];
@@ -135,7 +135,7 @@ export class Crew {
     );
     this.#seen = { took: 0, known: 0 };
     // Cores that become free are not seen by fewer threads than there are, unless they are tried.
-    const late = this.#at === this.#choices.length - 1 ? LATE : LATE / 12;
+    const late = this.#at === this.#choices.length - 1 ? LATE : FEWER_LATE;
     this.#wait = side ? SOON : Math.min(late, Math.max(SOON, RARE * apart));
   }
 
