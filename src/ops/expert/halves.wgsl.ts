@@ -72,7 +72,7 @@ function products(
 ${weights.map((w, i) => `      ${sums[i]} += x${gain ? " * gain[p.gain_at + k]" : ""} * four${w}(${at(w)} + k * p.words${w}, own);`).join("\n")}
     }`;
   const both = weights.some((w) => isNibbles(formats[w]));
-  const term = (x: string, i: string) => `let raw${x} = ${a}[${row} / 4 + ${i}];
+  const term = (x: string, i: string) => `let raw${x} = ${a}[(${row}) / 4 + ${i}];
       let ${x} = raw${x}${gain ? ` * gain[p.gain_at / 4 + ${i}]` : ""};
       ${gain ? `${squares} += dot(raw${x}, raw${x});` : ""}
 ${weights.map((w, j) => `      ${sums[j]} += ${dotOf(formats[w]!, dialect.half)(`four${w}(${at(w)} + own * p.words${w}, ${i})`, x)};`).join("\n")}`;

@@ -173,13 +173,15 @@ export const fewExpertsWebgpu: FewExpertsKernel = (few, residual) => {
   const own = shared && matrixOf(oneOf(shared.down), binding);
   const later = x instanceof Normed && !x.made ? x : undefined;
   const read = later ? [later.x, later.gain] : [x];
+  const whole = (t: Tensor) => placeOf(t).at % 16 === 0;
   const fits =
     gate &&
     up &&
     down &&
     gate.way === up.way &&
     (!shared || own?.way === down.way) &&
-    (gate.way === "down" || read.every((t) => placeOf(t).at % 16 === 0));
+    (gate.way === "down" || read.every(whole)) &&
+    (down.way === "down" || !shared || whole(shared.inner));
   if (!fits) {
     addPlain(few, residual);
     return;
