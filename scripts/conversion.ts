@@ -6,7 +6,7 @@
 //   calibration  one size by three texts, tested on two of them
 //   needles      numbers hidden in texts of several lengths
 //   speed        bytes, prefill and decode in both forms
-//   healed       some sizes after --steps of training, by the processor time that they took, each stopped and gone on with
+//   healed       sizes by --healers after --steps of training, by the processor time that they took, each stopped and gone on with
 //   docs         the table and the picture, from what is kept
 //
 // Of SmolLM2-135M (0.27 TFLOP per thousand tokens) on two cores at 40 GFLOP/s: the original 20 s, a look at 8192 tokens 45 s for each
@@ -44,7 +44,8 @@ const { values, positionals } = readOptions({
     sizes: { type: "string", default: "320,256,192,160,128,96" },
     methods: { type: "string", default: "biform,transmla,mha2mla,care" },
     some: { type: "string", default: "192" },
-    healed: { type: "string", default: "128,192,96" },
+    healed: { type: "string", default: "320,256,192,160,128,96" },
+    healers: { type: "string", default: "biform" },
     steps: { type: "string", default: "60" },
     threads: { type: "string" },
     goal: { type: "string", default: "layers" },
@@ -63,7 +64,7 @@ const threads = values.threads === undefined ? undefined : Number(values.threads
 const LOOK = 8192;
 
 /** Turned dims where a method does not find them itself. */
-const TURNED: Readonly<Record<string, number>> = { mha2mla: 48, transmla: 64, care: 64 };
+const TURNED: Readonly<Record<string, number>> = { mha2mla: 48, transmla: 64, care: 64, "care-sequential": 64 };
 
 const read = (name: string) => readFile(join(values.data ?? "", name), "utf8");
 const fileOf = (id: string) => join(values.out, `${id}.json`);
@@ -239,48 +240,49 @@ async function speed(ground: Ground): Promise<void> {
 }
 
 async function healed(ground: Ground): Promise<void> {
-  const { goal } = values;
-  for (const size of listed(values.healed).map(Number))
-    await cell(`healed-${size}-${goal}`, async () => {
-      const [student, out] = [`${size}-converted`, `${size}-${goal}`].map((name) => join(values.scratch, name)) as [
-        string,
-        string,
-      ];
-      if (!(await readFile(join(student, "config.json")).catch(() => undefined)))
-        await writeConversion(await conversionOf("biform", size, "wikitext2-valid.txt"), student);
-      const options: HealOptions = {
-        student,
-        teacher: path!,
-        texts: [join(values.data!, "wikitext2-valid.txt")],
-        out,
-        goal: goal as HealOptions["goal"],
-        part: "attention",
-        steps: Number(values.steps),
-        batch: 2,
-        length: 256,
-        rate: goal === "layers" ? 2e-4 : 1e-4,
-        seed: 1,
-        evaluations: 2,
-        heldOutBatches: 2,
-        saveEvery: 10,
-        threads,
-      };
-      const told = (text: string) => void process.stderr.write(`${size} ${goal}: ${text}\n`);
-      const before = process.cpuUsage();
-      const { training, ...healing } = await heal(options, {
-        onPrepare: told,
-        onStep: ({ step }, steps, loss) => step % 10 === 0 && told(`step ${step} of ${steps}, ${loss?.toFixed(5)}`),
-      });
-      const { user, system } = process.cpuUsage(before);
-      const minutes = Math.round((user + system) / 6e6) / 10;
-      const after = await load(out, { threads });
-      try {
-        const evaluation = await evaluate(ground, "wikitext2-test.txt", after.model, after.weights);
-        return { part: "healed", method: `biform, ${goal}`, size, minutes, healing, evaluation };
-      } finally {
-        after.close();
-      }
-    });
+  for (const method of listed(values.healers))
+    for (const size of listed(values.healed).map(Number))
+      await cell(`healed-${size}-${method}-${values.goal}`, () => healOne(ground, method, size));
+}
+
+/** A conversion trained on, all with the same text, steps and rate. */
+async function healOne(ground: Ground, method: string, size: number): Promise<object> {
+  const goal = values.goal as HealOptions["goal"];
+  const [student, out] = [join(values.scratch, `${size}-${method}`), join(values.scratch, `${size}-${method}-${goal}`)];
+  if (!(await readFile(join(student, "config.json")).catch(() => undefined)))
+    await writeConversion(await conversionOf(method, size, "wikitext2-valid.txt"), student);
+  const options: HealOptions = {
+    student,
+    teacher: path!,
+    texts: [join(values.data!, "wikitext2-valid.txt")],
+    out,
+    goal,
+    part: "attention",
+    steps: Number(values.steps),
+    batch: 2,
+    length: 256,
+    rate: goal === "layers" ? 2e-4 : 1e-4,
+    seed: 1,
+    evaluations: 2,
+    heldOutBatches: 2,
+    saveEvery: 10,
+    threads,
+  };
+  const told = (text: string) => void process.stderr.write(`${size} ${method} ${goal}: ${text}\n`);
+  const before = process.cpuUsage();
+  const { training, ...healing } = await heal(options, {
+    onPrepare: told,
+    onStep: ({ step }, steps, loss) => step % 10 === 0 && told(`step ${step} of ${steps}, ${loss?.toFixed(5)}`),
+  });
+  const { user, system } = process.cpuUsage(before);
+  const minutes = Math.round((user + system) / 6e6) / 10;
+  const after = await load(out, { threads });
+  try {
+    const evaluation = await evaluate(ground, "wikitext2-test.txt", after.model, after.weights);
+    return { part: "healed", method: `${method}, ${goal}`, size, minutes, healing, evaluation };
+  } finally {
+    after.close();
+  }
 }
 
 async function docs(): Promise<void> {

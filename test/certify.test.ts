@@ -69,6 +69,22 @@ describe("a certificate", () => {
     expect(table).toMatch(/vLLM on mla: .*ENOENT/);
   });
 
+  test("holds a smaller one beside itself, and the original too", async () => {
+    const wanted = { method: "transmla", selection: "high", balance: 1, context: 64, c: 6, r: 16 } as const;
+    const conversion = await Conversion.open(path("llama"), { wanted });
+    await writeConversion(conversion, path("small"), { also: path("small.gguf") });
+    const certificate = await certify(path("llama"), [path("small"), path("small.gguf")], { tokens: 6, lossy: true });
+    const [original, ...own] = certificate.rows.filter(({ engine }) => engine === "Biform");
+    expect(original!.difference).toBeGreaterThan(1e-2);
+    expect(own.map(({ of }) => of)).toEqual([...Array(4).fill(path("small")), ...Array(4).fill(path("small.gguf"))]);
+    expect(own[0]!.difference).toBe(0);
+    for (const { difference, greedy, cache } of own) {
+      expect(difference).toBeLessThan(4e-6);
+      expect([greedy, cache]).toEqual([6, 88]);
+    }
+    expect(certificateTable(certificate)).toMatch(/^Logits of 6 tokens beside small's in Biform/);
+  });
+
   test("shows what is another function", async () => {
     await writeSampleFolder(path("other"), narrow, { seed: 4, type: "F32" });
     const { rows } = await certify(path("llama"), [path("other")], { tokens: 6 });

@@ -642,6 +642,36 @@ describe("the subspace that changes the output least", () => {
       { numRuns: 6 },
     ));
 
+  test("by CARE in turn is by what the converted model itself gives each layer", () =>
+    fc.assert(
+      fc.asyncProperty(geometries, async (geometry) => {
+        const drawn = draw({ ...geometry, pairs: 2, still: 0, turns: true, v: 4 });
+        const layers = await layersOf(drawn);
+        const inputs = await inputsIn(drawn, [ids]);
+        const biases = geometry.bias !== undefined;
+        const asked = { method: "care-sequential", selection: "high", balance: 1, context: 64, biases } as const;
+        const wanted = { ...asked, c: 2 + (biases ? 1 : 0), r: 4 };
+        const seen: Matrix[] = [];
+        const made: LatentLayer[] = [];
+        const become = async (i: number) => {
+          expect(seen.length).toBe(i + 1);
+          made[i] = convertLayer(layers[i]!, wanted, { inputs: inputs[i]!, second: seen[i]! });
+          return made[i];
+        };
+        for await (const moment of momentsOf(stackOf(drawn.model, drawn.weights), [ids], become)) seen.push(moment);
+        await become(layers.length - 1);
+        const whole = replaceAttention(drawn.model, drawn.weights, made);
+        const met = await momentsIn({ ...drawn, ...whole }, [ids]);
+        for (const [i, moment] of met.entries())
+          expect(distance(moment, seen[i]!)).toBeLessThan(1e-12 * frobenius(moment));
+        // Where a layer before has lost something, that is not what the model as it was gives.
+        const plain = await momentsIn(drawn, [ids]);
+        expect(distance(plain[1]!, seen[1]!)).toBeGreaterThan(1e-3 * frobenius(plain[1]!));
+        whole.free();
+      }),
+      { numRuns: 6 },
+    ));
+
   test("the mean rotation is the one constant that is nearest to turning", () => {
     const frequencies = Float64Array.of(1, 0.3, 0.001);
     const { cosine, sine } = meanTurn(frequencies, 100);

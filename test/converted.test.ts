@@ -6,12 +6,21 @@ import { loadModel } from "../src/checkpoint/load.ts";
 import { type Preset, presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts";
 import { readTarget } from "../src/cli/convert.ts";
+import { readLayer } from "../src/convert/checkpoint.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
+import { type LatentLayer, unfoldLayer } from "../src/convert/latent.ts";
+import { cutIds } from "../src/convert/look.ts";
+import { distance, frobenius } from "../src/convert/matrix.ts";
+import { convertLayer } from "../src/convert/method.ts";
+import { inputsOf, momentsOf } from "../src/convert/moment.ts";
+import { replaceAttention } from "../src/convert/replace.ts";
 import type { Selection } from "../src/convert/select.ts";
+import { collect, stackOf } from "../src/convert/stack.ts";
 import type { ArchitectureName } from "../src/convert/target.ts";
 import { type WriteOptions, writeConversion } from "../src/convert/write.ts";
 import { ReferenceDevice } from "../src/device/reference.ts";
 import type { Config } from "../src/family/config.ts";
+import { tokenizerBeside } from "../src/generate/beside.ts";
 import { load } from "../src/generate/load.ts";
 import { Session } from "../src/generate/session.ts";
 import { formsOf } from "../src/model/model.ts";
@@ -238,6 +247,49 @@ describe("a folder that is smaller", () => {
     expect(await readFile(join(path("kept-high"), "README.md"), "utf8")).toMatch(
       /\| 64 \| 40 \(latent 24, turned key 16\) \|/,
     );
+  });
+});
+
+describe("CARE layer after layer", () => {
+  const wanted = { ...exact, method: "care-sequential", c: 12, r: 16, biases: false } as const;
+  const look = { text, tokens: 128, length: 32, threads: 1 } as const;
+
+  test("factors each by what the converted model gives it, another rank anew", async () => {
+    const { model, weights } = await loadModel(path("llama"), device, { weights: "plain" });
+    const kept = { ...look, look: path("seen") };
+    const convertAll = async (c: number, method: "care" | "care-sequential" = "care-sequential") => {
+      const conversion = await Conversion.open(path("llama"), { ...kept, wanted: { ...wanted, method, c } });
+      const { opened } = conversion;
+      const tokenizer = (await tokenizerBeside(opened))!;
+      const sequences = cutIds(tokenizer.encode(text), kept.tokens, kept.length);
+      const made: LatentLayer[] = [];
+      for (const i of conversion.layers) made.push((await conversion.convert(i)).layer);
+      const whole = replaceAttention(model, weights, made);
+      const inputs = await collect(inputsOf(stackOf(model, weights), sequences));
+      const met = await collect(momentsOf(stackOf(whole.model, whole.weights), sequences));
+      // How far each layer is from the one that the converted model's own moments ask for.
+      const off: number[] = [];
+      for (const [i, layer] of made.entries()) {
+        const { layer: source } = await readLayer(opened, i);
+        const asked = unfoldLayer(convertLayer(source, { ...wanted, c }, { inputs: inputs[i]!, second: met[i]! }));
+        const own = unfoldLayer(layer);
+        off.push(distance(own.keys, asked.keys) / frobenius(asked.keys));
+        off.push(distance(own.values, asked.values) / frobenius(asked.values));
+      }
+      whole.free();
+      return Math.max(...off);
+    };
+    const apart = await convertAll(12, "care");
+    // What was seen for one rank is of no use to another.
+    for (const c of [12, 20, 12]) expect(await convertAll(c)).toBeLessThan(1e-4);
+    expect(apart).toBeGreaterThan(1e-2);
+    for (const t of weights.values()) t.free();
+  });
+
+  test("is refused without text, and for ranks by layer", async () => {
+    const open = (options: Partial<ConvertOptions>) => Conversion.open(path("llama"), { wanted, ...options });
+    await expect(open({})).rejects.toThrow(/got no text for care-sequential/);
+    await expect(open({ ...look, byLayer: true })).rejects.toThrow(/--by-layer: got care-sequential/);
   });
 });
 

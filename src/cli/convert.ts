@@ -51,7 +51,8 @@ GQLA is the same whose heads share what the latent unfolds to, as groups did: fe
 GQA:g2 leaves two groups of heads with the mean keys and values of those that they take the place of, for comparison.
 GLA has as many latents as g says (2 unless said), each for its own heads, c numbers each, so that devices can share them out.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
-changes the output least; transmla, mha2mla and care are these papers' own recipes.
+changes the output least; transmla, mha2mla and care are these papers' own recipes; care-sequential factors layer after layer, each by
+what the ones converted before it give it on --text.
 What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
 README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
@@ -187,7 +188,8 @@ function writeCertified(conversion: Conversion, out: string, how: WriteOptions):
     const written = await writeConversion(conversion, out, { ...how, also });
     const paths = written.hindered === undefined ? [out, also] : [out];
     const watch = (what: string) => how.watch?.(what, 0, 1);
-    const certificate = await certify(conversion.path, paths, { watch });
+    const lossy = conversion.wanted.method !== "exact";
+    const certificate = await certify(conversion.path, paths, { lossy, watch });
     const { hindered: silent } = written;
     const rows = silent === undefined ? certificate.rows : [...certificate.rows, { engine: "none", of: also, silent }];
     return [written, { ...certificate, rows }];
@@ -257,6 +259,7 @@ const measures: Readonly<Record<(typeof methods)[number], string>> = {
   mha2mla: lengths,
   merge: "Left out of keys' and values' squared length, %",
   care: "Left out of keys' and values' squared length, %",
+  "care-sequential": "Left out of keys' and values' squared length, %",
 };
 
 function print(path: string, price: Price, losses: readonly CheckpointResult[] | undefined): void {

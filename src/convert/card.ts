@@ -25,6 +25,8 @@ const about = {
   merge:
     "GQA by merging: each group's keys and values are the means of those of several (arXiv 2305.13245), written as one latent and one shared turned key",
   care: "CARE (arXiv 2603.17946): positions gathered as TransMLA does, the latent by the singular values of what it unfolds to, weighed by the covariance of text",
+  "care-sequential":
+    "CARE (arXiv 2603.17946) as its authors' code goes: the same, layer after layer, each by the covariance that text has behind the layers converted before it",
   transmla:
     "TransMLA (arXiv 2502.07864): positions gathered by principal components, the latent by balanced components on text",
 } as const;

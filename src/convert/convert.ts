@@ -143,6 +143,10 @@ export class Conversion {
     }
     if (byLayer && given.method !== "biform" && given.method !== "care")
       throw new FormatError(`--by-layer: got ${given.method}, expected biform or care; it has one rank for all layers`);
+    if (given.method === "care-sequential" && options.text === undefined)
+      throw new FormatError(
+        `${path}: got no text for care-sequential, expected some, which goes through layers as they are converted; add --text, or use care`,
+      );
     const conversion = new Conversion(path, opened, own, wanted, options);
     conversion.#note(reasons);
     return conversion;

@@ -18,7 +18,17 @@ import {
 } from "./keep.ts";
 import { standardiseScale } from "./latent.ts";
 import { matrix } from "./matrix.ts";
-import { type Explained, explainedBy, gathers, latentsOf, placePositions, type Seen, type Wanted } from "./method.ts";
+import {
+  convertLayer,
+  type Explained,
+  explainedBy,
+  gathers,
+  latentsOf,
+  placePositions,
+  type Seen,
+  type Wanted,
+  weighs,
+} from "./method.ts";
 import { PairLengths } from "./mhatomla.ts";
 import { type Inputs, inputsOf, momentsOf, readInputs } from "./moment.ts";
 import { type Portrait, portraitOf } from "./portrait.ts";
@@ -76,8 +86,11 @@ export class Look {
       await once("inputs", (stack, sequences) => this.#seeInputs(stack, sequences));
       if (wanted.method === "mha2mla" && wanted.selection === "2-norm")
         await once("pairs", (stack, sequences) => this.#rankPairs(stack, sequences));
+      const inTurn = wanted.method === "care-sequential";
       if (gathers(wanted.method))
-        await once(gatheredBy(wanted), (stack, sequences) => this.#seeGathered(stack, sequences, wanted));
+        await once(secondBy(wanted), (stack, sequences) =>
+          inTurn ? this.#seeInTurn(stack, sequences, wanted) : this.#seeGathered(stack, sequences, wanted),
+        );
     } finally {
       device?.close();
     }
@@ -114,8 +127,23 @@ export class Look {
     });
     let i = 0;
     for await (const moment of momentsOf(gathered, sequences)) {
-      await this.#shelf.keep(gatheredBy(wanted), i, { moment: halfOf(moment) });
+      await this.#shelf.keep(secondBy(wanted), i, { moment: halfOf(moment) });
       watch("looking at text without far turns", ++i, stack.model.layers.length);
+    }
+  }
+
+  /** In the model whose earlier layers are converted already, each by what was seen here. */
+  async #seeInTurn(stack: Stack, sequences: readonly Int32Array[], wanted: Wanted): Promise<void> {
+    const { layers, watch, opened } = this.#reading;
+    const become = async (layer: number) => {
+      if (!layers.includes(layer)) return undefined;
+      const read = await readLayer(opened, layer);
+      return standardiseScale(convertLayer(read.layer, wanted, await this.seen(layer, read, wanted, undefined)));
+    };
+    let i = 0;
+    for await (const moment of momentsOf(stack, sequences, become)) {
+      await this.#shelf.keep(secondBy(wanted), i, { moment: halfOf(moment) });
+      watch("looking at text, layer by converted layer", ++i, stack.model.layers.length);
     }
   }
 
@@ -138,7 +166,7 @@ export class Look {
   async seen(i: number, read: ReadLayer, wanted: Wanted, kept: readonly number[] | undefined): Promise<Seen> {
     const matrixOf = async (name: string, key: string) => (await this.#shelf.kept(name, i))?.[key];
     const own = wanted.method === "biform" ? await this.portrait(i, read) : undefined;
-    const second = gathers(wanted.method) ? await matrixOf(gatheredBy(wanted), "moment") : undefined;
+    const second = gathers(wanted.method) ? await matrixOf(secondBy(wanted), "moment") : undefined;
     const pairs = wanted.method === "mha2mla" ? await matrixOf("pairs", "ranks") : undefined;
     return {
       inputs: await this.inputs(i, read.gains),
@@ -152,9 +180,10 @@ export class Look {
   /** What the ranks of each of a layer's latents explain, of a method that has a spectrum; it is the same for every rank. */
   async explained(i: number, { layer }: ReadLayer, wanted: Wanted, seen: Seen): Promise<Explained[] | undefined> {
     const { method, r, fold, context, biases } = wanted;
-    if (method !== "biform" && method !== "care") return undefined;
+    if (method !== "biform" && !weighs(method)) return undefined;
     const count = latentsOf(wanted);
-    const name = `spectrum-${method}-${r}-${fold ?? 0}-${context}-${biases ? "about" : "whole"}`;
+    const own = method === "care-sequential" ? `${secondBy(wanted)}-` : "";
+    const name = `spectrum-${own}${method}-${r}-${fold ?? 0}-${context}-${biases ? "about" : "whole"}`;
     let made: Explained[] | undefined;
     const all: Explained[] = [];
     for (let part = 0; part < count; part++) {
@@ -181,7 +210,9 @@ export class Look {
   }
 }
 
-const gatheredBy = ({ r, fold }: Wanted) => `gathered-${r}-${fold ?? 0}`;
+/** Where second moments are kept: those of earlier layers' conversions change with the rank, all others do not. */
+const secondBy = ({ method, c, r, fold }: Wanted) =>
+  `${method === "care-sequential" ? `sequential-${c}` : "gathered"}-${r}-${fold ?? 0}`;
 
 /** The first ids of a text as sequences of `length`: `tokens` in all, or fewer where the text ends. */
 export function cutIds(ids: Int32Array, tokens: number, length: number): Int32Array[] {

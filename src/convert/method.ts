@@ -17,10 +17,13 @@ import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
-export const methods = ["exact", "biform", "transmla", "mha2mla", "care", "merge"] as const;
+export const methods = ["exact", "biform", "transmla", "mha2mla", "care", "care-sequential", "merge"] as const;
 
 /** Those that gather positions by RoRoPE. */
-export const gathers = (method: Wanted["method"]) => method === "transmla" || method === "care";
+export const gathers = (method: Wanted["method"]) => method === "transmla" || weighs(method);
+
+/** Those that factor by CARE. */
+export const weighs = (method: Wanted["method"]) => method === "care" || method === "care-sequential";
 
 /** What layers become. */
 export const targetVariants = ["MLA", "GQLA", "GLA"] as const;
@@ -93,7 +96,7 @@ export interface Seen {
   readonly inputs: Inputs;
   /** For biform, of this layer. */
   readonly portrait?: Portrait | undefined;
-  /** The moment of inputs in the model whose positions are gathered, for transmla. */
+  /** The moment of inputs in the model whose positions are gathered; for care-sequential in the model whose earlier layers are converted. */
   readonly second?: Matrix | undefined;
   readonly ranks?: Int32Array | undefined;
   /** How many components of each frequency stay turned, in all layers alike: a stock config has one list. */
@@ -175,7 +178,7 @@ export interface Explained {
 /** Of each latent, by the methods that have a spectrum of their own; undefined of others. */
 export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Explained[] | undefined {
   const { method } = wanted;
-  if (method === "care")
+  if (weighs(method))
     return wholeParts(layer, wanted, seen).map((part) => ({
       spectrum: covarianceSpectrum(part, seen.second ?? seen.inputs.all),
     }));
@@ -214,7 +217,7 @@ export function convertLayer(
     return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance, queryRank: q });
   const whole = wholeLayer(layer, wanted, seen);
   const { spectrum, mean } = explained![0]!;
-  if (method === "care") return compressBySpectrum(whole, spectrum, rank);
+  if (weighs(method)) return compressBySpectrum(whole, spectrum, rank);
   const small = compressCentred(whole, spectrum.of(rank), mean!);
   return q === undefined ? small : compressQueries(small, inputs, turnedBy(layer, seen).portrait.spread, q);
 }

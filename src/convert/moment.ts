@@ -13,11 +13,16 @@ import { type Stack, showInputs, walkLayers } from "./stack.ts";
 
 /**
  * Each layer's second moment over all tokens, `[d + 1, d + 1]`, one layer after the other: sums of products of any two numbers of the
- * normed hidden state, the last of them a 1 for biases. Of y = W x it follows without another look at the text: W M Wᵀ.
+ * normed hidden state, the last of them a 1 for biases. Of y = W x it follows without another look at the text: W M Wᵀ. `become` as in
+ * `walkLayers`.
  */
-export async function* momentsOf(stack: Stack, sequences: readonly Int32Array[]): AsyncGenerator<Matrix> {
+export async function* momentsOf(
+  stack: Stack,
+  sequences: readonly Int32Array[],
+  become?: Parameters<typeof walkLayers>[2],
+): AsyncGenerator<Matrix> {
   const width = stack.model.width + 1;
-  for await (const step of walkLayers(stack, sequences)) {
+  for await (const step of walkLayers(stack, sequences, become)) {
     const moment = matrix(width, width);
     await showInputs(step, (x) => addMoment(moment, x));
     yield moment;

@@ -76,19 +76,30 @@ export function withAttention(stack: Stack, made: (layer: number) => Promise<Lat
       const { block, free } = await stack.take(i);
       const own = await made(i);
       if (!own) return { block, free };
-      const { attention, numbers } = latentAttention(own);
-      const { device } = block.norms.attention;
-      const { variant, sizes } = attention;
-      const parts = paramsOf(variant, sizes).map(
-        ([name, axes]) => [name, tensor(device, shapeOf(axes, sizes), numbers.get(name)!)] as const,
-      );
+      const converted = convertBlock(block, own);
       return {
-        block: { ...block, layer: { ...block.layer, attention }, attention: Object.fromEntries(parts) },
+        block: converted.block,
         free() {
-          for (const [, t] of parts) t.free();
+          converted.free();
           free();
         },
       };
+    },
+  };
+}
+
+/** A block with a converted layer in the place of its attention; what is freed is that layer alone. */
+function convertBlock(block: Block, layer: LatentLayer): Taken {
+  const { attention, numbers } = latentAttention(layer);
+  const { device } = block.norms.attention;
+  const { variant, sizes } = attention;
+  const parts = paramsOf(variant, sizes).map(
+    ([name, axes]) => [name, tensor(device, shapeOf(axes, sizes), numbers.get(name)!)] as const,
+  );
+  return {
+    block: { ...block, layer: { ...block.layer, attention }, attention: Object.fromEntries(parts) },
+    free() {
+      for (const [, t] of parts) t.free();
     },
   };
 }
@@ -101,11 +112,13 @@ export interface Step {
 }
 
 /**
- * Runs a model over sequences of ids layer by layer: what is held are one layer's weights and all hidden states. Throws as `runBlock`.
+ * Runs a model over sequences of ids layer by layer: what is held are one layer's weights and all hidden states. `become` says what a
+ * layer is converted to once its inputs have been seen; later layers then get what that gives them. Throws as `runBlock`.
  */
 export async function* walkLayers(
   { model, embed, take }: Stack,
   sequences: readonly Int32Array[],
+  become: (layer: number) => Promise<LatentLayer | undefined> = async () => undefined,
 ): AsyncGenerator<Step> {
   let hidden: Tensor[] = [];
   try {
@@ -117,13 +130,16 @@ export async function* walkLayers(
         hidden = hidden.map((x) => replaced(x, moveTo(x, device)));
         yield { layer, block, hidden };
         if (layer === model.layers.length - 1) continue;
+        const own = await become(layer);
+        const converted = own && convertBlock(block, own);
         for (const [s, x] of hidden.entries()) {
           const pass = { positions: positionsOf(0, sequences[s]!.length) };
           hidden[s] = replaced(
             x,
-            scope(device, () => runBlock(block, x, pass)),
+            scope(device, () => runBlock(converted?.block ?? block, x, pass)),
           );
         }
+        converted?.free();
       } finally {
         free();
       }

@@ -23,9 +23,9 @@ export interface CertificateRow {
   readonly taken?: string | undefined;
   readonly numbers?: string | undefined;
   readonly form?: string | undefined;
-  /** The largest difference of logits from the original's in float64, by the original's largest logit. */
+  /** The largest difference of logits from those that all are held to, by the largest of these. */
   readonly difference?: number | undefined;
-  /** Of how many tokens the most likely next one is the original's. */
+  /** Of how many tokens the most likely next one is theirs. */
   readonly greedy?: number | undefined;
   /** Bytes that a token leaves in the cache at 16 bits, as the engine says. */
   readonly cache?: number | undefined;
@@ -36,6 +36,8 @@ export interface CertificateRow {
 /** Written checkpoints beside the model that they came from, in every engine at hand. */
 export interface Certificate {
   readonly original: string;
+  /** Whose logits in Biform, in float64 where that has room, all are held to: the original's, or those of the first that was written. */
+  readonly beside: string;
   readonly tokens: number;
   readonly rows: readonly CertificateRow[];
 }
@@ -45,23 +47,30 @@ const LARGE = 4e8;
 
 /**
  * Runs checkpoints in engines at hand, unpatched, on the same ids: Biform in float64 and float32 in every form, transformers on
- * folders, llama.cpp on GGUF files, and how vLLM reads a config. An engine that is not here is named. Errors: as `loadModel`, of the
- * original.
+ * folders, llama.cpp on GGUF files, and how vLLM reads a config. All are held to the original, or, of a conversion that is `lossy`, to
+ * the first that was written: engines then compute just what was converted, and the original's row says how far that is from it. An
+ * engine that is not here is named. Errors: as `loadModel`, of the original and of the first that was written.
  */
 export async function certify(
   original: string,
   written: readonly string[],
-  { tokens = 16, watch }: { readonly tokens?: number | undefined; watch?(what: string): void } = {},
+  {
+    tokens = 16,
+    lossy = false,
+    watch,
+  }: { readonly tokens?: number | undefined; readonly lossy?: boolean | undefined; watch?(what: string): void } = {},
 ): Promise<Certificate> {
   const opened = await openModel(original);
   const most = Math.min(500, opened.model.vocabulary);
   const ids = Array.from({ length: tokens }, (_, i) => (i * 37 + 11) % most);
-  const exact = modelSize(opened.model) < LARGE;
+  const types = modelSize(opened.model) < LARGE ? (["float64", "float32"] as const) : (["float32"] as const);
   const rows: CertificateRow[] = [];
   watch?.(`${original} in Biform`);
-  const [first] = await ownRuns(opened, ids, exact ? "float64" : "float32", 1);
-  const expected = first!.logits;
-  const held = heldTo(expected, tokens);
+  const [first] = await ownRuns(opened, ids, types[0], 1);
+  const beside = lossy ? written[0]! : original;
+  watch?.(`${beside} in Biform`);
+  const whole = lossy ? await ownRuns(await openModel(beside), ids, types[0]) : undefined;
+  const held = heldTo((whole?.[0] ?? first!).logits, tokens);
   const add = (engine: string, of: string, answer: Answer | Silence) => {
     if ("silent" in answer) return rows.push({ engine, of, silent: answer.silent });
     const { version, taken, cache, runs } = answer;
@@ -73,9 +82,10 @@ export async function certify(
   add("Biform", original, { version: "Biform", taken: taken(opened), cache: numbersOf(opened), runs: [first!] });
   for (const path of written) {
     const made = await openModel(path);
-    for (const numbers of exact ? (["float64", "float32"] as const) : (["float32"] as const)) {
+    for (const numbers of types) {
       watch?.(`${path} in Biform, ${numbers}`);
-      const runs = await ownRuns(made, ids, numbers);
+      const there = path === beside && numbers === types[0] ? whole : undefined;
+      const runs = there ?? (await ownRuns(made, ids, numbers));
       add("Biform", path, { version: "Biform", taken: taken(made), cache: numbersOf(made), runs });
     }
     if (made.gguf) {
@@ -88,7 +98,7 @@ export async function certify(
     watch?.(`${path} in vLLM`);
     add("vLLM", path, await askVllm(path));
   }
-  return { original, tokens, rows };
+  return { original, beside, tokens, rows };
 }
 
 /** A folder for checkpoints that are written to be looked at, and its removal. */
@@ -165,8 +175,9 @@ function linesOf({ tokens, rows }: Certificate): { readonly cells: string[][]; r
   return { cells, silences };
 }
 
-const about = ({ original, tokens }: Certificate) =>
-  `Logits of ${tokens} tokens beside ${nameOf(original)}'s in Biform, by its largest; cache at 16 bits:`;
+const about = ({ original, beside, tokens }: Certificate) =>
+  `Logits of ${tokens} tokens beside ${nameOf(beside)}'s in Biform, by its largest` +
+  `${beside === original ? "" : `, since a smaller cache is another function: how far off ${nameOf(original)} is, its row says`}; cache at 16 bits:`;
 
 /** A certificate as a terminal shows it. */
 export function certificateTable(certificate: Certificate): string {
