@@ -93,7 +93,7 @@ else {
       // Groups, and logits some of which are equal: which is first decides.
       { format: "plain", t: 3, f: 36, shared: 0, scores: "sigmoid", normed: false, groups: 4 },
       { format: "plain", t: 4, f: 20, shared: 0, scores: "softmax", normed: false, groups: 3 },
-      { format: "Q8_0", t: 2, f: 64, shared: 96, scores: "sigmoid", normed: true, offset: 12 },
+      { format: "Q8_0", t: 2, f: 64, shared: 96, scores: "sigmoid", normed: true },
       { format: "Q4_K", t: 1, f: 256, shared: 256, scores: "softmax", normed: true },
       { format: "Q6_K", t: 8, f: 256, shared: 0, scores: "sigmoid", normed: true },
     ] as const;
@@ -105,7 +105,6 @@ else {
           const { format, t, f, shared, scores, normed } = drawn;
           const random = new Random(3);
           const groups = "groups" in drawn ? drawn.groups : 1;
-          const offset = "offset" in drawn ? drawn.offset : 0;
           const [x, d] = [groups > 1 ? 12 : 7, format === "plain" ? 20 : 256];
           const weight = async (letters: readonly string[], order: string, sizes: Record<string, number>) => {
             const shape = letters.map((letter) => sizes[letter]!);
@@ -135,10 +134,7 @@ else {
           const on = async (device: Device, of: (w: typeof gate) => Tensor) => {
             const xs = tensor(device, [t, d], rows);
             const residual = { into: tensor(device, [t, d], into), by: 0.5 };
-            // What the shared expert's inner half shares a block with lies before it.
-            const block = tensor(device, [offset + inner.length], [...new Float32Array(offset), ...inner]);
-            const part = block.rows(offset, block.size).reshape([t, shared]);
-            const own = common && { inner: part, down: of(common) };
+            const own = common && { inner: tensor(device, [t, shared], inner), down: of(common) };
             const made = { gate: of(gate), up: of(up), down: of(down), shared: own };
             const operands = {
               x: normed ? Normed.of(xs, tensor(device, [d], gain), 1e-5) : xs,

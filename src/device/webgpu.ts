@@ -5,7 +5,7 @@ import type { Packing } from "../tensor/packing.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { openAdapter, type Traits } from "./gpu/adapter.ts";
 import { packedGeometry } from "./gpu/geometry.ts";
-import { checkGuards, GUARD_BYTES, type Guarded, poisonFor } from "./gpu/guard.ts";
+import { checkGuards, GUARD_BYTES, type Guarded, guardsOf, poisonFor } from "./gpu/guard.ts";
 import { Launcher, placeOf } from "./gpu/launcher.ts";
 import { type Arena, Buffers, Pools, type Stretch } from "./gpu/memory.ts";
 import { Queue } from "./gpu/queue.ts";
@@ -16,9 +16,12 @@ export interface WebgpuOptions {
   readonly gpu?: GPU | undefined;
   /** Features to do without, as if the adapter had none. */
   readonly without?: readonly string[] | undefined;
-  /** Numbers that products of few rows with packed weights are made of; in "f16" fours are added up in 16 bits, to about 1e-3. */
+  /**
+   * Numbers that products are made of: in "f16" those of few rows with packed weights add up fours in 16 bits, to about 1e-3, and those of
+   * many rows round both operands to 16 bits where the adapter has subgroup matrices of these: beyond 65504 there is no number.
+   */
   readonly products?: "f32" | "f16" | undefined;
-  /** For tests: new memory is filled with NaN, and writing past the end of a block fails the next `fence`. */
+  /** For tests: new memory is filled with NaN, blocks begin within their buffers, and writing beside one fails the next `fence`. */
   readonly poison?: boolean | undefined;
 }
 
@@ -143,9 +146,10 @@ export class WebgpuDevice implements Device {
     if (pool) return this.#pools.take(elements, pool, (from, to) => void this.#queue.copy(from, 0, to, 0, from.size));
     if (!this.#poison) return { arena: { buffer: this.#buffers.take(4 * elements) }, offset: 0, elements };
     // A new buffer, which nothing that is enqueued refers to: it may be filled at once.
-    const block: Stretch = { arena: { buffer: this.#buffers.make(4 * elements + GUARD_BYTES) }, offset: 0, elements };
-    this.#device.queue.writeBuffer(block.arena.buffer, 0, poisonFor(elements));
-    return block;
+    const filled = poisonFor(elements);
+    const buffer = this.#buffers.make(filled.byteLength);
+    this.#device.queue.writeBuffer(buffer, 0, filled);
+    return { arena: { buffer }, offset: GUARD_BYTES, elements };
   }
 
   release(block: Stretch): void {
@@ -274,10 +278,7 @@ export class WebgpuDevice implements Device {
   async #settle(): Promise<void> {
     this.#check();
     const checks = this.#checks.splice(0);
-    const guards = await this.#fetch(
-      checks.map(({ buffer, elements }) => ({ buffer, at: 4 * elements })),
-      GUARD_BYTES,
-    );
+    const guards = await this.#fetch(checks.flatMap(guardsOf), GUARD_BYTES);
     for (const { buffer } of checks) buffer.destroy();
     checkGuards(checks, guards);
     if (this.#buffers.excess && !this.#queue.waiting) {

@@ -5,7 +5,7 @@ import { visiblePairs } from "../../src/ops/attend/index.ts";
 import { countFlops } from "../../src/ops/flops.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { type CacheType, pageTokens } from "../../src/tensor/page.ts";
-import type { Device } from "../../src/tensor/tensor.ts";
+import { type Device, tensor } from "../../src/tensor/tensor.ts";
 import { openScope } from "../fixture/scope.ts";
 import type { Violation } from "./check.ts";
 import { type Case, tokensOf } from "./geometry.ts";
@@ -31,7 +31,7 @@ export function declaredIsHeld(
   const declared = declaredBytes(subject.attention, pageTokens(capacity), type, device.elementBytes);
   return openScope(device, async () => {
     const start = device.liveBytes;
-    const tensors = subject.parameters.map((parameter) => onto(device, parameter));
+    const tensors = subject.parameters.map(({ shape, values }) => tensor(device, shape, values));
     const held = (device.liveBytes - start) / device.elementBytes;
     if (held !== parameterCount(variant, drawn.sizes))
       return `${variant.name}: parameters hold ${held} numbers, expected ${parameterCount(variant, drawn.sizes)}`;

@@ -690,6 +690,7 @@ export const unrecorded: Readonly<Record<string, Op>> = {
     return {
       inputs,
       steps: 8,
+      changes: true,
       run([p, g, m, v]) {
         const sums = new Tensor(p!.device, [1]);
         squares(g!, sums, 0);

@@ -4,7 +4,7 @@ import { type Attention, runAttention } from "../../src/attention/layer.ts";
 import { Unfolded } from "../../src/attention/unfold.ts";
 import { positionsOf, rotation } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { type Device, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { type Device, sizeOf, Tensor } from "../../src/tensor/tensor.ts";
 import { fanIn } from "../../src/train/initial.ts";
 import { type Case, tokensOf } from "./geometry.ts";
 
@@ -20,7 +20,26 @@ export function operand(name: string, shape: readonly number[], random: Random, 
   return { name, shape, values: random.normals(sizeOf(shape), deviation).map((x) => Math.fround(x + mean)) };
 }
 
-export const onto = (device: Device, { shape, values }: Operand): Tensor => tensor(device, shape, values);
+/** An operand on `device`, behind a few numbers that are none of its own: in models most of what an op is given shares a block. */
+export const onto = (device: Device, operand: Operand): Tensor => {
+  const [t] = ontoOne(device, [operand]);
+  return t!;
+};
+
+/** Operands on `device`, all in one block, each of which begins at whole fours of numbers or elsewhere, as its own numbers say. */
+export function ontoOne(device: Device, operands: readonly Operand[]): Tensor[] {
+  let end = 0;
+  const starts = operands.map(({ values }) => {
+    const place = new Random(Math.abs(values[0] ?? 0) * 2 ** 20).integer(6);
+    const start = 4 * Math.ceil(end / 4) + [4, 8, 4, 5, 6, 7][place]!;
+    end = start + values.length;
+    return start;
+  });
+  const numbers = new Float64Array(end).fill(Number.NaN);
+  operands.forEach(({ values }, i) => void numbers.set(values, starts[i]));
+  const block = new Tensor(device, [end]).write(numbers);
+  return operands.map(({ shape }, i) => new Tensor(device, shape, block, starts[i]));
+}
 
 /** A case's attention, and its numbers as a model would have them: matrices by fan-in, gains near 1. */
 export interface Subject {
@@ -65,6 +84,8 @@ export interface Program {
   /** For the bound on rounding: the factor on attention scores, and how many roundings a result that no tape saw has had. */
   readonly scale?: number;
   readonly steps?: number;
+  /** Whether it changes its inputs in place: then each has a block of its own. */
+  readonly changes?: boolean;
 }
 
 /** A whole layer in one form, as a function of its parameters and of x. */
