@@ -26,7 +26,17 @@ if (!(minutes > 0)) {
 }
 
 /** Ops of every kernel, in their awkward sizes; a process with threads, since one under another C library cannot start itself again. */
-const tests = ["attendgpu", "gputiles", "gpusparse", "gpuproducts", "gpupacked", "gpuexpert", "pagesgpu", "law/webgpu"];
+const tests = [
+  "attendgpu",
+  "gputiles",
+  "gpumatrix",
+  "gpusparse",
+  "gpuproducts",
+  "gpupacked",
+  "gpuexpert",
+  "pagesgpu",
+  "law/webgpu",
+];
 const vitest = ["node_modules/vitest/vitest.mjs", "run", "--pool=threads"];
 
 /** What is run, and its share of the whole time. */

@@ -36,14 +36,15 @@ export class Launcher {
     device: GPUDevice,
     queue: Queue,
     buffers: Buffers,
-    { f16, products, subgroup, binding }: Traits,
+    { f16, products, subgroup, matrix, binding }: Traits,
     fail: (error: DeviceError) => void,
   ) {
     this.#device = device;
     this.#queue = queue;
     this.#buffers = buffers;
     this.#binding = binding;
-    this.#pipelines = new Pipelines(device, { f16, half: products === "f16", subgroup: subgroup?.least ?? 0 }, fail);
+    const dialect = { f16, half: products === "f16", subgroup: subgroup?.least ?? 0, matrix: matrix !== undefined };
+    this.#pipelines = new Pipelines(device, dialect, fail);
     this.#nothing = buffers.take(16);
     this.#numbers = device.createBindGroup({
       layout: this.#pipelines.numbers,

@@ -22,13 +22,14 @@ export interface Shader {
 export const WORDS = 64;
 
 /**
- * What of WGSL's optional parts an adapter has: 16-bit floats, whether products are made of them, and threads of a subgroup at least
- * (0: none that shaders know of).
+ * What of WGSL's optional parts an adapter has: 16-bit floats, whether products are made of them, threads of a subgroup at least
+ * (0: none that shaders know of), and whether there are subgroup matrices.
  */
 export interface Dialect {
   readonly f16: boolean;
   readonly half: boolean;
   readonly subgroup: number;
+  readonly matrix: boolean;
 }
 
 /**
@@ -52,7 +53,7 @@ ${start} @builtin(subgroup_id) own_subgroup: u32, @builtin(subgroup_size) subgro
  * two axes because one is too short. Its code is told of subgroups by the constant `SUBGROUP`, and of products in 16 bits by `HALF`. Throws DeviceError for a variable of a function without a first value: Dawn (webgpu 0.6.2) sets one
  * in a loop to zero the first time only (findings/loop-variable.sh).
  */
-export function sourceOf(shader: Shader, constants: Constants, { f16, half, subgroup }: Dialect): string {
+export function sourceOf(shader: Shader, constants: Constants, { f16, half, subgroup, matrix }: Dialect): string {
   const { reads, writes, numbers } = shader;
   const buffers = [...Object.entries(reads), ...Object.entries(writes)];
   const fields = [
@@ -67,6 +68,7 @@ export function sourceOf(shader: Shader, constants: Constants, { f16, half, subg
   const enables = [
     ...(f16 ? ["enable f16;"] : []),
     ...(subgroup ? ["enable subgroups;", "requires subgroup_id;"] : []),
+    ...(matrix ? ["enable chromium_experimental_subgroup_matrix;"] : []),
   ];
   const unset = code.match(/\bvar\s+\w+\s*:[^=;]+;/);
   if (unset) throw new DeviceError(`internal: ${shader.name}: got "${unset[0]}", expected a first value`);

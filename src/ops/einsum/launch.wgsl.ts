@@ -9,6 +9,7 @@ import { direct } from "./direct.wgsl.ts";
 import { across, COLUMNS, down, stepsAlong, THREADS } from "./few.wgsl.ts";
 import { THREADS as GENERAL, general, wordsOf } from "./general.wgsl.ts";
 import { countsOf, KINDS, type Loop, type Loops, lengthOf, MOST, numbersOf } from "./loops.wgsl.ts";
+import { matrices, matrixConstants, splitOf } from "./matrix.wgsl.ts";
 import { tile, tileBytes } from "./tile.wgsl.ts";
 import { THREADS as SUMMED, together } from "./together.wgsl.ts";
 
@@ -155,6 +156,9 @@ export function lanesFor(steps: number, { subgroup }: Pick<Traits, "subgroup">):
   return subgroup ? Math.min(lanes, subgroup.least) : lanes;
 }
 
+/** Rows or columns for which the tile of subgroup matrices would stay mostly empty. */
+const NARROW = 16;
+
 /** A tile that suits the result: its kernel and constants. */
 export function tileFor({ traits }: WebgpuDevice, loops: Loops, format: PackedFormat) {
   const [rows, columns] = [lengthOf(loops.m), lengthOf(loops.n)];
@@ -165,13 +169,11 @@ export function tileFor({ traits }: WebgpuDevice, loops: Loops, format: PackedFo
   const side = (n: number, other: number) => (n <= 16 && other > 32 ? 16 : n <= 32 ? 32 : 64);
   const [ROWS, COLUMNS] = large ? [128, 128] : [side(rows, columns), side(columns, rows)];
   const FOURS = sumsAlongRows(loops) && (format !== "F32" || lengthOf(loops.k) % 4 === 0);
-  return {
-    shader: software ? direct : tile,
-    constants: {
-      ...{ ...countsOf(loops), FORMAT: format, VISITS: false, ROWS, COLUMNS, EACH: large || software ? 8 : 4 },
-      ...{ A_DOWN: a, B_DOWN: b && !FOURS, FOURS },
-    },
-  };
+  const given = { ...countsOf(loops), FORMAT: format, VISITS: false, A_DOWN: a, B_DOWN: b && !FOURS, FOURS };
+  const split = software || Math.min(rows, columns) <= NARROW ? undefined : splitOf(traits);
+  if (split) return { shader: matrices, constants: { ...given, ...matrixConstants(split, traits.matrix!) } };
+  const constants = { ...given, ROWS, COLUMNS, EACH: large || software ? 8 : 4 };
+  return { shader: software ? direct : tile, constants };
 }
 
 /** Whether b's rows are what is summed along, and nothing else goes along them. */

@@ -5,7 +5,7 @@ import { weightCode, weightNumbers } from "../packed/weight.wgsl.ts";
 import { loopCode, loopNumbers } from "./loops.wgsl.ts";
 
 /** Places of the summed loops in a tile. */
-const DEPTH = 16;
+export const DEPTH = 16;
 /** Vectors of four of them, and one more, so that neighbouring threads read other banks. */
 const PITCH = DEPTH / 4 + 1;
 
@@ -74,11 +74,13 @@ ${lines(EACH!, (r) => `      sum${r * EACH! + j} += dot(l${r}, r${j});`)}`,
   }
 ${storeCode(constants)}
 }
-/** A number of b: a row's, and a column's along it. */
-fn number(at: vec4u) -> f32 { return weight(p.b_at + at.y, at.z); }
+${numberCode}
 ${putCode}`;
   },
 };
+
+/** WGSL of a number of b: a row's, and a column's along it. */
+export const numberCode = "fn number(at: vec4u) -> f32 { return weight(p.b_at + at.y, at.z); }";
 
 /** Puts a thread's sums where they belong. */
 export function storeCode(constants: Constants): string {
@@ -123,8 +125,8 @@ export const visiting = ({ ROWS, COLUMNS }: Constants) => `  let found = tile_of
 
 /** Vectors that each thread brings of an operand, and where in the tile the first lies and how far apart they are. */
 function shareOf(constants: Constants, side: number, alongK: boolean) {
-  const { ROWS, COLUMNS, EACH } = constants as Record<string, number>;
-  const threads = (ROWS! * COLUMNS!) / EACH! ** 2;
+  const { ROWS, COLUMNS, EACH, THREADS } = constants as Record<string, number>;
+  const threads = THREADS ?? (ROWS! * COLUMNS!) / EACH! ** 2;
   const count = (side * (DEPTH / 4)) / threads;
   return alongK
     ? { count, k: `thread % ${DEPTH / 4}`, at: `thread / ${DEPTH / 4}`, stepK: 0, step: threads / (DEPTH / 4) }
@@ -135,7 +137,7 @@ const left = (constants: Constants) => shareOf(constants, constants.ROWS as numb
 const right = (constants: Constants) => shareOf(constants, constants.COLUMNS as number, !constants.B_DOWN);
 
 /** Where the rows and columns lie that a thread brings: the same for all steps along the summed loops. */
-function loadPlaces(constants: Constants): string {
+export function loadPlaces(constants: Constants): string {
   const [a, b] = [left(constants), right(constants)];
   return `  let rowA = ${a.at};
   let kA = ${a.k};
@@ -145,7 +147,8 @@ ${lines(a.step ? a.count : 1, (i) => `  let a${i} = p.a_at + base.x + m_at(top +
 ${lines(b.step ? b.count : 1, (i) => `  let b${i} = base + n_at(first + columnB + ${i * b.step});`)}`;
 }
 
-function loads(constants: Constants): string {
+/** Brings a step's vectors of both operands, `pitch` of them a row, as the numbers of which a tile is made. */
+export function loads(constants: Constants, pitch = PITCH, made = (v: string) => v): string {
   const [a, b] = [left(constants), right(constants)];
   const four = (name: string, read: (j: number) => string, k: string, inside: string) =>
     `      var v = vec4f(0);
@@ -153,7 +156,7 @@ ${lines(4, (j) => `      if (${inside} && ${k} + ${j} < p.depth) { v.${"xyzw"[j]
       ${name}`;
   const ofA = lines(a.count, (i) => {
     const [row, k, at] = [`rowA + ${i * a.step}`, `start + 4 * (kA + ${i * a.stepK})`, `a${a.step ? i : 0}`];
-    const store = `left[(${row}) * ${PITCH} + kA + ${i * a.stepK}] = v;`;
+    const store = `left[(${row}) * ${pitch} + kA + ${i * a.stepK}] = ${made("v")};`;
     return `    { let k = ${k};
 ${four(store, (j) => `a[${at} + k_at(k + ${j}).x]`, "k", `top + ${row} < bottom`)}
     }`;
@@ -161,7 +164,7 @@ ${four(store, (j) => `a[${at} + k_at(k + ${j}).x]`, "k", `top + ${row} < bottom`
   const ofB = lines(b.count, (i) => {
     const [column, k] = [`columnB + ${i * b.step}`, `start + 4 * (kB + ${i * b.stepK})`];
     const at = `b${b.step ? i : 0}`;
-    const store = `right[(${column}) * ${PITCH} + kB + ${i * b.stepK}] = v;`;
+    const store = `right[(${column}) * ${pitch} + kB + ${i * b.stepK}] = ${made("v")};`;
     const inside = `first + ${column} < p.columns`;
     if (constants.FOURS)
       return `    { let k = ${k};
