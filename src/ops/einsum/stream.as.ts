@@ -173,8 +173,10 @@ function addOne(n: i32, x: f32, b: usize, y: usize): void {
 function dotColumns(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
   const row = <usize>k << 2;
   const width = <usize>n << 2;
+  // A row alone goes from column to column: a processor fetches one long read well ahead, and of short ones side by side none.
+  const four = m == 1 ? 0 : n & ~3;
   let j = 0;
-  for (; j + 4 <= n; j += 4) {
+  for (; j < four; j += 4, b += step << 2) {
     let xi = x;
     let yi = y + (<usize>j << 2);
     let i = 0;
@@ -183,13 +185,10 @@ function dotColumns(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: 
       xi += row << 1;
       yi += width << 1;
     }
-    if (i < m) dotFour(k, xi, b, step, yi);
-    b += step << 2;
+    if (i < m) for (let c: usize = 0; c < 4; c++) store<f32>(yi + (c << 2), dotOne(k, xi, b + c * step));
   }
-  for (; j < n; j++) {
+  for (; j < n; j++, b += step)
     for (let i = 0; i < m; i++) store<f32>(y + <usize>i * width + (<usize>j << 2), dotOne(k, x + <usize>i * row, b));
-    b += step;
-  }
 }
 
 /** Two rows with four columns: half the loads per product. */
@@ -232,48 +231,18 @@ function dotPair(k: i32, x: usize, z: usize, b: usize, step: usize, y: usize, w:
   store<f32>(w, ending(left, z, b3, sum4(t3)), 12);
 }
 
-function dotFour(k: i32, x: usize, b: usize, step: usize, y: usize): void {
-  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-  let t0 = f32x4.splat(0), t1 = f32x4.splat(0), t2 = f32x4.splat(0), t3 = f32x4.splat(0);
-  let b1 = b + step;
-  let b2 = b1 + step;
-  let b3 = b2 + step;
-  let left = k;
-  for (; left >= 8; left -= 8) {
-    const u = v128.load(x);
-    const v = v128.load(x, 16);
-    s0 = madd(u, v128.load(b), s0);
-    t0 = madd(v, v128.load(b, 16), t0);
-    s1 = madd(u, v128.load(b1), s1);
-    t1 = madd(v, v128.load(b1, 16), t1);
-    s2 = madd(u, v128.load(b2), s2);
-    t2 = madd(v, v128.load(b2, 16), t2);
-    s3 = madd(u, v128.load(b3), s3);
-    t3 = madd(v, v128.load(b3, 16), t3);
-    x += 32;
-    b += 32;
-    b1 += 32;
-    b2 += 32;
-    b3 += 32;
-  }
-  store<f32>(y, ending(left, x, b, sum4(f32x4.add(s0, t0))));
-  store<f32>(y, ending(left, x, b1, sum4(f32x4.add(s1, t1))), 4);
-  store<f32>(y, ending(left, x, b2, sum4(f32x4.add(s2, t2))), 8);
-  store<f32>(y, ending(left, x, b3, sum4(f32x4.add(s3, t3))), 12);
-}
-
-/** One column: the last ones of n, where fewer than four are left. */
 function dotOne(k: i32, x: usize, b: usize): f32 {
-  let s = f32x4.splat(0);
-  let t = f32x4.splat(0);
-  for (; k >= 8; k -= 8, x += 32, b += 32) {
+  let s = f32x4.splat(0), t = f32x4.splat(0), u = f32x4.splat(0), v = f32x4.splat(0);
+  for (; k >= 16; k -= 16, x += 64, b += 64) {
     s = madd(v128.load(x), v128.load(b), s);
     t = madd(v128.load(x, 16), v128.load(b, 16), t);
+    u = madd(v128.load(x, 32), v128.load(b, 32), u);
+    v = madd(v128.load(x, 48), v128.load(b, 48), v);
   }
-  return ending(k, x, b, sum4(f32x4.add(s, t)));
+  return ending(k, x, b, sum4(f32x4.add(f32x4.add(s, u), f32x4.add(t, v))));
 }
 
-/** The last k mod 8 products. */
+/** The last k mod 16 products. */
 // @ts-ignore: decorator
 @inline
 function ending(k: i32, x: usize, b: usize, s: f32): f32 {
