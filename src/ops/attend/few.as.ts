@@ -1,6 +1,7 @@
 // Attention of a few queries over many keys: a token being generated. All groups are taken together, so that memory is read
 // in order and once; nothing is laid out anew, and sums run along the widths, four keys at a time.
 import { loadPart, madd, max4, storePart, sum4 } from "../simd.as";
+import { touch } from "../touch.as";
 import {
   E,
   block,
@@ -83,6 +84,13 @@ function scaleQueries(b: i32, rows: i32, factor: f32): void {
       }
 }
 
+/** Bytes of the four rows to come that each group looks at, of rows that lie one after the other. */
+// @ts-ignore: decorator
+@inline
+function shareOf(stride: usize, bytes: usize): usize {
+  return stride == bytes ? (4 * stride) / groups : 0;
+}
+
 /** Scores of the `n` keys of the block, filled up to a multiple of four. */
 function scoreKeys(rows: i32, n: i32): void {
   for (let i = 0, at = 0; i < terms; i++) {
@@ -92,7 +100,10 @@ function scoreKeys(rows: i32, n: i32): void {
     for (let j = 0; j < n; j += 4, k0 += 4 * stride) {
       const k1 = min(k0 + stride, last), k2 = min(k0 + 2 * stride, last), k3 = min(k0 + 3 * stride, last);
       let q = queries + (<usize>at << 2), to = scores + (<usize>j << 2);
+      const share = j + 8 <= n ? shareOf(stride, <usize>(g * e) << 2) : 0;
+      let ahead = k0 + 4 * stride;
       for (let group = 0; group < groups; group++) {
+        ahead = touch(ahead, share);
         const head = <usize>((group * g) / groups * e) << 2;
         for (let r = 0; r < rows; r++, q += <usize>E << 2, to += <usize>block << 2) {
           const x = dot4(q, k0 + head, k1 + head, k2 + head, k3 + head, e);
@@ -198,7 +209,10 @@ function sumValues(rows: i32, n: i32): void {
     for (let j = 0; j < n; j += 4, v0 += 4 * stride) {
       const v1 = min(v0 + stride, last), v2 = min(v0 + 2 * stride, last), v3 = min(v0 + 3 * stride, last);
       let w = scores + (<usize>j << 2), o = result + at;
+      const share = j + 8 <= n ? shareOf(stride, <usize>(g * e) << 2) : 0;
+      let ahead = v0 + 4 * stride;
       for (let group = 0; group < groups; group++) {
+        ahead = touch(ahead, share);
         const head = <usize>((group * g) / groups * e) << 2;
         for (let r = 0; r < rows; r++, w += <usize>block << 2, o += step)
           add4(o, w, v0 + head, v1 + head, v2 + head, v3 + head, e);
