@@ -85,6 +85,13 @@ describe("a certificate", () => {
     expect(certificateTable(certificate)).toMatch(/^Logits of 6 tokens beside small's in Biform/);
   });
 
+  test("has its numbers whole on a terminal, whatever a checkpoint is called", () => {
+    const of = path(`${"n".repeat(60)}.gguf`);
+    const row = { engine: "transformers 5.24.0", of, numbers: "float64", form: "expanded", difference: 1e-7 };
+    const rows = [{ ...row, greedy: 16, cache: 1393200, taken: "GGUF" }];
+    expect(certificateTable({ original: of, beside: of, tokens: 16, rows })).toMatch(/1\.0e-7 +16 of 16 +1393200/);
+  });
+
   test("shows what is another function", async () => {
     await writeSampleFolder(path("other"), narrow, { seed: 4, type: "F32" });
     const { rows } = await certify(path("llama"), [path("other")], { tokens: 6 });

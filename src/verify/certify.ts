@@ -7,6 +7,7 @@ import { type Opened, openModel } from "../checkpoint/open.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import { WasmDevice } from "../device/wasm.ts";
 import { columns } from "../draw/column.ts";
+import { clip } from "../draw/text.ts";
 import { Session } from "../generate/session.ts";
 import { formsOf, modelSize } from "../model/model.ts";
 import type { Device } from "../tensor/tensor.ts";
@@ -179,9 +180,13 @@ const about = ({ original, beside, tokens }: Certificate) =>
   `Logits of ${tokens} tokens beside ${nameOf(beside)}'s in Biform, by its largest` +
   `${beside === original ? "" : `, since a smaller cache is another function: how far off ${nameOf(original)} is, its row says`}; cache at 16 bits:`;
 
+/** Letters of a checkpoint's name in a terminal's table, so that the numbers beside it are whole. */
+const NAME = 20;
+
 /** A certificate as a terminal shows it. */
 export function certificateTable(certificate: Certificate): string {
-  const { cells, silences } = linesOf(certificate);
+  const { cells: whole, silences } = linesOf(certificate);
+  const cells = whole.map(([name, ...rest]) => [clip(name!, NAME), ...rest]);
   return [about(certificate), ...columns(heads, cells), ...silences].join("\n");
 }
 
