@@ -6,6 +6,7 @@ import { attend } from "../src/ops/attend/index.ts";
 import { attendBackwardReference, attendReference } from "../src/ops/attend/reference.ts";
 import { type AttendCase, type AttendResult, attendCase, runCase } from "../src/ops/attend/trial.ts";
 import { attendWebgpu } from "../src/ops/attend/webgpu.ts";
+import { blend } from "../src/ops/blend/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, type Tensor, tensor } from "../src/tensor/tensor.ts";
@@ -128,6 +129,33 @@ else {
             const [x, y] = [await got[i]!.read(), await want[i]!.read()];
             expect(excess([x], [y], 3e-4)).toBeLessThan(1);
           }
+        }),
+    );
+
+    // What MFA-KR's values come to, whose matrix is one for all heads and whose gains are those of a group of them.
+    test.each(["plain", "Q8_0"] as const)(
+      "rows over pieces and a %s matrix's gated product of them are put together by one launch",
+      (format) =>
+        openScope(gpu, async () => {
+          const random = new Random(4);
+          const [t, s, h, g, e] = [2, 400, 6, 2, 64];
+          const numbers = (size: number) => Float32Array.from(random.normals(size, 1));
+          const [q, k, gains] = [numbers(t * h * e), numbers(s * e), numbers(g * e)];
+          const { t: w, numbers: values } =
+            format === "plain"
+              ? { t: undefined, numbers: numbers(e * e) }
+              : await packed(gpu, format, ["e", "v"], { spec: "", order: "v | e", sizes: { e, v: e } }, random);
+          const run = (device: Device, w: Tensor) => {
+            const key = tensor(device, [s, e], k);
+            const gain = tensor(device, [g, e], gains);
+            return blend(attend(key, { scale: e ** -0.5 }, [tensor(device, [t, h, e], q), key]), w, gain);
+          };
+          const matrix = w ?? tensor(gpu, [e, e], values);
+          const before = gpu.counts.launches;
+          const got = run(gpu, matrix);
+          expect(gpu.counts.launches - before).toBe(2);
+          const want = run(reference, tensor(reference, [e, e], values));
+          expect(excess([await got.read()], [await want.read()], 3e-4)).toBeLessThan(1);
         }),
     );
   });

@@ -19,12 +19,10 @@ const most = 10;
 /**
  * What needs more, and why. A sparse selection with a bottleneck of queries is eleven steps of which each needs the one before: two
  * products, storing, scores (beside which queries are absorbed), the choice, attention, its merge, the output, the router, experts'
- * halves. KR turns the keys of all tokens anew, and makes values of them.
+ * halves.
  */
 const more: Readonly<Record<string, number>> = {
   "MLA-DSA512-QLoRA experts": 11,
-  "MFA-KR dense": 13,
-  "MFA-KR experts": 14,
 };
 
 /** Of each variant of the list a layer is counted, by the names under which its models are built. */

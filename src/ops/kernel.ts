@@ -2,6 +2,7 @@ import type { AccumulateKernel } from "./accumulate/index.ts";
 import type { CombineKernel, UpdateKernel } from "./add/index.ts";
 import type { AttendBackwardKernel, AttendEachKernel, AttendKernel } from "./attend/index.ts";
 import type { BiasGradientKernel, BiasKernel } from "./bias/index.ts";
+import type { BlendKernel } from "./blend/index.ts";
 import type { ConvBackwardKernel, ConvKernel } from "./conv/index.ts";
 import type { ShortKernel } from "./conv/short.ts";
 import type { DeltaBackwardKernel, DeltaKernel } from "./delta/index.ts";
@@ -78,9 +79,12 @@ export interface Kernels {
 
 /** Kernels that are several ops in one: a device may bring them (see `fused` in op.ts). */
 export interface Fused {
+  readonly blend: BlendKernel;
   /** Of factors, and of an indexer's keys, that lie on pages. */
   readonly factoredPaged: FactoredKernel;
   readonly selectPaged: SelectKernel;
+  /** Of rows that lie on pages. */
+  readonly ropePaged: RopeKernel;
   readonly fewExperts: FewExpertsKernel;
   readonly gatedNorm: GatedNormKernel;
   /** Of vectors that a layer's norm is among. */

@@ -4,6 +4,7 @@ import { combineWebgpu, updateWebgpu } from "./add/webgpu.ts";
 import { attendBackwardWebgpu } from "./attend/gpu/webgpu.ts";
 import { attendEachWebgpu, attendWebgpu } from "./attend/webgpu.ts";
 import { biasGradientWebgpu, biasWebgpu } from "./bias/webgpu.ts";
+import { blendWebgpu } from "./blend/webgpu.ts";
 import { shortWebgpu } from "./conv/short.wgsl.ts";
 import { convBackwardWebgpu, convWebgpu } from "./conv/webgpu.ts";
 import { deltaBackwardWebgpu, deltaWebgpu } from "./delta/webgpu.ts";
@@ -26,7 +27,7 @@ import { loadPagesWebgpu, storePagesWebgpu } from "./pages/webgpu.ts";
 import { nextWebgpu, previousWebgpu } from "./previous/webgpu.ts";
 import { productsWebgpu } from "./products/webgpu.ts";
 import { readyWebgpu } from "./ready/webgpu.ts";
-import { ropeWebgpu } from "./rope/webgpu.ts";
+import { ropePagedWebgpu, ropeWebgpu } from "./rope/webgpu.ts";
 import { routeWebgpu } from "./route/webgpu.ts";
 import { selectWebgpu } from "./select/webgpu.ts";
 
@@ -38,6 +39,7 @@ const kernels: Kernels & Fused = {
   attendEach: attendEachWebgpu,
   bias: biasWebgpu,
   biasGradient: biasGradientWebgpu,
+  blend: blendWebgpu,
   combine: combineWebgpu,
   contract: contractWebgpu,
   contractEach: contractEachWebgpu,
@@ -73,6 +75,7 @@ const kernels: Kernels & Fused = {
   ready: readyWebgpu,
   readyCentred: readyWebgpu,
   rope: ropeWebgpu,
+  ropePaged: ropePagedWebgpu,
   route: routeWebgpu,
   scatter: scatterWebgpu,
   select: selectWebgpu,

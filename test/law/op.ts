@@ -3,6 +3,7 @@ import { accumulate } from "../../src/ops/accumulate/index.ts";
 import { add, reshape, scaleBy } from "../../src/ops/add/index.ts";
 import { attend, type Term } from "../../src/ops/attend/index.ts";
 import { addBias } from "../../src/ops/bias/index.ts";
+import { blend } from "../../src/ops/blend/index.ts";
 import { conv } from "../../src/ops/conv/index.ts";
 import { type Short, shorts } from "../../src/ops/conv/short.ts";
 import { divergence } from "../../src/ops/divergence/index.ts";
@@ -545,6 +546,13 @@ export const differentiable: Readonly<Record<string, Op>> = {
     inputs: [operand("x", shape, random), operand("bias", shape.slice(1), random)],
     run: ([x, bias]) => addBias(x!, bias),
   })),
+  blend: op(
+    fc.record({ t: fc.constantFrom(1, 2, 8, 9), g: fc.constantFrom(1, 2, 3), m: fc.constantFrom(1, 2, 5), e: rare }),
+    ({ t, g, m, e }, random) => ({
+      inputs: [operand("x", [t, g * m, e], random), operand("w", [e, e], random), operand("gain", [g, e], random)],
+      run: ([x, w, gain]) => blend(x!, w!, gain!),
+    }),
+  ),
   scaled: op(vectors, (shape, random) => {
     const factor = Math.fround(random.normal());
     return { inputs: [operand("x", shape, random)], run: ([x]) => scaleBy(x!, factor) };

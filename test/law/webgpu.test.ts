@@ -31,6 +31,7 @@ else {
   if (plain && typeof plain !== "string") {
     const summed = [
       "attend",
+      "blend",
       "einsum",
       "products",
       "gatedProduct",

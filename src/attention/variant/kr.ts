@@ -1,12 +1,15 @@
 import { add } from "../../ops/add/index.ts";
-import { attend } from "../../ops/attend/index.ts";
+import { attend, type View } from "../../ops/attend/index.ts";
+import { blend } from "../../ops/blend/index.ts";
 import { einsum } from "../../ops/einsum/index.ts";
 import { multiply } from "../../ops/multiply/index.ts";
 import { contiguous } from "../../ops/pages/index.ts";
 import { products } from "../../ops/products/index.ts";
 import { ready } from "../../ops/ready/index.ts";
 import { rope } from "../../ops/rope/index.ts";
-import { defineAttention } from "../define.ts";
+import { eachSequence } from "../../ops/sequence.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { type At, defineAttention } from "../define.ts";
 import {
   groupRules,
   outerFlops,
@@ -18,6 +21,21 @@ import {
   wholeFactors,
   wholeQueries,
 } from "./rank.ts";
+
+/** Attention over rotated keys, whose values are the same keys as they are cached. */
+function overTurned(q: Tensor, k: Tensor, view: View, at: At): Tensor {
+  const { batch, positions } = at;
+  if (typeof batch === "object")
+    return eachSequence(batch, (own, i, from) =>
+      overTurned(
+        own(q),
+        own(k),
+        { ...view, batch: 1 },
+        { ...at, positions: positions.subarray(from, from + batch[i]!), batch: 1 },
+      ),
+    );
+  return attend(k, view, [q, rope(k, at.rotation, positionsSoFar(at, k.shape[0]!))]);
+}
 
 /**
  * Key reuse (MFA-KR): the value comes from the key, v = k + alpha * (k N) with alpha from zero, so only k is cached, without
@@ -55,6 +73,15 @@ export const kr = defineAttention({
         const values = add(keys, multiply(einsum("s g e, e v -> s g v", keys, p.wN), p.aN, 1));
         return attend(values, view, [q, rope(keys, at.rotation, positionsSoFar(at, keys.shape[0]!))]);
       },
+    },
+    absorbed: {
+      about: "attention over the cached keys, rotated, and the value made of what it gives: v is linear in k",
+      cost: (z) => ({
+        token: outerFlops(z) + 2 * z.d * z.g * z.e + 2 * z.h * z.v * (z.v + 1),
+        cached: 0,
+        pair: 2 * z.h * (z.e + z.v),
+      }),
+      run: (p, { q, k }, view, _z, at) => blend(overTurned(q, k, view, at), p.wN, p.aN),
     },
   },
   output: outputs,

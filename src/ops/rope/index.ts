@@ -1,6 +1,7 @@
 import { ShapeError } from "../../tensor/error.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { kernel, record, recorderOf } from "../op.ts";
+import { fused, kernel, record, recorderOf } from "../op.ts";
+import { contiguous } from "../pages/index.ts";
 import { type Rotation, tableOf } from "./rotation.ts";
 
 export { positionsOf, type Rotation, rotation } from "./rotation.ts";
@@ -12,11 +13,13 @@ export { positionsOf, type Rotation, rotation } from "./rotation.ts";
 export type RopeKernel = (x: Tensor, table: Tensor, layout: Rotation["layout"], sign: 1 | -1, out: Tensor) => void;
 
 const launch = kernel("rope", { writes: [4] });
+/** For rows on pages, where a device reads them there. */
+const launchPaged = fused("ropePaged", { writes: [4] });
 
 /**
  * Rotary position embedding of the last `2 * frequencies.length` dims of each vector; the first dims pass unchanged (partial
  * RoPE). `direction: "inverse"` turns back by the same angles (VO-RoPE: kexue.fm/archives/10862).
- * @param x `[rows, ..., e]`; @param positions one per row. Throws ShapeError.
+ * @param x `[rows, ..., e]`, which may lie on pages; @param positions one per row. Throws ShapeError.
  */
 export function rope(
   x: Tensor,
@@ -33,7 +36,9 @@ export function rope(
   const table = tableOf(device, turn, positions, recorderOf([x]) ? "lasting" : "passing");
   const output = new Tensor(device, x.shape);
   const sign = direction === "forward" ? 1 : -1;
-  launch(device)(x, table, turn.layout, sign, output);
+  const paged = x.paging && launchPaged(device);
+  if (paged) paged(x, table, turn.layout, sign, output);
+  else launch(device)(contiguous(x), table, turn.layout, sign, output);
   return record({
     name: "rope",
     inputs: [x],

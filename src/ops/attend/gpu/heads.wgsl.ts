@@ -73,8 +73,18 @@ export function headsOf(
 /** Where an operand lies, whose tensor may be freed before the launch. */
 const spanOf = ({ block, start, size }: Span): Span => ({ block, start, size });
 
-/** WGSL of the memory that it needs, in whose `whole` a head's row is to be put, and of the product of row `row`, `block` by block. */
-export function headsCode({ format, lanes, width }: Heads, { SUBGROUP, HALF }: Readonly<Record<string, unknown>>) {
+/** WGSL of what becomes of the product of `row` at a column. */
+type Finish = (column: string, sum: string) => string;
+
+/**
+ * WGSL of the memory that it needs, in whose `whole` a head's row is to be put, and of the product of row `row`, `block` by block; `finish`
+ * tells what of it is written.
+ */
+export function headsCode(
+  { format, lanes, width }: Heads,
+  { SUBGROUP, HALF }: Readonly<Record<string, unknown>>,
+  finish: Finish = (_, sum) => sum,
+) {
   const added = laneSums(Math.max(1, lanes), 1, Number(SUBGROUP));
   return {
     memory: `${weightCode(format)}
@@ -83,7 +93,7 @@ ${lanes ? added.memory : `var<workgroup> found: array<vec4f, ${THREADS}>;`}`,
     multiply: `workgroupBarrier();
   let at = p.b_at + row % p.h / p.alike * p.head_step;
   let to = p.c_at + row * p.columns;
-  ${lanes ? across(format, lanes, width, added, HALF) : down(width)}`,
+  ${lanes ? across(format, lanes, width, added, HALF, finish) : down(width, finish)}`,
   };
 }
 
@@ -93,6 +103,7 @@ const across = (
   width: number,
   added: ReturnType<typeof laneSums>,
   HALF: unknown,
+  finish: Finish,
 ) => {
   const both = isNibbles(format);
   const dot = dotOf(format, HALF);
@@ -107,10 +118,10 @@ const across = (
     ${both ? term("i + 4") : ""}
   }
 ${added.add}
-  if (lane == 0 && column < p.columns) { c[to + column] = ${added.at(0, "0")}; }`;
+  if (lane == 0 && column < p.columns) { c[to + column] = ${finish("column", added.at(0, "0"))}; }`;
 };
 
-const down = (width: number) => `let place = block * ${SIDE} + thread % ${SIDE};
+const down = (width: number, finish: Finish) => `let place = block * ${SIDE} + thread % ${SIDE};
   var sum = vec4f(0);
   if (place < p.columns / 4) {
     for (var k = thread / ${SIDE}; k < ${width}; k += ${THREADS / SIDE}) { sum += whole[k / 4][k % 4] * four(at + k * p.words, place); }
@@ -123,5 +134,6 @@ const down = (width: number) => `let place = block * ${SIDE} + thread % ${SIDE};
   workgroupBarrier();
   // The next rows of threads write the other three of the four columns.
   if (place < p.columns / 4 && thread < ${4 * SIDE}) {
-    c[to + 4 * place + thread / ${SIDE}] = found[thread % ${SIDE}][thread / ${SIDE}];
+    let column = 4 * place + thread / ${SIDE};
+    c[to + column] = ${finish("column", `found[thread % ${SIDE}][thread / ${SIDE}]`)};
   }`;
