@@ -11,6 +11,7 @@ export { deltaChunked } from "../ops/delta/kernel.as";
 export { deltaRecurrent } from "../ops/delta/recurrent.as";
 export { divergence, divergenceBackward, divergenceMean } from "../ops/divergence/kernel.as";
 export { contract } from "../ops/einsum/kernel.as";
+export { streamMerge, streamRuns } from "../ops/einsum/run.as";
 export { stream } from "../ops/einsum/stream.as";
 export { gatherRows, scatterRows } from "../ops/embed/kernel.as";
 export { attendFactored } from "../ops/factored/kernel.as";

@@ -30,3 +30,5 @@ export const ADD = 20;
  */
 export const STRIP = 21;
 export const BY_COLUMNS = 22;
+/** For `streamRuns` the rows of B that a piece sums over. */
+export const RUN = 23;

@@ -2,6 +2,7 @@
 // that of reading B.
 import { address, alone, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
+import { touch } from "../touch.as";
 import { FEW, WIDEST } from "./size";
 import * as slot from "./slot";
 
@@ -54,7 +55,7 @@ export function stream(args: usize, thread: i32): void {
 }
 
 /** Copies a row with any step to one without gaps. */
-function gatherRow(to: usize, from: usize, step: usize, n: i32): void {
+export function gatherRow(to: usize, from: usize, step: usize, n: i32): void {
   if (step == 4) {
     memory.copy(to, from, <usize>n << 2);
     return;
@@ -63,7 +64,7 @@ function gatherRow(to: usize, from: usize, step: usize, n: i32): void {
 }
 
 /** Sets or adds to a row with any step. */
-function scatterRow(to: usize, step: usize, from: usize, n: i32, add: i32): void {
+export function scatterRow(to: usize, step: usize, from: usize, n: i32, add: i32): void {
   if (step == 4 && !add) {
     memory.copy(to, from, <usize>n << 2);
     return;
@@ -73,9 +74,12 @@ function scatterRow(to: usize, step: usize, from: usize, n: i32, add: i32): void
 
 /** Columns whose eight rows of B, met once for every row of A, stay in the first-level cache. */
 const SLICE: i32 = 512;
+/** Columns of a row of B up to which the eight rows after those at hand are looked at meanwhile, and those that are added at a time then. */
+const NARROW: i32 = 512;
+const SHORT: i32 = 64;
 
 /** y[i, :] = sum_k x[i, k] B[k, :], eight rows of B at a time so that y is touched seldom. */
-function addRows(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
+export function addRows(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: usize): void {
   memory.fill(y, 0, <usize>(m * n) << 2);
   const slice = m == 1 ? n : SLICE;
   for (let j = 0; j < n; j += slice) {
@@ -89,8 +93,10 @@ function addSlice(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: us
   for (; k >= 8; k -= 8) {
     let xi = x;
     let yi = y;
+    const ahead = n <= NARROW && step == <usize>n << 2 && k >= 16;
     for (let i = 0; i < m; i++) {
-      addEight(n, xi, b, step, yi);
+      if (ahead && i == 0) addAhead(n, xi, b, step, yi);
+      else addEight(n, xi, b, step, yi);
       xi += row;
       yi += width;
     }
@@ -101,6 +107,16 @@ function addSlice(m: i32, n: i32, k: i32, x: usize, b: usize, step: usize, y: us
     for (let i = 0; i < m; i++) addOne(n, load<f32>(x + <usize>i * row), b, y + <usize>i * width);
     x += 4;
     b += step;
+  }
+}
+
+/** As `addEight`, of rows that lie one after the other, with a look at the eight after these. */
+function addAhead(n: i32, x: usize, b: usize, step: usize, y: usize): void {
+  let ahead = b + (step << 3);
+  for (let j = 0; j < n; j += SHORT) {
+    const some = min(SHORT, n - j), skip = <usize>j << 2;
+    ahead = touch(ahead, <usize>some << 5);
+    addEight(some, x, b + skip, step, y + skip);
   }
 }
 

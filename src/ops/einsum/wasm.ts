@@ -10,7 +10,7 @@ import { stripOf } from "./strip.ts";
 
 /** A plan as launches: the kernel does one axis each of m, n and k and two batch axes; further ones become loops here. */
 interface Form {
-  readonly kernel: "contract" | "stream";
+  readonly kernel: "contract" | "stream" | readonly ["streamRuns", "streamMerge"];
   /** Arguments with the addresses still missing. */
   readonly args: number[];
   readonly outer: readonly Axis[];
@@ -22,9 +22,13 @@ interface Form {
 const NONE: Axis = { size: 1, a: 0, b: 0, c: 0 };
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
-/** Floats of B in a piece of `stream`, some 10 us of reading, and columns of it where rows of B are read in runs. */
+/** Floats of B in a piece of a stream, some 10 us of reading, and columns of it where rows of B are read in part. */
 const STREAMED = 1 << 16;
-const RUN = 256;
+const WIDE = 1024;
+/** Of rows of B up to so many columns runs are pieces, whose sums are added up afterwards; and the most runs there are. */
+const SUMMED = 4096;
+const MOST_RUNS = 16;
+const RUNS = ["streamRuns", "streamMerge"] as const;
 
 const forms = new WeakMap<Plan, Form>();
 
@@ -117,10 +121,15 @@ function formOf(plan: Plan): Form {
   const many = first.size * second.size;
   const work = m.size * n.size * kk.size * many;
   const kernel = m.size <= FEW && (n.b === 1 || kk.b === 1) ? "stream" : "contract";
+  const runs = countPieces(Math.min(MOST_RUNS, (n.size * kk.size) / STREAMED));
+  if (kernel === "stream" && many === 1 && kk.b === n.size && n.b === 1 && n.size <= SUMMED && runs > 1) {
+    args[slot.RUN] = 8 * Math.ceil(kk.size / runs / 8);
+    return { kernel: RUNS, args, outer, swapped, threads: undefined };
+  }
   // The longer side is cut: what every thread packs for itself is the smaller operand.
   const byColumns = kernel === "contract" && n.size >= m.size;
   if (kernel === "stream") {
-    const least = Math.max(kk.b === 1 ? WHOLE_COLUMNS : RUN, STREAMED / kk.size);
+    const least = Math.max(kk.b === 1 ? WHOLE_COLUMNS : WIDE, STREAMED / kk.size);
     const columns = n.size / countPieces(n.size / least);
     args[slot.STRIP] = Math.min(WIDEST, Math.ceil(columns / WHOLE_COLUMNS) * WHOLE_COLUMNS);
   } else args[slot.STRIP] = byColumns ? stripOf(m.size, kk.size, WHOLE_ROWS) : stripOf(n.size, kk.size, WHOLE_COLUMNS);
