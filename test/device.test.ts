@@ -154,12 +154,15 @@ describe("contraction", () => {
     [4, 1100, 300],
     [4, 4096, 65],
     [3, 4500, 70],
-  ])("agrees where %i rows go through a matrix of %i columns in runs of its %i rows, or of columns", async (m, n, k) => {
-    for (const mode of ["set", "add"] as const) {
-      await contract("t d, d f -> t f", [m, k], [k, n], mode);
-      await contract("d t, d f -> f t", [k, m], [k, n], mode);
-    }
-  });
+  ])(
+    "agrees where %i rows go through a matrix of %i columns in runs of its %i rows, or of columns",
+    async (m, n, k) => {
+      for (const mode of ["set", "add"] as const) {
+        await contract("t d, d f -> t f", [m, k], [k, n], mode);
+        await contract("d t, d f -> f t", [k, m], [k, n], mode);
+      }
+    },
+  );
 
   it("agrees where an operand is too long to be kept in panels, and where it is kept in strips", async () => {
     await contract("t d, d f -> t f", [9, 90_000], [90_000, 10], "set");
