@@ -44,7 +44,7 @@ function overTurned(q: Tensor, k: Tensor, view: View, at: At): Tensor {
 export const kr = defineAttention({
   name: "KR",
   source: "Hu et al., Multi-matrix Factorization Attention (arXiv 2412.19255)",
-  qkNorm: "one form only",
+  qkNorm: "would survive: the key would be normed before it is cached, and the value is made of what is cached",
   rules: (z) => [
     ...groupRules(z),
     [z.r % 2 === 0, "r", "the rotary dims are even"],

@@ -3,18 +3,14 @@ import { groupsFor } from "../../device/gpu/shader.ts";
 import type { WebgpuDevice } from "../../device/webgpu.ts";
 import { PAGE } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import { fewShader, rowsOf, THREADS } from "./gpu/few.wgsl.ts";
-import { type Forward, forwardShader, tilesOf } from "./gpu/forward.wgsl.ts";
-import { pieces as mergePieces, PIECES, sticks } from "./gpu/pieces.wgsl.ts";
+import { fewShader, THREADS } from "./gpu/few.wgsl.ts";
+import { type Forward, forwardShader } from "./gpu/forward.wgsl.ts";
+import { pieces as mergePieces, sticks } from "./gpu/pieces.wgsl.ts";
 import { arenaOf, read } from "./gpu/read.wgsl.ts";
-import { foldedHeads, foursOf, lanesOf, masksOf, numbersOf, operandsOf, queriesOf, tileFor } from "./gpu/tile.wgsl.ts";
+import { sharesOf } from "./gpu/share.wgsl.ts";
+import { foldedHeads, masksOf, numbersOf, operandsOf, queriesOf } from "./gpu/tile.wgsl.ts";
 import { Apart } from "./gpu/up.wgsl.ts";
 import type { AttendCall, AttendEachKernel, AttendKernel } from "./index.ts";
-
-/** Staged tiles of a piece of keys at least, since a piece costs a row of results; so many workgroups as pieces keep a large GPU busy. */
-const LEAST = 4;
-/** Keys of what stands for a tile where nothing is staged. */
-const BLOCK = 32;
 
 export const attendWebgpu: AttendKernel = (call, out, lse) => run(call, out, lse, undefined);
 
@@ -24,42 +20,41 @@ function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: In
   const device = out.device as WebgpuDevice;
   const m = foldedHeads(call);
   const { keys, values } = operandsOf(call);
-  const { width } = lanesOf([...keys, ...values]);
-  const results = values.reduce((sum, { e }) => sum + Math.ceil(e / 4), 0);
-  const { subgroup } = device.traits;
-  const few = rowsOf(call, m, device.traits);
-  const pairs = { products: 1, fours: foursOf(keys), others: 2 };
-  const tile = few
-    ? { own: few / 4, staged: 1, parts: 1 }
-    : tileFor(device, call.chosen ? m : call.t * m, width, results, pairs);
-  const tiles = tilesOf({ call, tile, m });
-  const others = call.batch * (call.h / m) * tiles;
-  const longest = lengths ? Math.max(...lengths) : call.s;
-  const { per, count } = piecesOf({ ...call, s: longest }, others, few ? BLOCK : 4 * tile.staged);
+  const { tile, tiles, per, pieces, all, alone, choosing } = sharesOf(
+    device,
+    call,
+    lengths ? Math.max(...lengths) : call.s,
+  );
+  // Before anything is enqueued, which would have it made by a launch of its own.
+  if (choosing) device.take();
   const wide = values.reduce((sum, { e }) => sum + e, 0);
-  const slots = call.stick?.remainder ? count + 1 : count;
-  const parts = count > 1 ? new Tensor(device, [call.batch * call.t * call.h * slots, wide + 2]) : undefined;
+  const slots = call.stick?.remainder ? pieces + 1 : pieces;
+  const parts = pieces > 1 ? new Tensor(device, [call.batch * call.t * call.h * slots, wide + 2]) : undefined;
   const queries = queriesOf(call);
-  const ends = { pieces: count > 1, lse: !parts && lse !== undefined };
-  const of: Forward = { call, tile, m, queries, keys, values, ...ends, each: lengths !== undefined };
+  const ends = { pieces: pieces > 1, lse: !parts && lse !== undefined };
+  const each = lengths !== undefined;
+  const of: Forward = { call, tile, m, queries, keys, values, ...ends, each, chooses: choosing?.chooses };
   const { start, chosen, sinks } = masksOf(call);
   const rows = [...queries, ...keys, ...values.filter((value) => !keys.includes(value))];
-  const room = device.traits.bindings - (of.lse ? 2 : 1) - (lengths ? 1 : 0);
-  const reading = read(device, rows, { start, chosen, sinks: parts ? undefined : sinks }, room);
-  const all = others * count;
+  const room = device.traits.bindings - (of.lse ? 2 : 1) - (lengths ? 1 : 0) - (choosing ? 3 : 0);
+  const masks = { start, chosen: choosing ? undefined : chosen, sinks: parts ? undefined : sinks };
+  const reading = read(device, rows, masks, room);
+  const marks = choosing && { marks: choosing.by.scores, ...choosing.by.operands };
+  const { subgroup } = device.traits;
   // Workgroups of subgroups of any size have at least so many of them as of the largest.
-  const together = few ? Math.max(1, Math.floor(THREADS / subgroup!.most)) : 1;
+  const together = alone ? Math.max(1, Math.floor(THREADS / subgroup!.most)) : 1;
   device.launch(
-    few ? fewShader(of, reading, subgroup!.least) : forwardShader(of, reading),
+    alone ? fewShader(of, reading, subgroup!.least) : forwardShader(of, reading),
     {},
-    { ...reading.operands, lengths, out: parts ?? out, ...(of.lse ? { lse } : {}) },
-    { ...reading.given, ...numbersOf(call), tiles, pieces: count, per, all },
+    { ...reading.operands, lengths, out: parts ?? out, ...(of.lse ? { lse } : {}), ...marks },
+    { ...reading.given, ...numbersOf(call), tiles, pieces, per, all },
     groupsFor(Math.ceil(all / together)),
   );
+  choosing?.by.scores.free();
   reading.free();
   if (!parts) return;
   const merged = call.batch * call.t * call.h;
-  const numbers = { rows: merged, pieces: count, width: wide };
+  const numbers = { rows: merged, pieces, width: wide };
   if (call.stick) {
     const constants = { REMAINDER: call.stick.remainder, LSE: lse !== undefined };
     device.launch(sticks, constants, { parts, out, lse }, numbers, groupsFor(merged));
@@ -130,13 +125,4 @@ function side(list: readonly Tensor[]): Tensor | undefined {
   const { block, start, origin, shape } = first!;
   if (list.some((x, i) => x.block !== block || x.start !== start + i * first!.size)) return undefined;
   return new Tensor(first!.device, [list.length * shape[0]!, ...shape.slice(1)], origin, start);
-}
-
-/** Pieces of the keys where there is too little else to share out: keys of each, whole tiles of `block`, and how many. */
-function piecesOf({ s, chosen }: AttendCall, others: number, block: number) {
-  const keys = chosen?.shape[1] ?? s;
-  const most = Math.max(1, Math.floor(keys / (LEAST * block)));
-  const wanted = Math.min(most, Math.max(1, Math.floor(PIECES / others)));
-  const per = Math.max(1, Math.ceil(keys / wanted / block)) * block;
-  return { per, count: Math.max(1, Math.ceil(keys / per)) };
 }

@@ -1,5 +1,6 @@
 import type { Shader } from "../../../device/gpu/shader.ts";
 import type { AttendCall } from "../index.ts";
+import { type Chooses, choosingCode, chosenFrom, chosenTo, pickedAt } from "./choosing.wgsl.ts";
 import { columnsOf, productsCode } from "./columns.wgsl.ts";
 import type { Reading, Rows } from "./read.wgsl.ts";
 import {
@@ -29,6 +30,8 @@ export interface Forward {
   readonly lse: boolean;
   /** Whether sequences differ in length: `lengths` has that of each, and `s` is how many rows lie between their first ones. */
   readonly each?: boolean | undefined;
+  /** Keys of a piece at most, where a workgroup chooses them itself (`choosing.wgsl.ts`), and whether by those before each query. */
+  readonly chooses?: Chooses | undefined;
 }
 
 /** Rows of a tile as queries and heads. Where keys are chosen all rows of a tile are of one query. */
@@ -78,7 +81,7 @@ export function stageCode(
  * maximum is kept as the softmax goes on (Milakov and Gimelshein 2018); a stick goes from the newest keys back.
  */
 export function forwardShader(of: Forward, reading: Reading): Shader {
-  const { call, tile, m, pieces, lse, each } = of;
+  const { call, tile, m, pieces, lse, each, chooses } = of;
   const { stick, chosen, sinks, start, causal, window, h, terms, values } = call;
   const key = JSON.stringify([
     reading.key,
@@ -94,17 +97,18 @@ export function forwardShader(of: Forward, reading: Reading): Shader {
     stick,
     causal,
     !!window,
+    chooses,
   ]);
   return shaderOf("attend", `${key} ${terms.map(({ k }) => values.findIndex(({ v }) => v === k))}`, () => ({
-    reads: { ...reading.reads, ...(each ? { lengths: "i32" as const } : {}) },
-    writes: { out: "f32", ...(lse ? { lse: "u32" } : {}) },
+    reads: { ...reading.reads, ...(each ? { lengths: "i32" as const } : {}), ...(chooses && chosenFrom) },
+    writes: { out: "f32", ...(lse ? { lse: "u32" } : {}), ...(chooses && chosenTo) },
     numbers: { ...reading.numbers, ...callNumbers, tiles: "u32", pieces: "u32", per: "i32", all: "u32" },
     code: () => codeOf(of, reading),
   }));
 }
 
 function codeOf(of: Forward, reading: Reading): string {
-  const { call, tile, m, queries, keys, values, pieces, lse } = of;
+  const { call, tile, m, queries, keys, values, pieces, lse, chooses } = of;
   const { stick, chosen, sinks, start, causal, window, h } = call;
   const { own, staged, parts } = tile;
   const { lanes, width } = lanesOf([...keys, ...values]);
@@ -127,7 +131,8 @@ function codeOf(of: Forward, reading: Reading): string {
   const lower = window ? "max(first, i32(row_at(tile, folded, 0).query) + offset - p.window + 1)" : "first";
   const upper = causal ? `min(length, i32(row_at(tile, folded, ${rows - 1}).query) + offset + 1)` : "length";
   const listed = chosen?.shape[1];
-  const keyOf = (n: string) => (chosen ? `i32(chosen((b * p.t + query) * ${listed} + u32(${n})))` : n);
+  const keyOf = (n: string) =>
+    chooses ? pickedAt(n, chooses) : chosen ? `i32(chosen((b * p.t + query) * ${listed} + u32(${n})))` : n;
   const softmax = `var top = most;
     for (var c = 0u; c < ${4 * staged}; c++) { top = max(top, scores[c * ${own} + rb]); }
     let shrink = exp(most - top);
@@ -193,6 +198,7 @@ function codeOf(of: Forward, reading: Reading): string {
   return `${reading.code}
 ${rowsCode(of)}
 ${visibleCode(call)}
+${chooses ? choosingCode(chooses, listed!) : ""}
 var<workgroup> held: array<vec4f, ${4 * staged * width}>;
 var<workgroup> sums: array<vec4f, ${4 * staged * own * parts}>;
 var<workgroup> scores: array<vec4f, ${4 * staged * own}>;
@@ -216,6 +222,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first = ${start ? "max(0, i32(start(b)))" : "0"};
   ${chosen ? "let query = row_at(tile, folded, 0).query;" : ""}
   let begin = i32(piece) * p.per;
+  ${chooses ? `pick(b * p.t + query, begin, piece == 0, tile % ${Math.ceil(m / rows)} == 0 && folded == 0, thread);` : ""}
   let lo = max(begin, ${chosen ? "0" : `(${lower}) / ${4 * staged} * ${4 * staged}`});
   let hi = min(begin + p.per, ${chosen ? `${listed}` : upper});
   var total = vec4f(${stick ? 1 : 0});
@@ -247,7 +254,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       ${
         chosen
           ? `let key = ${keyOf(`min(n, ${listed! - 1})`)};
-      there = there && key < i32(p.s) && (n == 0 || ${keyOf(`max(0, min(n, ${listed! - 1}) - 1)`)} != key);`
+      there = there && key < i32(p.s)${chooses ? "" : ` && (n == 0 || ${keyOf(`max(0, min(n, ${listed! - 1}) - 1)`)} != key)`};`
           : "let key = n;"
       }
       var seen = vec4<bool>();

@@ -57,11 +57,12 @@ export function lanesOf(list: readonly Rows[], most = Number.POSITIVE_INFINITY):
   return { lanes, slices: slice + 1, width: width | 1 };
 }
 
-/** What a kernel keeps of every pair of rows: products of so many fours that threads share, and other numbers. */
+/** What a kernel keeps of every pair of rows: products of so many fours that threads share, and other numbers; `beside`: bytes of all else. */
 export interface Pairs {
   readonly products: number;
   readonly fours: number;
   readonly others: number;
+  readonly beside?: number;
 }
 
 /**
@@ -94,7 +95,14 @@ export function slicedTile(
   return { tile: tileFor(device, rows, lanesOf(list, foursOf(list)).width, results, pairs), most: foursOf(list) };
 }
 
-function fitTile(device: WebgpuDevice, rows: number, width: number, results: number, pairs: Pairs): Tile | undefined {
+/** The same, or undefined where not even four rows fit. */
+export function fitTile(
+  device: WebgpuDevice,
+  rows: number,
+  width: number,
+  results: number,
+  pairs: Pairs,
+): Tile | undefined {
   // What a thread sums up stays in its registers: for each of its columns 4 numbers of 4 rows.
   const most = results > 64 ? 4 : 8;
   let own = 1;
@@ -108,7 +116,7 @@ function fitTile(device: WebgpuDevice, rows: number, width: number, results: num
     for (let staged = 8; staged >= least; staged /= 2) {
       const most = Math.min(THREADS / (own * staged), 2 ** Math.floor(Math.log2(pairs.fours)));
       for (let parts = most; parts >= Math.min(most, 2); parts /= 2)
-        if (64 * staged * (width + own * (parts * pairs.products + pairs.others)) <= bytes)
+        if (64 * staged * (width + own * (parts * pairs.products + pairs.others)) + (pairs.beside ?? 0) <= bytes)
           return { own, staged, parts };
     }
   return undefined;
