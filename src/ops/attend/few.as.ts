@@ -26,10 +26,11 @@ import {
   values,
   widthOf,
 } from "./call.as";
+import { addPair, dotPair } from "./pair.as";
 import { exp2Once } from "./softmax.as";
 import { breakRow } from "./stick.as";
 
-// Eight sums of four floats on their way from one function to another.
+// Sixteen sums of four floats on their way from one function to another.
 let partial: usize = 0;
 // Of every row of every group, one after the other: the scaled query [E], and scores [block].
 let queries: usize = 0;
@@ -42,7 +43,7 @@ let step: usize = 0;
 export function attendFew(b: i32, keyPiece: i32, factor: f32, space: usize, table: usize, to: usize, next: usize): void {
   const rows = t * m, all = groups * rows;
   partial = space;
-  queries = partial + 128;
+  queries = partial + 256;
   scores = queries + ((<usize>(all * E)) << 2);
   setBlocks(scores + ((<usize>(all * block)) << 2));
   result = to;
@@ -105,14 +106,48 @@ function scoreKeys(rows: i32, n: i32): void {
       for (let group = 0; group < groups; group++) {
         ahead = touch(ahead, share);
         const head = <usize>((group * g) / groups * e) << 2;
-        for (let r = 0; r < rows; r++, q += <usize>E << 2, to += <usize>block << 2) {
-          const x = dot4(q, k0 + head, k1 + head, k2 + head, k3 + head, e);
-          v128.store(to, i ? f32x4.add(x, v128.load(to)) : x);
-        }
+        let r = 0;
+        if (WIDE && !(e & 7))
+          for (; r + 2 <= rows; r += 2, q += <usize>E << 3, to += <usize>block << 3) {
+            const p = q + (<usize>E << 2);
+            dotPair(q, p, k0 + head, k1 + head, k2 + head, k3 + head, q + (<usize>e << 2), partial);
+            putScores(to, sumFours(partial), i);
+            putScores(to + (<usize>block << 2), sumFours(partial + 128), i);
+          }
+        for (; r < rows; r++, q += <usize>E << 2, to += <usize>block << 2)
+          putScores(to, dot4(q, k0 + head, k1 + head, k2 + head, k3 + head, e), i);
       }
     }
     at += e;
   }
+}
+
+/** Scores of four keys, which the terms after the first add to. */
+// @ts-ignore: decorator
+@inline
+function putScores(to: usize, x: v128, term: i32): void {
+  v128.store(to, term ? f32x4.add(x, v128.load(to)) : x);
+}
+
+/** The sums of four times eight floats. */
+// @ts-ignore: decorator
+@inline
+function sumFours(from: usize): v128 {
+  return sums4(
+    f32x4.add(v128.load(from), v128.load(from, 16)),
+    f32x4.add(v128.load(from, 32), v128.load(from, 48)),
+    f32x4.add(v128.load(from, 64), v128.load(from, 80)),
+    f32x4.add(v128.load(from, 96), v128.load(from, 112)),
+  );
+}
+
+/** The sum of each of four vectors' lanes. */
+// @ts-ignore: decorator
+@inline
+function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
 }
 
 /**
@@ -133,9 +168,7 @@ function dot4(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, e: i32): v12
     c = madd(x, loadPart(k2 + at, n, 0), c);
     d = madd(x, loadPart(k3 + at, n, 0), d);
   }
-  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
-  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
-  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+  return sums4(a, b, c, d);
 }
 
 function dotLoop(q: usize, k0: usize, k1: usize, k2: usize, k3: usize, end: usize): void {
@@ -214,7 +247,11 @@ function sumValues(rows: i32, n: i32): void {
       for (let group = 0; group < groups; group++) {
         ahead = touch(ahead, share);
         const head = <usize>((group * g) / groups * e) << 2;
-        for (let r = 0; r < rows; r++, w += <usize>block << 2, o += step)
+        let r = 0;
+        if (WIDE && !(e & 7))
+          for (; r + 2 <= rows; r += 2, w += <usize>block << 3, o += step << 1)
+            addPair(o, step, w, <usize>block << 2, v0 + head, v1 + head, v2 + head, v3 + head, o + (<usize>e << 2));
+        for (; r < rows; r++, w += <usize>block << 2, o += step)
           add4(o, w, v0 + head, v1 + head, v2 + head, v3 + head, e);
       }
     }
