@@ -13,6 +13,7 @@ import { parametersOf } from "../src/model/model.ts";
 import { attend } from "../src/ops/attend/index.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { copy } from "../src/ops/move/index.ts";
+import { DeviceError } from "../src/tensor/error.ts";
 import type { CacheType } from "../src/tensor/page.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Device, type TapeNode, Tensor, tensor } from "../src/tensor/tensor.ts";
@@ -23,12 +24,20 @@ import { elements, parameters, sizes } from "./model.ts";
 import type { AttentionCase, Launched, Steps, Timing } from "./peer.ts";
 import type { Runner } from "./peers/run.ts";
 
-export type Build = WasmDevice["build"] | "webgpu";
+export type Build = WasmDevice["build"] | "webgpu" | "webgpu16";
 
-/** A wasm device with this build of the kernels, or the GPU. */
-export function openDevice(build: Build, threads: number): Promise<WasmDevice | WebgpuDevice> {
-  return build === "webgpu" ? WebgpuDevice.open() : WasmDevice.open({ build, threads });
+/** A wasm device with this build of the kernels, or the GPU; `webgpu16`: one whose subgroup matrices are of 16 bits. Throws DeviceError. */
+export async function openDevice(build: Build, threads: number): Promise<WasmDevice | WebgpuDevice> {
+  if (build === "webgpu") return WebgpuDevice.open();
+  if (build !== "webgpu16") return WasmDevice.open({ build, threads });
+  const device = await WebgpuDevice.open({ products: "f16" });
+  const { matrix, software, name } = device.traits;
+  if (matrix?.type === "f16" && !software) return device;
+  throw new DeviceError(`bench: got ${name}, expected a GPU with subgroup matrices of 16 bits; measure 32 bits alone`);
 }
+
+/** Whether products of many rows round their operands to 16 bits. */
+const isHalf = (device: Device) => device instanceof WebgpuDevice && device.traits.matrix?.type === "f16";
 
 /** `bytes` of memory copied to others: what a device can read and write. */
 export function move(device: Device, bytes: number, seconds: number): Promise<Timing> {
@@ -242,10 +251,15 @@ async function check(
   const [m, n, k] = size;
   for (let i = 0; i < 16; i++) {
     const [row, column] = [random.integer(m), random.integer(n)];
-    let sum = 0;
-    for (let j = 0; j < k; j++) sum += a![row * k + j]! * b![j * n + column]!;
+    let [sum, size] = [0, 0];
+    for (let j = 0; j < k; j++) {
+      const product = a![row * k + j]! * b![j * n + column]!;
+      sum += product;
+      size += Math.abs(product);
+    }
+    const rounded = isHalf(tensors[0].device) ? 2 ** -10 * size : 0;
     const got = c![row * n + column]!;
-    if (!(Math.abs(got - sum) < 1e-5 * k))
+    if (!(Math.abs(got - sum) < 1e-5 * k + rounded))
       throw new Error(`bench: element ${row},${column} got ${got}, expected ${sum}`);
   }
 }

@@ -101,7 +101,7 @@ export function runner(where: Where, cache: "bf16" | "f32" = "bf16"): Promise<Pe
 /** Biform with one build of its kernels. */
 export function biform(folder: string, build: Build, threads: number): Promise<Peer> {
   return Peer.start(`Biform ${build} ${threads}T`, process.execPath, [file("biform.ts"), folder, build, `${threads}`], {
-    ...(build === "webgpu" ? gpuVariables() : {}),
+    ...(build.startsWith("webgpu") ? gpuVariables() : {}),
   });
 }
 

@@ -7,9 +7,9 @@ import { type Line, type Plan, ratio, type Table } from "./section.ts";
 
 /**
  * Sizes for a real GPU; a software one takes smaller ones, as `WEBGPU_CONTEXTS=512,2048 WEBGPU_HEADS=16 WEBGPU_SIZES=256
- * WEBGPU_COPY=16`, or hours.
+ * WEBGPU_COPY=16`, or hours. `WEBGPU_PARTS` names some of what is measured.
  */
-const { WEBGPU_CONTEXTS, WEBGPU_HEADS, WEBGPU_SIZES, WEBGPU_COPY = "256" } = process.env;
+const { WEBGPU_PARTS, WEBGPU_CONTEXTS, WEBGPU_HEADS, WEBGPU_SIZES, WEBGPU_COPY = "256" } = process.env;
 const numbers = (text: string | undefined, otherwise: readonly number[]) => text?.split(",").map(Number) ?? otherwise;
 const contexts = numbers(WEBGPU_CONTEXTS, [8192, 32768, 131072]);
 const heads = numbers(WEBGPU_HEADS, [16, 128]);
@@ -19,22 +19,35 @@ const copied = Number(WEBGPU_COPY) * 2 ** 20;
 /** The least share of a copy's bandwidth that decoding asks for; of jax-js's training step; the most launches of a layer and token. */
 const [BANDWIDTH, TRAINING, LAUNCHES] = [0.6, 2, 10];
 
+/** What is measured, by the names that `WEBGPU_PARTS` may give some of. */
+const parts: Readonly<Record<string, (plan: Plan, gpu: Peer) => Promise<Table>>> = {
+  bandwidth,
+  products,
+  tokens: (_, gpu) => tokensOf(gpu),
+  training,
+};
+
 export async function webgpu(plan: Plan): Promise<Table[]> {
-  const { folder, report } = plan;
-  const [gpu, peer] = [
-    ...(await startAll([{ name: "Biform WebGPU", start: () => biform(folder, "webgpu", 1) }], plan)),
-    ...(await startAll([{ name: "jax-js WebGPU", start: () => jaxGpu(folder) }], plan)),
-  ];
-  if (!gpu?.name.startsWith("Biform")) return [];
-  const tables = [await bandwidth(gpu, plan), await products(gpu, plan), await tokensOf(gpu)];
-  report("training steps");
-  tables.push(await training([gpu, ...(peer ? [peer] : [])], plan));
-  for (const one of [gpu, peer]) await one?.close();
+  const wanted = WEBGPU_PARTS?.split(",") ?? Object.keys(parts);
+  const unknown = wanted.find((name) => !parts[name]);
+  if (unknown) {
+    plan.report(`WEBGPU_PARTS: got ${unknown}, expected some of ${Object.keys(parts)}`);
+    process.exitCode = 2;
+    return [];
+  }
+  const [gpu] = await startAll([{ name: "Biform WebGPU", start: () => biform(plan.folder, "webgpu", 1) }], plan);
+  if (!gpu) return [];
+  const tables: Table[] = [];
+  for (const name of wanted) {
+    plan.report(name);
+    tables.push(await parts[name]!(plan, gpu));
+  }
+  await gpu.close();
   return tables;
 }
 
 /** MLA absorbed, one query: its latents counted once, beside a copy. */
-async function bandwidth(peer: Peer, { rounds, seconds }: Plan): Promise<Table> {
+async function bandwidth({ rounds, seconds }: Plan, peer: Peer): Promise<Table> {
   const cases = contexts.flatMap((keys) => heads.map((h) => mla(h, keys)));
   const results = await interleave(rounds, [
     { name: "copy", turn: async () => (await peer.ask({ op: "move", bytes: copied, seconds })) as Timing },
@@ -60,19 +73,25 @@ function mla(h: number, keys: number): AttentionCase {
   return { name: `${h} heads, ${keys} tokens`, batch: 1, queries: 1, keys, heads: h, terms, values: "firstKey" };
 }
 
-async function products(peer: Peer, { rounds, seconds }: Plan): Promise<Table> {
+/** In float32, and where there are subgroup matrices of 16 bits by these. */
+async function products(plan: Plan, peer: Peer): Promise<Table> {
+  const { rounds, seconds, folder } = plan;
+  const [half] = await startAll([{ name: "16 bits", start: () => biform(folder, "webgpu16", 1) }], plan);
+  const engines = [{ peer, of: "float32" }, ...(half ? [{ peer: half, of: "16 bits, by subgroup matrices" }] : [])];
+  const cases = engines.flatMap(({ peer, of }) => squares.map((n) => ({ peer, n, name: `${n} x ${n} x ${n}, ${of}` })));
   const results = await interleave(
     rounds,
-    squares.map((n) => ({
-      name: `${n} x ${n} x ${n}`,
+    cases.map(({ peer, n, name }) => ({
+      name,
       turn: async () => (await peer.ask({ op: "gemm", m: n, n, k: n, seconds })) as Timing,
     })),
   );
   const lines = results.map(({ name, median: middle, best }, i): Line => {
-    const flops = 2 * squares[i]! ** 3;
+    const flops = 2 * cases[i]!.n ** 3;
     return { engine: name, median: flops / middle / 1e9, best: flops / best / 1e9 };
   });
-  return { title: "contraction in float32, WebGPU", unit: "GFLOP/s", lines };
+  await half?.close();
+  return { title: "contraction, WebGPU", unit: "GFLOP/s", lines };
 }
 
 /** Tokens of a small model; the first of all compiles, and is shown beside the second. */
@@ -100,7 +119,10 @@ async function tokensOf(peer: Peer): Promise<Table> {
   };
 }
 
-async function training(peers: readonly Peer[], { rounds }: Plan): Promise<Table> {
+async function training(plan: Plan, gpu: Peer): Promise<Table> {
+  const { rounds, folder } = plan;
+  const [jax] = await startAll([{ name: "jax-js WebGPU", start: () => jaxGpu(folder) }], plan);
+  const peers = [gpu, ...(jax ? [jax] : [])];
   const losses = new Map<string, readonly number[]>();
   for (const peer of peers) losses.set(peer.name, ((await peer.ask({ op: "train", steps: 3 })) as Steps).losses);
   const results = await interleave(
@@ -113,6 +135,7 @@ async function training(peers: readonly Peer[], { rounds }: Plan): Promise<Table
       },
     })),
   );
+  await jax?.close();
   const tokens = sizes.batch * sizes.tokens;
   const lines = results.map((r): Line => ({ engine: r.name, median: tokens / r.median, best: tokens / r.best }));
   return {

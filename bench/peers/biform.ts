@@ -1,7 +1,7 @@
 /**
  * Biform as a process of its own, since V8's flags and threads belong to a process.
  *
- *   node biform.ts DIR BUILD THREADS     BUILD is simd, relaxed, wide or webgpu
+ *   node biform.ts DIR BUILD THREADS     BUILD is simd, relaxed, wide, webgpu or webgpu16
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,10 @@ import type { Answer, Request } from "../peer.ts";
 import { serve } from "./serve.ts";
 
 const [folder = "", build = "relaxed", threads = "1"] = process.argv.slice(2);
-const device = await openDevice(build as Build, Number(threads));
+const device = await openDevice(build as Build, Number(threads)).catch((error: Error) => {
+  console.error(error.message);
+  process.exit(1);
+});
 let train: ReturnType<typeof training> | undefined;
 
 function trainer(): ReturnType<typeof training> {
