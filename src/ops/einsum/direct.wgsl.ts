@@ -3,7 +3,7 @@ import type { PackedFormat } from "../../tensor/packing.ts";
 import { expertCode } from "../expert/visit.wgsl.ts";
 import { weightCode } from "../packed/weight.wgsl.ts";
 import { loopCode } from "./loops.wgsl.ts";
-import { batched, lines, putCode, storeCode, tile, visiting } from "./tile.wgsl.ts";
+import { frameCode, lines, putCode, storeCode, tile } from "./tile.wgsl.ts";
 
 /**
  * The same as `tile` without memory of the workgroup: a thread reads what it multiplies where that lies. A processor that stands in for
@@ -35,20 +35,11 @@ ${sums((r, j) => `    sum${r * EACH! + j} += l${r} * r${j};`)}
 ${weightCode(FORMAT as unknown as PackedFormat)}
 ${loopCode(constants)}
 ${VISITS ? expertCode : ""}
-@compute @workgroup_size(${across * down})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let id = line(group, groups);
-  let over = (p.columns + ${COLUMNS! - 1}) / ${COLUMNS};
-${VISITS ? visiting(constants) : batched(constants)}
-  let base = batch_at(batch);
-  let x = thread % ${across};
-  let y = thread / ${across};
+${frameCode(constants)}
   if (${row(0)} >= bottom || ${column(0)} >= p.columns) { return; }
 ${lines(EACH!, (r) => `  let a${r} = p.a_at + base.x + m_at(min(${row(r)}, bottom - 1)).x;`)}
 ${lines(EACH!, (j) => `  let b${j} = base + n_at(min(${column(j)}, p.columns - 1));`)}
 ${lines(EACH! * EACH!, (i) => `  var sum${i} = 0.0;`)}
-  let begin = part * p.share;
-  let end = min(p.depth, begin + p.share);
 ${step}
 ${storeCode(constants)}
 }

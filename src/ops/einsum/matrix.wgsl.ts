@@ -4,7 +4,7 @@ import type { PackedFormat } from "../../tensor/packing.ts";
 import { expertCode } from "../expert/visit.wgsl.ts";
 import { weightCode } from "../packed/weight.wgsl.ts";
 import { loopCode } from "./loops.wgsl.ts";
-import { batched, DEPTH, lines, loadPlaces, loads, numberCode, putCode, tile, visiting } from "./tile.wgsl.ts";
+import { DEPTH, lines, loadPlaces, loads, numberCode, placeCode, putCode, tile } from "./tile.wgsl.ts";
 
 // Tiles whose products are those of subgroup matrices, which a GPU has units for.
 
@@ -72,10 +72,7 @@ var<workgroup> left: array<vec4<${TYPE}>, ${SIDE * PITCH}>;
 var<workgroup> right: array<vec4<${TYPE}>, ${SIDE * PITCH}>;
 var<workgroup> results: array<f32, ${parts * M! * N!}>;
 ${mainOf(THREADS!, SUBGROUP)}
-  let id = line(group, groups);
-  let over = (p.columns + ${SIDE - 1}) / ${SIDE};
-${VISITS ? visiting(constants) : batched(constants)}
-  let base = batch_at(batch);
+${placeCode(constants)}
   // Subgroups beyond the last part do what that one does, since all are to meet, and put nothing.
   let own = min(own_subgroup, ${parts - 1});
   let mine = select(0u, ${M! * N!}u, own_subgroup < ${parts});
@@ -83,8 +80,6 @@ ${VISITS ? visiting(constants) : batched(constants)}
   let x = own % ${ACROSS} * ${SIDE / ACROSS!};
 ${loadPlaces(constants)}
 ${lines(rows * columns, (i) => `  var sum${i} = subgroup_matrix_result<f32, ${N}, ${M}>();`)}
-  let begin = part * p.share;
-  let end = min(p.depth, begin + p.share);
   for (var start = begin; start < end; start += ${DEPTH}) {
     workgroupBarrier();
 ${loads(constants, PITCH, (v) => `vec4<${TYPE}>(${v})`)}

@@ -47,18 +47,9 @@ ${loopCode(constants)}
 ${VISITS ? expertCode : ""}
 var<workgroup> left: array<vec4f, ${ROWS! * PITCH}>;
 var<workgroup> right: array<vec4f, ${COLUMNS! * PITCH}>;
-@compute @workgroup_size(${across * down})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let id = line(group, groups);
-  let over = (p.columns + ${COLUMNS! - 1}) / ${COLUMNS};
-${VISITS ? visiting(constants) : batched(constants)}
-  let base = batch_at(batch);
-  let x = thread % ${across};
-  let y = thread / ${across};
+${frameCode(constants)}
 ${loadPlaces(constants)}
 ${lines(EACH! * EACH!, (i) => `  var sum${i} = 0.0;`)}
-  let begin = part * p.share;
-  let end = min(p.depth, begin + p.share);
   for (var start = begin; start < end; start += ${DEPTH}) {
     workgroupBarrier();
 ${loads(constants)}
@@ -78,6 +69,25 @@ ${numberCode}
 ${putCode}`;
   },
 };
+
+/** WGSL of a main function's beginning: which tile of which product a workgroup has, and which of its rows and columns a thread. */
+export function frameCode(constants: Constants): string {
+  const { ROWS, COLUMNS, EACH } = constants as Record<string, number>;
+  const [across, down] = [COLUMNS! / EACH!, ROWS! / EACH!];
+  return `@compute @workgroup_size(${across * down})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+${placeCode(constants)}
+  let x = thread % ${across};
+  let y = thread / ${across};`;
+}
+
+/** WGSL of which tile of which product, or of which expert's entries, workgroup `line(group, groups)` has, and which part of the sum. */
+export const placeCode = (constants: Constants) => `  let id = line(group, groups);
+  let over = (p.columns + ${(constants.COLUMNS as number) - 1}) / ${constants.COLUMNS};
+${constants.VISITS ? visiting(constants) : batched(constants)}
+  let base = batch_at(batch);
+  let begin = part * p.share;
+  let end = min(p.depth, begin + p.share);`;
 
 /** WGSL of a number of b: a row's, and a column's along it. */
 export const numberCode = "fn number(at: vec4u) -> f32 { return weight(p.b_at + at.y, at.z); }";
@@ -105,7 +115,7 @@ export const putCode = `fn put(at: u32, sum: f32) {
 }`;
 
 /** Which tile of which product. */
-export const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROWS as number) - 1}) / ${ROWS};
+const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows + ${(ROWS as number) - 1}) / ${ROWS};
   let product = id / (high * over);
   if (product >= p.batches * p.parts) { return; }
   let batch = product % p.batches;
@@ -115,7 +125,7 @@ export const batched = ({ ROWS, COLUMNS }: Constants) => `  let high = (p.rows +
   let bottom = p.rows;`;
 
 /** Which tile of which expert's entries: none where there are fewer of them than there might be. */
-export const visiting = ({ ROWS, COLUMNS }: Constants) => `  let found = tile_of(id / over, ${ROWS});
+const visiting = ({ ROWS, COLUMNS }: Constants) => `  let found = tile_of(id / over, ${ROWS});
   if (found.x == p.batches) { return; }
   let batch = found.x;
   let part = 0u;

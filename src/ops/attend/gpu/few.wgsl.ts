@@ -1,7 +1,7 @@
 import type { Traits } from "../../../device/gpu/adapter.ts";
 import { mainOf, type Shader } from "../../../device/gpu/shader.ts";
 import type { AttendCall } from "../index.ts";
-import { type Forward, rowsCode } from "./forward.wgsl.ts";
+import { type Forward, placeCode, rowsCode } from "./forward.wgsl.ts";
 import type { Reading, Rows } from "./read.wgsl.ts";
 import { callNumbers, HIDDEN, NOTHING, SEEN, shaderOf, visibleCode } from "./tile.wgsl.ts";
 
@@ -102,12 +102,7 @@ ${visibleCode(call)}
 ${mainOf(THREADS, SUBGROUP)}
   let number = line(group, groups) * subgroup_count + subgroup_number;
   if (number >= p.all || thread >= ${THREADS}) { return; }
-  let piece = number % p.pieces;
-  let tile = number / p.pieces % p.tiles;
-  let folded = number / p.pieces / p.tiles % ${h / m};
-  let b = number / p.pieces / p.tiles / ${h / m};
-  let length = ${of.each ? "lengths[p.lengths_at + b]" : "i32(p.s)"};
-  let offset = length - i32(p.t);
+  ${placeCode(of)}
   ${each((r) => `let row${r} = row_at(tile, folded, ${r});`)}
   let first = ${start ? "max(0, i32(start(b)))" : "0"};
   let begin = i32(piece) * p.per;

@@ -48,6 +48,18 @@ fn row_at(tile: u32, folded: u32, r: u32) -> Row {
 }`;
 }
 
+/** WGSL of what a number stands for, pieces of a tile one after the other: which piece, tile, group of heads and sequence, and how long that is. */
+export const placeCode = ({
+  call: { h },
+  m,
+  each,
+}: Pick<Forward, "call" | "m" | "each">) => `let piece = number % p.pieces;
+  let tile = number / p.pieces % p.tiles;
+  let folded = number / p.pieces / p.tiles % ${h / m};
+  let b = number / p.pieces / p.tiles / ${h / m};
+  let length = ${each ? "lengths[p.lengths_at + b]" : "i32(p.s)"};
+  let offset = length - i32(p.t);`;
+
 /** Tiles of a sequence and group of heads. */
 export function tilesOf({ call, tile, m }: Pick<Forward, "call" | "tile" | "m">): number {
   const own = 4 * tile.own;
@@ -207,12 +219,7 @@ var<workgroup> ${stick ? "shares" : "weights"}: array<vec4f, ${4 * staged * own}
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = line(group, groups);
   if (number >= p.all) { return; }
-  let piece = number % p.pieces;
-  let tile = number / p.pieces % p.tiles;
-  let folded = number / p.pieces / p.tiles % ${h / m};
-  let b = number / p.pieces / p.tiles / ${h / m};
-  let length = ${of.each ? "lengths[p.lengths_at + b]" : "i32(p.s)"};
-  let offset = length - i32(p.t);
+  ${placeCode(of)}
   let rb = thread % ${own};
   let cb = thread / ${own} % ${staged};
   let part = thread / ${own * staged};
