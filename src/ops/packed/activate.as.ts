@@ -56,6 +56,12 @@ export function activate(dots: bool, format: i32, to: usize, from: usize, step: 
   else if (format == F8_E4M3) scale(to, width, BYTE_ROOT);
 }
 
+/** Puts one row of `width` floats, `step` bytes apart, to `to` as whole numbers, whose records lie behind them. `spare`: 4 * width bytes. */
+export function quantiseRow(to: usize, from: usize, step: usize, width: i32, spare: usize): void {
+  if (step != 4) gather(spare, from, step, width);
+  quantise(false, to, to + <usize>width, step == 4 ? from : spare, width);
+}
+
 /** Whether weights of this format are multiplied by `dotJoined` where it may be (one.as.ts). */
 // @ts-ignore: decorator
 @inline

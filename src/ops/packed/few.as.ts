@@ -6,6 +6,7 @@ import { dot } from "./dot.as";
 import { begin, changes, contractionOf, dotsOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
 import { dotJoined } from "./one.as";
 import { ACTIVATED, STRIP, TOGETHER } from "./size";
+import { activateShort, dotShort, isShort } from "./short.as";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
 
@@ -17,7 +18,11 @@ export function packedDots(args: usize, thread: i32): void {
     const format = whole(one, slot.FORMAT), width = whole(one, slot.COLUMNS), m = whole(one, slot.ROWS);
     const bytes = <usize>whole(one, slot.PANEL_BYTES), step = activatedBytes(width), inner = whole(one, slot.INNER);
     const dots = dotsOf(one);
-    if (changes(group)) activateRows(dots, one, rowsAt(group), x);
+    const short = m == 1 && !dots && isShort(format, width);
+    if (changes(group)) {
+      if (short) activateShort(x, rowsAt(group), stride(one, slot.X_ELEMENT), width, x + ACTIVATED);
+      else activateRows(dots, one, rowsAt(group), x);
+    }
     const to = min(from + whole(one, slot.RUN), panels);
     let panel = address(one, slot.WEIGHT) + <usize>(group * panels + from) * bytes;
     let c = address(one, slot.OUT) + <usize>group * stride(one, slot.OUT_GROUP);
@@ -29,7 +34,7 @@ export function packedDots(args: usize, thread: i32): void {
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
       for (let i = 0; i < m; i++) {
-        const four = dot(format, panel, width, x + <usize>i * step), at = c + <usize>i * stride(one, slot.OUT_ROW);
+        const four = short ? dotShort(format, panel, width, x) : dot(format, panel, width, x + <usize>i * step), at = c + <usize>i * stride(one, slot.OUT_ROW);
         put(four, at, stride(one, slot.OUT_ELEMENT), rows, whole(one, slot.ADD));
       }
       panel += bytes;
