@@ -62,7 +62,7 @@ const all = Object.keys(sections).filter((name) => !(values.quick && name === "w
 const chosen = wanted === "all" ? all : [wanted];
 const { quick } = values;
 const rounds = Number(values.rounds ?? (quick ? 1 : 5));
-const seconds = Number(values.seconds ?? (quick ? 0.15 : 0.3));
+const seconds = Number(values.seconds ?? (quick ? 0.1 : 0.3));
 const threads = (values.threads ?? (quick ? "2" : "1,2")).split(",").map(Number);
 const chosenWorks = works.filter((work) => values.work.split(",").includes(work));
 const competitors = values.competitors.split(",").map(Number);

@@ -108,6 +108,7 @@ test.runIf(process.platform === "linux")(
   "what is to run a large file starts anew, once, with memory given back",
   () => {
     const file = join(tmpdir(), `biform-large-${process.pid}.gguf`);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a program, not a text
     const said = "process.stderr.write(`[${process.env.MALLOC_ARENA_MAX} ${process.execArgv}]`)";
     const env = { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(said)}` };
     const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
