@@ -120,10 +120,9 @@ export const named = (inputs: readonly Operand[], tensors: readonly Tensor[]): M
 export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
   const { model, batch, tokens, form } = drawn;
   return scope(device, () => {
-    const start = device.liveBytes;
     const inputs = weightsOf(drawn);
     const tensors = inputs.map((input) => onto(device, input));
-    const held = (device.liveBytes - start) / device.elementBytes;
+    const held = tensors.reduce((sum, { size }) => sum + size, 0);
     const declared = inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     if (held !== modelSize(model) || declared !== held)
       return `parameters: hold ${held} numbers, declared ${modelSize(model)}`;
