@@ -173,8 +173,67 @@ test("types: as they are shipped, widened or narrowed where the engine does so, 
   const narrow = given(launch("llama-3.1-8b", {}, { weightType: "float8" }), "--quantization");
   expect(said.vLLM.quantizations).toContain(narrow);
   expect(() => launch("llama-3.1-8b", {}, { weightType: "int4" })).toThrow(/got --weights int4/);
+  expect(() => launch("llama-3.1-8b", {}, { weightType: "float32" })).toThrow(
+    /got --weights float32, expected f16.*compute in 16 bits/,
+  );
   expect(() => launch("deepseek-v3", {}, { weightType: "bfloat16" })).toThrow(/deepseek-v3 is shipped as fp8/);
   expect(() => launch("deepseek-v3", {}, { cacheType: "int8" })).toThrow(/does not have it for deepseek_v3/);
+});
+
+test("weights in float32 are loaded, and counted, in 16 bits; other plain numbers in the type that is asked for", () => {
+  const model = blueprint("llama-3.1-8b");
+  const total = rankWeights(model, parseSplit("tp1"), { weightType: "bfloat16" });
+  const shipped = (
+    floats: "float32" | "bfloat16",
+    weightType: PlanSettings["weightType"],
+    engine: EngineName = "vllm",
+  ) => {
+    const weightBytes = (floats === "float32" ? 2 : 1) * total;
+    const question = { engine, path: "x", group: groupOf("h100"), settings: { ...settings, weightType } } as const;
+    return launchOf(
+      { ...model, weightBytes, widths: undefined, floats, shipped: "said", maxContext: undefined },
+      question,
+    );
+  };
+  const plain = shipped("bfloat16", "file");
+  expect(given(plain, "--dtype")).toBeUndefined();
+  for (const engine of engineNames) expect(given(shipped("float32", "file", engine), "--dtype")).toBe("bfloat16");
+  expect(shipped("float32", "file").longestContext).toBe(plain.longestContext);
+  expect(given(shipped("float32", "float16"), "--dtype")).toBe("float16");
+  expect(given(shipped("bfloat16", "float8"), "--quantization")).toBe("fp8_per_tensor");
+  expect(given(shipped("float32", "float8"), "--dtype")).toBe("bfloat16");
+  expect(() => shipped("float32", "float32")).toThrow(/kernels of attention compute in 16 bits/);
+});
+
+test("kernels are named where the usual ones are made for other sizes", () => {
+  const backend = "--attention-backend";
+  const sized = (sizes: object, engine: EngineName, group = "h100") => {
+    const { layers, ...model } = blueprint(Object.hasOwn(sizes, "c") ? "deepseek-v2-lite" : "llama-3.2-1b");
+    const changed = layers.map((kind) => ({
+      ...kind,
+      attention: { ...kind.attention, sizes: { ...kind.attention.sizes, ...sizes } },
+    }));
+    const question = { engine, path: "x", group: groupOf(group), settings: { ...settings, context: 64 } };
+    return given(launchOf({ ...model, layers: changed }, question), backend);
+  };
+  expect([sized({ c: 512, r: 64 }, "vllm"), sized({ c: 512, r: 64 }, "sglang")]).toEqual([undefined, undefined]);
+  expect([sized({ c: 448, r: 64 }, "vllm"), sized({ c: 448, r: 64 }, "sglang")]).toEqual(["TRITON_MLA", "triton"]);
+  expect(given(launch("minicpm3-4b", { group: groupOf("h100") }), backend)).toBeUndefined();
+  expect([sized({}, "sglang", "b200"), sized({ e: 80 }, "vllm", "b200")]).toEqual([undefined, undefined]);
+  // FlashAttention 3, which is taken on Hopper, has them.
+  expect([sized({ e: 80 }, "sglang", "b200"), sized({ e: 80 }, "sglang")]).toEqual(["triton", undefined]);
+  expect(sized({ e: 84 }, "sglang")).toBe("triton");
+  for (const engine of engineNames) {
+    expect(given(launch("deepseek-v3.2", { engine }, {}), backend)).toBeUndefined();
+    const { layers, ...model } = blueprint("deepseek-v3.2");
+    const small = layers.map((kind) => ({
+      ...kind,
+      attention: { ...kind.attention, sizes: { ...kind.attention.sizes, c: 64, r: 8 } },
+    }));
+    expect(() =>
+      launchOf({ ...model, layers: small }, { engine, path: "x", group: groupOf("8xh200"), settings }),
+    ).toThrow(/got latents of 64 \+ 8 numbers that an indexer chooses, expected 512 \+ 64/);
+  }
 });
 
 test("what an engine cannot express is refused by its name", () => {
@@ -250,9 +309,18 @@ describe("checkpoints", () => {
       ]);
       return join(dir, name);
     };
-    expect((await serve(await own("grouped", "GQA2-8"))).stderr).toMatch(
-      /biform export \S+ --out DIR writes this model as llama/,
-    );
+    const grouped = await own("grouped", "GQA2-8");
+    expect((await serve(grouped)).stderr).toMatch(/biform export \S+ --out DIR writes this model as llama/);
+    // What it writes is served: in 16 bits, and by token ids once the tokenizer is gone.
+    const [stock, tokenizer] = [join(dir, "stock"), join(dir, "stock", "tokenizer.json")];
+    expect((await biform(dir, ["export", grouped, "--out", stock])).status).toBe(0);
+    const asked = ["--context", "64", "--json"];
+    const { command } = JSON.parse((await serve(stock, ...asked)).stdout);
+    expect(command.join(" ")).toMatch(/^vllm serve \S+ --dtype bfloat16 .*--max-model-len 64 /);
+    expect(command).not.toContain("--skip-tokenizer-init");
+    rmSync(tokenizer);
+    rmSync(join(dir, "stock", "tokenizer_config.json"));
+    expect(JSON.parse((await serve(stock, ...asked)).stdout).command).toContain("--skip-tokenizer-init");
     expect((await serve(await own("kda", "KDA"))).stderr).toMatch(
       /none computes this model \(llama: .*; qwen3: .*; deepseek_v3: .*\)/,
     );

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
-import { type Exported, exported, exportModel } from "../convert/export.ts";
+import { exportModel } from "../convert/export.ts";
 import { type WrittenType, writtenTypes } from "../convert/files.ts";
+import { type Exported, exported } from "../convert/stock.ts";
 import { ShapeError } from "../tensor/error.ts";
 import { torchCommand } from "./torch.ts";
 
@@ -25,9 +26,10 @@ export function exportCommand(command: Command): void {
     .addHelpText(
       "after",
       `
-MHA, GQA and MQA become llama, with norms on queries and keys qwen3, MLA deepseek_v3: what is written is read again and compared
-with the model, size by size. Any other variant is refused, naming what each architecture would have otherwise; --as biform writes
-it in Biform's own format, which other engines refuse. Models of bytes get a tokenizer of bytes.
+MHA, GQA and MQA become llama, with norms on queries and keys qwen3, MLA deepseek_v3, with an indexer and a rank of queries
+deepseek_v32, MLA without positions, alone or beside KDA, kimi_linear: what is written is read again and compared with the model,
+size by size. Any other variant is refused, naming what each architecture would have otherwise; --as biform writes it in Biform's
+own format, which other engines refuse. The tokenizer of the text goes along; models of bytes get one of bytes.
 
 Examples:
   biform train --attention MLA --text book.txt --minutes 10 --out runs/mla

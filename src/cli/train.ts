@@ -1,6 +1,8 @@
 import type { Command } from "commander";
 import type { Source } from "../data/source.ts";
 import { openDevice } from "../device/open.ts";
+import type { FolderFile } from "../file/atomic.ts";
+import { readSmall } from "../file/disk.ts";
 import { sampleTokens, writeSample } from "../lab/continuation.ts";
 import { mostSteps } from "../lab/fit.ts";
 import { type Matching, match } from "../lab/match.ts";
@@ -69,7 +71,7 @@ async function run(options: TrainOptions): Promise<void> {
         });
       const result = await train(settings, source, device, {
         signal,
-        ...(out ? { checkpoint: { dir: out, every: options.saveEvery } } : {}),
+        ...(out ? { checkpoint: { dir: out, every: options.saveEvery, beside: await besideOf(options) } } : {}),
         onStart: tell,
         onStep: tell,
       });
@@ -108,6 +110,15 @@ async function run(options: TrainOptions): Promise<void> {
   } finally {
     device.close();
   }
+}
+
+const TOKENIZER_LIMIT = 256_000_000;
+
+/** What lies beside a checkpoint: the tokenizer of its text, by which it is run and exported. */
+async function besideOf({ tokenizer }: TrainOptions): Promise<FolderFile[]> {
+  return tokenizer === undefined
+    ? []
+    : [{ name: "tokenizer.json", chunks: [await readSmall(tokenizer, TOKENIZER_LIMIT)] }];
 }
 
 /** How a run of so many steps is trained. Throws ShapeError. */

@@ -8,11 +8,9 @@ import type { Sources } from "../family/source.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
+import { entriesAlong, filesAlong } from "./beside.ts";
 import { nameOf, type WrittenType, writeCheckpoint } from "./files.ts";
-
-/** The architectures of other engines that models trained here may be, in the order in which they are tried; at last Biform's own. */
-export const exported = ["llama", "qwen3", "deepseek_v3", "biform"] as const;
-export type Exported = (typeof exported)[number];
+import { configFor, type Exported, exported, lacking } from "./stock.ts";
 
 /** What was written, and why each architecture before it would have computed something else. */
 export interface Export {
@@ -40,7 +38,9 @@ export async function exportModel(
   const { architecture, config, refused } = stockOf(opened, as && [as]);
   if (architecture !== undefined) {
     const { vocabulary } = model;
-    const texts = vocabulary === 256 ? byteFiles(path) : undefined;
+    // The tokenizer that a model was trained with lies beside it; one of bytes needs none.
+    const beside = await filesAlong(path, opened);
+    const texts = !beside.length && vocabulary === 256 ? byteFiles(path) : undefined;
     await writeCheckpoint(out, type, {
       config,
       tensors: (written, targets) => exportedTensors(opened, written, targets),
@@ -52,8 +52,8 @@ export async function exportModel(
               { name: "tokenizer.json", chunks: [texts.tokenizer] },
               { name: "tokenizer_config.json", chunks: [texts.config!] },
             ]
-          : [],
-      tokenizer: async () => (texts ? tokenizerEntries(texts, vocabulary) : new Map()),
+          : beside,
+      tokenizer: async () => (texts ? tokenizerEntries(texts, vocabulary) : entriesAlong(path, opened)),
     });
     return { architecture, refused };
   }
@@ -75,60 +75,13 @@ function stockOf(opened: Opened, tried: readonly Exported[] = exported.filter((n
   const refused: string[] = [];
   for (const architecture of tried) {
     const config = configFor(architecture, opened);
-    const other = difference(plainly(opened.model), plainly(findFamily(config).model(config)));
+    const other =
+      difference(plainly(opened.model), plainly(findFamily(config).model(config))) ??
+      lacking(architecture, opened.model);
     if (!other) return { architecture, config, refused };
     refused.push(`${architecture}: ${other}`);
   }
   return { architecture: undefined, config: {}, refused };
-}
-
-/** A config of an architecture that is nearest to a model: its first layer's sizes under the architecture's keys. */
-function configFor(architecture: Exported, { model, config }: Opened): Config {
-  if (architecture === "biform")
-    return JSON.parse(JSON.stringify(ownConfig(model, { max_position_embeddings: config.max_position_embeddings })));
-  const { sizes, rotation } = model.layers[0]!.attention;
-  const { h, g, e, n, r, v, c, q, bias } = sizes;
-  const { frequencies } = rotation;
-  const pairs = frequencies.length;
-  const feed = model.layers[0]!.feed;
-  const all = {
-    vocab_size: model.vocabulary,
-    hidden_size: model.width,
-    intermediate_size: feed.f,
-    num_hidden_layers: model.layers.length,
-    num_attention_heads: h,
-    rms_norm_eps: model.eps,
-    tie_word_embeddings: model.tied,
-    max_position_embeddings: config.max_position_embeddings ?? 4096,
-    // The base of which the second frequency is a power.
-    rope_theta: Number(config.rope_theta ?? (pairs > 1 ? Math.round(frequencies[1]! ** -pairs) : 10000)),
-    rope_scaling: null,
-    hidden_act: "silu",
-    attention_bias: bias === "all",
-  };
-  if (architecture === "deepseek_v3")
-    return {
-      architectures: ["DeepseekV3ForCausalLM"],
-      model_type: architecture,
-      ...all,
-      num_key_value_heads: h,
-      q_lora_rank: q || null,
-      kv_lora_rank: c || 1,
-      qk_nope_head_dim: n || 1,
-      qk_rope_head_dim: r,
-      v_head_dim: v,
-      rope_interleave: true,
-      first_k_dense_replace: model.layers.length,
-    };
-  return {
-    architectures: [architecture === "llama" ? "LlamaForCausalLM" : "Qwen3ForCausalLM"],
-    model_type: architecture,
-    ...all,
-    num_key_value_heads: g || h,
-    // Rotary dims come in pairs; where a head has an odd width, that is what differs.
-    head_dim: e % 2 ? e + 1 : e,
-    ...(architecture === "llama" && { mlp_bias: feed.kind === "dense" && feed.bias === true }),
-  };
 }
 
 /** A model as plain data, but for what makes no difference: what is left to defaults, and how rotary pairs lie, since rows can move. */

@@ -66,6 +66,8 @@ export interface Blueprint {
   readonly widths?: ByPart | undefined;
   /** The type that products with these weights are computed in, where it is not that of the numbers between them: activations become it, too. */
   readonly products?: Products | undefined;
+  /** The type of most weights where all are plain numbers, which engines load in another type if told to. */
+  readonly floats?: "float32" | "float16" | "bfloat16" | undefined;
   /** The types that weights are shipped in, in a few words. */
   readonly shipped?: string | undefined;
   /** Classes that a config names, and what it says that the stock classes of its model_type do not heed. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { recoverFolder, writeFolder } from "../file/atomic.ts";
+import { type FolderFile, recoverFolder, writeFolder } from "../file/atomic.ts";
 import { openSafetensors } from "../file/disk.ts";
 import { readJson } from "../file/folder.ts";
 import { safetensorsChunks, type TensorReader, type TensorToWrite } from "../file/safetensors.ts";
@@ -19,10 +19,11 @@ const training = z.object({
 /** The files that a checkpoint folder is made of; a save replaces these and refuses to remove any other. */
 const own = ["config.json", "model.safetensors", "optimiser.safetensors", "training.json"];
 
-/** What a run was told, and the config of its model where that is a whole one. */
+/** What a run was told, the config of its model where that is a whole one, and files that belong beside it. */
 interface Told {
   readonly settings: CourseSettings;
   readonly config?: object | undefined;
+  readonly beside?: readonly FolderFile[] | undefined;
 }
 
 /**
@@ -31,7 +32,7 @@ interface Told {
  */
 export async function saveCheckpoint(
   dir: string,
-  { settings, config }: Told,
+  { settings, config, beside = [] }: Told,
   weights: Weights,
   optimiser: Optimiser,
   progress: Progress,
@@ -51,8 +52,9 @@ export async function saveCheckpoint(
       },
       { name: "optimiser.safetensors", chunks: safetensorsChunks(join(dir, "optimiser.safetensors"), moments) },
       { name: "training.json", chunks: [json({ settings, progress })] },
+      ...beside,
     ],
-    (name) => own.includes(name),
+    (name) => own.includes(name) || beside.some((file) => file.name === name),
   );
 }
 

@@ -1,5 +1,6 @@
 import type { Batch, Source } from "../data/source.ts";
 import { turn } from "../device/turn.ts";
+import type { FolderFile } from "../file/atomic.ts";
 import type { Parameter } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
 import type { Device } from "../tensor/tensor.ts";
@@ -76,6 +77,8 @@ export interface TrainHooks {
     readonly every: number;
     readonly kept?: () => Promise<void>;
     readonly lost?: AbortSignal;
+    /** What belongs beside the weights, such as the tokenizer.json of the text. */
+    readonly beside?: readonly FolderFile[];
   };
 }
 
@@ -138,7 +141,13 @@ export async function follow(
 
   async function save(): Promise<void> {
     if (checkpoint!.lost?.aborted) return;
-    await saveCheckpoint(checkpoint!.dir, { settings, config }, trained, optimiser, progress);
+    await saveCheckpoint(
+      checkpoint!.dir,
+      { settings, config, beside: checkpoint!.beside },
+      trained,
+      optimiser,
+      progress,
+    );
     await checkpoint!.kept?.();
   }
 

@@ -1,11 +1,11 @@
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Blueprint } from "../../cost/blueprint.ts";
 import { groupOf } from "../../cost/group.ts";
 import { hubNameOf } from "../../plan/hub.ts";
 import { pathOfPreset } from "../../plan/launch/find.ts";
 import type { EngineName } from "../../plan/launch/flag.ts";
-import { type Launch, launchOf } from "../../plan/launch/launch.ts";
+import { type Launch, type LaunchQuestion, launchOf } from "../../plan/launch/launch.ts";
 import type { PlanSettings } from "../../plan/plan.ts";
 import { presetOf } from "../../plan/preset/preset.ts";
 import { launchLines } from "../../plan/show/launch.ts";
@@ -57,13 +57,13 @@ async function loadedFrom(
   subject: string,
   model: string,
   { architecture }: Blueprint,
-): Promise<{ path: string; revision?: string }> {
+): Promise<Pick<LaunchQuestion, "path" | "revision" | "bare">> {
   const refuse = (got: string, instead: string) =>
     new FormatError(`${subject}: got ${got}, expected a folder with a config.json, or a model on the hub; ${instead}`);
   const there = await stat(model).catch(() => undefined);
   if (architecture === "biform") throw await refuseOwn(subject, model);
-  if (there?.isDirectory()) return { path: model };
-  if (there && model.endsWith("config.json")) return { path: dirname(model) };
+  if (there?.isDirectory()) return { path: model, bare: await isBare(model) };
+  if (there && model.endsWith("config.json")) return { path: dirname(model), bare: await isBare(dirname(model)) };
   if (there || /\.gguf$/i.test(model)) throw refuse(`the file ${model}`, "neither engine loads one");
   const preset = presetOf(model);
   if (preset) return { path: pathOfPreset(preset) };
@@ -74,6 +74,15 @@ async function loadedFrom(
       "an address, a GGUF file and a variant's name are none (a variant is trained by biform train and written by biform export)",
     );
   return { path: hub.repository, ...(hub.revision !== "main" && { revision: hub.revision }) };
+}
+
+/** Whether a folder has weights and no tokenizer of any kind. */
+async function isBare(folder: string): Promise<boolean> {
+  const names = await readdir(folder);
+  return (
+    names.some((name) => name.endsWith(".safetensors")) &&
+    !names.some((name) => /^(tokenizer|tekken|vocab)\b|\.tiktoken$|^tiktoken\b/.test(name))
+  );
 }
 
 /** The refusal of Biform's own format: which stock architecture it could be written as, or what would lie in each. */

@@ -12,8 +12,9 @@ import { requireClass } from "./class.ts";
 import { draftFlags, type Proposer } from "./draft.ts";
 import { type EngineName, enginesBy, type Flag } from "./flag.ts";
 import { draftIn, keptBy } from "./keep.ts";
+import { kernelFlags } from "./kernel.ts";
 import { parallelFlags, routedOf, splitFor } from "./place.ts";
-import { weightFlags } from "./weight.ts";
+import { loadedAs, weightFlags } from "./weight.ts";
 
 /** What is to be served, and on what. */
 export interface LaunchQuestion {
@@ -21,6 +22,8 @@ export interface LaunchQuestion {
   /** What the engine is to load: a folder, or a repository on the hub, and its revision. */
   readonly path: string;
   readonly revision?: string | undefined;
+  /** Whether weights lie there without a tokenizer. */
+  readonly bare?: boolean | undefined;
   readonly group: Group;
   readonly settings: PlanSettings;
   readonly proposer?: Proposer | undefined;
@@ -53,7 +56,8 @@ const CHUNK = 8192;
  * Errors: FormatError where the engine cannot run the model, its types or its draft; ShapeError where nothing fits, or less than asked.
  */
 export function launchOf(blueprint: Blueprint, question: LaunchQuestion): Launch {
-  const { engine, path, revision, group, settings, proposer } = question;
+  const { engine, path, revision, bare, group, proposer } = question;
+  const settings = { ...question.settings, weightType: loadedAs(blueprint, question.settings.weightType) };
   const { title, version, start, share } = enginesBy[engine];
   const subject = `--serve ${engine}`;
   if (!isServing(group))
@@ -65,11 +69,12 @@ export function launchOf(blueprint: Blueprint, question: LaunchQuestion): Launch
       `${subject}: got a processor beside ${group.device.name}, expected devices alone; leave it and --offload away`,
     );
   const own = requireClass(engine, blueprint);
-  const weights = weightFlags(engine, blueprint, settings.weightType);
+  const weights = weightFlags(engine, blueprint, question.settings.weightType);
+  const kernels = kernelFlags(engine, blueprint, group);
   const drafts = draftFlags(engine, blueprint, { step: settings.step, proposer });
-  const { split, why } = splitFor(blueprint, question);
+  const { split, why } = splitFor(blueprint, { ...question, settings });
   const sequences = Math.ceil(settings.batch / split.data);
-  const kept = keptBy(blueprint, question, split);
+  const kept = keptBy(blueprint, { ...question, settings }, split);
   const held = [blueprint, ...draftIn(blueprint, settings)].reduce(
     (sum, part) => sum + rankWeights(part, split, settings),
     0,
@@ -91,9 +96,11 @@ export function launchOf(blueprint: Blueprint, question: LaunchQuestion): Launch
       : `the most that ${sequences === 1 ? "the sequence of a rank has" : `each of ${sequences} sequences of a rank has`} room for: ${bytes(kept.bytesOf(tokens))} of cache beside ${bytes(held)} of weights${engine === "vllm" ? ` and ${bytes(working)} to compute in` : ""}, by ${kept.by}`;
   const flags: Flag[] = [
     ...(revision === undefined ? [] : [{ flag: "--revision", value: revision, why: "the one that was planned" }]),
+    ...(bare ? [{ flag: "--skip-tokenizer-init", why: "the folder has no tokenizer, so requests are token ids" }] : []),
     ...parallelFlags(engine, blueprint, group, split, why),
     ...weights,
     ...kept.flags,
+    ...kernels,
     { flag: engine === "vllm" ? "--max-model-len" : "--context-length", value: String(most), why: bound },
     {
       flag: engine === "vllm" ? "--gpu-memory-utilization" : "--mem-fraction-static",

@@ -10,6 +10,13 @@ export interface Weighed {
   readonly bytes?: number | undefined;
 }
 
+/** Plain numbers, by their names in files. */
+const floats: ReadonlyMap<string, Blueprint["floats"]> = new Map([
+  ["F32", "float32"],
+  ["F16", "float16"],
+  ["BF16", "bfloat16"],
+]);
+
 /** The part that a tensor belongs to, by its name on the hub or in a GGUF file. */
 export function partOf(name: string): Part {
   if (/per_layer|engram|ngram_embed/.test(name)) return "table";
@@ -60,5 +67,13 @@ export function shipByTensors(blueprint: Blueprint, tensors: ReadonlyMap<string,
   );
   // Names that are not understood leave a part without tensors: then the average is all that is known.
   const clear = parts.every((part) => part === "norm" || (widths[part]! > 0 && widths[part]! <= 8));
-  return { ...noted, weightBytes, shipped, widths: clear ? (widths as Record<Part, number>) : undefined };
+  const plain = [...types.keys()].every((type) => floats.has(type));
+  const most = [...types].reduce((most, one) => (one[1] > most[1] ? one : most))[0];
+  return {
+    ...noted,
+    weightBytes,
+    shipped,
+    floats: plain ? floats.get(most) : undefined,
+    widths: clear ? (widths as Record<Part, number>) : undefined,
+  };
 }
