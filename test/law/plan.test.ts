@@ -226,12 +226,13 @@ test("a model's blueprint has its parameters, and its steps the FLOPs that the m
     const span = { t: tokens, s: tokens + cached };
     const declared = formsOf(blueprint).at(-1)!;
     for (const way of waysOf(blueprint).filter((way) => way.cached === declared)) {
-      // A model's layers name their forms themselves: those of two run in the one asked for, all others in their first.
+      // Layers that unfold what they keep are planned in the form asked for, all others in their first, whatever forms they have.
       const form = way.form === "absorbed" ? ["absorbed", "factored"] : [];
       const wanted = model.layers.reduce(
         (sum, layer) => {
-          const names = formNames(layer.attention.variant, layer.attention.sizes);
-          const own = form.find((name) => names.includes(name));
+          const { variant, sizes } = layer.attention;
+          const names = formNames(variant, sizes);
+          const own = variant.unfolded ? form.find((name) => names.includes(name)) : names[0];
           return sum + forwardFlops({ ...model, layers: [layer], vocabulary: 0 }, tokens, cached, own);
         },
         2 * tokens * model.width * model.vocabulary,
