@@ -1,6 +1,8 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
 import { writeSampleFolder } from "../src/checkpoint/sample.ts";
@@ -14,6 +16,7 @@ import { Session } from "../src/generate/session.ts";
 import { formsOf, parametersOf } from "../src/model/model.ts";
 import { Random } from "../src/tensor/random.ts";
 import { sizeOf } from "../src/tensor/tensor.ts";
+import { byteLevel } from "./fixture/tokenizers.ts";
 
 let dir = "";
 beforeAll(async () => {
@@ -150,4 +153,21 @@ const ownOf = (attention: string) => ({
   hidden_size: 32,
   num_hidden_layers: 1,
   num_attention_heads: 4,
+});
+
+test("the tokenizer that a model was trained with lies beside its checkpoint, and goes along", async () => {
+  const [text, tokenizer] = [join(dir, "text.txt"), join(dir, "told.json")];
+  await writeFile(text, "a latent and its two forms, one after the other; ".repeat(40));
+  await writeFile(tokenizer, JSON.stringify(byteLevel));
+  const sizes = "--width 16 --heads 2 --layers 1 --length 16 --batch 2 --steps 2 --threads 1".split(" ");
+  const run = (...args: string[]) => {
+    const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
+    const { status, stderr } = spawnSync(process.execPath, [bin, ...args], { encoding: "utf8" });
+    expect(status, stderr).toBe(0);
+  };
+  const [made, out] = [join(dir, "told"), join(dir, "told-out")];
+  run("train", "--attention", "MLA", "--text", text, "--tokenizer", tokenizer, "--out", made, ...sizes);
+  run("export", made, "--out", out);
+  for (const folder of [made, out])
+    expect(JSON.parse(await readFile(join(folder, "tokenizer.json"), "utf8"))).toEqual(byteLevel);
 });
