@@ -7,10 +7,10 @@ import { countFlops } from "../../src/ops/flops.ts";
 import { crossEntropy } from "../../src/ops/loss/index.ts";
 import { positionsOf } from "../../src/ops/rope/index.ts";
 import { Random } from "../../src/tensor/random.ts";
-import { type Device, scope, sizeOf, type Tensor } from "../../src/tensor/tensor.ts";
+import { type Device, scope, sizeOf, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import type { Violation } from "./check.ts";
 import { type Case, cases } from "./geometry.ts";
-import { type Operand, onto, operand, type Program, subjectOf } from "./subject.ts";
+import { type Operand, operand, type Program, subjectOf } from "./subject.ts";
 
 /** A small model: any variants in any order, and how many tokens of it to run. */
 export interface ModelCase {
@@ -120,9 +120,11 @@ export const named = (inputs: readonly Operand[], tensors: readonly Tensor[]): M
 export function modelIsCounted(drawn: ModelCase, device: Device): Violation {
   const { model, batch, tokens, form } = drawn;
   return scope(device, () => {
+    const start = device.liveBytes;
     const inputs = weightsOf(drawn);
-    const tensors = inputs.map((input) => onto(device, input));
-    const held = tensors.reduce((sum, { size }) => sum + size, 0);
+    // Each in a block of its own, of which nothing is anybody else's.
+    const tensors = inputs.map(({ shape, values }) => tensor(device, shape, values));
+    const held = (device.liveBytes - start) / device.elementBytes;
     const declared = inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     if (held !== modelSize(model) || declared !== held)
       return `parameters: hold ${held} numbers, declared ${modelSize(model)}`;

@@ -247,6 +247,7 @@ function dotPair(k: i32, x: usize, z: usize, b: usize, step: usize, y: usize, w:
   store<f32>(w, ending(left, z, b3, sum4(t3)), 12);
 }
 
+/** A row with one column. */
 function dotOne(k: i32, x: usize, b: usize): f32 {
   let s = f32x4.splat(0), t = f32x4.splat(0), u = f32x4.splat(0), v = f32x4.splat(0);
   for (; k >= 16; k -= 16, x += 64, b += 64) {

@@ -122,8 +122,11 @@ function formOf(plan: Plan): Form {
   const work = m.size * n.size * kk.size * many;
   const kernel = m.size <= FEW && (n.b === 1 || kk.b === 1) ? "stream" : "contract";
   const runs = countPieces(Math.min(MOST_RUNS, (n.size * kk.size) / STREAMED));
-  if (kernel === "stream" && many === 1 && kk.b === n.size && n.b === 1 && n.size <= SUMMED && runs > 1) {
-    args[slot.RUN] = 8 * Math.ceil(kk.size / runs / 8);
+  const run = 8 * Math.ceil(kk.size / runs / 8);
+  // A thread keeps a run of A's rows.
+  const kept = m.size * run <= FEW * WIDEST;
+  if (kernel === "stream" && many === 1 && kk.b === n.size && n.b === 1 && n.size <= SUMMED && runs > 1 && kept) {
+    args[slot.RUN] = run;
     return { kernel: RUNS, args, outer, swapped, threads: undefined };
   }
   // The longer side is cut: what every thread packs for itself is the smaller operand.

@@ -72,9 +72,10 @@ export function launchOf(blueprint: Blueprint, question: LaunchQuestion): Launch
   const weights = weightFlags(engine, blueprint, question.settings.weightType);
   const kernels = kernelFlags(engine, blueprint, group);
   const drafts = draftFlags(engine, blueprint, { step: settings.step, proposer });
-  const { split, why } = splitFor(blueprint, { ...question, settings });
+  const loaded = { ...question, settings };
+  const { split, why } = splitFor(blueprint, loaded);
   const sequences = Math.ceil(settings.batch / split.data);
-  const kept = keptBy(blueprint, { ...question, settings }, split);
+  const kept = keptBy(blueprint, loaded, split);
   const held = [blueprint, ...draftIn(blueprint, settings)].reduce(
     (sum, part) => sum + rankWeights(part, split, settings),
     0,
