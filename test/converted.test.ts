@@ -293,6 +293,25 @@ describe("CARE layer after layer", () => {
   });
 });
 
+describe("CARE with a latent for keys and one for values", () => {
+  const wanted = { ...exact, method: "care-separate", c: 12, r: 16, biases: false } as const;
+  const look = { text, tokens: 128, length: 32, threads: 1 } as const;
+
+  test("is written as one latent of a stock architecture", async () => {
+    const { price, target } = await convert("llama", "apart", { wanted, ...look });
+    expect(target.architecture).toBe("deepseek_v3");
+    expect(price.after).toBe(28);
+    const after = await logitsOf("apart");
+    expect(farthest(after.get("expanded")!, after.get("absorbed")!)).toBeLessThan(1e-9);
+  });
+
+  test("is refused for ranks by layer and for GLA", async () => {
+    const open = (options: Partial<ConvertOptions>) => Conversion.open(path("llama"), { wanted, ...look, ...options });
+    await expect(open({ byLayer: true })).rejects.toThrow(/--by-layer: got care-separate/);
+    await expect(open({ wanted: { ...wanted, variant: "GLA" } })).rejects.toThrow(/GLA: got care-separate/);
+  });
+});
+
 describe("a bottleneck of queries", () => {
   test.each(["biform", "transmla"] as const)("of the rank that a spec asks for, by %s", async (method) => {
     const wanted = { ...exact, method, c: 48, r: 16, q: 24 };

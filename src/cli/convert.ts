@@ -52,7 +52,7 @@ GQA:g2 leaves two groups of heads with the mean keys and values of those that th
 GLA has as many latents as g says (2 unless said), each for its own heads, c numbers each, so that devices can share them out.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla, mha2mla and care are these papers' own recipes; care-sequential factors layer after layer, each by
-what the ones converted before it give it on --text.
+what the ones converted before it give it on --text, care-separate keys and values each for half of the latent.
 What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
 README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
@@ -260,6 +260,7 @@ const measures: Readonly<Record<(typeof methods)[number], string>> = {
   merge: "Left out of keys' and values' squared length, %",
   care: "Left out of keys' and values' squared length, %",
   "care-sequential": "Left out of keys' and values' squared length, %",
+  "care-separate": "Left out of keys' and values' squared length, %",
 };
 
 function print(path: string, price: Price, losses: readonly CheckpointResult[] | undefined): void {

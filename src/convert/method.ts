@@ -1,4 +1,4 @@
-import { compressBySpectrum, covarianceSpectrum } from "./care.ts";
+import { compressBySpectrum, covarianceSpectrum, separateSpectrum } from "./care.ts";
 import type { Geometry, GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
@@ -17,13 +17,22 @@ import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
-export const methods = ["exact", "biform", "transmla", "mha2mla", "care", "care-sequential", "merge"] as const;
+export const methods = [
+  "exact",
+  "biform",
+  "transmla",
+  "mha2mla",
+  "care",
+  "care-sequential",
+  "care-separate",
+  "merge",
+] as const;
 
 /** Those that gather positions by RoRoPE. */
 export const gathers = (method: Wanted["method"]) => method === "transmla" || weighs(method);
 
 /** Those that factor by CARE. */
-export const weighs = (method: Wanted["method"]) => method === "care" || method === "care-sequential";
+export const weighs = (method: Wanted["method"]) => method.startsWith("care");
 
 /** What layers become. */
 export const targetVariants = ["MLA", "GQLA", "GLA"] as const;
@@ -178,10 +187,12 @@ export interface Explained {
 /** Of each latent, by the methods that have a spectrum of their own; undefined of others. */
 export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Explained[] | undefined {
   const { method } = wanted;
-  if (weighs(method))
+  if (weighs(method)) {
+    const spectrumOf = method === "care-separate" ? separateSpectrum : covarianceSpectrum;
     return wholeParts(layer, wanted, seen).map((part) => ({
-      spectrum: covarianceSpectrum(part, seen.second ?? seen.inputs.all),
+      spectrum: spectrumOf(part, seen.second ?? seen.inputs.all),
     }));
+  }
   if (method !== "biform") return undefined;
   return measuresOf(layer, turnedBy(layer, seen), wanted).map(({ moment, metric, mean }) => ({
     spectrum: Spectrum.between(moment, metric),
