@@ -1012,6 +1012,36 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     await says(page, "#run-about", "Forms are chosen by what was measured");
   });
 
+  test("has a GPU's forms chosen by what the page measures of that, which it keeps too", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext()).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=run`);
+      for (const chosen of ["common figures", "what was measured"]) {
+        await page.locator("html[data-ready]").waitFor();
+        await page.selectOption("#run-device", "webgpu");
+        await page.click("#run-make");
+        await says(page, "#run-about", /on the GPU/);
+        await says(page, "#run-about", `Forms are chosen by ${chosen}`);
+        if (chosen === "what was measured") break;
+        const start = performance.now();
+        await page.click("#run-tune");
+        await says(page, "#run-about", "Forms are chosen by what was measured");
+        console.log(`the page measured its GPU in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+        await says(page, "#run-tuned", "Kept in this browser");
+        await page.reload();
+      }
+      expect(await text(page, "run-problem")).toBe("");
+      // The other device's are not taken for its own.
+      await page.selectOption("#run-device", "wasm");
+      await page.click("#run-make");
+      await says(page, "#run-about", "Forms are chosen by common figures");
+    } finally {
+      await gpu.close();
+    }
+  });
+
   test("runs on a GPU by name, a software one here, and writes there what the processor writes", async () => {
     const gpu = await openBrowser({ gpu: true });
     try {

@@ -19,7 +19,6 @@ import {
 import {
   deviceText,
   figuresOf,
-  isSoftware,
   machineOf,
   openDevice,
   type PageDevice,
@@ -209,10 +208,6 @@ export function forget(): void {
 export async function tuneModel(on: Where, watch: (done: number) => void): Promise<Measured> {
   const device = now?.device ?? (await openDevice(on));
   try {
-    if (isSoftware(device))
-      throw new DeviceError(
-        "tune: got a processor that stands in for a GPU, expected a GPU or the processor itself; measuring it takes minutes and tells of neither",
-      );
     const measured = await tuneHere(device, watch);
     if (now) {
       now.machine = measured.machine;
