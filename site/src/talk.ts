@@ -16,15 +16,7 @@ import {
   sampleGguf,
   type TextSession,
 } from "biform/run";
-import {
-  deviceText,
-  figuresOf,
-  machineOf,
-  openDevice,
-  type PageDevice,
-  tuneHere,
-  type Where,
-} from "./place.ts";
+import { deviceText, figuresOf, machineOf, openDevice, type PageDevice, tuneHere, type Where } from "./place.ts";
 import { type RemoteFiles, remoteFiles } from "./remote.ts";
 
 /** Where a model comes from: files that were chosen or dropped, an address, or random weights. */
