@@ -140,7 +140,7 @@ async function convert(path: string, options: Options): Promise<void> {
   try {
     const watch = (what: string, done: number, total: number) => display.watch(`${path}: ${what}`, done, total);
     conversion = await Conversion.open(path, await asked(options, watch, interrupt.signal));
-    if (dryRun) price = await conversion.price();
+    if (dryRun) price = await conversion.price(undefined, true);
     else {
       const { type, as } = options;
       const how = { type, as, signal: interrupt.signal, watch };

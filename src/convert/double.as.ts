@@ -200,14 +200,18 @@ function read(y: usize, i: i32, x: usize, by: f64, p: usize): f64 {
   return total;
 }
 
+/** Reflections that all rows meet before the next ones: what stays in a core's second cache. */
+const TURNS: i32 = 16;
+
 /** Rows z [count, n], `count` a multiple of 4, times all reflections in `a` in their order: z -= s (z u) u over u's length. */
 export function turnBack(z: usize, count: i32, a: usize, scales: usize, n: i32): void {
   const row = <usize>n << 3;
-  for (let i = 0; i < count; i += 4)
-    for (let k = 2; k < n; k++) {
-      const s = f64.load(scales + (<usize>k << 3));
-      if (s != 0) reflect(z + <usize>i * row, row, a + <usize>k * row, k, s);
-    }
+  for (let k0 = 2; k0 < n; k0 += TURNS)
+    for (let i = 0; i < count; i += 4)
+      for (let k = k0, end = min(n, k0 + TURNS); k < end; k++) {
+        const s = f64.load(scales + (<usize>k << 3));
+        if (s != 0) reflect(z + <usize>i * row, row, a + <usize>k * row, k, s);
+      }
 }
 
 /** Four rows, each less s (row u) u. */
