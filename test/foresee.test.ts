@@ -58,7 +58,9 @@ describe("a conversion is foreseen on text as it will be", () => {
     await conversion.close();
     const out = path(`out-${from}-${options.wanted.method}`);
     await rm(out, { recursive: true, force: true });
-    await writeConversion(await Conversion.open(path(from), { threads: 1, ...options }), out);
+    const making = await Conversion.open(path(from), { threads: 1, ...options });
+    await writeConversion(making, out);
+    await making.close();
     const settings = { ...read, texts: [read], needles: [], needlesEach: 0, contexts: [] };
     const written = await holdBeside([path(from), out], settings);
     const of = ({ cachePerLayer, layers, texts: [found] }: CheckpointResult) => {

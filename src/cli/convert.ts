@@ -24,6 +24,7 @@ interface Options {
   out?: string;
   method?: (typeof methods)[number];
   select: (typeof selections)[number];
+  split?: true;
   fold?: number;
   balance: number;
   context: number;
@@ -76,6 +77,7 @@ export function convertCommand(command: Command): void {
     .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
+    .option("--split", "let mha2mla factor keys and values apart, each for half of the latent")
     .option("--fold <n>", "neighbouring frequencies that transmla takes for one", wholeOption("--fold"))
     .option("--balance <x>", "how long transmla's keys are beside values", positiveOption("--balance"), 1)
     .option("--context <n>", "tokens that biform takes turns over", wholeOption("--context"), 2048)
@@ -222,6 +224,7 @@ async function asked(options: Options, watch: ConvertOptions["watch"], signal: A
       r,
       q,
       selection: options.select,
+      split: options.split,
       fold: options.fold,
       balance: options.balance,
       context: options.context,

@@ -57,6 +57,8 @@ export interface Wanted {
   /** Rank of a bottleneck of queries; none unless given. */
   readonly q?: number | undefined;
   readonly selection: Selection;
+  /** Whether MHA2MLA factors keys and values each for itself, each with half of the latent. */
+  readonly split?: boolean | undefined;
   readonly fold?: number | undefined;
   readonly balance: number;
   /** Tokens that biform takes turns over. */
@@ -221,8 +223,10 @@ export function convertLayer(
   if (method === "exact" || method === "merge") return wholeLayer(layer, wanted, seen);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
-    const how = { selection, ropeDims: r / g, ranks: seen.ranks, factoring: "joint" as const, rank: rank / g };
-    return convertMha2mla(layer, how).layer;
+    const how = wanted.split
+      ? { factoring: "split" as const, rank: rank / 2 / g }
+      : { factoring: "joint" as const, rank: rank / g };
+    return convertMha2mla(layer, { ...how, selection, ropeDims: r / g, ranks: seen.ranks }).layer;
   }
   if (method === "transmla")
     return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance, queryRank: q });

@@ -51,6 +51,9 @@ head = config.get_head_size()
 layers = text.num_hidden_layers
 latent = config.use_mla
 groups = config.get_total_num_kv_heads()
+# Whole keys of latents have both parts, which its classes take from here; the config's head_dim is the turned one alone.
+if not latent and getattr(text, "qk_nope_head_dim", None) is not None:
+    head = text.qk_nope_head_dim + text.qk_rope_head_dim
 cache = layers * (head if latent else 2 * groups * head)
 # The class that its registry has for the architecture: "generic" ones are read by transformers' own code.
 info, taken = config.registry.inspect_model_cls(config.architectures, config)
