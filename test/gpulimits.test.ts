@@ -13,8 +13,9 @@ import { load } from "../src/generate/load.ts";
 import { Session } from "../src/generate/session.ts";
 import { einsum } from "../src/ops/einsum/index.ts";
 import { gather } from "../src/ops/embed/index.ts";
+import { pack } from "../src/ops/pack/index.ts";
 import { PAGE } from "../src/tensor/page.ts";
-import { scope, Tensor } from "../src/tensor/tensor.ts";
+import { packedTensor, scope, Tensor } from "../src/tensor/tensor.ts";
 import { initialWeights } from "../src/train/initial.ts";
 import { long } from "./extent.ts";
 import { openGpu } from "./fixture/gpu.ts";
@@ -72,12 +73,16 @@ else
       const model = findFamily(config).model(config);
       expect(model.layers[1]!.attention).toBe(model.layers[0]!.attention);
       const weights = initialWeights(model, narrow, 1);
-      const session = new Session(model, weights, { context: PAGE });
+      const session = new Session(model, weights, { context: 2 * PAGE });
       // A page takes more than half of a binding.
       for (const cache of session.caches) cache.reserve(PAGE);
       expect(2 * session.caches[0]!.bytes).toBeGreaterThan(BINDING);
       const arenas = session.caches.map((cache) => (cache.rows.c!.paging!.pages[0]!.block as Stretch).arena);
       expect(new Set(arenas).size).toBe(model.layers.length);
+      // What a binding holds is where a context ends, whatever was asked for.
+      expect(() => session.caches[0]!.reserve(2 * PAGE)).toThrow(
+        /^webgpu cache: got a request for more than 1 pages of \d+ bytes in a layer, .*; use a shorter context/,
+      );
       session.free();
       for (const t of weights.values()) t.free();
     });
@@ -108,9 +113,10 @@ interface Told {
   readonly begin: readonly number[];
 }
 
-/** A GPU of buffers of made-up sizes that hold nothing, and what it is told to launch. */
-function plannedGpu(limits: Readonly<Record<string, number>>): { readonly gpu: GPU; readonly told: Told[] } {
+/** A GPU of buffers of made-up sizes that hold nothing, what it is told to launch, and how often it was waited for. */
+function plannedGpu(limits: Readonly<Record<string, number>>) {
   const told: Told[] = [];
+  let waited = 0;
   const nothing = () => ({});
   let waiting: { bound: Told["bound"]; at: number }[] = [];
   let [groups, at]: [Told["bound"], number] = [[], 0];
@@ -134,7 +140,7 @@ function plannedGpu(limits: Readonly<Record<string, number>>): { readonly gpu: G
         told.push({ bound, begin: bound.map(({ offset }, i) => offset + 4 * words[at / 4 + i]!) });
       waiting = [];
     },
-    onSubmittedWorkDone: async () => {},
+    onSubmittedWorkDone: async () => void waited++,
   };
   const features = new Set<string>();
   const device = {
@@ -146,14 +152,14 @@ function plannedGpu(limits: Readonly<Record<string, number>>): { readonly gpu: G
     createCommandEncoder: () => ({ beginComputePass: () => pass, copyBufferToBuffer: nothing, finish: nothing }),
   };
   const adapter = { limits, features, info: { description: "planned" }, requestDevice: async () => device };
-  return { gpu: { requestAdapter: async () => adapter } as unknown as GPU, told };
+  return { gpu: { requestAdapter: async () => adapter } as unknown as GPU, told, waits: () => waited };
 }
 
 // Drivers say such numbers, and of buffers that there is no bound.
 describe.each([2 ** 27, 2 ** 30, 2 ** 31 - 1])(
   "addresses of weights of gigabytes, %i bytes a binding",
   async (most) => {
-    const { gpu, told } = plannedGpu({
+    const { gpu, told, waits } = plannedGpu({
       ...{ maxBufferSize: 2 ** 40, maxStorageBufferBindingSize: most, maxStorageBuffersPerShaderStage: 8 },
       ...{ maxComputeWorkgroupStorageSize: 16384, maxComputeInvocationsPerWorkgroup: 256 },
       ...{
@@ -197,6 +203,23 @@ describe.each([2 ** 27, 2 ** 30, 2 ** 31 - 1])(
       });
       expect(parts.length * each).toBeGreaterThanOrEqual(bytes);
       expect(parts.length * each - bytes).toBeLessThan(each);
+    });
+
+    test("what is loaded is in memory a few MiB at a time, and the device is waited for now and then", async () => {
+      const [count, columns] = [300_000, 512];
+      const t = packedTensor(device, [count, columns], { format: "Q8_0", rows: [0], columns: [1] });
+      let [largest, all] = [0, 0];
+      const read = async (_from: number, into: Uint8Array) => {
+        largest = Math.max(largest, into.length);
+        all += into.length;
+      };
+      const before = waits();
+      await pack(t, { at: Int32Array.from({ length: count }, (_, i) => i), read });
+      t.free();
+      expect(all).toBe(count * (columns / 32) * 34);
+      expect(largest).toBeLessThanOrEqual(2 ** 22);
+      // The driver keeps what is on its way.
+      expect(waits() - before).toBeGreaterThanOrEqual(Math.floor(all / 2 ** 27));
     });
 
     test("a model of many gigabytes lies in many buffers, and one tensor of more than 4 GiB is refused by its size", () => {
