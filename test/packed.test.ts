@@ -9,7 +9,7 @@ import { productsOf } from "../src/ops/products/index.ts";
 import { ShapeError } from "../src/tensor/error.ts";
 import { type PackedFormat, rowBytes } from "../src/tensor/packing.ts";
 import { Random } from "../src/tensor/random.ts";
-import { packedTensor, sizeOf, tensor } from "../src/tensor/tensor.ts";
+import { packedTensor, sizeOf, type Tensor, tensor } from "../src/tensor/tensor.ts";
 import { axes, cases, exact, firstAlong, formats, onto, raised, type Shape, weightOf } from "./fixture/packed.ts";
 import { openScope } from "./fixture/scope.ts";
 
@@ -121,6 +121,27 @@ describe.each(formats)("weights packed as %s, in every build", (format) => {
         });
     },
   );
+
+  test("what a thread's room holds of other activations counts nothing", async () => {
+    const random = new Random(13);
+    const block = whole.has(format) ? 32 : 4;
+    const weights = [3 * block, 256].map((d) => {
+      const size = ["Q4_K", "Q6_K"].includes(format) ? 256 : d;
+      return weightOf(format, ["w", "d"], { spec: "", order: "w | d", sizes: { w: 9, d: size } }, random);
+    });
+    for (const device of [...devices, ...otherwise])
+      await openScope(device, async () => {
+        const [narrow, wide] = (await Promise.all(weights.map((weight) => onto(device, weight)))) as [Tensor, Tensor];
+        const d = narrow.shape[1]!;
+        const row = tensor(device, [1, d], new Random(17).normals(d, 1));
+        const before = [...(await einsum("t d, w d -> t w", row, narrow).read())];
+        const none = tensor(device, [8, 256], new Float32Array(8 * 256).fill(Number.NaN));
+        for (const n of [1, 8])
+          einsum("t d, w d -> t w", tensor(device, [n, 256], (await none.read()).slice(0, n * 256)), wide).free();
+        expect([...(await einsum("t d, w d -> t w", row, narrow).read())]).toEqual(before);
+        expect(before.every(Number.isFinite)).toBe(true);
+      });
+  });
 
   test("products of one launch are the bits of each alone, of one input and of several", async () => {
     const random = new Random(11);

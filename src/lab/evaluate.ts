@@ -98,8 +98,7 @@ function onlyLast({ layers }: Model, see: (hidden: Tensor) => void): (hidden: Te
   };
 }
 
-/** Runs what gives logits where the last weights lie, and reads them. */
-export async function readOut(weights: Weights, run: () => Tensor): Promise<Numbers> {
+async function readOut(weights: Weights, run: () => Tensor): Promise<Numbers> {
   const out = scope(weights.get("norm")!.device, run);
   const numbers = await out.read();
   out.free();

@@ -1,7 +1,7 @@
 // Rows of activations as the tile wants them: whole numbers of 16 bits, columns two by two, or bytes, columns four by four; TILE
 // rows side by side.
 import { Q4_1, Q4_K, Q6_K, Q8_0 } from "../../tensor/format";
-import { add4, nearest4, reach, rounding, scaleOf } from "./activate.as";
+import { add4, nearest4, reach, rounding, scaleOf } from "./quantise.as";
 import { asBytes, RECORD } from "./tile.as";
 import { offsetOf } from "./widen.as";
 

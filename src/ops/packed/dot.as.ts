@@ -2,59 +2,23 @@
 // the order they lie; whole numbers are summed exactly within a block, then scaled.
 import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
-import { quantisedBytes } from "./activate.as";
-import { BYTE_ROOT, byteMask, HALF_ROOT, halfBias, halfMask, nibbleMask, pairMask, quickHalves, upperMask } from "./half.as";
+import { dotEight } from "./eight.as";
+import { BYTE_ROOT, byteMask, halfBias, halfMask, nibbleMask, pairMask, quickHalves } from "./half.as";
+import { dotShort, isShort } from "./short.as";
+import { dotSixteen } from "./sixteen.as";
 import { signed4, unsigned4 } from "./spread.as";
-import { addDots, high, join, low } from "./sums.as";
+import { high, join, low } from "./sums.as";
 
-/** `x`: what `activate` made of the activations. */
-export function dot(format: i32, panel: usize, width: i32, x: usize): v128 {
-  if (format == Q8_0) return dotSigned(panel, width, x);
+/** `x`: what `activate` made of the activations; `sums`: SUMS bytes for sums on their way. */
+export function dot(format: i32, panel: usize, width: i32, x: usize, sums: usize): v128 {
+  if (format == F16 || format == BF16) return dotSixteen(format, panel, width, x, sums);
+  if (format == Q8_0) return dotEight(panel, width, x, sums);
+  if (isShort(format)) return dotShort(format, panel, width, x, sums);
   if (format == Q4_0) return dotNibbles(panel, width, x);
   if (format == Q4_1) return dotRaised(panel, width, x);
-  if (format == F16) return f32x4.mul(dotHalves(panel, width, x), f32x4.splat(HALF_ROOT));
-  if (format == BF16) return dotPairs(panel, width, x);
   if (format == Q4_K) return dotRuns(panel, width, x);
   if (format == F8_E4M3) return f32x4.mul(dotBytes(panel, width, x), f32x4.splat(BYTE_ROOT));
   return dotSixes(panel, width, x);
-}
-
-function dotSigned(q: usize, width: i32, x: usize): v128 {
-  let record = x + quantisedBytes(false, Q8_0, width);
-  const step: usize = ASC_FEATURE_RELAXED_SIMD ? 64 : 32;
-  const mask = halfMask();
-  const bias = halfBias();
-  let sum = f32x4.splat(0);
-  for (; width >= 64; width -= 64, q += 272, x += step << 1, record += 32) {
-    sum = signedBlock(q + 16, q, x, record, mask, bias, sum);
-    sum = signedBlock(q + 144, q + 8, x + step, record + 16, mask, bias, sum);
-  }
-  return width > 0 ? signedBlock(q + 16, q, x, record, mask, bias, sum) : sum;
-}
-
-// @ts-ignore: decorator
-@inline
-function signedBlock(q: usize, scales: usize, x: usize, record: usize, mask: v128, bias: v128, sum: v128): v128 {
-  let s = i32x4.splat(0), t = i32x4.splat(0);
-  if (ASC_FEATURE_RELAXED_SIMD) {
-    s = addDots(v128.load(q), x, s);
-    t = addDots(v128.load(q, 16), x + 8, t);
-    s = addDots(v128.load(q, 32), x + 16, s);
-    t = addDots(v128.load(q, 48), x + 24, t);
-    s = addDots(v128.load(q, 64), x + 32, s);
-    t = addDots(v128.load(q, 80), x + 40, t);
-    s = addDots(v128.load(q, 96), x + 48, s);
-    t = addDots(v128.load(q, 112), x + 56, t);
-    s = i32x4.add(s, t);
-  } else {
-    for (let i: usize = 0; i < 8; i++) {
-      const w = v128.load(q + (i << 4));
-      s = low(w, x + (i << 2), s);
-      t = high(w, x + (i << 2), t);
-    }
-    s = join(s, t);
-  }
-  return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
 
 function dotNibbles(q: usize, width: i32, x: usize): v128 {
@@ -70,11 +34,11 @@ function dotNibbles(q: usize, width: i32, x: usize): v128 {
   return width > 0 ? nibbleBlock(q + 16, q, x, record, nibble, mask, bias, sum) : sum;
 }
 
-/** s + the whole-number products of a block's nibbles, as they stand. */
+/** The whole-number products of a block's nibbles, as they stand. */
 // @ts-ignore: decorator
 @inline
-function nibbleSums(q: usize, x: usize, nibble: v128, s: v128): v128 {
-  let t = i32x4.splat(0), u = t, v = t;
+function nibbleSums(q: usize, x: usize, nibble: v128): v128 {
+  let s = i32x4.splat(0), t = s, u = s, v = s;
   for (let i: usize = 0; i < 4; i++) {
     const w = v128.load(q + (i << 4));
     const a = v128.and(w, nibble);
@@ -93,10 +57,7 @@ function nibbleBlock(
   q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, bias: v128, sum: v128,
 ): v128 {
   // Nibbles stand 8 above their numbers.
-  let s = i32x4.neg(i32x4.shl(v128.load32_splat(record, 4), 3));
-  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.splat(0);
-  s = nibbleSums(q, x, nibble, s);
-  if (!ASC_FEATURE_RELAXED_SIMD) s = i32x4.sub(s, i32x4.shl(v128.load32_splat(record, 4), 3));
+  const s = i32x4.sub(nibbleSums(q, x, nibble), i32x4.shl(v128.load32_splat(record, 4), 3));
   return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
 }
 
@@ -119,7 +80,7 @@ function dotRaised(q: usize, width: i32, x: usize): v128 {
 function raisedBlock(
   q: usize, scales: usize, x: usize, record: usize, nibble: v128, mask: v128, bias: v128, sum: v128,
 ): v128 {
-  const s = nibbleSums(q, x, nibble, i32x4.splat(0));
+  const s = nibbleSums(q, x, nibble);
   const all = f32x4.splat(load<f32>(record) * <f32>load<i32>(record, 4));
   sum = madd(all, quickHalves(scales + 16, mask, bias), sum);
   return madd(f32x4.mul(f32x4.convert_i32x4_s(s), v128.load32_splat(record)), quickHalves(scales, mask, bias), sum);
@@ -213,46 +174,6 @@ function sixteens(q: usize, pairs: usize, x: usize, scales: usize, record: usize
 function scaledSum(s: v128, record: usize, sums: usize, scales: usize, f: v128): v128 {
   const whole = i32x4.sub(s, i32x4.shl(v128.load32_splat(sums), 5));
   return madd(f32x4.mul(f32x4.convert_i32x4_s(whole), v128.load32_splat(record)), signed4(scales), f);
-}
-
-function dotHalves(q: usize, width: i32, x: usize): v128 {
-  let s = f32x4.splat(0), t = s, u = s, v = s;
-  const mask = halfMask();
-  for (; width > 0; width -= 8, q += 64, x += 32) {
-    let w = v128.load(q);
-    s = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x), s);
-    t = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 4), t);
-    w = v128.load(q, 16);
-    u = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x, 8), u);
-    v = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 12), v);
-    w = v128.load(q, 32);
-    s = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x, 16), s);
-    t = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 20), t);
-    w = v128.load(q, 48);
-    u = madd(v128.and(i32x4.shr_s(i32x4.shl(w, 16), 3), mask), v128.load32_splat(x, 24), u);
-    v = madd(v128.and(i32x4.shr_s(w, 3), mask), v128.load32_splat(x, 28), v);
-  }
-  return f32x4.add(f32x4.add(s, t), f32x4.add(u, v));
-}
-
-function dotPairs(q: usize, width: i32, x: usize): v128 {
-  let s = f32x4.splat(0), t = s, u = s, v = s;
-  const mask = upperMask();
-  for (; width > 0; width -= 8, q += 64, x += 32) {
-    let w = v128.load(q);
-    s = madd(i32x4.shl(w, 16), v128.load32_splat(x), s);
-    t = madd(v128.and(w, mask), v128.load32_splat(x, 4), t);
-    w = v128.load(q, 16);
-    u = madd(i32x4.shl(w, 16), v128.load32_splat(x, 8), u);
-    v = madd(v128.and(w, mask), v128.load32_splat(x, 12), v);
-    w = v128.load(q, 32);
-    s = madd(i32x4.shl(w, 16), v128.load32_splat(x, 16), s);
-    t = madd(v128.and(w, mask), v128.load32_splat(x, 20), t);
-    w = v128.load(q, 48);
-    u = madd(i32x4.shl(w, 16), v128.load32_splat(x, 24), u);
-    v = madd(v128.and(w, mask), v128.load32_splat(x, 28), v);
-  }
-  return f32x4.add(f32x4.add(s, t), f32x4.add(u, v));
 }
 
 function dotBytes(q: usize, width: i32, x: usize): v128 {

@@ -1,40 +1,36 @@
 // Contractions of few rows of activations with a packed weight, which is read once for all of them.
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { madd, sum4 } from "../simd.as";
-import { activate, activatedBytes, gather, isJoined } from "./activate.as";
+import { activate, activatedBytes, isJoined } from "./activate.as";
 import { dot } from "./dot.as";
 import { begin, changes, contractionOf, dotsOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
 import { dotJoined } from "./one.as";
-import { ACTIVATED, STRIP, TOGETHER } from "./size";
-import { activateShort, dotShort, isShort } from "./short.as";
+import { gather } from "./quantise.as";
+import { ACTIVATED, STRIP, SUMS, TOGETHER } from "./size";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
 
 /** For each contraction, out[m, group, row] = sum over columns of a[m, group, column] w[group, row, column]. */
 export function packedDots(args: usize, thread: i32): void {
-  const x = scratch(thread), all = begin(args);
+  const x = scratch(thread), sums = x + ACTIVATED - SUMS, all = begin(args);
   for (let t = first(all); t < all; t = next()) {
     const one = contractionOf(t), group = groupOf(t), from = panelOf(t), panels = panelsOf(one);
     const format = whole(one, slot.FORMAT), width = whole(one, slot.COLUMNS), m = whole(one, slot.ROWS);
     const bytes = <usize>whole(one, slot.PANEL_BYTES), step = activatedBytes(width), inner = whole(one, slot.INNER);
     const dots = dotsOf(one);
-    const short = m == 1 && !dots && isShort(format, width);
-    if (changes(group)) {
-      if (short) activateShort(x, rowsAt(group), stride(one, slot.X_ELEMENT), width, x + ACTIVATED);
-      else activateRows(dots, one, rowsAt(group), x);
-    }
+    if (changes(group)) activateRows(dots, one, rowsAt(group), x);
     const to = min(from + whole(one, slot.RUN), panels);
     let panel = address(one, slot.WEIGHT) + <usize>(group * panels + from) * bytes;
     let c = address(one, slot.OUT) + <usize>group * stride(one, slot.OUT_GROUP);
     c += <usize>(from << 2) * stride(one, slot.OUT_ELEMENT);
     if (dots && m == 1 && isJoined(format)) {
-      join(one, panel, bytes, from, to, x, c);
+      join(one, panel, bytes, from, to, x, sums, c);
       continue;
     }
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
       for (let i = 0; i < m; i++) {
-        const four = short ? dotShort(format, panel, width, x) : dot(format, panel, width, x + <usize>i * step), at = c + <usize>i * stride(one, slot.OUT_ROW);
+        const four = dot(format, panel, width, x + <usize>i * step, sums), at = c + <usize>i * stride(one, slot.OUT_ROW);
         put(four, at, stride(one, slot.OUT_ELEMENT), rows, whole(one, slot.ADD));
       }
       panel += bytes;
@@ -44,9 +40,9 @@ export function packedDots(args: usize, thread: i32): void {
 }
 
 /** Panels `from` to `to`, the first of which is at `panel`, times one row of activations; sums go to `c` on. */
-function join(args: usize, panel: usize, bytes: usize, from: i32, to: i32, x: usize, c: usize): void {
+function join(args: usize, panel: usize, bytes: usize, from: i32, to: i32, x: usize, sums: usize, c: usize): void {
   const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS), inner = whole(args, slot.INNER);
-  const step = stride(args, slot.OUT_ELEMENT), add = whole(args, slot.ADD), sums = x + ACTIVATED - 192;
+  const step = stride(args, slot.OUT_ELEMENT), add = whole(args, slot.ADD);
   for (let p = from; p < to; p += TOGETHER, panel += TOGETHER * bytes) {
     // Panels that are not there are the last one again: nobody reads their sums.
     const count = min(TOGETHER, to - p), last = <usize>(count - 1) * bytes;

@@ -94,7 +94,14 @@ export function halves(at: usize): v128 {
 // @ts-ignore: decorator
 @inline
 export function quickHalves(at: usize, mask: v128, bias: v128): v128 {
-  const x = i32x4.shl(v128.load_ext<u16>(at), 16);
+  return quickHalf(v128.load_ext<u16>(at), mask, bias);
+}
+
+/** The same of halves in the lower 16 bits of each lane. */
+// @ts-ignore: decorator
+@inline
+export function quickHalf(at: v128, mask: v128, bias: v128): v128 {
+  const x = i32x4.shl(at, 16);
   const bits = v128.and(i32x4.shr_s(x, 3), mask);
   const small = i32x4.eq(v128.and(bits, v128.load_splat<u32>(H, 44)), i32x4.splat(0));
   const raised = i32x4.add(bits, i32x4.sub(bias, i32x4.shl(small, 23)));

@@ -3,7 +3,7 @@
 // bit for bit.
 import { Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
-import { rounding } from "./activate.as";
+import { rounding } from "./quantise.as";
 import { halfBias, halfMask, nibbleMask, quickHalves, signMask } from "./half.as";
 import { unsigned4 } from "./spread.as";
 

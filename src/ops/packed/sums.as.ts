@@ -24,11 +24,3 @@ export function join(s: v128, t: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return s;
   return i32x4.add(v128.shuffle<i32>(s, t, 0, 2, 4, 6), v128.shuffle<i32>(s, t, 1, 3, 5, 7));
 }
-
-/** s + products of signed weights: with relaxed SIMD the sizes of activations, their signs turned onto the weights. */
-// @ts-ignore: decorator
-@inline
-export function addDots(w: v128, x: usize, s: v128): v128 {
-  const sign = v128.load32_splat(x, 4);
-  return i32x4.relaxed_dot_i8x16_i7x16_add_s(i8x16.sub(v128.xor(w, sign), sign), v128.load32_splat(x), s);
-}

@@ -3,7 +3,7 @@
 // sums of some of their products fit 16 bits. Where the machine adds products of any bytes to sums of 32 bits (`dots`, see byte.as.ts),
 // all are bytes. Of two neighbours the upper is stored first: V8 makes one store of them then, and one and a half otherwise.
 import { madd } from "../simd.as";
-import { rounding } from "./activate.as";
+import { rounding } from "./quantise.as";
 import { TOGETHER } from "./size";
 
 /** Panels that a tile takes at once: 16 accumulators, which fit 16 registers only after revectorisation, or 8. */

@@ -4,7 +4,7 @@
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { Q4_1, Q4_K, Q6_K, Q8_0 } from "../../tensor/format";
 import { madd } from "../simd.as";
-import { gather } from "./activate.as";
+import { gather } from "./quantise.as";
 import { align, alignedBytes, alignNone, numberBytes } from "./align.as";
 import { put } from "./few.as";
 import { dotsOf, panelsOf, runsOf } from "./list.as";

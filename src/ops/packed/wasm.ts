@@ -9,7 +9,7 @@ import { type Axis, fuse, type Letters, lettersOf, strides } from "../einsum/pla
 import { WHOLE_ROWS } from "../einsum/size.ts";
 import { stripOf } from "../einsum/strip.ts";
 import { type Launch, runSlabs, type Slab, slabsOf } from "./piecewise/wasm.ts";
-import { ACTIVATED, ALIGNED, MOST, SPARE, STRIP, TILE, TOGETHER } from "./size.ts";
+import { ACTIVATED, ALIGNED, MOST, SPARE, STRIP, SUMS, TILE, TOGETHER } from "./size.ts";
 import * as slot from "./slot.ts";
 
 /**
@@ -183,7 +183,7 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
     args[slot.STRIP] = roundedStrip(m.size, geometry.columns);
     return { kernel: "packedTiles", ...launch };
   }
-  if (few && m.size <= FEW && m.size * width <= ACTIVATED) return { kernel: "packedDots", ...launch };
+  if (few && m.size <= FEW && m.size * width <= ACTIVATED - SUMS) return { kernel: "packedDots", ...launch };
   if (across) {
     const strip = stripOf(m.size, geometry.columns, WHOLE_ROWS);
     if (strip === 0) return undefined;
