@@ -47,8 +47,9 @@ export interface AttentionCase {
 
 /** Seconds per call (`median`, `best`), or the seconds and losses of training steps; `unsupported` says why there is none. */
 export type Answer = Timing | Steps | Launched | Took | Held | Written | Many | { unsupported: string };
-/** Of a small MLA model: seconds of each token, and launches of its kernels for each after the first. */
+/** Of a small MLA model: seconds in which the device got ready for it, those of each token, and launches of its kernels for each after the first. */
 export interface Launched {
+  readonly ready: number;
   readonly seconds: number[];
   readonly launches: number;
 }

@@ -64,7 +64,13 @@ const threads = values.threads === undefined ? undefined : Number(values.threads
 const LOOK = 8192;
 
 /** Turned dims where a method does not find them itself. */
-const TURNED: Readonly<Record<string, number>> = { mha2mla: 48, transmla: 64, care: 64, "care-sequential": 64 };
+const TURNED: Readonly<Record<string, number>> = {
+  mha2mla: 48,
+  transmla: 64,
+  care: 64,
+  "care-sequential": 64,
+  "care-separate": 64,
+};
 
 const read = (name: string) => readFile(join(values.data ?? "", name), "utf8");
 const fileOf = (id: string) => join(values.out, `${id}.json`);

@@ -51,8 +51,12 @@ const drivers = [
   ...(wanted ? given(resolve(wanted)) : []),
 ];
 const failed: string[] = [];
+const began = performance.now();
+/** Minutes since `from`, for a log. */
+const minutes = (from: number) => `${((performance.now() - from) / 60_000).toFixed(1)} min`;
 for (const { name, start, env } of drivers) {
   console.log(`\n== ${name}`);
+  const from = performance.now();
   const [command = "", ...before] = start;
   // A process that is started under another C library cannot start itself again: threads can.
   const words = [...before, join(root, "node_modules", "vitest", "vitest.mjs"), "run", "--pool=threads", ...files];
@@ -64,10 +68,12 @@ for (const { name, start, env } of drivers) {
     killSignal: "SIGKILL",
   });
   if (status !== 0) failed.push(signal ? `${name} (${signal})` : name);
+  console.log(`${name}: ${minutes(from)}`);
 }
 const deno = process.env.BIFORM_DENO;
 if (deno) {
   console.log("\n== naga, by Deno");
+  const from = performance.now();
   // On the driver that is given, with subgroups of 8 where it has several: Chromium's takes many times as long.
   const { start, env } = drivers[Math.min(2, drivers.length - 1)]!;
   const [command = "", ...words] = [...start.slice(0, -1), deno, "run", "--unstable-webgpu", "-A", "test/law/plain.ts"];
@@ -80,8 +86,9 @@ if (deno) {
     killSignal: "SIGKILL",
   });
   if (status !== 0) failed.push("naga");
+  console.log(`naga: ${minutes(from)}`);
 }
 const runs = drivers.length + (deno ? 1 : 0);
 for (const name of failed) console.error(`failed: ${name}`);
-console.log(`${runs - failed.length} drivers passed, ${failed.length} failed`);
+console.log(`${runs - failed.length} drivers passed, ${failed.length} failed, ${minutes(began)}`);
 process.exitCode = failed.length ? 1 : 0;

@@ -219,6 +219,18 @@ describe("an experiment", () => {
     const newer = await collect(laid.opened, laid.store);
     expect(newer.missing).toEqual(found.missing);
     expect(newer.damaged[1]).toMatch(/v1-MLA-s2: got a run by biform 9, expected 0, which laid the experiment out/);
+    const { steps, losses } = record.record.training;
+    for (const [training, words] of [
+      [{ steps, losses: losses.slice(1) }, /training: as many losses as steps/],
+      [{ steps, losses: losses.with(0, "3" as never) }, /training.losses: expected a list of losses/],
+      [{ steps: steps.with(0, 0.5), losses }, /training.steps: expected a list of steps/],
+    ] as const) {
+      await laid.store.write(
+        "v1-MLA-s2/record.json",
+        JSON.stringify({ ...record, record: { ...record.record, training } }),
+      );
+      expect((await collect(laid.opened, laid.store)).damaged[1]).toMatch(words);
+    }
     const empty = folderStore(join(scratch, "nothing"));
     await expect(collect(laid.opened, empty)).rejects.toThrow(/got no finished run/);
   });

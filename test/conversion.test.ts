@@ -50,6 +50,15 @@ test("the table has the best of each size first, bold with what cannot be told f
   expect(chapter(cells)).toMatch(/On 2040 tokens .* in 8 sequences/);
   // e^0.9, and what is hard for both cancels.
   expect(chapter(cells)).toMatch(/\| 2\.46 \(2\.4\d to 2\.4\d\) \|/);
+  const more = cell("care, layers", 192, 0.3, {
+    part: "healed",
+    minutes: 1.5,
+    healing: { steps: 10, tokensPerStep: 1024 },
+  });
+  expect(chapter([...cells, more])).toMatch(
+    /^Healed: .* the same 10240 tokens .* 2 cells took 1\.5 to 60 minutes of one processor each, 61\.5 together\.$/m,
+  );
+  expect(chapter(cells.slice(0, 4))).not.toMatch(/Healed/);
   expect(chapter([])).toBe("Nothing is measured yet.\n");
 });
 

@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { Sizes } from "../src/attention/define.ts";
 import type { Attention } from "../src/attention/layer.ts";
 import { gqa } from "../src/attention/variant/gqa.ts";
-import { adjustRanks, compressBySpectrum, covarianceSpectrum } from "../src/convert/care.ts";
-import { multiply, multiplyTransposed } from "../src/convert/double.ts";
+import { adjustRanks, compressBySpectrum, covarianceSpectrum, separateSpectrum } from "../src/convert/care.ts";
+import { multiply, multiplyAround, multiplyTransposed } from "../src/convert/double.ts";
 import { eigenSymmetric } from "../src/convert/eigen.ts";
 import { type GroupedLayer, groupedLayer, pairRow, readNumbers, repeatKeys } from "../src/convert/grouped.ts";
 import { type LatentLayer, projectLatent, shareHeads, standardiseScale } from "../src/convert/latent.ts";
@@ -358,6 +358,7 @@ describe("eigenvectors of a symmetric matrix", () => {
       [5, 3, 300],
       [4, 8, 257],
       [7, 2, 2],
+      [133, 5, 9],
     ] as const) {
       const [a, b] = [
         fillMatrix(m, k, () => random.normals(1, 1)[0]!),
@@ -370,6 +371,35 @@ describe("eigenvectors of a symmetric matrix", () => {
       });
       expect(distance(multiplyTransposed(a, b), plain)).toBeLessThan(k * Number.EPSILON * frobenius(a) * frobenius(b));
     }
+  });
+
+  test("by products around a symmetric matrix of which the lower half is enough", () => {
+    for (const [m, n] of [
+      [1, 1],
+      [3, 2],
+      [130, 7],
+      [5, 255],
+      [6, 262],
+      [2, 521],
+    ] as const) {
+      const a = fillMatrix(m, n, () => random.normals(1, 1)[0]!);
+      const whole = kinds["of any kind"]!(n);
+      const plain = multiplyTransposed(multiplyTransposed(a, whole), a);
+      const lower = fillMatrix(n, n, (i, j) => (i < j ? Number.NaN : whole.values[i * n + j]!));
+      for (const of of [whole, lower]) {
+        const around = multiplyAround(a, of);
+        expect(distance(around, plain)).toBeLessThan(
+          2 * n * Number.EPSILON * frobenius(a) * frobenius(whole) * frobenius(a),
+        );
+        expect([...transpose(around).values]).toEqual([...around.values]);
+      }
+    }
+    expect(() =>
+      multiplyAround(
+        fillMatrix(1, 2, () => 1),
+        fillMatrix(3, 2, () => 1),
+      ),
+    ).toThrow(/got 3 x 2, expected a symmetric/);
   });
 
   test("are refused for what is not square or no number", () => {
@@ -640,6 +670,67 @@ describe("the subspace that changes the output least", () => {
         }
       }),
       { numRuns: 6 },
+    ));
+
+  test("by CARE apart is that decomposition of keys and of values, each of its half of the rank", () =>
+    fc.assert(
+      fc.asyncProperty(geometries, async (geometry) => {
+        const drawn = draw({ ...geometry, pairs: 2, still: 0, turns: true });
+        const layers = await layersOf(drawn);
+        const moments = await momentsIn(drawn, [ids]);
+        const layer = gatherPositions(layers[0]!, moments[0]!, { fold: 1, collapse: 1 }).layer;
+        const c = layer.latent.rows;
+        const values = geometry.g * geometry.v;
+        const keys = c - values;
+        const spectrum = separateSpectrum(layer, moments[0]!);
+        // Of each: W C^(1/2) for C as it is shrunk, whose squared singular values are those of C^(1/2) Wᵀ W C^(1/2).
+        const parts = [
+          { unfold: layer.keys, from: 0, to: keys },
+          { unfold: layer.values, from: keys, to: c },
+        ].map(({ unfold, from, to }) => {
+          const n = to - from;
+          const rows = rowsOf(layer.latent, from, to);
+          const plain = multiplyTransposed(multiply(rows, moments[0]!), rows);
+          const more =
+            (0.1 * Array.from({ length: n }, (_, i) => plain.values[i * (n + 1)]!).reduce((a, b) => a + b, 0)) / n;
+          const covariance = eigenSymmetric(
+            fillMatrix(n, n, (i, j) => plain.values[i * n + j]! + (i === j ? more : 0)),
+          );
+          const root = multiply(
+            transpose(covariance.vectors),
+            scaleRows(covariance.vectors, covariance.values.map(Math.sqrt)),
+          );
+          const own = fillMatrix(unfold.rows, n, (i, j) => unfold.values[i * c + from + j]!);
+          const whole = multiply(own, root);
+          return { own, root, singular: eigenSymmetric(multiplyTransposed(transpose(whole), transpose(whole))).values };
+        });
+        for (let rank = 1; rank <= c; rank++) {
+          const half = Math.max(rank - values, Math.min(keys, Math.floor(rank / 2)));
+          const { down, up } = spectrum.of(rank);
+          expect([down.rows, up.columns]).toEqual([rank, rank]);
+          const back = multiply(up, down);
+          let lost = 0;
+          for (const [i, { own, root, singular }] of parts.entries()) {
+            const [from, n, kept] = i ? [keys, values, rank - half] : [0, keys, half];
+            const across = fillMatrix(n, n, (a, b) => back.values[(from + a) * c + from + b]!);
+            const rest = fillMatrix(n, n, (a, b) => (a === b ? 1 : 0) - across.values[a * n + b]!);
+            const error = frobenius(multiply(multiply(own, rest), root)) ** 2;
+            const tail = singular.slice(kept).reduce((a, b) => a + Math.max(0, b), 0);
+            expect(Math.abs(error - tail)).toBeLessThanOrEqual(1e-7 * (singular[0] ?? 0) * c);
+            lost += tail;
+          }
+          const scale = parts.reduce((sum, { singular }) => sum + (singular[0] ?? 0), 0);
+          expect(Math.abs(spectrum.lost(rank) - lost)).toBeLessThanOrEqual(1e-7 * scale * c);
+          // No key is made of what values have, and no value of what keys have.
+          const small = compressBySpectrum(layer, spectrum, rank);
+          for (let k = 0; k < rank; k++) {
+            const readBy = (of: Matrix) =>
+              Array.from({ length: of.rows }, (_, i) => of.values[i * rank + k]!).some((x) => x !== 0);
+            expect([readBy(small.keys), readBy(small.values)].filter(Boolean).length).toBe(1);
+          }
+        }
+      }),
+      { numRuns: 8 },
     ));
 
   test("by CARE in turn is by what the converted model itself gives each layer", () =>

@@ -107,10 +107,19 @@ describe("an interruption", () => {
   test("leaves nothing of a dry run behind", async () => {
     const before = (await readdir(tmpdir())).filter((name) => /^\.biform-.*\.look$/.test(name));
     const conversion = await Conversion.open(path("llama"), options);
-    await conversion.price();
+    const { layers } = await conversion.price(undefined, true);
     const during = (await readdir(tmpdir())).filter((name) => /^\.biform-.*\.look$/.test(name));
     await conversion.close();
     const after = (await readdir(tmpdir())).filter((name) => /^\.biform-.*\.look$/.test(name));
+    // What is priced alone is what a conversion is priced at.
+    const making = await Conversion.open(path("llama"), options);
+    for (const [i, { whole, lost }] of (await making.price()).layers.entries()) {
+      expect(layers[i]!.whole / whole).toBeCloseTo(1, 9);
+      lost.forEach((share, rank) => {
+        expect(Math.abs(layers[i]!.lost[rank]! - share)).toBeLessThan(1e-9);
+      });
+    }
+    await making.close();
     const own = during.filter((name) => !before.includes(name));
     expect(own.length).toBeGreaterThan(0);
     expect(after.filter((name) => own.includes(name)).length).toBeLessThan(own.length);

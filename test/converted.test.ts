@@ -10,8 +10,9 @@ import { readLayer } from "../src/convert/checkpoint.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import { type LatentLayer, unfoldLayer } from "../src/convert/latent.ts";
 import { cutIds } from "../src/convert/look.ts";
-import { distance, frobenius } from "../src/convert/matrix.ts";
+import { distance, frobenius, type Matrix } from "../src/convert/matrix.ts";
 import { convertLayer } from "../src/convert/method.ts";
+import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { inputsOf, momentsOf } from "../src/convert/moment.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
 import type { Selection } from "../src/convert/select.ts";
@@ -290,6 +291,54 @@ describe("CARE layer after layer", () => {
     const open = (options: Partial<ConvertOptions>) => Conversion.open(path("llama"), { wanted, ...options });
     await expect(open({})).rejects.toThrow(/got no text for care-sequential/);
     await expect(open({ ...look, byLayer: true })).rejects.toThrow(/--by-layer: got care-sequential/);
+  });
+});
+
+describe("MHA2MLA with keys and values factored apart", () => {
+  const wanted = { ...exact, method: "mha2mla", c: 16, r: 16, split: true } as const;
+
+  test("gives each half of the latent", async () => {
+    const conversion = await Conversion.open(path("llama"), { wanted });
+    const { layer } = await conversion.convert(0);
+    const { layer: source } = await readLayer(conversion.opened, 0);
+    const how = { selection: "high", factoring: "split", ropeDims: 8, rank: 4 } as const;
+    const { layer: expected } = convertMha2mla(source, how);
+    expect(layer.latent.rows).toBe(16);
+    for (const part of ["latent", "keys", "values", "shared"] as const)
+      expect(layer[part].values).toEqual(expected[part].values);
+    const reads = (rows: Matrix) =>
+      Array.from({ length: 16 }, (_, j) => rows.values.some((x, at) => at % 16 === j && x !== 0));
+    expect(reads(layer.keys)).toEqual(Array.from({ length: 16 }, (_, j) => j < 8));
+    expect(reads(layer.values)).toEqual(Array.from({ length: 16 }, (_, j) => j >= 8));
+    const joint = await Conversion.open(path("llama"), { wanted: { ...wanted, split: undefined } });
+    expect(reads((await joint.convert(0)).layer.keys)).toEqual(Array(16).fill(true));
+    await Promise.all([conversion.close(), joint.close()]);
+  });
+
+  test("is refused for other methods and for halves that are none", async () => {
+    const open = (more: object) => Conversion.open(path("llama"), { wanted: { ...wanted, ...more } });
+    await expect(open({ c: 15 })).rejects.toThrow(/layer 0: c: got 15, expected an even number up to 32/);
+    await expect(open({ c: 34 })).rejects.toThrow(/c: got 34, expected an even number up to 32/);
+    await expect(open({ method: "biform" })).rejects.toThrow(/--split: got biform, expected mha2mla/);
+  });
+});
+
+describe("CARE with a latent for keys and one for values", () => {
+  const wanted = { ...exact, method: "care-separate", c: 12, r: 16, biases: false } as const;
+  const look = { text, tokens: 128, length: 32, threads: 1 } as const;
+
+  test("is written as one latent of a stock architecture", async () => {
+    const { price, target } = await convert("llama", "apart", { wanted, ...look });
+    expect(target.architecture).toBe("deepseek_v3");
+    expect(price.after).toBe(28);
+    const after = await logitsOf("apart");
+    expect(farthest(after.get("expanded")!, after.get("absorbed")!)).toBeLessThan(1e-9);
+  });
+
+  test("is refused for ranks by layer and for GLA", async () => {
+    const open = (options: Partial<ConvertOptions>) => Conversion.open(path("llama"), { wanted, ...look, ...options });
+    await expect(open({ byLayer: true })).rejects.toThrow(/--by-layer: got care-separate/);
+    await expect(open({ wanted: { ...wanted, variant: "GLA" } })).rejects.toThrow(/GLA: got care-separate/);
   });
 });
 

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,7 @@ import { Session } from "../src/generate/session.ts";
 import { formsOf, parametersOf } from "../src/model/model.ts";
 import { Random } from "../src/tensor/random.ts";
 import { sizeOf } from "../src/tensor/tensor.ts";
+import { loadTokenizer, TOKENIZER_LIMIT } from "../src/tokenizer/tokenizer.ts";
 import { byteLevel } from "./fixture/tokenizers.ts";
 
 let dir = "";
@@ -158,7 +159,8 @@ const ownOf = (attention: string) => ({
 test("the tokenizer that a model was trained with lies beside its checkpoint, and goes along", async () => {
   const [text, tokenizer] = [join(dir, "text.txt"), join(dir, "told.json")];
   await writeFile(text, "a latent and its two forms, one after the other; ".repeat(40));
-  await writeFile(tokenizer, JSON.stringify(byteLevel));
+  // Larger than most: what training takes goes along.
+  await writeFile(tokenizer, `${JSON.stringify(byteLevel)}${" ".repeat(65e6)}`);
   const sizes = "--width 16 --heads 2 --layers 1 --length 16 --batch 2 --steps 2 --threads 1".split(" ");
   const run = (...args: string[]) => {
     const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
@@ -170,4 +172,10 @@ test("the tokenizer that a model was trained with lies beside its checkpoint, an
   run("export", made, "--out", out);
   for (const folder of [made, out])
     expect(JSON.parse(await readFile(join(folder, "tokenizer.json"), "utf8"))).toEqual(byteLevel);
+  // And what is too large for one is too large for the other, before it is read.
+  await truncate(join(made, "tokenizer.json"), TOKENIZER_LIMIT + 1);
+  const refusal = /tokenizer\.json: got 256000001 bytes, expected at most 256000000/;
+  await expect(loadTokenizer(join(made, "tokenizer.json"))).rejects.toThrow(refusal);
+  await expect(load(made)).rejects.toThrow(refusal);
+  await expect(exportModel(made, join(dir, "never"))).rejects.toThrow(refusal);
 });

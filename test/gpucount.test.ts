@@ -41,7 +41,27 @@ const sizes = { vocabulary: 300, width: 64, heads: 4 };
 const prompt = Int32Array.from({ length: 400 }, (_, i) => i % 300);
 
 if (typeof gpu === "string") test.skip(`launches on WebGPU, since ${gpu}`, () => {});
-else
+else {
+  test("a prompt is read without a read, whatever the pieces, and its end gives one id", async () => {
+    const model = buildModel("MLA", { ...sizes, layers: 1, tied: false });
+    const weights = initialWeights(model, gpu, 1);
+    const session = new Session(model, weights, { context: 100 });
+    const { reads } = gpu.counts;
+    session.append(prompt.subarray(0, 5), { logits: "last" }).free();
+    await gpu.fence();
+    expect(gpu.counts.reads).toBe(reads);
+    const written: number[] = [];
+    // Four pieces.
+    const options = { maxTokens: 3, temperature: 0, chunk: 4 };
+    for await (const { id } of generate(session, prompt.subarray(5, 20), options)) {
+      written.push(id);
+      expect(gpu.counts.reads - reads).toBe(written.length);
+    }
+    expect(written.length).toBe(3);
+    session.free();
+    for (const t of weights.values()) t.free();
+  });
+
   test("a token is one submission and one read, of two numbers, and once rehearsed its first shader is there", async () => {
     const model = buildModel("GQA2-128", { ...sizes, layers: 1, tied: false });
     const weights = initialWeights(model, gpu, 1);
@@ -59,3 +79,4 @@ else
     session.free();
     for (const t of weights.values()) t.free();
   });
+}

@@ -1,6 +1,11 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { getHeapSpaceStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { collect as collectRuns } from "../src/cluster/collect.ts";
+import { describeExperiment, openExperiment, writeExperiment } from "../src/cluster/experiment.ts";
 import { storySource } from "../src/data/story.ts";
 import { WasmDevice } from "../src/device/wasm.ts";
 import { generate } from "../src/generate/generate.ts";
@@ -81,6 +86,45 @@ test("training leaves less than an object per step on the heap", async () => {
   const optimiser = new Optimiser(device, parametersOf(model), optimiserDefaults);
   const batch = source.batch(0, 2, 4);
   expect(await leftBy(() => trainStep(model, weights, optimiser, batch, 1e-3))).toBeLessThan(OBJECT);
+});
+
+test("what was collected holds a number of 8 bytes for each loss of its runs, and little else", async () => {
+  const [SEEDS, LOSSES] = [300, 400];
+  const file = join(await mkdtemp(join(tmpdir(), "biform-heap-")), "study.json");
+  const settings = {
+    variants: ["MHA", "MLA"],
+    seeds: SEEDS,
+    model: { width: 32, heads: 2, layers: 1 },
+    goal: { match: new Set(["none"] as const), length: 16, batch: 2, budget: { steps: LOSSES } },
+    optimiser: optimiserDefaults,
+    rates: [0.02],
+    ...{ warmup: 2, floor: 0.1, evaluations: 1, heldOutBatches: 1, contexts: [8] },
+  };
+  const about = { versions: {}, device: "wasm", data: { kind: "recall", seed: 3, pairs: 4 } } as const;
+  await writeExperiment(file, describeExperiment(settings, 64, about));
+  const opened = await openExperiment(file);
+  await rm(join(file, ".."), { recursive: true });
+  const curve = (k: number) => ({ steps: Array.from({ length: k }, (_, i) => i), losses: Array(k).fill(0.5) });
+  const read = async (name: string) => {
+    const [key] = name.split("/");
+    const { seed } = opened.experiment.runs.find((run) => run.key === key)!;
+    const about = { experiment: opened.id, key, engine: "biform", versions: {}, machine: {}, finished: "" };
+    const curves = { training: curve(LOSSES), heldOut: curve(1) };
+    const record = { seed, rate: 0.02, loss: 0.5, ...curves, tokensPerSecond: 1, sample: null, speeds: null };
+    return new TextEncoder().encode(JSON.stringify({ ...about, record }));
+  };
+  const unused = () => {
+    throw new Error("collecting only reads");
+  };
+  const others = { write: unused, create: unused, list: unused, openFolder: unused };
+  const store = { where: "memory", read, ...others, keepFolder: unused, dropFolder: unused };
+  await collectRuns(opened, store);
+  const before = await held();
+  const found = await collectRuns(opened, store);
+  const runs = found.variants.flatMap(({ seeds }) => seeds);
+  expect(runs).toHaveLength(2 * SEEDS);
+  // Half as much again for a run's names and its other numbers: a box for each loss would be three times as much.
+  expect((await held()) - before).toBeLessThan(1.5 * 8 * LOSSES * runs.length);
 });
 
 test("the measure finds one small object per turn", async () => {

@@ -976,28 +976,43 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     }
   });
 
-  test("writes on after the page was frozen in the background, and in two tabs at once", async () => {
-    const path = join(folder, "twice.gguf");
-    await writeSampleGguf(path, presetConfig("deepseek2", "tiny"), { seed: 2, type: "F32" });
-    const page = await open("#tab=run");
-    await page.setInputFiles("#run-file", path);
-    const expected = await answer(page);
-    const other = await page.context().newPage();
-    await other.goto(`${server.url}#tab=run`);
-    await other.locator("html[data-ready]").waitFor();
-    await other.setInputFiles("#run-file", path);
-    await page.click("#run-clear");
-    const both = await Promise.all([answer(page), answer(other)]);
-    expect(both).toEqual([expected, expected]);
-    await page.click("#run-clear");
-    const hand = await page.context().newCDPSession(page);
-    await ask(page, "Who is there?", 12);
-    await hand.send("Page.setWebLifecycleState", { state: "frozen" });
-    await other.waitForTimeout(500);
-    await hand.send("Page.setWebLifecycleState", { state: "active" });
-    await idle(page);
-    expect(await page.locator("#run-text").textContent()).toBe(expected);
-  });
+  test.each(["wasm", "webgpu"])(
+    "writes on after the page was frozen in the background, and in two tabs at once, on %s",
+    async (device) => {
+      const path = join(folder, "twice.gguf");
+      await writeSampleGguf(path, presetConfig("deepseek2", "tiny"), { seed: 2, type: "F32" });
+      const own = await openBrowser({ gpu: device === "webgpu" });
+      try {
+        const context = await own.newContext();
+        const tab = async () => {
+          const page = await context.newPage();
+          page.setDefaultTimeout(0);
+          await page.goto(`${server.url}#tab=run`);
+          await page.locator("html[data-ready]").waitFor();
+          await page.selectOption("#run-device", device);
+          await page.setInputFiles("#run-file", path);
+          await says(page, "#run-about", device === "webgpu" ? /on the GPU/ : /on one thread/);
+          return page;
+        };
+        const page = await tab();
+        const expected = await answer(page);
+        const other = await tab();
+        await page.click("#run-clear");
+        const both = await Promise.all([answer(page), answer(other)]);
+        expect(both).toEqual([expected, expected]);
+        await page.click("#run-clear");
+        const hand = await context.newCDPSession(page);
+        await ask(page, "Who is there?", 12);
+        await hand.send("Page.setWebLifecycleState", { state: "frozen" });
+        await other.waitForTimeout(500);
+        await hand.send("Page.setWebLifecycleState", { state: "active" });
+        await idle(page);
+        expect(await page.locator("#run-text").textContent()).toBe(expected);
+      } finally {
+        await own.close();
+      }
+    },
+  );
 
   test("has its forms chosen by what the page measures, which it keeps", async () => {
     const page = await open("#tab=run");
@@ -1010,6 +1025,36 @@ describe.skipIf(noBrowser !== undefined || !long)("a model in the page", () => {
     await page.locator("html[data-ready]").waitFor();
     await page.click("#run-make");
     await says(page, "#run-about", "Forms are chosen by what was measured");
+  });
+
+  test("has a GPU's forms chosen by what the page measures of that, which it keeps too", async () => {
+    const gpu = await openBrowser({ gpu: true });
+    try {
+      const page = await (await gpu.newContext()).newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${server.url}#tab=run`);
+      for (const chosen of ["common figures", "what was measured"]) {
+        await page.locator("html[data-ready]").waitFor();
+        await page.selectOption("#run-device", "webgpu");
+        await page.click("#run-make");
+        await says(page, "#run-about", /on the GPU/);
+        await says(page, "#run-about", `Forms are chosen by ${chosen}`);
+        if (chosen === "what was measured") break;
+        const start = performance.now();
+        await page.click("#run-tune");
+        await says(page, "#run-about", "Forms are chosen by what was measured");
+        console.log(`the page measured its GPU in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+        await says(page, "#run-tuned", "Kept in this browser");
+        await page.reload();
+      }
+      expect(await text(page, "run-problem")).toBe("");
+      // The other device's are not taken for its own.
+      await page.selectOption("#run-device", "wasm");
+      await page.click("#run-make");
+      await says(page, "#run-about", "Forms are chosen by common figures");
+    } finally {
+      await gpu.close();
+    }
   });
 
   test("runs on a GPU by name, a software one here, and writes there what the processor writes", async () => {

@@ -88,11 +88,21 @@ function qualityTable(cells: readonly Cell[]): string {
       }),
     ];
   });
+  const healed = cells.filter(({ healing }) => healing);
   return [
     "![Perplexity against the numbers that a token leaves in a layer, by method](conversion.svg)",
     `On ${first!.evaluation!.tokens} tokens of WikiText-2's test text in ${first!.evaluation!.sequences.length} sequences, float32; in brackets 95 % by Student's t over sequences, of the column "by the original's" paired. Calibrated on 8192 tokens of its validation text. Bold: the best untrained one of a size, and what cannot be told from it.`,
+    ...(healed.length ? [healedWords(healed)] : []),
     table(["numbers", "method", "perplexity", "by the original's", "KL, nats", "greedy, %"], rows),
   ].join("\n\n");
+}
+
+/** What was trained how long: an hour is shared by all cells, since one for each would be a day of two cores. */
+function healedWords(cells: readonly Cell[]): string {
+  const [least, most] = [Math.min, Math.max].map((of) => of(...cells.map(({ minutes }) => minutes!)));
+  const all = cells.reduce((sum, { minutes }) => sum + minutes!, 0);
+  const tokens = new Set(cells.map(({ healing }) => healing!.steps * healing!.tokensPerStep));
+  return `Healed: each conversion's attention alone towards what the original's layers add, on the same ${[...tokens].join(" or ")} tokens of the validation text in the same order, at one rate and seed. An hour of two cores was to be shared by all cells alike, not given to each, which would take a day: ${cells.length} cells took ${show(least!)} to ${show(most!)} minutes of one processor each, ${show(all)} together.`;
 }
 
 function calibrationTable(cells: readonly Cell[]): string {

@@ -16,16 +16,7 @@ import {
   sampleGguf,
   type TextSession,
 } from "biform/run";
-import {
-  deviceText,
-  figuresOf,
-  isSoftware,
-  machineOf,
-  openDevice,
-  type PageDevice,
-  tuneHere,
-  type Where,
-} from "./place.ts";
+import { deviceText, figuresOf, machineOf, openDevice, type PageDevice, tuneHere, type Where } from "./place.ts";
 import { type RemoteFiles, remoteFiles } from "./remote.ts";
 
 /** Where a model comes from: files that were chosen or dropped, an address, or random weights. */
@@ -209,10 +200,6 @@ export function forget(): void {
 export async function tuneModel(on: Where, watch: (done: number) => void): Promise<Measured> {
   const device = now?.device ?? (await openDevice(on));
   try {
-    if (isSoftware(device))
-      throw new DeviceError(
-        "tune: got a processor that stands in for a GPU, expected a GPU or the processor itself; measuring it takes minutes and tells of neither",
-      );
     const measured = await tuneHere(device, watch);
     if (now) {
       now.machine = measured.machine;

@@ -2,7 +2,6 @@
 import {
   type Attention,
   attentionWork,
-  commonMachine,
   crossoverGrid,
   type Difference,
   declaredBytes,
@@ -106,15 +105,14 @@ export async function timeForms({ layer, on, figures }: Trial, hooks: TrialHooks
     const tokens = software ? FEW_TOKENS : TOKENS;
     const difference = await differenceOn(device, attention, { tokens, seed: 1 });
     let known = figuresOf(device, figures);
-    // To measure a software GPU takes minutes, and tells of no GPU.
-    if (!known && !software) {
+    if (!known) {
       known = await tuneHere(device, (done) => {
         signal.throwIfAborted();
         stage(`Measuring ${name}: ${Math.floor(100 * done)} %`);
       });
       hooks.tuned(known);
     }
-    const machine = known?.machine ?? commonMachine;
+    const { machine } = known;
     const room = device.kind === "webgpu" ? Math.min(device.traits.binding, device.traits.buffer) : ROOM;
     const contexts = software ? [32, 128, 512] : contextsFor(attention, machine, room);
     const over = contexts[Math.min(2, contexts.length - 1)]!;

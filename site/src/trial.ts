@@ -100,7 +100,7 @@ function foundHtml(timed: Timed, disturbed: boolean): string {
       : "";
   const notes = [
     software &&
-      "This GPU is a processor that stands in for one: its times say little about GPUs, and predictions are of a common processor.",
+      "This GPU is a processor that stands in for one: its times, and what is predicted from them, say little about GPUs.",
     disturbed &&
       "The page was in the background meanwhile, where browsers slow it down: measure again to trust the times.",
   ].filter(Boolean);

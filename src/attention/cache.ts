@@ -68,16 +68,19 @@ export class Cache {
   readonly state: Parts;
   readonly #device: Device;
   readonly #of: Remembered;
+  readonly #layer: object;
   readonly #parts: readonly Part[];
   readonly #pageBytes: number;
   #pages: Page[] = [];
   #length = 0;
 
-  constructor(device: Device, of: Remembered, capacity: number, type: CacheType = "f32") {
+  /** Pages of all caches of one `layer` may lie in one memory: layers that share an attention are told apart by it. */
+  constructor(device: Device, of: Remembered, capacity: number, type: CacheType = "f32", layer: object = of) {
     this.capacity = capacity;
     this.type = type;
     this.#device = device;
     this.#of = of;
+    this.#layer = layer;
     const { parts, bytes } = layoutOf(of, type, device.elementBytes);
     this.#parts = parts;
     this.#pageBytes = PAGE * bytes;
@@ -133,7 +136,7 @@ export class Cache {
     try {
       while (this.#pages.length + fresh.length < Math.ceil(end / PAGE) + copies)
         fresh.push({
-          block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes, poolOf(this.#of, this.type)),
+          block: this.#device.allocate(this.#pageBytes / this.#device.elementBytes, poolOf(this.#layer, this.type)),
           owners: 1,
         });
     } catch (error) {
@@ -180,7 +183,7 @@ export class Cache {
 
   /** A cache that goes on from here by itself. Pages are shared until one of the two writes to them; a state is copied. */
   fork(): Cache {
-    const fork = new Cache(this.#device, this.#of, this.capacity, this.type);
+    const fork = new Cache(this.#device, this.#of, this.capacity, this.type, this.#layer);
     for (const [name, t] of Object.entries(this.state)) copy(t, fork.state[name]!);
     for (const page of this.#pages) page.owners++;
     fork.#pages = [...this.#pages];

@@ -1,22 +1,22 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { chapterOf, shownRanks, sizesText } from "../convert/card.ts";
+import { chapterOf } from "../convert/card.ts";
 import { Conversion, type ConvertOptions, type Price } from "../convert/convert.ts";
-import { priceLines } from "../convert/curve.ts";
 import { addToCard, writtenTypes } from "../convert/files.ts";
-import { methods, numbersAt, spareOf, targetVariants } from "../convert/method.ts";
+import { methods, targetVariants } from "../convert/method.ts";
 import { selections } from "../convert/select.ts";
 import { type ArchitectureName, architectures } from "../convert/target.ts";
 import { type WriteOptions, type Written, writeConversion } from "../convert/write.ts";
-import { columns } from "../draw/column.ts";
 import { writeAtomic } from "../file/atomic.ts";
 import { type CheckpointResult, holdBeside } from "../lab/beside.ts";
+import { type Foreseen, foresee } from "../lab/foresee.ts";
 import { checkpointTables } from "../lab/standing.ts";
 import { FormatError } from "../tensor/error.ts";
 import { aside, type Certificate, certificateMarkdown, certificateTable, certify } from "../verify/certify.ts";
 import { interruptible } from "./interrupt.ts";
 import { positiveOption, wholeOption } from "./option.ts";
+import { printPrice } from "./price.ts";
 import { inParts } from "./progress.ts";
 
 interface Options {
@@ -24,6 +24,7 @@ interface Options {
   out?: string;
   method?: (typeof methods)[number];
   select: (typeof selections)[number];
+  split?: true;
   fold?: number;
   balance: number;
   context: number;
@@ -52,7 +53,7 @@ GQA:g2 leaves two groups of heads with the mean keys and values of those that th
 GLA has as many latents as g says (2 unless said), each for its own heads, c numbers each, so that devices can share them out.
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla, mha2mla and care are these papers' own recipes; care-sequential factors layer after layer, each by
-what the ones converted before it give it on --text.
+what the ones converted before it give it on --text, care-separate keys and values each for half of the latent.
 What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
 README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
@@ -76,6 +77,7 @@ export function convertCommand(command: Command): void {
     .option("--out <path>", "the folder to write, or a file ending in .gguf")
     .addOption(new Option("--method <name>", "how (default: exact for MLA alone, else biform)").choices(methods))
     .addOption(new Option("--select <name>", "which pairs mha2mla keeps").choices(selections).default("high"))
+    .option("--split", "let mha2mla factor keys and values apart, each for half of the latent")
     .option("--fold <n>", "neighbouring frequencies that transmla takes for one", wholeOption("--fold"))
     .option("--balance <x>", "how long transmla's keys are beside values", positiveOption("--balance"), 1)
     .option("--context <n>", "tokens that biform takes turns over", wholeOption("--context"), 2048)
@@ -88,7 +90,10 @@ export function convertCommand(command: Command): void {
     .option("--text <file...>", "text that says what keys and values are like")
     .option("--tokens <n>", "tokens of it to look at", wholeOption("--tokens"), 8192)
     .option("--length <n>", "tokens of a sequence", wholeOption("--length", 2), 512)
-    .option("--test <file>", "text that tells perplexity, divergence and greedy agreement, before and after")
+    .option(
+      "--test <file>",
+      "text that tells perplexity, divergence and greedy agreement, before and after (a dry run: --text)",
+    )
     .option("--test-tokens <n>", "tokens of it", wholeOption("--test-tokens"), 2048)
     .addOption(new Option("--type <name>", "numbers of the matrices").choices(writtenTypes).default("F32"))
     .addOption(
@@ -136,12 +141,16 @@ async function convert(path: string, options: Options): Promise<void> {
   let price: Price;
   let written: Written | undefined;
   let certificate: Certificate | undefined;
+  let losses: CheckpointResult[] | undefined;
   let conversion: Conversion | undefined;
   try {
     const watch = (what: string, done: number, total: number) => display.watch(`${path}: ${what}`, done, total);
     conversion = await Conversion.open(path, await asked(options, watch, interrupt.signal));
-    if (dryRun) price = await conversion.price();
-    else {
+    if (dryRun) {
+      const read = await foreseenText(options);
+      price = await conversion.price(undefined, !read);
+      losses = read && (await foresee(conversion, read, watch));
+    } else {
       const { type, as } = options;
       const how = { type, as, signal: interrupt.signal, watch };
       if (options.certify) [written, certificate] = await writeCertified(conversion, out!, how);
@@ -165,7 +174,7 @@ async function convert(path: string, options: Options): Promise<void> {
     const { pricePicture } = await import("../convert/picture.ts");
     await writeAtomic(options.picture, [svgText(760, (canvas) => pricePicture(price, canvas))]);
   }
-  const losses = options.test && !dryRun ? await measure(path, out!, options) : undefined;
+  if (options.test && !dryRun) losses = await measure(path, out!, options);
   const chapters = [
     ...(losses ? [chapterOf("Measured", `\`\`\`text\n${checkpointTables(losses).join("\n\n")}\n\`\`\``)] : []),
     ...(certificate ? [chapterOf("Certificate", certificateMarkdown(certificate))] : []),
@@ -176,7 +185,7 @@ async function convert(path: string, options: Options): Promise<void> {
     console.log(
       JSON.stringify({ path, out: dryRun ? undefined : out, ...price, target, found, losses, certificate, seconds }),
     );
-  } else print(path, price, losses);
+  } else printPrice(path, price, losses);
   if (certificate && !options.json) console.log(`${certificateTable(certificate)}\n`);
   if (written && !options.json) tell(out!, written, seconds);
 }
@@ -215,6 +224,7 @@ async function asked(options: Options, watch: ConvertOptions["watch"], signal: A
       r,
       q,
       selection: options.select,
+      split: options.split,
       fold: options.fold,
       balance: options.balance,
       context: options.context,
@@ -239,6 +249,27 @@ function readText(path: string): Promise<string> {
   });
 }
 
+/** What a dry run reads as the model would be: the text that tests, or else the one that says what keys and values are like. */
+async function foreseenText({
+  test,
+  text,
+  testTokens,
+  tokens,
+  length,
+  threads,
+}: Options): Promise<Foreseen | undefined> {
+  const files = test ? [test] : text;
+  if (!files) return undefined;
+  const texts = await Promise.all(files.map(readText));
+  return {
+    name: files.length > 1 ? `${files.length} texts` : files[0]!,
+    text: texts.join("\n\n"),
+    tokens: test ? testTokens : Math.min(testTokens, tokens),
+    length,
+    threads,
+  };
+}
+
 /** Both checkpoints on the same tokens. */
 async function measure(path: string, out: string, options: Options): Promise<CheckpointResult[]> {
   const { test, testTokens: tokens, length, threads } = options;
@@ -249,39 +280,6 @@ async function measure(path: string, out: string, options: Options): Promise<Che
   } finally {
     await display.finish();
   }
-}
-
-const lengths = "Left out of the latent's squared length, %";
-const measures: Readonly<Record<(typeof methods)[number], string>> = {
-  exact: lengths,
-  biform: "What the latent's loss changes of the output, % of all it could",
-  transmla: lengths,
-  mha2mla: lengths,
-  merge: "Left out of keys' and values' squared length, %",
-  care: "Left out of keys' and values' squared length, %",
-  "care-sequential": "Left out of keys' and values' squared length, %",
-};
-
-function print(path: string, price: Price, losses: readonly CheckpointResult[] | undefined): void {
-  const { wanted, layers, ranks: own, before, after, depth, notes } = price;
-  const full = layers[0]!.lost.length - 1;
-  const ranks = shownRanks(full);
-  const percent = (x: number) => `${(100 * x).toFixed(x < 0.1 ? 2 : 1)}`;
-  const mean = (rank: number) => layers.reduce((sum, { lost }) => sum + lost[rank]!, 0) / layers.length;
-  console.log(`${path}: ${wanted.method}, ${sizesText(wanted)}\n`);
-  if (own) console.log(`Latents by layer: ${own.join(", ")}\n`);
-  console.log(`${measures[wanted.method]}, by its rank:`);
-  const rows = layers.map(({ layer, lost }) => [`${layer}`, ...ranks.map((rank) => percent(lost[rank]!))]);
-  const cache = ["cache", ...ranks.map((rank) => `${numbersAt(rank + spareOf(wanted), wanted)}`)];
-  const all = [...rows, ["mean", ...ranks.map((rank) => percent(mean(rank)))], cache];
-  console.log(columns(["layer", ...ranks.map((rank) => `c${rank + spareOf(wanted)}`)], all).join("\n"));
-  console.log(`\n${priceLines(price).join("\n")}`);
-  console.log(
-    `\nCache: ${before} numbers per token and layer before, ${after} after (${((100 * after) / before).toFixed(1)} %), ` +
-      `${2 * after * depth} bytes per token at 16 bits.`,
-  );
-  if (losses) console.log(`\n${checkpointTables(losses).join("\n\n")}\n`);
-  for (const note of notes) console.log(`note: ${note}`);
 }
 
 function tell(out: string, { target, found }: Written, seconds: number): void {

@@ -12,6 +12,7 @@ import { buildModel } from "../model/build.ts";
 import { modelSize } from "../model/model.ts";
 import type { Device } from "../tensor/device.ts";
 import { ShapeError } from "../tensor/error.ts";
+import { TOKENIZER_LIMIT } from "../tokenizer/tokenizer.ts";
 import { plannedSteps } from "../train/checkpoint.ts";
 import { type Progress as Standing, type TrainSettings, train, trainWork } from "../train/train.ts";
 import { machineFacts, wholeOption } from "./option.ts";
@@ -111,8 +112,6 @@ async function run(options: TrainOptions): Promise<void> {
     device.close();
   }
 }
-
-const TOKENIZER_LIMIT = 256_000_000;
 
 /** What lies beside a checkpoint: the tokenizer of its text, by which it is run and exported. */
 async function besideOf({ tokenizer }: TrainOptions): Promise<FolderFile[]> {

@@ -5,8 +5,15 @@ import { FormatError } from "../tensor/error.ts";
 import type { Store } from "./store.ts";
 
 const count = z.int().nonnegative();
+
+/** A list as it was read. A copy by zod, which makes lists of all kinds in one place, would hold a box of 16 bytes for each number. */
+const listOf = <T>(holds: (value: unknown) => value is T, words: string) =>
+  z.custom<T[]>((value) => Array.isArray(value) && value.every(holds), `expected a list of ${words}`);
+const isStep = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isLoss = (value: unknown): value is number | null => value === null || Number.isFinite(value);
+
 const curve = z
-  .object({ steps: z.array(count), losses: z.array(z.number().nullable()) })
+  .object({ steps: listOf(isStep, "steps"), losses: listOf(isLoss, "losses") })
   .refine(({ steps, losses }) => steps.length === losses.length, "as many losses as steps");
 const rate = z.number().positive();
 

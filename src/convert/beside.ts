@@ -5,18 +5,18 @@ import { readSmall } from "../file/disk.ts";
 import type { Metadata } from "../file/metadata.ts";
 import { join, readdir } from "../tensor/node.ts";
 import { describeTokenizer } from "../tokenizer/ggml.ts";
+import { TOKENIZER_LIMIT } from "../tokenizer/tokenizer.ts";
 
 /** Files of a folder that have nothing to do with its weights. */
 const COMPANIONS =
   /^(tokenizer.*\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|generation_config\.json|chat_template\.(jinja|json))$/;
-const LIMIT = 64_000_000;
 
 /** Tokenizer, chat template and generation settings of a checkpoint as files of a folder. Throws FormatError. */
 export async function filesAlong(path: string, { gguf }: Opened): Promise<FolderFile[]> {
   if (!gguf) {
     const names = (await readdir(path)).filter((name) => COMPANIONS.test(name));
     const files: FolderFile[] = [];
-    for (const name of names.sort()) files.push({ name, chunks: [await readSmall(join(path, name), LIMIT)] });
+    for (const name of names.sort()) files.push({ name, chunks: [await readSmall(join(path, name), TOKENIZER_LIMIT)] });
     return files;
   }
   if (!gguf.metadata.has("tokenizer.ggml.model")) return [];
@@ -38,7 +38,7 @@ export async function entriesAlong(path: string, { gguf, model }: Opened): Promi
   const names = new Set(await readdir(path));
   if (!names.has("tokenizer.json")) return new Map();
   const read = async (name: string) =>
-    names.has(name) ? new TextDecoder().decode(await readSmall(join(path, name), LIMIT)) : undefined;
+    names.has(name) ? new TextDecoder().decode(await readSmall(join(path, name), TOKENIZER_LIMIT)) : undefined;
   return tokenizerEntries(
     {
       file: join(path, "tokenizer.json"),

@@ -27,6 +27,8 @@ const about = {
   care: "CARE (arXiv 2603.17946): positions gathered as TransMLA does, the latent by the singular values of what it unfolds to, weighed by the covariance of text",
   "care-sequential":
     "CARE (arXiv 2603.17946) as its authors' code goes: the same, layer after layer, each by the covariance that text has behind the layers converted before it",
+  "care-separate":
+    "CARE (arXiv 2603.17946): positions gathered as TransMLA does, keys and values each with half of the latent to themselves, by the singular values of what each unfolds to, weighed by the covariance of text",
   transmla:
     "TransMLA (arXiv 2502.07864): positions gathered by principal components, the latent by balanced components on text",
 } as const;

@@ -56,6 +56,11 @@ export function checkWanted(subject: string, layer: Geometry, wanted: Wanted): v
     throw new FormatError(
       `${subject}: r: got ${r}, expected a multiple of ${2 * g} up to ${g * layer.r}: as many turned pairs of each of ${g} key heads`,
     );
+  const [own, halves] = [c - spareOf(wanted), 2 * Math.min(g * e - r, g * layer.v)];
+  if (wanted.split && (own % 2 || own > halves))
+    throw new FormatError(
+      `${subject}: c: got ${c}, expected an even number up to ${halves}: keys and values have half of it each`,
+    );
   if (gathers(method)) {
     if (layer.r !== e)
       throw new FormatError(`${subject}: got ${layer.r} turned dims of ${e}, expected all; use mha2mla`);
@@ -71,6 +76,8 @@ export function checkVariant(subject: string, { h, keyGroups: g }: Geometry, wan
   const { method, q, variant = "MLA", biases } = wanted;
   if (variant !== "MLA" && biases)
     throw new FormatError(`${subject}: got biases, expected none, for which ${variant} has no words; use MLA`);
+  if (wanted.split && method !== "mha2mla")
+    throw new FormatError(`${subject}: --split: got ${method}, expected mha2mla; care-separate factors apart, too`);
   if (variant !== "GLA") return;
   const latents = latentsOf(wanted);
   if (latents < 2 || g % latents || h % latents)

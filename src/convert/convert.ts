@@ -219,8 +219,14 @@ export class Conversion {
     this.#wanted = tried.reduce((best, one) => (one.lost < best.lost ? one : best)).wanted;
   }
 
-  /** What each layer would lose by rank, where that is not known yet. Layer by layer: no more than one is in memory. */
-  async price(known?: Pick<Price, "layers" | "ranks"> & { readonly wanted: Pick<Wanted, "c" | "r"> }): Promise<Price> {
+  /**
+   * What each layer would lose by rank, where that is not known yet. Layer by layer: no more than one is in memory. `alone`: nothing is
+   * made of it afterwards.
+   */
+  async price(
+    known?: Pick<Price, "layers" | "ranks"> & { readonly wanted: Pick<Wanted, "c" | "r"> },
+    alone = false,
+  ): Promise<Price> {
     const layers: LayerPrice[] = known ? [...known.layers] : [];
     if (known) this.#wanted = { ...this.#wanted, c: known.wanted.c, r: known.wanted.r };
     this.#ranks = known?.ranks;
@@ -229,10 +235,10 @@ export class Conversion {
       const look = await this.#known();
       const read = await readLayer(this.opened, i);
       const seen = await look.seen(i, read, this.wanted, this.#kept);
-      const found = await look.explained(i, read, this.wanted, seen);
-      const own = sumExplained(
-        found?.map(({ spectrum }) => spectrum.explained) ?? ownLengths(read.layer, this.wanted, seen),
-      );
+      const found = alone
+        ? await look.ranks(i, read, this.wanted, seen)
+        : (await look.explained(i, read, this.wanted, seen))?.map(({ spectrum }) => spectrum.explained);
+      const own = sumExplained(found ?? ownLengths(read.layer, this.wanted, seen));
       explained.push(own);
       const lost = lostShares(own, this.wanted.method === "merge" ? own.length - 1 : own.length);
       layers.push({ layer: i, whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });

@@ -15,29 +15,45 @@ function sum(x: v128): f64 {
 
 /** Numbers of a row that are multiplied before the next rows are: what stays in a core's first cache. */
 const DEPTH: i32 = 256;
+/** Rows of a whose so many numbers stay in its second one, while all rows of b go by. */
+const BLOCK: i32 = 128;
 
 /**
  * out[m, n] += a[m, k] b[n, k]ᵀ, of which m and n are multiples of 4. `panel` has room for 4 DEPTH numbers: four rows of `b` laid out so
- * that a vector's lanes are rows.
+ * that a vector's lanes are rows. Where `half` is not 0, b is square but for n's rounding up, and its lower half is taken, its diagonal by a
+ * half: twice as much for a symmetric b, once its transpose is added.
  */
-export function product(a: usize, b: usize, out: usize, panel: usize, m: i32, n: i32, k: i32): void {
+export function product(a: usize, b: usize, out: usize, panel: usize, m: i32, n: i32, k: i32, half: i32): void {
   const row = <usize>k << 3;
   const wide = <usize>n << 3;
   for (let k0 = 0; k0 < k; k0 += DEPTH) {
-    const depth = min(DEPTH, k - k0);
     const offset = <usize>k0 << 3;
-    for (let j = 0; j < n; j += 4) {
-      let from = b + <usize>j * row + offset;
-      for (let at = 0, to = panel; at < depth; at++, to += 32, from += 8) {
-        f64.store(to, f64.load(from));
-        f64.store(to, f64.load(from + row), 8);
-        f64.store(to, f64.load(from + 2 * row), 16);
-        f64.store(to, f64.load(from + 3 * row), 24);
+    for (let i0 = 0; i0 < m; i0 += BLOCK) {
+      const last = min(m, i0 + BLOCK);
+      for (let j = half ? k0 & -4 : 0; j < n; j += 4) {
+        const depth = min(DEPTH, (half ? min(k, j + 4) : k) - k0);
+        let from = b + <usize>j * row + offset;
+        for (let at = 0, to = panel; at < depth; at++, to += 32, from += 8) {
+          f64.store(to, f64.load(from));
+          f64.store(to, f64.load(from + row), 8);
+          f64.store(to, f64.load(from + 2 * row), 16);
+          f64.store(to, f64.load(from + 3 * row), 24);
+        }
+        if (half) corner(panel, j - k0, depth);
+        for (let i = i0; i < last; i += 4)
+          tile(depth, a + <usize>i * row + offset, row, panel, out + <usize>i * wide + (<usize>j << 3), wide);
       }
-      for (let i = 0; i < m; i += 4)
-        tile(depth, a + <usize>i * row + offset, row, panel, out + <usize>i * wide + (<usize>j << 3), wide);
     }
   }
+}
+
+/** What lies on the diagonal of a panel whose first row has it at `first`, by a half, and what lies behind it by zero. */
+function corner(panel: usize, first: i32, depth: i32): void {
+  for (let at = max(0, first); at < depth; at++)
+    for (let lane = 0; lane <= min(3, at - first); lane++) {
+      const place = panel + ((<usize>at * 4 + lane) << 3);
+      f64.store(place, lane == at - first ? f64.load(place) / 2 : 0);
+    }
 }
 
 /** out[4, 4] += four rows of a, `row` bytes apart, times a panel of b. */
@@ -184,14 +200,18 @@ function read(y: usize, i: i32, x: usize, by: f64, p: usize): f64 {
   return total;
 }
 
+/** Reflections that all rows meet before the next ones: what stays in a core's second cache. */
+const TURNS: i32 = 16;
+
 /** Rows z [count, n], `count` a multiple of 4, times all reflections in `a` in their order: z -= s (z u) u over u's length. */
 export function turnBack(z: usize, count: i32, a: usize, scales: usize, n: i32): void {
   const row = <usize>n << 3;
-  for (let i = 0; i < count; i += 4)
-    for (let k = 2; k < n; k++) {
-      const s = f64.load(scales + (<usize>k << 3));
-      if (s != 0) reflect(z + <usize>i * row, row, a + <usize>k * row, k, s);
-    }
+  for (let k0 = 2; k0 < n; k0 += TURNS)
+    for (let i = 0; i < count; i += 4)
+      for (let k = k0, end = min(n, k0 + TURNS); k < end; k++) {
+        const s = f64.load(scales + (<usize>k << 3));
+        if (s != 0) reflect(z + <usize>i * row, row, a + <usize>k * row, k, s);
+      }
 }
 
 /** Four rows, each less s (row u) u. */

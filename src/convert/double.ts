@@ -7,7 +7,7 @@ import { type Matrix, matrix, transpose } from "./matrix.ts";
 /** What the compiled module exports; places are bytes, counts numbers. */
 interface Kernels {
   readonly memory: WebAssembly.Memory;
-  product(a: number, b: number, out: number, panel: number, m: number, n: number, k: number): void;
+  product(a: number, b: number, out: number, panel: number, m: number, n: number, k: number, half: number): void;
   reduce(a: number, n: number, diagonal: number, beside: number, scales: number, p: number, w: number): void;
   turnBack(z: number, count: number, a: number, scales: number, n: number): void;
 }
@@ -54,7 +54,33 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
 }
 
 /** A Bᵀ: every product of a row of `a` with a row of `b`. Throws ShapeError where the rows differ in length. */
-export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
+export const multiplyTransposed = (a: Matrix, b: Matrix): Matrix => product(a, b, false);
+
+/**
+ * A M Aᵀ for a symmetric M, of which the lower half is read: symmetric to the last bit. With T that half, its diagonal by a half, it is
+ * A Tᵀ Aᵀ and its transpose. Throws ShapeError where their sizes do not meet.
+ */
+export function multiplyAround(a: Matrix, m: Matrix): Matrix {
+  return addTransposed(multiplyTransposed(multiplyHalf(a, m), a));
+}
+
+/** A Tᵀ for that half T of a symmetric matrix. Throws ShapeError where their sizes do not meet. */
+export function multiplyHalf(a: Matrix, symmetric: Matrix): Matrix {
+  if (symmetric.rows !== symmetric.columns)
+    throw new ShapeError(`product: got ${symmetric.rows} x ${symmetric.columns}, expected a symmetric matrix`);
+  return product(a, symmetric, true);
+}
+
+/** A square matrix and its transpose. */
+export function addTransposed({ rows: n, values }: Matrix): Matrix {
+  const sum = matrix(n, n);
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j <= i; j++)
+      sum.values[i * n + j] = sum.values[j * n + i] = values[i * n + j]! + values[j * n + i]!;
+  return sum;
+}
+
+function product(a: Matrix, b: Matrix, half: boolean): Matrix {
   if (a.columns !== b.columns)
     throw new ShapeError(`product: got rows of ${a.columns} and ${b.columns} numbers, expected as many in both`);
   const [m, n, k] = [upTo(a.rows), upTo(b.rows), a.columns];
@@ -66,7 +92,7 @@ export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
   memory.set(b.values, atB);
   memory.fill(0, atB + b.values.length, atOut);
   memory.fill(0, atOut, atPanel);
-  kernels.product(8 * START, 8 * atB, 8 * atOut, 8 * atPanel, m, n, k);
+  kernels.product(8 * START, 8 * atB, 8 * atOut, 8 * atPanel, m, n, k, Number(half));
   if (n === b.rows) return matrix(a.rows, n, memory.slice(atOut, atOut + a.rows * n));
   const out = matrix(a.rows, b.rows);
   for (let i = 0; i < a.rows; i++) out.values.set(memory.subarray(atOut + i * n, atOut + i * n + b.rows), i * b.rows);

@@ -24,6 +24,7 @@ import {
   explainedBy,
   gathers,
   latentsOf,
+  measuresOf,
   placePositions,
   type Seen,
   type Wanted,
@@ -35,6 +36,7 @@ import { type Portrait, portraitOf } from "./portrait.ts";
 import { Shelf } from "./shelf.ts";
 import { blindMoment } from "./spectrum.ts";
 import { fileStack, type Stack, showInputs, walkLayers, withAttention } from "./stack.ts";
+import { explainedAlone } from "./subspace.ts";
 
 /** A checkpoint, which of its layers are converted, and the text that it reads, if any. */
 export interface Reading {
@@ -194,6 +196,18 @@ export class Look {
       all.push(explainedKept(await this.#once(`${name}-${part}-of-${count}`, i, make)));
     }
     return all;
+  }
+
+  /**
+   * What each rank explains and nothing else, where nothing is made of it: without the subspaces that is half of the work. Undefined as
+   * `explained`.
+   */
+  async ranks(i: number, read: ReadLayer, wanted: Wanted, seen: Seen): Promise<Float64Array[] | undefined> {
+    if (wanted.method === "biform")
+      return measuresOf(read.layer, { portrait: seen.portrait!, kept: seen.kept! }, wanted).map(({ moment, metric }) =>
+        explainedAlone(moment, metric),
+      );
+    return (await this.explained(i, read, wanted, seen))?.map(({ spectrum }) => spectrum.explained);
   }
 
   async #once(name: string, i: number, make: () => Promise<Kept>): Promise<Kept> {

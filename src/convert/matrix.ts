@@ -53,6 +53,9 @@ export function columnsOf(a: Matrix, from: number, to: number): Matrix {
   return fillMatrix(a.rows, to - from, (i, j) => a.values[i * a.columns + from + j]!);
 }
 
+/** Rows and columns `from` up to `to` of a square matrix. */
+export const blockOf = (a: Matrix, from: number, to: number): Matrix => columnsOf(rowsOf(a, from, to), from, to);
+
 /** Matrices one below the other. Throws ShapeError where their columns differ in number. */
 export function stackRows(...parts: readonly Matrix[]): Matrix {
   const columns = parts[0]!.columns;

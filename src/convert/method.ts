@@ -1,4 +1,4 @@
-import { compressBySpectrum, covarianceSpectrum } from "./care.ts";
+import { compressBySpectrum, covarianceSpectrum, separateSpectrum } from "./care.ts";
 import type { Geometry, GroupedLayer } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import type { Matrix } from "./matrix.ts";
@@ -17,13 +17,22 @@ import { compressLatent } from "./transmla.ts";
 import { keepComponents, meanTurn, mixturesOf } from "./turning.ts";
 
 /** What a conversion is to be made by. */
-export const methods = ["exact", "biform", "transmla", "mha2mla", "care", "care-sequential", "merge"] as const;
+export const methods = [
+  "exact",
+  "biform",
+  "transmla",
+  "mha2mla",
+  "care",
+  "care-sequential",
+  "care-separate",
+  "merge",
+] as const;
 
 /** Those that gather positions by RoRoPE. */
 export const gathers = (method: Wanted["method"]) => method === "transmla" || weighs(method);
 
 /** Those that factor by CARE. */
-export const weighs = (method: Wanted["method"]) => method === "care" || method === "care-sequential";
+export const weighs = (method: Wanted["method"]) => method.startsWith("care");
 
 /** What layers become. */
 export const targetVariants = ["MLA", "GQLA", "GLA"] as const;
@@ -48,6 +57,8 @@ export interface Wanted {
   /** Rank of a bottleneck of queries; none unless given. */
   readonly q?: number | undefined;
   readonly selection: Selection;
+  /** Whether MHA2MLA factors keys and values each for itself, each with half of the latent. */
+  readonly split?: boolean | undefined;
   readonly fold?: number | undefined;
   readonly balance: number;
   /** Tokens that biform takes turns over. */
@@ -178,10 +189,12 @@ export interface Explained {
 /** Of each latent, by the methods that have a spectrum of their own; undefined of others. */
 export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Explained[] | undefined {
   const { method } = wanted;
-  if (weighs(method))
+  if (weighs(method)) {
+    const spectrumOf = method === "care-separate" ? separateSpectrum : covarianceSpectrum;
     return wholeParts(layer, wanted, seen).map((part) => ({
-      spectrum: covarianceSpectrum(part, seen.second ?? seen.inputs.all),
+      spectrum: spectrumOf(part, seen.second ?? seen.inputs.all),
     }));
+  }
   if (method !== "biform") return undefined;
   return measuresOf(layer, turnedBy(layer, seen), wanted).map(({ moment, metric, mean }) => ({
     spectrum: Spectrum.between(moment, metric),
@@ -210,8 +223,10 @@ export function convertLayer(
   if (method === "exact" || method === "merge") return wholeLayer(layer, wanted, seen);
   if (method === "mha2mla") {
     const g = layer.keyGroups;
-    const how = { selection, ropeDims: r / g, ranks: seen.ranks, factoring: "joint" as const, rank: rank / g };
-    return convertMha2mla(layer, how).layer;
+    const how = wanted.split
+      ? { factoring: "split" as const, rank: rank / 2 / g }
+      : { factoring: "joint" as const, rank: rank / g };
+    return convertMha2mla(layer, { ...how, selection, ropeDims: r / g, ranks: seen.ranks }).layer;
   }
   if (method === "transmla")
     return compressLatent(placePositions(layer, wanted, inputs.all), second, { rank, balance, queryRank: q });

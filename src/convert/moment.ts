@@ -7,7 +7,7 @@ import { multiply as multiplyNumbers } from "../ops/multiply/index.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { Random } from "../tensor/random.ts";
 import { scope, sizeOf, type Tensor, tensor } from "../tensor/tensor.ts";
-import { multiplyTransposed } from "./double.ts";
+import { addTransposed, multiplyAround, multiplyHalf, multiplyTransposed } from "./double.ts";
 import { fillMatrix, type Matrix, matrix, rowsOf } from "./matrix.ts";
 import { type Stack, showInputs, walkLayers } from "./stack.ts";
 
@@ -155,12 +155,12 @@ export async function readInputs(x: Tensor): Promise<Matrix> {
 
 /** W M Wᵀ: the second moment of what rows with a bias give, of a moment, which is symmetric. */
 export function momentOf(rows: Matrix, moment: Matrix): Matrix {
-  return multiplyTransposed(multiplyTransposed(rows, moment), rows);
+  return multiplyAround(rows, moment);
 }
 
 /** The same of each head's rows, nothing between heads. */
 export function momentsOfHeads(rows: Matrix, moment: Matrix, h: number): Matrix[] {
-  const met = multiplyTransposed(rows, moment);
+  const met = multiplyHalf(rows, moment);
   const of = (all: Matrix, head: number) => rowsOf(all, (head * rows.rows) / h, ((head + 1) * rows.rows) / h);
-  return Array.from({ length: h }, (_, head) => multiplyTransposed(of(met, head), of(rows, head)));
+  return Array.from({ length: h }, (_, head) => addTransposed(multiplyTransposed(of(met, head), of(rows, head))));
 }

@@ -24,6 +24,8 @@ export interface Stack {
   /** Embeddings of ids `[tokens, d]`, one tensor for each sequence, the caller's to free. */
   embed(sequences: readonly Int32Array[]): Promise<Tensor[]>;
   take(layer: number): Promise<Taken>;
+  /** What lies behind the last layer, for `headLogits`, until it is put back. */
+  end(): Promise<{ readonly weights: Weights; free(): void }>;
 }
 
 function embedWith({ scales }: Model, embed: Tensor, sequences: readonly Int32Array[]): Tensor[] {
@@ -41,6 +43,7 @@ export function stackOf(model: Model, weights: Weights): Stack {
     model,
     embed: async (sequences) => embedWith(model, weights.get("embed")!, sequences),
     take: async (i) => ({ block: blockOf(model, weights, i), free() {} }),
+    end: async () => ({ weights, free() {} }),
   };
 }
 
@@ -64,6 +67,10 @@ export function fileStack({ model, parameters, sources, tensors }: Opened, devic
     async take(i) {
       const weights = await read(`layers.${i}.`);
       return { block: blockOf(model, weights, i), free: () => free(weights) };
+    },
+    async end() {
+      const weights = new Map([...(await read("norm")), ...(await read(model.tied ? "embed" : "head"))]);
+      return { weights, free: () => free(weights) };
     },
   };
 }
@@ -89,7 +96,7 @@ export function withAttention(stack: Stack, made: (layer: number) => Promise<Lat
 }
 
 /** A block with a converted layer in the place of its attention; what is freed is that layer alone. */
-function convertBlock(block: Block, layer: LatentLayer): Taken {
+export function convertBlock(block: Block, layer: LatentLayer): Taken {
   const { attention, numbers } = latentAttention(layer);
   const { device } = block.norms.attention;
   const { variant, sizes } = attention;
@@ -150,7 +157,7 @@ export async function* walkLayers(
 }
 
 /** The second in the place of the first, which is freed. */
-function replaced(before: Tensor, after: Tensor): Tensor {
+export function replaced(before: Tensor, after: Tensor): Tensor {
   if (before !== after) before.free();
   return after;
 }

@@ -1,7 +1,17 @@
 import { multiply, multiplyTransposed } from "./double.ts";
 import { eigenSymmetric } from "./eigen.ts";
 import type { LatentLayer } from "./latent.ts";
-import { columnsOf, fillMatrix, type Matrix, rowsOf, scaleMatrix, scaleRows, transpose } from "./matrix.ts";
+import {
+  columnsOf,
+  fillMatrix,
+  type Matrix,
+  matrix,
+  pickRows,
+  rowsOf,
+  scaleMatrix,
+  scaleRows,
+  transpose,
+} from "./matrix.ts";
 import { momentOf } from "./moment.ts";
 import type { Portrait } from "./portrait.ts";
 
@@ -29,7 +39,7 @@ export const explainedAlone = (moment: Matrix, metric: Matrix): Float64Array =>
 
 /** What text and a metric say of which directions of a latent are worth keeping. */
 export class Spectrum {
-  /** What each further rank explains, largest first: their sum is E lᵀ G l. */
+  /** What each further rank explains, largest first (of two spectra in turn, of each): their sum is E lᵀ G l. */
   readonly explained: Float64Array;
   /** Of the full rank: a smaller one is its first rows and columns. */
   readonly whole: Subspace;
@@ -53,6 +63,29 @@ export class Spectrum {
     });
   }
 
+  /** Of a vector whose first numbers one spectrum is of and whose other numbers the next: ranks of both in turn, of the second first. */
+  static inTurn(one: Spectrum, two: Spectrum): Spectrum {
+    const [n1, n2] = [one.explained.length, two.explained.length];
+    const c = n1 + n2;
+    // Of a rank of k, the second has the half that is rounded up, as long as there are so many.
+    const order: [of: Spectrum, at: number, from: number][] = [];
+    for (let i = 0; i < Math.max(n1, n2); i++) {
+      if (i < n2) order.push([two, i, n1]);
+      if (i < n1) order.push([one, i, 0]);
+    }
+    const [down, up] = [matrix(c, c), matrix(c, c)];
+    order.forEach(([{ whole, explained }, at, from], k) => {
+      for (let j = 0, n = explained.length; j < n; j++) {
+        down.values[k * c + from + j] = whole.down.values[at * n + j]!;
+        up.values[(from + j) * c + k] = whole.up.values[j * n + at]!;
+      }
+    });
+    return new Spectrum(
+      Float64Array.from(order, ([of, at]) => of.explained[at]!),
+      { down, up },
+    );
+  }
+
   /** The best subspace of this rank. */
   of(rank: number): Subspace {
     const { down, up } = this.whole;
@@ -68,14 +101,28 @@ export class Spectrum {
   }
 }
 
+/** Which columns have numbers other than 0, and those, each a row. */
+function readColumns(rows: Matrix): { readonly across: Matrix; readonly read: readonly number[] } {
+  const across = transpose(rows);
+  const read = Array.from({ length: across.rows }, (_, j) => j).filter((j) =>
+    rowsOf(across, j, j + 1).values.some((x) => x !== 0),
+  );
+  return { across: read.length < across.rows ? pickRows(across, read) : across, read };
+}
+
 /** Sum over heads of unfoldᵀ inner unfold, `inner` one for each head: `[c, c]`. */
 function sumOverHeads(unfold: Matrix, h: number, inner: (head: number) => Matrix): Matrix {
   const [c, width] = [unfold.columns, unfold.rows / h];
   const out = new Float64Array(c * c);
   for (let head = 0; head < h; head++) {
-    const rows = rowsOf(unfold, head * width, (head + 1) * width);
-    const part = momentOf(transpose(rows), inner(head));
-    for (let i = 0; i < out.length; i++) out[i]! += part.values[i]!;
+    // A head reads its own group's values, which are few of the latent's numbers before it is mixed.
+    const { across, read } = readColumns(rowsOf(unfold, head * width, (head + 1) * width));
+    const part = momentOf(across, inner(head));
+    read.forEach((i, a) => {
+      read.forEach((j, b) => {
+        out[i * c + j]! += part.values[a * read.length + b]!;
+      });
+    });
   }
   return { rows: c, columns: c, values: out };
 }

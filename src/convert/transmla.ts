@@ -28,8 +28,8 @@ export function compressLatent(given: Gathered, moment: Matrix, { rank, queryRan
   return projectLatent(balanced, basis);
 }
 
-/** Numbers of the latent that are keys: those that no value is made of. */
-function keyWidth({ values }: LatentLayer): number {
+/** Numbers of the latent before the first that a value is made of: those that keys have to themselves. */
+export function keyWidth({ values }: LatentLayer): number {
   let first = values.columns;
   for (let i = 0; i < values.rows; i++)
     for (let j = 0; j < first; j++) if (values.values[i * values.columns + j] !== 0) first = j;

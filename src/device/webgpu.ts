@@ -141,8 +141,13 @@ export class WebgpuDevice implements Device {
   allocate(elements: number, pool?: object): Stretch {
     this.#check();
     if (this.#rehearsed) return { arena: this.#stage, offset: 0, elements };
+    const block = this.#take(elements, pool);
     this.liveBytes += 4 * elements;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    return block;
+  }
+
+  #take(elements: number, pool: object | undefined): Stretch {
     if (pool) return this.#pools.take(elements, pool, (from, to) => void this.#queue.copy(from, 0, to, 0, from.size));
     if (!this.#poison) return { arena: { buffer: this.#buffers.take(4 * elements) }, offset: 0, elements };
     // A new buffer, which nothing that is enqueued refers to: it may be filled at once.

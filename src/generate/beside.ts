@@ -10,7 +10,7 @@ import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
 import { describedTokenizer, describeTokenizer } from "../tokenizer/ggml.ts";
 import { chooseTemplate, openTemplate, refusedTemplate, type Template } from "../tokenizer/template.ts";
-import { byteTokenizer, parseTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { byteTokenizer, parseTokenizer, TOKENIZER_LIMIT, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { expectedOf, type Sampling } from "./sampling.ts";
 
 /** What stands beside the weights of a checkpoint folder. */
@@ -26,8 +26,6 @@ export interface Beside {
 }
 
 const LIMIT = 16_000_000;
-/** More than any tokenizer.json in use (about 35 MB for 262,144 tokens). */
-const TOKENIZER_LIMIT = 256_000_000;
 const idOrIds = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish();
 /** A token as a name, or as an object that holds it. */
 const named = z.union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)]);

@@ -49,7 +49,7 @@ export class Session {
     if (Number.isFinite(context)) checkRoom(model, homes, devices, context, cache);
     this.sequence = new Sequence(
       { model, weights, devices, cache, machine },
-      model.layers.map(({ attention }, i) => new Cache(homes[i]!, attention, context, cache)),
+      model.layers.map((layer, i) => new Cache(homes[i]!, layer.attention, context, cache, layer)),
       new Snapshots(options.snapshots),
     );
   }

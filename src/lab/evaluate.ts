@@ -98,7 +98,8 @@ function onlyLast({ layers }: Model, see: (hidden: Tensor) => void): (hidden: Te
   };
 }
 
-async function readOut(weights: Weights, run: () => Tensor): Promise<Numbers> {
+/** Runs what gives logits where the last weights lie, and reads them. */
+export async function readOut(weights: Weights, run: () => Tensor): Promise<Numbers> {
   const out = scope(weights.get("norm")!.device, run);
   const numbers = await out.read();
   out.free();

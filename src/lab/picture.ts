@@ -4,6 +4,7 @@ import { type Axis, around, round, tickDigits } from "../draw/axis.ts";
 import { axisX, axisY, type Canvas, draw, endLabels, margins, scale, short, textWidth } from "../draw/canvas.ts";
 import { colour, dash, symbol } from "../draw/colour.ts";
 import { loss, withSign } from "../draw/quantity.ts";
+import type { Curve } from "../train/train.ts";
 import type { Comparison, VariantResult } from "./result.ts";
 import { rank } from "./verdict.ts";
 
@@ -78,30 +79,50 @@ export interface Learning {
   readonly seeds: readonly Pick<VariantResult["seeds"][number], "seed" | "heldOut" | "training">[];
 }
 
+/** A variant's losses at one step: of how many seeds, their sum, the least and the most. */
+interface Spread {
+  seeds: number;
+  sum: number;
+  least: number;
+  most: number;
+}
+
 /** A variant's curve over the seeds: mean, least and most loss at every step all its seeds have. */
 function band({ seeds }: Learning, minus?: Learning): { step: number; mean: number; least: number; most: number }[] {
-  const curves = seeds.flatMap(({ seed, heldOut, training }) => {
-    const lines = minus?.seeds.find((other) => other.seed === seed);
+  const others = new Map(minus?.seeds.map((other) => [other.seed, other]));
+  // Summed as curves come by: a table for each of thousands of seeds would be more than all their losses.
+  const spreads = new Map<number, Spread>();
+  let curves = 0;
+  for (const { seed, heldOut, training } of seeds) {
+    const lines = others.get(seed);
     const own = heldOut ?? training;
     const other = heldOut ? lines?.heldOut : lines?.training;
-    if (!own || (minus && !other)) return [];
-    const base = new Map(other?.steps.map((step, at) => [step, other.losses[at]!]));
-    return [
-      new Map(
-        own.steps.flatMap((step, at): [number, number][] => {
-          const [value, taken] = [own.losses[at]!, minus ? (base.get(step) ?? null) : 0];
-          return value === null || taken === null ? [] : [[step, value - taken]];
-        }),
-      ),
-    ];
-  });
-  return [...(curves[0]?.keys() ?? [])].flatMap((step) => {
-    const values = curves.map((curve) => curve.get(step));
-    if (values.some((value) => value === undefined)) return [];
-    const known = values as number[];
-    const mean = known.reduce((sum, value) => sum + value, 0) / known.length;
-    return [{ step, mean, least: Math.min(...known), most: Math.max(...known) }];
-  });
+    if (!own || (minus && !other)) continue;
+    curves++;
+    for (const [at, step] of own.steps.entries()) {
+      const [value, taken] = [own.losses[at]!, other ? lossAt(other, step, at) : 0];
+      if (value !== null && taken !== null) widen(spreads, step, value - taken);
+    }
+  }
+  return [...spreads].flatMap(([step, { seeds: known, sum, least, most }]) =>
+    known === curves ? [{ step, mean: sum / known, least, most }] : [],
+  );
+}
+
+/** A curve's loss at a step, which stands at the place given as a rule; null where it has none. */
+function lossAt({ steps, losses }: Curve, step: number, place: number): number | null {
+  return losses[steps[place] === step ? place : steps.indexOf(step)] ?? null;
+}
+
+function widen(spreads: Map<number, Spread>, step: number, value: number): void {
+  const spread = spreads.get(step);
+  if (!spread) spreads.set(step, { seeds: 1, sum: value, least: value, most: value });
+  else {
+    spread.seeds++;
+    spread.sum += value;
+    spread.least = Math.min(spread.least, value);
+    spread.most = Math.max(spread.most, value);
+  }
 }
 
 /** Loss curves over the steps with bands from the lowest to the highest seed; `versusFirst` takes the first's away. */

@@ -1,26 +1,30 @@
-import { Cache } from "../attention/cache.ts";
+import { Cache, type Strip } from "../attention/cache.ts";
 import { type Parts, paramsOf, shapeOf } from "../attention/define.ts";
 import type { Attention } from "../attention/layer.ts";
 import type { CacheType } from "../tensor/page.ts";
 import { Random } from "../tensor/random.ts";
-import { type Device, scope, sizeOf, Tensor } from "../tensor/tensor.ts";
+import { type Device, sizeOf, Tensor } from "../tensor/tensor.ts";
 
 /** Random numbers that are drawn once and repeated along a tensor. */
 const PERIOD = 2 ** 16;
 
 /** A tensor of small random numbers, for kernels whose time is measured and whose result is not. */
 export function noise(device: Device, shape: readonly number[]): Tensor {
-  pattern ??= Float32Array.from(new Random(1).normals(PERIOD, 0.1));
+  const numbers = numbersOfNoise();
   const x = new Tensor(device, shape);
   const flat = x.reshape([x.size]);
   for (let at = 0; at < x.size; at += PERIOD) {
     const end = Math.min(x.size, at + PERIOD);
-    flat.rows(at, end).write(pattern.subarray(0, end - at));
+    flat.rows(at, end).write(numbers.subarray(0, end - at));
   }
   return x;
 }
 
-let pattern: Float32Array | undefined;
+let pattern: Float32Array<ArrayBuffer> | undefined;
+function numbersOfNoise(): Float32Array<ArrayBuffer> {
+  pattern ??= Float32Array.from(new Random(1).normals(PERIOD, 0.1));
+  return pattern;
+}
 
 /** Parameters of a layer. */
 export function noiseParams(device: Device, { variant, sizes }: Attention): Parts {
@@ -35,22 +39,34 @@ export function noiseParams(device: Device, { variant, sizes }: Attention): Part
  */
 export function fillCache(device: Device, attention: Attention, tokens: number, type: CacheType): Cache {
   const cache = new Cache(device, { ...attention }, Number.POSITIVE_INFINITY, type);
-  const most = Math.min(tokens, 1024);
   try {
-    scope(device, () => {
-      const parts = Object.entries(cache.rows).map(
-        ([name, { shape }]) => [name, noise(device, [most, ...shape.slice(1)])] as const,
-      );
-      while (cache.length < tokens) {
-        const added = Math.min(most, tokens - cache.length);
-        cache.append(Object.fromEntries(parts.map(([name, rows]) => [name, rows.rows(0, added)])), added);
-      }
-    });
+    // As bytes: appending rounds and orders what is put in, which on a GPU takes shaders and on a software one minutes.
+    cache.restore(tokens);
+    for (const strip of cache.strips) cache.fill(strip, repeated(strip, tokens));
   } catch (error) {
     cache.free();
     throw error;
   }
   return cache;
+}
+
+/** A scale under which bytes are small numbers. */
+const SCALE = 0.001;
+
+/** Small random numbers in the type of a cache's strip, for all tokens. */
+function repeated({ name, bytes, dtype }: Strip, tokens: number): Uint8Array {
+  const numbers = numbersOfNoise();
+  const typed = {
+    F64: () => Float64Array.from(numbers),
+    F32: () => (name.endsWith(".scale") ? new Float32Array(numbers.length).fill(SCALE) : numbers),
+    // The upper halves.
+    BF16: () => Uint16Array.from(new Uint32Array(numbers.buffer), (bits) => bits >>> 16),
+    I8: () => Int8Array.from(numbers, (x) => x / SCALE),
+  }[dtype]();
+  const once = new Uint8Array(typed.buffer);
+  const all = new Uint8Array(bytes * tokens);
+  for (let at = 0; at < all.length; at += once.length) all.set(once.subarray(0, all.length - at), at);
+  return all;
 }
 
 /** Ways to lay tensors of these shapes in turn over a larger one, so that they come from memory and not from a cache. */

@@ -43,8 +43,8 @@ function bytesOf(text: string): Int32Array {
   return Int32Array.from(new TextEncoder().encode(text));
 }
 
-/** More than any tokenizer.json in use (about 35 MB for 262,144 tokens). */
-const FILE_LIMIT = 256_000_000;
+/** Bytes of a tokenizer's file, wherever one is read: more than any in use (about 35 MB for 262,144 tokens). */
+export const TOKENIZER_LIMIT = 256_000_000;
 
 /**
  * Loads a Hugging Face tokenizer.json, with the tokenizer_config.json beside it where there is one: its special tokens, and for the
@@ -97,8 +97,10 @@ function parseObject(file: string, text: string): object {
 async function readText(path: string): Promise<string> {
   try {
     const { size } = await stat(path);
-    if (size > FILE_LIMIT)
-      throw new FormatError(`${path}: got ${size} bytes, expected at most ${FILE_LIMIT}; this is no tokenizer.json`);
+    if (size > TOKENIZER_LIMIT)
+      throw new FormatError(
+        `${path}: got ${size} bytes, expected at most ${TOKENIZER_LIMIT}; this is no tokenizer.json`,
+      );
     const bytes = await readFile(path);
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {

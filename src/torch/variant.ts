@@ -74,11 +74,11 @@ function writeAt(variant: Variant, z: Sizes): { className: string; text: string 
 const wrapped = (text: string) => text.match(/\S.{0,111}(?=\s|$)/g) ?? [];
 
 const modules: readonly (readonly [module: string, names: readonly string[]])[] = [
-  ["torch", ["einsum", "relu", "sigmoid", "tanh"]],
+  ["torch", ["relu", "sigmoid", "tanh"]],
   ["torch.nn.functional", ["logsigmoid", "silu", "softplus"]],
   [".attention", ["Attention"]],
   [".delta", ["chunked_delta", "recurrent_delta"]],
-  [".ops", ["accumulate", "centring", "placement", "previous", "rms_norm", "rope", "select", "short_conv"]],
+  [".ops", ["accumulate", "centring", "einsum", "placement", "previous", "rms_norm", "rope", "select", "short_conv"]],
 ];
 
 function importsOf(body: string): string[] {

@@ -24,7 +24,7 @@ else {
   });
 
   // Sums of threads that share a subgroup go another way without, and launches are cut where fewer buffers may be bound.
-  const least = long ? await openGpu({ without: ["subgroups", "shader-f16"], hardware: true, least: true }) : undefined;
+  const least = long ? await openGpu({ without: ["subgroups", "shader-f16"], hardware: true, least: {} }) : undefined;
   afterAll(() => {
     if (least && typeof least !== "string") least.close();
   });

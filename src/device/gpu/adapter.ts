@@ -105,8 +105,9 @@ export async function openAdapter(
       matrix: subgroup && has(MATRIX) ? matrixOf(info, products === "f16" && has("shader-f16")) : undefined,
       shared: device.limits.maxComputeWorkgroupStorageSize,
       threads: Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX),
-      binding: device.limits.maxStorageBufferBindingSize,
-      buffer: device.limits.maxBufferSize,
+      // Of whole words, as every binding must be: some drivers say 2^31 - 1.
+      binding: 4 * Math.floor(device.limits.maxStorageBufferBindingSize / 4),
+      buffer: 4 * Math.floor(device.limits.maxBufferSize / 4),
       bindings: device.limits.maxStorageBuffersPerShaderStage,
       groups: device.limits.maxComputeWorkgroupsPerDimension,
       alignment: device.limits.minUniformBufferOffsetAlignment,

@@ -22,6 +22,12 @@ function sizeFor(bytes: number): number {
   return Math.max(256, Math.ceil(bytes / step) * step);
 }
 
+/** The most bytes that a request may have so that what it gets is no more than `most`. */
+function wholeSize(most: number): number {
+  const step = 2 ** (Math.floor(Math.log2(most)) - 2);
+  return Math.floor(most / step) * step;
+}
+
 /** Buffers of a device by size, kept when they are freed: making one takes longer than most launches. */
 export class Buffers {
   readonly #device: GPUDevice;
@@ -37,7 +43,8 @@ export class Buffers {
 
   /** A buffer of at least `bytes`, contents undefined. Throws DeviceError where the adapter has none of that size. */
   take(bytes: number): GPUBuffer {
-    const size = sizeFor(bytes);
+    // What is rounded up may be more than there is in one buffer, where what is asked for is not.
+    const size = Math.max(4 * Math.ceil(bytes / 4), Math.min(sizeFor(bytes), this.#most));
     this.#used += size;
     const known = this.#free.get(size)?.pop();
     if (known) {
@@ -137,14 +144,16 @@ export class Pools {
   /** `most`: bytes of one pool at most. */
   constructor(buffers: Buffers, most: number) {
     this.#buffers = buffers;
-    this.#most = most;
+    this.#most = wholeSize(most);
   }
 
   /** A block of a pool, all of whose blocks have as many elements; `copy` is told to move what a buffer holds to a larger one. Throws DeviceError. */
   take(elements: number, pool: object, copy: (from: GPUBuffer, to: GPUBuffer) => void): Stretch {
     let pieces = this.#pieces.get(pool);
     if (!pieces) {
-      pieces = new Pieces(this.#buffers.take(16 * elements), 4 * elements, this.#most);
+      const bytes = 4 * elements;
+      const first = Math.max(1, Math.min(4, Math.floor(this.#most / bytes)));
+      pieces = new Pieces(this.#buffers.take(first * bytes), bytes, this.#most);
       this.#pieces.set(pool, pieces);
     }
     const { arena } = pieces;

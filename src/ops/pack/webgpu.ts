@@ -19,7 +19,9 @@ export const packWebgpu: PackKernel = async (tensor, { read, at, scales = new Fl
   const { format } = tensor.packing!;
   const { columns, words, upper, scales: from, end } = packedGeometry(tensor.shape, tensor.packing!);
   const bytes = rowBytes(format, columns);
-  const pieces = piecesOf(at, Math.floor(STAGED / bytes));
+  // What begins within a binding begins up to 256 bytes after it.
+  const room = Math.min(STAGED, device.traits.binding - 512);
+  const pieces = piecesOf(at, Math.floor(room / Math.max(bytes, 4 * words)));
   const most = Math.max(...pieces.map(({ low, high }) => high - low + 1)) * bytes;
   const staged = new Uint8Array(4 * Math.ceil(most / 4));
   const [staging, scale] = [new Tensor(device, [staged.length / 4 + 1]), new Tensor(device, [scales.length])];

@@ -92,7 +92,7 @@ export function rowShader(items: readonly Item[], layout: string, most: number):
     code: ({ SUBGROUP }) => /* wgsl */ `${items.some(({ vector }) => vector?.gain) ? reductions(THREADS, SUBGROUP) : ""}
 ${has("q8") ? `${whole}\nvar<workgroup> most: array<u32, ${THREADS}>;` : ""}
 ${has("bf16") ? `fn narrow(x: f32) -> u32 {\n  let bits = bitcast<u32>(x);\n  return ${narrow};\n}` : ""}
-var<workgroup> made: array<f32, ${most}>;
+${items.every(isPlain) ? "" : `var<workgroup> made: array<f32, ${most}>;`}
 ${items.map((item, i) => itemCode(item, i, layout)).join("\n")}
 ${mainOf(THREADS, SUBGROUP)}
   let id = line(group, groups);
@@ -101,18 +101,27 @@ ${items.map((_, i) => `  if (id < p.end${i}) { item${i}(id${i ? ` - p.end${i - 1
   };
 }
 
-function itemCode({ vector, source, type }: Item, i: number, layout: string): string {
+/** Whether each thread finds its numbers by itself: no barrier then, of which a software GPU takes a tenth of a millisecond. */
+const isPlain = ({ vector, type }: Item) => !vector && type !== "q8";
+
+function itemCode(item: Item, i: number, layout: string): string {
+  const { vector, source, type } = item;
+  const plain = isPlain(item);
+  const from = `x${source}[p.x${source}_at + p.from${i} + id * p.width${i} + `;
+  const made = (k: string) => (plain ? `${from}${k}]` : `made[${k}]`);
   const make = vector ? vectorCode(vector, i, layout, THREADS) : "";
   const fill = vector
     ? `vector${i}(id, thread);`
-    : `for (var k = thread; k < p.width${i}; k += ${THREADS}) { made[k] = x${source}[p.x${source}_at + p.from${i} + id * p.width${i} + k]; }`;
+    : plain
+      ? ""
+      : `for (var k = thread; k < p.width${i}; k += ${THREADS}) { made[k] = ${from}k]; }`;
   const word: Readonly<Record<CacheType, string>> = {
-    f32: "bitcast<u32>(made[k])",
-    bf16: "narrow(made[2 * k]) | (narrow(made[2 * k + 1]) << 16)",
+    f32: `bitcast<u32>(${made("k")})`,
+    bf16: `narrow(${made("2 * k")}) | (narrow(${made("2 * k + 1")}) << 16)`,
     q8: [0, 1, 2, 3].map((b) => `(whole(bitcast<u32>(made[4 * k + ${b}]), scale) << ${8 * b})`).join(" | "),
   };
   const store = type
-    ? `workgroupBarrier();
+    ? `${plain ? "" : "workgroupBarrier();"}
   let row = id / p.heads${i};
   let head = id % p.heads${i};
   let page = places[p.places_at + 2 * row];

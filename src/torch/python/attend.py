@@ -15,11 +15,12 @@ def attend(values, terms, scale, window=None, decay=None, sinks=None, stick=None
     query sees. stick: weights by stick-breaking instead of softmax, from the query's own key ("current") or an older one ("older").
     """
     values = values if isinstance(values, (list, tuple)) else [values]
-    q = together([query for query, _ in terms], -1)
-    t, h = q.shape[1:3]
+    queries = [query for query, _ in terms]
+    t, h = queries[0].shape[1:3]
     keys, groups = grouped([key for _, key in terms] + values, h)
-    k, v = together(keys[: len(terms)], -1), together(keys[len(terms) :], -1)
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    # Heads come first before terms are laid side by side: what lies so is not copied once more.
+    parts = queries, keys[: len(terms)], keys[len(terms) :]
+    q, k, v = (together([x.transpose(1, 2) for x in own], -1) for own in parts)
     s = k.shape[2]
     if stick is not None:
         return break_sticks(q, each_head(k, h), each_head(v, h), scale, window, stick).transpose(1, 2)

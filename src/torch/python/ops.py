@@ -9,6 +9,15 @@ def precise(x):
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
+def einsum(spec, x, w):
+    """torch.einsum of two; the last axes of x by the first of a weight are one product of matrices, not a batch of one that is copied."""
+    a, b, out = (part.split() for part in spec.replace(" ->", ",").split(", "))
+    k = len(set(a) & set(b))
+    if not 0 < k < len(b) or a[-k:] != b[:k] or out != a[:-k] + b[k:]:
+        return torch.einsum(spec, x, w)
+    return (x.flatten(-k) @ w.flatten(0, k - 1).flatten(1)).unflatten(-1, w.shape[k:])
+
+
 def rms_norm(x, gain, eps):
     """x / sqrt(mean(x^2) + eps) * gain over the last axis; the gain has the last axes, or is None."""
     if gain is not None and gain.dim() == 1 and gain.dtype == x.dtype:
@@ -27,15 +36,16 @@ def rope(x, at, back=False):
     cos, sin = at.cos[-t:].view(lead), at.sin[-t:].view(lead)
     if back:
         sin = -sin
-    still, y = x[..., : -2 * pairs], precise(x[..., -2 * pairs :])
+    still = x.shape[-1] - 2 * pairs
+    y = precise(x[..., still:])
     if at.layout == "interleaved":
-        a, b = y[..., 0::2], y[..., 1::2]
+        a, b = y.unflatten(-1, (pairs, 2)).unbind(-1)
         y = torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2)
     else:
         a, b = y.chunk(2, -1)
         y = torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
     y = y.to(x.dtype)
-    return torch.cat((still, y), -1) if still.shape[-1] else y
+    return torch.cat((x[..., :still], y), -1) if still else y
 
 
 def accumulate(x, start):

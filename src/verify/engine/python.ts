@@ -36,7 +36,7 @@ for name, dtype in (("float64", torch.float64), ("float32", torch.float32)):
 print(json.dumps({"version": f"transformers {transformers.__version__}, torch {torch.__version__}", "taken": taken, "cache": cache, "runs": runs}))
 `;
 
-/** How vLLM reads a folder's config, without running it: the class, whether the latent is what is kept, and how much of it. */
+/** How vLLM reads a folder's config, without running it: the class of its registry, what it keeps of a token, and how much of that. */
 export function askVllm(folder: string): Promise<Answer | Silence> {
   return askProgram(pythonOf(), ["-c", vllm, folder], undefined);
 }
@@ -50,7 +50,13 @@ text = config.hf_text_config
 head = config.get_head_size()
 layers = text.num_hidden_layers
 latent = config.use_mla
-cache = layers * (head if latent else 2 * config.get_total_num_kv_heads() * head)
-taken = config.architectures[0] + (", keeps the latent" if latent else ", keeps keys and values")
+groups = config.get_total_num_kv_heads()
+# Whole keys of latents have both parts, which its classes take from here; the config's head_dim is the turned one alone.
+if not latent and getattr(text, "qk_nope_head_dim", None) is not None:
+    head = text.qk_nope_head_dim + text.qk_rope_head_dim
+cache = layers * (head if latent else 2 * groups * head)
+# The class that its registry has for the architecture: "generic" ones are read by transformers' own code.
+info, taken = config.registry.inspect_model_cls(config.architectures, config)
+taken += f", keeps a latent of {head}" if latent else f", keeps {groups} keys and values of {head}"
 print(json.dumps({"version": f"vllm {vllm.__version__}", "taken": taken, "cache": cache}))
 `;
