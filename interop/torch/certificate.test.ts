@@ -42,7 +42,7 @@ interface Case {
 }
 
 const cases: Record<string, Case> = {
-  gqa: { groups: 2, options: { wanted: exact }, vllm: "MiniCPM3ForCausalLM, keeps 4 keys and values of 64" },
+  gqa: { groups: 2, options: { wanted: exact }, vllm: "MiniCPM3ForCausalLM, keeps 4 keys and values of 66" },
   mqa: { groups: 1, options: { wanted: exact }, vllm: "DeepseekV3ForCausalLM, keeps a latent of 64" },
   biased: { groups: 2, biases: true, options: { wanted: exact } },
   transmla: {
