@@ -156,17 +156,41 @@ const ownOf = (attention: string) => ({
   num_attention_heads: 4,
 });
 
+const sizes = "--width 16 --heads 2 --layers 1 --length 16 --batch 2 --steps 2 --threads 1".split(" ");
+const run = (...args: string[]) => {
+  const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
+  const { status, stderr } = spawnSync(process.execPath, [bin, ...args], { encoding: "utf8" });
+  expect(status, stderr).toBe(0);
+};
+
+test("a task's ids are no text, as many as bytes though they are: no tokenizer is made up for them", async () => {
+  const made = join(dir, "task");
+  run("train", "--data", "recall", "--pairs", "3", "--vocabulary", "256", "--out", made, ...sizes);
+  const [stock, own, torch] = [join(dir, "task-out"), join(dir, "task.gguf"), join(dir, "task_torch")];
+  run("export", made, "--out", stock);
+  run("export", made, "--as", "biform", "--out", own);
+  run("export", "torch", made, torch);
+  expect(await readdir(stock)).toEqual(["README.md", "config.json", "model.safetensors"]);
+  expect(await readFile(join(stock, "README.md"), "utf8")).toContain("Its ids are the symbols of a task");
+  for (const path of [made, stock, own, torch]) {
+    const { model, tokenizer, close } = await load(path, { device });
+    expect([path, model.vocabulary, tokenizer]).toEqual([path, 256, undefined]);
+    close();
+  }
+  // Stories have as many ids, and are text.
+  run("train", "--data", "story", "--out", join(dir, "story"), ...sizes);
+  run("export", join(dir, "story"), "--out", join(dir, "story-out"));
+  expect(await readdir(join(dir, "story-out"))).toContain("tokenizer.json");
+  // No id ends a text unless somebody says so: architectures have such ids of their own.
+  const config = JSON.parse(await readFile(join(dir, "story-out", "config.json"), "utf8"));
+  expect([config.bos_token_id, config.eos_token_id, config.pad_token_id]).toEqual([null, null, null]);
+});
+
 test("the tokenizer that a model was trained with lies beside its checkpoint, and goes along", async () => {
   const [text, tokenizer] = [join(dir, "text.txt"), join(dir, "told.json")];
   await writeFile(text, "a latent and its two forms, one after the other; ".repeat(40));
   // Larger than most: what training takes goes along.
   await writeFile(tokenizer, `${JSON.stringify(byteLevel)}${" ".repeat(65e6)}`);
-  const sizes = "--width 16 --heads 2 --layers 1 --length 16 --batch 2 --steps 2 --threads 1".split(" ");
-  const run = (...args: string[]) => {
-    const bin = fileURLToPath(new URL("../bin/biform.js", import.meta.url));
-    const { status, stderr } = spawnSync(process.execPath, [bin, ...args], { encoding: "utf8" });
-    expect(status, stderr).toBe(0);
-  };
   const [made, out] = [join(dir, "told"), join(dir, "told-out")];
   run("train", "--attention", "MLA", "--text", text, "--tokenizer", tokenizer, "--out", made, ...sizes);
   run("export", made, "--out", out);

@@ -5,6 +5,7 @@ import { biform, ownConfig } from "../family/biform.ts";
 import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
 import type { Sources } from "../family/source.ts";
+import { bytesOf } from "../generate/beside.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
@@ -38,9 +39,9 @@ export async function exportModel(
   const { architecture, config, refused } = stockOf(opened, as && [as]);
   if (architecture !== undefined) {
     const { vocabulary } = model;
-    // The tokenizer that a model was trained with lies beside it; one of bytes needs none.
+    // The tokenizer that a model was trained with lies beside it; one of bytes needs none, and the symbols of a task have none.
     const beside = await filesAlong(path, opened);
-    const texts = !beside.length && vocabulary === 256 ? byteFiles(path) : undefined;
+    const texts = !beside.length && bytesOf(opened.config, model) ? byteFiles(path) : undefined;
     await writeCheckpoint(out, type, {
       config,
       tensors: (written, targets) => exportedTensors(opened, written, targets),
@@ -151,6 +152,9 @@ function exportedTensors({ tensors, sources, model }: Opened, written: Model, ta
   return recast(parametersOf(written), sources, targets, read);
 }
 
+/** What an export of a model says that has learnt a task. */
+const SYMBOLS = "Its ids are the symbols of a task and not of a text, so it has no tokenizer.";
+
 function cardOf(path: string, architecture: Exported, config: Config): string {
   const name = nameOf(path);
   const pattern = typeof config.attention === "string" ? ` (attention ${config.attention})` : "";
@@ -164,6 +168,6 @@ tags: [biform]
 
 # ${name}
 
-Trained by Biform${pattern} and written by \`biform export\`. ${about}
+Trained by Biform${pattern} and written by \`biform export\`. ${about}${config.ids === "symbols" ? ` ${SYMBOLS}` : ""}
 `;
 }

@@ -19,7 +19,9 @@ const classes = {
 /** A config of an architecture that is nearest to a model: its first layer's sizes under the architecture's keys. */
 export function configFor(architecture: Exported, { model, config }: Opened): Config {
   if (architecture === "biform")
-    return JSON.parse(JSON.stringify(ownConfig(model, { max_position_embeddings: config.max_position_embeddings })));
+    return JSON.parse(
+      JSON.stringify(ownConfig(model, { max_position_embeddings: config.max_position_embeddings, ids: config.ids })),
+    );
   const { sizes, rotation } = model.layers[0]!.attention;
   const { frequencies } = rotation;
   const pairs = frequencies.length;
@@ -39,6 +41,10 @@ export function configFor(architecture: Exported, { model, config }: Opened): Co
     rope_theta: Number(config.rope_theta ?? (pairs > 1 ? Math.round(frequencies[1]! ** -pairs) : 10000)),
     rope_scaling: null,
     hidden_act: "silu",
+    // Else each architecture has ids of its own that begin and end texts, which training here did not see.
+    bos_token_id: null,
+    eos_token_id: null,
+    pad_token_id: null,
   };
   if (architecture === "kimi_linear") return { ...all, ...hybridKeys(model) };
   const biased = { ...all, attention_bias: bias === "all" };

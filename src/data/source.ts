@@ -39,6 +39,10 @@ export interface Source {
   decode(ids: ArrayLike<number>): string;
 }
 
+/** What a config says of the ids of models that learn from a source: nothing where they are text, or they would be taken for bytes. */
+export const idsOf = ({ bytesPerToken }: Source): { readonly ids?: "symbols" } =>
+  bytesPerToken === undefined ? { ids: "symbols" } : {};
+
 /** Which of a source's two endless streams. */
 export type Part = "train" | "heldOut";
 

@@ -73,6 +73,8 @@ const schema = z.object({
   tie_word_embeddings: z.boolean().default(true),
   rms_norm_eps: z.number().min(0).max(1).default(1e-6),
   max_position_embeddings: z.number().int().positive().max(1e12).nullish(),
+  /** Where ids are the symbols of a task: no tokenizer makes them of text. */
+  ids: z.literal("symbols").optional(),
   /** As `biform train` writes it: a spec, or a pattern of specs, and what it is read by. */
   attention: z.string().max(4000).optional(),
   attention_dims: z.enum(["scaled", "exact"]).optional(),

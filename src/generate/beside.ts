@@ -93,7 +93,7 @@ export async function tokenizerBeside({ gguf, files, config, model }: Opened): P
 
 /** The tokenizer of a model that was trained here on bytes. */
 export const bytesOf = (config: Config, model: Model): Tokenizer | undefined =>
-  config.model_type === "biform" && model.vocabulary === 256 ? byteTokenizer : undefined;
+  config.model_type === "biform" && model.vocabulary === 256 && config.ids !== "symbols" ? byteTokenizer : undefined;
 
 /** The ids that a configuration names as ends, one or several. What is no id is left out, and `notes` get to know. */
 export function endsOf(file: string, config: Readonly<Record<string, unknown>>, notes: string[]): number[] {

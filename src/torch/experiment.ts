@@ -1,6 +1,6 @@
 /** An experiment as a package that trains in PyTorch: its variants, its data in Biform's order, the weights that each run begins with. */
 import type { Opened } from "../cluster/experiment.ts";
-import type { Batch, Source } from "../data/source.ts";
+import { type Batch, idsOf, type Source } from "../data/source.ts";
 import { type FolderFile, writeFolder } from "../file/atomic.ts";
 import { safetensorsChunks } from "../file/safetensors.ts";
 import type { Matched } from "../lab/match.ts";
@@ -29,7 +29,8 @@ export async function exportExperiment(opened: Opened, dir: string, out: string)
   const kinds = new Kinds();
   const all = [...matched.values()];
   const place = (m: Matched) => all.indexOf(m);
-  const configs = all.map((m) => pythonConfig(m.model, kinds, { max_position_embeddings: settings.goal.length }));
+  const others = { max_position_embeddings: settings.goal.length, ...idsOf(opened.source(1)) };
+  const configs = all.map((m) => pythonConfig(m.model, kinds, others));
   const about = all.map(({ model }) =>
     Object.fromEntries(parametersOf(model).map((p) => [p.name, { axes: p.axes, kind: kindOf(p) }])),
   );

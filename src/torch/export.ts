@@ -2,6 +2,7 @@
 import { openModel } from "../checkpoint/open.ts";
 import { recast } from "../checkpoint/recast.ts";
 import { biform } from "../family/biform.ts";
+import type { Config } from "../family/config.ts";
 import { type FolderFile, writeFolder } from "../file/atomic.ts";
 import { safetensorsChunks, type TensorToWrite } from "../file/safetensors.ts";
 import { type Model, modelSize, parametersOf } from "../model/model.ts";
@@ -49,13 +50,19 @@ export async function exportFresh(model: Model, dir: string, seed: number): Prom
 
 /** The same of a checkpoint that Biform reads, whichever kind of file it is in. Throws besides FormatError as `openModel`. */
 export async function exportTrained(path: string, dir: string): Promise<Written> {
-  const { model, parameters, sources, tensors } = await openModel(path);
+  const { model, parameters, sources, tensors, config } = await openModel(path);
   await expectEmpty(dir);
   const read = async (name: string) => Float32Array.from((await tensors.read(name)) as ArrayLike<number>);
   const moved = recast(parameters, sources, biform.sources(model, {}), read).map(
     ({ name, shape, data }): TensorToWrite => ({ name, shape: [...shape], dtype: "F32", data }),
   );
-  return writePackage(model, dir, moved, `the weights of ${basename(resolve(path))}`);
+  return writePackage(
+    model,
+    dir,
+    moved,
+    `the weights of ${basename(resolve(path))}`,
+    config.ids ? { ids: config.ids } : {},
+  );
 }
 
 async function writePackage(
@@ -63,9 +70,10 @@ async function writePackage(
   dir: string,
   tensors: readonly TensorToWrite[],
   weights: string,
+  others: Config = {},
 ): Promise<Written> {
   const kinds = new Kinds();
-  const config = pythonConfig(model, kinds);
+  const config = pythonConfig(model, kinds, others);
   const name = basename(resolve(dir));
   const files: FolderFile[] = [
     ...kinds.files().map(({ name: file, text }) => ({ name: file, chunks: [text] })),

@@ -1,4 +1,4 @@
-import type { Source } from "../data/source.ts";
+import { idsOf, type Source } from "../data/source.ts";
 import { buildModel, type ModelSettings } from "../model/build.ts";
 import { type Model, parametersOf, trainFlops } from "../model/model.ts";
 import type { Weights } from "../model/transformer.ts";
@@ -55,7 +55,7 @@ export async function train(
     {
       weights,
       parameters: parametersOf(model),
-      config: configOf(settings),
+      config: configOf(settings, source),
       async step(batch, optimiser, rate) {
         const { loss, flops } = await trainStep(model, weights, optimiser, batch, rate);
         if (!checked) checkFlops(flops, model, count, length);
@@ -72,7 +72,7 @@ export async function train(
 }
 
 /** A checkpoint's config.json: names and layouts are Biform's own. */
-function configOf({ model, pattern, length }: TrainSettings) {
+function configOf({ model, pattern, length }: TrainSettings, source: Source) {
   return {
     architectures: ["BiformForCausalLM"],
     model_type: "biform",
@@ -89,6 +89,7 @@ function configOf({ model, pattern, length }: TrainSettings) {
     rms_norm_eps: 1e-6,
     max_position_embeddings: length,
     dtype: "float32",
+    ...idsOf(source),
   };
 }
 
