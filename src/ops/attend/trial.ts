@@ -82,15 +82,16 @@ function tolerance(sizes: AttendSizes, E: number, V: number): Tolerance {
   return { out, lse, dq: (stick ? 20 : 4) * x, dk: 4 * shared * x, dv: 4 * shared * (w + shared * u), dsinks };
 }
 
-/** Runs a case on a device: inputs from `seed`, every result read back. */
+/** Runs a case on a device: inputs from `seed`, of each number what `of` makes of it, every result read back. */
 export async function runCase(
   device: Device,
   sizes: AttendSizes,
   seed: number,
   [forward, backward]: readonly [AttendKernel, AttendBackwardKernel],
+  of: (x: number) => number = (x) => x,
 ): Promise<AttendResult> {
   const random = new Random(seed);
-  const input = (shape: number[]) => tensor(device, shape, Float32Array.from(random.normals(sizeOf(shape))));
+  const input = (shape: number[]) => tensor(device, shape, Float32Array.from(random.normals(sizeOf(shape)), of));
   const { batch = 1, t, s, h } = sizes;
   const terms = sizes.terms.map(({ e, g }) => ({ q: input([batch * t, h, e]), k: input([batch * s, g, e]), e, g }));
   const values = sizes.values.map((v) => {

@@ -5,6 +5,7 @@ import { PAGE } from "../../tensor/page.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { fewShader, THREADS } from "./gpu/few.wgsl.ts";
 import { type Forward, forwardShader } from "./gpu/forward.wgsl.ts";
+import { matrixShader } from "./gpu/matrix.wgsl.ts";
 import { pieces as mergePieces, sticks } from "./gpu/pieces.wgsl.ts";
 import { arenaOf, read } from "./gpu/read.wgsl.ts";
 import { sharesOf } from "./gpu/share.wgsl.ts";
@@ -20,7 +21,7 @@ function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: In
   const device = out.device as WebgpuDevice;
   const m = foldedHeads(call);
   const { keys, values } = operandsOf(call);
-  const { tile, tiles, per, pieces, all, alone, choosing } = sharesOf(
+  const { tile, tiles, per, pieces, all, alone, choosing, split } = sharesOf(
     device,
     call,
     lengths ? Math.max(...lengths) : call.s,
@@ -44,7 +45,11 @@ function run(call: AttendCall, out: Tensor, lse: Tensor | undefined, lengths: In
   // Workgroups of subgroups of any size have at least so many of them as of the largest.
   const together = alone ? Math.max(1, Math.floor(THREADS / subgroup!.most)) : 1;
   device.launch(
-    alone ? fewShader(of, reading, subgroup!.least) : forwardShader(of, reading),
+    alone
+      ? fewShader(of, reading, subgroup!.least)
+      : split
+        ? matrixShader(of, reading, split, device.traits)
+        : forwardShader(of, reading),
     {},
     { ...reading.operands, lengths, out: parts ?? out, ...(of.lse ? { lse } : {}), ...marks },
     { ...reading.given, ...numbersOf(call), tiles, pieces, per, all },

@@ -4,6 +4,7 @@ import type { AttendCall } from "../index.ts";
 import { type Chooses, choosingBytes, choosingOf, mayChoose } from "./choosing.wgsl.ts";
 import { rowsOf } from "./few.wgsl.ts";
 import { tilesOf } from "./forward.wgsl.ts";
+import { MATRIX_TILE, splitFor } from "./matrix.wgsl.ts";
 import { PIECES } from "./pieces.wgsl.ts";
 import { fitTile, foldedHeads, foursOf, lanesOf, operandsOf, type Tile, tileFor } from "./tile.wgsl.ts";
 
@@ -21,6 +22,8 @@ export interface Shares {
   readonly all: number;
   /** Whether subgroups have each rows and a piece to themselves, and nothing is staged. */
   readonly alone: boolean;
+  /** How subgroups share a tile whose products are those of their matrices, if they are. */
+  readonly split?: ReturnType<typeof splitFor>;
   /** The choice of keys that workgroups make, if they do. */
   readonly choosing?: { readonly by: Choosing; readonly chooses: Chooses };
 }
@@ -49,6 +52,8 @@ export function sharesOf(device: WebgpuDevice, call: AttendCall, longest: number
     return { ...found, choosing: { by, chooses: { per: found.per, causal: by.call.causal } } };
   const few = rowsOf(call, m, device.traits);
   if (few) return share({ own: few / 4, staged: 1, parts: 1 }, true);
+  const split = splitFor(call, m, device.traits);
+  if (split) return { ...share(MATRIX_TILE), split };
   return share(tileFor(device, rows, width, results, pairs));
 }
 
