@@ -511,6 +511,38 @@ describe("an engine", () => {
     expect(await seen).toBe(true);
   });
 
+  test("whose task finds no list where it runs is told that its folder is not shared, and does nothing", async () => {
+    const laid = await layOut("listless", { ...settings, rates: [0.02], variants: ["MHA"] });
+    const { engine } = fake(laid, () => "done");
+    expect(await drive(laid.opened, laid.store, engine, onlooker())).toBe(true);
+    expect(await resolveKey(laid.store, "list-0.1")).toBe("v0-MHA-s2");
+    const elsewhere = folderStore(join(scratch, "listless.elsewhere"));
+    for (const [store, word] of [
+      [elsewhere, "list-0.1"],
+      [laid.store, "list-0.7"],
+      [laid.store, "list-9.0"],
+    ] as const)
+      await expect(resolveKey(store, word)).rejects.toThrow(
+        /got no lists\/\d\.json with place \d, expected the list that the runs were handed over with; is the folder shared/,
+      );
+    await laid.store.write("lists/0.json", '["v0-MHA-s1", ');
+    await expect(resolveKey(laid.store, "list-0.0")).rejects.toThrow(/got no lists\/0\.json with place 0/);
+    expect(await elsewhere.list("")).toEqual([]);
+  });
+
+  test("over a folder that cannot be one is told so, and nothing is handed over", async () => {
+    const laid = await layOut("nofolder", { ...settings, rates: [0.02], variants: ["MHA"] });
+    const file = join(scratch, "a-file");
+    await writeFile(file, "");
+    const store = folderStore(join(file, "runs"));
+    const { engine, submitted } = fake(laid, () => "done");
+    await expect(drive(laid.opened, store, engine, onlooker())).rejects.toThrow(
+      /a-file.runs.*: got ENOTDIR, expected a folder to read and write; check its rights and its disk/,
+    );
+    expect(submitted).toEqual([]);
+    await expect(doRun({ opened: laid.opened, store }, "0")).rejects.toThrow(/a-file/);
+  });
+
   test("that refuses a partition is told in its own words, and nothing is thought handed over", async () => {
     const laid = await layOut("partition", { ...settings, rates: [0.02], variants: ["MHA"] });
     const bin = join(scratch, "bin");
