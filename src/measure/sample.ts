@@ -125,7 +125,7 @@ function attentions(device: Device, extent: Extent, { few, panel }: Grain): Samp
     { t: 1, s: 1024, h: 18, n: 160, r: 64, v: 224, own: true },
     { t: 3, s: 1536, h: 24, n: 112, r: 32, v: 112 },
     { t: 8, s: 3072, h: 24, n: 112, r: 32, v: 112 },
-    { t: 8, s: 8192, h: 32, n: 56, r: 24, v: 56 },
+    { t: 8, s: 8192, h: 32, n: 56, r: 24, v: 56, own: true },
     { t: 24, s: 4096, h: 18, n: 160, r: 64, v: 224, own: true },
     { t: 192, s: 768, h: 24, n: 112, r: 32, v: 112 },
   ]
