@@ -14,6 +14,7 @@ export function dot(format: i32, panel: usize, width: i32, x: usize, sums: usize
   if (format == F16 || format == BF16) return dotSixteen(format, panel, width, x, sums);
   if (format == Q8_0) return dotEight(panel, width, x, sums);
   if (isShort(format)) return dotShort(format, panel, width, x, sums);
+  // From here on builds without relaxed SIMD, and bytes that are floats.
   if (format == Q4_0) return dotNibbles(panel, width, x);
   if (format == Q4_1) return dotRaised(panel, width, x);
   if (format == Q4_K) return dotRuns(panel, width, x);

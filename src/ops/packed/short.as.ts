@@ -1,23 +1,30 @@
 // One row of activations times a panel of nibbles where the machine multiplies bytes in pairs, whose sums have 16 bits: processors
 // without an instruction that V8 would take for four bytes at once. Eight such sums of nibbles fit in 16 bits and are widened
 // together. V8 joins vectors that are stored side by side, the upper first, where all that is read stands before and no other
-// store goes to the same place: so sums of two blocks
-// pass through memory to be scaled at once, and activations lie so that those of two vectors are spread by the same shuffle. Copies
-// of them, four times as long, would not stay in the first-level cache (LOG.md). Whole numbers are exact: sums are those of `dot`.
-import { Q4_0, Q4_1, Q4_K } from "../../tensor/format";
+// store goes to the same place: so sums of two blocks pass through memory to be scaled at once, and activations lie so that those of
+// two vectors are spread by the same shuffle. Copies of them, four times as long, would not stay in the first-level cache (LOG.md).
+// Whole numbers are exact: sums are the bits of `dot` in any order.
+import { Q4_0, Q4_1, Q4_K, Q6_K } from "../../tensor/format";
 import { madd } from "../simd.as";
 import { quantiseRow } from "./quantise.as";
 import { halfBias, halfMask, nibbleMask, quickHalf, quickHalves } from "./half.as";
+import { dotSix } from "./six.as";
 import { unsigned4 } from "./spread.as";
 
 // Pairs of sums of 16 bits are added by multiplying them with these.
 const ONES: usize = memory.data<i16>([1], 16);
 
+// @ts-ignore: decorator
+@inline
+export function ones(): v128 {
+  return v128.load_splat<i16>(ONES);
+}
+
 /** Whether weights of this format are multiplied so. */
 // @ts-ignore: decorator
 @inline
 export function isShort(format: i32): bool {
-  return ASC_FEATURE_RELAXED_SIMD && (format == Q4_0 || format == Q4_1 || format == Q4_K);
+  return ASC_FEATURE_RELAXED_SIMD && (format == Q4_0 || format == Q4_1 || format == Q4_K || format == Q6_K);
 }
 
 /** Puts a row of activations, `step` bytes apart, to `x`: of each eight words the even ones, then the odd ones. `spare`: 4 * width bytes. */
@@ -29,6 +36,7 @@ export function activateShort(format: i32, x: usize, from: usize, step: usize, w
     v128.store(x, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
     v128.store(x, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 16);
   }
+  if (format == Q6_K) return;
   // What minima are multiplied by: a block's sum times its scale.
   for (let record = records; record < end; record += 16) store<f32>(record, load<f32>(record) * <f32>load<i32>(record, 4), 12);
   if (format != Q4_K) spreadRecords(format, records, width >> 6, width >> 5 & 1);
@@ -54,18 +62,19 @@ function spreadRecords(format: i32, records: usize, two: i32, rest: i32): void {
 
 /** The sums of four rows. */
 export function dotShort(format: i32, panel: usize, width: i32, x: usize, sums: usize): v128 {
+  if (format == Q6_K) return dotSix(panel, width, x, sums);
   if (format == Q4_K) return dotRuns(panel, width, x, sums);
   return format == Q4_0 ? dotNibbles(panel, width, x, sums) : dotRaised(panel, width, x, sums);
 }
 
 function dotNibbles(q: usize, width: i32, x: usize, sums: usize): v128 {
-  const mask = halfMask(), bias = halfBias(), nibble = nibbleMask(), ones = v128.load_splat<i16>(ONES);
+  const mask = halfMask(), bias = halfBias(), nibble = nibbleMask(), one = ones();
   let record = x + <usize>width, sum = f32x4.splat(0);
   for (; width >= 64; width -= 64, q += 144, x += 64, record += 64) {
     blockSums(q + 16, x, nibble, sums);
     blockSums(q + 80, x + 32, nibble, sums + 32);
-    const a = i32x4.sub(i32x4.dot_i16x8_s(i16x8.add(v128.load(sums), v128.load(sums, 16)), ones), v128.load(record, 32));
-    const b = i32x4.sub(i32x4.dot_i16x8_s(i16x8.add(v128.load(sums, 32), v128.load(sums, 48)), ones), v128.load(record, 48));
+    const a = i32x4.sub(i32x4.dot_i16x8_s(i16x8.add(v128.load(sums), v128.load(sums, 16)), one), v128.load(record, 32));
+    const b = i32x4.sub(i32x4.dot_i16x8_s(i16x8.add(v128.load(sums, 32), v128.load(sums, 48)), one), v128.load(record, 48));
     scaleTwo(q, record, a, b, mask, bias, sums);
     sum = madd(v128.load(sums, 64), v128.load(sums, 96), sum);
     sum = madd(v128.load(sums, 80), v128.load(sums, 112), sum);
@@ -78,13 +87,13 @@ function dotNibbles(q: usize, width: i32, x: usize, sums: usize): v128 {
 
 /** Nibbles above minima, which lie behind the scales of their two blocks. */
 function dotRaised(q: usize, width: i32, x: usize, sums: usize): v128 {
-  const mask = halfMask(), bias = halfBias(), nibble = nibbleMask(), ones = v128.load_splat<i16>(ONES);
+  const mask = halfMask(), bias = halfBias(), nibble = nibbleMask(), one = ones();
   let record = x + <usize>width, sum = f32x4.splat(0);
   for (; width >= 64; width -= 64, q += 160, x += 64, record += 64) {
     blockSums(q + 32, x, nibble, sums);
     blockSums(q + 96, x + 32, nibble, sums + 32);
-    const a = i32x4.dot_i16x8_s(i16x8.add(v128.load(sums), v128.load(sums, 16)), ones);
-    const b = i32x4.dot_i16x8_s(i16x8.add(v128.load(sums, 32), v128.load(sums, 48)), ones);
+    const a = i32x4.dot_i16x8_s(i16x8.add(v128.load(sums), v128.load(sums, 16)), one);
+    const b = i32x4.dot_i16x8_s(i16x8.add(v128.load(sums, 32), v128.load(sums, 48)), one);
     scaleTwo(q, record, a, b, mask, bias, sums);
     const h = v128.load(q, 16);
     const m = quickHalf(i32x4.extend_low_i16x8_u(h), mask, bias), n = quickHalf(i32x4.extend_high_i16x8_u(h), mask, bias);
@@ -185,7 +194,7 @@ function upper(p: v128, nibble: v128): v128 {
 /** Sums of neighbouring products, at most 2 x 127 x 15. */
 // @ts-ignore: decorator
 @inline
-function pairs(x: v128, w: v128): v128 {
+export function pairs(x: v128, w: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(x, w);
   return w;
 }
