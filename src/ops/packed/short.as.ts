@@ -8,7 +8,7 @@ import { Q4_0, Q4_1, Q4_K, Q6_K } from "../../tensor/format";
 import { madd } from "../simd.as";
 import { quantiseRow } from "./quantise.as";
 import { halfBias, halfMask, nibbleMask, quickHalf, quickHalves } from "./half.as";
-import { dotSix } from "./six.as";
+import { dotSix, layHalves } from "./six.as";
 import { unsigned4 } from "./spread.as";
 
 // Pairs of sums of 16 bits are added by multiplying them with these.
@@ -27,16 +27,16 @@ export function isShort(format: i32): bool {
   return ASC_FEATURE_RELAXED_SIMD && (format == Q4_0 || format == Q4_1 || format == Q4_K || format == Q6_K);
 }
 
-/** Puts a row of activations, `step` bytes apart, to `x`: of each eight words the even ones, then the odd ones. `spare`: 4 * width bytes. */
+/** Puts a row of activations, `step` bytes apart, to `x`: of each eight words the even ones, then the odd ones (Q6_K: see six.as.ts). `spare`: 4 * width bytes. */
 export function activateShort(format: i32, x: usize, from: usize, step: usize, width: i32, spare: usize): void {
   quantiseRow(x, from, step, width, spare);
+  if (format == Q6_K) return layHalves(x, width);
   const records = x + <usize>width, end = records + <usize>(width >> 1);
   for (; x < records; x += 32) {
     const a = v128.load(x), b = v128.load(x, 16);
     v128.store(x, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
     v128.store(x, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 16);
   }
-  if (format == Q6_K) return;
   // What minima are multiplied by: a block's sum times its scale.
   for (let record = records; record < end; record += 16) store<f32>(record, load<f32>(record) * <f32>load<i32>(record, 4), 12);
   if (format != Q4_K) spreadRecords(format, records, width >> 6, width >> 5 & 1);

@@ -6,17 +6,40 @@ import { halfBias, halfMask, nibbleMask, pairMask, quickHalves } from "./half.as
 import { ones, pairs } from "./short.as";
 import { signed4 } from "./spread.as";
 
-/** The sums of four rows. `x`: as activateShort lays it. */
+/**
+ * Lays a row's whole numbers anew, of each half of a super-block the first 16 columns of its four runs, then the last 16: of two runs
+ * the even words, then the odd ones.
+ */
+export function layHalves(x: usize, width: i32): void {
+  for (const end = x + <usize>width; x < end; x += 128) {
+    const a = v128.load(x), b = v128.load(x, 32), c = v128.load(x, 64), d = v128.load(x, 96);
+    const e = v128.load(x, 16), f = v128.load(x, 48), g = v128.load(x, 80), h = v128.load(x, 112);
+    layFour(x, a, b, c, d);
+    layFour(x + 64, e, f, g, h);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function layFour(to: usize, a: v128, b: v128, c: v128, d: v128): void {
+  v128.store(to, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
+  v128.store(to, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 16);
+  v128.store(to, v128.shuffle<i32>(c, d, 0, 2, 4, 6), 32);
+  v128.store(to, v128.shuffle<i32>(c, d, 1, 3, 5, 7), 48);
+}
+
+/** The sums of four rows. `x`: as `layHalves` leaves it. */
 export function dotSix(q: usize, width: i32, x: usize, sums: usize): v128 {
   const mask = halfMask(), bias = halfBias(), nibble = nibbleMask(), upper = pairMask(), one = ones();
   let record = x + <usize>width, sum = f32x4.splat(0);
   for (; width > 0; width -= 256, q += 848) {
     let f = f32x4.splat(0), scales = q + 16;
     for (let half: usize = 0; half < 2; half++, x += 128, scales += 32, record += 64) {
-      firstSixteen(q + 80 + (half << 8), q + 592 + (half << 7), x, nibble, upper, one, sums);
+      const low = q + 80 + (half << 8), high = q + 592 + (half << 7);
+      sixteen(low, high, x, nibble, upper, one, sums);
       f = scaleFour(sums, record, record + 8, scales, f);
       // To another place than the first: V8 joins no stores to a place that has others.
-      lastSixteen(q + 144 + (half << 8), q + 656 + (half << 7), x, nibble, upper, one, sums + 128);
+      sixteen(low + 64, high + 64, x + 64, nibble, upper, one, sums + 128);
       f = scaleFour(sums + 128, record, record + 12, scales + 4, f);
     }
     sum = madd(f, quickHalves(q, mask, bias), sum);
@@ -24,58 +47,22 @@ export function dotSix(q: usize, width: i32, x: usize, sums: usize): v128 {
   return sum;
 }
 
-/** Products of the first 16 columns of each of the four runs of a half, as they stand; */
+/** Products of 16 columns of each of the four runs of a half, as they stand, to `sums`. Numbers lie in nibbles at q and q + 128, their upper two bits at p. */
 // @ts-ignore: decorator
 @inline
-function firstSixteen(q: usize, p: usize, x: usize, nibble: v128, upper: v128, one: v128, sums: usize): void {
-  const e0 = v128.load(x), o0 = v128.load(x, 16), e1 = v128.load(x, 32), o1 = v128.load(x, 48);
-  const e2 = v128.load(x, 64), o2 = v128.load(x, 80), e3 = v128.load(x, 96), o3 = v128.load(x, 112);
-  const a = v128.shuffle<i32>(e0, e0, 0, 0, 0, 0), b = v128.shuffle<i32>(o0, o0, 0, 0, 0, 0);
-  const c = v128.shuffle<i32>(e0, e0, 1, 1, 1, 1), d = v128.shuffle<i32>(o0, o0, 1, 1, 1, 1);
-  const g = v128.shuffle<i32>(e1, e1, 0, 0, 0, 0), h = v128.shuffle<i32>(o1, o1, 0, 0, 0, 0);
-  const i = v128.shuffle<i32>(e1, e1, 1, 1, 1, 1), j = v128.shuffle<i32>(o1, o1, 1, 1, 1, 1);
-  const k = v128.shuffle<i32>(e2, e2, 0, 0, 0, 0), l = v128.shuffle<i32>(o2, o2, 0, 0, 0, 0);
-  const m = v128.shuffle<i32>(e2, e2, 1, 1, 1, 1), n = v128.shuffle<i32>(o2, o2, 1, 1, 1, 1);
-  const r = v128.shuffle<i32>(e3, e3, 0, 0, 0, 0), s = v128.shuffle<i32>(o3, o3, 0, 0, 0, 0);
-  const t = v128.shuffle<i32>(e3, e3, 1, 1, 1, 1), u = v128.shuffle<i32>(o3, o3, 1, 1, 1, 1);
-  sixteen(q, p, a, b, c, d, g, h, i, j, k, l, m, n, r, s, t, u, nibble, upper, one, sums);
-}
-
-/** of the last 16. */
-// @ts-ignore: decorator
-@inline
-function lastSixteen(q: usize, p: usize, x: usize, nibble: v128, upper: v128, one: v128, sums: usize): void {
-  const e0 = v128.load(x), o0 = v128.load(x, 16), e1 = v128.load(x, 32), o1 = v128.load(x, 48);
-  const e2 = v128.load(x, 64), o2 = v128.load(x, 80), e3 = v128.load(x, 96), o3 = v128.load(x, 112);
-  const a = v128.shuffle<i32>(e0, e0, 2, 2, 2, 2), b = v128.shuffle<i32>(o0, o0, 2, 2, 2, 2);
-  const c = v128.shuffle<i32>(e0, e0, 3, 3, 3, 3), d = v128.shuffle<i32>(o0, o0, 3, 3, 3, 3);
-  const g = v128.shuffle<i32>(e1, e1, 2, 2, 2, 2), h = v128.shuffle<i32>(o1, o1, 2, 2, 2, 2);
-  const i = v128.shuffle<i32>(e1, e1, 3, 3, 3, 3), j = v128.shuffle<i32>(o1, o1, 3, 3, 3, 3);
-  const k = v128.shuffle<i32>(e2, e2, 2, 2, 2, 2), l = v128.shuffle<i32>(o2, o2, 2, 2, 2, 2);
-  const m = v128.shuffle<i32>(e2, e2, 3, 3, 3, 3), n = v128.shuffle<i32>(o2, o2, 3, 3, 3, 3);
-  const r = v128.shuffle<i32>(e3, e3, 2, 2, 2, 2), s = v128.shuffle<i32>(o3, o3, 2, 2, 2, 2);
-  const t = v128.shuffle<i32>(e3, e3, 3, 3, 3, 3), u = v128.shuffle<i32>(o3, o3, 3, 3, 3, 3);
-  sixteen(q, p, a, b, c, d, g, h, i, j, k, l, m, n, r, s, t, u, nibble, upper, one, sums);
-}
-
-/** Numbers at q and q + 128 in nibbles, their upper two bits at p; activations of each run for its four vectors. */
-// @ts-ignore: decorator
-@inline
-function sixteen(
-  q: usize, p: usize, a: v128, b: v128, c: v128, d: v128, g: v128, h: v128, i: v128, j: v128, k: v128, l: v128, m: v128, n: v128,
-  r: v128, s: v128, t: v128, u: v128, nibble: v128, upper: v128, one: v128, sums: usize,
-): void {
+function sixteen(q: usize, p: usize, x: usize, nibble: v128, upper: v128, one: v128, sums: usize): void {
   const w0 = v128.load(q), w1 = v128.load(q, 16), w2 = v128.load(q, 32), w3 = v128.load(q, 48);
   const v0 = v128.load(q, 128), v1 = v128.load(q, 144), v2 = v128.load(q, 160), v3 = v128.load(q, 176);
   const p0 = v128.load(p), p1 = v128.load(p, 16), p2 = v128.load(p, 32), p3 = v128.load(p, 48);
-  const s0 = i16x8.add(pairs(a, first(w0, p0, nibble, upper)), pairs(c, first(w2, p2, nibble, upper)));
-  const t0 = i16x8.add(pairs(b, first(w1, p1, nibble, upper)), pairs(d, first(w3, p3, nibble, upper)));
-  const s1 = i16x8.add(pairs(g, second(v0, p0, nibble, upper)), pairs(i, second(v2, p2, nibble, upper)));
-  const t1 = i16x8.add(pairs(h, second(v1, p1, nibble, upper)), pairs(j, second(v3, p3, nibble, upper)));
-  const s2 = i16x8.add(pairs(k, third(w0, p0, nibble, upper)), pairs(m, third(w2, p2, nibble, upper)));
-  const t2 = i16x8.add(pairs(l, third(w1, p1, nibble, upper)), pairs(n, third(w3, p3, nibble, upper)));
-  const s3 = i16x8.add(pairs(r, fourth(v0, p0, nibble, upper)), pairs(t, fourth(v2, p2, nibble, upper)));
-  const t3 = i16x8.add(pairs(s, fourth(v1, p1, nibble, upper)), pairs(u, fourth(v3, p3, nibble, upper)));
+  const e = v128.load(x), o = v128.load(x, 16), g = v128.load(x, 32), h = v128.load(x, 48);
+  const s0 = former(e, first(w0, p0, nibble, upper), first(w2, p2, nibble, upper));
+  const t0 = former(o, first(w1, p1, nibble, upper), first(w3, p3, nibble, upper));
+  const s1 = latter(e, second(v0, p0, nibble, upper), second(v2, p2, nibble, upper));
+  const t1 = latter(o, second(v1, p1, nibble, upper), second(v3, p3, nibble, upper));
+  const s2 = former(g, third(w0, p0, nibble, upper), third(w2, p2, nibble, upper));
+  const t2 = former(h, third(w1, p1, nibble, upper), third(w3, p3, nibble, upper));
+  const s3 = latter(g, fourth(v0, p0, nibble, upper), fourth(v2, p2, nibble, upper));
+  const t3 = latter(h, fourth(v1, p1, nibble, upper), fourth(v3, p3, nibble, upper));
   v128.store(sums, i32x4.dot_i16x8_s(t0, one), 16);
   v128.store(sums, i32x4.dot_i16x8_s(s0, one));
   v128.store(sums, i32x4.dot_i16x8_s(t1, one), 48);
@@ -86,6 +73,21 @@ function sixteen(
   v128.store(sums, i32x4.dot_i16x8_s(s3, one), 96);
 }
 
+/** Two words of a run's numbers by the first two words of x; */
+// @ts-ignore: decorator
+@inline
+function former(x: v128, w: v128, v: v128): v128 {
+  return i16x8.add(pairs(v128.shuffle<i32>(x, x, 0, 0, 0, 0), w), pairs(v128.shuffle<i32>(x, x, 1, 1, 1, 1), v));
+}
+
+/** by the last two. */
+// @ts-ignore: decorator
+@inline
+function latter(x: v128, w: v128, v: v128): v128 {
+  return i16x8.add(pairs(v128.shuffle<i32>(x, x, 2, 2, 2, 2), w), pairs(v128.shuffle<i32>(x, x, 3, 3, 3, 3), v));
+}
+
+/** Numbers of the four runs: nibbles and two bits above them. */
 // @ts-ignore: decorator
 @inline
 function first(w: v128, p: v128, nibble: v128, upper: v128): v128 {
