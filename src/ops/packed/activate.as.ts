@@ -1,8 +1,9 @@
 // Activations as the dot products over packed weights want them.
 import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format";
+import { gatherRow } from "../einsum/stream.as";
 import { activateEight } from "./eight.as";
 import { BYTE_ROOT } from "./half.as";
-import { gather, quantiseRow, rounding } from "./quantise.as";
+import { quantiseRow, rounding } from "./quantise.as";
 import { activateShort, isShort } from "./short.as";
 import { activateSixteen } from "./sixteen.as";
 
@@ -45,7 +46,7 @@ function begin(records: usize, shift: i32, n: i32): void {
 
 /** For bytes that are floats, which lack a power of two. */
 function activateBytes(to: usize, from: usize, step: usize, width: i32): void {
-  gather(to, from, step, width);
+  gatherRow(to, from, step, width);
   const by = f32x4.splat(BYTE_ROOT);
   for (let i = width; i < ((width + 7) & -8); i++) store<f32>(to + (<usize>i << 2), 0);
   for (const end = to + (<usize>width << 2); to < end; to += 16) v128.store(to, f32x4.mul(v128.load(to), by));

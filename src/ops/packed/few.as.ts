@@ -1,11 +1,11 @@
 // Contractions of few rows of activations with a packed weight, which is read once for all of them.
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
+import { gatherRow } from "../einsum/stream.as";
 import { madd, sum4 } from "../simd.as";
 import { activate, activatedBytes, isJoined } from "./activate.as";
 import { dot } from "./dot.as";
 import { begin, changes, contractionOf, dotsOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
 import { dotJoined } from "./one.as";
-import { gather } from "./quantise.as";
 import { ACTIVATED, STRIP, SUMS, TOGETHER } from "./size";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
@@ -102,7 +102,7 @@ export function packedSums(args: usize, thread: i32): void {
       const to = x + <usize>i * step;
       // The rows that fill the last panel count nothing.
       v128.store(to + step - 16, i32x4.splat(0));
-      gather(to, a, stride(args, slot.X_ELEMENT), inner);
+      gatherRow(to, a, stride(args, slot.X_ELEMENT), inner);
     }
     let panel = address(args, slot.WEIGHT) + <usize>(group * each) * bytes;
     for (let p = 0; p < each; p++, panel += bytes) {

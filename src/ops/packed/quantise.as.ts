@@ -1,4 +1,5 @@
 // A row of activations as whole numbers.
+import { gatherRow } from "../einsum/stream.as";
 
 // 1.5 2^23, in memory since V8 builds a constant of four lanes anew at each use.
 const R: usize = memory.data<f32>([12582912], 16);
@@ -18,14 +19,8 @@ export function scaleOf(most: f32): f32 {
 
 /** Puts a row of `width` floats, `step` bytes apart, to `to` as whole numbers, whose records lie behind them. `spare`: 4 * width bytes. */
 export function quantiseRow(to: usize, from: usize, step: usize, width: i32, spare: usize): void {
-  if (step != 4) gather(spare, from, step, width);
+  if (step != 4) gatherRow(spare, from, step, width);
   quantise(to, to + <usize>width, step == 4 ? from : spare, width);
-}
-
-/** Copies numbers `step` bytes apart to where they lie side by side. */
-export function gather(to: usize, from: usize, step: usize, n: i32): void {
-  if (step == 4) memory.copy(to, from, <usize>n << 2);
-  else for (; n > 0; n--, to += 4, from += step) store<f32>(to, load<f32>(from));
 }
 
 /**

@@ -2,13 +2,13 @@
 // so that those of two neighbouring vectors are spread by the same shuffle, which V8 joins, and each of eight columns has sums of its
 // own, so that no addition waits for the one before it.
 import { BF16, F16 } from "../../tensor/format";
+import { gatherRow } from "../einsum/stream.as";
 import { madd } from "../simd.as";
-import { gather } from "./quantise.as";
 import { HALF_ROOT, halfMask, upperMask } from "./half.as";
 
 /** Puts a row of activations, `step` bytes apart, to `x`: of each eight columns 0, 1, 4, 5, then the others. `spare`: 4 * width bytes. */
 export function activateSixteen(format: i32, x: usize, from: usize, step: usize, width: i32, spare: usize): void {
-  gather(spare, from, step, width);
+  gatherRow(spare, from, step, width);
   const by = format == F16 ? HALF_ROOT : 1;
   for (let i = 0; i < ((width + 7) & -8); i++) {
     const to = x + (<usize>(i & -7 | (i & 4) >> 1 | (i & 2) << 1) << 2);

@@ -3,8 +3,8 @@
 // for bit, so that a prompt's pieces may have any length.
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { Q4_1, Q4_K, Q6_K, Q8_0 } from "../../tensor/format";
+import { gatherRow } from "../einsum/stream.as";
 import { madd } from "../simd.as";
-import { gather } from "./quantise.as";
 import { align, alignedBytes, alignNone, numberBytes } from "./align.as";
 import { put } from "./few.as";
 import { dotsOf, panelsOf, runsOf } from "./list.as";
@@ -56,7 +56,7 @@ function alignRows(args: usize, group: i32, row: i32, m: i32, to: usize, spare: 
   for (let i = 0; i < m; i++, a += stride(args, slot.X_ROW)) {
     let x = a;
     if (step != 4) {
-      gather(spare, a, step, width);
+      gatherRow(spare, a, step, width);
       x = spare;
     }
     align(dots, format, to + <usize>(i / TILE) * alignedBytes(dots, format, width), i % TILE, x, width);
