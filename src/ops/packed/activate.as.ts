@@ -4,7 +4,7 @@ import { gatherRow } from "../einsum/stream.as";
 import { activateEight } from "./eight.as";
 import { BYTE_ROOT } from "./half.as";
 import { quantiseRow, rounding } from "./quantise.as";
-import { activateShort, isShort } from "./short.as";
+import { activateShort, isShort, layWords } from "./short.as";
 import { activateSixteen } from "./sixteen.as";
 
 /** Bytes that `activate` fills for one row, at most. */
@@ -18,13 +18,14 @@ export function activate(dots: bool, format: i32, to: usize, from: usize, step: 
   else if (format == F8_E4M3) activateBytes(to, from, step, width);
   else if (dots && isJoined(format)) {
     quantiseRow(to, from, step, width, spare);
+    layWords(to, width);
     begin(to + <usize>width, format == Q8_0 ? 7 : format == Q4_0 ? 3 : 32, width);
   } else if (format == Q8_0) activateEight(to, from, step, width, spare);
   else if (isShort(format)) activateShort(format, to, from, step, width, spare);
   else quantiseRow(to, from, step, width, spare);
 }
 
-/** Whether weights of this format are multiplied by `dotJoined` where it may be (one.as.ts). */
+/** Whether weights of this format are multiplied by `dotWhole` where it may be (one.as.ts). */
 // @ts-ignore: decorator
 @inline
 export function isJoined(format: i32): bool {

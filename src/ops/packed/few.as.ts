@@ -5,8 +5,8 @@ import { madd, sum4 } from "../simd.as";
 import { activate, activatedBytes, isJoined } from "./activate.as";
 import { dot } from "./dot.as";
 import { begin, changes, contractionOf, dotsOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
-import { dotJoined } from "./one.as";
-import { ACTIVATED, STRIP, SUMS, TOGETHER } from "./size";
+import { dotWhole } from "./one.as";
+import { ACTIVATED, STRIP, SUMS } from "./size";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
 
@@ -17,20 +17,17 @@ export function packedDots(args: usize, thread: i32): void {
     const one = contractionOf(t), group = groupOf(t), from = panelOf(t), panels = panelsOf(one);
     const format = whole(one, slot.FORMAT), width = whole(one, slot.COLUMNS), m = whole(one, slot.ROWS);
     const bytes = <usize>whole(one, slot.PANEL_BYTES), step = activatedBytes(width), inner = whole(one, slot.INNER);
-    const dots = dotsOf(one);
+    const dots = dotsOf(one), bytewise = dots && isJoined(format);
     if (changes(group)) activateRows(dots, one, rowsAt(group), x);
     const to = min(from + whole(one, slot.RUN), panels);
     let panel = address(one, slot.WEIGHT) + <usize>(group * panels + from) * bytes;
     let c = address(one, slot.OUT) + <usize>group * stride(one, slot.OUT_GROUP);
     c += <usize>(from << 2) * stride(one, slot.OUT_ELEMENT);
-    if (dots && m == 1 && isJoined(format)) {
-      join(one, panel, bytes, from, to, x, sums, c);
-      continue;
-    }
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
       for (let i = 0; i < m; i++) {
-        const four = dot(format, panel, width, x + <usize>i * step, sums), at = c + <usize>i * stride(one, slot.OUT_ROW);
+        const y = x + <usize>i * step, at = c + <usize>i * stride(one, slot.OUT_ROW);
+        const four = bytewise ? dotWhole(format, panel, width, y, sums) : dot(format, panel, width, y, sums);
         put(four, at, stride(one, slot.OUT_ELEMENT), rows, whole(one, slot.ADD));
       }
       panel += bytes;
@@ -39,24 +36,11 @@ export function packedDots(args: usize, thread: i32): void {
   }
 }
 
-/** Panels `from` to `to`, the first of which is at `panel`, times one row of activations; sums go to `c` on. */
-function join(args: usize, panel: usize, bytes: usize, from: i32, to: i32, x: usize, sums: usize, c: usize): void {
-  const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS), inner = whole(args, slot.INNER);
-  const step = stride(args, slot.OUT_ELEMENT), add = whole(args, slot.ADD);
-  for (let p = from; p < to; p += TOGETHER, panel += TOGETHER * bytes) {
-    // Panels that are not there are the last one again: nobody reads their sums.
-    const count = min(TOGETHER, to - p), last = <usize>(count - 1) * bytes;
-    dotJoined(format, panel, min(bytes, last), min(2 * bytes, last), last, width, x, sums);
-    for (let i = 0; i < count; i++, c += step << 2)
-      put(v128.load(sums + (<usize>i << 4)), c, step, min(4, inner - ((p + i) << 2)), add);
-  }
-}
-
 function activateRows(dots: bool, args: usize, a: usize, to: usize): void {
-  const width = whole(args, slot.COLUMNS), step = activatedBytes(width);
+  const format = whole(args, slot.FORMAT), width = whole(args, slot.COLUMNS), step = activatedBytes(width);
   let x = to;
   for (let i = whole(args, slot.ROWS); i > 0; i--, x += step, a += stride(args, slot.X_ROW))
-    activate(dots, whole(args, slot.FORMAT), x, a, stride(args, slot.X_ELEMENT), width, to + ACTIVATED);
+    activate(dots, format, x, a, stride(args, slot.X_ELEMENT), width, to + ACTIVATED);
 }
 
 /** The first `n` lanes, to numbers `step` bytes apart. */

@@ -32,14 +32,19 @@ export function activateShort(format: i32, x: usize, from: usize, step: usize, w
   quantiseRow(x, from, step, width, spare);
   if (format == Q6_K) return layHalves(x, width);
   const records = x + <usize>width, end = records + <usize>(width >> 1);
-  for (; x < records; x += 32) {
+  layWords(x, width);
+  // What minima are multiplied by: a block's sum times its scale.
+  for (let record = records; record < end; record += 16) store<f32>(record, load<f32>(record) * <f32>load<i32>(record, 4), 12);
+  if (format != Q4_K) spreadRecords(format, records, width >> 6, width >> 5 & 1);
+}
+
+/** Of each eight words the even ones, then the odd ones. */
+export function layWords(x: usize, width: i32): void {
+  for (const end = x + <usize>width; x < end; x += 32) {
     const a = v128.load(x), b = v128.load(x, 16);
     v128.store(x, v128.shuffle<i32>(a, b, 0, 2, 4, 6));
     v128.store(x, v128.shuffle<i32>(a, b, 1, 3, 5, 7), 16);
   }
-  // What minima are multiplied by: a block's sum times its scale.
-  for (let record = records; record < end; record += 16) store<f32>(record, load<f32>(record) * <f32>load<i32>(record, 4), 12);
-  if (format != Q4_K) spreadRecords(format, records, width >> 6, width >> 5 & 1);
 }
 
 /** Of each two blocks both scales four times, then what is taken from their sums or what minima are multiplied by; the rest stays. */
