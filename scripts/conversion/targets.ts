@@ -16,6 +16,7 @@ import { sizeOf } from "../../src/tensor/tensor.ts";
 /** A source, and what is made of it. */
 interface Case {
   readonly name: string;
+  readonly heads?: number;
   readonly groups?: number;
   readonly bias?: "inputs" | "all";
   readonly feedBias?: boolean;
@@ -35,6 +36,7 @@ const small = { c: 12, r: 8 } as const;
 const cases: readonly Case[] = [
   { name: "exactly, of one key head (MQA)", groups: 1 },
   { name: "exactly, of several (GQA, MHA)" },
+  { name: "exactly, of several where heads do not divide the width", heads: 6 },
   { name: "exactly, of one whose frequencies are stretched (YaRN, Llama 3.1)", groups: 1, stretched: true },
   { name: "exactly, biases on queries, keys, values", bias: "inputs" },
   { name: "exactly, biases in feed-forward halves", feedBias: true },
@@ -56,8 +58,19 @@ const cases: readonly Case[] = [
 const source = { rope_theta: 100 };
 
 /** The architectures of a case, in a folder and in a GGUF file, and the lines of those before them. */
-function targetsOf({ groups: g = 2, bias, feedBias, stretched, hybrid, byLayer, shared, ranked, wanted: asked }: Case) {
-  const [d, h, e] = [16, 4, 8];
+function targetsOf({
+  heads: h = 4,
+  groups: g = 2,
+  bias,
+  feedBias,
+  stretched,
+  hybrid,
+  byLayer,
+  shared,
+  ranked,
+  wanted: asked,
+}: Case) {
+  const [d, e] = [16, 8];
   const sizes: Sizes = { d, h, g, n: 0, r: e, e, v: e, c: 0, q: 0, o: 0, bias };
   const plain = rotation(e, source.rope_theta, "half");
   const turned = stretched
@@ -124,7 +137,7 @@ export function targetTable(): string {
     const [there, alone] = [folder!, file!].map(({ architecture, gguf }) =>
       architecture === "biform"
         ? "Biform's own"
-        : `\`${gguf && architecture === "deepseek_v3" ? "deepseek2" : architecture}\``,
+        : `\`${gguf && architecture !== "minicpm3" ? "deepseek2" : architecture}\``,
     );
     return `| ${one.name} | ${there} | ${alone} | ${lines || "none"} |`;
   });

@@ -54,7 +54,7 @@ GLA has as many latents as g says (2 unless said), each for its own heads, c num
 --method biform keeps turned what matters most to scores, meets the rest by the mean rotation, and leaves out of the latent what
 changes the output least; transmla, mha2mla and care are these papers' own recipes; care-sequential factors layer after layer, each by
 what the ones converted before it give it on --text, care-separate keys and values each for half of the latent.
-What is written is the first of deepseek_v3, minicpm3 and Biform's own format that computes just this, a folder or a GGUF file;
+What is written is the first of deepseek_v3, minicpm3, youtu and Biform's own format that computes just this, a folder or a GGUF file;
 README.md in the folder has the figures. A second run of the same command goes on where a first one was stopped.
 
 Examples:

@@ -42,12 +42,14 @@ function aboutTarget({ architecture, still, refused }: Target): string {
   const held =
     still === "shrunk"
       ? `Its latent is normed as that architecture asks, and the model that it came from has no such norm: the latent is so small that the norm divides by its epsilon alone, the same number for every token, and its gains multiply that back. All norms have one epsilon, so that engines agree that read it in different places. Run it in float32 or bfloat16: in float16 what is so small is lost.`
-      : `Its latent is normed as that architecture asks, and the model that it came from has no such norm: one number of each latent is a constant (a bias of \`kv_a_proj_with_mqa\`, hence \`attention_bias\`), beside which all others are small, so that the norm divides by a constant; its gain is 0, and caches hold a 0 for it. transformers and Biform compute exactly this. vLLM (0.33) and llama.cpp have no biases there, and vLLM drops them without a word: it computes something else.`;
-  const unfolded =
-    architecture === "minicpm3"
-      ? " vLLM and llama.cpp keep whole keys and values for this architecture, transformers and Biform the latent."
-      : "";
-  return `It is \`${architecture}\` with all layers dense. ${held}${unfolded}${before}`;
+      : `Its latent is normed as that architecture asks, and the model that it came from has no such norm: one number of each latent is a constant (a bias of \`kv_a_proj_with_mqa\`, hence \`attention_bias\`), beside which all others are small, so that the norm divides by a constant; its gain is 0, and caches hold a 0 for it. vLLM (0.33) and llama.cpp have no biases in such layers.`;
+  const read = {
+    deepseek_v3: "",
+    minicpm3:
+      " vLLM and llama.cpp keep whole keys and values for this architecture, transformers and Biform the latent.",
+    youtu: " transformers and Biform compute exactly this; vLLM (0.33) has no class of that name.",
+  }[architecture];
+  return `It is \`${architecture}\` with all layers dense. ${held}${read}${before}`;
 }
 
 /** A chapter that is added to a card once what is written has been run. */

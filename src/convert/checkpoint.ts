@@ -66,6 +66,12 @@ export interface Writing {
   make(layer: number): Promise<Numbers64>;
 }
 
+/** Sources with a head: the embedding's transpose, where there is none of its own. */
+function withHead(sources: Sources): Sources {
+  if (sources.has("head")) return sources;
+  return new Map([...sources, ["head", { ...sources.get("embed")!, layout: "transposed" }]]);
+}
+
 /** A tensor multiplied by a factor, in its place. */
 function scaled(tensor: Recast, factor: number): Recast {
   if (factor === 1) return tensor;
@@ -96,7 +102,7 @@ export function convertedTensors({ opened, model, targets, factors, layers, make
   const read = async (name: string) => floats(await opened.tensors.read(name));
   const rows = async (name: string, first: number, count: number) =>
     floats(await readRows(opened.tensors, name, first, count));
-  const moved = recast(others, opened.sources, targets, read, rows).map((tensor) =>
+  const moved = recast(others, withHead(opened.sources), targets, read, rows).map((tensor) =>
     scaled(tensor, factorOf(tensor.parameters[0]!, factors)),
   );
   const made = new Map<

@@ -10,7 +10,7 @@ import { type Factors, plainFactors, residualFactors } from "./residual.ts";
 import { EPS, holdNorms, isBiased, type Still, wholeBottleneck } from "./still.ts";
 
 /** The architectures that conversions are written as, in the order in which they are tried. */
-export const architectures = ["deepseek_v3", "minicpm3", "biform"] as const;
+export const architectures = ["deepseek_v3", "minicpm3", "youtu", "biform"] as const;
 export type ArchitectureName = (typeof architectures)[number];
 
 /** What is written: an architecture, in a folder or in a GGUF file. */
@@ -106,11 +106,17 @@ function refuse(
     if (v > n + r) return `v_head_dim: got ${v}, expected at most the key's ${n + r}; engines pad values to keys`;
     return undefined;
   }
+  const series = isSeries(first, source);
+  // Both are deepseek2 in a file. A folder of youtu is for transformers alone, in which it computes what deepseek_v3 does there.
   if (biased && gguf)
     return "attn_kv_a_mqa.bias: got biases, expected none; llama.cpp's deepseek2 has no tensors for them";
-  // With biases it is for transformers alone, which reads lists too.
-  if (!biased && !isSeries(first, source))
-    return "rope_scaling: got frequencies that are no geometric series, expected one; vLLM takes a list beside deepseek_v3 for YaRN, llama.cpp's deepseek2 has no tensor for it";
+  if (!series && gguf)
+    return "rope_scaling: got frequencies that are no geometric series, expected one; llama.cpp's deepseek2 has no tensor for a list";
+  if (architecture === "youtu") return undefined;
+  if (biased)
+    return "attention_bias: got biases, expected none; vLLM makes layers of deepseek_v3 without them, and drops those of a file";
+  if (!series)
+    return "rope_scaling: got frequencies that are no geometric series, expected one; vLLM takes a list beside deepseek_v3 for YaRN";
   return undefined;
 }
 
@@ -148,12 +154,12 @@ const carried = [
   "pad_token_id",
 ] as const;
 
+/** Whether the head is the embedding: vLLM has no such models of deepseek_v3, and leaves a head that is not in the folder as it is. */
+const isTied = ({ architecture, gguf }: Target, { tied }: Model) => tied && (gguf || architecture !== "deepseek_v3");
+
 /** The config of a target; `first` is its first layer as `targetLayer` gives it. */
-export function targetConfig(
-  { architecture, gguf, still }: Target,
-  { model, layers, source }: Wanted,
-  first: LatentLayer,
-): Config {
+export function targetConfig(target: Target, { model, layers, source }: Wanted, first: LatentLayer): Config {
+  const { architecture, gguf, still } = target;
   const kept = Object.fromEntries(carried.flatMap((key) => (source[key] === undefined ? [] : [[key, source[key]]])));
   if (architecture === "biform") {
     const made = model.layers.map((layer, i) => ({ ...layer, attention: layers[i]?.attention ?? layer.attention }));
@@ -164,11 +170,13 @@ export function targetConfig(
   }
   const [c, r, n, v, q] = sizesOf(first);
   const sizes = {
+    // Else each architecture has ids of its own that begin and end texts.
+    ...{ bos_token_id: null, eos_token_id: null, pad_token_id: null },
     ...kept,
     vocab_size: model.vocabulary,
     // Where latents are made for it, all norms have the epsilon that transformers has for latents: see `residualFactors`.
     rms_norm_eps: still === "shrunk" ? EPS : model.eps,
-    tie_word_embeddings: model.tied,
+    tie_word_embeddings: isTied(target, model),
     num_key_value_heads: first.h,
     hidden_act: "silu",
     q_lora_rank: q,
@@ -180,18 +188,21 @@ export function targetConfig(
     use_cache: true,
     ...ropeConfig(first, source),
   };
+  const pairs = { rope_interleave: true };
+  if (architecture === "youtu")
+    return { architectures: ["YoutuForCausalLM"], model_type: architecture, ...sizes, ...pairs };
   if (architecture === "deepseek_v3")
     return {
       architectures: ["DeepseekV3ForCausalLM"],
-      model_type: "deepseek_v3",
+      model_type: architecture,
       ...sizes,
-      rope_interleave: true,
+      ...pairs,
       first_k_dense_replace: model.layers.length,
     };
   const { embedding, branch, head } = minicpmScales(model, gguf);
   return {
     architectures: ["MiniCPM3ForCausalLM"],
-    model_type: "minicpm3",
+    model_type: architecture,
     ...sizes,
     scale_emb: embedding,
     scale_depth: branch * Math.sqrt(model.layers.length),
@@ -223,10 +234,11 @@ function minicpmScales({ width, layers }: Model, gguf: boolean) {
 }
 
 /** What the parameters outside attention are multiplied by in a target. */
-export function targetFactors({ architecture, gguf, still }: Target, model: Model): Factors {
+export function targetFactors(target: Target, model: Model): Factors {
+  const { architecture, gguf, still } = target;
   if (still !== "shrunk") return plainFactors;
   const scales = architecture === "minicpm3" ? minicpmScales(model, gguf) : undefined;
-  return residualFactors(model, EPS, scales);
+  return residualFactors({ ...model, tied: isTied(target, model) }, EPS, scales);
 }
 
 /** A layer as a target has it: under MLA's own scale, its norms held, its pairs where the target's rotation looks for them. */
