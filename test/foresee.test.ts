@@ -6,6 +6,7 @@ import { presetConfig } from "../src/checkpoint/preset.ts";
 import { writeSampleFolder } from "../src/checkpoint/sample.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import { writeConversion } from "../src/convert/write.ts";
+import type { TensorReader } from "../src/file/safetensors.ts";
 import { type CheckpointResult, holdBeside } from "../src/lab/beside.ts";
 import { foresee } from "../src/lab/foresee.ts";
 import { biform } from "./fixture/command.ts";
@@ -90,6 +91,59 @@ describe("a conversion is foreseen on text as it will be", () => {
     );
     await conversion.close();
   });
+});
+
+describe("a dry run reads a checkpoint once, and once more to read text as it would be", () => {
+  const look = { text, tokens: 128, length: 32 };
+  const two = { ...exact, c: 12, r: 16 } as const;
+  // How often the attention, the feed-forward halves and the embedding are read: text goes through all of them, weights alone do not ask.
+  test.each([
+    ["exact", { wanted: exact }, [1, 0, 0]],
+    ["merge", { wanted: { ...exact, method: "merge", groups: 1 } }, [1, 0, 0]],
+    ["biform by weights", { wanted: biform12 }, [1, 0, 0]],
+    ["biform", { wanted: biform12, ...look }, [1, 1, 1]],
+    ["a budget", { wanted: { ...exact, method: "biform" }, budget: 24, ...look }, [1, 1, 1]],
+    ["GLA", { wanted: { ...biform12, variant: "GLA", latents: 2, c: 8 }, ...look }, [1, 1, 1]],
+    ["mha2mla", { wanted: { ...biform12, method: "mha2mla" }, ...look }, [1, 1, 1]],
+    // Their text goes through the model twice, side by side, each with an embedding of its own.
+    ["2-norm", { wanted: { ...biform12, method: "mha2mla", selection: "2-norm" }, ...look }, [1, 1, 2]],
+    ["transmla", { wanted: { ...two, method: "transmla" }, ...look }, [1, 1, 2]],
+    ["care", { wanted: { ...two, method: "care" }, ...look }, [1, 1, 2]],
+    ["care-separate", { wanted: { ...two, method: "care-separate" }, ...look }, [1, 1, 2]],
+    ["care-sequential", { wanted: { ...two, method: "care-sequential" }, ...look }, [1, 1, 2]],
+  ] as const satisfies readonly (readonly [string, ConvertOptions, readonly number[]])[])(
+    "%s",
+    async (_, options, once) => {
+      const conversion = await Conversion.open(path("untied"), { threads: 1, ...options });
+      const { tensors } = conversion.opened;
+      const read = new Map(tensors.names.map((name) => [name, 0]));
+      const count = (name: string, bytes: number) => {
+        const { begin, end } = tensors.entry(name);
+        read.set(name, read.get(name)! + bytes / (end - begin));
+      };
+      const own = { ...tensors };
+      Object.assign(tensors, {
+        read(name: string) {
+          count(name, tensors.entry(name).end - tensors.entry(name).begin);
+          return own.read(name);
+        },
+        readBytes(name: string, offset: number, into: Uint8Array) {
+          count(name, into.length);
+          return own.readBytes(name, offset, into);
+        },
+      } satisfies Partial<TensorReader>);
+      // A few bytes of every tensor tell one checkpoint from another: a quarter of the shortest.
+      const times = (part: RegExp) => [
+        ...new Set([...read].flatMap(([name, of]) => (part.test(name) ? [Math.floor(of)] : []))),
+      ];
+      const all = () => [/self_attn/, /mlp/, /embed/, /lm_head/].map(times);
+      await conversion.price(undefined, true);
+      expect(all()).toEqual([...once.map((of) => [of]), [0]]);
+      await foresee(conversion, { name: "text", ...look, threads: 1 });
+      expect(all()).toEqual([...once.map((of) => [of + 1]), [1]]);
+      await conversion.close();
+    },
+  );
 });
 
 test("a dry run with text prints it, and leaves nothing", async () => {

@@ -8,6 +8,7 @@ import type { ByteSource } from "../src/file/bytes.ts";
 import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
 import { type Dtype, storedBytes, type Values } from "../src/file/dtype.ts";
 import { parseHeader } from "../src/file/header.ts";
+import { keepGroup } from "../src/file/keep.ts";
 import { decodeSafetensors, encodeSafetensors, readSafetensors, type TensorInMemory } from "../src/file/safetensors.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { fileOf, hostile } from "./corpus/hostile.ts";
@@ -397,6 +398,55 @@ function plainly(raw: Buffer, dtype: string, at: number, i: number): number {
   if (dtype === "BOOL" || dtype === "U8") return raw.readUInt8(at + i);
   throw new Error(`the golden files have a dtype this test does not know: ${dtype}`);
 }
+
+describe("the tensors of one group are kept", () => {
+  const names = ["a.0", "a.1", "b.0", "other"] as const;
+  async function counted(most?: number) {
+    const tensors = names.map((name, i) => ({ name, shape: [2, 3], data: Float32Array.of(i, 1, 2, 3, 4, 5) }));
+    const reader = await decodeSafetensors(encodeSafetensors(tensors));
+    const read: string[] = [];
+    const kept = keepGroup(
+      {
+        ...reader,
+        read: (name) => {
+          read.push(name);
+          return reader.read(name);
+        },
+        readBytes: (name, offset, into) => {
+          read.push(name);
+          return reader.readBytes(name, offset, into);
+        },
+      },
+      (name) => ["a", "b"].indexOf(name[0]!) + 1 || undefined,
+      most,
+    );
+    return { reader, kept, read };
+  }
+
+  test("until one of another is asked for, as they are", async () => {
+    const { reader, kept, read } = await counted();
+    for (const name of [...names, "b.0", "other", "a.0", "a.0"]) {
+      expect(await kept.read(name)).toEqual(await reader.read(name));
+      const [own, theirs] = [new Uint8Array(5), new Uint8Array(5)];
+      await Promise.all([kept.readBytes(name, 3, own), reader.readBytes(name, 3, theirs)]);
+      expect(own).toEqual(theirs);
+    }
+    // What is of no group is asked for whole and by bytes, twice; b.0 is still there the second time.
+    expect(read).toEqual(["a.0", "a.1", "b.0", "other", "other", "other", "other", "a.0"]);
+  });
+
+  test("as far as they fit", async () => {
+    const { kept, read } = await counted(24);
+    for (const name of ["a.0", "a.1", "a.0", "a.1", "b.0", "b.0"]) await kept.read(name);
+    expect(read).toEqual(["a.0", "a.1", "a.1", "b.0"]);
+  });
+
+  test("bytes that a tensor has not are refused", async () => {
+    const { kept } = await counted();
+    await expect(kept.readBytes("a.0", 20, new Uint8Array(5))).rejects.toThrow(/expected them within its 24/);
+    await expect(kept.read("none")).rejects.toThrow(/got no tensor none/);
+  });
+});
 
 test("a file that grew by a byte after it was fetched is refused", async () => {
   const path = join(dir, "grown.safetensors");

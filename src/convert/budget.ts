@@ -1,6 +1,6 @@
 import { FormatError } from "../tensor/error.ts";
 import { adjustRanks } from "./care.ts";
-import type { Geometry, GroupedLayer } from "./grouped.ts";
+import type { Geometry } from "./grouped.ts";
 import { latentsOf, measuresOf, spareOf, type Wanted } from "./method.ts";
 import type { Portrait } from "./portrait.ts";
 import { shareRanks } from "./share.ts";
@@ -56,7 +56,7 @@ export function sumWorths(sums: readonly Float64Array[], worths: readonly Float6
 
 /** A layer that a choice is made by, what is known of it, and what its components are worth. */
 export interface Sampled {
-  readonly layer: GroupedLayer;
+  readonly layer: Geometry;
   readonly portrait: Portrait;
   readonly worths: readonly Float64Array[];
 }

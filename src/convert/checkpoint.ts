@@ -6,6 +6,7 @@ import { ReferenceDevice } from "../device/reference.ts";
 import type { Sources } from "../family/source.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
+import { keepGroup } from "../file/keep.ts";
 import { readRows } from "../file/safetensors.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
@@ -40,6 +41,29 @@ export async function readLayer({ model, parameters, sources, tensors }: Opened,
   check(norm, gains);
   for (const [name, values] of numbers) check(`layers.${i}.attention.${name}`, values);
   return { layer: groupedLayer(`${tensors.file}: layer ${i}`, model.layers[i]!.attention, numbers), gains };
+}
+
+/** A layer that is read once it is asked for. */
+export type ReadOnce = () => Promise<ReadLayer>;
+
+export function layerAt(opened: Opened, i: number): ReadOnce {
+  let read: Promise<ReadLayer> | undefined;
+  return () => {
+    read ??= readLayer(opened, i);
+    return read;
+  };
+}
+
+/** The same checkpoint, of which the tensors of the layer that was read last are kept: see `keepGroup`. */
+export function keepLayer(opened: Opened): Opened {
+  const layers = new Map<string, number>();
+  for (const [parameter, { tensors, scales }] of opened.sources) {
+    const [, layer] = /^layers\.(\d+)\./.exec(parameter) ?? [];
+    if (layer === undefined) continue;
+    for (const name of tensors)
+      for (const suffix of ["", scales?.suffix ?? ""]) layers.set(name + suffix, Number(layer));
+  }
+  return { ...opened, tensors: keepGroup(opened.tensors, (name) => layers.get(name)) };
 }
 
 /** The type of blocks that the attention's matrices lie in and its bits a number, where they do; undefined where they are floats. */

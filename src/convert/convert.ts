@@ -3,28 +3,17 @@ import { checkTensors } from "../checkpoint/load.ts";
 import { type Opened, openModel } from "../checkpoint/open.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
-import {
-  checkBudget,
-  comparable,
-  lostBy,
-  ranksByLayer,
-  rankWithin,
-  type Sampled,
-  sampleOf,
-  sumWorths,
-  turnedDims,
-} from "./budget.ts";
+import { checkBudget, ranksByLayer, rankWithin } from "./budget.ts";
 import { checkAlike, checkVariant, checkWanted } from "./check.ts";
-import { quantisedAs, readLayer } from "./checkpoint.ts";
+import { keepLayer, layerAt, quantisedAs, type ReadOnce } from "./checkpoint.ts";
+import { chooseTurns } from "./choose.ts";
 import { type Geometry, geometryOf, refuseAttention } from "./grouped.ts";
 import { shareHeads } from "./latent.ts";
 import { Look } from "./look.ts";
-import { convertLayer, fullSizes, numbersAt, ownLengths, type Wanted, worthOf } from "./method.ts";
+import { convertLayer, fullSizes, numbersAt, ownLengths, type Wanted } from "./method.ts";
 import { sumExplained } from "./part.ts";
-import { ownCoordinates } from "./portrait.ts";
 import { type Finished, Shelf } from "./shelf.ts";
 import { lostShares } from "./spectrum.ts";
-import { choosePairs } from "./turning.ts";
 
 /** What a conversion is told, beside what it is to make. */
 export interface ConvertOptions {
@@ -79,9 +68,17 @@ export interface Price {
   readonly notes: readonly string[];
 }
 
+/** What each rank of a layer explains, and what that counts for beside other layers. */
+interface Said {
+  readonly own: Float64Array;
+  readonly weight: number;
+}
+
 /** A conversion under way: all that is known before the first layer is made. */
 export class Conversion {
   readonly opened: Opened;
+  /** The same for those that go through it layer by layer: see `keepLayer`. */
+  readonly layered: Opened;
   readonly path: string;
   readonly notes: string[] = [];
   /** The layers that are converted; all others stay as they are, and `notes` say why. */
@@ -92,6 +89,8 @@ export class Conversion {
   /** The same from its first moment on, which may be all that there is. */
   #opened: Look | undefined;
   #kept: readonly number[] | undefined;
+  /** What was said of layers while text was looked at. */
+  readonly #said = new Map<number, Said>();
   #ranks: readonly number[] | undefined;
 
   private constructor(
@@ -103,6 +102,7 @@ export class Conversion {
   ) {
     this.path = path;
     this.opened = opened;
+    this.layered = keepLayer(opened);
     this.layers = layers;
     this.#wanted = wanted;
     this.#options = options;
@@ -178,45 +178,30 @@ export class Conversion {
   }
 
   async #find(): Promise<Look> {
-    const { opened, path, layers } = this;
+    const { layered: opened, path, layers, wanted } = this;
     const { text, tokens = 8192, length = 512, threads, look: beside } = this.#options;
     const key = await this.#keyOf([text, tokens, length, layers]);
     const watch = (what: string, done: number, total: number) => this.#watch(what, done, total);
     const look = await Look.open({ opened, path, layers, text, tokens, length, threads, look: beside, key, watch });
     this.#opened = look;
-    await look.read(this.wanted);
-    if (this.wanted.method === "biform") await this.#chooseKept(look);
-    return look;
-  }
-
-  /** How many components of each frequency stay turned, by their worth to all layers together. */
-  async #chooseKept(look: Look): Promise<void> {
-    const { context } = this.wanted;
-    const chooses = this.#options.budget !== undefined && this.#options.wanted.r === undefined;
-    const some = chooses ? sampleOf(this.layers) : [];
-    const sampled: Sampled[] = [];
-    let sums: Float64Array[] = [];
-    for (const [done, i] of this.layers.entries()) {
-      const read = await readLayer(this.opened, i);
-      const portrait = await look.portrait(i, read);
-      const worths = comparable(worthOf(read.layer, portrait, context), portrait, this.#options.text !== undefined);
-      sums = sumWorths(sums, worths);
-      if (some.includes(i)) sampled.push({ layer: ownCoordinates(read.layer), portrait, worths });
-      this.#watch("choosing what stays turned", done + 1, this.layers.length);
-    }
-    if (chooses) this.#chooseTurned(this.#options.budget!, sums, sampled);
-    this.#kept = choosePairs(sums, this.wanted.r / 2);
-  }
-
-  /** Shares a budget between turned dims and latent as what both leave out adds up to least, in some of the layers. */
-  #chooseTurned(budget: number, sums: readonly Float64Array[], sampled: readonly Sampled[]): void {
-    const tried = turnedDims(budget, sampled[0]!.layer, this.wanted).map((r, done, all) => {
-      const wanted = { ...this.wanted, r, c: rankWithin(budget, r, this.wanted) };
-      const lost = lostBy(wanted, choosePairs(sums, r / 2), sampled);
-      this.#watch("sharing the budget", done + 1, all.length);
-      return { wanted, lost };
+    const biform = wanted.method === "biform";
+    // By biform what stays turned is chosen over all layers, before which none can be priced.
+    await look.read(wanted, async (i, read) => {
+      if (biform) await look.portrait(i, read);
+      else this.#said.set(i, await this.#say(look, i, read));
     });
-    this.#wanted = tried.reduce((best, one) => (one.lost < best.lost ? one : best)).wanted;
+    if (biform) {
+      const { budget } = this.#options;
+      const known = async (i: number) => ({
+        layer: geometryOf(opened.model.layers[i]!.attention),
+        portrait: await look.portrait(i, layerAt(opened, i)),
+      });
+      const shared = this.#options.wanted.r === undefined ? budget : undefined;
+      const chosen = await chooseTurns({ layers, known, budget: shared, text: text !== undefined, watch }, wanted);
+      this.#wanted = chosen.wanted;
+      this.#kept = chosen.kept;
+    }
+    return look;
   }
 
   /**
@@ -233,15 +218,10 @@ export class Conversion {
     const explained: Float64Array[] = [];
     for (const [done, i] of known ? [] : this.layers.entries()) {
       const look = await this.#known();
-      const read = await readLayer(this.opened, i);
-      const seen = await look.seen(i, read, this.wanted, this.#kept);
-      const found = alone
-        ? await look.ranks(i, read, this.wanted, seen)
-        : (await look.explained(i, read, this.wanted, seen))?.map(({ spectrum }) => spectrum.explained);
-      const own = sumExplained(found ?? ownLengths(read.layer, this.wanted, seen));
+      const { own, weight } = this.#said.get(i) ?? (await this.#say(look, i, layerAt(this.layered, i), alone));
       explained.push(own);
       const lost = lostShares(own, this.wanted.method === "merge" ? own.length - 1 : own.length);
-      layers.push({ layer: i, whole: lost.whole * seen.inputs.weight, lost: Array.from(lost.shares) });
+      layers.push({ layer: i, whole: lost.whole * weight, lost: Array.from(lost.shares) });
       this.#watch("pricing", done + 1, this.layers.length);
     }
     if (this.#options.byLayer && !known)
@@ -251,6 +231,15 @@ export class Conversion {
         this.#options.text ? layers.map(({ whole }) => whole) : undefined,
       );
     return { wanted: this.wanted, layers, ranks: this.#ranks, ...this.#caches(), notes: this.notes };
+  }
+
+  async #say(look: Look, i: number, read: ReadOnce, alone = false): Promise<Said> {
+    const { wanted } = this;
+    const found = alone
+      ? await look.ranks(i, read, wanted, this.#kept)
+      : (await look.explained(i, read, wanted, this.#kept))?.map(({ spectrum }) => spectrum.explained);
+    const own = found ?? ownLengths((await read()).layer, wanted, await look.seen(i, read, wanted, this.#kept));
+    return { own: sumExplained(own), weight: await look.weight(i) };
   }
 
   /** Numbers that a token leaves in a layer, before and after, in the mean of layers. */
@@ -265,12 +254,13 @@ export class Conversion {
   /** One layer converted, under no norm yet. */
   async convert(i: number): Promise<Finished> {
     const look = await this.#known();
-    const read = await readLayer(this.opened, i);
+    const read = layerAt(this.layered, i);
     const wanted = { ...this.wanted, c: this.#ranks?.[this.layers.indexOf(i)] ?? this.wanted.c };
     const seen = await look.seen(i, read, wanted, this.#kept);
-    const explained = await look.explained(i, read, wanted, seen);
-    const layer = convertLayer(read.layer, wanted, seen, explained);
-    return { layer: wanted.variant === "GQLA" ? shareHeads(layer, read.layer.keyGroups) : layer, gains: read.gains };
+    const explained = await look.explained(i, read, wanted, this.#kept);
+    const { layer, gains } = await read();
+    const made = convertLayer(layer, wanted, seen, explained);
+    return { layer: wanted.variant === "GQLA" ? shareHeads(made, layer.keyGroups) : made, gains };
   }
 
   /** What tells this conversion from others: the source, by its config and the first bytes of every tensor, and all that was asked. */

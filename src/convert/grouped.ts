@@ -5,13 +5,17 @@ import { FormatError } from "../tensor/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fillMatrix, type Matrix } from "./matrix.ts";
 
-/** Sizes of a layer of grouped heads, and the frequencies that it turns by. */
-export type Geometry = Pick<GroupedLayer, "d" | "h" | "keyGroups" | "valueGroups" | "e" | "r" | "v" | "rotation">;
+/** Sizes of a layer of grouped heads, the frequencies that it turns by, and the scale of its scores. */
+export type Geometry = Pick<
+  GroupedLayer,
+  "d" | "h" | "keyGroups" | "valueGroups" | "e" | "r" | "v" | "rotation" | "scale"
+>;
 
 /** The same of an attention, before anything is read. */
-export function geometryOf({ sizes: { d, h, g, e, v }, rotation }: Attention): Geometry {
+export function geometryOf({ variant, sizes, rotation, scale = variant.scale(sizes) }: Attention): Geometry {
+  const { d, h, g, e, v } = sizes;
   // What is turned, not what could be: NoPE layers keep their dims and turn none.
-  return { d, h, keyGroups: g, valueGroups: g, e, r: 2 * rotation.frequencies.length, v, rotation };
+  return { d, h, keyGroups: g, valueGroups: g, e, r: 2 * rotation.frequencies.length, v, rotation, scale };
 }
 
 /**
@@ -76,7 +80,6 @@ export function groupedLayer(subject: string, attention: Attention, p: Numbers64
     value: projection(p.get("wV")!, p.get("bV"), d, g * v),
     output: fillMatrix(d, h * v, (i, j) => wO[j * d + i]!),
     outputBias: p.get("bO"),
-    scale: attention.scale ?? attention.variant.scale(z),
   };
 }
 
@@ -95,7 +98,7 @@ export async function readNumbers(weights: ReadonlyMap<string, Tensor>, layer: n
 }
 
 /** The row of a projection that is pair `i`'s first (0) or second (1) number in a head, by how the rotation lays pairs. */
-export function pairRow({ e, r, rotation }: GroupedLayer, i: number, second: 0 | 1): number {
+export function pairRow({ e, r, rotation }: Geometry, i: number, second: 0 | 1): number {
   const start = e - r;
   return rotation.layout === "half" ? start + i + (second * r) / 2 : start + 2 * i + second;
 }

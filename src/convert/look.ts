@@ -3,8 +3,8 @@ import { openDevice } from "../device/open.ts";
 import { tokenizerBeside } from "../generate/beside.ts";
 import { FormatError } from "../tensor/error.ts";
 import { join, randomBytes, tmpdir } from "../tensor/node.ts";
-import type { Device } from "../tensor/tensor.ts";
-import { type ReadLayer, readLayer } from "./checkpoint.ts";
+import { layerAt, type ReadOnce, readLayer } from "./checkpoint.ts";
+import { type Geometry, geometryOf } from "./grouped.ts";
 import {
   explainedKept,
   halfOf,
@@ -22,11 +22,13 @@ import {
   convertLayer,
   type Explained,
   explainedBy,
+  explainedWithin,
   gathers,
   latentsOf,
   measuresOf,
   placePositions,
   type Seen,
+  type Turned,
   type Wanted,
   weighs,
 } from "./method.ts";
@@ -73,105 +75,128 @@ export class Look {
     return new Look(reading, await Shelf.open(look, key, "look"));
   }
 
-  /** Looks at the text for what a method asks of it, where there is one. Throws FormatError, and as `openDevice` and `runBlock`. */
-  async read(wanted: Wanted): Promise<void> {
-    if (this.#reading.text === undefined || wanted.method === "exact") return;
-    let device: Device | undefined;
-    const once = async (what: string, see: (stack: Stack, sequences: Int32Array[]) => Promise<void>) => {
-      if (await this.#shelf.has(what)) return;
-      const sequences = await sequencesOf(this.#reading);
-      device ??= await openDevice("wasm", this.#reading.threads);
-      await see(fileStack(this.#reading.opened, device), sequences);
-      await this.#shelf.note(what, true);
-    };
+  /**
+   * Looks at the text for what a method asks of it, where there is one and that is not known yet: all of it at once, layer after layer.
+   * `then` is given each converted layer once all is known of it, while it is at hand. Throws FormatError, and as `openDevice` and
+   * `runBlock`.
+   */
+  async read(wanted: Wanted, then: (layer: number, read: ReadOnce) => Promise<void>): Promise<void> {
+    const { opened, text, threads, layers, watch } = this.#reading;
+    if (text === undefined || wanted.method === "exact") return;
+    const missing: Sight[] = [];
+    for (const sight of this.#sights(wanted)) if (!(await this.#shelf.has(sight.name))) missing.push(sight);
+    if (!missing.length) return;
+    const sequences = await sequencesOf(this.#reading);
+    const device = await openDevice("wasm", threads);
+    const walks = missing.map(({ name, see }) => ({ name, walk: see(fileStack(opened, device), sequences) }));
     try {
-      await once("inputs", (stack, sequences) => this.#seeInputs(stack, sequences));
-      if (wanted.method === "mha2mla" && wanted.selection === "2-norm")
-        await once("pairs", (stack, sequences) => this.#rankPairs(stack, sequences));
-      const inTurn = wanted.method === "care-sequential";
-      if (gathers(wanted.method))
-        await once(secondBy(wanted), (stack, sequences) =>
-          inTurn ? this.#seeInTurn(stack, sequences, wanted) : this.#seeGathered(stack, sequences, wanted),
-        );
+      const depth = opened.model.layers.length;
+      for (let i = 0; i < depth; i++) {
+        for (const { name, walk } of walks) {
+          const { value } = await walk.next();
+          if (value) await this.#shelf.keep(name, i, value);
+        }
+        if (layers.includes(i)) await then(i, layerAt(opened, i));
+        watch(missing[0]!.what, i + 1, depth);
+      }
+      for (const { name } of walks) await this.#shelf.note(name, true);
     } finally {
-      device?.close();
+      for (const { walk } of walks) await walk.return(undefined);
+      device.close();
     }
   }
 
-  async #seeInputs(stack: Stack, sequences: readonly Int32Array[]): Promise<void> {
-    const { layers, watch } = this.#reading;
-    let i = 0;
-    for await (const inputs of inputsOf(stack, sequences, (layer) => layers.includes(layer))) {
-      if (inputs) await this.#shelf.keep("inputs", i, keepInputs(inputs));
-      watch("looking at text", ++i, stack.model.layers.length);
+  /** What a method asks of text. Each walk is a layer behind those that it needs, so that its own layer is at hand. */
+  #sights(wanted: Wanted): Sight[] {
+    const inputs: Sight = { name: "inputs", what: "looking at text", see: (...of) => this.#seeInputs(...of) };
+    const { method, selection } = wanted;
+    const name = secondBy(wanted);
+    if (method === "care-sequential") {
+      const what = "looking at text, layer by converted layer";
+      return [{ name, what, see: (...of) => this.#seeInTurn(...of, wanted) }, inputs];
     }
+    if (gathers(method)) {
+      const what = "looking at text without far turns";
+      return [inputs, { name, what, see: (...of) => this.#seeGathered(...of, wanted) }];
+    }
+    if (method === "mha2mla" && selection === "2-norm")
+      return [inputs, { name: "pairs", what: "ranking pairs", see: (...of) => this.#rankPairs(...of) }];
+    return [inputs];
   }
 
-  async #rankPairs(stack: Stack, sequences: readonly Int32Array[]): Promise<void> {
-    const { layers, watch, opened } = this.#reading;
+  async *#seeInputs(stack: Stack, sequences: readonly Int32Array[]): Walk {
+    const { layers } = this.#reading;
+    for await (const inputs of inputsOf(stack, sequences, (layer) => layers.includes(layer)))
+      yield inputs && keepInputs(inputs);
+  }
+
+  async *#rankPairs(stack: Stack, sequences: readonly Int32Array[]): Walk {
+    const { layers, opened } = this.#reading;
     for await (const step of walkLayers(stack, sequences)) {
-      watch("ranking pairs", step.layer, stack.model.layers.length);
-      if (!layers.includes(step.layer)) continue;
+      if (!layers.includes(step.layer)) {
+        yield undefined;
+        continue;
+      }
       const lengths = new PairLengths((await readLayer(opened, step.layer)).layer);
       await showInputs(step, async (x) => lengths.add(await readInputs(x)));
       const ranks = Float64Array.from(lengths.rank());
-      await this.#shelf.keep("pairs", step.layer, { ranks: matrix(1, ranks.length, ranks) });
+      yield { ranks: matrix(1, ranks.length, ranks) };
     }
   }
 
   /** In the model whose positions are gathered and nothing else. */
-  async #seeGathered(stack: Stack, sequences: readonly Int32Array[], wanted: Wanted): Promise<void> {
-    const { layers, watch, opened } = this.#reading;
+  async *#seeGathered(stack: Stack, sequences: readonly Int32Array[], wanted: Wanted): Walk {
+    const { layers, opened } = this.#reading;
     const gathered = withAttention(stack, async (i) => {
       if (!layers.includes(i)) return undefined;
-      const { layer, gains } = await readLayer(opened, i);
-      return standardiseScale(placePositions(layer, wanted, (await this.inputs(i, gains)).all).layer);
+      const read = layerAt(opened, i);
+      const { all } = await this.inputs(i, read);
+      return standardiseScale(placePositions((await read()).layer, wanted, all).layer);
     });
-    let i = 0;
-    for await (const moment of momentsOf(gathered, sequences)) {
-      await this.#shelf.keep(secondBy(wanted), i, { moment: halfOf(moment) });
-      watch("looking at text without far turns", ++i, stack.model.layers.length);
-    }
+    for await (const moment of momentsOf(gathered, sequences)) yield { moment: halfOf(moment) };
   }
 
   /** In the model whose earlier layers are converted already, each by what was seen here. */
-  async #seeInTurn(stack: Stack, sequences: readonly Int32Array[], wanted: Wanted): Promise<void> {
-    const { layers, watch, opened } = this.#reading;
-    const become = async (layer: number) => {
-      if (!layers.includes(layer)) return undefined;
-      const read = await readLayer(opened, layer);
-      return standardiseScale(convertLayer(read.layer, wanted, await this.seen(layer, read, wanted, undefined)));
+  async *#seeInTurn(stack: Stack, sequences: readonly Int32Array[], wanted: Wanted): Walk {
+    const { layers, opened } = this.#reading;
+    const become = async (i: number) => {
+      if (!layers.includes(i)) return undefined;
+      const read = layerAt(opened, i);
+      const seen = await this.seen(i, read, wanted, undefined);
+      return standardiseScale(convertLayer((await read()).layer, wanted, seen));
     };
-    let i = 0;
-    for await (const moment of momentsOf(stack, sequences, become)) {
-      await this.#shelf.keep(secondBy(wanted), i, { moment: halfOf(moment) });
-      watch("looking at text, layer by converted layer", ++i, stack.model.layers.length);
-    }
+    for await (const moment of momentsOf(stack, sequences, become)) yield { moment: halfOf(moment) };
   }
 
   /** A layer's inputs by text, or where there is none as if all directions were alike before the norm's gains. */
-  async inputs(i: number, gains: ArrayLike<number>): Promise<Inputs> {
+  async inputs(i: number, read: ReadOnce): Promise<Inputs> {
     const kept = this.#reading.text === undefined ? undefined : await this.#shelf.kept("inputs", i);
     if (kept) return inputsKept(kept);
-    const moment = blindMoment(gains);
+    const moment = blindMoment((await read()).gains);
     const { h } = this.#reading.opened.model.layers[i]!.attention.sizes;
     return { all: moment, read: moment, weight: 1, sharpness: new Float64Array(h).fill(1) };
   }
 
+  /** What a layer's errors count for: see `Inputs`. */
+  async weight(i: number): Promise<number> {
+    const kept = this.#reading.text === undefined ? undefined : await this.#shelf.kept("inputs", i);
+    return kept ? kept.weight!.values[0]! : 1;
+  }
+
   /** A layer's portrait. */
-  portrait(i: number, { layer, gains }: ReadLayer): Promise<Portrait> {
-    const make = async () => keepPortrait(portraitOf(layer, await this.inputs(i, gains)));
+  portrait(i: number, read: ReadOnce): Promise<Portrait> {
+    const make = async () => keepPortrait(portraitOf((await read()).layer, await this.inputs(i, read)));
     return this.#once("portrait", i, make).then(portraitKept);
   }
 
   /** What a conversion by this method is told of a layer; `kept` as in `Seen`. */
-  async seen(i: number, read: ReadLayer, wanted: Wanted, kept: readonly number[] | undefined): Promise<Seen> {
+  async seen(i: number, read: ReadOnce, wanted: Wanted, kept: Seen["kept"]): Promise<Seen> {
     const matrixOf = async (name: string, key: string) => (await this.#shelf.kept(name, i))?.[key];
     const own = wanted.method === "biform" ? await this.portrait(i, read) : undefined;
     const second = gathers(wanted.method) ? await matrixOf(secondBy(wanted), "moment") : undefined;
     const pairs = wanted.method === "mha2mla" ? await matrixOf("pairs", "ranks") : undefined;
     return {
-      inputs: await this.inputs(i, read.gains),
+      inputs: await this.inputs(i, read),
       portrait: own,
       second: second && wholeOf(second),
       ranks: pairs && Int32Array.from(pairs.values),
@@ -180,17 +205,21 @@ export class Look {
   }
 
   /** What the ranks of each of a layer's latents explain, of a method that has a spectrum; it is the same for every rank. */
-  async explained(i: number, { layer }: ReadLayer, wanted: Wanted, seen: Seen): Promise<Explained[] | undefined> {
+  async explained(i: number, read: ReadOnce, wanted: Wanted, kept: Seen["kept"]): Promise<Explained[] | undefined> {
     const { method, r, fold, context, biases } = wanted;
     if (method !== "biform" && !weighs(method)) return undefined;
     const count = latentsOf(wanted);
     const own = method === "care-sequential" ? `${secondBy(wanted)}-` : "";
     const name = `spectrum-${own}${method}-${r}-${fold ?? 0}-${context}-${biases ? "about" : "whole"}`;
+    const explain = async () =>
+      method === "biform"
+        ? explainedWithin(this.#geometry(i), await this.#turned(i, read, kept), wanted)
+        : explainedBy((await read()).layer, wanted, await this.seen(i, read, wanted, kept))!;
     let made: Explained[] | undefined;
     const all: Explained[] = [];
     for (let part = 0; part < count; part++) {
       const make = async () => {
-        made ??= explainedBy(layer, wanted, seen)!;
+        made ??= await explain();
         return keepExplained(made[part]!);
       };
       all.push(explainedKept(await this.#once(`${name}-${part}-of-${count}`, i, make)));
@@ -202,12 +231,20 @@ export class Look {
    * What each rank explains and nothing else, where nothing is made of it: without the subspaces that is half of the work. Undefined as
    * `explained`.
    */
-  async ranks(i: number, read: ReadLayer, wanted: Wanted, seen: Seen): Promise<Float64Array[] | undefined> {
+  async ranks(i: number, read: ReadOnce, wanted: Wanted, kept: Seen["kept"]): Promise<Float64Array[] | undefined> {
     if (wanted.method === "biform")
-      return measuresOf(read.layer, { portrait: seen.portrait!, kept: seen.kept! }, wanted).map(({ moment, metric }) =>
+      return measuresOf(this.#geometry(i), await this.#turned(i, read, kept), wanted).map(({ moment, metric }) =>
         explainedAlone(moment, metric),
       );
-    return (await this.explained(i, read, wanted, seen))?.map(({ spectrum }) => spectrum.explained);
+    return (await this.explained(i, read, wanted, kept))?.map(({ spectrum }) => spectrum.explained);
+  }
+
+  #geometry(i: number): Geometry {
+    return geometryOf(this.#reading.opened.model.layers[i]!.attention);
+  }
+
+  async #turned(i: number, read: ReadOnce, kept: Seen["kept"]): Promise<Turned> {
+    return { portrait: await this.portrait(i, read), kept: kept! };
   }
 
   async #once(name: string, i: number, make: () => Promise<Kept>): Promise<Kept> {
@@ -222,6 +259,16 @@ export class Look {
   async close(): Promise<void> {
     if (this.#reading.look === undefined) await this.#shelf.clear();
   }
+}
+
+/** What is seen of each layer in turn, undefined of one that is not asked about. */
+type Walk = AsyncGenerator<Kept | undefined, void, undefined>;
+
+/** One of the things that text tells: where it is kept, what that is called while it is done, and how it is seen. */
+interface Sight {
+  readonly name: string;
+  readonly what: string;
+  see(stack: Stack, sequences: readonly Int32Array[]): Walk;
 }
 
 /** Where second moments are kept: those of earlier layers' conversions change with the rank, all others do not. */

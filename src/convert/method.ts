@@ -115,13 +115,13 @@ export interface Seen {
 }
 
 /** What is asked of a layer by biform, whatever its latent's rank. */
-interface Turned {
+export interface Turned {
   readonly portrait: Portrait;
   readonly kept: readonly number[];
 }
 
 /** What each component of each frequency is worth to a layer: see `mixturesOf`. */
-export function worthOf(layer: GroupedLayer, portrait: Portrait, context: number): Float64Array[] {
+export function worthOf(layer: Geometry, portrait: Portrait, context: number): Float64Array[] {
   const mean = meanTurn(layer.rotation.frequencies, context);
   return mixturesOf(layer, portrait, mean).map(({ worth }) => worth);
 }
@@ -134,7 +134,7 @@ export function turnComponents(layer: GroupedLayer, { portrait, kept }: Turned, 
 
 /** Each latent of a layer with its chosen components turned: moment about what it is compressed about, and metric of its errors. */
 export function measuresOf(
-  layer: GroupedLayer,
+  layer: Geometry,
   turned: Turned,
   wanted: Pick<Wanted, "context" | "biases" | "variant" | "latents">,
 ) {
@@ -195,8 +195,12 @@ export function explainedBy(layer: GroupedLayer, wanted: Wanted, seen: Seen): Ex
       spectrum: spectrumOf(part, seen.second ?? seen.inputs.all),
     }));
   }
-  if (method !== "biform") return undefined;
-  return measuresOf(layer, turnedBy(layer, seen), wanted).map(({ moment, metric, mean }) => ({
+  return method === "biform" ? explainedWithin(layer, turnedBy(layer, seen), wanted) : undefined;
+}
+
+/** The same by biform, which asks nothing of a layer but its portrait. */
+export function explainedWithin(layer: Geometry, turned: Turned, wanted: Wanted): Explained[] {
+  return measuresOf(layer, turned, wanted).map(({ moment, metric, mean }) => ({
     spectrum: Spectrum.between(moment, metric),
     mean,
   }));

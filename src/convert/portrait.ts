@@ -1,6 +1,6 @@
 import { multiplyTransposed } from "./double.ts";
-import type { GroupedLayer } from "./grouped.ts";
-import { fillMatrix, type Matrix, rowsOf, scaleMatrix, stackRows } from "./matrix.ts";
+import type { Geometry, GroupedLayer } from "./grouped.ts";
+import { fillMatrix, type Matrix, matrix, rowsOf, scaleMatrix, stackRows } from "./matrix.ts";
 import { type Inputs, momentOf, momentsOfHeads } from "./moment.ts";
 
 /** What a layer's own numbers are on text: all that is asked of it whatever sizes are tried, in its own coordinates and so small. */
@@ -46,9 +46,9 @@ export function portraitOf(layer: GroupedLayer, { all, read, sharpness, weight }
 
 /**
  * The layer whose inputs are its own keys and values themselves, and of whose queries each head's numbers are the first columns: what is
- * made of it are maps of those, which `held` and `queries` are the moments of.
+ * made of it are maps of those, which `held` and `queries` are the moments of. It has no outputs: what these do is in `outputs`.
  */
-export function ownCoordinates(layer: GroupedLayer): GroupedLayer {
+export function ownCoordinates(layer: Geometry): GroupedLayer {
   const { h, e, v, keyGroups, valueGroups } = layer;
   const keys = keyGroups * e;
   const d = keys + valueGroups * v;
@@ -59,5 +59,7 @@ export function ownCoordinates(layer: GroupedLayer): GroupedLayer {
     query: fillMatrix(h * e, d + 1, (i, j) => (i % e === j ? 1 : 0)),
     key: rowsOf(own, 0, keys),
     value: rowsOf(own, keys, d),
+    output: matrix(d, h * v),
+    outputBias: undefined,
   };
 }

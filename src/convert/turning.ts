@@ -1,5 +1,5 @@
 import { eigenSymmetric } from "./eigen.ts";
-import { type GroupedLayer, groupOf, pairRow } from "./grouped.ts";
+import { type Geometry, type GroupedLayer, groupOf, pairRow } from "./grouped.ts";
 import type { LatentLayer } from "./latent.ts";
 import { fillMatrix, type Matrix, matrix, stackRows } from "./matrix.ts";
 import type { Portrait } from "./portrait.ts";
@@ -41,7 +41,7 @@ export interface Mixture {
  * Components of each frequency's pairs over the groups of keys: RoRoPE's rotation, weighted by who asks. One mixture for both numbers
  * of a pair commutes with turning.
  */
-export function mixturesOf(layer: GroupedLayer, { held, queries, spread }: Portrait, mean: MeanTurn): Mixture[] {
+export function mixturesOf(layer: Geometry, { held, queries, spread }: Portrait, mean: MeanTurn): Mixture[] {
   const { e, h, r, keyGroups: g, scale } = layer;
   const number = (of: Matrix, a: number, b: number) => of.values[a * of.columns + b]!;
   return Array.from({ length: r / 2 }, (_, f) => {

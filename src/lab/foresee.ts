@@ -35,7 +35,7 @@ export async function foresee(
   { name, text, tokens, length, threads }: Foreseen,
   watch?: BesideWatch,
 ): Promise<CheckpointResult[]> {
-  const { path, opened } = conversion;
+  const { path, layered: opened } = conversion;
   const tokenizer = await tokenizerBeside(opened);
   if (!tokenizer)
     throw new FormatError(`${path}: got no tokenizer, expected one to read text with; add tokenizer.json`);
