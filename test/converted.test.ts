@@ -8,10 +8,10 @@ import { writeSampleFolder, writeSampleGguf } from "../src/checkpoint/sample.ts"
 import { readTarget } from "../src/cli/convert.ts";
 import { readLayer } from "../src/convert/checkpoint.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
-import { type LatentLayer, unfoldLayer } from "../src/convert/latent.ts";
+import { type LatentLayer, standardiseScale, unfoldLayer } from "../src/convert/latent.ts";
 import { cutIds } from "../src/convert/look.ts";
 import { distance, frobenius, type Matrix } from "../src/convert/matrix.ts";
-import { convertLayer } from "../src/convert/method.ts";
+import { convertLayer, placePositions } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { inputsOf, momentsOf } from "../src/convert/moment.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
@@ -304,6 +304,34 @@ describe("CARE layer after layer", () => {
     await expect(open({ ...look, byLayer: true })).rejects.toThrow(/--by-layer: got care-sequential/);
   });
 });
+
+test.each(["transmla", "care"] as const)(
+  "%s is by what the model gives whose positions are gathered",
+  async (method) => {
+    const wanted = { ...exact, method, c: 12, r: 16, biases: false } as const;
+    const look = { text, tokens: 128, length: 32, threads: 1 } as const;
+    const conversion = await Conversion.open(path("llama"), { wanted, ...look });
+    const { opened, layers } = conversion;
+    const { model, weights } = await loadModel(path("llama"), device, { weights: "plain" });
+    const sequences = cutIds((await tokenizerBeside(opened))!.encode(text), look.tokens, look.length);
+    const inputs = await collect(inputsOf(stackOf(model, weights), sequences));
+    const sources = await Promise.all(layers.map(async (i) => (await readLayer(opened, i)).layer));
+    const placed = sources.map((layer, i) => standardiseScale(placePositions(layer, wanted, inputs[i]!.all).layer));
+    const gathered = replaceAttention(model, weights, placed);
+    const second = await collect(momentsOf(stackOf(gathered.model, gathered.weights), sequences));
+    for (const [i, source] of sources.entries()) {
+      const [own, asked] = [
+        unfoldLayer((await conversion.convert(i)).layer),
+        unfoldLayer(convertLayer(source, wanted, { inputs: inputs[i]!, second: second[i]! })),
+      ];
+      for (const part of ["keys", "values"] as const)
+        expect(distance(own[part], asked[part]) / frobenius(asked[part])).toBeLessThan(1e-4);
+    }
+    gathered.free();
+    for (const t of weights.values()) t.free();
+    await conversion.close();
+  },
+);
 
 describe("MHA2MLA with keys and values factored apart", () => {
   const wanted = { ...exact, method: "mha2mla", c: 16, r: 16, split: true } as const;
