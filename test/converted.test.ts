@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
@@ -25,13 +24,14 @@ import { tokenizerBeside } from "../src/generate/beside.ts";
 import { load } from "../src/generate/load.ts";
 import { Session } from "../src/generate/session.ts";
 import { formsOf } from "../src/model/model.ts";
+import { scratch } from "./fixture/scratch.ts";
 
 const sample = { seed: 3, type: "F32" } as const;
 const ids = Int32Array.from([7, 3, 500, 41, 3, 3, 260, 99]);
 const exact = { method: "exact", selection: "high", balance: 1, context: 64 } as const;
 const text = "the price of a latent is what it leaves out of keys and values; the rest is order. ".repeat(40);
 
-let dir = "";
+let [dir, end] = ["", async () => {}];
 /** A narrow model, so that a test takes little time. */
 const narrow = (preset: Preset, keys: Config = {}): Config => ({
   ...presetConfig(preset, "tiny"),
@@ -55,7 +55,7 @@ async function damage(file: string, name: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), "biform-convert-"));
+  ({ dir, end } = await scratch("convert"));
   await writeSampleFolder(path("llama"), narrow("llama"), sample);
   await writeSampleFolder(path("biased"), narrow("llama", { attention_bias: true }), sample);
   await writeSampleGguf(path("llama.gguf"), narrow("llama"), sample);
@@ -78,7 +78,7 @@ beforeAll(async () => {
   await writeSampleFolder(path("qwen2"), narrow("llama", { attention_bias: true }), sample);
   await writeFile(join(path("qwen2"), "config.json"), JSON.stringify(narrow("llama")));
 });
-afterAll(() => rm(dir, { recursive: true, force: true }));
+afterAll(() => end());
 
 const device = new ReferenceDevice();
 
@@ -100,7 +100,11 @@ const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
 
 async function convert(from: string, to: string, options: ConvertOptions, how: WriteOptions = {}) {
   const conversion = await Conversion.open(path(from), options);
-  return { ...(await writeConversion(conversion, path(to), how)), notes: conversion.notes };
+  try {
+    return { ...(await writeConversion(conversion, path(to), how)), notes: conversion.notes };
+  } finally {
+    await conversion.close();
+  }
 }
 
 const configOf = async (name: string) => JSON.parse(await readFile(join(path(name), "config.json"), "utf8"));

@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
@@ -17,6 +16,7 @@ import { Session } from "../src/generate/session.ts";
 import { formsOf } from "../src/model/model.ts";
 import { forward } from "../src/model/transformer.ts";
 import { positionsOf } from "../src/ops/rope/index.ts";
+import { scratch } from "./fixture/scratch.ts";
 
 // Checkpoints of which some layers are converted and others are not, and layers that are read one after the other.
 
@@ -40,7 +40,7 @@ const own = (attention: string, more: Config = {}): Config => ({
   ...more,
 });
 
-let dir = "";
+let [dir, end] = ["", async () => {}];
 const path = (name: string) => join(dir, name);
 const hybrids: Readonly<Record<string, Config>> = {
   windows: own("[GQA2-16-W8,GQA2-16,GQA2-16-W8]"),
@@ -52,11 +52,11 @@ const hybrids: Readonly<Record<string, Config>> = {
 };
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), "biform-hybrid-"));
+  ({ dir, end } = await scratch("hybrid"));
   for (const [name, config] of Object.entries(hybrids))
     await writeSampleFolder(path(name), config, { seed: 3, type: "F32" });
 });
-afterAll(() => rm(dir, { recursive: true, force: true }));
+afterAll(() => end());
 
 const device = new ReferenceDevice();
 async function logitsOf(name: string): Promise<Float64Array[]> {
@@ -74,7 +74,11 @@ const farthest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
 
 async function convert(from: string, to: string, options: ConvertOptions) {
   const conversion = await Conversion.open(path(from), options);
-  return { ...(await writeConversion(conversion, path(to))), notes: conversion.notes };
+  try {
+    return { ...(await writeConversion(conversion, path(to))), notes: conversion.notes };
+  } finally {
+    await conversion.close();
+  }
 }
 
 describe("layers that are no grouped heads stay as they are, and it is said", () => {

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { presetConfig } from "../src/checkpoint/preset.ts";
@@ -10,6 +9,7 @@ import type { TensorReader } from "../src/file/safetensors.ts";
 import { type CheckpointResult, holdBeside } from "../src/lab/beside.ts";
 import { foresee } from "../src/lab/foresee.ts";
 import { biform } from "./fixture/command.ts";
+import { scratch } from "./fixture/scratch.ts";
 
 // What a dry run says of a text, beside what the written checkpoint makes of it.
 
@@ -17,10 +17,10 @@ const text = "the price of a latent is what it leaves out of keys and values; th
 const exact = { method: "exact", selection: "high", balance: 1, context: 64 } as const;
 const biform12 = { ...exact, method: "biform", c: 12, r: 8 } as const;
 
-let dir = "";
+let [dir, end] = ["", async () => {}];
 const path = (name: string) => join(dir, name);
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), "biform-foresee-"));
+  ({ dir, end } = await scratch("foresee"));
   const narrow = {
     ...presetConfig("llama", "tiny"),
     ...{ hidden_size: 64, intermediate_size: 96, head_dim: 16, num_attention_heads: 4, num_key_value_heads: 2 },
@@ -35,7 +35,7 @@ beforeAll(async () => {
   await writeSampleFolder(path("hybrid"), hybrid, { seed: 3, type: "F32" });
   await writeFile(path("text.txt"), text);
 });
-afterAll(() => rm(dir, { recursive: true, force: true }));
+afterAll(() => end());
 
 describe("a conversion is foreseen on text as it will be", () => {
   const read = { name: "text", text, tokens: 96, length: 32, threads: 1 } as const;

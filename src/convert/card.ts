@@ -47,7 +47,8 @@ function aboutTarget({ architecture, still, refused }: Target): string {
     deepseek_v3: "",
     minicpm3:
       " vLLM and llama.cpp keep whole keys and values for this architecture, transformers and Biform the latent.",
-    youtu: " transformers and Biform compute exactly this; vLLM (0.33) has no class of that name.",
+    youtu:
+      " transformers and Biform compute exactly this; vLLM (0.33) has no class for it and takes transformers' own code.",
   }[architecture];
   return `It is \`${architecture}\` with all layers dense. ${held}${read}${before}`;
 }

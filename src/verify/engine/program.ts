@@ -23,7 +23,7 @@ export interface Silence {
 interface Said {
   readonly version: string;
   readonly taken: string;
-  readonly cache?: number;
+  readonly cache?: number | null;
   readonly runs?: readonly { readonly numbers: string; readonly logits: string }[];
 }
 
@@ -50,7 +50,12 @@ export async function askProgram(
   const said = parse(line);
   if (!said) return { silent: `its answer of ${line.length} letters was cut off` };
   const { version, taken, cache, runs = [] } = said;
-  return { version, taken, cache, runs: runs.map(({ numbers, logits }) => ({ numbers, logits: decode(logits) })) };
+  return {
+    version,
+    taken,
+    cache: cache ?? undefined,
+    runs: runs.map(({ numbers, logits }) => ({ numbers, logits: decode(logits) })),
+  };
 }
 
 function parse(line: string): Said | undefined {

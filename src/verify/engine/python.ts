@@ -57,6 +57,10 @@ if not latent and getattr(text, "qk_nope_head_dim", None) is not None:
 cache = layers * (head if latent else 2 * groups * head)
 # The class that its registry has for the architecture: "generic" ones are read by transformers' own code.
 info, taken = config.registry.inspect_model_cls(config.architectures, config)
-taken += f", keeps a latent of {head}" if latent else f", keeps {groups} keys and values of {head}"
+if config.using_transformers_backend():
+    # What that keeps is known once its modules are there.
+    cache = None
+else:
+    taken += f", keeps a latent of {head}" if latent else f", keeps {groups} keys and values of {head}"
 print(json.dumps({"version": f"vllm {vllm.__version__}", "taken": taken, "cache": cache}))
 `;
