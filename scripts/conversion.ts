@@ -29,7 +29,8 @@ import { findNeedles, hideNeedles } from "../src/lab/needle.ts";
 import { measure } from "../src/measure/measure.ts";
 import type { Model } from "../src/model/model.ts";
 import type { Weights } from "../src/model/transformer.ts";
-import { type Cell, chapter, picture } from "./conversion/show.ts";
+import type { Cell } from "./conversion/cell.ts";
+import { chapter, picture } from "./conversion/show.ts";
 import { readOptions } from "./options.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -8,7 +8,7 @@ import type { ByteSource } from "../src/file/bytes.ts";
 import { openSafetensors, writeSafetensors } from "../src/file/disk.ts";
 import { type Dtype, storedBytes, type Values } from "../src/file/dtype.ts";
 import { parseHeader } from "../src/file/header.ts";
-import { keepGroup } from "../src/file/keep.ts";
+import { keepGroup } from "../src/file/group.ts";
 import { decodeSafetensors, encodeSafetensors, readSafetensors, type TensorInMemory } from "../src/file/safetensors.ts";
 import { FormatError, ShapeError } from "../src/tensor/error.ts";
 import { fileOf, hostile } from "./corpus/hostile.ts";

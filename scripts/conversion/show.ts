@@ -6,44 +6,13 @@ import { colour, dashes, symbol } from "../../src/draw/colour.ts";
 import { svgText } from "../../src/draw/file.ts";
 import { bytes } from "../../src/draw/quantity.ts";
 import type { Evaluation } from "../../src/lab/evaluate.ts";
-import type { Found } from "../../src/lab/needle.ts";
-import type { Interval } from "../../src/lab/statistics.ts";
-import { meanInterval } from "../../src/lab/statistics.ts";
-import type { Speeds } from "../../src/measure/measure.ts";
-
-/** What was measured of one conversion. */
-export interface Cell {
-  readonly id: string;
-  readonly part: "table" | "calibration" | "needles" | "speed" | "healed";
-  readonly method: string;
-  /** Numbers that a token leaves in a layer, and how many of them are turned. */
-  readonly size: number;
-  readonly r?: number;
-  readonly evaluation?: Evaluation;
-  /** Of a text that is none of those looked at. */
-  readonly elsewhere?: Evaluation;
-  readonly look?: string;
-  readonly found?: readonly Found[];
-  readonly speeds?: Speeds;
-  readonly minutes?: number;
-  readonly healing?: { readonly steps: number; readonly tokensPerStep: number };
-  readonly seconds: number;
-}
-
-const show = (x: number, digits = 3) => (x >= 100 ? x.toFixed(0) : Number(x.toPrecision(digits)).toString());
-const ends = ({ mean, low, high }: Interval, digits = 3) =>
-  low === null || high === null
-    ? show(mean, digits)
-    : `${show(mean, digits)} (${show(low, digits)} to ${show(high, digits)})`;
-
-const row = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
-const table = (heads: readonly string[], rows: readonly (readonly (string | number)[])[]) =>
-  [row(heads), row(heads.map(() => "---")), ...rows.map(row)].join("\n");
+import { exceeds, meanInterval } from "../../src/lab/statistics.ts";
+import { type Cell, ends, show, table } from "./cell.ts";
+import { pairedTables } from "./paired.ts";
 
 /** Whether two evaluations of the same sequences differ by more than their paired interval leaves open. */
 function differs(a: Evaluation, b: Evaluation): boolean {
-  const { low, high } = meanInterval(a.sequences.map(({ loss }, i) => loss - b.sequences[i]!.loss));
-  return low !== null && high !== null && (low > 0 || high < 0);
+  return exceeds(meanInterval(a.sequences.map(({ loss }, i) => loss - b.sequences[i]!.loss)));
 }
 
 /** Everything that the cells say, as the generated part of docs/convert.md. */
@@ -52,6 +21,7 @@ export function chapter(cells: readonly Cell[]): string {
   const quality = [...of("table"), ...of("healed")].filter(({ evaluation }) => evaluation);
   const parts = [
     quality.length ? qualityTable(quality) : "",
+    pairedTables(quality),
     of("calibration").length ? calibrationTable(of("calibration")) : "",
     of("needles").length ? needleTable(of("needles")) : "",
     of("speed").length ? speedTable(of("speed")) : "",
@@ -63,7 +33,6 @@ export function chapter(cells: readonly Cell[]): string {
 const bySize = (a: Cell, b: Cell) => b.size - a.size || a.evaluation!.perplexity.mean - b.evaluation!.perplexity.mean;
 
 function qualityTable(cells: readonly Cell[]): string {
-  const [first] = cells;
   const rows = cells.toSorted(bySize).map((cell, _, all) => {
     const { method, size, r, evaluation, minutes, healing } = cell;
     const { perplexity, ratio, divergence, agreement } = evaluation!;
@@ -89,13 +58,17 @@ function qualityTable(cells: readonly Cell[]): string {
     ];
   });
   const healed = cells.filter(({ healing }) => healing);
+  const [untrained, trained] = [cells.find(({ healing }) => !healing), healed[0]].map((of) => of && readBy(of));
+  const others = untrained && trained && untrained !== trained ? `, healed ones on ${trained}` : "";
   return [
     "![Perplexity against the numbers that a token leaves in a layer, by method](conversion.svg)",
-    `On ${first!.evaluation!.tokens} tokens of WikiText-2's test text in ${first!.evaluation!.sequences.length} sequences, float32; in brackets 95 % by Student's t over sequences, of the column "by the original's" paired. Calibrated on 8192 tokens of its validation text. Bold: the best untrained one of a size, and what cannot be told from it.`,
+    `On ${untrained ?? trained} of WikiText-2's test text${others}, float32; in brackets 95 % by Student's t over sequences, of the column "by the original's" paired. Calibrated on 8192 tokens of its validation text. Bold: the best untrained one of a size, and what cannot be told from it.`,
     ...(healed.length ? [healedWords(healed)] : []),
     table(["numbers", "method", "perplexity", "by the original's", "KL, nats", "greedy, %"], rows),
   ].join("\n\n");
 }
+
+const readBy = ({ evaluation }: Cell) => `${evaluation!.tokens} tokens in ${evaluation!.sequences.length} sequences`;
 
 /** What was trained how long: an hour is shared by all cells, since one for each would be a day of two cores. */
 function healedWords(cells: readonly Cell[]): string {

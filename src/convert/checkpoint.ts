@@ -6,7 +6,7 @@ import { ReferenceDevice } from "../device/reference.ts";
 import type { Sources } from "../family/source.ts";
 import type { Values } from "../file/dtype.ts";
 import { clip } from "../file/header.ts";
-import { keepGroup } from "../file/keep.ts";
+import { keepGroup } from "../file/group.ts";
 import { readRows } from "../file/safetensors.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
