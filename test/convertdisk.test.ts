@@ -1,7 +1,11 @@
-import { spawnSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { presetConfig } from "../src/checkpoint/preset.ts";
@@ -14,7 +18,7 @@ import { mounts } from "./fixture/mount.ts";
 
 let dir = "";
 const path = (name: string) => join(dir, name);
-const text = "the price of a latent is what it leaves out of keys and values; the rest is order. ".repeat(20);
+const prose = "the price of a latent is what it leaves out of keys and values; the rest is order. ".repeat(20);
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "biform-disk-"));
   const config = {
@@ -22,9 +26,12 @@ beforeAll(async () => {
     ...{ hidden_size: 64, intermediate_size: 96, head_dim: 16, num_attention_heads: 4, num_key_value_heads: 2 },
   };
   await writeSampleFolder(path("llama"), config, { seed: 3, type: "F32" });
+  await writeSampleFolder(path("deep"), { ...config, num_hidden_layers: 12 }, { seed: 3, type: "F32" });
+  await writeFile(path("text.txt"), prose.repeat(10));
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
+const sources = ["deep", "llama", "text.txt"];
 const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 /** `biform convert` of the sample to `out`, in a shell after `prefix`: a limit, a mount. */
 function convert(prefix: string, out: string, command = ["sh"]) {
@@ -45,14 +52,14 @@ describe.skipIf(process.platform === "win32")("a disk that is full", () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/out\/model\.safetensors: got EFBIG after \d+ bytes, expected to write it; .*ulimit -f/);
     expect(stderr).not.toMatch(/\n +at /);
-    expect((await readdir(dir)).sort()).toEqual([".out.layers", ".out.look", "llama"]);
+    expect((await readdir(dir)).sort()).toEqual([".out.layers", ".out.look", ...sources].sort());
     const again = convert("", path("out"));
     expect(again.status).toBe(0);
     expect(again.stdout).toMatch(/2 layers were finished by an earlier run/);
     convert("", path("whole"));
     for (const name of ["model.safetensors", "config.json", "README.md"])
       expect(await readFile(join(path("out"), name))).toEqual(await readFile(join(path("whole"), name)));
-    expect((await readdir(dir)).sort()).toEqual(["llama", "out", "whole"]);
+    expect((await readdir(dir)).sort()).toEqual([...sources, "out", "whole"].sort());
   });
 
   test.skipIf(!mounts)("is told by its name while layers are made, too", () => {
@@ -76,7 +83,7 @@ describe.skipIf(process.platform === "win32")("a disk that is full", () => {
 describe("an interruption", () => {
   const options = {
     wanted: { method: "biform", c: 12, r: 8, selection: "high", balance: 1, context: 64 },
-    ...{ text, tokens: 128, length: 32, threads: 1 },
+    ...{ text: prose, tokens: 128, length: 32, threads: 1 },
   } as const satisfies ConvertOptions;
 
   test.each(["looking at text", "choosing what stays turned", "pricing"])(
@@ -101,6 +108,38 @@ describe("an interruption", () => {
       await writeConversion(alone, `${out}-alone`);
       for (const name of ["model.safetensors", "README.md"])
         expect(await readFile(join(out, name))).toEqual(await readFile(join(`${out}-alone`, name)));
+    },
+  );
+
+  test.skipIf(process.platform === "win32").each(["SIGINT", "SIGKILL"] as const)(
+    "by %s leaves nothing half-written, and the same command goes on to the same bytes",
+    async (signal) => {
+      const out = path(signal);
+      const words = ["convert", path("deep"), "--to", "MLA:c12:r8", "--method", "transmla", "--text", path("text.txt")];
+      const begin = (to: string) => {
+        const sizes = ["--tokens", "2048", "--length", "128", "--threads", "1"];
+        return spawn(process.execPath, [main, ...words, ...sizes, "--out", to], { stdio: ["ignore", "pipe", "pipe"] });
+      };
+      const said = async ({ stdout, stderr }: ReturnType<typeof begin>) => {
+        const [out, err] = await Promise.all([text(stdout!), text(stderr!)]);
+        return out + err;
+      };
+      const first = begin(out);
+      const words1 = said(first);
+      // The first finished layer is on the disk, and others are to come.
+      while (!existsSync(join(dir, `.${signal}.layers`, "layer-000.safetensors")) && first.exitCode === null)
+        await setTimeout(5);
+      first.kill(signal);
+      const [code, by] = await once(first, "exit");
+      expect([code, by]).toEqual(signal === "SIGINT" ? [130, null] : [null, "SIGKILL"]);
+      if (signal === "SIGINT")
+        expect(await words1).toContain("interrupted; the same command goes on from the layers that are finished\n");
+      expect(existsSync(out)).toBe(false);
+      expect(await said(begin(out))).toMatch(/^[1-9]\d* layers were finished by an earlier run$/m);
+      await said(begin(`${out}-whole`));
+      for (const name of ["model.safetensors", "config.json", "README.md"])
+        expect(await readFile(join(out, name))).toEqual(await readFile(join(`${out}-whole`, name)));
+      expect((await readdir(dir)).filter((name) => name.includes(`.${signal}`))).toEqual([]);
     },
   );
 

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadModel } from "../src/checkpoint/load.ts";
@@ -8,13 +8,13 @@ import { readTarget } from "../src/cli/convert.ts";
 import { readLayer } from "../src/convert/checkpoint.ts";
 import { Conversion, type ConvertOptions } from "../src/convert/convert.ts";
 import { type LatentLayer, standardiseScale, unfoldLayer } from "../src/convert/latent.ts";
-import { cutIds } from "../src/convert/look.ts";
 import { distance, frobenius, type Matrix } from "../src/convert/matrix.ts";
 import { convertLayer, placePositions } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { inputsOf, momentsOf } from "../src/convert/moment.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
 import type { Selection } from "../src/convert/select.ts";
+import { cutIds } from "../src/convert/sequences.ts";
 import { collect, stackOf } from "../src/convert/stack.ts";
 import type { ArchitectureName } from "../src/convert/target.ts";
 import { type WriteOptions, writeConversion } from "../src/convert/write.ts";
@@ -69,6 +69,14 @@ beforeAll(async () => {
   await writeSampleFolder(path("odd"), narrow("llama", odd), sample);
   await writeSampleFolder(path("damaged"), narrow("llama"), sample);
   await damage(join(path("damaged"), "model.safetensors"), "model.layers.0.self_attn.k_proj.weight");
+  // What is no attention is damaged as well: a matrix of the first layer, and the end of what text goes through.
+  for (const [name, tensor] of [
+    ["half", "model.layers.0.mlp.up_proj.weight"],
+    ["last", "lm_head.weight"],
+  ] as const) {
+    await writeSampleFolder(path(name), narrow("llama"), sample);
+    await damage(join(path(name), "model.safetensors"), tensor);
+  }
   await writeSampleFolder(path("foreign"), narrow("llama"), sample);
   await writeFile(join(path("foreign"), "config.json"), JSON.stringify({ ...narrow("llama"), model_type: "gpt_oss" }));
   await writeSampleFolder(path("mha"), narrow("llama", { num_key_value_heads: 4 }), sample);
@@ -505,6 +513,29 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
   ] as const)("%s", async (from, wanted, message) => {
     await expect(convert(from, "refused", { wanted })).rejects.toThrow(message);
     expect(await readdir(dir)).not.toContain("refused");
+  });
+
+  test.each([
+    ["half", "mlp.up_proj", {}],
+    ["half", "mlp.up_proj", { text, tokens: 64, length: 32, threads: 1 }],
+    ["last", "lm_head", { text, tokens: 64, length: 32, threads: 1 }],
+  ] as const)("%s, by the name of the tensor that is no attention: %s %o", async (from, tensor, look) => {
+    const wanted = { ...exact, method: "biform", c: 12, r: 8 } as const;
+    await expect(convert(from, "refused", { wanted, ...look })).rejects.toThrow(
+      new RegExp(`model\\.safetensors: .*${tensor}\\.weight: got NaN, expected finite numbers`),
+    );
+    expect(await readdir(dir)).not.toContain("refused");
+  });
+
+  test("the model's own place", async () => {
+    const before = await readFile(join(path("llama"), "config.json"), "utf8");
+    await symlink(path("llama"), path("link"));
+    for (const [out, also] of [["llama"], ["link"], ["fresh", "llama"]] as const)
+      await expect(convert("llama", out, { wanted: exact }, { also: also && path(also) })).rejects.toThrow(
+        /got the model's own place to write to, expected another/,
+      );
+    expect(await readFile(join(path("llama"), "config.json"), "utf8")).toBe(before);
+    expect((await readdir(dir)).filter((name) => /fresh|\.llama/.test(name))).toEqual([]);
   });
 
   test("a spec that is none", () => {

@@ -5,8 +5,8 @@ import { type Recast, recast } from "../checkpoint/recast.ts";
 import { ReferenceDevice } from "../device/reference.ts";
 import type { Sources } from "../family/source.ts";
 import type { Values } from "../file/dtype.ts";
-import { clip } from "../file/header.ts";
 import { keepGroup } from "../file/group.ts";
+import { clip } from "../file/header.ts";
 import { readRows } from "../file/safetensors.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
@@ -21,6 +21,28 @@ export interface ReadLayer {
   readonly gains: Float64Array;
 }
 
+/** Throws FormatError, naming the tensor, where its numbers are none. */
+function checkFinite(file: string, tensor: string, values: Values): void {
+  for (const x of values)
+    if (!Number.isFinite(x))
+      throw new FormatError(`${file}: ${clip(tensor)}: got ${x}, expected finite numbers; the checkpoint is damaged`);
+}
+
+/**
+ * Throws FormatError for a layer into which hidden states go that are no numbers, naming the first tensor before it that has none. It
+ * reads them all.
+ */
+export async function blameStates({ parameters, sources, tensors }: Opened, layer: number): Promise<never> {
+  for (const { name } of parameters) {
+    const [, own = -1] = /^layers\.(\d+)\./.exec(name) ?? [];
+    if (Number(own) <= layer)
+      for (const tensor of sources.get(name)!.tensors) checkFinite(tensors.file, tensor, await tensors.read(tensor));
+  }
+  throw new FormatError(
+    `${tensors.file}: layer ${layer}: got hidden states that are no numbers, expected finite ones; float32 is too narrow for this model`,
+  );
+}
+
 /**
  * Reads one layer's attention and nothing else: what it takes is freed when it is forgotten. Throws FormatError, naming the tensor
  * where its numbers are none.
@@ -31,13 +53,8 @@ export async function readLayer({ model, parameters, sources, tensors }: Opened,
   const weights = await readWeights(tensors, own, sources, new ReferenceDevice());
   const numbers = await readNumbers(weights, i);
   const gains = Float64Array.from(await weights.get(norm)!.read());
-  const check = (name: string, values: Float64Array) => {
-    const at = values.findIndex((x) => !Number.isFinite(x));
-    if (at >= 0)
-      throw new FormatError(
-        `${tensors.file}: ${clip(sources.get(name)!.tensors[0]!)}: got ${values[at]}, expected finite numbers; the checkpoint is damaged`,
-      );
-  };
+  const check = (name: string, values: Float64Array) =>
+    checkFinite(tensors.file, sources.get(name)!.tensors[0]!, values);
   check(norm, gains);
   for (const [name, values] of numbers) check(`layers.${i}.attention.${name}`, values);
   return { layer: groupedLayer(`${tensors.file}: layer ${i}`, model.layers[i]!.attention, numbers), gains };
@@ -112,7 +129,7 @@ function scaled(tensor: Recast, factor: number): Recast {
 
 /**
  * The tensors of a converted checkpoint: attention from `make`, all else from the source, moved and multiplied by its factor. Throws
- * FormatError for a parameter that the target has no place for.
+ * FormatError for a parameter that the target has no place for, and when read, naming the tensor, for numbers that are none.
  */
 export function convertedTensors({ opened, model, targets, factors, layers, make }: Writing): Recast[] {
   const all = parametersOf(model);
@@ -122,10 +139,13 @@ export function convertedTensors({ opened, model, targets, factors, layers, make
     return parameter && layers.includes(Number(layer)) ? { layer: Number(layer), parameter } : undefined;
   };
   const others = all.filter(({ name }) => !own(name));
-  const floats = (values: Values) => (values instanceof Float32Array ? values : Float32Array.from(values));
-  const read = async (name: string) => floats(await opened.tensors.read(name));
+  const floats = (name: string, values: Values) => {
+    checkFinite(opened.tensors.file, name, values);
+    return values instanceof Float32Array ? values : Float32Array.from(values);
+  };
+  const read = async (name: string) => floats(name, await opened.tensors.read(name));
   const rows = async (name: string, first: number, count: number) =>
-    floats(await readRows(opened.tensors, name, first, count));
+    floats(name, await readRows(opened.tensors, name, first, count));
   const moved = recast(others, withHead(opened.sources), targets, read, rows).map((tensor) =>
     scaled(tensor, factorOf(tensor.parameters[0]!, factors)),
   );

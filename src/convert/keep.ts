@@ -9,6 +9,9 @@ import { Spectrum } from "./subspace.ts";
 /** Matrices by name. */
 export type Kept = Readonly<Record<string, Matrix>>;
 
+/** Whether all numbers are some. */
+export const isSound = (of: Kept): boolean => Object.values(of).every(({ values }) => values.every(Number.isFinite));
+
 /** Half of a symmetric matrix, row by row up to the diagonal, as one row: what is kept of it. */
 export function halfOf({ rows: n, values }: Matrix): Matrix {
   const half = matrix(1, (n * (n + 1)) / 2);

@@ -1,14 +1,12 @@
-import type { Opened } from "../checkpoint/open.ts";
 import { openDevice } from "../device/open.ts";
-import { tokenizerBeside } from "../generate/beside.ts";
-import { FormatError } from "../tensor/error.ts";
 import { join, randomBytes, tmpdir } from "../tensor/node.ts";
-import { layerAt, type ReadOnce, readLayer } from "./checkpoint.ts";
+import { blameStates, layerAt, type ReadOnce, readLayer } from "./checkpoint.ts";
 import { type Geometry, geometryOf } from "./grouped.ts";
 import {
   explainedKept,
   halfOf,
   inputsKept,
+  isSound,
   type Kept,
   keepExplained,
   keepInputs,
@@ -35,19 +33,15 @@ import {
 import { PairLengths } from "./mhatomla.ts";
 import { type Inputs, inputsOf, momentsOf, readInputs } from "./moment.ts";
 import { type Portrait, portraitOf } from "./portrait.ts";
+import { type Passage, sequencesOf } from "./sequences.ts";
 import { Shelf } from "./shelf.ts";
 import { blindMoment } from "./spectrum.ts";
 import { fileStack, type Stack, showInputs, walkLayers, withAttention } from "./stack.ts";
 import { explainedAlone } from "./subspace.ts";
 
 /** A checkpoint, which of its layers are converted, and the text that it reads, if any. */
-export interface Reading {
-  readonly opened: Opened;
-  readonly path: string;
+export interface Reading extends Passage {
   readonly layers: readonly number[];
-  readonly text: string | undefined;
-  readonly tokens: number;
-  readonly length: number;
   readonly threads: number | undefined;
   /** A path, beside which things stay: see `ConvertOptions`. */
   readonly look: string | undefined;
@@ -94,6 +88,7 @@ export class Look {
       for (let i = 0; i < depth; i++) {
         for (const { name, walk } of walks) {
           const { value } = await walk.next();
+          if (value && !isSound(value)) await blameStates(opened, i);
           if (value) await this.#shelf.keep(name, i, value);
         }
         if (layers.includes(i)) await then(i, layerAt(opened, i));
@@ -274,27 +269,3 @@ interface Sight {
 /** Where second moments are kept: those of earlier layers' conversions change with the rank, all others do not. */
 const secondBy = ({ method, c, r, fold }: Wanted) =>
   `${method === "care-sequential" ? `sequential-${c}` : "gathered"}-${r}-${fold ?? 0}`;
-
-/** The first ids of a text as sequences of `length`: `tokens` in all, or fewer where the text ends. */
-export function cutIds(ids: Int32Array, tokens: number, length: number): Int32Array[] {
-  const count = Math.floor(Math.min(tokens, ids.length) / length);
-  return Array.from({ length: count }, (_, i) => ids.slice(i * length, (i + 1) * length));
-}
-
-/** The text's first ids as sequences. Throws FormatError where there are none. */
-async function sequencesOf({ opened, path, text, tokens, length }: Reading): Promise<Int32Array[]> {
-  const tokenizer = await tokenizerBeside(opened);
-  if (!tokenizer)
-    throw new FormatError(`${path}: got no tokenizer, expected one to read text with; add tokenizer.json`);
-  // No token is longer than some letters: what is certain to be behind the last is not looked at.
-  const ids = tokenizer.encode(text!.slice(0, 24 * tokens));
-  const sequences = cutIds(ids, tokens, length);
-  if (!sequences.length)
-    throw new FormatError(`text: got fewer than ${length} tokens, expected at least so many; give more`);
-  const odd = ids.findIndex((id) => id >= opened.model.vocabulary);
-  if (odd >= 0)
-    throw new FormatError(
-      `${path}: got the token ${ids[odd]}, expected one below ${opened.model.vocabulary}, the rows of the embedding; tokenizer and weights do not belong together`,
-    );
-  return sequences;
-}

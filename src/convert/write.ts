@@ -2,6 +2,7 @@ import { z } from "zod";
 import { cacheValues } from "../attention/define.ts";
 import type { Config } from "../family/config.ts";
 import { findFamily } from "../family/families.ts";
+import { follow } from "../file/atomic.ts";
 import { DeviceError, FormatError } from "../tensor/error.ts";
 import { entriesAlong, filesAlong } from "./beside.ts";
 import { card } from "./card.ts";
@@ -56,7 +57,8 @@ const prices = z.object({
  * a card that says how it was made. It appears whole or not at all; layers that are finished are kept beside it until then, and a
  * second run goes on from them.
  *
- * Errors: FormatError for what the asked architecture cannot say, DeviceError of the disk, the signal's reason.
+ * Errors: FormatError for what the asked architecture cannot say, a damaged source, and the source's own place, DeviceError of the disk,
+ * the signal's reason.
  */
 export async function writeConversion(
   conversion: Conversion,
@@ -64,6 +66,7 @@ export async function writeConversion(
   options: WriteOptions = {},
 ): Promise<Written> {
   const { type = "F32", as, also } = options;
+  for (const place of [out, ...(also === undefined ? [] : [also])]) await checkPlace(conversion.path, place);
   const shelf = await Shelf.open(out, await conversion.key());
   const predicted = await conversion.price(await shelf.noted("price", prices));
   await shelf.note("price", predicted);
@@ -74,6 +77,14 @@ export async function writeConversion(
   await shelf.clear();
   await conversion.close();
   return { ...written, found, hindered };
+}
+
+/** Throws FormatError for a place where the source is. */
+async function checkPlace(path: string, out: string): Promise<void> {
+  if ((await follow(path)) === (await follow(out)))
+    throw new FormatError(
+      `${out}: got the model's own place to write to, expected another; the original would be gone`,
+    );
 }
 
 /** What a user can be told of an error; throws any other on. */

@@ -236,7 +236,7 @@ async function syncFolder(path: string): Promise<void> {
 }
 
 /** The path behind symbolic links, or the absolute path where nothing is there yet. */
-async function follow(path: string): Promise<string> {
+export async function follow(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
