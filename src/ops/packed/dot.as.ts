@@ -4,14 +4,16 @@ import { BF16, F16, F8_E4M3, Q4_0, Q4_1, Q4_K, Q8_0 } from "../../tensor/format"
 import { madd } from "../simd.as";
 import { dotEight } from "./eight.as";
 import { BYTE_ROOT, byteMask, halfBias, halfMask, nibbleMask, pairMask, quickHalves } from "./half.as";
+import { dotOne } from "./one.as";
 import { dotShort, isShort } from "./short.as";
 import { dotSixteen } from "./sixteen.as";
 import { signed4, unsigned4 } from "./spread.as";
 import { high, join, low } from "./sums.as";
 
-/** `x`: what `activate` made of the activations; `sums`: SUMS bytes for sums on their way. */
-export function dot(format: i32, panel: usize, width: i32, x: usize, sums: usize): v128 {
+/** `x`: what `activate` made of the activations, for `dots` or not; `sums`: SUMS bytes for sums on their way. */
+export function dot(dots: bool, format: i32, panel: usize, width: i32, x: usize, sums: usize): v128 {
   if (format == F16 || format == BF16) return dotSixteen(format, panel, width, x, sums);
+  if (format == Q8_0 && dots) return dotOne(panel, width, x, sums);
   if (format == Q8_0) return dotEight(panel, width, x, sums);
   if (isShort(format)) return dotShort(format, panel, width, x, sums);
   // From here on builds without relaxed SIMD, and bytes that are floats.

@@ -2,10 +2,9 @@
 import { address, first, next, scratch, stride, whole } from "../../device/thread.as";
 import { gatherRow } from "../einsum/stream.as";
 import { madd, sum4 } from "../simd.as";
-import { activate, activatedBytes, isJoined } from "./activate.as";
+import { activate, activatedBytes } from "./activate.as";
 import { dot } from "./dot.as";
 import { begin, changes, contractionOf, dotsOf, groupOf, panelOf, panelsOf, rowsAt } from "./list.as";
-import { dotWhole } from "./one.as";
 import { ACTIVATED, STRIP, SUMS } from "./size";
 import * as slot from "./slot";
 import { spread } from "./spread.as";
@@ -17,7 +16,7 @@ export function packedDots(args: usize, thread: i32): void {
     const one = contractionOf(t), group = groupOf(t), from = panelOf(t), panels = panelsOf(one);
     const format = whole(one, slot.FORMAT), width = whole(one, slot.COLUMNS), m = whole(one, slot.ROWS);
     const bytes = <usize>whole(one, slot.PANEL_BYTES), step = activatedBytes(width), inner = whole(one, slot.INNER);
-    const dots = dotsOf(one), bytewise = dots && isJoined(format);
+    const dots = dotsOf(one);
     if (changes(group)) activateRows(dots, one, rowsAt(group), x);
     const to = min(from + whole(one, slot.RUN), panels);
     let panel = address(one, slot.WEIGHT) + <usize>(group * panels + from) * bytes;
@@ -26,8 +25,7 @@ export function packedDots(args: usize, thread: i32): void {
     for (let p = from; p < to; p++) {
       const rows = min(4, inner - (p << 2));
       for (let i = 0; i < m; i++) {
-        const y = x + <usize>i * step, at = c + <usize>i * stride(one, slot.OUT_ROW);
-        const four = bytewise ? dotWhole(format, panel, width, y, sums) : dot(format, panel, width, y, sums);
+        const four = dot(dots, format, panel, width, x + <usize>i * step, sums), at = c + <usize>i * stride(one, slot.OUT_ROW);
         put(four, at, stride(one, slot.OUT_ELEMENT), rows, whole(one, slot.ADD));
       }
       panel += bytes;

@@ -17,6 +17,11 @@ import * as slot from "./slot.ts";
  * rows. Weights of whole numbers are summed so for any number of rows.
  */
 const FEW = 8;
+/**
+ * Rows up to which each goes by itself over a panel of whole numbers, which the others find in the first-level cache: tiles of 4 rows read
+ * several panels at once, of which the processor may fetch none ahead. Sums of 6 bits take longer than that.
+ */
+const APART = 2;
 /** Multiplications below which one thread is faster than two. */
 const SMALL = 1 << 15;
 /** Pieces of a product with few rows, and bytes of the weight (some 10 us of reading) above which there are more of them. */
@@ -179,7 +184,7 @@ function direct(stored: Stored, packing: Panels, geometry: Geometry, exact: bool
   const few = across && !careful && !rounds && width <= SPARE;
   // Panels that are multiplied together belong to one piece.
   if (few && codeOf(format) >= Q8_0) args[slot.RUN] = Math.ceil(run / TOGETHER) * TOGETHER;
-  if (few && codeOf(format) >= Q8_0 && m.size > 1) {
+  if (few && codeOf(format) >= Q8_0 && m.size > (format === "Q6_K" ? 1 : APART)) {
     args[slot.STRIP] = roundedStrip(m.size, geometry.columns);
     return { kernel: "packedTiles", ...launch };
   }
