@@ -108,7 +108,7 @@ export interface Writing {
 }
 
 /** Sources with a head: the embedding's transpose, where there is none of its own. */
-function withHead(sources: Sources): Sources {
+export function withHead(sources: Sources): Sources {
   if (sources.has("head")) return sources;
   return new Map([...sources, ["head", { ...sources.get("embed")!, layout: "transposed" }]]);
 }

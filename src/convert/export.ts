@@ -10,8 +10,9 @@ import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
 import { formatJson } from "../tensor/json.ts";
 import { entriesAlong, filesAlong } from "./beside.ts";
+import { withHead } from "./checkpoint.ts";
 import { nameOf, type WrittenType, writeCheckpoint } from "./files.ts";
-import { configFor, type Exported, exported, lacking } from "./stock.ts";
+import { configFor, type Exported, exported, lacking, tiesHead } from "./stock.ts";
 
 /** What was written, and why each architecture before it would have computed something else. */
 export interface Export {
@@ -36,7 +37,7 @@ export async function exportModel(
       `${path}: got ${formatJson(opened.config.model_type)}, expected a model in Biform's own format, as biform train writes it; others are stock already`,
     );
   const { model } = opened;
-  const { architecture, config, refused } = stockOf(opened, as && [as]);
+  const { architecture, config, refused } = stockOf(opened, out.endsWith(".gguf"), as && [as]);
   if (architecture !== undefined) {
     const { vocabulary } = model;
     // The tokenizer that a model was trained with lies beside it; one of bytes needs none, and the symbols of a task have none.
@@ -68,17 +69,20 @@ export async function exportModel(
 export async function findStock(
   path: string,
 ): Promise<{ readonly architecture?: Exported | undefined; readonly refused: readonly string[] }> {
-  const { architecture, refused } = stockOf(await openModel(path));
+  const { architecture, refused } = stockOf(await openModel(path), false);
   return { architecture, refused };
 }
 
-function stockOf(opened: Opened, tried: readonly Exported[] = exported.filter((name) => name !== "biform")) {
+function stockOf(
+  opened: Opened,
+  gguf: boolean,
+  tried: readonly Exported[] = exported.filter((name) => name !== "biform"),
+) {
   const refused: string[] = [];
   for (const architecture of tried) {
-    const config = configFor(architecture, opened);
-    const other =
-      difference(plainly(opened.model), plainly(findFamily(config).model(config))) ??
-      lacking(architecture, opened.model);
+    const model = { ...opened.model, tied: opened.model.tied && tiesHead(architecture, gguf) };
+    const config = configFor(architecture, { ...opened, model });
+    const other = difference(plainly(model), plainly(findFamily(config).model(config))) ?? lacking(architecture, model);
     if (!other) return { architecture, config, refused };
     refused.push(`${architecture}: ${other}`);
   }
@@ -149,7 +153,7 @@ function exportedTensors({ tensors, sources, model }: Opened, written: Model, ta
       return values[at - i + (i < e / 2 ? 2 * i : 2 * i - e + 1)]!;
     });
   };
-  return recast(parametersOf(written), sources, targets, read);
+  return recast(parametersOf(written), withHead(sources), targets, read);
 }
 
 /** What an export of a model says that has learnt a task. */

@@ -16,8 +16,14 @@ const classes = {
   kimi_linear: "KimiLinearForCausalLM",
 } as const;
 
+/** Architectures of which vLLM ties no head: one that is not in the folder stays there as memory was. */
+const untied = ["deepseek_v3", "deepseek_v32", "kimi_linear"];
+
+/** Whether a head that is the embedding may be left out of what is written as an architecture. */
+export const tiesHead = (architecture: string, gguf: boolean) => gguf || !untied.includes(architecture);
+
 /** A config of an architecture that is nearest to a model: its first layer's sizes under the architecture's keys. */
-export function configFor(architecture: Exported, { model, config }: Opened): Config {
+export function configFor(architecture: Exported, { model, config }: Pick<Opened, "model" | "config">): Config {
   if (architecture === "biform")
     return JSON.parse(
       JSON.stringify(ownConfig(model, { max_position_embeddings: config.max_position_embeddings, ids: config.ids })),

@@ -8,6 +8,7 @@ import { type LatentLayer, latentAttention, standardiseScale } from "./latent.ts
 import { fillMatrix, type Matrix, scaleMatrix } from "./matrix.ts";
 import { type Factors, plainFactors, residualFactors } from "./residual.ts";
 import { EPS, holdNorms, isBiased, type Still, wholeBottleneck } from "./still.ts";
+import { tiesHead } from "./stock.ts";
 
 /** The architectures that conversions are written as, in the order in which they are tried. */
 export const architectures = ["deepseek_v3", "minicpm3", "youtu", "biform"] as const;
@@ -154,8 +155,8 @@ const carried = [
   "pad_token_id",
 ] as const;
 
-/** Whether the head is the embedding: vLLM has no such models of deepseek_v3, and leaves a head that is not in the folder as it is. */
-const isTied = ({ architecture, gguf }: Target, { tied }: Model) => tied && (gguf || architecture !== "deepseek_v3");
+/** Whether the head is the embedding. */
+const isTied = ({ architecture, gguf }: Target, { tied }: Model) => tied && tiesHead(architecture, gguf);
 
 /** The config of a target; `first` is its first layer as `targetLayer` gives it. */
 export function targetConfig(target: Target, { model, layers, source }: Wanted, first: LatentLayer): Config {
