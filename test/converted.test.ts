@@ -69,6 +69,10 @@ beforeAll(async () => {
   await writeSampleFolder(path("odd"), narrow("llama", odd), sample);
   await writeSampleFolder(path("damaged"), narrow("llama"), sample);
   await damage(join(path("damaged"), "model.safetensors"), "model.layers.0.self_attn.k_proj.weight");
+  const factors = (by: number) => Array.from({ length: 8 }, (_, i) => 1 + by * i);
+  const lists = { short_factor: factors(0.1), long_factor: factors(0.2), original_max_position_embeddings: 32 };
+  const twice = narrow("llama", { rope_scaling: { rope_type: "longrope", factor: 2, ...lists } });
+  await writeSampleFolder(path("lists"), twice, sample);
   // What is no attention is damaged as well: a matrix of the first layer, and the end of what text goes through.
   for (const [name, tensor] of [
     ["half", "model.layers.0.mlp.up_proj.weight"],
@@ -508,6 +512,7 @@ describe("what cannot be converted is refused by layer and rule, and nothing is 
     // Biases that a config does not speak of would be left out without a word.
     ["qwen2", exact, /got 8 tensors that the config has no place for \(model\.layers\.0\.self_attn\.[kqvo]_proj\.bias/],
     ["foreign", exact, /model_type: got "gpt_oss"/],
+    ["lists", exact, /layer 0: turns by other angles from some position on \(LongRoPE\)/],
     ["indivisible", exact, /num_key_value_heads: got 3/],
     ["mha", { ...exact, method: "merge", groups: 3 }, /layer 0: g: got 3 groups, expected .* a divisor of them/],
   ] as const)("%s", async (from, wanted, message) => {

@@ -47,8 +47,11 @@ const hybrids: Readonly<Record<string, Config>> = {
   linear: own("[GDN,GQA2-16,GDN]"),
   sinks: own("[GQA2-16,GQA2-(16+8)-S2-Sink,GQA2-16]"),
   latent: own("[GQA2-16,MLA:c16:r8:n8,GQA2-16]"),
+  perhead: own("[GQA2-16,GQA2-16-QKNorm,GQA2-16]"),
+  lowrank: own("[GQA2-16,GQA2-16-QLoRA,GQA2-16]"),
   uneven: own("[GQA2-16,MHA-16,GQA2-16]"),
   all: own("[GQA2-16-W8]"),
+  partial: own("[GQA2-(8+8)]"),
 };
 
 beforeAll(async () => {
@@ -86,6 +89,8 @@ describe("layers that are no grouped heads stay as they are, and it is said", ()
     ["windows", [1], /layers 0, 2 stay as they are: each has a window of 8 tokens/],
     ["linear", [1], /layers 0, 2 stay as they are: each is GDN, expected grouped heads/],
     ["latent", [0, 2], /layers 1 stay as they are: each is MLA already/],
+    ["perhead", [0, 2], /layers 1 stay as they are: each norms each head's query and key: a norm is no linear map/],
+    ["lowrank", [0, 2], /layers 1 stay as they are: each has low-rank queries or outputs/],
     ["sinks", [0, 2], /layers 1 stay as they are: each is S2/],
   ] as const)("%s", async (name, layers, note) => {
     const before = (await logitsOf(name))[0]!;
@@ -122,6 +127,9 @@ describe("layers that are no grouped heads stay as they are, and it is said", ()
     const wanted = { ...exact, method: "biform", c: 8, r: 8 } as const;
     await expect(convert("uneven", "no", { wanted })).rejects.toThrow(
       /layer 1: got 4 heads in 4 groups of 16 \+ 16 numbers, 16 turned, expected as in the first that is converted, 4 heads in 2 groups/,
+    );
+    await expect(convert("partial", "no", { wanted: { ...exact, method: "transmla", c: 8, r: 8 } })).rejects.toThrow(
+      /layer 0: got 8 turned dims of 16, expected all; use mha2mla/,
     );
     // Exactly, each layer has sizes of its own.
     const { target } = await convert("uneven", "each", { wanted: exact });
