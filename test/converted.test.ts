@@ -13,6 +13,7 @@ import { convertLayer, placePositions } from "../src/convert/method.ts";
 import { convertMha2mla } from "../src/convert/mhatomla.ts";
 import { inputsOf, momentsOf } from "../src/convert/moment.ts";
 import { replaceAttention } from "../src/convert/replace.ts";
+import { roundingOf } from "../src/convert/rounding.ts";
 import type { Selection } from "../src/convert/select.ts";
 import { cutIds } from "../src/convert/sequences.ts";
 import { collect, stackOf } from "../src/convert/stack.ts";
@@ -196,11 +197,20 @@ describe("a checkpoint that stock engines read is the same function", () => {
     await writeSampleGguf(path("blocks.gguf"), narrow("llama"), { ...sample, type: "Q8_0" });
     const { notes } = await convert("blocks.gguf", "blocks", { wanted: exact });
     expect(notes.join()).toMatch(
-      /blocks\.gguf holds attention in Q8_0 \(8\.5 bits a number\): .* rounded once already/,
+      /blocks\.gguf holds attention in Q8_0 \(8\.5 bits a number\): .* rounded once already, by some 0\.[3-6]\d* % of a matrix's length/,
     );
     const [before, after] = [await logitsOf("blocks.gguf"), await logitsOf("blocks")];
     for (const logits of after.values()) expect(farthest(before.get("grouped")!, logits)).toBeLessThan(2e-5);
     expect(await readFile(join(path("blocks"), "README.md"), "utf8")).toContain(notes[0]);
+  });
+
+  test("what blocks have lost is what they are off by, more with fewer bits", () => {
+    const all = (["Q8_0", "Q6_K", "Q5_1", "Q5_0", "Q4_1", "Q4_0"] as const).map((type) => roundingOf(type)!);
+    for (let i = 1; i < all.length; i++) expect(all[i]!).toBeGreaterThan(all[i - 1]!);
+    // A step of the largest of 32 numbers by 127, evenly spread: its length over the root of 12, for a largest of some two.
+    expect(all[0]!).toBeGreaterThan(2 / 127 / Math.sqrt(12) / 2);
+    expect(all[0]!).toBeLessThan((2 * 2) / 127 / Math.sqrt(12));
+    expect(roundingOf("MXFP4")).toBeUndefined();
   });
 
   test("what is asked for and would compute something else is refused by its line, before the work", async () => {

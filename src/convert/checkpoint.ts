@@ -10,7 +10,7 @@ import { clip } from "../file/header.ts";
 import { readRows } from "../file/safetensors.ts";
 import { type Model, parametersOf } from "../model/model.ts";
 import { FormatError } from "../tensor/error.ts";
-import { blocks, isQuant } from "../tensor/quant.ts";
+import { isQuant, type Quant } from "../tensor/quant.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import { type GroupedLayer, groupedLayer, type Numbers64, readNumbers } from "./grouped.ts";
 import { type Factors, factorOf } from "./residual.ts";
@@ -83,12 +83,12 @@ export function keepLayer(opened: Opened): Opened {
   return { ...opened, tensors: keepGroup(opened.tensors, (name) => layers.get(name)) };
 }
 
-/** The type of blocks that the attention's matrices lie in and its bits a number, where they do; undefined where they are floats. */
-export function quantisedAs({ tensors, sources }: Opened): string | undefined {
+/** The type of blocks that the attention's matrices lie in, where they do; undefined where they are floats. */
+export function quantisedAs({ tensors, sources }: Opened): Quant | undefined {
   for (const [name, source] of sources)
     if (/attention\.w[QKV]$/.test(name)) {
       const { dtype } = tensors.entry(source.tensors[0]!);
-      if (isQuant(dtype)) return `${dtype} (${(8 * blocks[dtype].bytes) / blocks[dtype].elements} bits a number)`;
+      if (isQuant(dtype)) return dtype;
     }
   return undefined;
 }

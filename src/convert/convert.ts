@@ -3,6 +3,7 @@ import { checkTensors } from "../checkpoint/load.ts";
 import { type Opened, openModel } from "../checkpoint/open.ts";
 import { FormatError } from "../tensor/error.ts";
 import { createHash } from "../tensor/node.ts";
+import { blocks } from "../tensor/quant.ts";
 import { checkBudget, ranksByLayer, rankWithin } from "./budget.ts";
 import { checkAlike, checkVariant, checkWanted } from "./check.ts";
 import { keepLayer, layerAt, quantisedAs, type ReadOnce } from "./checkpoint.ts";
@@ -12,6 +13,7 @@ import { shareHeads } from "./latent.ts";
 import { Look } from "./look.ts";
 import { convertLayer, fullSizes, numbersAt, ownLengths, type Wanted } from "./method.ts";
 import { sumExplained } from "./part.ts";
+import { roundingOf } from "./rounding.ts";
 import { type Finished, Shelf } from "./shelf.ts";
 import { lostShares } from "./spectrum.ts";
 
@@ -158,10 +160,13 @@ export class Conversion {
     for (const [reason, all] of Map.groupBy(reasons.keys(), (i) => reasons[i]))
       if (reason) notes.push(`layers ${all.join(", ")} stay as they are: each ${reason}`);
     const type = quantisedAs(opened);
-    if (type)
+    if (type) {
+      const [bits, rounding] = [(8 * blocks[type].bytes) / blocks[type].elements, roundingOf(type)];
+      const lost = rounding === undefined ? "" : `, by some ${(100 * rounding).toPrecision(2)} % of a matrix's length`;
       notes.push(
-        `${path} holds attention in ${type}: what is converted are its numbers as they stand, rounded once already; a checkpoint in BF16 gives a better one`,
+        `${path} holds attention in ${type} (${bits} bits a number): what is converted are its numbers as they stand, rounded once already${lost}; a checkpoint in BF16 gives a better one`,
       );
+    }
     if (!this.#options.text && !["exact", "merge"].includes(this.wanted.method))
       notes.push("no text was given: weights alone say what is worth keeping, which costs quality");
   }
