@@ -76,7 +76,8 @@ const NEAR: usize = 16384;
 
 /**
  * Reads a byte of each line from `from` to `to` of a panel, and of those up to `last` bytes behind it. Lines that are asked for together
- * come together; those that are asked for between products keep the products waiting one by one.
+ * come together; those that are asked for between products keep the products waiting one by one. Of panels that do not fit at once, parts
+ * are asked for where products are slow enough to wait for them: not where bytes are multiplied by one instruction.
  */
 function fetch(panel: usize, from: usize, to: usize, last: usize, bytes: usize): void {
   for (; from < to; from += 64) for (let apart: usize = 0; apart <= last; apart += bytes) load<u8>(panel + from + apart);
@@ -92,7 +93,7 @@ function sumPanels(args: usize, panel: usize, count: i32, width: i32, m: i32, x:
   const all = <usize>(m + 1 & -2) * LANES;
   memory.fill(space + SUMS, 0, all);
   const near = last + bytes <= NEAR, part = bytes * WIDENED / <usize>width;
-  if (near && !dots) fetch(panel, 0, last + bytes, 0, 1);
+  if (near) fetch(panel, 0, last + bytes, 0, 1);
   const deep = dots && format == Q8_0 && m <= FEW ? SHORT : WIDENED;
   const each = alignedBytes(dots, format, width), records = x + numberBytes(dots, format, width);
   for (let from = 0; from < width; from += deep) {
