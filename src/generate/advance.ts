@@ -60,8 +60,8 @@ export function advance(parts: readonly Advance[], { form, exact, watch }: StepO
   return output;
 }
 
-/** Runs `body` with activations as they are. */
-function runExactly<T>(devices: readonly Device[], body: () => T): T {
+/** Runs `body` with activations as they are, whatever rounds them where speed is asked for. */
+export function runExactly<T>(devices: readonly Device[], body: () => T): T {
   for (const device of devices) device.exact = true;
   try {
     return body();

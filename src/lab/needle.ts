@@ -65,8 +65,8 @@ export async function findNeedles(
   let greedy = 0;
   for (const { prompt, answer } of needles) {
     const session = new Session(model, weights, { context: prompt.length + answer.length });
-    const before = session.append(prompt, { logits: "last" });
-    const rest = answer.length > 1 ? session.append(answer.subarray(0, -1)) : undefined;
+    const before = session.append(prompt, { logits: "last", exact: true });
+    const rest = answer.length > 1 ? session.append(answer.subarray(0, -1), { exact: true }) : undefined;
     const told = [await before.read(), ...(rest ? [await rest.read()] : [])];
     const rows = told.flatMap((logits) =>
       Array.from({ length: logits.length / vocabulary }, (_, t) =>
