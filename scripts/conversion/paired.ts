@@ -82,8 +82,11 @@ export function pairedTables(cells: readonly Cell[]): string {
       own.evaluation!.sequences.map(({ original }, i) => Math.abs(original - other.evaluation!.sequences[i]!.original)),
     ),
   );
+  const days = apart
+    ? `; the original's own loss of a sequence, by kernels of different days, is up to ${show(apart, 1)} nats apart`
+    : "";
   return [
-    `Paired by the same sequences (${lengths.join(", ")}), with 95 % by Student's t over them, each interval for itself; the original's own loss of a sequence, by kernels of different days, is up to ${show(apart, 1)} nats apart. ${said.join(" ")}`,
+    `Paired by the same sequences (${lengths.join(", ")}), with 95 % by Student's t over them, each interval for itself${days}. ${said.join(" ")}`,
     ...parts,
   ].join("\n\n");
 }
