@@ -85,8 +85,7 @@ describe("differences to biform's", () => {
       healed("care", 192, 0.05, 90),
     ]);
     expect(text).toContain(
-      "Paired by the same sequences (untrained 8, healed 8), with 95 % by Student's t over them, each interval for itself; " +
-        "the original's own loss of a sequence, by kernels of different days, is up to 0 nats apart. " +
+      "Paired by the same sequences (untrained 8, healed 8), with 95 % by Student's t over them, each interval for itself. " +
         "Untrained, by KL, `biform` beside each at so many sizes: `mha2mla` (better at 1 of 1), `transmla` (better at 1, worse at 1 of 2). " +
         "Untrained, by log perplexity, `biform` beside each at so many sizes: `mha2mla` (better at 1 of 1), " +
         "`transmla` (no different at 1, worse at 1 of 2). " +
