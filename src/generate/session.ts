@@ -1,7 +1,7 @@
 import { Cache, declaredBytes } from "../attention/cache.ts";
 import { commonMachine, type Machine } from "../cost/crossover.ts";
 import type { Model } from "../model/model.ts";
-import { layerDevices, type Weights } from "../model/transformer.ts";
+import { devicesOf, layerDevices, type Weights } from "../model/transformer.ts";
 import { DeviceError, ShapeError } from "../tensor/error.ts";
 import { type CacheType, pageTokens } from "../tensor/page.ts";
 import type { Device, Tensor } from "../tensor/tensor.ts";
@@ -44,7 +44,7 @@ export class Session {
     const { device } = weights.get("embed")!;
     const model = keepForms(given, keep, { context, device, type: cache, machine });
     const homes = layerDevices(model, weights);
-    const devices = [...new Set([...weights.values()].map((t) => t.device))];
+    const devices = devicesOf(weights);
     this.context = context;
     if (Number.isFinite(context)) checkRoom(model, homes, devices, context, cache);
     this.sequence = new Sequence(

@@ -1,6 +1,6 @@
 import { runExactly } from "../generate/advance.ts";
 import type { Model } from "../model/model.ts";
-import { forward, headLogits, type Weights } from "../model/transformer.ts";
+import { devicesOf, forward, headLogits, type Weights } from "../model/transformer.ts";
 import { positionsOf } from "../ops/rope/index.ts";
 import { type Numbers, scope, type Tensor, tensor } from "../tensor/tensor.ts";
 import { type Interval, meanInterval } from "./statistics.ts";
@@ -101,11 +101,10 @@ function onlyLast({ layers }: Model, see: (hidden: Tensor) => void): (hidden: Te
 
 /**
  * Runs what gives logits where the last weights lie, and reads them. Activations are taken as they are: rounded to 8 bits beside packed
- * weights they would cost 0.004 nats of divergence (SmolLM2 in Q4_1), which is no model's.
+ * weights they would add 0.004 nats of divergence (SmolLM2 in Q4_1) to whatever is measured.
  */
 export async function readOut(weights: Weights, run: () => Tensor): Promise<Numbers> {
-  const devices = [...new Set([...weights.values()].map(({ device }) => device))];
-  const out = scope(weights.get("norm")!.device, () => runExactly(devices, run));
+  const out = scope(weights.get("norm")!.device, () => runExactly(devicesOf(weights), run));
   const numbers = await out.read();
   out.free();
   return numbers;

@@ -175,6 +175,11 @@ export function layerDevices(model: Model, weights: Weights): Device[] {
   return model.layers.map((_, i) => weights.get(`layers.${i}.normAttention`)!.device);
 }
 
+/** The devices that weights live on, each once. */
+export function devicesOf(weights: Weights): Device[] {
+  return [...new Set([...weights.values()].map(({ device }) => device))];
+}
+
 const parts = new WeakMap<Weights, Map<string, Parts>>();
 
 /** The weights whose name starts with `prefix`, by the rest of the name; looked up once per prefix. */

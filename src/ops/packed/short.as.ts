@@ -1,5 +1,5 @@
-// One row of activations times a panel of nibbles where the machine multiplies bytes in pairs, whose sums have 16 bits: processors
-// without an instruction that V8 would take for four bytes at once. Eight such sums of nibbles fit in 16 bits and are widened
+// One row of activations times a panel of nibbles, whose bytes are multiplied in pairs with sums of 16 bits, on every machine: an
+// instruction for four bytes at once is no faster, since most of the time goes to scales (LOG.md). Eight such sums fit and are widened
 // together. V8 joins vectors that are stored side by side, the upper first, where all that is read stands before and no other
 // store goes to the same place: so sums of two blocks pass through memory to be scaled at once, and activations lie so that those of
 // two vectors are spread by the same shuffle. Copies of them, four times as long, would not stay in the first-level cache (LOG.md).
